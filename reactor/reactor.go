@@ -1,0 +1,136 @@
+package reactor
+
+import (
+	"errors"
+	"time"
+)
+
+// Protocol is what a program makes of one connection. The reactor calls it on the loop, one call
+// at a time; it never calls a Protocol from inside one of that Protocol's own Transport calls.
+type Protocol interface {
+	// ConnectionMade is called once, before anything else.
+	ConnectionMade(t Transport)
+	// DataReceived hands over bytes as they came; where they were cut means nothing. The slice
+	// belongs to the engine and is reused after the call: copy what you keep.
+	DataReceived(data []byte)
+	// ConnectionLost is called once, after everything else. The reason is ErrConnectionDone when
+	// the connection ended in good order on either side's wish, else what broke it.
+	ConnectionLost(reason error)
+}
+
+// HalfCloser is implemented by a Protocol that has something to say after its peer has stopped
+// writing. Without it, end of file is answered with LoseConnection.
+type HalfCloser interface {
+	// ReadConnectionLost is called at most once: the peer sends nothing more; writing still works.
+	ReadConnectionLost()
+}
+
+// Transport is our end of one connection. Loop only. No method blocks, and none calls the Protocol
+// before it returns. After ConnectionLost every method does nothing.
+type Transport interface {
+	// Write queues a copy of p; all that is queued in one turn leaves in one write. It does
+	// nothing once LoseConnection or AbortConnection has been called.
+	Write(p []byte)
+	// LoseConnection closes after everything queued has been delivered, however slowly the peer
+	// reads, as long as it makes progress within the linger time. Input is discarded meanwhile.
+	LoseConnection()
+	// AbortConnection closes now; what is queued is lost. ConnectionLost follows in a later call
+	// with ErrConnectionAborted.
+	AbortConnection()
+	// Backlog is the number of bytes accepted by Write that the kernel has not taken yet.
+	Backlog() int
+	// PauseReceiving holds further input, up to MaxHeldInput bytes, past which the connection is
+	// aborted with ErrHeldInput. ResumeReceiving delivers what was held in a later call.
+	PauseReceiving()
+	ResumeReceiving()
+	// Peer and Host are the two ends' addresses as host:port, in the form in which they are logged.
+	Peer() string
+	Host() string
+}
+
+// Factory makes a Protocol for each connection.
+type Factory interface {
+	// BuildProtocol returns the Protocol for a connection from peer, or nil to refuse it: the
+	// connection is then closed at once and nothing more is called.
+	BuildProtocol(peer string) Protocol
+}
+
+// ClientFactory is the Factory of a connection that this side dials.
+type ClientFactory interface {
+	Factory
+	// ConnectionFailed is called instead of BuildProtocol when no connection came about.
+	ConnectionFailed(reason error)
+}
+
+// Clock tells the time and calls back later. Loop only.
+type Clock interface {
+	// Now carries wall and, in engines on real time, monotonic time.
+	Now() time.Time
+	// CallLater calls f once after d. A call made from a timer never runs in the same pass.
+	CallLater(d time.Duration, f func()) *DelayedCall
+}
+
+// Listener is a bound socket of the engine's own kind: a net.Listener for the engines with
+// sockets. Whoever makes it decides how it is bound; ListenTCP takes it over.
+type Listener interface {
+	Close() error
+}
+
+// Port is a listening socket in use. Loop only.
+type Port interface {
+	// Addr is the bound address, host:port.
+	Addr() string
+	// StopListening closes the socket; connections that it accepted live on.
+	StopListening()
+}
+
+// Reactor is one loop. All methods are for calls on the loop, or before Run is called, with the
+// exception of CallFromThread, Run and Stop.
+type Reactor interface {
+	Clock
+	// ListenTCP accepts connections from l.
+	ListenTCP(l Listener, f Factory) (Port, error)
+	// ConnectTCP dials off the loop. f hears of the outcome in a later call, exactly once.
+	ConnectTCP(addr string, timeout time.Duration, f ClientFactory)
+	// CallFromThread is the one door for other goroutines: f runs on the loop, first in, first
+	// out, however many are posted. After the loop has stopped f is dropped.
+	CallFromThread(f func())
+	// CallInThread runs f off the loop on one of a bounded number of workers; past that bound
+	// calls wait their turn, first in, first out. f comes home by CallFromThread.
+	CallInThread(f func())
+	// CallSoon runs f on the loop, once, after the current batch of events and before waiting for
+	// the next. Calls made by such a call run in the next turn.
+	CallSoon(f func())
+	// BeforeShutdown registers f to run on the loop when Stop is called; shutdown waits until
+	// done has been called for each, which may be in a later turn. Functions run in order of
+	// registration, all started at once.
+	BeforeShutdown(f func(done func()))
+	// Run runs the loop until Stop has completed, in the calling goroutine's time.
+	Run() error
+	// Stop begins an orderly shutdown: the BeforeShutdown functions, then every connection is
+	// closed, then Run returns. Any goroutine; a second call changes nothing.
+	Stop()
+}
+
+// MaxHeldInput bounds the bytes that a connection holds while receiving is paused.
+const MaxHeldInput = 1 << 20
+
+// Reasons of ConnectionLost. All but the first mean that bytes may be missing on either side.
+var (
+	// ErrConnectionDone: closed in good order.
+	ErrConnectionDone = errors.New("connection was closed cleanly")
+	// ErrConnectionAborted: this side called AbortConnection, or the loop stopped.
+	ErrConnectionAborted = errors.New("connection was aborted")
+	// ErrHeldInput: the peer went on sending while receiving was paused.
+	ErrHeldInput = errors.New("more than 1 MiB of input was held")
+	// ErrLinger: a closing connection's peer took none of the bytes owed to it for too long.
+	ErrLinger = errors.New("peer did not read what was owed to it")
+)
+
+// DeferToThread runs work off the loop and done, with what work returned, on the loop.
+func DeferToThread[T any](r Reactor, work func() (T, error), done func(T, error)) {
+	r.CallInThread(func() {
+		value, err := work()
+		r.CallFromThread(func() { done(value, err) })
+	})
+}

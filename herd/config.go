@@ -1,0 +1,66 @@
+package herd
+
+import "time"
+
+// Config is herd.toml with every default filled in. A value; nobody changes it after loading.
+type Config struct {
+	Herd    Herd
+	Peers   Peers
+	Places  Places
+	Log     Log
+	Limits  Limits
+	Servers []ServerConfig // in the order of the file, at least one
+}
+
+// Herd is the table [herd].
+type Herd struct {
+	Name    string   // a name, protocol.ValidName
+	Dialect string   // "paper" or "cs131"
+	Secrets []string // none, one or two; the first signs
+}
+
+// Peers is the table [peers].
+type Peers struct {
+	Handshake string // "required"
+}
+
+// Places is the table [places].
+type Places struct {
+	Provider string        // "embedded" or "google-legacy"
+	BaseURL  string        // replaces scheme and host of a network provider
+	KeyFile  string        // else $GOOGLE_PLACES_API_KEY
+	Rank     string        // "class" or "distance", of the embedded data
+	Timeout  time.Duration // of one lookup, body included
+}
+
+// Log is the table [log].
+type Log struct {
+	Dir    string // absolute, or relative to the working directory
+	Lines  bool   // every line in and out
+	Level  string // debug, info, warn, error
+	Format string // "json" or "text"
+}
+
+// Limits is the table [limits]. Its JSON names are its keys; durations are in nanoseconds there.
+type Limits struct {
+	MaxLine            int           `json:"max_line"`      // bytes, without terminator
+	MaxClientID        int           `json:"max_client_id"` // bytes
+	MaxConnections     int           `json:"max_connections"`
+	MaxClients         int           `json:"max_clients"`
+	MaxFuture          time.Duration `json:"max_future"`           // a stamp ahead of this server's clock
+	IdleTimeout        time.Duration `json:"idle_timeout"`         // 0: none
+	PartialLineTimeout time.Duration `json:"partial_line_timeout"` // from the first byte of a line
+	OutputHard         int           `json:"output_hard"`          // bytes unsent to one client
+	OutputSoft         int           `json:"output_soft"`          // the same, for 10 s
+	PlacesInFlight     int           `json:"places_in_flight"`     // lookups at once; 1,024 more wait
+	Drain              time.Duration `json:"drain"`                // at shutdown
+}
+
+// ServerConfig is one [[server]].
+type ServerConfig struct {
+	Name      string
+	Address   string // what neighbors dial
+	Listen    string // what to bind; Address if not given
+	Console   string // "" for none
+	Neighbors []string
+}

@@ -1,0 +1,101 @@
+package herd
+
+import "time"
+
+// Status is what one server knows of itself and its links, as a value: made on the loop, read
+// anywhere. Its JSON names are stable; README lists them. Durations are in seconds, sizes in
+// bytes, times in RFC 3339.
+type Status struct {
+	Herd    string    `json:"herd"`
+	Server  string    `json:"server"`
+	Address string    `json:"address"` // what the listener is bound to
+	Version string    `json:"version"`
+	Engine  string    `json:"engine"`
+	Epoch   string    `json:"epoch"` // this process, in links
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	Now     time.Time `json:"now"`
+	Ready   bool      `json:"ready"` // listening, and every link has been live or tried once
+
+	Records uint64 `json:"records"` // clients with a stored record
+	Digest  string `json:"digest"`  // 16 hex digits, or "full"
+	Tail    uint64 `json:"tail"`    // last position of the feed
+
+	Connections int          `json:"connections"` // all, neighbors included
+	Links       []LinkStatus `json:"links"`       // in the order of herd.toml
+	Counters    Counters     `json:"counters"`
+	Limits      Limits       `json:"limits"` // as in force
+}
+
+// LinkStatus is one neighbor: the link that this server dials and the one that it accepts.
+type LinkStatus struct {
+	Neighbor string `json:"neighbor"`
+	Address  string `json:"address"`
+	// State is of the link to the neighbor: down, dialling, greeting, copying, live.
+	State string `json:"state"`
+	// Since is when State was entered.
+	Since time.Time `json:"since"`
+	// Error is why the link is down, if it is.
+	Error string `json:"error,omitempty"`
+	// Sent and Acknowledged are positions in this server's feed.
+	Sent         uint64 `json:"sent"`
+	Acknowledged uint64 `json:"acknowledged"`
+	// Behind bounds the records that the neighbor still lacks of this server's feed.
+	Behind uint64 `json:"behind"`
+	// Unacknowledged is bytes of AT lines sent and not acknowledged.
+	Unacknowledged int `json:"unacknowledged_bytes"`
+
+	// Receiving says whether the neighbor has proven itself on a link to this server.
+	Receiving bool `json:"receiving"`
+	// Heard is the last position of the neighbor's feed that this server has acknowledged.
+	Heard uint64 `json:"heard"`
+	// Agreement is "unknown", "in sync" or "diverged"; Checked is when it was last measured and
+	// DivergedSince when a difference began.
+	Agreement     string     `json:"agreement"`
+	Checked       *time.Time `json:"checked,omitempty"`
+	DivergedSince *time.Time `json:"diverged_since,omitempty"`
+
+	ATSent     uint64 `json:"at_sent"`     // AT lines written on the link to the neighbor
+	ATReceived uint64 `json:"at_received"` // AT lines read on the link from it
+	Duplicates uint64 `json:"duplicates"`  // of those read, how many were known already
+	BadLines   uint64 `json:"bad_lines"`   // of all read, how many broke the grammar
+	Copies     uint64 `json:"copies"`      // full copies begun
+	Resumes    uint64 `json:"resumes"`     // resumes begun
+	Repairs    uint64 `json:"repairs"`     // copies asked for because of a divergence
+}
+
+// Counters count events since the process started. They only grow.
+type Counters struct {
+	LinesReceived  uint64 `json:"lines_received"` // from clients
+	Replies        uint64 `json:"replies"`
+	IAMAT          uint64 `json:"iamat"`   // well-formed
+	WHATSAT        uint64 `json:"whatsat"` // well-formed
+	Stored         uint64 `json:"stored"`  // IAMATs that were new
+	Applied        uint64 `json:"applied"` // records from neighbors that were new
+	Refused        uint64 `json:"refused"` // replies that begin with "? " or "> " and a reason
+	LookupsFailed  uint64 `json:"lookups_failed"`
+	LookupsBusy    uint64 `json:"lookups_busy"`
+	ClientsRefused uint64 `json:"clients_refused"` // IAMATs or ATs beyond max_clients
+
+	Accepted         uint64 `json:"accepted"`          // connections
+	ServerFull       uint64 `json:"server_full"`       // connections refused beyond max_connections
+	LinesTooLong     uint64 `json:"lines_too_long"`    // connections closed for it
+	IdleTimeouts     uint64 `json:"idle_timeouts"`     // connections closed for it
+	PartialTimeouts  uint64 `json:"partial_timeouts"`  // connections closed for it
+	OutputLimits     uint64 `json:"output_limits"`     // slow readers cut off
+	InputLimits      uint64 `json:"input_limits"`      // connections that sent on while held
+	HandshakesFailed uint64 `json:"handshakes_failed"` // refused or timed out, either side
+	LogDropped       uint64 `json:"log_dropped"`       // log entries
+}
+
+// LineLog takes the text of every line in and out, as the paper asks, apart from the other
+// entries because there are so many. The server calls it on the loop; it must not block and must
+// copy what it keeps. What is sent on a link is logged line by line, a WHATSAT reply to a client
+// by LookupSent.
+type LineLog interface {
+	LineReceived(conn uint64, line []byte)
+	LineSent(conn uint64, line []byte)
+	// LookupSent is a WHATSAT reply: its AT line, the status and number of results, and the
+	// bytes of the whole; reply is the whole, for level debug.
+	LookupSent(conn uint64, at []byte, status string, results int, reply []byte)
+}

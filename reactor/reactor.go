@@ -25,6 +25,16 @@ type HalfCloser interface {
 	ReadConnectionLost()
 }
 
+// Producer is implemented by a Protocol that stops writing while its peer reads slowly.
+type Producer interface {
+	// ResumeProducing is called after a Backlog of LowWater or more has fallen below LowWater:
+	// once for each time, in a call of its own.
+	ResumeProducing()
+}
+
+// LowWater is the Backlog, in bytes, below which a Producer hears that it may go on.
+const LowWater = 64 << 10
+
 // Transport is our end of one connection. Loop only. No method blocks, and none calls the Protocol
 // before it returns. After ConnectionLost every method does nothing.
 type Transport interface {

@@ -1,0 +1,213 @@
+package reactor
+
+import (
+	"math"
+	"time"
+)
+
+// Engine is what an engine supplies to its Loop: a clock, two ways of asking for a turn, and the
+// last step of stopping.
+type Engine interface {
+	// Elapsed is the monotonic time since some fixed moment. Any goroutine.
+	Elapsed() time.Duration
+	// Wake makes the engine call Turn soon. Any goroutine; it must neither block nor call Turn.
+	Wake()
+	// WakeAt makes the engine call Turn when Elapsed reaches at. Loop only; a later call replaces
+	// an earlier one, and a turn too many does no harm.
+	WakeAt(at time.Duration)
+	// Shutdown is called once when every BeforeShutdown function is done. The engine then closes
+	// its listeners, calls CloseAll and Seal, and returns from Run. Loop only.
+	Shutdown()
+}
+
+// Loop is what all engines share: posted and delayed calls, turns, connections and the shutdown
+// sequence. An engine embeds it and so has these methods of Reactor; Turn, Accept, CloseAll and
+// Seal are the engine's to call. Loop only, but for CallFromThread and Stop.
+type Loop struct {
+	engine  Engine
+	queue   queue
+	timers  timers
+	soon    []func() // CallSoon's, in order
+	soonRun []func() // the list being run, for reuse
+	ready   []*Conn  // connections with held input to deliver or a Producer to call
+	readied []*Conn
+	dirty   []*Conn // connections with something to write or to close
+	conns   []*Conn // all of them, closing ones included
+	buffers buffers
+
+	current *Conn         // the connection whose event is being handled
+	now     time.Duration // when the event or call at hand began
+	inTurn  bool
+	awake   bool // the engine has been asked for a turn
+	stats   Stats
+	slow    slowTurns
+
+	before   []func(done func())
+	pending  int // BeforeShutdown functions that are not done, plus one while they are started
+	stopping bool
+	closed   bool // CloseAll has been called
+}
+
+// Init makes the zero Loop ready. onSlowTurn may be nil.
+func (l *Loop) Init(e Engine, onSlowTurn func(what string, d time.Duration)) {
+	l.engine = e
+	l.slow.report = onSlowTurn
+	l.slow.last = math.MinInt64 / 2
+	l.queue.wake = e.Wake
+	l.queue.elapsed = e.Elapsed
+}
+
+// CallFromThread implements Reactor.
+func (l *Loop) CallFromThread(f func()) { l.queue.post(f) }
+
+// CallSoon implements Reactor.
+func (l *Loop) CallSoon(f func()) {
+	l.soon = append(l.soon, f)
+	l.wake()
+}
+
+// CallLater implements Clock. A negative d is zero.
+func (l *Loop) CallLater(d time.Duration, f func()) *DelayedCall {
+	c := &DelayedCall{loop: l, f: f, index: notWaiting}
+	l.schedule(c, d)
+	return c
+}
+
+func (l *Loop) schedule(d *DelayedCall, delay time.Duration) {
+	d.at = l.engine.Elapsed() + max(delay, 0)
+	l.timers.add(d)
+	if d.index == 0 && !l.inTurn {
+		l.engine.WakeAt(d.at)
+	}
+}
+
+// wake asks for a turn, once; at the end of a turn that is looked after anyway.
+func (l *Loop) wake() {
+	if !l.awake && !l.inTurn {
+		l.awake = true
+		l.engine.Wake()
+	}
+}
+
+// Turn runs what is waiting: posted calls, delayed calls that are due, held input, CallSoon's
+// calls, and then everything that they wrote, one write per connection. The engine calls it after
+// a batch of socket events whenever it was asked to.
+func (l *Loop) Turn() {
+	l.inTurn, l.awake = true, false
+	l.stats.Turns++
+	l.now = l.engine.Elapsed()
+	l.runPosted()
+	l.runTimers()
+	l.runReady()
+	l.runSoon()
+	l.flush()
+	l.inTurn = false
+	if at, ok := l.timers.next(); ok {
+		l.engine.WakeAt(at)
+	}
+	if len(l.soon) > 0 || len(l.ready) > 0 || len(l.dirty) > 0 {
+		l.wake()
+	}
+}
+
+func (l *Loop) runPosted() {
+	calls, since := l.queue.take()
+	if len(calls) > 0 {
+		l.lagged(l.now - since)
+	}
+	for _, f := range calls {
+		f()
+		l.ran("posted call", f)
+	}
+	l.queue.giveBack(calls)
+}
+
+func (l *Loop) runTimers() {
+	for _, d := range l.timers.take(l.now) {
+		if d.index != due { // canceled or reset by a call of this pass
+			continue
+		}
+		f := d.f
+		d.index, d.f = notWaiting, nil
+		f()
+		l.ran("delayed call", f)
+	}
+	clear(l.timers.due)
+}
+
+func (l *Loop) runReady() {
+	l.ready, l.readied = l.readied[:0], l.ready
+	for i, c := range l.readied {
+		c.proceed()
+		l.readied[i] = nil
+	}
+}
+
+func (l *Loop) runSoon() {
+	l.soon, l.soonRun = l.soonRun[:0], l.soon
+	for _, f := range l.soonRun {
+		f()
+		l.ran("call soon", f)
+	}
+	clear(l.soonRun)
+}
+
+// flush writes and closes. A ConnectionLost may write to other connections, so the list can grow
+// on the way; each connection is lost once, so it ends.
+func (l *Loop) flush() {
+	for i := 0; i < len(l.dirty); i++ {
+		c := l.dirty[i]
+		l.dirty[i] = nil
+		c.flush()
+	}
+	l.dirty = l.dirty[:0]
+}
+
+// BeforeShutdown implements Reactor.
+func (l *Loop) BeforeShutdown(f func(done func())) { l.before = append(l.before, f) }
+
+// Stop implements Reactor.
+func (l *Loop) Stop() { l.CallFromThread(l.shutdown) }
+
+func (l *Loop) shutdown() {
+	if l.stopping {
+		return
+	}
+	l.stopping = true
+	l.pending = len(l.before) + 1
+	for _, f := range l.before {
+		called := false
+		f(func() {
+			if !called {
+				called = true
+				l.shutdownDone()
+			}
+		})
+	}
+	l.shutdownDone()
+}
+
+func (l *Loop) shutdownDone() {
+	if l.pending--; l.pending == 0 {
+		l.engine.Shutdown()
+	}
+}
+
+// CloseAll closes every connection, the last step on the loop: those that had only their goodbye
+// to wait for end in good order, the others with ErrConnectionAborted. No connection can be made
+// afterwards.
+func (l *Loop) CloseAll() {
+	l.closed = true
+	for len(l.conns) > 0 {
+		c := l.conns[len(l.conns)-1]
+		if c.saidGoodbye {
+			c.lose(ErrConnectionDone, false)
+		} else {
+			c.lose(ErrConnectionAborted, c.Backlog() > 0)
+		}
+	}
+}
+
+// Seal drops what is queued and everything posted later: after it, Wake is not called again by
+// another goroutine. Any goroutine.
+func (l *Loop) Seal() { l.queue.stop() }

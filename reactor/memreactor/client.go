@@ -1,0 +1,130 @@
+package memreactor
+
+import "errors"
+
+// Client is the dialling end of a connection without a reactor, for tests: it records what comes
+// and sends what it is told to. It takes part whenever the World is run.
+type Client struct {
+	end      *end
+	made     bool
+	out      []byte // not taken by the network yet
+	fin      bool   // CloseWrite was called
+	received []byte
+	eof      bool
+	err      error
+	stalled  bool
+}
+
+// Dial connects a Client to addr. A refused dial shows in Err.
+func (w *World) Dial(addr string) *Client { return w.DialFrom("client", addr) }
+
+// DialFrom is Dial from a host of the given name, for faults between hosts.
+func (w *World) DialFrom(host, addr string) *Client {
+	c := &Client{end: w.newEnd(host, w.name(host), addr)}
+	w.dial(c.end, addr, 0, func(err error) {
+		if c.err != nil { // reset in the meantime
+			c.end.Close(true)
+			return
+		}
+		if c.err = err; err != nil {
+			return
+		}
+		c.made = true
+		c.end.sink = c
+		c.Writable()
+		c.end.in.arriveSoon(w.now)
+	})
+	return c
+}
+
+// Send writes p, as fast as the connection takes it. It is copied.
+func (c *Client) Send(p []byte) {
+	c.out = append(c.out, p...)
+	c.Writable()
+}
+
+// SendString is Send for text.
+func (c *Client) SendString(s string) { c.Send([]byte(s)) }
+
+// CloseWrite sends an end of file after what was sent: a half-close.
+func (c *Client) CloseWrite() {
+	c.fin = true
+	c.Writable()
+}
+
+// Close closes the connection, after what the network has taken.
+func (c *Client) Close() { c.leave(false) }
+
+// Reset breaks the connection.
+func (c *Client) Reset() { c.leave(true) }
+
+func (c *Client) leave(reset bool) {
+	if c.err == nil {
+		c.err = errClosed
+	}
+	if c.made {
+		c.end.Close(reset)
+	}
+}
+
+var errClosed = errors.New("closed by this side")
+
+// Received is everything that has come since the last Take.
+func (c *Client) Received() []byte { return c.received }
+
+// Take returns what has come since the last Take and forgets it.
+func (c *Client) Take() string {
+	s := string(c.received)
+	c.received = c.received[:0]
+	return s
+}
+
+// Stall stops reading, so that the other side's writes pile up; Unstall goes on.
+func (c *Client) Stall() { c.stalled = true }
+
+// Unstall reads again.
+func (c *Client) Unstall() {
+	c.stalled = false
+	if c.end.in != nil {
+		c.end.in.arriveSoon(c.end.w.now)
+	}
+}
+
+// EOF reports whether the other side has ended its writing.
+func (c *Client) EOF() bool { return c.eof }
+
+// Closed reports whether nothing more can come: an end of file, a reset, or a dial that failed.
+func (c *Client) Closed() bool { return c.eof || c.err != nil }
+
+// Err is what broke the connection, nil for an end of file in good order.
+func (c *Client) Err() error { return c.err }
+
+// Unsent is the number of bytes that the connection has not taken yet.
+func (c *Client) Unsent() int { return len(c.out) }
+
+// Addr is this end's address, the Peer of the other side's Transport.
+func (c *Client) Addr() string { return c.end.addr }
+
+// Input implements sink.
+func (c *Client) Input(p []byte) { c.received = append(c.received, p...) }
+
+// EndOfInput implements sink.
+func (c *Client) EndOfInput() { c.eof = true }
+
+// Broken implements sink.
+func (c *Client) Broken(reason error) { c.err = reason }
+
+// Writable implements sink.
+func (c *Client) Writable() {
+	if !c.made || c.err != nil {
+		return
+	}
+	if n, _ := c.end.Write(c.out); n == len(c.out) {
+		c.out = c.out[:0]
+	} else {
+		c.out = c.out[n:]
+	}
+	if c.fin && len(c.out) == 0 {
+		c.end.CloseWrite()
+	}
+}

@@ -1,0 +1,139 @@
+package memreactor
+
+import "time"
+
+// What can befall a World. Hosts are named as in NewReactor and DialFrom, so that a fault outlives
+// the reactors on them. Nothing is lost or swapped inside a connection that lives.
+
+func (w *World) cut(from, to string) bool { return len(w.cuts) > 0 && w.cuts[[2]string{from, to}] }
+
+// Cut lets nothing through between a and b, in both directions, until Heal: what is sent waits,
+// dials get no answer.
+func (w *World) Cut(a, b string) {
+	w.CutOneWay(a, b)
+	w.CutOneWay(b, a)
+}
+
+// CutOneWay lets nothing through from one host to another. Dials fail both ways, as each needs an
+// answer.
+func (w *World) CutOneWay(from, to string) { w.cuts[[2]string{from, to}] = true }
+
+// Heal ends the cuts between a and b. What was waiting arrives.
+func (w *World) Heal(a, b string) {
+	delete(w.cuts, [2]string{a, b})
+	delete(w.cuts, [2]string{b, a})
+	w.arriveAll()
+}
+
+// HealAll ends every cut, delay and refusal, and resumes every paused reactor.
+func (w *World) HealAll() {
+	clear(w.cuts)
+	clear(w.delays)
+	clear(w.refused)
+	w.arriveAll()
+	for _, r := range w.reactors {
+		r.Resume()
+	}
+}
+
+func (w *World) arriveAll() {
+	for _, p := range w.pipes {
+		if !w.cut(p.from.host, p.to.host) {
+			p.arriveSoon(w.now)
+		}
+	}
+}
+
+// Slow adds d to everything that travels between a and b from now on; zero ends it.
+func (w *World) Slow(a, b string, d time.Duration) {
+	w.delays[[2]string{a, b}] = d
+	w.delays[[2]string{b, a}] = d
+}
+
+// Stall lets what is sent between a and b on the connections of this moment arrive no sooner than
+// in d.
+func (w *World) Stall(a, b string, d time.Duration) {
+	for _, p := range w.between(a, b) {
+		p.last = max(p.last, w.now+d)
+	}
+}
+
+// Refuse makes dials to addr be refused, as if nobody listened, until it is called with false.
+func (w *World) Refuse(addr string, refuse bool) {
+	if refuse {
+		w.refused[addr] = true
+	} else {
+		delete(w.refused, addr)
+	}
+}
+
+// Reset breaks every connection between a and b, for both ends, and returns how many there were.
+func (w *World) Reset(a, b string) int {
+	pipes := w.between(a, b)
+	for _, p := range pipes {
+		p.sendReset()
+	}
+	return len(pipes) / 2
+}
+
+func (w *World) between(a, b string) []*pipe {
+	var found []*pipe
+	for _, p := range w.pipes {
+		if from, to := p.from.host, p.to.host; from == a && to == b || from == b && to == a {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// Crash ends the reactor's process at once, as kill -9: it is not told, its delayed calls are
+// gone, its addresses free, its connections reset for whoever is at their other end.
+func (r *Reactor) Crash() {
+	if r.gone() {
+		return
+	}
+	r.crashed = true
+	r.Seal()
+	for _, l := range r.ports {
+		l.Close()
+	}
+	for len(r.ends) > 0 {
+		r.ends[0].Close(true)
+	}
+	r.owed = nil
+}
+
+// Pause stops the reactor's process, as SIGSTOP: its kernel goes on, it does not.
+func (r *Reactor) Pause() { r.paused = true }
+
+// Resume lets a paused process go on: first it reads what its sockets hold, then it takes its
+// turn, in which delayed calls find themselves late.
+func (r *Reactor) Resume() {
+	if !r.paused {
+		return
+	}
+	r.paused = false
+	w := r.world
+	owed := r.owed
+	r.owed = nil
+	for _, f := range owed {
+		w.add(event{at: w.now, kind: evReactor, r: r, f: f})
+	}
+	for _, e := range r.ends {
+		e.in.arriveSoon(w.now)
+	}
+	r.catchingUp = true
+	w.add(event{at: w.now, kind: evScript, f: r.catchUp})
+}
+
+// catchUp ends a pause once nothing that arrived during it is unread.
+func (r *Reactor) catchUp() {
+	for _, e := range r.ends {
+		if p := e.in; e.sink != nil && p.arrived > 0 && !r.world.cut(p.from.host, p.to.host) {
+			r.world.add(event{at: r.world.now, kind: evScript, f: r.catchUp})
+			return
+		}
+	}
+	r.catchingUp = false
+	r.turn()
+}

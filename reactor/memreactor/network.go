@@ -1,0 +1,366 @@
+package memreactor
+
+import (
+	"time"
+
+	"serverherd/reactor"
+)
+
+// sink is what an end reports to: a reactor.Conn or a Client.
+type sink interface {
+	Input(p []byte)
+	EndOfInput()
+	Broken(reason error)
+	Writable()
+}
+
+// end is one end of a connection, a socket. It is the reactor.Socket of a Conn.
+type end struct {
+	w          *World
+	r          *Reactor // nil for a Client's
+	host       string   // on which it is, for faults between hosts
+	addr, peer string
+	out, in    *pipe
+	sink       sink // nil until accepted: input waits in the pipe
+	closed     bool
+}
+
+// pipe is one direction of a connection: what was written and not yet read. It happens in order:
+// bytes, then possibly an end of file. A reset overtakes what was not read.
+type pipe struct {
+	w        *World
+	from, to *end
+	id       uint64
+
+	bytes    []byte // bytes[read:] were written and not read
+	read     int
+	arrived  int       // of those not read, how many have arrived
+	flight   []segment // the others
+	flown    int       // flight[flown:] are under way
+	last     time.Duration
+	arriveAt time.Duration // of the evArrive under way, or never
+
+	fin       bool // nothing follows the last segment
+	finRead   bool
+	reset     bool // a reset follows the last segment
+	short     bool // the writer did not get everything in
+	spaceSoon bool // an evSpace is under way
+}
+
+// segment is bytes that were written together.
+type segment struct {
+	n  int
+	at time.Duration // when they arrive
+}
+
+func (w *World) newEnd(host, addr, peer string) *end {
+	return &end{w: w, host: host, addr: addr, peer: peer}
+}
+
+// join makes the two directions between a and b.
+func (w *World) join(a, b *end) {
+	ab, ba := w.newPipe(a, b), w.newPipe(b, a)
+	a.out, a.in, b.out, b.in = ab, ba, ba, ab
+	w.pipes = append(w.pipes, ab, ba)
+}
+
+func (w *World) newPipe(from, to *end) *pipe {
+	w.seq++
+	return &pipe{w: w, from: from, to: to, id: w.seq, last: w.now, arriveAt: never}
+}
+
+// dial lets e reach the listener at addr, there and back again, and calls done once. A cut makes
+// it wait, until it is over or the timeout has come.
+func (w *World) dial(e *end, addr string, timeout time.Duration, done func(error)) {
+	deadline := never
+	if timeout > 0 {
+		deadline = w.now + timeout
+	}
+	var try func()
+	try = func() {
+		l := w.listeners[addr]
+		target := addr
+		if l != nil {
+			target = l.r.host
+		}
+		there, back := w.delay(e.host, target), w.delay(target, e.host)
+		switch {
+		case w.cut(e.host, target) || w.cut(target, e.host) || w.now+there+back > deadline:
+			if again := w.now + dialRetry; again < deadline {
+				w.add(event{at: again, kind: evScript, f: try})
+			} else {
+				w.add(event{at: deadline, kind: evScript, f: func() { done(ErrTimeout) }})
+			}
+		case l == nil || l.r.gone() || w.refused[addr]:
+			w.add(event{at: w.now + there + back, kind: evScript, f: func() { done(ErrRefused) }})
+		default:
+			w.add(event{at: w.now + there, kind: evScript, f: func() { w.arrived(l, e, back, done) }})
+		}
+	}
+	try()
+}
+
+// dialRetry is how often a dial that gets no answer is tried anew, as SYN is sent again.
+const dialRetry = 50 * time.Millisecond
+
+// arrived is a dial that has reached its listener.
+func (w *World) arrived(l *Listener, e *end, back time.Duration, done func(error)) {
+	if l.closed || l.r.gone() {
+		w.add(event{at: w.now + back, kind: evScript, f: func() { done(ErrRefused) }})
+		return
+	}
+	far := w.newEnd(l.r.host, l.addr, e.addr)
+	far.r = l.r
+	w.join(e, far)
+	l.r.ends = append(l.r.ends, far)
+	w.add(event{at: w.now, kind: evReactor, r: l.r, f: func() { l.accept(far) }})
+	w.add(event{at: w.now + back, kind: evScript, f: func() {
+		if e.r != nil {
+			if e.r.gone() {
+				e.Close(true)
+				return
+			}
+			e.r.ends = append(e.r.ends, e)
+		}
+		done(nil)
+	}})
+}
+
+// accepted makes e the connection of a Protocol of f's.
+func (e *end) accepted(f reactor.Factory) {
+	if e.closed {
+		return
+	}
+	c := e.r.Accept(f, e, e.peer, e.addr)
+	if c == nil {
+		e.Close(false)
+		return
+	}
+	if !c.Lost() {
+		e.sink = c
+		e.in.arriveSoon(e.w.now)
+	}
+}
+
+// Write implements reactor.Socket.
+func (e *end) Write(p []byte) (int, error) {
+	return e.out.write(p), nil
+}
+
+// CloseWrite implements reactor.Socket.
+func (e *end) CloseWrite() {
+	if !e.out.fin {
+		e.out.fin = true
+		e.out.send(0)
+	}
+}
+
+// Close implements reactor.Socket. As in a kernel, unread input makes a reset of it.
+func (e *end) Close(reset bool) {
+	if e.closed {
+		return
+	}
+	e.closed = true
+	e.sink = nil
+	if e.out != nil {
+		if reset || e.in.arrived > 0 {
+			e.out.sendReset()
+		} else {
+			e.CloseWrite()
+		}
+		e.in.arriveSoon(e.w.now)
+		e.w.forget(e)
+	}
+	if e.r != nil {
+		e.r.forget(e)
+	}
+}
+
+func (r *Reactor) forget(e *end) {
+	for i, x := range r.ends {
+		if x == e {
+			r.ends = append(r.ends[:i], r.ends[i+1:]...)
+			return
+		}
+	}
+}
+
+// forget drops the pipes of a connection of which both ends are closed.
+func (w *World) forget(e *end) {
+	if !e.out.to.closed {
+		return
+	}
+	kept := w.pipes[:0]
+	for _, p := range w.pipes {
+		if p != e.out && p != e.in {
+			kept = append(kept, p)
+		}
+	}
+	clear(w.pipes[len(kept):])
+	w.pipes = kept
+}
+
+func (p *pipe) unread() int { return len(p.bytes) - p.read }
+
+// write takes what the window has room for.
+func (p *pipe) write(b []byte) int {
+	n := max(0, min(len(b), p.w.opts.Window-p.unread()))
+	if n < len(b) {
+		p.short = true
+	}
+	if n == 0 {
+		return 0
+	}
+	if p.read > 0 && p.read >= len(p.bytes)/2 && len(p.bytes)+n > cap(p.bytes) {
+		p.bytes = p.bytes[:copy(p.bytes, p.bytes[p.read:])]
+		p.read = 0
+	}
+	p.bytes = append(p.bytes, b[:n]...)
+	p.send(n)
+	return n
+}
+
+// send puts the last n bytes written, or an end of file, on their way.
+func (p *pipe) send(n int) {
+	p.last = max(p.last, p.w.now+p.w.delay(p.from.host, p.to.host))
+	if n > 0 {
+		if last := len(p.flight) - 1; last >= p.flown && p.flight[last].at == p.last {
+			p.flight[last].n += n
+		} else {
+			p.flight = append(p.flight, segment{n, p.last})
+		}
+	}
+	p.arriveSoon(p.last)
+}
+
+// sendReset breaks the connection for the receiver, in the time of a segment.
+func (p *pipe) sendReset() {
+	if !p.reset {
+		p.reset = true
+		p.send(0)
+	}
+}
+
+// arriveSoon sees to an event at the given time or before.
+func (p *pipe) arriveSoon(at time.Duration) {
+	if at < p.arriveAt {
+		p.arriveAt = at
+		p.w.add(event{at: at, kind: evArrive, p: p})
+	}
+}
+
+// arrive is the receiving side's moment: it takes in what is due and hands over one piece.
+func (p *pipe) arrive() {
+	w, to := p.w, p.to
+	if w.cut(p.from.host, to.host) || to.r != nil && to.r.paused {
+		return // Heal and Resume ask again
+	}
+	for p.flown < len(p.flight) && p.flight[p.flown].at <= w.now {
+		p.arrived += p.flight[p.flown].n
+		p.flown++
+	}
+	if p.flown == len(p.flight) {
+		p.flight, p.flown = p.flight[:0], 0
+	}
+	over := p.flown == len(p.flight) && p.last <= w.now
+	switch {
+	case to.closed:
+		if p.arrived > 0 {
+			to.out.sendReset() // bytes for a socket that is no more
+			p.drop()
+		}
+	case to.sink == nil: // not accepted yet
+	case p.reset && over:
+		p.drop()
+		w.mix(p.id)
+		s := to.sink
+		s.Broken(ErrReset)
+		to.Close(true)
+	case p.arrived > 0:
+		p.deliver()
+	case p.fin && over && !p.finRead:
+		p.finRead = true
+		w.mix(p.id)
+		to.sink.EndOfInput()
+	}
+	p.next()
+}
+
+// next asks for the event that follows.
+func (p *pipe) next() {
+	switch closed := p.to.closed; {
+	case p.to.sink == nil && !closed: // accepted asks
+	case p.arrived > 0 && !p.stopped():
+		p.arriveSoon(p.w.now)
+	case p.flown < len(p.flight):
+		p.arriveSoon(p.flight[p.flown].at)
+	case !closed && (p.reset || p.fin && !p.finRead && p.arrived == 0):
+		p.arriveSoon(max(p.last, p.w.now))
+	}
+}
+
+// stopped reports that the receiver does not read, which only a Client can decide.
+func (p *pipe) stopped() bool {
+	c, ok := p.to.sink.(*Client)
+	return ok && c.stalled
+}
+
+// deliver hands one piece to the receiver.
+func (p *pipe) deliver() {
+	if p.stopped() {
+		return
+	}
+	n := min(p.arrived, readSize)
+	if chop := p.w.opts.Chop; chop > 0 {
+		n = min(n, 1+p.w.rand.IntN(chop))
+	}
+	p.w.mix(p.id)
+	p.w.mix(uint64(n))
+	b := p.bytes[p.read : p.read+n : p.read+n]
+	p.arrived -= n
+	p.read += n
+	p.to.sink.Input(b)
+	if p.unread() == 0 {
+		p.release()
+	}
+	p.roomSoon()
+}
+
+// readSize bounds one read, as that of the engine with sockets.
+const readSize = 8 << 10
+
+// roomSoon tells a writer that got too little in, after the way back.
+func (p *pipe) roomSoon() {
+	if p.short && !p.spaceSoon && !p.from.closed {
+		p.short = false
+		p.spaceSoon = true
+		at := p.w.now + p.w.delay(p.to.host, p.from.host)
+		p.w.add(event{at: at, kind: evSpace, p: p})
+	}
+}
+
+// space is the writer's moment.
+func (p *pipe) space() {
+	if p.from.sink == nil {
+		return
+	}
+	if r := p.from.r; r != nil && r.paused {
+		r.owed = append(r.owed, p.space)
+		return
+	}
+	p.from.sink.Writable()
+}
+
+// drop forgets everything that was not read.
+func (p *pipe) drop() {
+	p.arrived, p.flight, p.flown = 0, nil, 0
+	p.bytes, p.read = nil, 0
+}
+
+// release gives the buffer back once it is empty, if it has grown.
+func (p *pipe) release() {
+	p.read = 0
+	if p.bytes = p.bytes[:0]; cap(p.bytes) > readSize {
+		p.bytes = nil
+	}
+}

@@ -1,0 +1,228 @@
+package memreactor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"serverherd/reactor"
+)
+
+// Errors of a dial and of a lost connection, worded as the kernel's.
+var (
+	ErrRefused = errors.New("connection refused")
+	ErrTimeout = errors.New("connection timed out")
+	ErrReset   = errors.New("connection reset by peer")
+)
+
+// Reactor is one reactor of a World: one server, one process. It takes its turns while the World
+// is run; Run is needed only where a program insists.
+type Reactor struct {
+	reactor.Loop
+	world  *World
+	host   string
+	offset time.Duration // of its clock from the World's
+	ends   []*end        // its connections, in the order of their making
+	ports  []*Listener
+	work   time.Duration // how long a CallInThread takes
+
+	timerAt time.Duration // the earliest evTimer under way, or never
+	woken   bool          // an evTurn is under way
+	paused  bool
+	owed    []func() // what came to pass while paused
+	// catchingUp holds turns after a pause until what the sockets hold has been read.
+	catchingUp bool
+	crashed    bool
+	stopped    bool
+}
+
+// NewReactor adds a reactor on a host of the given name. Several may share a host, one after
+// another: a server restarted after a crash keeps its name, and the faults between hosts hold.
+func (w *World) NewReactor(host string) *Reactor {
+	r := &Reactor{world: w, host: host, timerAt: never}
+	r.Init((*engine)(r), nil)
+	w.reactors = append(w.reactors, r)
+	return r
+}
+
+// Now implements reactor.Clock: the time on this reactor's clock, which has no monotonic part.
+func (r *Reactor) Now() time.Time { return r.world.start.Add(r.world.now + r.offset) }
+
+// SetClock sets how much this reactor's clock is ahead of the World's. Delayed calls keep to the
+// true length of time.
+func (r *Reactor) SetClock(ahead time.Duration) { r.offset = ahead }
+
+// SetWork sets how long each CallInThread takes, in virtual time; none unless set.
+func (r *Reactor) SetWork(d time.Duration) { r.work = d }
+
+// CallInThread implements reactor.Reactor: f runs as an event of its own, outside of the loop.
+func (r *Reactor) CallInThread(f func()) {
+	r.world.add(event{at: r.world.now + r.work, kind: evScript, f: func() {
+		if !r.gone() {
+			f()
+		}
+	}})
+}
+
+// Run implements reactor.Reactor: it runs the whole World until this reactor has stopped.
+func (r *Reactor) Run() error {
+	for !r.gone() {
+		if !r.world.Step() {
+			return fmt.Errorf("memreactor: %s waits and nothing will ever happen", r.host)
+		}
+	}
+	return nil
+}
+
+// Stopped reports whether Stop has completed, or the reactor has crashed.
+func (r *Reactor) Stopped() bool { return r.gone() }
+
+func (r *Reactor) gone() bool { return r.crashed || r.stopped }
+
+// do calls f on the loop's behalf: later if the process is paused, never if it is gone.
+func (r *Reactor) do(f func()) {
+	switch {
+	case r.gone():
+	case r.paused:
+		r.owed = append(r.owed, f)
+	default:
+		f()
+	}
+}
+
+func (r *Reactor) turn() {
+	if !r.gone() && !r.paused && !r.catchingUp {
+		r.Turn()
+	}
+}
+
+func (r *Reactor) timerDue(at time.Duration) {
+	if at == r.timerAt {
+		r.timerAt = never
+		r.turn()
+	}
+}
+
+// engine is the Reactor as its Loop sees it.
+type engine Reactor
+
+func (e *engine) Elapsed() time.Duration { return e.world.now }
+
+func (e *engine) Wake() {
+	if !e.woken {
+		e.woken = true
+		e.world.add(event{at: e.world.now, kind: evTurn, r: (*Reactor)(e)})
+	}
+}
+
+// WakeAt leaves an earlier event alone: the turn that it brings will ask again.
+func (e *engine) WakeAt(at time.Duration) {
+	if at < e.timerAt {
+		e.timerAt = at
+		e.world.add(event{at: max(at, e.world.now), kind: evTimer, r: (*Reactor)(e)})
+	}
+}
+
+func (e *engine) Shutdown() {
+	r := (*Reactor)(e)
+	for _, p := range r.ports {
+		p.Close()
+	}
+	r.CloseAll()
+	r.Seal()
+	r.stopped = true
+}
+
+// Listener is an address that a reactor is to accept connections at.
+type Listener struct {
+	r       *Reactor
+	addr    string
+	factory reactor.Factory // nil until ListenTCP: connections wait
+	waiting []*end
+	closed  bool
+}
+
+// Listen binds addr, host:port, any text, to r. It panics if the address is in use; Bind returns
+// that as an error.
+func (r *Reactor) Listen(addr string) *Listener {
+	l, err := r.Bind(addr)
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
+// Bind binds addr to r.
+func (r *Reactor) Bind(addr string) (*Listener, error) {
+	if r.world.listeners[addr] != nil {
+		return nil, fmt.Errorf("listen %s: address already in use", addr)
+	}
+	l := &Listener{r: r, addr: addr}
+	r.world.listeners[addr] = l
+	r.ports = append(r.ports, l)
+	return l, nil
+}
+
+// Close gives the address up. Connections that were accepted live on.
+func (l *Listener) Close() error {
+	if !l.closed {
+		l.closed = true
+		delete(l.r.world.listeners, l.addr)
+		for _, e := range l.waiting {
+			e.Close(true)
+		}
+		l.waiting = nil
+	}
+	return nil
+}
+
+// Addr implements reactor.Port.
+func (l *Listener) Addr() string { return l.addr }
+
+// StopListening implements reactor.Port.
+func (l *Listener) StopListening() { l.Close() }
+
+// ListenTCP implements reactor.Reactor. The listener is one of this reactor's.
+func (r *Reactor) ListenTCP(l reactor.Listener, f reactor.Factory) (reactor.Port, error) {
+	own, ok := l.(*Listener)
+	if !ok || own.r != r {
+		return nil, fmt.Errorf("memreactor: %T is not a listener of %s", l, r.host)
+	}
+	if own.closed {
+		return nil, fmt.Errorf("memreactor: listener %s is closed", own.addr)
+	}
+	own.factory = f
+	waiting := own.waiting
+	own.waiting = nil
+	for _, e := range waiting {
+		r.world.add(event{at: r.world.now, kind: evReactor, r: r, f: func() { own.accept(e) }})
+	}
+	return own, nil
+}
+
+// accept gives a new connection's end its Protocol.
+func (l *Listener) accept(e *end) {
+	switch {
+	case l.closed:
+		e.Close(true)
+	case l.factory == nil:
+		l.waiting = append(l.waiting, e)
+	default:
+		e.accepted(l.factory)
+	}
+}
+
+// ConnectTCP implements reactor.Reactor.
+func (r *Reactor) ConnectTCP(addr string, timeout time.Duration, f reactor.ClientFactory) {
+	e := r.world.newEnd(r.host, r.world.name(r.host), addr)
+	e.r = r
+	r.world.dial(e, addr, timeout, func(err error) {
+		r.do(func() {
+			if err != nil {
+				f.ConnectionFailed(fmt.Errorf("dial %s: %w", addr, err))
+			} else {
+				e.accepted(f)
+			}
+		})
+	})
+}

@@ -1,0 +1,151 @@
+package reactor
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// ReconnectingClient keeps one connection to an address: it dials again, after a delay that grows
+// with each failure, whenever there is none. There are never two at once, nor two dials. Set the
+// fields, then call Connect. Loop only.
+type ReconnectingClient struct {
+	Reactor Reactor
+	Rand    *rand.Rand    // for the jitter, so that a simulation repeats
+	Addr    string        // host:port
+	Timeout time.Duration // of one dial
+	// Factory makes the Protocol of each connection and hears of each failed dial. Its Protocols
+	// may be HalfClosers and Producers as any other.
+	Factory ClientFactory
+
+	// The delay before the first retry, its growth with each further one and its bound. Zero
+	// means 250 ms, 2 and 5 s.
+	Initial time.Duration
+	Factor  float64
+	Max     time.Duration
+	// Jitter is the part of the delay by which chance makes it longer or shorter, so that a herd
+	// that lost one server does not dial it in step. Zero means 0.5; negative means none.
+	Jitter float64
+
+	started bool
+	busy    bool          // dialling or connected
+	delay   time.Duration // before the next retry, jitter apart
+	retry   *DelayedCall
+}
+
+// Connect begins to dial, at once.
+func (r *ReconnectingClient) Connect() {
+	if r.started {
+		return
+	}
+	r.started = true
+	r.Initial = orElse(r.Initial, 250*time.Millisecond)
+	r.Factor = orElse(r.Factor, 2)
+	r.Max = orElse(r.Max, 5*time.Second)
+	r.Jitter = orElse(r.Jitter, 0.5)
+	r.ResetDelay()
+	r.DialNow()
+}
+
+func orElse[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Stop ends dialling. A connection that exists is its Protocol's to close; one that is being
+// dialled is refused when it comes about.
+func (r *ReconnectingClient) Stop() {
+	r.started = false
+	r.cancelRetry()
+}
+
+// ResetDelay makes the next retry wait the initial delay again. It is for a Protocol to call when
+// its connection has proven useful. A connection that has lasted for Max resets it by itself.
+func (r *ReconnectingClient) ResetDelay() { r.delay = r.Initial }
+
+// DialNow dials without further delay, unless a dial is under way or the connection exists.
+func (r *ReconnectingClient) DialNow() {
+	if !r.started || r.busy {
+		return
+	}
+	r.cancelRetry()
+	r.busy = true
+	r.Reactor.ConnectTCP(r.Addr, r.Timeout, r)
+}
+
+// ConnectionFailed implements ClientFactory, for the reactor to call.
+func (r *ReconnectingClient) ConnectionFailed(reason error) {
+	r.again()
+	r.Factory.ConnectionFailed(reason)
+}
+
+// BuildProtocol implements Factory, for the reactor to call.
+func (r *ReconnectingClient) BuildProtocol(peer string) Protocol {
+	if r.started {
+		if p := r.Factory.BuildProtocol(peer); p != nil {
+			return &reconnecting{Protocol: p, client: r, since: r.Reactor.Now()}
+		}
+	}
+	r.again()
+	return nil
+}
+
+// again dials once more after the delay.
+func (r *ReconnectingClient) again() {
+	r.busy = false
+	if !r.started {
+		return
+	}
+	d := float64(r.delay)
+	if r.Jitter > 0 {
+		d *= 1 + r.Jitter*(2*r.Rand.Float64()-1)
+	}
+	r.delay = min(time.Duration(float64(r.delay)*r.Factor), r.Max)
+	r.retry = r.Reactor.CallLater(time.Duration(d), r.DialNow)
+}
+
+func (r *ReconnectingClient) cancelRetry() {
+	if r.retry != nil {
+		r.retry.Cancel()
+		r.retry = nil
+	}
+}
+
+// reconnecting is the Protocol of one connection, with an ear for its loss.
+type reconnecting struct {
+	Protocol
+	client *ReconnectingClient
+	since  time.Time
+	t      Transport
+}
+
+func (p *reconnecting) ConnectionMade(t Transport) {
+	p.t = t
+	p.Protocol.ConnectionMade(t)
+}
+
+// ReadConnectionLost implements HalfCloser, as the Conn does it for a Protocol that is none.
+func (p *reconnecting) ReadConnectionLost() {
+	if h, ok := p.Protocol.(HalfCloser); ok {
+		h.ReadConnectionLost()
+	} else {
+		p.t.LoseConnection()
+	}
+}
+
+// ResumeProducing implements Producer.
+func (p *reconnecting) ResumeProducing() {
+	if h, ok := p.Protocol.(Producer); ok {
+		h.ResumeProducing()
+	}
+}
+
+func (p *reconnecting) ConnectionLost(reason error) {
+	if p.client.Reactor.Now().Sub(p.since) >= p.client.Max {
+		p.client.ResetDelay()
+	}
+	p.client.again()
+	p.Protocol.ConnectionLost(reason)
+}

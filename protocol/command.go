@@ -1,0 +1,109 @@
+package protocol
+
+import "errors"
+
+// Verb is what a client's line asks for.
+type Verb uint8
+
+// The verbs of clients.
+const (
+	VerbIAMAT Verb = iota + 1
+	VerbWHATSAT
+	VerbHelp
+	VerbQuit
+)
+
+// Command is one parsed line of a client. Its byte fields alias the line.
+type Command struct {
+	Verb     Verb
+	Client   []byte  // IAMAT, WHATSAT: who
+	Coords   []byte  // IAMAT: the position as it was written
+	Time     []byte  // IAMAT: the stamp as it was written
+	Lat, Lng float64 // IAMAT: degrees, north and east positive
+	Stamp    Stamp   // IAMAT
+	RadiusKM int     // WHATSAT: 0 to 50
+	Bound    int     // WHATSAT: 0 to 20 results
+}
+
+// Bounds of a WHATSAT, and the longest client name that any server takes, in bytes.
+const (
+	MaxRadiusKM = 50
+	MaxBound    = 20
+	MaxClientID = 1024
+)
+
+// ErrUnknownVerb is Parse's error for a line whose first field is no command, or that has none.
+var ErrUnknownVerb = errors.New("unknown command")
+
+// Parse takes a line, without its terminator, apart. A client's name may have up to maxClientID
+// bytes. Its error is ErrUnknownVerb or a *SyntaxError. It does not allocate on the good path.
+func Parse(line []byte, maxClientID int) (Command, error) {
+	f := split(line)
+	switch string(f.at[0]) {
+	case "IAMAT":
+		return parseIAMAT(&f, maxClientID)
+	case "WHATSAT":
+		return parseWHATSAT(&f, maxClientID)
+	case "help":
+		return bareVerb(&f, VerbHelp)
+	case "quit":
+		return bareVerb(&f, VerbQuit)
+	}
+	return Command{}, ErrUnknownVerb
+}
+
+func bareVerb(f *fields, v Verb) (Command, error) {
+	if f.n != 1 {
+		return Command{}, wrongFields(string(f.at[0]), f.n, 1)
+	}
+	return Command{Verb: v}, nil
+}
+
+func parseIAMAT(f *fields, maxClientID int) (c Command, err error) {
+	if f.n != 4 {
+		return c, wrongFields("IAMAT", f.n, 4)
+	}
+	c = Command{Verb: VerbIAMAT, Client: f.at[1], Coords: f.at[2], Time: f.at[3]}
+	if len(c.Client) > maxClientID {
+		return c, clientTooLong("IAMAT", maxClientID)
+	}
+	var ok bool
+	if c.Lat, c.Lng, ok = ParsePosition(c.Coords); !ok {
+		return c, notPosition(c.Coords)
+	}
+	if c.Stamp, ok = ParseStamp(c.Time); !ok {
+		return c, notTime(c.Time)
+	}
+	return c, nil
+}
+
+func parseWHATSAT(f *fields, maxClientID int) (c Command, err error) {
+	if f.n != 4 {
+		return c, wrongFields("WHATSAT", f.n, 4)
+	}
+	c = Command{Verb: VerbWHATSAT, Client: f.at[1]}
+	if len(c.Client) > maxClientID {
+		return c, clientTooLong("WHATSAT", maxClientID)
+	}
+	var ok bool
+	if c.RadiusKM, ok = parseSmall(f.at[2], MaxRadiusKM); !ok {
+		return c, notInteger("RADIUS", f.at[2], MaxRadiusKM)
+	}
+	if c.Bound, ok = parseSmall(f.at[3], MaxBound); !ok {
+		return c, notInteger("BOUND", f.at[3], MaxBound)
+	}
+	return c, nil
+}
+
+// parseSmall parses decimal digits with a value from 0 to max, which is small.
+func parseSmall(text []byte, max int) (v int, ok bool) {
+	for _, b := range text {
+		if !isDigit(b) {
+			return 0, false
+		}
+		if v = v*10 + int(b-'0'); v > max {
+			return 0, false
+		}
+	}
+	return v, len(text) > 0
+}

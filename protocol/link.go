@@ -1,0 +1,276 @@
+package protocol
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"strconv"
+)
+
+// Version is what the first field of HELLO names.
+const Version = "herd/1"
+
+// LinkVerb is what a line between servers is.
+type LinkVerb uint8
+
+// The verbs of links; herd/doc.go says what they mean.
+const (
+	LinkHello LinkVerb = iota + 1
+	LinkChallenge
+	LinkRefuse
+	LinkProof
+	LinkWelcome
+	LinkAT
+	LinkMark
+	LinkAck
+	LinkPing
+	LinkPong
+)
+
+// Epoch names one process of a server: 8 random bytes, 16 hex digits on the wire. 0 is none.
+type Epoch uint64
+
+// String is the epoch as on the wire.
+func (e Epoch) String() string { return string(appendHex64(nil, uint64(e))) }
+
+// Digest is the sum of the hashes of a server's records: 16 hex digits on the wire.
+type Digest uint64
+
+// String is the digest as on the wire.
+func (d Digest) String() string { return string(appendHex64(nil, uint64(d))) }
+
+// Nonce is fresh for each handshake: 32 hex digits on the wire.
+type Nonce [16]byte
+
+// Hello is the first line of a link. Its byte fields alias the line.
+type Hello struct {
+	Version, Herd, From, To []byte
+	Epoch                   Epoch
+	Nonce                   Nonce
+}
+
+// Welcome ends a handshake.
+type Welcome struct {
+	Epoch      Epoch  // of the acceptor
+	MAC        []byte // aliases the line
+	SinceEpoch Epoch  // of the dialler; 0: the acceptor has nothing of this process
+	SinceSeq   uint64
+}
+
+// Mark says how far a feed has been handed over, and what the sender's state was then.
+type Mark struct {
+	Seq      uint64 // every record up to here was sent, or came from the receiver
+	Tail     uint64 // the end of the sender's feed
+	Heard    uint64 // of the receiver's feed, what the sender had applied
+	HeardAny bool   // whether it had any of the receiver's process
+	Count    uint64 // records in the sender's state
+	Digest   Digest // of them
+	Full     bool   // instead of a digest: the sender has dropped records
+}
+
+// LinkLine is one parsed line between servers. Only what belongs to its Verb is set; byte fields
+// and, where it can be, the record alias the line.
+type LinkLine struct {
+	Verb    LinkVerb
+	Hello   Hello
+	Nonce   Nonce  // CHALLENGE
+	MAC     []byte // PROOF
+	Welcome Welcome
+	Record  Record // AT
+	Sender  []byte // AT
+	Mark    Mark
+	N       uint64 // ACK: seq; PING, PONG: number
+	Reason  []byte // REFUSE
+}
+
+// ErrLinkLine is ParseLink's error.
+var ErrLinkLine = errors.New("not a line between servers")
+
+// ParseLink takes a line between servers, without its terminator, apart. It does not allocate for
+// AT (with single spaces), MARK, ACK, PING and PONG.
+func ParseLink(line []byte) (l LinkLine, err error) {
+	f := split(line)
+	ok := false
+	switch verb := f.at[0]; string(verb) {
+	case "AT":
+		l.Verb = LinkAT
+		if f.n == 7 && validName(f.at[6]) {
+			l.Record, ok = parseRecord(line, &f)
+			l.Sender = f.at[6]
+		}
+	case "MARK":
+		l.Verb = LinkMark
+		ok = f.n == 6 && l.Mark.parse(&f)
+	case "ACK":
+		l.Verb = LinkAck
+		ok = l.number(&f)
+	case "PING":
+		l.Verb = LinkPing
+		ok = l.number(&f)
+	case "PONG":
+		l.Verb = LinkPong
+		ok = l.number(&f)
+	default:
+		ok = l.parseHandshake(line, &f)
+	}
+	if !ok {
+		return LinkLine{}, ErrLinkLine
+	}
+	return l, nil
+}
+
+func (l *LinkLine) number(f *fields) (ok bool) {
+	if f.n != 2 {
+		return false
+	}
+	l.N, ok = parseUint(f.at[1])
+	return ok
+}
+
+// parseHandshake takes the lines that come once for each connection.
+func (l *LinkLine) parseHandshake(line []byte, f *fields) bool {
+	switch string(f.at[0]) {
+	case "HELLO":
+		l.Verb = LinkHello
+		return f.n == 7 && l.Hello.parse(f)
+	case "CHALLENGE":
+		l.Verb = LinkChallenge
+		return f.n == 2 && parseNonce(&l.Nonce, f.at[1])
+	case "PROOF":
+		l.Verb = LinkProof
+		l.MAC = f.at[1]
+		return f.n == 2 && validMAC(f.at[1])
+	case "WELCOME":
+		l.Verb = LinkWelcome
+		return f.n == 5 && l.Welcome.parse(f)
+	case "REFUSE":
+		l.Verb = LinkRefuse
+		_, reason, _ := bytes.Cut(line, f.at[0])
+		l.Reason = bytes.TrimFunc(reason, func(r rune) bool { return r < 0x80 && isSpace(byte(r)) })
+		return f.n >= 2
+	}
+	return false
+}
+
+func (h *Hello) parse(f *fields) (ok bool) {
+	h.Version, h.Herd, h.From, h.To = f.at[1], f.at[2], f.at[3], f.at[4]
+	h.Epoch, ok = parseEpoch(f.at[5])
+	return ok && validName(h.Herd) && validName(h.From) && validName(h.To) &&
+		parseNonce(&h.Nonce, f.at[6])
+}
+
+func (w *Welcome) parse(f *fields) (ok bool) {
+	w.MAC = f.at[2]
+	if w.Epoch, ok = parseEpoch(f.at[1]); !ok || !validMAC(w.MAC) {
+		return false
+	}
+	if w.SinceSeq, ok = parseUint(f.at[4]); !ok {
+		return false
+	}
+	if string(f.at[3]) == "-" {
+		return w.SinceSeq == 0
+	}
+	w.SinceEpoch, ok = parseEpoch(f.at[3])
+	return ok
+}
+
+func (m *Mark) parse(f *fields) (ok bool) {
+	if m.Seq, ok = parseUint(f.at[1]); !ok {
+		return false
+	}
+	if m.Tail, ok = parseUint(f.at[2]); !ok {
+		return false
+	}
+	if string(f.at[3]) != "-" {
+		m.HeardAny = true
+		if m.Heard, ok = parseUint(f.at[3]); !ok {
+			return false
+		}
+	}
+	if m.Count, ok = parseUint(f.at[4]); !ok {
+		return false
+	}
+	if string(f.at[5]) == "full" {
+		m.Full = true
+		return true
+	}
+	d, ok := parseHex64(f.at[5])
+	m.Digest = Digest(d)
+	return ok
+}
+
+// AppendHello appends the first line of a link, with CRLF, as do all that follow.
+func AppendHello(dst []byte, h Hello) []byte {
+	dst = append(dst, "HELLO"...)
+	for _, f := range [][]byte{h.Version, h.Herd, h.From, h.To} {
+		dst = append(append(dst, ' '), f...)
+	}
+	dst = appendHex64(append(dst, ' '), uint64(h.Epoch))
+	return crlf(hex.AppendEncode(append(dst, ' '), h.Nonce[:]))
+}
+
+// AppendChallenge appends the acceptor's nonce.
+func AppendChallenge(dst []byte, n Nonce) []byte {
+	return crlf(hex.AppendEncode(append(dst, "CHALLENGE "...), n[:]))
+}
+
+// AppendRefuse appends the end of a handshake that came to nothing.
+func AppendRefuse(dst []byte, reason string) []byte {
+	return crlf(append(append(dst, "REFUSE "...), reason...))
+}
+
+// AppendProof appends the dialler's proof.
+func AppendProof(dst, mac []byte) []byte {
+	return crlf(append(append(dst, "PROOF "...), mac...))
+}
+
+// AppendWelcome appends the acceptor's proof and resume point.
+func AppendWelcome(dst []byte, w Welcome) []byte {
+	dst = appendHex64(append(dst, "WELCOME "...), uint64(w.Epoch))
+	dst = append(append(dst, ' '), w.MAC...)
+	return crlf(w.appendSince(dst))
+}
+
+// Unsigned is the WELCOME line without its mac: what the mac covers of it.
+func (w Welcome) Unsigned() string {
+	return string(w.appendSince(appendHex64([]byte("WELCOME "), uint64(w.Epoch))))
+}
+
+func (w Welcome) appendSince(dst []byte) []byte {
+	if w.SinceEpoch == 0 {
+		return append(dst, " - 0"...)
+	}
+	dst = append(appendHex64(append(dst, ' '), uint64(w.SinceEpoch)), ' ')
+	return strconv.AppendUint(dst, w.SinceSeq, 10)
+}
+
+// AppendMark appends a MARK.
+func AppendMark(dst []byte, m Mark) []byte {
+	dst = strconv.AppendUint(append(dst, "MARK "...), m.Seq, 10)
+	dst = strconv.AppendUint(append(dst, ' '), m.Tail, 10)
+	if m.HeardAny {
+		dst = strconv.AppendUint(append(dst, ' '), m.Heard, 10)
+	} else {
+		dst = append(dst, " -"...)
+	}
+	dst = append(strconv.AppendUint(append(dst, ' '), m.Count, 10), ' ')
+	if m.Full {
+		return crlf(append(dst, "full"...))
+	}
+	return crlf(appendHex64(dst, uint64(m.Digest)))
+}
+
+// AppendAck appends an ACK.
+func AppendAck(dst []byte, seq uint64) []byte { return appendNumber(dst, "ACK ", seq) }
+
+// AppendPing appends a PING.
+func AppendPing(dst []byte, n uint64) []byte { return appendNumber(dst, "PING ", n) }
+
+// AppendPong appends a PONG.
+func AppendPong(dst []byte, n uint64) []byte { return appendNumber(dst, "PONG ", n) }
+
+func appendNumber(dst []byte, verb string, n uint64) []byte {
+	return crlf(strconv.AppendUint(append(dst, verb...), n, 10))
+}
+
+func crlf(dst []byte) []byte { return append(dst, '\r', '\n') }

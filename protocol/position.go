@@ -1,0 +1,75 @@
+package protocol
+
+import "strconv"
+
+// maxCoordsText bounds coordinates on the wire, in bytes.
+const maxCoordsText = 64
+
+// powersOfTen that a float64 holds exactly.
+var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
+// ParsePosition parses ISO 6709 decimal degrees in one field: sign, one or two digits and an
+// optional fraction for the latitude, sign, one to three digits and an optional fraction for the
+// longitude, and an optional final slash. Degrees, north and east positive, correctly rounded.
+func ParsePosition(coords []byte) (lat, lng float64, ok bool) {
+	if len(coords) > maxCoordsText {
+		return 0, 0, false
+	}
+	lat, rest, ok := parseDegrees(coords, 2)
+	if !ok || lat < -90 || lat > 90 {
+		return 0, 0, false
+	}
+	lng, rest, ok = parseDegrees(rest, 3)
+	if !ok || lng < -180 || lng > 180 {
+		return 0, 0, false
+	}
+	if len(rest) == 1 && rest[0] == '/' {
+		rest = nil
+	}
+	return lat, lng, len(rest) == 0
+}
+
+// parseDegrees takes one signed decimal with at most whole digits before the point off p.
+func parseDegrees(p []byte, whole int) (degrees float64, rest []byte, ok bool) {
+	if len(p) == 0 || p[0] != '+' && p[0] != '-' {
+		return 0, nil, false
+	}
+	mantissa, digits, i := uint64(0), 0, 1
+	for ; i < len(p) && isDigit(p[i]); i++ {
+		mantissa = mantissa*10 + uint64(p[i]-'0')
+		digits++
+	}
+	if digits == 0 || digits > whole {
+		return 0, nil, false
+	}
+	places := 0
+	if i < len(p) && p[i] == '.' {
+		for i++; i < len(p) && isDigit(p[i]); i++ {
+			places++
+			if digits+places <= 19 {
+				mantissa = mantissa*10 + uint64(p[i]-'0')
+			}
+		}
+		if places == 0 {
+			return 0, nil, false
+		}
+	}
+	// Both operands are exact up to 2^53 and 10^22, so that the quotient is rounded once.
+	if mantissa <= 1<<53 && digits+places <= 19 {
+		degrees = float64(mantissa) / powersOfTen[places]
+	} else if degrees, ok = parseLong(p[1:i]); !ok {
+		return 0, nil, false
+	}
+	if p[0] == '-' {
+		degrees = -degrees
+	}
+	return degrees, p[i:], true
+}
+
+// parseLong is for more digits than a float64 holds. It allocates; nobody's receiver knows its
+// place to an atom.
+func parseLong(digits []byte) (float64, bool) {
+	v, err := strconv.ParseFloat(string(digits), 64)
+	return v, err == nil
+}

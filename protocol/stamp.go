@@ -1,0 +1,119 @@
+package protocol
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
+
+// Limits of a time on the wire.
+const (
+	maxTimeText = 32           // bytes
+	maxSeconds  = 253402300799 // 9999-12-31T23:59:59Z
+)
+
+// Stamp is a client's time: POSIX seconds as an exact decimal, never a float, because two times
+// that differ in the ninth place must not be equal. Its zero value is the epoch. It aliases the
+// text that it was parsed from.
+type Stamp struct {
+	seconds  int64
+	fraction []byte // digits behind the point, without trailing zeros
+}
+
+// ParseStamp parses digits with an optional fraction, up to the year 9999. There is no sign, no
+// exponent and no other notation; a point needs digits on both sides.
+func ParseStamp(text []byte) (s Stamp, ok bool) {
+	if len(text) > maxTimeText {
+		return Stamp{}, false
+	}
+	i := 0
+	for ; i < len(text) && isDigit(text[i]); i++ {
+		if s.seconds = s.seconds*10 + int64(text[i]-'0'); s.seconds > maxSeconds {
+			return Stamp{}, false
+		}
+	}
+	if i == 0 {
+		return Stamp{}, false
+	}
+	if i == len(text) {
+		return s, true
+	}
+	if text[i] != '.' || i+1 == len(text) {
+		return Stamp{}, false
+	}
+	fraction := text[i+1:]
+	for _, b := range fraction {
+		if !isDigit(b) {
+			return Stamp{}, false
+		}
+	}
+	s.fraction = trimZeros(fraction)
+	return s, true
+}
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+
+func trimZeros(digits []byte) []byte {
+	for len(digits) > 0 && digits[len(digits)-1] == '0' {
+		digits = digits[:len(digits)-1]
+	}
+	return digits
+}
+
+// Compare is -1, 0 or +1 as s is before, at or after t, exactly.
+func (s Stamp) Compare(t Stamp) int {
+	switch {
+	case s.seconds < t.seconds:
+		return -1
+	case s.seconds > t.seconds:
+		return +1
+	}
+	// Without trailing zeros, fractions are in the order of their digits.
+	return bytes.Compare(s.fraction, t.fraction)
+}
+
+// nanoseconds is the fraction cut to nine places.
+func (s Stamp) nanoseconds() int64 {
+	n := int64(0)
+	for i := range 9 {
+		n *= 10
+		if i < len(s.fraction) {
+			n += int64(s.fraction[i] - '0')
+		}
+	}
+	return n
+}
+
+// Ahead says whether s is more than max after now.
+func (s Stamp) Ahead(now time.Time, max time.Duration) bool {
+	limit := now.Add(max)
+	if s.seconds != limit.Unix() {
+		return s.seconds > limit.Unix()
+	}
+	n := s.nanoseconds() - int64(limit.Nanosecond())
+	return n > 0 || n == 0 && len(s.fraction) > 9
+}
+
+// AppendDiff appends now minus s, s cut to nine places: a sign, seconds, and nine places, computed
+// from integers. Zero is +0.000000000.
+func AppendDiff(dst []byte, now time.Time, s Stamp) []byte {
+	seconds := now.Unix() - s.seconds
+	nanos := int64(now.Nanosecond()) - s.nanoseconds()
+	if nanos < 0 {
+		seconds, nanos = seconds-1, nanos+1e9
+	}
+	sign := byte('+')
+	if seconds < 0 {
+		sign, seconds = '-', -seconds
+		if nanos > 0 {
+			seconds, nanos = seconds-1, 1e9-nanos
+		}
+	}
+	dst = append(dst, sign)
+	dst = strconv.AppendInt(dst, seconds, 10)
+	dst = append(dst, '.')
+	for unit := int64(1e8); unit > 0; unit /= 10 {
+		dst = append(dst, byte('0'+nanos/unit%10))
+	}
+	return dst
+}

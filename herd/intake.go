@@ -1,0 +1,247 @@
+package herd
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+// An ACK leaves ackDelay after the MARK it answers, or at once when this much has come since the
+// last one, so that a copy is not paced by the timer.
+const (
+	ackDelay = 20 * time.Millisecond
+	ackBytes = 128 << 10
+)
+
+var (
+	errReplaced  = errors.New("replaced by newer connections of the same neighbor")
+	errDiverged  = errors.New("states differ, repairing")
+	errSilent    = errors.New("neighbor was silent")
+	errBadLines  = errors.New("too many lines that are not of this protocol")
+	errHandshake = errors.New("handshake not finished in time")
+	errRefused   = errors.New("refused")
+)
+
+// intake is the receiving end of a neighbor's link: the acceptor's side of the handshake, then
+// AT and MARK lines. Until the proof is right nothing but itself changes. Loop only.
+type intake struct {
+	session    *session
+	name       string // who the other side says it is
+	epoch      protocol.Epoch
+	neighbor   *neighbor // nil until proven
+	transcript transcript
+	timeout    *reactor.DelayedCall
+	pulse      pulse
+	bad        badLines
+
+	marked   bool
+	mark     uint64 // the last MARK's seq on this connection: it never goes down
+	acked    uint64 // the last ACK's
+	ackTimer *reactor.DelayedCall
+	unacked  int // bytes of AT lines since the last ACK
+}
+
+func newIntake(s *session) *intake {
+	s.reader.SetMaxLength(maxLinkLine)
+	return &intake{session: s}
+}
+
+func (in *intake) server() *Server { return in.session.server }
+
+// hello answers the first line of a handshake.
+func (in *intake) hello(line []byte, l protocol.LinkLine) {
+	srv := in.server()
+	in.name, in.epoch = string(l.Hello.From), l.Hello.Epoch
+	in.transcript.add(line)
+	if reason := srv.refusal(l.Hello); reason != "" {
+		in.refuse(reason)
+		return
+	}
+	in.timeout = srv.reactor.CallLater(handshakeTimeout, func() {
+		srv.refused("handshake timeout", in.session.t.Peer(), in.name)
+		in.session.abort(errHandshake)
+	})
+	in.write(protocol.AppendChallenge(nil, newNonce(srv.rand)), true)
+}
+
+// refusal is why a HELLO is refused, or "". Names are no secret, so it says what is wrong.
+func (s *Server) refusal(h protocol.Hello) string {
+	switch from := string(h.From); {
+	case string(h.Version) != protocol.Version:
+		return fmt.Sprintf("version: %s instead of %s", h.Version, protocol.Version)
+	case string(h.Herd) != s.cfg.Herd.Name:
+		return fmt.Sprintf("herd: %s instead of %s", h.Herd, s.cfg.Herd.Name)
+	case string(h.To) != s.name:
+		return fmt.Sprintf("to: this is %s, not %s", s.name, h.To)
+	case from == s.name:
+		return fmt.Sprintf("from: %s is this server", from)
+	case s.neighbor(h.From) == nil:
+		return fmt.Sprintf("from: %s is not a neighbor of %s", from, s.name)
+	}
+	return ""
+}
+
+// write sends a handshake line and notes it in the transcript if a proof is to cover it.
+func (in *intake) write(line []byte, noted bool) {
+	if noted {
+		in.transcript.add(line[:len(line)-2])
+	}
+	s := in.session
+	s.linesOut++
+	s.bytesOut += uint64(len(line))
+	s.t.Write(line)
+	if log := s.server.lines; log != nil {
+		log.LineSent(s.id, line[:len(line)-2])
+	}
+}
+
+func (in *intake) refuse(reason string) {
+	in.server().refused(reason, in.session.t.Peer(), in.name)
+	in.write(protocol.AppendRefuse(nil, reason), false)
+	in.session.close(errRefused)
+}
+
+// lineReceived takes every line after HELLO.
+func (in *intake) lineReceived(line []byte) {
+	in.pulse.heard()
+	l, err := protocol.ParseLink(line)
+	if in.neighbor == nil {
+		if err != nil || l.Verb != protocol.LinkProof {
+			in.refuse("proof")
+			return
+		}
+		in.proof(line, l.MAC)
+		return
+	}
+	switch {
+	case err != nil:
+		in.badLine()
+	case l.Verb == protocol.LinkAT:
+		in.at(l, len(line))
+	case l.Verb == protocol.LinkMark:
+		in.markReceived(l.Mark)
+	case l.Verb == protocol.LinkPing:
+		in.write(protocol.AppendPong(in.server().small[:0], l.N), false)
+	case l.Verb == protocol.LinkPong:
+	default:
+		in.badLine()
+	}
+}
+
+// proof ends the handshake.
+func (in *intake) proof(line, mac []byte) {
+	srv := in.server()
+	which, ok := in.transcript.check(srv.cfg.Herd.Secrets, dialerLabel, "PROOF", mac)
+	if !ok {
+		in.refuse("proof")
+		return
+	}
+	n := srv.neighbor([]byte(in.name))
+	if !n.joined(in, in.epoch) {
+		in.refuse("duplicate")
+		return
+	}
+	in.neighbor = n
+	in.timeout.Cancel()
+	in.transcript.add(line)
+	srv.proven(in.session)
+	w := protocol.Welcome{Epoch: srv.epoch}
+	w.SinceEpoch, w.SinceSeq = n.since()
+	w.MAC = []byte(in.transcript.sign(srv.cfg.Herd.Secrets, which, acceptorLabel, w.Unsigned()))
+	in.write(protocol.AppendWelcome(nil, w), false)
+	in.transcript = nil
+	in.pulse = pulse{
+		clock: srv.reactor,
+		ping:  func(k uint64) { in.write(protocol.AppendPing(nil, k), false) },
+		dead:  func() { in.session.abort(errSilent) },
+	}
+	in.pulse.start()
+	srv.log.Info("neighbor joined", zap.String("neighbor", n.name),
+		zap.Uint64("conn", in.session.id), zap.Stringer("epoch", in.epoch),
+		zap.Uint64("since", w.SinceSeq))
+	n.link.dialNow()
+}
+
+// at applies one record.
+func (in *intake) at(l protocol.LinkLine, size int) {
+	srv := in.server()
+	if string(l.Sender) != in.name || !srv.origins[string(l.Record.Origin())] {
+		in.badLine()
+		return
+	}
+	in.unacked += size
+	in.neighbor.counters.atReceived++
+	switch srv.store.Apply(l.Record, in.epoch) {
+	case Stored:
+		srv.counters.Applied++
+		srv.pumpSoon()
+	case Dropped:
+		in.neighbor.counters.duplicates++
+	case Full:
+		srv.counters.ClientsRefused++
+	}
+}
+
+// markReceived answers a MARK, whose lines are all applied by now, with an ACK before long.
+func (in *intake) markReceived(m protocol.Mark) {
+	if !in.neighbor.newest(in) {
+		return
+	}
+	if m.Seq > m.Tail || in.marked && m.Seq < in.mark {
+		in.badLine()
+		return
+	}
+	in.marked, in.mark = true, m.Seq
+	if in.unacked >= ackBytes {
+		in.ack()
+	} else if in.ackTimer == nil {
+		in.ackTimer = in.server().reactor.CallLater(ackDelay, in.ack)
+	}
+	in.neighbor.marked(m)
+}
+
+func (in *intake) ack() {
+	in.stopAck()
+	in.unacked = 0
+	in.acked = in.mark
+	in.write(protocol.AppendAck(in.server().small[:0], in.acked), false)
+}
+
+func (in *intake) stopAck() {
+	if in.ackTimer != nil {
+		in.ackTimer.Cancel()
+		in.ackTimer = nil
+	}
+}
+
+func (in *intake) badLine() {
+	in.neighbor.counters.badLines++
+	if in.bad.add(in.session.now) {
+		in.session.abort(errBadLines)
+	}
+}
+
+// fail ends the connection for something that a neighbor does not do.
+func (in *intake) fail(what string) {
+	if in.neighbor != nil {
+		in.neighbor.counters.badLines++
+	}
+	in.session.abort(errors.New(what))
+}
+
+// lost is called when the connection is gone.
+func (in *intake) lost() {
+	if in.timeout != nil {
+		in.timeout.Cancel()
+	}
+	in.stopAck()
+	in.pulse.stop()
+	if in.neighbor != nil {
+		in.neighbor.left(in)
+	}
+}

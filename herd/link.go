@@ -1,0 +1,447 @@
+package herd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+const (
+	dialTimeout = time.Second
+	// pumpBytes and pumpRecords bound what one link does in one turn.
+	pumpBytes   = 32 << 10
+	pumpRecords = 4096
+	// windowBytes of AT lines may be on their way without an ACK.
+	windowBytes = 1 << 20
+	// lazyMark delays a MARK that follows no AT line, lest every AT received cause one.
+	lazyMark = time.Second
+	// markEvery beats a MARK is sent whatever happens, so that agreement stays measured.
+	markEvery = 10
+)
+
+// linkState is where a link is on its way.
+type linkState uint8
+
+const (
+	linkDown     linkState = iota
+	linkDialling           // a goroutine connects
+	linkGreeting           // handshake
+	linkCopying            // until the tail noted at WELCOME is acknowledged
+	linkLive
+)
+
+func (s linkState) String() string {
+	return [...]string{"down", "dialling", "greeting", "copying", "live"}[s]
+}
+
+// link is the one-way connection on which this server sends its feed to a neighbor: it dials,
+// proves itself, and then hands over whatever comes after its cursor. It keeps two places in the
+// feed: what was sent on this connection, and what the neighbor's process has acknowledged, which
+// outlives the connection. Loop only.
+type link struct {
+	server   *Server
+	neighbor *neighbor
+	client   *reactor.ReconnectingClient
+
+	state   linkState
+	since   time.Time
+	trouble string // why the link is down; "" when it is not
+	tried   bool   // live once, or failed once
+
+	// The connection at hand; t is nil when there is none.
+	t          reactor.Transport
+	id         uint64
+	reader     *reactor.LineReceiver
+	transcript transcript
+	challenged bool
+	timeout    *reactor.DelayedCall
+	pulse      pulse
+	bad        badLines
+	reason     error // why this side ended it, if it did
+	which      int   // the secret to sign with
+
+	// Where the neighbor's process stands. All of it is meant for the process peer.
+	peer        protocol.Epoch // named by the last WELCOME; 0: none yet
+	ackedCursor *Cursor
+	acked       uint64  // position of ackedCursor, as acknowledged
+	sent        *Cursor // on this connection
+	highest     uint64  // seq of the greatest MARK ever sent to peer
+	skipNothing bool    // a repair: records learned from peer are sent to it too
+	fromHead    bool    // the next WELCOME is followed by such a copy, whatever it names
+	copyTail    uint64  // the tail noted at WELCOME
+
+	// The window: every MARK on its way with what had been sent by then.
+	marks      []sentMark
+	lastMark   uint64 // seq of the last MARK on this connection
+	sentBytes  uint64 // of AT lines on this connection
+	ackedBytes uint64
+	markTimer  *reactor.DelayedCall // a lazy MARK is due
+	beats      int                  // since the last MARK
+}
+
+// sentMark is a MARK that waits for its ACK.
+type sentMark struct {
+	seq   uint64
+	bytes uint64 // link.sentBytes when it was sent
+}
+
+func newLink(n *neighbor) *link {
+	s := n.server
+	l := &link{server: s, neighbor: n, ackedCursor: s.store.Head(), sent: s.store.Head()}
+	l.sent.Close()
+	l.since = s.reactor.Now()
+	l.client = &reactor.ReconnectingClient{
+		Reactor: s.reactor, Rand: s.rand, Addr: n.addr, Timeout: dialTimeout, Factory: l,
+	}
+	return l
+}
+
+// dial starts the link.
+func (l *link) dial() {
+	l.become(linkDialling)
+	l.client.Connect()
+}
+
+// dialNow ends the pause between two tries: the neighbor has just shown that it is up.
+func (l *link) dialNow() {
+	if l.state == linkDown && !l.server.draining {
+		l.client.DialNow()
+	}
+}
+
+// become notes a change of state. The first failure is logged, then every change but those
+// between one fruitless try and the next.
+func (l *link) become(state linkState) {
+	if state == l.state {
+		return
+	}
+	before := l.state
+	l.state, l.since = state, l.server.reactor.Now()
+	if state == linkCopying || state == linkLive {
+		l.trouble = ""
+		l.server.log.Info("link "+state.String(), zap.String("neighbor", l.neighbor.name),
+			zap.Stringer("was", before), zap.Uint64("acknowledged", l.acked),
+			zap.Uint64("tail", l.server.store.Tail()))
+	}
+}
+
+// down notes that there is no connection, and why.
+func (l *link) down(why string) {
+	first := l.trouble == ""
+	l.tried, l.trouble = true, why
+	l.become(linkDown)
+	if first {
+		l.server.log.Warn("link down", zap.String("neighbor", l.neighbor.name),
+			zap.String("address", l.neighbor.addr), zap.String("reason", why))
+	}
+}
+
+// BuildProtocol implements reactor.ClientFactory.
+func (l *link) BuildProtocol(string) reactor.Protocol { return l }
+
+// ConnectionFailed implements reactor.ClientFactory.
+func (l *link) ConnectionFailed(reason error) { l.down(reason.Error()) }
+
+// ConnectionMade implements reactor.Protocol.
+func (l *link) ConnectionMade(t reactor.Transport) {
+	l.t, l.id = t, l.server.nextID()
+	l.reader = reactor.NewLineReceiver(maxLinkLine, l)
+	l.transcript, l.challenged, l.reason = nil, false, nil
+	l.bad = badLines{}
+	l.become(linkGreeting)
+	l.server.log.Info("connection made", zap.Uint64("conn", l.id), zap.String("peer", t.Peer()),
+		zap.String("neighbor", l.neighbor.name))
+	l.timeout = l.server.reactor.CallLater(handshakeTimeout, func() { l.abort(errHandshake) })
+	l.write(protocol.AppendHello(nil, protocol.Hello{
+		Version: []byte(protocol.Version), Herd: []byte(l.server.cfg.Herd.Name),
+		From: []byte(l.server.name), To: []byte(l.neighbor.name),
+		Epoch: l.server.epoch, Nonce: newNonce(l.server.rand),
+	}), true)
+}
+
+// DataReceived implements reactor.Protocol.
+func (l *link) DataReceived(p []byte) { l.reader.DataReceived(p) }
+
+// LineLengthExceeded implements reactor.LineHandler.
+func (l *link) LineLengthExceeded([]byte) { l.abort(errLineTooLong) }
+
+// LineReceived implements reactor.LineHandler.
+func (l *link) LineReceived(line []byte) {
+	if log := l.server.lines; log != nil {
+		log.LineReceived(l.id, line)
+	}
+	l.pulse.heard()
+	in, err := protocol.ParseLink(line)
+	if l.state == linkGreeting {
+		l.greeting(line, in, err)
+		return
+	}
+	switch {
+	case err != nil:
+		l.badLine()
+	case in.Verb == protocol.LinkAck:
+		l.ackReceived(in.N)
+	case in.Verb == protocol.LinkPing:
+		l.write(protocol.AppendPong(l.server.small[:0], in.N), false)
+	case in.Verb == protocol.LinkPong:
+	default:
+		l.badLine()
+	}
+}
+
+// greeting takes the acceptor's two lines of the handshake.
+func (l *link) greeting(line []byte, in protocol.LinkLine, err error) {
+	secrets := l.server.cfg.Herd.Secrets
+	switch {
+	case err == nil && in.Verb == protocol.LinkRefuse:
+		if string(in.Reason) == "proof" {
+			l.which++
+		}
+		l.abort(fmt.Errorf("refused by %s: %s", l.neighbor.name, protocol.Printable(in.Reason)))
+	case err == nil && in.Verb == protocol.LinkChallenge && !l.challenged:
+		l.challenged = true
+		l.transcript.add(line)
+		mac := l.transcript.sign(secrets, l.which, dialerLabel, "PROOF")
+		l.write(protocol.AppendProof(nil, []byte(mac)), true)
+	case err == nil && in.Verb == protocol.LinkWelcome && l.challenged:
+		w := in.Welcome
+		if _, ok := l.transcript.check(secrets, acceptorLabel, w.Unsigned(), w.MAC); !ok {
+			l.abort(errors.New("the neighbor's proof is wrong: another secret"))
+			return
+		}
+		l.welcomed(w)
+	default:
+		l.abort(fmt.Errorf("not a server of this herd: it answered %s", protocol.Printable(line)))
+	}
+}
+
+// welcomed decides where the feed goes on. Only a process that we know, and a place between what
+// it has acknowledged and what we sent it, is a resume; everything else is a full copy.
+func (l *link) welcomed(w protocol.Welcome) {
+	s := l.server
+	l.timeout.Cancel()
+	l.transcript = nil
+	known := w.Epoch == l.peer
+	c := &l.neighbor.counters
+	if known && !l.fromHead && w.SinceEpoch == s.epoch && w.SinceSeq >= l.acked && w.SinceSeq <= l.highest {
+		c.resumes++
+		l.acked = w.SinceSeq
+		l.ackedCursor.Advance(l.acked)
+	} else {
+		// A process that had a place and asks for everything has lost something, perhaps what
+		// it once sent us itself.
+		c.copies++
+		l.skipNothing = known || l.fromHead
+		l.acked, l.highest, l.fromHead = 0, 0, false
+		l.ackedCursor.Rewind()
+	}
+	l.peer = w.Epoch
+	l.sent.MoveTo(l.ackedCursor)
+	l.copyTail = s.store.Tail()
+	l.marks, l.lastMark, l.sentBytes, l.ackedBytes = l.marks[:0], 0, 0, 0
+	l.pulse = pulse{
+		clock: s.reactor,
+		ping:  func(k uint64) { l.write(protocol.AppendPing(s.small[:0], k), false) },
+		dead:  func() { l.abort(errSilent) },
+		tick:  l.tick,
+	}
+	l.pulse.start()
+	l.become(linkCopying)
+	l.pump()
+	if !l.markDue() && len(l.marks) == 0 {
+		l.sendMark()
+	}
+	l.progress()
+}
+
+// progress goes from copying to live when the tail noted at WELCOME is acknowledged.
+func (l *link) progress() {
+	if l.state == linkCopying && l.acked >= l.copyTail {
+		l.skipNothing = false
+		l.tried = true
+		l.client.ResetDelay()
+		l.become(linkLive)
+	}
+	l.server.drained()
+}
+
+// sending says whether the link is past its handshake.
+func (l *link) sending() bool { return l.state == linkCopying || l.state == linkLive }
+
+// unacknowledged is bytes of AT lines on their way.
+func (l *link) unacknowledged() int { return int(l.sentBytes - l.ackedBytes) }
+
+// sentTo is the position up to which everything has been sent.
+func (l *link) sentTo() uint64 {
+	if l.sending() {
+		return l.sent.Position()
+	}
+	return l.acked
+}
+
+// pump sends what follows the cursor, within this turn's and the window's bounds, and closes it
+// with one MARK. It reports whether there is more for the next turn.
+func (l *link) pump() (more bool) {
+	if !l.sending() {
+		return false
+	}
+	buf := l.server.pumpBuffer[:0]
+	for range pumpRecords {
+		if len(buf) >= pumpBytes || l.unacknowledged()+len(buf) >= windowBytes {
+			break
+		}
+		item, ok := l.sent.Next()
+		if !ok {
+			break
+		}
+		// The neighbor's process knows what it sent us; its successor would not.
+		if item.From == l.peer && !l.skipNothing {
+			continue
+		}
+		before := len(buf)
+		buf = item.Record.AppendLinkAT(buf, l.server.name)
+		l.neighbor.counters.atSent++
+		l.logSent(buf[before:])
+	}
+	l.server.pumpBuffer = buf
+	l.sentBytes += uint64(len(buf))
+	more = !l.sent.CaughtUp()
+	switch {
+	case len(buf) > 0:
+		l.t.Write(buf)
+		l.sendMark()
+	case l.lastMark == l.sent.Position():
+	case l.state == linkCopying || l.server.draining:
+		l.sendMark()
+	default:
+		l.markWithin(lazyMark)
+	}
+	return more && l.unacknowledged() < windowBytes
+}
+
+// markWithin sees to it that a MARK leaves in d at the latest.
+func (l *link) markWithin(d time.Duration) {
+	if l.sending() && !l.markDue() {
+		l.markTimer = l.server.reactor.CallLater(d, l.sendMark)
+	}
+}
+
+func (l *link) markDue() bool { return l.markTimer != nil }
+
+// sendMark says how far the feed has been handed over and what our state is. Its records must
+// have been written before it.
+func (l *link) sendMark() {
+	l.stopMark()
+	s := l.server
+	m := protocol.Mark{
+		Seq: l.sent.Position(), Tail: s.store.Tail(),
+		Count: uint64(s.store.Len()), Digest: s.store.Digest(), Full: s.store.Overflowed(),
+	}
+	if n := l.neighbor; n.heardAny && n.epoch == l.peer {
+		m.Heard, m.HeardAny = n.heard, true
+	}
+	l.lastMark, l.highest, l.beats = m.Seq, max(l.highest, m.Seq), 0
+	if k := len(l.marks) - 1; k >= 0 && l.marks[k].seq == m.Seq {
+		l.marks[k].bytes = l.sentBytes
+	} else {
+		l.marks = append(l.marks, sentMark{m.Seq, l.sentBytes})
+	}
+	l.write(protocol.AppendMark(s.small[:0], m), false)
+}
+
+func (l *link) stopMark() {
+	if l.markTimer != nil {
+		l.markTimer.Cancel()
+		l.markTimer = nil
+	}
+}
+
+// tick keeps a MARK coming every few seconds.
+func (l *link) tick() {
+	if l.beats++; l.beats >= markEvery {
+		l.sendMark()
+	}
+}
+
+// ackReceived opens the window and moves the place from which a resume goes on. Only the seq of a
+// MARK on its way is an answer to anything; the last one's may come again.
+func (l *link) ackReceived(seq uint64) {
+	for i, m := range l.marks {
+		if m.seq == seq {
+			l.ackedBytes = m.bytes
+			l.marks = append(l.marks[:0], l.marks[i+1:]...)
+			l.acked = seq
+			l.ackedCursor.Advance(seq)
+			l.progress()
+			l.server.pumpSoon()
+			return
+		}
+	}
+	if seq != l.acked {
+		l.badLine()
+	}
+}
+
+// recopy ends the connection; the next one begins with everything, skipping nothing.
+func (l *link) recopy() {
+	l.fromHead = true
+	if l.t != nil {
+		l.abort(errDiverged)
+	}
+}
+
+func (l *link) badLine() {
+	l.neighbor.counters.badLines++
+	if l.bad.add(l.server.reactor.Now()) {
+		l.abort(errBadLines)
+	}
+}
+
+// write sends a line and notes it in the transcript if a proof is to cover it.
+func (l *link) write(line []byte, noted bool) {
+	if noted {
+		l.transcript.add(bytes.TrimSuffix(line, crlf))
+	}
+	l.t.Write(line)
+	l.logSent(line)
+}
+
+var crlf = []byte("\r\n")
+
+func (l *link) logSent(line []byte) {
+	if log := l.server.lines; log != nil {
+		log.LineSent(l.id, bytes.TrimSuffix(line, crlf))
+	}
+}
+
+func (l *link) abort(reason error) {
+	if l.reason == nil {
+		l.reason = reason
+	}
+	l.become(linkDown)
+	l.reader.Stop()
+	l.t.AbortConnection()
+}
+
+// ConnectionLost implements reactor.Protocol. What was sent and not acknowledged is sent again on
+// the next connection.
+func (l *link) ConnectionLost(reason error) {
+	if l.reason != nil {
+		reason = l.reason
+	}
+	l.timeout.Cancel()
+	l.stopMark()
+	l.pulse.stop()
+	l.sent.Close()
+	l.server.log.Info("connection lost", zap.Uint64("conn", l.id),
+		zap.String("neighbor", l.neighbor.name), zap.String("reason", reason.Error()))
+	l.t = nil
+	l.down(reason.Error())
+	l.server.drained()
+}

@@ -1,0 +1,165 @@
+package herd
+
+import (
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/protocol"
+)
+
+const (
+	// maxReplaced bounds the epochs remembered of a neighbor's former processes.
+	maxReplaced = 64
+	// maxIntakes bounds a neighbor's proven connections: the newest and those being read out.
+	maxIntakes = 4
+	// A repair that does not help is tried again later and later.
+	minRepairPause = 10 * time.Second
+	maxRepairPause = 10 * time.Minute
+)
+
+// neighbor is a server that this one shares an edge with: the link that we dial to send on, the
+// intakes on which it sends to us, and what we know of its process and of its state. Loop only.
+type neighbor struct {
+	server *Server
+	name   string
+	addr   string
+	link   *link
+
+	intakes  []*intake        // proven connections from it, the newest last
+	epoch    protocol.Epoch   // of the process whose proof was taken last; 0: none yet
+	replaced []protocol.Epoch // of processes before that one, oldest first
+	heard    uint64           // the last MARK of epoch's feed whose records are all applied here
+	heardAny bool             // whether there was one
+	restart  bool             // answer the next HELLO with "- 0": a repair
+	agree    agreement
+	counters linkCounters
+}
+
+// linkCounters count events of both links of an edge since the process started.
+type linkCounters struct {
+	atSent, atReceived, duplicates, badLines, copies, resumes, repairs uint64
+}
+
+// agreement is what the last comparison of two whole states said.
+type agreement struct {
+	checked       time.Time     // zero: never compared
+	divergedSince time.Time     // zero: in sync when last compared
+	nextRepair    time.Time     // not before
+	pause         time.Duration // before the repair after that one
+}
+
+// joined takes a connection that has proven to be from this neighbor's process epoch. It reports
+// false when that process was replaced before: then two servers run under one name.
+func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
+	if epoch != n.epoch {
+		if slices.Contains(n.replaced, epoch) {
+			return false
+		}
+		if n.epoch != 0 {
+			if len(n.replaced) == maxReplaced {
+				n.replaced = slices.Delete(n.replaced, 0, 1)
+			}
+			n.replaced = append(n.replaced, n.epoch)
+		}
+		n.epoch, n.heard, n.heardAny = epoch, 0, false
+		n.agree.checked, n.agree.divergedSince = time.Time{}, time.Time{}
+	}
+	if len(n.intakes) == maxIntakes {
+		n.intakes[0].session.abort(errReplaced)
+		n.intakes = slices.Delete(n.intakes, 0, 1)
+	}
+	n.intakes = append(n.intakes, in)
+	return true
+}
+
+// left forgets a connection that is gone.
+func (n *neighbor) left(in *intake) {
+	if i := slices.Index(n.intakes, in); i >= 0 {
+		n.intakes = slices.Delete(n.intakes, i, i+1)
+	}
+}
+
+// newest says whether in is the connection whose MARKs count.
+func (n *neighbor) newest(in *intake) bool {
+	return len(n.intakes) > 0 && n.intakes[len(n.intakes)-1] == in
+}
+
+// since is the resume point for WELCOME: the epoch and the last seq of the neighbor's feed that
+// we have all of, or none.
+func (n *neighbor) since() (protocol.Epoch, uint64) {
+	if n.restart || !n.heardAny {
+		n.restart, n.heard, n.heardAny = false, 0, false
+		return 0, 0
+	}
+	return n.epoch, n.heard
+}
+
+// marked takes a MARK of the neighbor's newest connection: up to its seq everything is here.
+func (n *neighbor) marked(m protocol.Mark) {
+	if !n.heardAny || m.Seq != n.heard {
+		n.heard, n.heardAny = m.Seq, true
+		n.link.markWithin(lazyMark)
+	}
+	s := n.server.store
+	// Only if all of its feed is here, and all of ours was there, is a difference real.
+	if m.Seq != m.Tail || !m.HeardAny || m.Heard != s.Tail() || m.Full || s.Overflowed() {
+		return
+	}
+	now := n.server.reactor.Now()
+	n.agree.checked = now
+	if m.Count == uint64(s.Len()) && m.Digest == s.Digest() {
+		n.agree.divergedSince, n.agree.pause = time.Time{}, 0
+		return
+	}
+	if n.agree.divergedSince.IsZero() {
+		n.agree.divergedSince = now
+	}
+	n.repair(m)
+}
+
+// repair makes both servers send each other everything, skipping nothing, so that the greater
+// record wins whichever side was wrong.
+func (n *neighbor) repair(m protocol.Mark) {
+	now := n.server.reactor.Now()
+	if now.Before(n.agree.nextRepair) {
+		return
+	}
+	n.agree.pause = min(max(2*n.agree.pause, minRepairPause), maxRepairPause)
+	n.agree.nextRepair = now.Add(n.agree.pause)
+	n.counters.repairs++
+	s := n.server.store
+	n.server.log.Error("states differ, repairing", zap.String("neighbor", n.name),
+		zap.Uint64("records", uint64(s.Len())), zap.Uint64("neighbor_records", m.Count),
+		zap.Stringer("digest", s.Digest()), zap.Stringer("neighbor_digest", m.Digest))
+	n.restart = true
+	for _, in := range n.intakes {
+		in.session.close(errDiverged)
+	}
+	n.link.recopy()
+}
+
+// status is the neighbor's part of Status.
+func (n *neighbor) status() LinkStatus {
+	l, c := n.link, &n.counters
+	st := LinkStatus{
+		Neighbor: n.name, Address: n.addr,
+		State: l.state.String(), Since: l.since, Error: l.trouble,
+		Sent: l.sentTo(), Acknowledged: l.acked, Behind: n.server.store.Tail() - l.acked,
+		Unacknowledged: l.unacknowledged(),
+		Receiving:      len(n.intakes) > 0, Heard: n.heard,
+		Agreement: "unknown",
+		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,
+		BadLines: c.badLines, Copies: c.copies, Resumes: c.resumes, Repairs: c.repairs,
+	}
+	if !n.agree.checked.IsZero() {
+		checked := n.agree.checked
+		st.Checked, st.Agreement = &checked, "in sync"
+	}
+	if !n.agree.divergedSince.IsZero() {
+		diverged := n.agree.divergedSince
+		st.DivergedSince, st.Agreement = &diverged, "diverged"
+	}
+	return st
+}

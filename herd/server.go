@@ -1,0 +1,361 @@
+package herd
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/places"
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+// Options is what a Server is made of. All but Lines are needed.
+type Options struct {
+	Config  *Config
+	Name    string // which of Config.Servers this is
+	Reactor reactor.Reactor
+	Places  places.Provider
+	Log     *zap.Logger
+	Lines   LineLog    // nil: lines are not logged
+	Rand    *rand.Rand // for epochs, nonces and back-off; seeded so that nobody can foretell it
+	Engine  string     // what Reactor is, for log and status
+	Version string     // of the program, likewise
+	PID     int        // of the process, likewise
+}
+
+// Server is one member of the herd: its store, the sessions of its clients and the links to its
+// neighbors. Loop only, apart from NewServer and Start before the loop runs.
+type Server struct {
+	cfg     *Config
+	self    ServerConfig
+	name    string
+	dialect protocol.Dialect
+	reactor reactor.Reactor
+	places  places.Provider
+	log     *zap.Logger
+	lines   LineLog
+	rand    *rand.Rand
+	options Options
+
+	epoch     protocol.Epoch
+	started   time.Time
+	store     *Store
+	neighbors []*neighbor     // in the order of herd.toml
+	origins   map[string]bool // every server of the herd
+	lookups   lookups
+	port      reactor.Port
+
+	sessions []*session
+	admitted [3]int // sessions by admission
+	conns    uint64 // connection ids given out
+	counters Counters
+	refusals refusals
+
+	pumping  bool // a pump is due after this batch of events
+	pump     func()
+	draining bool
+	left     func() // tells the reactor that the server may go
+
+	// Scratch, reused from line to line. Nothing keeps a part of it.
+	record     protocol.Record
+	scratch    []byte
+	small      []byte
+	pumpBuffer []byte
+}
+
+// NewServer makes the server called o.Name, ready to start. Its error is about the configuration.
+func NewServer(o Options) (*Server, error) {
+	s := &Server{
+		cfg: o.Config, name: o.Name, reactor: o.Reactor, places: o.Places, log: o.Log,
+		lines: o.Lines, rand: o.Rand, options: o,
+		epoch:   newEpoch(o.Rand),
+		store:   NewStore(o.Config.Herd.Name, o.Config.Limits.MaxClients),
+		origins: make(map[string]bool),
+		small:   make([]byte, 0, 512),
+	}
+	s.lookups.server = s
+	s.pump = s.pumpLinks
+	s.refusals.init()
+	var err error
+	if s.dialect, err = protocol.ParseDialect(o.Config.Herd.Dialect); err != nil {
+		return nil, err
+	}
+	addresses := make(map[string]string)
+	i := -1
+	for k, c := range o.Config.Servers {
+		s.origins[c.Name] = true
+		addresses[c.Name] = c.Address
+		if c.Name == o.Name {
+			i = k
+		}
+	}
+	if i < 0 {
+		return nil, fmt.Errorf("no server is called %q", o.Name)
+	}
+	s.self = o.Config.Servers[i]
+	for _, name := range s.self.Neighbors {
+		if addresses[name] == "" {
+			return nil, fmt.Errorf("neighbor %q of %s is no server", name, s.name)
+		}
+		n := &neighbor{server: s, name: name, addr: addresses[name]}
+		n.link = newLink(n)
+		s.neighbors = append(s.neighbors, n)
+	}
+	return s, nil
+}
+
+// Start listens on l and dials the neighbors. Call it before the reactor runs.
+func (s *Server) Start(l reactor.Listener) (reactor.Port, error) {
+	port, err := s.reactor.ListenTCP(l, s)
+	if err != nil {
+		return nil, err
+	}
+	s.port = port
+	s.started = s.reactor.Now()
+	s.log.Info("started", zap.String("server", s.name), zap.String("address", port.Addr()),
+		zap.String("herd", s.cfg.Herd.Name), zap.Stringer("epoch", s.epoch),
+		zap.String("engine", s.options.Engine), zap.String("version", s.options.Version),
+		zap.Int("pid", s.options.PID))
+	for _, n := range s.neighbors {
+		n.link.dial()
+	}
+	s.reactor.CallLater(s.sweepPeriod(), s.sweep)
+	s.reactor.BeforeShutdown(s.drain)
+	return port, nil
+}
+
+// neighbor finds a neighbor by name; nil if there is none. O(n); n is a handful.
+func (s *Server) neighbor(name []byte) *neighbor {
+	for _, n := range s.neighbors {
+		if n.name == string(name) {
+			return n
+		}
+	}
+	return nil
+}
+
+func (s *Server) nextID() uint64 {
+	s.conns++
+	return s.conns
+}
+
+// BuildProtocol implements reactor.Factory: it admits a connection, or answers that the server is
+// full. Beyond max_connections a few are taken for a moment, for they may be neighbors.
+func (s *Server) BuildProtocol(string) reactor.Protocol {
+	s.counters.Accepted++
+	n := &session{server: s, id: s.nextID(), index: len(s.sessions)}
+	n.reader = reactor.NewLineReceiver(s.cfg.Limits.MaxLine, n)
+	switch {
+	case s.admitted[asClient] < s.cfg.Limits.MaxConnections:
+	case s.admitted[asOverflow] < s.overflow():
+		n.admission = asOverflow
+	default:
+		return &turnedAway{s}
+	}
+	s.admitted[n.admission]++
+	s.sessions = append(s.sessions, n)
+	return n
+}
+
+// overflow is how many connections are taken beyond max_connections.
+func (s *Server) overflow() int { return 2*len(s.neighbors) + 16 }
+
+// admit makes a client of an overflow connection if there is room by now.
+func (s *Server) admit(n *session) bool {
+	if s.admitted[asClient] >= s.cfg.Limits.MaxConnections {
+		return false
+	}
+	s.readmit(n, asClient)
+	return true
+}
+
+// proven gives up the place that a connection took before it proved to be a neighbor's.
+func (s *Server) proven(n *session) { s.readmit(n, asNeighbor) }
+
+func (s *Server) readmit(n *session, a admission) {
+	s.admitted[n.admission]--
+	n.admission = a
+	s.admitted[a]++
+}
+
+// remove forgets a session that is gone.
+func (s *Server) remove(n *session) {
+	s.admitted[n.admission]--
+	last := s.sessions[len(s.sessions)-1]
+	s.sessions[n.index], last.index = last, n.index
+	s.sessions[len(s.sessions)-1] = nil
+	s.sessions = s.sessions[:len(s.sessions)-1]
+	s.drained()
+}
+
+// turnedAway is a connection beyond every bound: it gets one reply.
+type turnedAway struct{ server *Server }
+
+// ConnectionMade implements reactor.Protocol.
+func (p *turnedAway) ConnectionMade(t reactor.Transport) {
+	p.server.counters.ServerFull++
+	t.Write(p.server.dialect.AppendFull(nil))
+	t.LoseConnection()
+}
+
+// DataReceived implements reactor.Protocol.
+func (p *turnedAway) DataReceived([]byte) {}
+
+// ConnectionLost implements reactor.Protocol.
+func (p *turnedAway) ConnectionLost(error) {}
+
+// pumpSoon makes every link send what it has to, once this batch of events is done: many updates
+// that came together leave together.
+func (s *Server) pumpSoon() {
+	if !s.pumping {
+		s.pumping = true
+		s.reactor.CallSoon(s.pump)
+	}
+}
+
+func (s *Server) pumpLinks() {
+	s.pumping = false
+	more := false
+	for _, n := range s.neighbors {
+		more = n.link.pump() || more
+	}
+	if more {
+		s.pumpSoon()
+	}
+}
+
+// sweepPeriod is how often the limits on time are looked at: an eighth of the shortest of them.
+func (s *Server) sweepPeriod() time.Duration {
+	period := time.Second
+	for _, d := range []time.Duration{s.cfg.Limits.IdleTimeout, s.cfg.Limits.PartialLineTimeout} {
+		if d > 0 {
+			period = min(period, d/8)
+		}
+	}
+	return max(period, 5*time.Millisecond)
+}
+
+// sweep applies the limits on time to all sessions. O(sessions), a few nanoseconds each.
+func (s *Server) sweep() {
+	now := s.reactor.Now()
+	for _, n := range slices.Backward(s.sessions) {
+		n.sweep(now)
+	}
+	s.refusals.sweep(now)
+	s.reactor.CallLater(s.sweepPeriod(), s.sweep)
+}
+
+// Status is what the server knows of itself, as a value. Loop only.
+func (s *Server) Status() Status {
+	st := Status{
+		Herd: s.cfg.Herd.Name, Server: s.name, Version: s.options.Version,
+		Engine: s.options.Engine, Epoch: s.epoch.String(), PID: s.options.PID,
+		Started: s.started, Now: s.reactor.Now(), Ready: s.port != nil && !s.draining,
+		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
+		Connections: len(s.sessions), Counters: s.counters, Limits: s.cfg.Limits,
+	}
+	if s.store.Overflowed() {
+		st.Digest = "full"
+	}
+	if s.port != nil {
+		st.Address = s.port.Addr()
+	}
+	for _, n := range s.neighbors {
+		if n.link.t != nil {
+			st.Connections++
+		}
+		st.Ready = st.Ready && n.link.tried
+		st.Links = append(st.Links, n.status())
+	}
+	return st
+}
+
+// drain is the server's way out: it stops listening, answers what it has read, and lets every
+// live link hand over the rest of the feed. It calls done when all of that has happened, or when
+// the drain time is over.
+func (s *Server) drain(done func()) {
+	begun := s.reactor.Now()
+	s.draining = true
+	s.port.StopListening()
+	s.left = func() {
+		s.left = nil
+		s.log.Info("stopped", zap.String("server", s.name),
+			zap.Duration("took", s.reactor.Now().Sub(begun)), zap.Int("connections", len(s.sessions)))
+		done()
+	}
+	s.reactor.CallLater(s.cfg.Limits.Drain, func() {
+		if s.left != nil {
+			s.log.Warn("drain time is over", zap.Int("connections", len(s.sessions)))
+			s.left()
+		}
+	})
+	for _, n := range slices.Backward(s.sessions) {
+		if n.intake == nil {
+			n.drain()
+		}
+	}
+	for _, n := range s.neighbors {
+		n.link.client.Stop()
+	}
+	s.pumpSoon()
+	s.drained()
+}
+
+// drained lets the server go once nothing is owed to anyone.
+func (s *Server) drained() {
+	if s.left == nil || s.admitted[asClient]+s.admitted[asOverflow] > 0 {
+		return
+	}
+	for _, n := range s.neighbors {
+		if n.link.state == linkLive && n.link.acked < s.store.Tail() {
+			return
+		}
+	}
+	s.left()
+}
+
+// refusals limits the log of refused handshakes: one entry for each kind and address in
+// refusalPause, for a bounded number of them.
+type refusals struct{ logged map[refusal]time.Time }
+
+type refusal struct{ reason, host string }
+
+const (
+	refusalPause = 30 * time.Second
+	maxRefusals  = 1024
+)
+
+func (r *refusals) init() { r.logged = make(map[refusal]time.Time) }
+
+// first says whether an event of this kind should be logged.
+func (r *refusals) first(kind refusal, now time.Time) bool {
+	if _, known := r.logged[kind]; known || len(r.logged) >= maxRefusals {
+		return false
+	}
+	r.logged[kind] = now
+	return true
+}
+
+func (r *refusals) sweep(now time.Time) {
+	for kind, at := range r.logged { // order: each is judged by itself
+		if now.Sub(at) >= refusalPause {
+			delete(r.logged, kind)
+		}
+	}
+}
+
+// refused counts and, now and then, logs a handshake that this server did not accept.
+func (s *Server) refused(reason, peer, name string) {
+	s.counters.HandshakesFailed++
+	kind, _, _ := strings.Cut(reason, ":")
+	host := peer[:strings.LastIndexByte(peer, ':')+1]
+	if s.refusals.first(refusal{kind, host}, s.reactor.Now()) {
+		s.log.Warn("neighbor refused", zap.String("reason", reason), zap.String("peer", peer),
+			zap.String("neighbor", name))
+	}
+}

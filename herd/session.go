@@ -1,0 +1,416 @@
+package herd
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+// What makes a session hold a client's further lines until it is below all three again.
+const (
+	maxOpen        = 64        // WHATSATs without their reply
+	maxHeldReplies = 1 << 20   // bytes of replies that wait for an earlier one
+	maxBacklog     = 256 << 10 // bytes of replies that the client has not read
+)
+
+// softTime is how long a client may leave more than output_soft bytes unread.
+const softTime = 10 * time.Second
+
+// admission says on what terms a connection was accepted.
+type admission uint8
+
+const (
+	asClient   admission = iota // counts against max_connections
+	asOverflow                  // beyond it: stays if its first line proves a neighbor
+	asNeighbor                  // has proven itself
+)
+
+// session is one accepted connection. It is a client's, answered line by line, until its first
+// line is HELLO: then an intake takes its lines. Loop only.
+type session struct {
+	server    *Server
+	id        uint64
+	index     int // in server.sessions
+	admission admission
+	t         reactor.Transport
+	reader    *reactor.LineReceiver
+	replies   replies
+	intake    *intake // nil for a client
+
+	now          time.Time // receipt of the chunk at hand
+	accepted     time.Time
+	lastInput    time.Time
+	partialSince time.Time // when the first byte of the unfinished line came; zero: there is none
+	softSince    time.Time // since when the backlog has been above output_soft; zero: it is not
+
+	linesIn, linesOut, bytesIn, bytesOut uint64
+
+	held    bool // the client's lines wait
+	eof     bool // the client sends nothing more
+	closing bool // the last reply is queued
+	lost    bool
+	reason  error // why this side ended the connection, if it did
+}
+
+// Reasons for which a session is ended by this side; each has its counter.
+var (
+	errLineTooLong = errors.New("line too long")
+	errServerFull  = errors.New("server full")
+	errQuit        = errors.New("client quit")
+	errIdle        = errors.New("idle timeout")
+	errPartial     = errors.New("unfinished line timeout")
+	errSlowReader  = errors.New("client does not read its replies")
+	errDraining    = errors.New("server is stopping")
+)
+
+// ConnectionMade implements reactor.Protocol.
+func (s *session) ConnectionMade(t reactor.Transport) {
+	s.t = t
+	s.accepted = s.server.reactor.Now()
+	s.lastInput = s.accepted
+	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", t.Peer()))
+	if s.server.draining {
+		s.close(errDraining)
+	}
+}
+
+// DataReceived implements reactor.Protocol.
+func (s *session) DataReceived(p []byte) {
+	s.now = s.server.reactor.Now()
+	s.lastInput = s.now
+	s.bytesIn += uint64(len(p))
+	lines := s.linesIn
+	s.reader.DataReceived(p)
+	switch {
+	case s.reader.Pending() == 0:
+		s.partialSince = time.Time{}
+	case s.linesIn != lines || s.partialSince.IsZero():
+		s.partialSince = s.now
+	}
+}
+
+// LineReceived implements reactor.LineHandler.
+func (s *session) LineReceived(line []byte) {
+	s.linesIn++
+	if log := s.server.lines; log != nil {
+		log.LineReceived(s.id, line)
+	}
+	if s.intake != nil {
+		s.intake.lineReceived(line)
+		return
+	}
+	if s.linesIn == 1 && s.firstLine(line) {
+		return
+	}
+	s.server.counters.LinesReceived++
+	s.command(line)
+	s.hold()
+}
+
+// firstLine deals with what only a connection's first line may be or decide. It reports true when
+// the line needs nothing more.
+func (s *session) firstLine(line []byte) bool {
+	if hello, err := protocol.ParseLink(line); err == nil && hello.Verb == protocol.LinkHello {
+		s.intake = newIntake(s)
+		s.intake.hello(line, hello)
+		return true
+	}
+	if s.admission == asOverflow && !s.server.admit(s) {
+		s.refuse()
+		return true
+	}
+	return false
+}
+
+// refuse answers a connection that is one too many.
+func (s *session) refuse() {
+	s.server.counters.ServerFull++
+	s.reply(s.server.dialect.AppendFull(s.server.scratch[:0]))
+	s.close(errServerFull)
+}
+
+// command answers one line.
+func (s *session) command(line []byte) {
+	srv := s.server
+	c, err := protocol.Parse(line, srv.cfg.Limits.MaxClientID)
+	switch {
+	case err == protocol.ErrUnknownVerb:
+		srv.counters.Refused++
+		s.reply(srv.dialect.AppendUnknown(srv.scratch[:0], line))
+	case err != nil:
+		s.wrong(line, err)
+	case c.Verb == protocol.VerbIAMAT:
+		s.iamat(line, c)
+	case c.Verb == protocol.VerbWHATSAT:
+		s.whatsat(line, c)
+	case c.Verb == protocol.VerbHelp:
+		s.reply(srv.dialect.AppendHelp(srv.scratch[:0], line))
+	case c.Verb == protocol.VerbQuit:
+		s.reply(srv.dialect.AppendGoodbye(srv.scratch[:0], line))
+		if srv.dialect.QuitCloses() {
+			s.close(errQuit)
+		}
+	default:
+		panic("herd: verb without an answer")
+	}
+}
+
+// iamat answers an update and stores it if it is new. The answer waits for nothing.
+func (s *session) iamat(line []byte, c protocol.Command) {
+	srv := s.server
+	if max := srv.cfg.Limits.MaxFuture; c.Stamp.Ahead(s.now, max) {
+		s.wrong(line, protocol.TimeAhead(c.Time, max))
+		return
+	}
+	srv.record = protocol.MakeRecord(srv.record.Text(), srv.name, s.now, c)
+	switch srv.store.ApplyOwn(srv.record) {
+	case Full:
+		srv.counters.ClientsRefused++
+		s.wrong(line, protocol.TooManyClients(srv.cfg.Limits.MaxClients))
+		return
+	case Stored:
+		srv.counters.Stored++
+		srv.pumpSoon()
+	}
+	srv.counters.IAMAT++
+	s.reply(srv.dialect.AppendAck(srv.scratch[:0], srv.record))
+}
+
+// whatsat asks the places provider about the position stored now. AT line and position are those
+// of this moment, whatever arrives before the provider's answer.
+func (s *session) whatsat(line []byte, c protocol.Command) {
+	srv := s.server
+	item, ok := srv.store.Lookup(c.Client)
+	if !ok {
+		srv.counters.Refused++
+		s.reply(srv.dialect.AppendRefusal(srv.scratch[:0], line,
+			protocol.UnknownClient(srv.name, c.Client)))
+		return
+	}
+	srv.counters.WHATSAT++
+	l := &lookup{session: s, bound: c.Bound, at: item.Record.AppendAT(nil), line: bytes.Clone(line)}
+	l.query.Lat, l.query.Lng = item.Record.Position()
+	l.query.RadiusM = c.RadiusKM * 1000
+	if !srv.lookups.ask(l) {
+		srv.counters.LookupsBusy++
+		srv.counters.Refused++
+		s.reply(srv.dialect.AppendRefusal(srv.scratch[:0], line, protocol.Busy))
+		return
+	}
+	l.slot = s.replies.reserve(l)
+}
+
+// wrong answers a known verb with bad fields.
+func (s *session) wrong(line []byte, err error) {
+	s.server.counters.Refused++
+	s.reply(s.server.dialect.AppendSyntaxError(s.server.scratch[:0], line, err))
+}
+
+// reply sends a reply in its turn. The text may be the server's scratch buffer.
+func (s *session) reply(text []byte) {
+	s.server.scratch = text[:0]
+	s.server.counters.Replies++
+	if !s.replies.add(text) {
+		s.send(text, nil)
+	}
+}
+
+// fill completes the reply of a lookup and sends whatever it was holding back.
+func (s *session) fill(l *lookup, text []byte) {
+	s.server.counters.Replies++
+	s.replies.fill(l.slot, text)
+	for p := s.replies.next(); p != nil; p = s.replies.next() {
+		s.send(p.text, p.lookup)
+	}
+	s.release()
+	s.finish()
+}
+
+// send writes and logs one reply, or several in a row.
+func (s *session) send(text []byte, l *lookup) {
+	s.bytesOut += uint64(len(text))
+	s.linesOut++
+	s.t.Write(text)
+	log := s.server.lines
+	switch {
+	case log == nil:
+	case l != nil && l.status != "":
+		log.LookupSent(s.id, l.at, l.status, l.results, text)
+	default:
+		for len(text) > 0 {
+			line, rest, _ := bytes.Cut(text, newline)
+			if len(line) > 0 {
+				log.LineSent(s.id, line)
+			}
+			text = rest
+		}
+	}
+	if s.t.Backlog() > s.server.cfg.Limits.OutputHard {
+		s.cutOff()
+	}
+}
+
+var newline = []byte{'\n'}
+
+// cutOff ends a connection whose client does not read.
+func (s *session) cutOff() {
+	if s.reason != nil {
+		return
+	}
+	s.server.counters.OutputLimits++
+	s.server.log.Warn("slow reader cut off", zap.Uint64("conn", s.id),
+		zap.String("peer", s.t.Peer()), zap.Int("unsent", s.t.Backlog()))
+	s.abort(errSlowReader)
+}
+
+// mustHold says whether the client has enough unanswered or unread.
+func (s *session) mustHold() bool {
+	return s.replies.open >= maxOpen || s.replies.held >= maxHeldReplies ||
+		s.t.Backlog() >= maxBacklog
+}
+
+// hold stops executing lines while the client has enough unanswered or unread.
+func (s *session) hold() {
+	if !s.held && !s.closing && s.mustHold() {
+		s.held = true
+		s.reader.Pause()
+		s.t.PauseReceiving()
+	}
+}
+
+// release goes on with the lines that were held.
+func (s *session) release() {
+	if s.held && !s.closing && !s.mustHold() {
+		s.held = false
+		s.now = s.server.reactor.Now()
+		if !s.server.draining {
+			s.t.ResumeReceiving()
+		}
+		s.reader.Resume()
+		if s.server.draining {
+			s.drain()
+		}
+	}
+}
+
+// drain ends the session once what it has read is answered.
+func (s *session) drain() {
+	s.t.PauseReceiving()
+	if !s.held {
+		s.close(errDraining)
+	}
+}
+
+// ResumeProducing implements reactor.Producer.
+func (s *session) ResumeProducing() {
+	s.release()
+	s.finish()
+}
+
+// LineLengthExceeded implements reactor.LineHandler.
+func (s *session) LineLengthExceeded(prefix []byte) {
+	srv := s.server
+	if s.intake != nil {
+		s.intake.fail("line too long")
+		return
+	}
+	srv.counters.LinesTooLong++
+	srv.counters.Refused++
+	s.reply(srv.dialect.AppendLineTooLong(srv.scratch[:0], prefix, srv.cfg.Limits.MaxLine))
+	s.close(errLineTooLong)
+}
+
+// ReadConnectionLost implements reactor.HalfCloser. A client's last line needs no LF.
+func (s *session) ReadConnectionLost() {
+	s.eof = true
+	if s.intake != nil {
+		s.t.LoseConnection() // what came without LF is a torn line
+		return
+	}
+	s.reader.Finish()
+	s.finish()
+}
+
+// close ends the session after every reply that is owed, for the given reason.
+func (s *session) close(reason error) {
+	if s.closing {
+		return
+	}
+	s.closing, s.reason = true, reason
+	s.reader.Stop()
+	s.finish()
+}
+
+// finish closes the connection once nothing more can come to be owed.
+func (s *session) finish() {
+	if s.lost || len(s.replies.queue) > 0 {
+		return
+	}
+	if s.closing || s.eof && !s.held {
+		s.t.LoseConnection()
+	}
+}
+
+// abort ends the connection now.
+func (s *session) abort(reason error) {
+	s.closing, s.reason = true, reason
+	s.reader.Stop()
+	s.t.AbortConnection()
+}
+
+// ConnectionLost implements reactor.Protocol.
+func (s *session) ConnectionLost(reason error) {
+	s.lost = true
+	for _, p := range s.replies.queue {
+		if p.lookup != nil && !p.filled {
+			s.server.lookups.abandon(p.lookup)
+		}
+	}
+	fields := []zap.Field{zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer())}
+	if s.intake != nil {
+		fields = append(fields, zap.String("neighbor", s.intake.name))
+		s.intake.lost()
+	}
+	if s.reason != nil {
+		reason = s.reason
+	} else if errors.Is(reason, reactor.ErrHeldInput) {
+		s.server.counters.InputLimits++
+	}
+	s.server.remove(s)
+	s.server.log.Info("connection lost", append(fields, zap.String("reason", reason.Error()),
+		zap.Uint64("lines_in", s.linesIn), zap.Uint64("lines_out", s.linesOut),
+		zap.Uint64("bytes_in", s.bytesIn), zap.Uint64("bytes_out", s.bytesOut))...)
+}
+
+// sweep applies the limits on time. It is called for every session a few times a second.
+func (s *session) sweep(now time.Time) {
+	l := &s.server.cfg.Limits
+	switch backlog := s.t.Backlog(); {
+	case s.intake != nil:
+		return // a link has its pulse
+	case backlog <= l.OutputSoft:
+		s.softSince = time.Time{}
+	case s.softSince.IsZero():
+		s.softSince = now
+	case now.Sub(s.softSince) >= softTime:
+		s.cutOff()
+		return
+	}
+	switch {
+	case s.closing:
+	case s.admission == asOverflow && now.Sub(s.accepted) >= handshakeTimeout:
+		s.refuse()
+	case l.PartialLineTimeout > 0 && !s.held && !s.partialSince.IsZero() &&
+		now.Sub(s.partialSince) >= l.PartialLineTimeout:
+		s.server.counters.PartialTimeouts++
+		s.close(errPartial)
+	case l.IdleTimeout > 0 && len(s.replies.queue) == 0 && now.Sub(s.lastInput) >= l.IdleTimeout:
+		s.server.counters.IdleTimeouts++
+		s.close(errIdle)
+	}
+}

@@ -1,0 +1,333 @@
+package herd
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"serverherd/protocol"
+)
+
+// record makes a record as a link would bring it: "<origin> <diff> <client> <coords> <time>".
+func record(t testing.TB, text string) protocol.Record {
+	t.Helper()
+	l, err := protocol.ParseLink([]byte("AT " + text + " Welsh"))
+	if err != nil {
+		t.Fatalf("record %q: %v", text, err)
+	}
+	return l.Record
+}
+
+func at(t testing.TB, client string, second int) protocol.Record {
+	return record(t, fmt.Sprintf("Alford +0.100000000 %s +34.068930-118.445127 %d", client, second))
+}
+
+func TestStoreKeepsTheGreatest(t *testing.T) {
+	tests := []struct {
+		name      string
+		old, new  string
+		link, own Outcome
+	}{
+		{"newer", "A +1 k +1-1 100", "A +1 k +1-1 101", Stored, Stored},
+		{"older", "A +1 k +1-1 100", "A +1 k +1-1 99", Dropped, Dropped},
+		{"newer in the ninth place", "A +1 k +1-1 5.918963997", "A +1 k +1-1 5.918963998", Stored, Stored},
+		{"shorter and newer", "A +1 k +1-1 999999999.5", "A +1 k +1-1 1000000000.5", Stored, Stored},
+		{"the same", "A +1 k +1-1 100", "A +1 k +1-1 100", Dropped, Dropped},
+		{"same time, greater origin", "A +1 k +1-1 100", "B +1 k +1-1 100", Stored, Dropped},
+		{"same time, lesser origin", "B +1 k +1-1 100", "A +1 k +1-1 100", Dropped, Dropped},
+		{"same time, greater text", "A +1 k +1-1 .9", "A +1 k +1-1 .90", Stored, Dropped},
+		{"same time, greater coords", "A +1 k +1-1 100", "A +1 k +2-1 100", Stored, Dropped},
+		{"same time, greater diff", "A +1 k +1-1 100", "A +2 k +1-1 100", Stored, Dropped},
+		{"another client", "A +1 k +1-1 100", "A +1 l +1-1 99", Stored, Stored},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if bytes.Contains([]byte(test.old), []byte(" .9")) {
+				test.old = "A +1 k +1-1 0.9"
+				test.new = "A +1 k +1-1 0.90"
+			}
+			s := NewStore("ucla", 10)
+			s.Apply(record(t, test.old), 1)
+			if got := s.Apply(record(t, test.new), 1); got != test.link {
+				t.Errorf("from a link: %v, want %v", got, test.link)
+			}
+			s = NewStore("ucla", 10)
+			s.Apply(record(t, test.old), 1)
+			if got := s.ApplyOwn(record(t, test.new)); got != test.own {
+				t.Errorf("from a client: %v, want %v", got, test.own)
+			}
+		})
+	}
+}
+
+func TestStoreRefusesWhatIsBeyondItsMaximum(t *testing.T) {
+	s := NewStore("ucla", 2)
+	s.Apply(at(t, "a", 1), 1)
+	s.Apply(at(t, "b", 1), 1)
+	if got := s.Apply(at(t, "c", 1), 1); got != Full || !s.Overflowed() {
+		t.Errorf("third client: %v, overflowed %v", got, s.Overflowed())
+	}
+	if got := s.Apply(at(t, "b", 2), 1); got != Stored {
+		t.Errorf("known client of a full store: %v", got)
+	}
+	if s.Len() != 2 {
+		t.Errorf("%d clients, want 2", s.Len())
+	}
+}
+
+// The digest is part of what servers say to each other, so its value is fixed.
+func TestDigestVector(t *testing.T) {
+	s := NewStore("ucla", 10)
+	s.Apply(record(t, "Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"), 1)
+	const want = "3b00e13e843b6063"
+	if got := s.Digest().String(); got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+	if NewStore("ucla", 1).Digest() != 0 {
+		t.Error("an empty store's digest is not 0")
+	}
+}
+
+// drainAll collects what a cursor hands over until it has caught up.
+func drainAll(c *Cursor) (clients []string) {
+	for {
+		item, ok := c.Next()
+		if !ok {
+			return clients
+		}
+		clients = append(clients, string(item.Record.Client()))
+	}
+}
+
+func TestCursorHandsOverOnlyTheNewest(t *testing.T) {
+	s := NewStore("ucla", 100)
+	for i, name := range []string{"a", "b", "c", "d"} {
+		s.Apply(at(t, name, i), 1)
+	}
+	c := s.Head()
+	c.Next() // a
+	c.Next() // b
+	if p := c.Position(); p != 2 {
+		t.Errorf("position %d, want 2", p)
+	}
+	for i := range 1000 {
+		s.Apply(at(t, "c", 10+i), 1) // c moves a thousand times
+	}
+	s.Apply(at(t, "a", 2000), 1)
+	if p := c.Position(); p != 3 {
+		t.Errorf("position %d, want 3: d is at 4", p)
+	}
+	if got, want := drainAll(c), []string{"d", "c", "a"}; !slices.Equal(got, want) {
+		t.Errorf("handed over %q, want %q", got, want)
+	}
+	if !c.CaughtUp() || c.Position() != s.Tail() {
+		t.Errorf("caught up %v, position %d, tail %d", c.CaughtUp(), c.Position(), s.Tail())
+	}
+}
+
+func TestCaughtUpCursorsShareOneMarker(t *testing.T) {
+	s := NewStore("ucla", 100)
+	s.Apply(at(t, "a", 1), 1)
+	var cursors []*Cursor
+	for range 1000 {
+		c := s.Head()
+		drainAll(c)
+		cursors = append(cursors, c)
+	}
+	s.Apply(at(t, "b", 1), 1)
+	markers := 0
+	for n := s.root.next; n != &s.root; n = n.next {
+		if n.isMarker() {
+			markers++
+		}
+	}
+	if markers != 1 {
+		t.Errorf("%d markers for 1,000 cursors at one place", markers)
+	}
+	for i, c := range cursors {
+		if got := drainAll(c); !slices.Equal(got, []string{"b"}) {
+			t.Fatalf("cursor %d got %q", i, got)
+		}
+		c.Close()
+	}
+	if n := s.root.prev; n.isMarker() {
+		t.Error("a marker stayed behind though every cursor is closed")
+	}
+}
+
+// TestCursorsAgainstAModel drives a store and cursors at random beside a plain model: a slice of
+// (client, seq), from which a follower at position p is owed everything with a greater seq.
+func TestCursorsAgainstAModel(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		s := NewStore("ucla", 20)
+		model := map[string]uint64{}
+		cursors := []*Cursor{s.Head(), s.Head()}
+		places := []uint64{0, 0}
+		second := 0
+		for step := range 300 {
+			i := r.IntN(len(cursors))
+			switch r.IntN(10) {
+			case 0, 1, 2, 3:
+				second++
+				name := fmt.Sprint("c", r.IntN(20))
+				s.Apply(at(t, name, second), 1)
+				model[name] = s.Tail()
+			case 4, 5, 6:
+				checkNext(t, seed, step, cursors[i], &places[i], model)
+			case 7:
+				to := places[i] + r.Uint64N(s.Tail()+2)
+				cursors[i].Advance(to)
+				places[i] = max(places[i], min(to, s.Tail()))
+			case 8:
+				j := r.IntN(len(cursors))
+				cursors[i].MoveTo(cursors[j])
+				places[i] = places[j]
+			case 9:
+				if len(cursors) < 8 {
+					cursors, places = append(cursors, s.Head()), append(places, 0)
+				} else {
+					cursors[i].Rewind()
+					places[i] = 0
+				}
+			}
+			checkPosition(t, seed, step, cursors[i], places[i], s, model)
+		}
+	}
+}
+
+// owed is the least seq of the model that is greater than place; 0 if there is none.
+func owed(model map[string]uint64, place uint64) (client string, seq uint64) {
+	for name, q := range model {
+		if q > place && (seq == 0 || q < seq) {
+			client, seq = name, q
+		}
+	}
+	return client, seq
+}
+
+func checkNext(t *testing.T, seed uint64, step int, c *Cursor, place *uint64, model map[string]uint64) {
+	t.Helper()
+	client, seq := owed(model, *place)
+	item, ok := c.Next()
+	switch {
+	case ok != (seq != 0):
+		t.Fatalf("seed %d step %d: Next says %v, owed is %q at %d", seed, step, ok, client, seq)
+	case ok && (item.Seq != seq || string(item.Record.Client()) != client):
+		t.Fatalf("seed %d step %d: got %q at %d, want %q at %d",
+			seed, step, item.Record.Client(), item.Seq, client, seq)
+	case ok:
+		*place = seq
+	}
+}
+
+func checkPosition(t *testing.T, seed uint64, step int, c *Cursor, place uint64, s *Store, model map[string]uint64) {
+	t.Helper()
+	want := s.Tail()
+	if _, seq := owed(model, place); seq != 0 {
+		want = seq - 1
+	}
+	if got := c.Position(); got != want {
+		t.Fatalf("seed %d step %d: position %d, want %d", seed, step, got, want)
+	}
+}
+
+// Whatever the order of arrival and however often a record comes, the state is the same.
+func TestStoresAgreeWhateverTheOrder(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	var records []protocol.Record
+	for range 500 {
+		records = append(records, record(t, fmt.Sprintf("%c +%d.%d c%d +%d-%d %d.%d", 'A'+r.IntN(5),
+			r.IntN(3), r.IntN(3), r.IntN(20), r.IntN(3), r.IntN(3), r.IntN(5), r.IntN(10))))
+	}
+	first := NewStore("ucla", 1000)
+	for _, x := range records {
+		first.Apply(x, 1)
+	}
+	for range 20 {
+		s := NewStore("ucla", 1000)
+		for range 3 {
+			r.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+			for _, x := range records {
+				s.Apply(x, 2)
+			}
+		}
+		if s.Digest() != first.Digest() || s.Len() != first.Len() {
+			t.Fatalf("digest %v of %d records, want %v of %d", s.Digest(), s.Len(), first.Digest(), first.Len())
+		}
+	}
+}
+
+// million fills a store as benchmarks want it.
+func million(b *testing.B, n int) (*Store, []protocol.Record) {
+	s := NewStore("ucla", n)
+	records := make([]protocol.Record, n)
+	for i := range records {
+		records[i] = record(b, fmt.Sprintf(
+			"Alford +0.263873386 client%07d.cs.ucla.edu +34.068930-118.445127 1520023934.918963997", i))
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	r.Shuffle(n, func(i, j int) { records[i], records[j] = records[j], records[i] })
+	for _, x := range records {
+		s.Apply(x, 1)
+	}
+	return s, records
+}
+
+func BenchmarkApplyKnownOfAMillion(b *testing.B) {
+	const n = 1_000_000
+	s, _ := million(b, n)
+	// Updates are made beforehand, newer by the round, so that only Apply is measured.
+	r := rand.New(rand.NewPCG(2, 2))
+	updates := make([]protocol.Record, 1<<16)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		k := i % len(updates)
+		if k == 0 {
+			b.StopTimer()
+			for j := range updates {
+				updates[j] = record(b, fmt.Sprintf(
+					"Ball +0.263873386 client%07d.cs.ucla.edu +35.068930-118.445127 %d.918963997",
+					r.IntN(n), 1520023935+i/len(updates)))
+			}
+			b.StartTimer()
+		}
+		s.Apply(updates[k], 2)
+	}
+}
+
+func BenchmarkCursorOverAMillion(b *testing.B) {
+	const n = 1_000_000
+	s, _ := million(b, n)
+	c := s.Head()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if _, ok := c.Next(); !ok {
+			c.Rewind()
+		}
+	}
+}
+
+// BenchmarkMemoryOfAMillion reports the heap that a record costs in all.
+func BenchmarkMemoryOfAMillion(b *testing.B) {
+	const n = 1_000_000
+	var before, after runtime.MemStats
+	for b.Loop() {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		s := NewStore("ucla", n)
+		for i := range n {
+			s.Apply(record(b, fmt.Sprintf(
+				"Alford +0.263873386 client%07d.cs.ucla.edu +34.068930-118.445127 1520023934.918963997", i)), 1)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/record")
+		runtime.KeepAlive(s)
+	}
+}

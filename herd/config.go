@@ -14,9 +14,10 @@ type Config struct {
 
 // Herd is the table [herd].
 type Herd struct {
-	Name    string   // a name, protocol.ValidName
-	Dialect string   // "paper" or "cs131"
-	Secrets []string // none, one or two; the first signs
+	Name       string   // a name, protocol.ValidName
+	Dialect    string   // "paper" or "cs131"
+	SecretFile string   // absolute, or relative to the working directory; "" for none
+	Secrets    []string // none, one or two; the first signs
 }
 
 // Peers is the table [peers].

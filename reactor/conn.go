@@ -11,9 +11,8 @@ const (
 	// closed with unread input resets, and the reset destroys what the peer has not read yet.
 	goodbye      = time.Second
 	goodbyeBytes = 1 << 20
-	// maxWrite bounds one write, deliverBytes one call of DataReceived with held input, and
-	// deliverTurn how much held input a connection gets delivered in one turn.
-	maxWrite     = 1 << 20
+	// deliverBytes bounds one call of DataReceived with held input, and deliverTurn how much of it
+	// a connection gets delivered in one turn.
 	deliverBytes = 8 << 10
 	deliverTurn  = 64 << 10
 )
@@ -345,7 +344,7 @@ func (c *Conn) flush() {
 
 // write gives the kernel what it takes and reports whether the connection has survived it.
 func (c *Conn) write() bool {
-	n, err := c.socket.Write(c.out[c.sent:min(c.sent+maxWrite, len(c.out))])
+	n, err := c.socket.Write(c.out[c.sent:])
 	if n > 0 {
 		c.sent += n
 		c.activity, c.progress = c.loop.now, c.loop.now

@@ -93,6 +93,9 @@ func (c *Client) Unstall() {
 // EOF reports whether the other side has ended its writing.
 func (c *Client) EOF() bool { return c.eof }
 
+// Connected reports whether the dial has succeeded.
+func (c *Client) Connected() bool { return c.made }
+
 // Closed reports whether nothing more can come: an end of file, a reset, or a dial that failed.
 func (c *Client) Closed() bool { return c.eof || c.err != nil }
 

@@ -28,6 +28,7 @@ type Reactor struct {
 
 	timerAt time.Duration // the earliest evTimer under way, or never
 	woken   bool          // an evTurn is under way
+	turning bool          // in Turn
 	paused  bool
 	owed    []func() // what came to pass while paused
 	// catchingUp holds turns after a pause until what the sockets hold has been read.
@@ -92,7 +93,9 @@ func (r *Reactor) do(f func()) {
 
 func (r *Reactor) turn() {
 	if !r.gone() && !r.paused && !r.catchingUp {
+		r.turning = true
 		r.Turn()
+		r.turning = false
 	}
 }
 
@@ -108,10 +111,16 @@ type engine Reactor
 
 func (e *engine) Elapsed() time.Duration { return e.world.now }
 
+// Wake makes a turn follow at once, or, in a turn, a microsecond later: turns take time, or the
+// world would stand still for a call that posts itself.
 func (e *engine) Wake() {
 	if !e.woken {
 		e.woken = true
-		e.world.add(event{at: e.world.now, kind: evTurn, r: (*Reactor)(e)})
+		at := e.world.now
+		if e.turning {
+			at += time.Microsecond
+		}
+		e.world.add(event{at: at, kind: evTurn, r: (*Reactor)(e)})
 	}
 }
 

@@ -1,0 +1,325 @@
+package reactortest
+
+import (
+	"bytes"
+	"testing"
+
+	"serverherd/reactor"
+)
+
+var connTests = []test{
+	{"MadeDataLost", madeDataLost},
+	{"ManyAtOnce", manyAtOnce},
+	{"RefusedByNil", refusedByNil},
+	{"DialAndBeDialled", dialAndBeDialled},
+	{"DialRefused", dialRefused},
+	{"StopListening", stopListening},
+	{"NoCallInsideACall", noCallInsideACall},
+	{"PauseReceiving", pauseReceiving},
+	{"PauseAgainWhileDelivering", pauseAgain},
+	{"EndOfInputWhilePaused", endWhilePaused},
+	{"HeldInputIsBounded", heldInputIsBounded},
+	{"BacklogAndProducer", backlogAndProducer},
+	{"ResetByPeer", resetByPeer},
+}
+
+// The plain life of a connection: made, data, lost, each in order, with both addresses.
+func madeDataLost(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	addr := serveOne(t, h, p)
+	peer := h.Dial(addr)
+	want := pattern(100_000)
+	for part := range bytes.SplitSeq(want, []byte{0}) { // in pieces of all sizes
+		peer.Send(part)
+	}
+	want = bytes.ReplaceAll(want, []byte{0}, nil)
+	h.Wait("all bytes", func() bool { return len(p.in) == len(want) })
+	h.Do(func() {
+		if p.t.Peer() != peer.Addr() || p.t.Host() != addr {
+			t.Errorf("peer %s, host %s; they are %s, %s", p.t.Peer(), p.t.Host(), peer.Addr(), addr)
+		}
+	})
+	same(t, p.in, want)
+	peer.Close()
+	orderly(t, h, p)
+}
+
+// Every one of many connections gets its own bytes back.
+func manyAtOnce(t *testing.T, h Harness) {
+	const n = 200
+	addr := serve(t, h, func(string) reactor.Protocol {
+		p := &recorder{test: t}
+		p.onData = func(b []byte) { p.t.Write(b) }
+		return p
+	})
+	var peers [n]Peer
+	for i := range peers {
+		peers[i] = h.Dial(addr)
+		peers[i].Send(pattern(1000 + i))
+	}
+	for i, p := range peers {
+		same(t, p.Receive(1000+i), pattern(1000+i))
+		p.Close()
+	}
+}
+
+// A Factory refuses by nil: the connection is closed, and nothing more is called.
+func refusedByNil(t *testing.T, h Harness) {
+	refused := 0
+	addr := serve(t, h, func(string) reactor.Protocol {
+		refused++
+		return nil
+	})
+	for range 10 {
+		p := h.Dial(addr)
+		if got, _ := p.ReceiveAll(); len(got) > 0 {
+			t.Fatalf("%q came from a refused connection", got)
+		}
+		p.Close()
+	}
+	h.Do(func() {
+		if refused != 10 {
+			t.Errorf("asked %d times", refused)
+		}
+	})
+}
+
+// Fact 1: a connection that we dial is served exactly as one that we accept.
+func dialAndBeDialled(t *testing.T, h Harness) {
+	server := &recorder{test: t}
+	server.onData = func(p []byte) { server.t.Write(p) }
+	addr := serveOne(t, h, server)
+	client := &recorder{test: t}
+	client.onMade = func() { client.t.Write([]byte("hello")) }
+	var failed []error
+	h.Do(func() {
+		h.Reactor().ConnectTCP(addr, patience, clientFactory{
+			func(string) reactor.Protocol { return client }, &failed})
+		if client.made > 0 {
+			t.Error("connected before ConnectTCP returned")
+		}
+	})
+	h.Wait("the echo", func() bool { return string(client.in) == "hello" })
+	h.Do(func() {
+		if client.t.Peer() != addr || server.t.Peer() != client.t.Host() {
+			t.Errorf("%s dialled %s and got %s", client.t.Host(), addr, client.t.Peer())
+		}
+		client.t.LoseConnection()
+	})
+	orderly(t, h, client)
+	orderly(t, h, server)
+	if len(failed) > 0 {
+		t.Error("and failed:", failed)
+	}
+}
+
+// A dial that fails says so once, in a later call.
+func dialRefused(t *testing.T, h Harness) {
+	l, addr := h.Listen()
+	l.Close()
+	var failed []error
+	h.Do(func() {
+		h.Reactor().ConnectTCP(addr, patience, clientFactory{func(string) reactor.Protocol {
+			t.Error("connected to nobody")
+			return nil
+		}, &failed})
+		if len(failed) > 0 {
+			t.Error("failed before ConnectTCP returned")
+		}
+	})
+	h.Wait("the failure", func() bool { return len(failed) > 0 })
+	h.Do(func() {
+		if len(failed) != 1 || failed[0] == nil {
+			t.Errorf("failed with %v", failed)
+		}
+	})
+}
+
+// Connections outlive the port that accepted them.
+func stopListening(t *testing.T, h Harness) {
+	echo := &recorder{test: t}
+	echo.onData = func(p []byte) { echo.t.Write(p) }
+	l, addr := h.Listen()
+	var port reactor.Port
+	h.Do(func() {
+		port, _ = h.Reactor().ListenTCP(l, factory(func(string) reactor.Protocol { return echo }))
+	})
+	h.Do(func() {
+		if port.Addr() != addr {
+			t.Errorf("Addr is %s, the listener's %s", port.Addr(), addr)
+		}
+	})
+	peer := h.Dial(addr)
+	h.Wait("the connection", func() bool { return echo.made == 1 })
+	h.Do(port.StopListening)
+	h.Do(port.StopListening)
+	peer.Send([]byte("still there"))
+	same(t, peer.Receive(11), []byte("still there"))
+	peer.Close()
+	orderly(t, h, echo)
+	var failed []error
+	h.Do(func() {
+		h.Reactor().ConnectTCP(addr, patience, clientFactory{func(string) reactor.Protocol {
+			t.Error("accepted after StopListening")
+			return nil
+		}, &failed})
+	})
+	h.Wait("the refusal", func() bool { return len(failed) > 0 })
+}
+
+// Fact 8: no Transport method calls the Protocol before it returns; recorder notices.
+func noCallInsideACall(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	p.onData = func([]byte) {
+		p.t.PauseReceiving()
+		p.t.Write(pattern(100_000))
+		p.t.ResumeReceiving()
+		p.t.LoseConnection()
+		p.t.AbortConnection()
+		p.t.Write([]byte("nothing"))
+	}
+	p.onLost = p.onDataAgain
+	peer := h.Dial(serveOne(t, h, p))
+	peer.Send([]byte("x"))
+	lostFor(t, h, p, reactor.ErrConnectionAborted)
+	peer.Close()
+}
+
+// onDataAgain calls everything once more, from ConnectionLost.
+func (r *recorder) onDataAgain() { r.onData(nil) }
+
+// Held input comes later, all of it, in order, and not before ResumeReceiving.
+func pauseReceiving(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	p.onMade = func() { p.t.PauseReceiving() }
+	peer := h.Dial(serveOne(t, h, p))
+	want := pattern(300_000)
+	peer.Send(want)
+	h.Wait("the connection", func() bool { return p.made == 1 })
+	h.Do(func() {
+		if len(p.in) > 0 {
+			t.Errorf("%d bytes in spite of PauseReceiving", len(p.in))
+		}
+		p.t.ResumeReceiving()
+		if len(p.in) > 0 {
+			t.Error("delivered before ResumeReceiving returned")
+		}
+	})
+	h.Wait("all bytes", func() bool { return len(p.in) == len(want) })
+	same(t, p.in, want)
+	peer.Close()
+	orderly(t, h, p)
+}
+
+// A Protocol may pause again at each delivery; nothing is lost, doubled or swapped.
+func pauseAgain(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	p.onData = func([]byte) {
+		p.t.PauseReceiving()
+		h.Reactor().CallSoon(p.t.ResumeReceiving)
+	}
+	peer := h.Dial(serveOne(t, h, p))
+	want := pattern(500_000)
+	peer.Send(want[:250_000])
+	peer.Send(want[250_000:])
+	h.Wait("all bytes", func() bool { return len(p.in) == len(want) })
+	same(t, p.in, want)
+	peer.Close()
+	orderly(t, h, p)
+}
+
+// Fact 6: an end of file behind held input is heard of behind it.
+func endWhilePaused(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	p.onData = func([]byte) { p.t.PauseReceiving() }
+	p.onEOF = func() {
+		p.t.Write([]byte("bye"))
+		p.t.LoseConnection()
+	}
+	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
+	want := pattern(50_000)
+	peer.Send(want)
+	peer.CloseWrite()
+	for n := 0; n < len(want); {
+		h.Wait("a piece", func() bool { return len(p.in) > n })
+		h.Do(func() {
+			n = len(p.in)
+			if p.eof > 0 {
+				t.Error("end of input before the last byte")
+			}
+			p.t.ResumeReceiving()
+		})
+	}
+	if got, err := peer.ReceiveAll(); string(got) != "bye" || err != nil {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	same(t, p.in, want)
+	orderly(t, h, p)
+	peer.Close()
+}
+
+// Fact 9: what is held of unexecuted input is ours to bound.
+func heldInputIsBounded(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	p.onMade = func() { p.t.PauseReceiving() }
+	peer := h.Dial(serveOne(t, h, p))
+	peer.Send(pattern(reactor.MaxHeldInput + 1))
+	lostFor(t, h, p, reactor.ErrHeldInput)
+	if len(p.in) > 0 {
+		t.Errorf("%d bytes were delivered", len(p.in))
+	}
+	peer.Close()
+}
+
+// Fact 5: Backlog is exact, and a Producer hears once each time that it has drained.
+func backlogAndProducer(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	peer := h.Dial(serveOne(t, h, p))
+	h.Wait("the connection", func() bool { return p.made == 1 })
+	want := pattern(10 << 20)
+	for round := 1; round <= 2; round++ {
+		h.Do(func() {
+			p.t.Write(want[:1000])
+			p.t.Write(want[1000:])
+			if n := p.t.Backlog(); n != len(want) {
+				t.Errorf("backlog of %d bytes after a Write of %d", n, len(want))
+			}
+		})
+		h.Do(func() {
+			if n := p.t.Backlog(); n == 0 || n > len(want) || p.full != round-1 {
+				t.Errorf("backlog of %d while nobody reads, %d times drained", n, p.full)
+			}
+		})
+		same(t, peer.Receive(len(want)), want)
+		h.Wait("ResumeProducing", func() bool { return p.full == round })
+		h.Do(func() {
+			if n := p.t.Backlog(); n != 0 {
+				t.Errorf("backlog of %d after everything was read", n)
+			}
+			p.t.Write(want[:100]) // a little is no reason to call a Producer
+		})
+		same(t, peer.Receive(100), want[:100])
+	}
+	h.Do(func() {
+		if p.full != 2 {
+			t.Errorf("ResumeProducing was called %d times", p.full)
+		}
+	})
+	peer.Close()
+	orderly(t, h, p)
+}
+
+// A reset is not an end in good order.
+func resetByPeer(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
+	peer.Send([]byte("half a li"))
+	h.Wait("the bytes", func() bool { return len(p.in) > 0 })
+	peer.Reset()
+	lostFor(t, h, p, nil)
+	h.Do(func() {
+		if p.eof > 0 {
+			t.Error("a reset was taken for an end of input")
+		}
+	})
+}

@@ -1,0 +1,271 @@
+package reactortest
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"serverherd/reactor"
+)
+
+// RunSockets runs the tests about descriptors, listeners and processes, for an engine with real
+// sockets. create makes a reactor that is not running yet, listen binds as the engine wants it.
+func RunSockets(t *testing.T, create func() reactor.Reactor,
+	listen func(string) (net.Listener, error)) {
+	s := sockets{create, listen}
+	t.Run("NothingIsLeft", s.nothingIsLeft)
+	t.Run("AcceptErrors", s.acceptErrors)
+	t.Run("AddressInUse", s.addressInUse)
+	t.Run("StopWithManyAndStartAgain", s.stopWithMany)
+	t.Run("StopWhileConnecting", s.stopWhileConnecting)
+	t.Run("StopBeforeRun", s.stopBeforeRun)
+	t.Run("PanicEndsTheProcess", s.panicEndsTheProcess)
+}
+
+type sockets struct {
+	create func() reactor.Reactor
+	listen func(string) (net.Listener, error)
+}
+
+func (s sockets) harness(t *testing.T) *Sockets { return NewSockets(t, s.create(), s.listen) }
+
+// Descriptors and goroutines are back where they were after a thousand connections of each kind
+// of end, and after the reactor itself has ended.
+func (s sockets) nothingIsLeft(t *testing.T) {
+	fds, goroutines := openDescriptors(t), runtime.NumGoroutine()
+	h := s.harness(t)
+	open := 0
+	addr := serve(t, h, func(string) reactor.Protocol {
+		open++
+		p := &recorder{test: t}
+		p.onData = func(b []byte) { p.t.Write(b) }
+		p.onLost = func() { open-- }
+		p.onEOF = func() { h.Reactor().CallSoon(func() { p.t.LoseConnection() }) }
+		return halfRecorder{p}
+	})
+	ends := []func(Peer){Peer.Close, Peer.Reset, func(p Peer) {
+		p.CloseWrite()
+		p.ReceiveAll()
+		p.Close()
+	}}
+	for n := range 1000 {
+		p := h.Dial(addr)
+		p.Send([]byte("hello"))
+		p.Receive(5)
+		ends[n%len(ends)](p)
+	}
+	h.Wait("all losses", func() bool { return open == 0 })
+	h.Stop()
+	back(t, "descriptors", fds, func() int { return openDescriptors(t) })
+	back(t, "goroutines", goroutines, runtime.NumGoroutine)
+}
+
+// openDescriptors counts the process's open descriptors, its own look at them included.
+func openDescriptors(t *testing.T) int {
+	t.Helper()
+	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
+		if all, err := os.ReadDir(dir); err == nil {
+			return len(all)
+		}
+	}
+	t.Fatal("no directory of open descriptors")
+	return 0
+}
+
+// back waits until count is down to what it was. Goroutines that have been told to end, gnet's
+// pools among them, need a moment.
+func back(t *testing.T, what string, was int, count func() int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); count() > was; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d %s instead of %d\n%s", count(), what, was,
+				stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
+// failing is a listener whose Accept fails now and then, as it does without descriptors.
+type failing struct {
+	net.Listener
+	mu   sync.Mutex
+	errs []error
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
+	}
+	return l.Listener.Accept()
+}
+
+// Fact 1: no accept error ends accepting (any ends gnet's own acceptor, and gnet.Run with nil).
+func (s sockets) acceptErrors(t *testing.T) {
+	h := s.harness(t)
+	inner, err := s.listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &failing{Listener: inner, errs: []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EMFILE}}
+	echo := &recorder{test: t}
+	echo.onData = func(p []byte) { echo.t.Write(p) }
+	h.Do(func() {
+		h.Reactor().ListenTCP(l, factory(func(string) reactor.Protocol { return echo }))
+	})
+	p := h.Dial(inner.Addr().String())
+	p.Send([]byte("hello"))
+	same(t, p.Receive(5), []byte("hello"))
+	p.Close()
+}
+
+// Fact 1: a second server on one port is an error that names it (with gnet's own listener and
+// SO_REUSEPORT it would share the port unnoticed).
+func (s sockets) addressInUse(t *testing.T) {
+	l, err := s.listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	second, err := s.listen(l.Addr().String())
+	if err == nil {
+		second.Close()
+		t.Fatal("a second listener shares the port")
+	}
+	if !strings.Contains(err.Error(), l.Addr().String()) ||
+		!errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("the error is %q", err)
+	}
+}
+
+// Fact 10: Stop with a thousand connections, and listen on the same port again at once.
+func (s sockets) stopWithMany(t *testing.T) {
+	const n = 1000
+	addr := "127.0.0.1:0"
+	for range 2 {
+		h := s.harness(t)
+		l, err := s.listen(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = l.Addr().String()
+		made, lost := 0, 0
+		h.Do(func() {
+			h.Reactor().ListenTCP(l, factory(func(string) reactor.Protocol {
+				p := &recorder{test: t}
+				p.onMade = func() { made++ }
+				p.onLost = func() { lost++ }
+				return p
+			}))
+		})
+		peers := make([]Peer, n)
+		for i := range peers {
+			peers[i] = h.Dial(addr)
+		}
+		h.Wait("all connections", func() bool { return made == n })
+		h.Stop()
+		if lost != n {
+			t.Errorf("%d of %d connections heard of the end", lost, n)
+		}
+		for _, p := range peers {
+			p.Close()
+		}
+	}
+}
+
+// Fact 10: enrolling while gnet stops never returns, so Stop waits for it, and for dials.
+func (s sockets) stopWhileConnecting(t *testing.T) {
+	for range 20 {
+		h := s.harness(t)
+		addr := serve(t, h, func(string) reactor.Protocol { return &recorder{test: t} })
+		var dialling sync.WaitGroup
+		for range 20 {
+			dialling.Go(func() {
+				if c, err := net.Dial("tcp", addr); err == nil {
+					c.Close()
+				}
+			})
+		}
+		var failed []error
+		h.Do(func() {
+			for range 20 {
+				h.Reactor().ConnectTCP(addr, patience, clientFactory{func(string) reactor.Protocol {
+					return &recorder{test: t}
+				}, &failed})
+			}
+		})
+		h.Stop()
+		dialling.Wait()
+	}
+}
+
+// A reactor that was told to stop before it ran stops when it runs.
+func (s sockets) stopBeforeRun(t *testing.T) {
+	r := s.create()
+	l, err := s.listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := false
+	r.ListenTCP(l, factory(func(string) reactor.Protocol { return nil }))
+	r.CallLater(0, func() {})
+	r.BeforeShutdown(func(done func()) {
+		ran = true
+		done()
+	})
+	r.Stop()
+	if err := r.Run(); err != nil || !ran {
+		t.Errorf("Run returned %v, shutdown function run: %v", err, ran)
+	}
+	if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
+		c.Close()
+		t.Error("the port is still open")
+	}
+}
+
+// panicVariable tells a copy of the test's process to be the one that panics.
+const panicVariable = "REACTORTEST_PANIC"
+
+// Fact 11: a panic in a handler ends the process, with an exit code and a stack that say so.
+func (s sockets) panicEndsTheProcess(t *testing.T) {
+	if os.Getenv(panicVariable) != "" {
+		s.panicNow(t)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), panicVariable+"=1")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() <= 0 {
+		t.Fatalf("the process ended with %v", err)
+	}
+	if !strings.Contains(stderr.String(), "panic: in a handler") {
+		t.Errorf("standard error:\n%s", stderr.String())
+	}
+	if strings.Contains(stdout.String(), "gnet") {
+		t.Errorf("an engine prints to standard output:\n%s", stdout.String())
+	}
+}
+
+func (s sockets) panicNow(t *testing.T) {
+	h := s.harness(t)
+	p := &recorder{test: t}
+	p.onData = func([]byte) { panic("in a handler") }
+	peer := h.Dial(serveOne(t, h, p))
+	peer.Send([]byte("x"))
+	h.Wait("the end", func() bool { return false })
+}

@@ -1,0 +1,181 @@
+package reactortest
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"serverherd/reactor"
+)
+
+// Sockets is the Harness of an engine with real sockets, on loopback.
+type Sockets struct {
+	t       *testing.T
+	reactor reactor.Reactor
+	listen  func(addr string) (net.Listener, error)
+	stop    sync.Once
+	ran     chan error
+}
+
+// NewSockets runs r, in a goroutine of its own, until the test ends. listen binds as the engine
+// wants it.
+func NewSockets(t *testing.T, r reactor.Reactor, listen func(string) (net.Listener, error)) *Sockets {
+	h := &Sockets{t: t, reactor: r, listen: listen, ran: make(chan error, 1)}
+	go func() { h.ran <- r.Run() }()
+	t.Cleanup(h.Stop)
+	return h
+}
+
+// Reactor implements Harness.
+func (h *Sockets) Reactor() reactor.Reactor { return h.reactor }
+
+// Virtual implements Harness.
+func (h *Sockets) Virtual() bool { return false }
+
+// Listen implements Harness.
+func (h *Sockets) Listen() (reactor.Listener, string) {
+	l, err := h.listen("127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return l, l.Addr().String()
+}
+
+// Do implements Harness.
+func (h *Sockets) Do(f func()) {
+	h.t.Helper()
+	done := make(chan struct{})
+	h.reactor.CallFromThread(func() {
+		f()
+		close(done)
+	})
+	select {
+	case <-done:
+	case <-time.After(patience):
+		h.t.Fatal("a posted call did not run")
+	}
+}
+
+// Wait implements Harness: the loop looks every millisecond.
+func (h *Sockets) Wait(what string, done func() bool) {
+	h.t.Helper()
+	yes := make(chan struct{})
+	var look func()
+	look = func() {
+		if done() {
+			close(yes)
+		} else if !h.t.Failed() {
+			h.reactor.CallLater(time.Millisecond, look)
+		}
+	}
+	h.reactor.CallFromThread(look)
+	select {
+	case <-yes:
+	case <-time.After(patience):
+		h.t.Fatalf("waited in vain for %s", what)
+	}
+}
+
+// Stop implements Harness.
+func (h *Sockets) Stop() {
+	h.stop.Do(func() {
+		h.reactor.Stop()
+		select {
+		case err := <-h.ran:
+			if err != nil {
+				h.t.Error("Run:", err)
+			}
+		case <-time.After(patience):
+			h.t.Error("Run did not return after Stop")
+		}
+	})
+}
+
+// Dial implements Harness.
+func (h *Sockets) Dial(addr string) Peer {
+	h.t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	p := &socketPeer{t: h.t, c: c.(*net.TCPConn)}
+	h.t.Cleanup(func() {
+		p.c.Close()
+		p.sending.Wait()
+	})
+	return p
+}
+
+// socketPeer is a Peer on a socket. What it sends leaves in order, in a goroutine while there is
+// anything.
+type socketPeer struct {
+	t       *testing.T
+	c       *net.TCPConn
+	sending sync.WaitGroup
+
+	mu    sync.Mutex
+	queue []func()
+}
+
+// later runs f after everything that was to be sent before.
+func (p *socketPeer) later(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = append(p.queue, f)
+	if len(p.queue) == 1 {
+		p.sending.Go(p.work)
+	}
+}
+
+func (p *socketPeer) work() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.queue) > 0 {
+		f := p.queue[0]
+		p.mu.Unlock()
+		f()
+		p.mu.Lock()
+		p.queue = p.queue[1:]
+	}
+}
+
+func (p *socketPeer) Send(b []byte) { p.later(func() { p.c.Write(b) }) }
+func (p *socketPeer) CloseWrite()   { p.later(func() { p.c.CloseWrite() }) }
+func (p *socketPeer) Addr() string  { return p.c.LocalAddr().String() }
+
+// Close sends first what the other side takes, within reason.
+func (p *socketPeer) Close() {
+	p.c.SetWriteDeadline(time.Now().Add(time.Second))
+	p.sending.Wait()
+	p.c.Close()
+}
+
+func (p *socketPeer) Reset() {
+	p.sending.Wait()
+	p.c.SetLinger(0)
+	p.c.Close()
+}
+
+func (p *socketPeer) Receive(n int) []byte {
+	p.t.Helper()
+	p.c.SetReadDeadline(time.Now().Add(patience))
+	b := make([]byte, n)
+	if n, err := io.ReadFull(p.c, b); err != nil {
+		p.t.Fatalf("received %d bytes instead of %d: %v", n, len(b), err)
+	}
+	return b
+}
+
+func (p *socketPeer) ReceiveAll() ([]byte, error) {
+	p.t.Helper()
+	p.c.SetReadDeadline(time.Now().Add(patience))
+	b, err := io.ReadAll(p.c)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		p.t.Fatalf("no end after %d bytes", len(b))
+	}
+	return b, err
+}

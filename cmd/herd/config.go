@@ -1,0 +1,19 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newConfig(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:     "config",
+		Short:   "Check herd.toml and print it with every default filled in",
+		Example: "  herd config --config herd.toml",
+		Args:    arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return cfg.WriteTOML(c.OutOrStdout())
+		},
+	}
+}

@@ -1,0 +1,101 @@
+// Package console is a server's HTTP side door: health, readiness and status for people and
+// programs. Its handlers run in net/http's goroutines and reach the server's state only by a
+// posted call that they wait for.
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"serverherd/herd"
+)
+
+// patience is how long a request waits for the loop.
+const patience = 2 * time.Second
+
+// Options are what a console shows.
+type Options struct {
+	// Status asks the loop; it returns false when ctx ends first.
+	Status func(ctx context.Context) (herd.Status, bool)
+	Pprof  bool // serve /debug/pprof
+}
+
+// New returns the console's server, to be given a listener.
+func New(o Options) *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if s, ok := o.ask(w, r); ok {
+			if !s.Ready {
+				http.Error(w, "not ready: a link has been neither live nor tried", http.StatusServiceUnavailable)
+				return
+			}
+			_, _ = w.Write([]byte("ready\n"))
+		}
+	})
+	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, r *http.Request) {
+		if s, ok := o.ask(w, r); ok {
+			w.Header().Set("Content-Type", "application/json")
+			e := json.NewEncoder(w)
+			e.SetIndent("", "  ")
+			_ = e.Encode(s)
+		}
+	})
+	if o.Pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return &http.Server{
+		Handler:           local(mux),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+}
+
+func (o *Options) ask(w http.ResponseWriter, r *http.Request) (herd.Status, bool) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	s, ok := o.Status(ctx)
+	if !ok {
+		http.Error(w, "the event loop did not answer within 2 s", http.StatusServiceUnavailable)
+	}
+	return s, ok
+}
+
+// local refuses requests that reached a loopback address under another name: a web page whose
+// name was made to resolve to 127.0.0.1 must not read the console.
+func local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bound, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		if bound != nil && herd.IsLoopback(bound.String()) {
+			host, _, err := net.SplitHostPort(r.Host)
+			if err != nil {
+				host = r.Host
+			}
+			if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+				http.Error(w, "this console answers to localhost only", http.StatusForbidden)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Serve serves until the server is closed.
+func Serve(s *http.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1 // a reply was "? " or "> ", a server could not be reached, or not all is well
+	exitUsage  = 2
+)
+
+// exitError ends the program with a code; text, if there is any, goes to standard error.
+type exitError struct {
+	code int
+	text string
+}
+
+func (e *exitError) Error() string { return e.text }
+
+// usage is the error of a command line that means nothing.
+func usage(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Sprintf(format, args...)}
+}
+
+// errFailed is for a failure that has been shown already.
+var errFailed = &exitError{code: exitFailed}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the program without its process.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	root := newRoot()
+	root.SetArgs(guard(args))
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	var e *exitError
+	if !errors.As(err, &e) {
+		e = &exitError{exitFailed, err.Error()}
+		if strings.HasPrefix(e.text, "unknown command") {
+			e.code = exitUsage
+		}
+	}
+	if e.text != "" {
+		fmt.Fprintf(errOut, "herd: %s\n", strings.ReplaceAll(strings.TrimSpace(e.text), "\n", " "))
+	}
+	return e.code
+}
+
+// A position in the south begins as an option does. guarded marks it for the way through the flag
+// parser, and plain takes the mark off.
+const guardMark = "\x00"
+
+var signed = regexp.MustCompile(`^-\.?\d`)
+
+func guard(args []string) []string {
+	guarded := make([]string, len(args))
+	for i, a := range args {
+		if signed.MatchString(a) {
+			a = guardMark + a
+		}
+		guarded[i] = a
+	}
+	return guarded
+}
+
+func plain(args []string) []string {
+	for i, a := range args {
+		args[i] = strings.TrimPrefix(a, guardMark)
+	}
+	return args
+}
+
+// newRoot is the command without a subcommand.
+func newRoot() *cobra.Command {
+	o := &options{}
+	root := &cobra.Command{
+		Use:   "herd",
+		Short: "A herd of servers that all know where every client is",
+		Example: "  herd up\n" +
+			"  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at Alford\n" +
+			"  herd whatsat kiwi.cs.ucla.edu 10 5 --at Ball",
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.PersistentFlags().StringVar(&o.config, "config", "",
+		"configuration `file` (else $HERD_CONFIG, else ./herd.toml)")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("%v; see %s --help", err, c.CommandPath())
+	})
+	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newStatus(o), newPlaces(o),
+		newConfig(o), newVersion())
+	return root
+}
+
+// arguments checks how many there are and takes their marks off.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		plain(args)
+		if len(args) < least || most >= 0 && len(args) > most {
+			return usage("usage: %s; see %s --help", c.UseLine(), c.CommandPath())
+		}
+		return nil
+	}
+}

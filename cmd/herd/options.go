@@ -1,0 +1,85 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"serverherd/herd"
+	"serverherd/protocol"
+)
+
+// options are the flags that several commands share.
+type options struct {
+	config  string
+	at      string // a server's name or an address
+	dialect string // of a server named by its address
+}
+
+// load reads the configuration.
+func (o *options) load() (*herd.Config, error) { return herd.LoadConfig(o.file(), descriptors()) }
+
+// file is the configuration's path.
+func (o *options) file() string {
+	switch env := os.Getenv("HERD_CONFIG"); {
+	case o.config != "":
+		return o.config
+	case env != "":
+		return env
+	}
+	return "herd.toml"
+}
+
+// descriptors is how many this process may have open. Go has raised the soft limit already.
+func descriptors() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 1024
+	}
+	return int(min(uint64(limit.Cur), 1<<30))
+}
+
+// serverFlags adds the flags of commands that talk to one server.
+func (o *options) serverFlags(c *cobra.Command) {
+	c.Flags().StringVar(&o.at, "at", "", "server: a `name` of herd.toml (default its first) or HOST:PORT")
+	c.Flags().StringVar(&o.dialect, "dialect", "", "dialect of a server given by its address: `paper` or cs131")
+}
+
+// target is the address and the dialect of the server to talk to.
+func (o *options) target() (addr string, d protocol.Dialect, err error) {
+	if strings.Contains(o.at, ":") {
+		if o.dialect == "" {
+			return o.at, protocol.Paper, nil
+		}
+		if d, err = protocol.ParseDialect(o.dialect); err != nil {
+			err = usage("--dialect: %v", err)
+		}
+		return o.at, d, err
+	}
+	cfg, err := o.load()
+	if err != nil {
+		return "", 0, err
+	}
+	s := cfg.Servers[0]
+	if o.at != "" {
+		if s, err = find(cfg, o.at); err != nil {
+			return "", 0, err
+		}
+	}
+	d, err = protocol.ParseDialect(cfg.Herd.Dialect)
+	return s.Address, d, err
+}
+
+// find returns the server called name, or an error that lists those that there are.
+func find(cfg *herd.Config, name string) (herd.ServerConfig, error) {
+	var all []string
+	for _, s := range cfg.Servers {
+		if s.Name == name {
+			return s, nil
+		}
+		all = append(all, s.Name)
+	}
+	return herd.ServerConfig{}, usage("no server is called %q; there are %s", name, strings.Join(all, ", "))
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	crand "crypto/rand"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"serverherd/cmd/herd/console"
+	"serverherd/cmd/herd/logging"
+	"serverherd/herd"
+	"serverherd/reactor/gnetreactor"
+)
+
+// parentVariable names a descriptor of which the other end is held by the process that started
+// this one: its end of file means that the parent is gone, and this server goes too.
+const parentVariable = "HERD_PARENT_FD"
+
+func newServe(o *options) *cobra.Command {
+	var pprof bool
+	c := &cobra.Command{
+		Use:   "serve NAME",
+		Short: "Run one server in the foreground",
+		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
+			"a second one at once. Its listener comes from LISTEN_FDS where that is set.",
+		Example: "  herd serve Alford",
+		Args:    arguments(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return serve(cfg, args[0], pprof, c.ErrOrStderr())
+		},
+	}
+	c.Flags().BoolVar(&pprof, "pprof", false, "serve /debug/pprof on the console")
+	return c
+}
+
+// process is one server and what it is made of.
+type process struct {
+	cfg     *herd.Config
+	self    herd.ServerConfig
+	log     *logging.Log
+	reactor *gnetreactor.Reactor
+	server  *herd.Server
+}
+
+// serve runs a server until it is told to stop.
+func serve(cfg *herd.Config, name string, pprof bool, stderr io.Writer) error {
+	self, err := find(cfg, name)
+	if err != nil {
+		return err
+	}
+	// Whoever reads our output may go away; that is no reason to die.
+	signal.Ignore(syscall.SIGPIPE)
+	p := &process{cfg: cfg, self: self}
+	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
+	if err != nil {
+		return err
+	}
+	defer p.log.Close()
+	if err := p.run(pprof); err != nil {
+		p.log.Error("server failed", zap.Error(err))
+		return err
+	}
+	return nil
+}
+
+func (p *process) run(pprof bool) error {
+	provider, err := newProvider(&p.cfg.Places)
+	if err != nil {
+		return err
+	}
+	listener, err := p.listen()
+	if err != nil {
+		return err
+	}
+	p.reactor = gnetreactor.New(gnetreactor.Options{
+		Workers: p.cfg.Limits.PlacesInFlight,
+		Log:     func(message string) { p.log.Warn(message) },
+		OnSlowTurn: func(what string, d time.Duration) {
+			p.log.Warn("slow turn", zap.String("what", what), zap.Duration("took", d))
+		},
+	})
+	p.server, err = herd.NewServer(herd.Options{
+		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: provider, Log: p.log.Logger,
+		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: "loop",
+		Version: version(), PID: os.Getpid(),
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := p.server.Start(listener); err != nil {
+		return err
+	}
+	if p.self.Console != "" {
+		l, err := net.Listen("tcp", p.self.Console)
+		if err != nil {
+			return fmt.Errorf("console of %s: %w", p.self.Name, err)
+		}
+		c := console.New(console.Options{Status: p.status, Pprof: pprof})
+		go func() {
+			if err := console.Serve(c, l); err != nil {
+				p.log.Error("console ended", zap.Error(err))
+			}
+		}()
+		defer c.Close()
+	}
+	p.watchSignals()
+	p.watchParent()
+	return p.reactor.Run()
+}
+
+// listen takes the listener that was handed over, or binds the server's own.
+func (p *process) listen() (net.Listener, error) {
+	handed, err := gnetreactor.ListenFDs()
+	if err != nil {
+		return nil, err
+	}
+	if len(handed) > 0 {
+		return handed[0], nil
+	}
+	l, err := gnetreactor.Listen(p.self.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot listen: %w", p.self.Name, err)
+	}
+	return l, nil
+}
+
+// status asks the loop for the server's status.
+func (p *process) status(ctx context.Context) (herd.Status, bool) {
+	answer := make(chan herd.Status, 1)
+	p.reactor.CallFromThread(func() { answer <- p.server.Status() })
+	select {
+	case s := <-answer:
+		s.Counters.LogDropped = p.log.Dropped()
+		return s, true
+	case <-ctx.Done():
+		return herd.Status{}, false
+	}
+}
+
+// stop stops the server in good order. A server that takes twice its drain time is ended.
+func (p *process) stop(why string) {
+	p.log.Info("stopping", zap.String("reason", why))
+	p.reactor.Stop()
+	time.AfterFunc(2*p.cfg.Limits.Drain+time.Second, func() { p.exit("the drain time is long over") })
+}
+
+// exit ends the process without further ado.
+func (p *process) exit(why string) {
+	p.log.Error("stopped hard", zap.String("reason", why))
+	p.log.Close()
+	os.Exit(exitFailed)
+}
+
+// watchSignals stops the server at the first signal and ends the process at the second.
+func (p *process) watchSignals() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		p.stop((<-signals).String())
+		p.exit((<-signals).String() + " again")
+	}()
+}
+
+// watchParent stops the server when the process that started it is gone.
+func (p *process) watchParent() {
+	fd, err := strconv.Atoi(os.Getenv(parentVariable))
+	if err != nil {
+		return
+	}
+	parent := os.NewFile(uintptr(fd), "parent")
+	syscall.CloseOnExec(fd)
+	go func() {
+		_, _ = io.Copy(io.Discard, parent)
+		p.stop("the process that started this one is gone")
+	}()
+}
+
+// seed is the system's entropy for a generator whose outputs cannot be foretold.
+func seed() (s [32]byte) {
+	_, _ = crand.Read(s[:]) // never fails, says crypto/rand
+	return s
+}

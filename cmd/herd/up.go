@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"serverherd/herd"
+)
+
+// Pauses between two starts of a server that dies.
+const (
+	minRestart = 250 * time.Millisecond
+	maxRestart = 10 * time.Second
+	// stable is how long a server has to live to be restarted at once the next time.
+	stable = 10 * time.Second
+)
+
+func newUp(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "up [NAME...]",
+		Short: "Start the herd: one process per server",
+		Long: "Start the servers of herd.toml, or those that are named, each as a process of its own. A\n" +
+			"server that dies is restarted. Ctrl-C stops all in good order, a second one at once.",
+		Example: "  herd up\n  herd up Alford Welsh",
+		Args:    arguments(0, -1),
+		RunE: func(c *cobra.Command, names []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return up(cfg, o.file(), names, c.OutOrStdout())
+		},
+	}
+}
+
+// supervisor runs one process for each server and shares their output's terminal.
+type supervisor struct {
+	cfg     *herd.Config
+	file    string
+	servers []herd.ServerConfig
+	out     *prefixed
+	parent  *os.File // its other end tells the children that this process lives
+
+	mu       sync.Mutex // children come and go in goroutines of their own
+	running  map[string]*os.Process
+	stopping bool
+	stop     chan struct{} // closed when stopping
+}
+
+func up(cfg *herd.Config, file string, names []string, out io.Writer) error {
+	s := &supervisor{cfg: cfg, file: file, running: map[string]*os.Process{}, stop: make(chan struct{})}
+	if len(names) == 0 {
+		s.servers = cfg.Servers
+	}
+	for _, name := range names {
+		server, err := find(cfg, name)
+		if err != nil {
+			return err
+		}
+		s.servers = append(s.servers, server)
+	}
+	if err := s.portsFree(); err != nil {
+		return err
+	}
+	signal.Ignore(syscall.SIGPIPE)
+	s.out = newPrefixed(out, s.servers)
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.parent = theirs
+	defer ours.Close()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	var children sync.WaitGroup
+	for _, server := range s.servers {
+		children.Go(func() { s.keep(server) })
+	}
+	go s.welcome()
+	go func() {
+		<-signals
+		s.out.say("stopping; once more to stop at once")
+		s.signalAll(syscall.SIGTERM)
+		<-signals
+		s.signalAll(syscall.SIGKILL)
+	}()
+	children.Wait()
+	s.out.say("all servers have stopped")
+	return nil
+}
+
+// portsFree finds a port that is in use before anything is started.
+func (s *supervisor) portsFree() error {
+	for _, server := range s.servers {
+		for _, a := range []string{server.Listen, server.Console} {
+			if a == "" {
+				continue
+			}
+			l, err := net.Listen("tcp", a)
+			if err != nil {
+				return fmt.Errorf("%s cannot listen: %w; is a herd running already?", server.Name, err)
+			}
+			l.Close()
+		}
+	}
+	return nil
+}
+
+// keep runs a server again and again until the herd stops.
+func (s *supervisor) keep(server herd.ServerConfig) {
+	for pause := minRestart; ; pause = min(2*pause, maxRestart) {
+		begun := time.Now()
+		err := s.child(server)
+		if time.Since(begun) > stable {
+			pause = minRestart
+		}
+		select {
+		case <-s.stop:
+			return
+		default:
+		}
+		how := "ended"
+		if err != nil {
+			how = "died: " + err.Error()
+		}
+		s.out.say(fmt.Sprintf("%s %s; starting it again in %v", server.Name, how, pause))
+		select {
+		case <-time.After(pause):
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// child runs a server's process once, to its end.
+func (s *supervisor) child(server herd.ServerConfig) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c := exec.Command(self, "serve", server.Name, "--config", s.file)
+	out := s.out.writer(server.Name)
+	defer out.Close()
+	c.Stdout, c.Stderr = out, out
+	c.ExtraFiles = []*os.File{s.parent}
+	c.Env = append(os.Environ(), parentVariable+"=3")
+	// A group of its own, so that the terminal's Ctrl-C comes to us alone.
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return nil
+	}
+	err = c.Start()
+	if err == nil {
+		s.running[server.Name] = c.Process
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	err = c.Wait()
+	s.mu.Lock()
+	delete(s.running, server.Name)
+	s.mu.Unlock()
+	return err
+}
+
+// signalAll tells all children to stop, and keeps them from being started again.
+func (s *supervisor) signalAll(sig syscall.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopping {
+		s.stopping = true
+		close(s.stop)
+	}
+	for _, p := range s.running {
+		_ = p.Signal(sig)
+	}
+}
+
+// readyTime is how long welcome waits for the servers.
+const readyTime = 30 * time.Second
+
+// welcome says what to type next once all servers are ready.
+func (s *supervisor) welcome() {
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{Proxy: nil}}
+	deadline := time.Now().Add(readyTime)
+	for _, server := range s.servers {
+		for server.Console != "" && !ready(client, server.Console) {
+			select {
+			case <-s.stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			if time.Now().After(deadline) {
+				s.out.say(server.Name + " is not ready; see its log")
+				return
+			}
+		}
+	}
+	first, last := s.servers[0], s.servers[len(s.servers)-1]
+	self := os.Args[0]
+	if s.file != "herd.toml" {
+		self += " --config " + s.file
+	}
+	host, port, err := net.SplitHostPort(last.Address)
+	if err != nil {
+		host, port = last.Address, ""
+	}
+	s.out.say(fmt.Sprintf(`%d servers are ready. In another terminal:
+
+  %s iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at %s
+  %s whatsat kiwi.cs.ucla.edu 10 3 --at %s
+  %s status
+  printf 'WHATSAT kiwi.cs.ucla.edu 10 3\n' | nc %s %s
+
+Ctrl-C stops the herd.
+`, len(s.servers), self, first.Name, self, last.Name, self, host, port))
+}
+
+func ready(client *http.Client, console string) bool {
+	r, err := client.Get("http://" + console + "/readyz")
+	if err != nil {
+		return false
+	}
+	r.Body.Close()
+	return r.StatusCode == http.StatusOK
+}
+
+// prefixed is one output for many writers, line by line, each with its name in front. It outlives
+// a reader that goes away.
+type prefixed struct {
+	mu    sync.Mutex
+	out   io.Writer
+	width int
+	color map[string]string
+}
+
+// colors are those of a terminal that are readable on dark and light ground.
+var colors = []string{"36", "33", "32", "35", "34", "31"}
+
+func newPrefixed(out io.Writer, servers []herd.ServerConfig) *prefixed {
+	p := &prefixed{out: out, color: map[string]string{}}
+	f, isFile := out.(*os.File)
+	colored := isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
+	for i, s := range servers {
+		p.width = max(p.width, len(s.Name))
+		if colored {
+			p.color[s.Name] = colors[i%len(colors)]
+		}
+	}
+	return p
+}
+
+// say prints a remark of our own.
+func (p *prefixed) say(text string) {
+	for line := range strings.Lines(text) {
+		p.line("herd", strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func (p *prefixed) line(name, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	label := fmt.Sprintf("%-*s |", p.width, name)
+	if color := p.color[name]; color != "" {
+		label = "\x1b[" + color + "m" + label + "\x1b[0m"
+	}
+	_, _ = fmt.Fprintf(p.out, "%s %s\n", label, text)
+}
+
+// writer returns a pipe for a child's output, to be closed when the child has ended.
+func (p *prefixed) writer(name string) io.WriteCloser {
+	r, w := io.Pipe()
+	go func() {
+		lines := bufio.NewReaderSize(r, 64<<10)
+		for {
+			line, err := lines.ReadString('\n')
+			if line != "" {
+				p.line(name, strings.TrimRight(line, "\n"))
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return w
+}

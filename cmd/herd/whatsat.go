@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newWhatsat(o *options) *cobra.Command {
+	var onlyJSON bool
+	c := &cobra.Command{
+		Use:     "whatsat CLIENT [RADIUS=10] [BOUND=5]",
+		Short:   "Ask a server what is near a client",
+		Long:    "Ask a server what is within RADIUS kilometres (0 to 50) of a client, BOUND results (0 to 20) at most.",
+		Example: "  herd whatsat kiwi.cs.ucla.edu 10 5\n  herd whatsat kiwi.cs.ucla.edu --json | jq .results[].name",
+		Args:    arguments(1, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args = append(args, []string{"10", "5"}[len(args)-1:]...)
+			return whatsat(cmd, o, args, onlyJSON)
+		},
+	}
+	c.Flags().BoolVar(&onlyJSON, "json", false, "print only the JSON")
+	o.serverFlags(c)
+	return c
+}
+
+func whatsat(cmd *cobra.Command, o *options, args []string, onlyJSON bool) error {
+	c, err := dial(o)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := fmt.Fprintf(c, "WHATSAT %s\n", strings.Join(args, " ")); err != nil {
+		return err
+	}
+	reply, err := c.reply("WHATSAT")
+	if err != nil {
+		return err
+	}
+	if refused(reply) {
+		if onlyJSON {
+			return &exitError{exitFailed, reply}
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), reply)
+		return errFailed
+	}
+	if _, json, ok := strings.Cut(reply, "\n"); ok && onlyJSON {
+		reply = json
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), reply)
+	return nil
+}

@@ -1,13 +1,17 @@
 package protocol
 
-import "errors"
+import (
+	"errors"
+	"strconv"
+)
 
 // Verb is what a client's line asks for.
 type Verb uint8
 
 // The verbs of clients.
 const (
-	VerbIAMAT Verb = iota + 1
+	VerbUnknown Verb = iota // the zero Command's
+	VerbIAMAT
 	VerbWHATSAT
 	VerbHelp
 	VerbQuit
@@ -38,7 +42,8 @@ var ErrUnknownVerb = errors.New("unknown command")
 // Parse takes a line, without its terminator, apart. A client's name may have up to maxClientID
 // bytes. Its error is ErrUnknownVerb or a *SyntaxError. It does not allocate on the good path.
 func Parse(line []byte, maxClientID int) (Command, error) {
-	f := split(line)
+	var f fields
+	f.split(line)
 	switch string(f.at[0]) {
 	case "IAMAT":
 		return parseIAMAT(&f, maxClientID)
@@ -106,4 +111,23 @@ func parseSmall(text []byte, max int) (v int, ok bool) {
 		}
 	}
 	return v, len(text) > 0
+}
+
+// AppendLine appends the command as a client sends it, with single spaces and without a
+// terminator. Parse makes the same command of it.
+func (c Command) AppendLine(dst []byte) []byte {
+	switch c.Verb {
+	case VerbIAMAT:
+		dst = append(append(append(dst, "IAMAT "...), c.Client...), ' ')
+		dst = append(append(append(dst, c.Coords...), ' '), c.Time...)
+	case VerbWHATSAT:
+		dst = append(append(append(dst, "WHATSAT "...), c.Client...), ' ')
+		dst = append(strconv.AppendInt(dst, int64(c.RadiusKM), 10), ' ')
+		dst = strconv.AppendInt(dst, int64(c.Bound), 10)
+	case VerbHelp:
+		dst = append(dst, "help"...)
+	case VerbQuit:
+		dst = append(dst, "quit"...)
+	}
+	return dst
 }

@@ -89,7 +89,8 @@ var ErrLinkLine = errors.New("not a line between servers")
 // ParseLink takes a line between servers, without its terminator, apart. It does not allocate for
 // AT (with single spaces), MARK, ACK, PING and PONG.
 func ParseLink(line []byte) (l LinkLine, err error) {
-	f := split(line)
+	var f fields
+	f.split(line)
 	ok := false
 	switch verb := f.at[0]; string(verb) {
 	case "AT":

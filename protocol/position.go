@@ -6,8 +6,8 @@ import "strconv"
 const maxCoordsText = 64
 
 // powersOfTen that a float64 holds exactly.
-var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9,
+	1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
 
 // ParsePosition parses ISO 6709 decimal degrees in one field: sign, one or two digits and an
 // optional fraction for the latitude, sign, one to three digits and an optional fraction for the
@@ -16,12 +16,12 @@ func ParsePosition(coords []byte) (lat, lng float64, ok bool) {
 	if len(coords) > maxCoordsText {
 		return 0, 0, false
 	}
-	lat, rest, ok := parseDegrees(coords, 2)
-	if !ok || lat < -90 || lat > 90 {
+	lat, rest, ok := parseDegrees(coords, 2, 90)
+	if !ok {
 		return 0, 0, false
 	}
-	lng, rest, ok = parseDegrees(rest, 3)
-	if !ok || lng < -180 || lng > 180 {
+	lng, rest, ok = parseDegrees(rest, 3, 180)
+	if !ok {
 		return 0, 0, false
 	}
 	if len(rest) == 1 && rest[0] == '/' {
@@ -30,28 +30,32 @@ func ParsePosition(coords []byte) (lat, lng float64, ok bool) {
 	return lat, lng, len(rest) == 0
 }
 
-// parseDegrees takes one signed decimal with at most whole digits before the point off p.
-func parseDegrees(p []byte, whole int) (degrees float64, rest []byte, ok bool) {
+// parseDegrees takes one signed decimal, with at most whole digits before the point and at most
+// limit degrees, off p.
+func parseDegrees(p []byte, whole int, limit uint64) (degrees float64, rest []byte, ok bool) {
 	if len(p) == 0 || p[0] != '+' && p[0] != '-' {
 		return 0, nil, false
 	}
 	mantissa, digits, i := uint64(0), 0, 1
 	for ; i < len(p) && isDigit(p[i]); i++ {
-		mantissa = mantissa*10 + uint64(p[i]-'0')
+		mantissa = mantissa*10 + uint64(p[i]-'0') // may wrap; digits then refuses it
 		digits++
 	}
-	if digits == 0 || digits > whole {
+	if digits == 0 || digits > whole || mantissa > limit {
 		return 0, nil, false
 	}
+	atLimit, excess := mantissa == limit, byte(0)
 	places := 0
 	if i < len(p) && p[i] == '.' {
 		for i++; i < len(p) && isDigit(p[i]); i++ {
 			places++
+			excess |= p[i] - '0'
 			if digits+places <= 19 {
 				mantissa = mantissa*10 + uint64(p[i]-'0')
 			}
 		}
-		if places == 0 {
+		// The limit is exact: what is too far by less than a float64 can tell is too far.
+		if places == 0 || atLimit && excess != 0 {
 			return 0, nil, false
 		}
 	}
@@ -67,8 +71,8 @@ func parseDegrees(p []byte, whole int) (degrees float64, rest []byte, ok bool) {
 	return degrees, p[i:], true
 }
 
-// parseLong is for more digits than a float64 holds. It allocates; nobody's receiver knows its
-// place to an atom.
+// parseLong is for more digits than a float64 holds. Beyond 32 digits it allocates; nobody's
+// receiver knows its place to an atom.
 func parseLong(digits []byte) (float64, bool) {
 	v, err := strconv.ParseFloat(string(digits), 64)
 	return v, err == nil

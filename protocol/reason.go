@@ -12,16 +12,18 @@ type SyntaxError struct{ reason string }
 // Error implements error.
 func (e *SyntaxError) Error() string { return e.reason }
 
-// maxQuoted bounds what a reason repeats of the request, in bytes.
-const maxQuoted = 64
+// Bounds of what a reason repeats, in bytes.
+const (
+	maxQuoted  = 64  // of a request
+	maxFailure = 256 // of why a lookup failed, which may repeat what somebody else answered
+)
 
 // Printable is text as %q prints the inside of a string, cut at 64 bytes: fit for a reason, a log
 // or a terminal, whatever bytes it came from.
-func Printable(text []byte) string {
-	if len(text) > maxQuoted {
-		text = text[:maxQuoted]
-	}
-	q := strconv.Quote(string(text))
+func Printable(text []byte) string { return printable(text, maxQuoted) }
+
+func printable(text []byte, max int) string {
+	q := strconv.Quote(string(text[:min(len(text), max)]))
 	return q[1 : len(q)-1]
 }
 
@@ -72,7 +74,7 @@ func UnknownClient(server string, client []byte) error {
 
 // PlacesFailed is for a lookup that ended with err.
 func PlacesFailed(err error) error {
-	return reason("WHATSAT", "PLACES", Printable([]byte(err.Error())))
+	return reason("WHATSAT", "PLACES", printable([]byte(err.Error()), maxFailure))
 }
 
 // Busy is for a lookup beyond those that may wait.
@@ -82,3 +84,9 @@ var Busy error = reason("WHATSAT", "BUSY", "too many lookups")
 func lineTooLong(max int) *SyntaxError {
 	return &SyntaxError{"LINE: longer than " + strconv.Itoa(max) + " bytes"}
 }
+
+// serverFull is for a connection beyond those that a server takes.
+const serverFull = "SERVER FULL"
+
+// goodbye is the answer to quit.
+const goodbye = "Goodbye"

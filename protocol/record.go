@@ -76,7 +76,10 @@ func (r Record) CompareTime(o Record) int {
 	case r.seconds > o.seconds:
 		return +1
 	}
-	return r.Stamp().Compare(o.Stamp())
+	if bytes.Equal(r.Time(), o.Time()) { // a record that comes again, by another way
+		return 0
+	}
+	return bytes.Compare(fraction(r.Time()), fraction(o.Time()))
 }
 
 // Compare is the one total order on the records of a client, the same on every server: by time;
@@ -124,15 +127,18 @@ func parseRecord(line []byte, f *fields) (r Record, ok bool) {
 	r.diff = r.origin + 1 + uint16(len(diff))
 	r.client = r.diff + 1 + uint16(len(client))
 	r.coords = r.client + 1 + uint16(len(coords))
-	length := int(r.coords) + 1 + len(stamp)
-	// A field's capacity tells where in the line it begins.
-	at := cap(line) - cap(origin)
-	if at+length <= len(line) && cap(line)-cap(stamp) == at+int(r.coords)+1 &&
-		line[at+int(r.origin)] == ' ' && line[at+int(r.diff)] == ' ' &&
-		line[at+int(r.client)] == ' ' && line[at+int(r.coords)] == ' ' {
-		r.text = line[at : at+length : at+length]
+	start, end := f.start[1], f.start[5]+len(stamp)
+	if end-start != int(r.coords)+1+len(stamp) {
+		r.text = bytes.Join(f.at[1:6], []byte{' '})
 		return r, true
 	}
-	r.text = bytes.Join(f.at[1:6], []byte{' '})
+	// One byte between any two fields. It may be another one than a space.
+	for i := 2; i <= 5; i++ {
+		if line[f.start[i]-1] != ' ' {
+			r.text = bytes.Join(f.at[1:6], []byte{' '})
+			return r, true
+		}
+	}
+	r.text = line[start:end:end]
 	return r, true
 }

@@ -92,7 +92,7 @@ func (d Dialect) AppendHelp(dst, line []byte) []byte {
 // AppendGoodbye appends the reply to quit.
 func (d Dialect) AppendGoodbye(dst, line []byte) []byte {
 	if d == Paper {
-		return d.end(appendReason(dst, "Goodbye"))
+		return d.end(appendReason(dst, goodbye))
 	}
 	return d.end(echo(dst, line))
 }
@@ -109,7 +109,7 @@ func (d Dialect) AppendLineTooLong(dst, prefix []byte, max int) []byte {
 // AppendFull appends what a connection beyond the maximum gets: in CS131, nothing.
 func (d Dialect) AppendFull(dst []byte) []byte {
 	if d == Paper {
-		return d.end(appendReason(dst, "SERVER FULL"))
+		return d.end(appendReason(dst, serverFull))
 	}
 	return dst
 }

@@ -32,33 +32,37 @@ func ParseStamp(text []byte) (s Stamp, ok bool) {
 			return Stamp{}, false
 		}
 	}
-	if i == 0 {
+	if i == 0 || i < len(text) && !isFraction(text[i:]) {
 		return Stamp{}, false
 	}
-	if i == len(text) {
-		return s, true
-	}
-	if text[i] != '.' || i+1 == len(text) {
-		return Stamp{}, false
-	}
-	fraction := text[i+1:]
-	for _, b := range fraction {
-		if !isDigit(b) {
-			return Stamp{}, false
-		}
-	}
-	s.fraction = trimZeros(fraction)
+	s.fraction = fraction(text)
 	return s, true
 }
 
-func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+// isFraction is for a point and at least one digit.
+func isFraction(text []byte) bool {
+	if len(text) < 2 || text[0] != '.' {
+		return false
+	}
+	for _, b := range text[1:] {
+		if !isDigit(b) {
+			return false
+		}
+	}
+	return true
+}
 
-func trimZeros(digits []byte) []byte {
+// fraction is the digits behind the point of a well-formed stamp, without trailing zeros, so that
+// fractions are in the order of their digits as bytes.
+func fraction(text []byte) []byte {
+	_, digits, _ := bytes.Cut(text, []byte{'.'})
 	for len(digits) > 0 && digits[len(digits)-1] == '0' {
 		digits = digits[:len(digits)-1]
 	}
 	return digits
 }
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
 
 // Compare is -1, 0 or +1 as s is before, at or after t, exactly.
 func (s Stamp) Compare(t Stamp) int {
@@ -68,7 +72,6 @@ func (s Stamp) Compare(t Stamp) int {
 	case s.seconds > t.seconds:
 		return +1
 	}
-	// Without trailing zeros, fractions are in the order of their digits.
 	return bytes.Compare(s.fraction, t.fraction)
 }
 

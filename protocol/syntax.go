@@ -32,16 +32,7 @@ func validDiff(s []byte) bool {
 	if i == 1 || i > 13 {
 		return false
 	}
-	if i == len(s) {
-		return true
-	}
-	fraction := s[i+1:]
-	for _, b := range fraction {
-		if !isDigit(b) {
-			return false
-		}
-	}
-	return s[i] == '.' && len(fraction) > 0 && len(fraction) <= 9
+	return i == len(s) || len(s)-i <= 1+9 && isFraction(s[i:])
 }
 
 // validMAC: 64 hex digits, or a hyphen where there is no secret.

@@ -1,0 +1,212 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// corpus reads a file of testdata with one escaped line each. What follows " => " is the note.
+func corpus(t testing.TB, file string) (lines [][]byte, notes []string) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row := range strings.Lines(string(text)) {
+		row = strings.TrimSuffix(row, "\n")
+		if strings.HasPrefix(row, "#") {
+			continue
+		}
+		escaped, note, _ := strings.Cut(row, " => ")
+		line, err := strconv.Unquote(`"` + escaped + `"`)
+		if err != nil {
+			t.Fatalf("%s: %s: %v", file, row, err)
+		}
+		lines, notes = append(lines, []byte(line)), append(notes, note)
+	}
+	return lines, notes
+}
+
+func TestParseValid(t *testing.T) {
+	lines, _ := corpus(t, "valid.txt")
+	for _, line := range lines {
+		if _, err := Parse(line, MaxClientID); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+		checkParse(t, line)
+	}
+}
+
+func TestParseInvalid(t *testing.T) {
+	lines, reasons := corpus(t, "invalid.txt")
+	for i, line := range lines {
+		c, err := Parse(line, MaxClientID)
+		if err == nil {
+			t.Errorf("%q is taken for %+v", line, c)
+			continue
+		}
+		var syntax *SyntaxError
+		switch {
+		case reasons[i] == "?":
+			if err != ErrUnknownVerb {
+				t.Errorf("%q: %v, want an unknown verb", line, err)
+			}
+		case !errors.As(err, &syntax) || err.Error() != reasons[i]:
+			t.Errorf("%q:\n got %v\nwant %s", line, err, reasons[i])
+		}
+		checkParse(t, line)
+	}
+}
+
+func TestParseFields(t *testing.T) {
+	c, err := Parse([]byte(paperIAMAT+"\r"), MaxClientID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Verb != VerbIAMAT || string(c.Client) != "kiwi.cs.ucla.edu" ||
+		string(c.Coords) != "+34.068930-118.445127" || string(c.Time) != "1520023934.918963997" ||
+		c.Lat != 34.068930 || c.Lng != -118.445127 {
+		t.Errorf("%+v", c)
+	}
+	c, err = Parse([]byte("WHATSAT kiwi 10 5"), MaxClientID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Verb != VerbWHATSAT || string(c.Client) != "kiwi" || c.RadiusKM != 10 || c.Bound != 5 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestClientLength(t *testing.T) {
+	for _, format := range []string{"IAMAT # +1-1 1", "WHATSAT # 1 1"} {
+		verb, _, _ := strings.Cut(format, " ")
+		for _, max := range []int{1, 10, MaxClientID} {
+			line := strings.Replace(format, "#", strings.Repeat("k", max), 1)
+			if _, err := Parse([]byte(line), max); err != nil {
+				t.Errorf("%s with a client of the maximum of %d bytes: %v", verb, max, err)
+			}
+			line = strings.Replace(line, "k", "kk", 1)
+			_, err := Parse([]byte(line), max)
+			want := verb + " CLIENT: longer than " + strconv.Itoa(max) + " bytes"
+			if err == nil || err.Error() != want {
+				t.Errorf("%s with a client of %d bytes: %v, want %s", verb, max+1, err, want)
+			}
+		}
+	}
+}
+
+// The grammar again, as regular expressions and rationals: slow, and hard to get wrong.
+var (
+	iamatForm = regexp.MustCompile(`^[ \t-\r]*IAMAT[ \t-\r]+([^ \t-\r]+)[ \t-\r]+` +
+		`(([+-][0-9]{1,2}(?:\.[0-9]+)?)([+-][0-9]{1,3}(?:\.[0-9]+)?)/?)[ \t-\r]+` +
+		`([0-9]+(?:\.[0-9]+)?)[ \t-\r]*$`)
+	whatsatForm = regexp.MustCompile(
+		`^[ \t-\r]*WHATSAT[ \t-\r]+([^ \t-\r]+)[ \t-\r]+([0-9]+)[ \t-\r]+([0-9]+)[ \t-\r]*$`)
+	bareForm = regexp.MustCompile(`^[ \t-\r]*(help|quit)[ \t-\r]*$`)
+)
+
+func rational(text string) *big.Rat {
+	r, ok := new(big.Rat).SetString(text)
+	if !ok {
+		panic("not a rational: " + text)
+	}
+	return r
+}
+
+// between says whether low <= text < high.
+func between(text string, low, high int64) bool {
+	r := rational(text)
+	return r.Cmp(big.NewRat(low, 1)) >= 0 && r.Cmp(big.NewRat(high, 1)) < 0
+}
+
+// within says whether |text| <= limit.
+func within(text string, limit int64) bool {
+	return new(big.Rat).Abs(rational(text)).Cmp(big.NewRat(limit, 1)) <= 0
+}
+
+func legal(line []byte) bool {
+	if m := iamatForm.FindSubmatch(line); m != nil {
+		return len(m[1]) <= MaxClientID && len(m[2]) <= 64 && len(m[5]) <= 32 &&
+			within(string(m[3]), 90) && within(string(m[4]), 180) &&
+			between(string(m[5]), 0, maxSeconds+1)
+	}
+	if m := whatsatForm.FindSubmatch(line); m != nil {
+		return len(m[1]) <= MaxClientID && between(string(m[2]), 0, MaxRadiusKM+1) &&
+			between(string(m[3]), 0, MaxBound+1)
+	}
+	return bareForm.Match(line)
+}
+
+// checkParse holds what is true of any line: Parse agrees with the grammar above; what it takes
+// is the same again when it is written and parsed; an IAMAT makes a record that a link takes.
+func checkParse(t *testing.T, line []byte) {
+	t.Helper()
+	c, err := Parse(line, MaxClientID)
+	if (err == nil) != legal(line) {
+		t.Fatalf("%q: parsed with %v, legal: %v", line, err, legal(line))
+	}
+	if err != nil {
+		if err == ErrUnknownVerb && c.Verb != VerbUnknown {
+			t.Fatalf("%q: verb %d of an unknown verb", line, c.Verb)
+		}
+		if bytes.ContainsFunc([]byte(err.Error()), func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			t.Fatalf("%q: control bytes in %q", line, err)
+		}
+		return
+	}
+	again := c.AppendLine(nil)
+	d, err := Parse(again, MaxClientID)
+	if err != nil || !reflect.DeepEqual(c, d) {
+		t.Fatalf("%q is %+v, written as %q it is %+v, %v", line, c, again, d, err)
+	}
+	if c.Verb == VerbIAMAT {
+		checkRecord(t, c, paperNow)
+	}
+}
+
+// Lines that are almost right: good ones with a byte changed, added, dropped or doubled.
+func TestParseMutated(t *testing.T) {
+	lines, _ := corpus(t, "valid.txt")
+	r := rand.New(rand.NewPCG(1, 2))
+	const odd = "+-./0123456789 \t\v\f\r_exXnaNif\x00\x85\xa0\xff"
+	good := 0
+	for range 40_000 {
+		line := bytes.Clone(lines[r.IntN(len(lines))])
+		for range 1 + r.IntN(3) {
+			i, b := r.IntN(len(line)+1), odd[r.IntN(len(odd))]
+			switch {
+			case i == len(line) || r.IntN(3) == 0:
+				line = append(line[:i], append([]byte{b}, line[i:]...)...)
+			case len(line) > 1 && r.IntN(2) == 0:
+				line = append(line[:i], line[i+1:]...)
+			default:
+				line[i] = b
+			}
+		}
+		checkParse(t, line)
+		if legal(line) {
+			good++
+		}
+	}
+	if good < 4_000 || good > 36_000 {
+		t.Errorf("%d of 40000 lines are good: the test says little", good)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, file := range []string{"valid.txt", "invalid.txt"} {
+		lines, _ := corpus(f, file)
+		for _, line := range lines {
+			f.Add(line)
+		}
+	}
+	f.Fuzz(func(t *testing.T, line []byte) { checkParse(t, line) })
+}

@@ -1,0 +1,158 @@
+package protocol
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// appendLink writes a parsed line again, as the server that sends it does.
+func appendLink(l LinkLine) []byte {
+	switch l.Verb {
+	case LinkHello:
+		return AppendHello(nil, l.Hello)
+	case LinkChallenge:
+		return AppendChallenge(nil, l.Nonce)
+	case LinkRefuse:
+		return AppendRefuse(nil, string(l.Reason))
+	case LinkProof:
+		return AppendProof(nil, l.MAC)
+	case LinkWelcome:
+		return AppendWelcome(nil, l.Welcome)
+	case LinkAT:
+		return l.Record.AppendLinkAT(nil, string(l.Sender))
+	case LinkMark:
+		return AppendMark(nil, l.Mark)
+	case LinkAck:
+		return AppendAck(nil, l.N)
+	case LinkPing:
+		return AppendPing(nil, l.N)
+	case LinkPong:
+		return AppendPong(nil, l.N)
+	}
+	panic("no such verb")
+}
+
+// sameLine compares lines by what they say, wherever their bytes lie.
+func sameLine(a, b LinkLine) bool { return reflect.DeepEqual(a, b) }
+
+// checkLink holds what is true of any line between servers: what ParseLink takes is the same
+// again when it is written and parsed, and then no byte changes any more.
+func checkLink(t *testing.T, line []byte) {
+	t.Helper()
+	l, err := ParseLink(line)
+	if err != nil {
+		if !sameLine(l, LinkLine{}) {
+			t.Fatalf("%q: refused, and yet %+v", line, l)
+		}
+		return
+	}
+	again := appendLink(l)
+	body, ok := bytes.CutSuffix(again, []byte("\r\n"))
+	if !ok || bytes.IndexByte(body, '\n') >= 0 && bytes.IndexByte(line, '\n') < 0 {
+		t.Fatalf("%q is written as %q, not one line with CRLF", line, again)
+	}
+	m, err := ParseLink(body)
+	if err != nil || !sameLine(l, m) {
+		t.Fatalf("%q is %+v, written as %q it is %+v, %v", line, l, again, m, err)
+	}
+	if third := appendLink(m); !bytes.Equal(again, third) {
+		t.Fatalf("%q, then %q", again, third)
+	}
+	if l.Verb == LinkAT && bytes.ContainsFunc(l.Record.Text(), func(r rune) bool {
+		return r < ' ' && isSpace(byte(r))
+	}) {
+		t.Fatalf("%q: %q is not joined by spaces", line, l.Record.Text())
+	}
+}
+
+func TestParseLinkValid(t *testing.T) {
+	lines, _ := corpus(t, "links.txt")
+	for _, line := range lines {
+		if _, err := ParseLink(line); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+		checkLink(t, line)
+	}
+}
+
+func TestParseLinkInvalid(t *testing.T) {
+	lines, _ := corpus(t, "not-links.txt")
+	lines = append(lines,
+		[]byte("AT Alford +0.1 "+strings.Repeat("k", MaxClientID+1)+" +1+1 1 Ball"),
+		[]byte("AT Alford +0.1 kiwi +1."+strings.Repeat("1", 62)+"+1 1 Ball"),
+		[]byte("AT Alford +0.1 kiwi +1+1 "+strings.Repeat("1", 33)+" Ball"),
+		[]byte("AT Alford +"+strings.Repeat("1", 70_000)+" kiwi +1+1 1 Ball"))
+	for _, line := range lines {
+		if l, err := ParseLink(line); err != ErrLinkLine {
+			t.Errorf("%q: %v, taken for %+v", line, err, l)
+		}
+		checkLink(t, line)
+	}
+}
+
+func TestParseLinkFields(t *testing.T) {
+	parse := func(line string) LinkLine {
+		t.Helper()
+		l, err := ParseLink([]byte(line))
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		return l
+	}
+	h := parse("HELLO herd/1 paper Alford Ball 0123456789abcdef 00112233445566778899aabbccddeeff").Hello
+	if string(h.Version) != Version || string(h.Herd) != "paper" || string(h.From) != "Alford" ||
+		string(h.To) != "Ball" || h.Epoch != 0x0123456789abcdef || h.Nonce[1] != 0x11 ||
+		h.Nonce[15] != 0xff || h.Epoch.String() != "0123456789abcdef" {
+		t.Errorf("%+v", h)
+	}
+	w := parse("WELCOME 0123456789abcdef - 0000000000000002 42").Welcome
+	if w.Epoch != 0x0123456789abcdef || string(w.MAC) != "-" ||
+		w.SinceEpoch != 2 || w.SinceSeq != 42 {
+		t.Errorf("%+v", w)
+	}
+	if got := w.Unsigned(); got != "WELCOME 0123456789abcdef 0000000000000002 42" {
+		t.Errorf("without its mac: %s", got)
+	}
+	m := parse("MARK 1 2 3 4 0000000000000005").Mark
+	if m != (Mark{Seq: 1, Tail: 2, Heard: 3, HeardAny: true, Count: 4, Digest: 5}) {
+		t.Errorf("%+v", m)
+	}
+	m = parse("MARK 1 2 - 4 full").Mark
+	if m != (Mark{Seq: 1, Tail: 2, Count: 4, Full: true}) {
+		t.Errorf("%+v", m)
+	}
+	if l := parse("  REFUSE  REFUSE not  here \r"); string(l.Reason) != "REFUSE not  here" {
+		t.Errorf("%q", l.Reason)
+	}
+	for verb, line := range map[LinkVerb]string{
+		LinkAck: "ACK 7", LinkPing: "PING 7", LinkPong: "PONG 7",
+	} {
+		if l := parse(line); l.Verb != verb || l.N != 7 {
+			t.Errorf("%s: %+v", line, l)
+		}
+	}
+}
+
+func TestValidName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"": false, "A": true, "z9_-": true, "9a": false, "-a": false, "_a": false, "a b": false,
+		"a.b": false, "é": false, "a\x00": false, "@": false, "[": false, "`": false, "{": false,
+		strings.Repeat("a", 32): true, strings.Repeat("a", 33): false,
+	} {
+		if ValidName(name) != want {
+			t.Errorf("%q: %v, want %v", name, !want, want)
+		}
+	}
+}
+
+func FuzzParseLink(f *testing.F) {
+	for _, file := range []string{"links.txt", "not-links.txt"} {
+		lines, _ := corpus(f, file)
+		for _, line := range lines {
+			f.Add(line)
+		}
+	}
+	f.Fuzz(checkLink)
+}

@@ -1,0 +1,227 @@
+package protocol
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// checkRecord holds that the record of an IAMAT keeps its bytes, and that a link takes it.
+func checkRecord(t *testing.T, c Command, now time.Time) {
+	t.Helper()
+	r := MakeRecord(nil, "Alford", now, c)
+	if string(r.Origin()) != "Alford" || !bytes.Equal(r.Client(), c.Client) ||
+		!bytes.Equal(r.Coords(), c.Coords) || !bytes.Equal(r.Time(), c.Time) {
+		t.Fatalf("the record of %+v is %q", c, r.Text())
+	}
+	if r.Stamp().Compare(c.Stamp) != 0 {
+		t.Fatalf("the stamp of %q is %+v, want %+v", r.Text(), r.Stamp(), c.Stamp)
+	}
+	if lat, lng := r.Position(); lat != c.Lat || lng != c.Lng {
+		t.Fatalf("the position of %q is %v, %v", r.Text(), lat, lng)
+	}
+	line := r.AppendLinkAT(nil, "Ball")
+	body, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ok {
+		t.Fatalf("%q does not end in CRLF", line)
+	}
+	l, err := ParseLink(body)
+	if err != nil || l.Verb != LinkAT || string(l.Sender) != "Ball" {
+		t.Fatalf("%q: %+v, %v", body, l, err)
+	}
+	if !bytes.Equal(l.Record.Text(), r.Text()) || l.Record.Compare(r) != 0 ||
+		!bytes.Equal(l.Record.Diff(), r.Diff()) {
+		t.Fatalf("%q came home as %q", r.Text(), l.Record.Text())
+	}
+	// However it is spaced.
+	odd := bytes.ReplaceAll(body, []byte(" "), []byte("\t \v"))
+	if l, err = ParseLink(odd); err != nil || !bytes.Equal(l.Record.Text(), r.Text()) {
+		t.Fatalf("%q came home as %q, %v", odd, l.Record.Text(), err)
+	}
+	odd = bytes.Replace(body, []byte("Alford "), []byte("Alford\t"), 1)
+	if l, err = ParseLink(odd); err != nil || !bytes.Equal(l.Record.Text(), r.Text()) {
+		t.Fatalf("%q came home as %q, %v", odd, l.Record.Text(), err)
+	}
+}
+
+func digits(r *rand.Rand, n int) string {
+	var b strings.Builder
+	for range n {
+		b.WriteByte(byte('0' + r.IntN(10)))
+	}
+	return b.String()
+}
+
+func randomTime(r *rand.Rand) string {
+	whole := fmt.Sprint(r.Int64N(maxSeconds + 1))
+	if r.IntN(3) == 0 {
+		whole = fmt.Sprint(1520023934 + r.IntN(2))
+	}
+	if r.IntN(3) == 0 {
+		return whole
+	}
+	return whole + "." + digits(r, 1+r.IntN(maxTimeText-len(whole)-1))
+}
+
+func randomCoords(r *rand.Rand) string {
+	sign := func() string { return "+-"[r.IntN(2):][:1] }
+	degrees := func(limit int) string {
+		s := sign() + fmt.Sprint(r.IntN(limit))
+		if r.IntN(4) > 0 {
+			s += "." + digits(r, 1+r.IntN(24))
+		}
+		return s
+	}
+	return degrees(90) + degrees(180) + "/"[:r.IntN(2)]
+}
+
+// What IAMAT takes is a subset of what AT takes on a link, whatever the clock says.
+func TestIAMATSubsetOfAT(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 20_000 {
+		client := make([]byte, 1+r.IntN(MaxClientID))
+		for i := range client {
+			for client[i] = byte(r.Uint32()); isSpace(client[i]); {
+				client[i]++
+			}
+		}
+		line := fmt.Appendf(nil, "IAMAT %s %s %s", client, randomCoords(r), randomTime(r))
+		c, err := Parse(line, MaxClientID)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		checkRecord(t, c, time.Unix(r.Int64N(maxSeconds), r.Int64N(1e9)))
+	}
+}
+
+func TestRecordAtTheExtremes(t *testing.T) {
+	name := strings.Repeat("N", 32)
+	client := strings.Repeat("\xff", MaxClientID)
+	coords := "+34." + strings.Repeat("1", 60-8) + "-118.123"
+	for _, c := range []struct {
+		now  time.Time
+		time string
+		diff string
+	}{
+		{time.Unix(0, 0), "0", "+0.000000000"},
+		{time.Unix(0, 0), "253402300799.999999999999999", "-253402300799.999999999"},
+		{time.Unix(maxSeconds, 999999999), "0", "+253402300799.999999999"},
+		{time.Unix(0, 0), strings.Repeat("0", 32), "+0.000000000"},
+	} {
+		line := "IAMAT " + client + " " + coords + " " + c.time
+		command, err := Parse([]byte(line), MaxClientID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := MakeRecord(nil, name, c.now, command)
+		if string(r.Diff()) != c.diff {
+			t.Errorf("diff %s, want %s", r.Diff(), c.diff)
+		}
+		at := bytes.TrimSuffix(r.AppendLinkAT(nil, name), []byte("\r\n"))
+		if l, err := ParseLink(at); err != nil || !bytes.Equal(l.Record.Text(), r.Text()) {
+			t.Errorf("%s at %v is refused on a link: %v", c.time, c.now, err)
+		}
+	}
+}
+
+func TestAppendAT(t *testing.T) {
+	c, err := Parse([]byte(paperIAMAT), MaxClientID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := MakeRecord(nil, "Alford", paperNow, c)
+	if got := string(r.AppendAT([]byte("before "))); got != "before "+paperAT {
+		t.Errorf("%q, want %q", got, paperAT)
+	}
+	if got := string(r.AppendLinkAT(nil, "Ball")); got != paperAT+" Ball\r\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestCloneIntoKeepsNothing(t *testing.T) {
+	line := []byte(paperAT + " Ball")
+	l, err := ParseLink(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 0, 512)
+	clone := l.Record.CloneInto(buf)
+	clear(line)
+	if string(clone.Text()) != paperRecord {
+		t.Errorf("%q", clone.Text())
+	}
+	if &clone.Text()[0] != &buf[:1][0] {
+		t.Error("the buffer was not used")
+	}
+	// A record ends where its text ends: who appends to it must not write into the line.
+	if r := l.Record.Text(); cap(r) != len(r) {
+		t.Errorf("a parsed record has %d bytes behind it", cap(r)-len(r))
+	}
+}
+
+func TestCompareOrder(t *testing.T) {
+	// In ascending order; each differs from the next in what decides.
+	texts := []string{
+		"Zed +9.0 k +9+9 999999999.5",
+		"Alford +2.0 k +2+2 1000000000.25",
+		"Alford +0.1 k +1+1 1000000000.5",
+		"Alford +0.1 k +1+2 1000000000.5",
+		"Alford +0.2 k +1+2 1000000000.5",
+		"Alford +0.1 k +1+1 1000000000.50",
+		"Ball +0.1 k +0+0 1000000000.5",
+		"Alford +0.1 k +0+0 1000000000.500000000000000000001",
+		"Alford +0.1 k +0+0 1000000001",
+		"Alford +0.1 k +0+0 1000000001.918963997",
+		"Alford +0.1 k +0+0 1000000001.918963998",
+	}
+	for i, x := range texts {
+		for j, y := range texts {
+			a, b := record(t, x), record(t, y)
+			want := cmp.Compare(i, j)
+			if got := a.Compare(b); got != want {
+				t.Errorf("%s against %s: %d, want %d", x, y, got, want)
+			}
+		}
+	}
+	if record(t, texts[2]).CompareTime(record(t, texts[5])) != 0 {
+		t.Error(".5 and .50 are not the same time")
+	}
+}
+
+func record(t *testing.T, text string) Record {
+	t.Helper()
+	l, err := ParseLink([]byte("AT " + text + " Ball"))
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return l.Record
+}
+
+// The order is total: exactly one of <, =, > holds, equal means the same bytes, and it is
+// transitive. Few values, so that ties are common.
+func TestCompareIsATotalOrder(t *testing.T) {
+	pick := func(r *rand.Rand, of ...string) string { return of[r.IntN(len(of))] }
+	r := rand.New(rand.NewPCG(5, 6))
+	some := func() Record {
+		return record(t, fmt.Sprintf("%s %s k %s %s", pick(r, "Alford", "Ball", "B"),
+			pick(r, "+0.1", "+0.10", "-0.1"), pick(r, "+1+1", "+1+1/", "+01+1"),
+			pick(r, "1", "01", "1.0", "1.5", "1.50", "2", "10", "1.05")))
+	}
+	for range 50_000 {
+		a, b, c := some(), some(), some()
+		ab, ba := a.Compare(b), b.Compare(a)
+		if ab != -ba {
+			t.Fatalf("%q and %q: %d and %d", a.Text(), b.Text(), ab, ba)
+		}
+		if (ab == 0) != bytes.Equal(a.Text(), b.Text()) {
+			t.Fatalf("%q and %q: %d", a.Text(), b.Text(), ab)
+		}
+		if ab <= 0 && b.Compare(c) <= 0 && a.Compare(c) > 0 {
+			t.Fatalf("%q <= %q <= %q, but not the first and last", a.Text(), b.Text(), c.Text())
+		}
+	}
+}

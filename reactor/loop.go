@@ -112,7 +112,7 @@ func (l *Loop) Turn() {
 
 func (l *Loop) runPosted() {
 	calls, since := l.queue.take()
-	if len(calls) > 0 {
+	if len(calls) > 0 && l.stats.Turns > 1 { // before the first turn there was no loop to lag
 		l.lagged(l.now - since)
 	}
 	for _, f := range calls {

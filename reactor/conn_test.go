@@ -1,0 +1,240 @@
+package reactor
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+)
+
+// fakeSocket takes what it is allowed to.
+type fakeSocket struct {
+	room     int // bytes that Write still takes
+	writes   int
+	got      []byte
+	broken   error
+	shut     bool
+	closed   int
+	wasReset bool // closed with a reset
+}
+
+func (s *fakeSocket) Write(p []byte) (int, error) {
+	s.writes++
+	if s.broken != nil {
+		return 0, s.broken
+	}
+	n := min(len(p), s.room)
+	s.room -= n
+	s.got = append(s.got, p[:n]...)
+	return n, nil
+}
+
+func (s *fakeSocket) CloseWrite() { s.shut = true }
+func (s *fakeSocket) Close(reset bool) {
+	s.closed++
+	s.wasReset = reset
+}
+
+// fakeProtocol does as it is told.
+type fakeProtocol struct {
+	t    Transport
+	data func(p []byte)
+	lost []error
+}
+
+func (p *fakeProtocol) BuildProtocol(string) Protocol { return p }
+func (p *fakeProtocol) ConnectionMade(t Transport)    { p.t = t }
+func (p *fakeProtocol) ConnectionLost(reason error)   { p.lost = append(p.lost, reason) }
+func (p *fakeProtocol) DataReceived(b []byte) {
+	if p.data != nil {
+		p.data(b)
+	}
+}
+
+func connect(e *fakeEngine) (*Conn, *fakeSocket, *fakeProtocol) {
+	s, p := &fakeSocket{room: 1 << 30}, &fakeProtocol{}
+	return e.Accept(p, s, "peer:1", "host:1"), s, p
+}
+
+func TestOneWriteForEachEvent(t *testing.T) {
+	e := newFake()
+	c, s, p := connect(e)
+	p.data = func([]byte) {
+		for range 100 {
+			c.Write([]byte("x"))
+		}
+	}
+	c.Input([]byte("go"))
+	if s.writes != 1 || len(s.got) != 100 || e.wakes != 0 {
+		t.Fatalf("%d bytes in %d writes, %d turns asked for", len(s.got), s.writes, e.wakes)
+	}
+}
+
+func TestOneWriteForEachTurn(t *testing.T) {
+	e := newFake()
+	a, _, p := connect(e)
+	b, s, _ := connect(e)
+	p.data = func([]byte) { // an event of one connection writes to another
+		for range 100 {
+			b.Write([]byte("x"))
+		}
+	}
+	a.Input([]byte("go"))
+	a.Input([]byte("go"))
+	if s.writes != 0 || e.wakes != 1 {
+		t.Fatalf("%d writes before the turn, %d turns asked for", s.writes, e.wakes)
+	}
+	e.CallSoon(func() { b.Write([]byte("y")) })
+	e.Turn()
+	if s.writes != 1 || len(s.got) != 201 {
+		t.Fatalf("%d bytes in %d writes", len(s.got), s.writes)
+	}
+}
+
+func TestIdleConnectionHoldsNoBuffer(t *testing.T) {
+	e := newFake()
+	c, s, _ := connect(e)
+	s.room = 100_000
+	c.Write(make([]byte, 100_100))
+	e.Turn()
+	if c.Backlog() != 100 || cap(c.out) > 1000 {
+		t.Fatalf("a buffer of %d bytes for a backlog of %d", cap(c.out), c.Backlog())
+	}
+	s.room = 100
+	c.Writable()
+	if c.out != nil {
+		t.Fatalf("a buffer of %d bytes for nothing", cap(c.out))
+	}
+	if want := make([]byte, 100_100); !bytes.Equal(s.got, want) {
+		t.Fatal("other bytes arrived")
+	}
+}
+
+func TestWritesAllocateNothing(t *testing.T) {
+	e := newFake()
+	c, s, p := connect(e)
+	reply := make([]byte, 100)
+	p.data = func([]byte) {
+		for range 100 {
+			c.Write(reply)
+		}
+	}
+	in := []byte("x")
+	if n := testing.AllocsPerRun(1000, func() {
+		s.got = s.got[:0]
+		c.Input(in)
+	}); n > 0 {
+		t.Fatalf("%v allocations for an event", n)
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		s.got = s.got[:0]
+		c.Write(reply)
+		e.Turn()
+	}); n > 0 {
+		t.Fatalf("%v allocations for a turn", n)
+	}
+}
+
+func TestWriteErrorEndsTheConnection(t *testing.T) {
+	e := newFake()
+	c, s, p := connect(e)
+	s.broken = errors.New("broken pipe")
+	c.Write([]byte("x"))
+	if len(p.lost) > 0 {
+		t.Fatal("lost before Write returned")
+	}
+	e.Turn()
+	c.Input([]byte("late"))
+	c.EndOfInput()
+	c.Broken(errors.New("again"))
+	if len(p.lost) != 1 || p.lost[0] != s.broken || s.closed != 1 {
+		t.Fatalf("lost for %v, closed %d times", p.lost, s.closed)
+	}
+	if e.Stats().Connections != 0 {
+		t.Fatal("still counted")
+	}
+}
+
+// A connection on which nothing has moved for a while has nothing to say goodbye to.
+func TestIdleConnectionClosesAtOnce(t *testing.T) {
+	e := newFake()
+	c, s, p := connect(e)
+	e.now += 2 * time.Second
+	c.LoseConnection()
+	e.Turn()
+	if len(p.lost) != 1 || p.lost[0] != ErrConnectionDone || s.shut {
+		t.Fatalf("lost for %v, goodbye said: %v", p.lost, s.shut)
+	}
+}
+
+// Linger counts from when bytes are owed without progress, not from earlier stays.
+func TestLingerCountsFromTheLastProgress(t *testing.T) {
+	e := newFake()
+	c, s, p := connect(e)
+	s.room = 0
+	c.Write(make([]byte, 1000))
+	c.LoseConnection()
+	e.Turn()
+	for range 50 { // a byte every nine seconds is progress
+		e.now += 9 * time.Second
+		s.room = 1
+		c.Writable()
+		e.Turn()
+		if len(p.lost) > 0 {
+			t.Fatalf("lost for %v", p.lost)
+		}
+	}
+	e.now += Linger - 1
+	e.Turn()
+	if len(p.lost) > 0 {
+		t.Fatalf("lost for %v before its time", p.lost)
+	}
+	e.now++
+	e.Turn()
+	if len(p.lost) != 1 || p.lost[0] != ErrLinger || !s.wasReset {
+		t.Fatalf("lost for %v, with a reset: %v", p.lost, s.wasReset)
+	}
+}
+
+// CloseAll ends those in the middle of their goodbye in good order, and takes no new ones.
+func TestCloseAll(t *testing.T) {
+	e := newFake()
+	_, s1, p1 := connect(e)
+	c2, s2, p2 := connect(e)
+	c3, s3, p3 := connect(e)
+	c2.LoseConnection()
+	e.Turn()
+	s3.room = 0
+	c3.Write([]byte("owed"))
+	e.Turn()
+	e.CloseAll()
+	if p1.lost[0] != ErrConnectionAborted || s1.wasReset {
+		t.Error("an idle connection:", p1.lost, s1.wasReset)
+	}
+	if p2.lost[0] != ErrConnectionDone || s2.wasReset {
+		t.Error("a goodbye:", p2.lost, s2.wasReset)
+	}
+	if p3.lost[0] != ErrConnectionAborted || !s3.wasReset {
+		t.Error("one that is owed bytes:", p3.lost, s3.wasReset)
+	}
+	if c, _, _ := connect(e); c != nil {
+		t.Error("a connection after the end")
+	}
+}
+
+func BenchmarkWriteTurn(b *testing.B) {
+	e := newFake()
+	c, s, p := connect(e)
+	reply := make([]byte, 100)
+	p.data = func([]byte) {
+		for range 16 {
+			c.Write(reply)
+		}
+	}
+	in := []byte("x")
+	b.ReportAllocs()
+	for b.Loop() {
+		s.got, s.room = s.got[:0], 1<<30
+		c.Input(in)
+	}
+}

@@ -1,0 +1,397 @@
+package gnetreactor
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"serverherd/reactor"
+)
+
+// echo writes back what it reads. Its methods run on the loop.
+type echo struct {
+	t    reactor.Transport
+	made chan reactor.Transport
+}
+
+func (e *echo) BuildProtocol(string) reactor.Protocol { return &echo{made: e.made} }
+func (e *echo) DataReceived(p []byte)                 { e.t.Write(p) }
+func (e *echo) ConnectionLost(error)                  {}
+func (e *echo) ConnectionMade(t reactor.Transport) {
+	e.t = t
+	if e.made != nil {
+		e.made <- t
+	}
+}
+
+// run runs r until the test ends.
+func run(t testing.TB, r *Reactor) {
+	ran := make(chan error)
+	go func() { ran <- r.Run() }()
+	t.Cleanup(func() {
+		r.Stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// do runs f on the loop and waits for it.
+func do(r *Reactor, f func()) {
+	done := make(chan struct{})
+	r.CallFromThread(func() {
+		f()
+		close(done)
+	})
+	<-done
+}
+
+func serve(t testing.TB, r *Reactor, f reactor.Factory) string {
+	t.Helper()
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(r, func() {
+		if _, err := r.ListenTCP(l, f); err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func roundTrip(t *testing.T, c io.ReadWriter) {
+	t.Helper()
+	b := []byte("hello")
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
+		t.Fatalf("%q, %v", b, err)
+	}
+}
+
+// Fact 1: package net sets TCP_NODELAY and keepalive, and Enroll's duplicate keeps them.
+func TestSocketOptions(t *testing.T) {
+	r := New(Options{})
+	run(t, r)
+	made := make(chan reactor.Transport, 1)
+	c, err := net.Dial("tcp", serve(t, r, &echo{made: made}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	tr := <-made
+	do(r, func() {
+		var fd int
+		for candidate := range 200 { // the server's end is the one whose peer is c
+			sa, err := unix.Getpeername(candidate)
+			if in, ok := sa.(*unix.SockaddrInet4); err == nil && ok &&
+				tr.Peer() == fmt.Sprintf("127.0.0.1:%d", in.Port) {
+				fd = candidate
+			}
+		}
+		for _, o := range []struct{ level, name int }{
+			{unix.IPPROTO_TCP, unix.TCP_NODELAY}, {unix.SOL_SOCKET, unix.SO_KEEPALIVE}} {
+			if v, err := unix.GetsockoptInt(fd, o.level, o.name); v == 0 || err != nil {
+				t.Errorf("option %d of descriptor %d is %d, %v", o.name, fd, v, err)
+			}
+		}
+	})
+}
+
+// Fact 1: without descriptors the server goes on with the connections it has, and accepts again
+// when there are some.
+func TestNoDescriptors(t *testing.T) {
+	told := make(chan string, 100)
+	r := New(Options{Log: func(s string) { told <- s }})
+	run(t, r)
+	addr := serve(t, r, &echo{})
+	old, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	roundTrip(t, old)
+
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	late, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = 200
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	var filled []int
+	for {
+		fd, err := unix.Dup(late)
+		if err != nil {
+			break
+		}
+		filled = append(filled, fd)
+	}
+	tcp, _ := net.ResolveTCPAddr("tcp", addr)
+	sa := &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte{127, 0, 0, 1}}
+	if err := unix.Connect(late, sa); err != nil {
+		t.Fatal(err)
+	}
+	for s := range told {
+		if strings.Contains(s, "too many open files") {
+			break
+		}
+	}
+	roundTrip(t, old)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(late), "late")
+	roundTrip(t, f)
+	f.Close()
+	for _, fd := range filled {
+		unix.Close(fd)
+	}
+}
+
+// Fact 6: a half-closed connection that is still owed something is counted as a connection.
+func TestHalfClosedIsCounted(t *testing.T) {
+	r := New(Options{})
+	run(t, r)
+	heard := make(chan reactor.Transport, 1)
+	c, err := net.Dial("tcp", serve(t, r, &late{heard: heard}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.(*net.TCPConn).CloseWrite()
+	tr := <-heard
+	do(r, func() {
+		if n := r.Stats().Connections; n != 1 {
+			t.Errorf("%d connections while one is half-closed", n)
+		}
+		tr.LoseConnection()
+	})
+	io.ReadAll(c)
+	do(r, func() {
+		if n := r.Stats().Connections; n != 0 {
+			t.Errorf("%d connections after it", n)
+		}
+	})
+	c.Close()
+}
+
+// late hears of a half-close and does nothing.
+type late struct {
+	echo
+	heard chan reactor.Transport
+}
+
+func (l *late) BuildProtocol(string) reactor.Protocol { return l }
+func (l *late) ReadConnectionLost()                   { l.heard <- l.t }
+
+// Fact 8: gnet puts an address's zone into a pool of byte slices when it closes a connection.
+func TestZonesAreCleared(t *testing.T) {
+	a := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 1, Zone: "eth0"}
+	clearZone(a)
+	clearZone(&net.UnixAddr{})
+	if a.Zone != "" {
+		t.Error("zone", a.Zone)
+	}
+}
+
+// Fact 9: what is read from one socket at a time is bounded.
+func TestReadsAreBounded(t *testing.T) {
+	r := New(Options{})
+	run(t, r)
+	b := &biggest{done: make(chan int)}
+	c, err := net.Dial("tcp", serve(t, r, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Write(make([]byte, 1<<20))
+	c.Close()
+	if n := <-b.done; n > readBuffer {
+		t.Errorf("%d bytes at once", n)
+	}
+}
+
+type biggest struct {
+	n    int
+	done chan int
+}
+
+func (b *biggest) BuildProtocol(string) reactor.Protocol { return b }
+func (b *biggest) ConnectionMade(reactor.Transport)      {}
+func (b *biggest) DataReceived(p []byte)                 { b.n = max(b.n, len(p)) }
+func (b *biggest) ConnectionLost(error)                  { b.done <- b.n }
+
+// CallInThread runs so many calls at a time and no more, and all in the end.
+func TestWorkersAreBounded(t *testing.T) {
+	const workers, calls = 4, 100
+	r := New(Options{Workers: workers})
+	run(t, r)
+	var running, most atomic.Int32
+	begun, gate, ended := make(chan struct{}, calls), make(chan struct{}), make(chan struct{}, calls)
+	do(r, func() {
+		for range calls {
+			r.CallInThread(func() {
+				n := running.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				begun <- struct{}{}
+				<-gate
+				running.Add(-1)
+				ended <- struct{}{}
+			})
+		}
+	})
+	for range workers {
+		<-begun
+	}
+	for range calls {
+		gate <- struct{}{}
+		<-ended
+	}
+	if n := most.Load(); n != workers {
+		t.Errorf("%d calls at a time instead of %d", n, workers)
+	}
+}
+
+// What keeps the loop is named.
+func TestSlowTurnIsNamed(t *testing.T) {
+	told := make(chan string, 1)
+	r := New(Options{OnSlowTurn: func(what string, d time.Duration) { told <- what }})
+	run(t, r)
+	do(r, func() { // a call that takes long, without a clock that stands still
+		for began := time.Now(); time.Since(began) < 60*time.Millisecond; {
+		}
+	})
+	if what := <-told; !strings.Contains(what, "posted call") {
+		t.Errorf("the alarm names %q", what)
+	}
+}
+
+// LISTEN_FDS hands listeners to a process, which sees them once.
+func TestListenFDs(t *testing.T) {
+	if os.Getenv("LISTEN_FDS") != "" {
+		listeners, err := ListenFDs()
+		if err != nil || len(listeners) != 2 {
+			t.Fatalf("%d listeners, %v", len(listeners), err)
+		}
+		if again, _ := ListenFDs(); len(again) != 0 {
+			t.Error("the same listeners twice")
+		}
+		r := New(Options{})
+		r.ListenTCP(listeners[1], &echo{})
+		r.Run()
+		return
+	}
+	var files []*os.File
+	var addr string
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = l.Addr().String()
+		f, err := l.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		files = append(files, f)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestListenFDs$")
+	cmd.Env = append(os.Environ(), "LISTEN_FDS=2")
+	cmd.ExtraFiles = files
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", addr) // the port is open all along
+	if err != nil {
+		t.Fatal(err)
+	}
+	roundTrip(t, c)
+	c.Close()
+	cmd.Process.Kill()
+	cmd.Wait()
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// LISTEN_FDS that are meant for another process, or are none, are left alone or refused.
+func TestListenFDsForOthers(t *testing.T) {
+	t.Setenv("LISTEN_FDS", "1")
+	t.Setenv("LISTEN_PID", "1")
+	if l, err := ListenFDs(); len(l) != 0 || err != nil {
+		t.Errorf("%d listeners of another process, %v", len(l), err)
+	}
+	t.Setenv("LISTEN_FDS", "many")
+	if _, err := ListenFDs(); err == nil || !strings.Contains(err.Error(), `"many"`) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// A listener of another kind is an error.
+func TestForeignListener(t *testing.T) {
+	if _, err := New(Options{}).ListenTCP(foreign{}, &echo{}); err == nil {
+		t.Error("no error")
+	}
+}
+
+type foreign struct{}
+
+func (foreign) Close() error { return nil }
+
+func BenchmarkPost(b *testing.B) {
+	r := New(Options{})
+	run(b, r)
+	b.Run("round trip", func(b *testing.B) {
+		b.ReportAllocs()
+		done := make(chan struct{})
+		f := func() { done <- struct{}{} }
+		for b.Loop() {
+			r.CallFromThread(f)
+			<-done
+		}
+	})
+	b.Run("throughput", func(b *testing.B) {
+		b.ReportAllocs()
+		f := func() {}
+		for b.Loop() {
+			r.CallFromThread(f)
+		}
+		do(r, f)
+	})
+}
+
+func BenchmarkCallLater(b *testing.B) {
+	r := New(Options{})
+	run(b, r)
+	b.ReportAllocs()
+	do(r, func() {
+		var calls []*reactor.DelayedCall
+		for b.Loop() {
+			calls = append(calls, r.CallLater(time.Hour, func() {}))
+			if len(calls) == 1000 {
+				for _, c := range slices.Backward(calls) {
+					c.Cancel()
+				}
+				calls = calls[:0]
+			}
+		}
+	})
+}

@@ -1,9 +1,6 @@
 package places
 
-import (
-	"bytes"
-	"encoding/json"
-)
+import "encoding/json"
 
 // AppendJSON appends r as a JSON object, indented by two spaces as Google indents its own, with
 // at most bound of its results and no empty line inside. Every member and every value is as it
@@ -25,7 +22,7 @@ func AppendJSON(dst []byte, r Result, bound int) []byte {
 		dst = appendIndented(dst, f.Value, 1)
 	}
 	member("results")
-	dst = appendResults(dst, r.Results[:min(len(r.Results), bound)])
+	dst = appendResults(dst, r.Results[:min(len(r.Results), bound)], r.laidOut)
 	for _, f := range r.After {
 		member(f.Name)
 		dst = appendIndented(dst, f.Value, 1)
@@ -33,7 +30,7 @@ func AppendJSON(dst []byte, r Result, bound int) []byte {
 	return append(dst, "\n}"...)
 }
 
-func appendResults(dst []byte, results []json.RawMessage) []byte {
+func appendResults(dst []byte, results []json.RawMessage, laidOut bool) []byte {
 	if len(results) == 0 {
 		return append(dst, "[]"...)
 	}
@@ -43,21 +40,29 @@ func appendResults(dst []byte, results []json.RawMessage) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, "\n    "...)
-		dst = appendIndented(dst, v, 2)
+		if laidOut {
+			dst = append(dst, v...)
+		} else {
+			dst = appendIndented(dst, v, 2)
+		}
 	}
 	return append(dst, "\n  ]"...)
 }
 
-// appendString appends a member's name. encoding/json escapes only what it must here, because a
-// name was decoded from JSON and may hold anything.
+// appendString appends s, which is UTF-8, as a JSON string. It escapes only what it must.
 func appendString(dst []byte, s string) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if e.Encode(s) != nil {
-		panic("places: a string that is not encoded")
+	dst = append(dst, '"')
+	for i := range len(s) {
+		switch b := s[i]; {
+		case b == '"' || b == '\\':
+			dst = append(dst, '\\', b)
+		case b < ' ':
+			dst = append(dst, '\\', 'u', '0', '0', "0123456789abcdef"[b>>4], "0123456789abcdef"[b&15])
+		default:
+			dst = append(dst, b)
+		}
 	}
-	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte{'\n'})...)
+	return append(dst, '"')
 }
 
 // appendIndented appends a JSON value at the given depth, with its white space, and nothing else,

@@ -25,6 +25,7 @@ type Result struct {
 	Results []json.RawMessage // the elements of "results", at most 20
 	After   []Field           // members behind it
 	Status  string            // the value of "status": OK, ZERO_RESULTS
+	laidOut bool              // Results are indented as AppendJSON does it
 }
 
 // Provider answers queries. Nearby may block and is called off the loop, by any number of

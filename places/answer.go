@@ -1,0 +1,121 @@
+package places
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+	olc "github.com/google/open-location-code/go"
+)
+
+// credits are the sources of the embedded data, as their licences ask for.
+const credits = `["Populated places: \u003ca href=\"https://www.geonames.org/\"\u003eGeoNames\u003c/a\u003e, CC BY 4.0", ` +
+	`"Airports: \u003ca href=\"https://ourairports.com/\"\u003eOurAirports\u003c/a\u003e by way of airport-db, ODbL 1.0"]`
+
+// The members of every answer.
+var (
+	embeddedBefore = []Field{{"html_attributions", json.RawMessage(credits)}}
+	embeddedOK     = []Field{{"status", json.RawMessage(`"OK"`)}}
+	embeddedNone   = []Field{{"status", json.RawMessage(`"ZERO_RESULTS"`)}}
+)
+
+// viewport is half the height and width of a place's recommended view, in units: about 1.5 km. The
+// sources do not say how large a place is.
+const viewport = 1350
+
+// resultBytes is about what one result takes.
+const resultBytes = 900
+
+// answer builds the result of a search. All of it is one piece of memory.
+func (e *Embedded) answer(found []candidate) Result {
+	if len(found) == 0 {
+		return Result{Before: embeddedBefore, After: embeddedNone, Status: "ZERO_RESULTS", laidOut: true}
+	}
+	r := Result{
+		Before: embeddedBefore, Results: make([]json.RawMessage, len(found)), After: embeddedOK,
+		Status: "OK", laidOut: true,
+	}
+	buf := make([]byte, 0, len(found)*resultBytes)
+	for i, c := range found {
+		start := len(buf)
+		buf = appendPlace(buf, e.table.place(c.place))
+		r.Results[i] = buf[start:len(buf):len(buf)]
+	}
+	return r
+}
+
+// appendPlace appends a result, laid out as AppendJSON would.
+func appendPlace(dst []byte, p Place) []byte {
+	dst = append(dst, "{\n      \"geometry\": {\n        \"location\": {"...)
+	dst = appendPoint(dst, p.Lat, p.Lng)
+	dst = append(dst, "        },\n        \"viewport\": {\n          \"northeast\": {"...)
+	dst = appendCorner(dst, p.Lat+viewport, p.Lng+viewport)
+	dst = append(dst, "          },\n          \"southwest\": {"...)
+	dst = appendCorner(dst, p.Lat-viewport, p.Lng-viewport)
+	dst = append(dst, "          }\n        }\n      },\n      \"name\": "...)
+	dst = appendString(dst, p.Name)
+	dst = append(dst, ",\n      \"place_id\": "...)
+	id := len(dst)
+	dst = appendID(dst, p)
+	end := len(dst)
+	dst = append(dst, ",\n      \"plus_code\": {\n        \"global_code\": \""...)
+	dst = append(dst, olc.Encode(float64(p.Lat)*unit, float64(p.Lng)*unit, 10)...)
+	dst = append(dst, "\"\n      },\n      \"reference\": "...)
+	dst = append(dst, dst[id:end]...)
+	dst = append(dst, ",\n      \"scope\": \"APP\",\n      \"types\": "...)
+	dst = appendIndented(dst, []byte(p.Kind.types()), 3)
+	dst = append(dst, ",\n      \"vicinity\": "...)
+	dst = appendString(dst, p.Vicinity)
+	return append(dst, "\n    }"...)
+}
+
+func appendPoint(dst []byte, lat, lng int32) []byte {
+	dst = appendDegrees(append(dst, "\n          \"lat\": "...), lat)
+	dst = appendDegrees(append(dst, ",\n          \"lng\": "...), lng)
+	return append(dst, '\n')
+}
+
+func appendCorner(dst []byte, lat, lng int32) []byte {
+	lat = max(-90_00000, min(lat, 90_00000))
+	if lng > 180_00000 {
+		lng -= 360_00000
+	} else if lng < -180_00000 {
+		lng += 360_00000
+	}
+	dst = appendDegrees(append(dst, "\n            \"lat\": "...), lat)
+	dst = appendDegrees(append(dst, ",\n            \"lng\": "...), lng)
+	return append(dst, '\n')
+}
+
+// appendDegrees appends a packed coordinate as a decimal without trailing zeros.
+func appendDegrees(dst []byte, v int32) []byte {
+	if v < 0 {
+		dst, v = append(dst, '-'), -v
+	}
+	dst = strconv.AppendInt(dst, int64(v/100000), 10)
+	if v %= 100000; v == 0 {
+		return dst
+	}
+	dst = append(dst, '.')
+	for scale := int32(10000); v > 0; scale /= 10 {
+		dst = append(dst, byte('0'+v/scale))
+		v %= scale
+	}
+	return dst
+}
+
+// appendID appends a place_id: a hash of what the place is, the same as long as the data are.
+func appendID(dst []byte, p Place) []byte {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.WriteString(p.Name)
+	at := [9]byte{byte(p.Kind), byte(p.Lat), byte(p.Lat >> 8), byte(p.Lat >> 16), byte(p.Lat >> 24),
+		byte(p.Lng), byte(p.Lng >> 8), byte(p.Lng >> 16), byte(p.Lng >> 24)}
+	_, _ = d.Write(at[:])
+	dst = append(dst, `"embedded-`...)
+	h := d.Sum64()
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, "0123456789abcdef"[h>>shift&15])
+	}
+	return append(dst, '"')
+}

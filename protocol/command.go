@@ -100,7 +100,8 @@ func parseWHATSAT(f *fields, maxClientID int) (c Command, err error) {
 	return c, nil
 }
 
-// parseSmall parses decimal digits with a value from 0 to max, which is small.
+// parseSmall parses a field, which is never empty, of decimal digits with a value from 0 to max,
+// which is small.
 func parseSmall(text []byte, max int) (v int, ok bool) {
 	for _, b := range text {
 		if !isDigit(b) {
@@ -110,7 +111,7 @@ func parseSmall(text []byte, max int) (v int, ok bool) {
 			return 0, false
 		}
 	}
-	return v, len(text) > 0
+	return v, true
 }
 
 // AppendLine appends the command as a client sends it, with single spaces and without a

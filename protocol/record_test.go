@@ -38,13 +38,14 @@ func checkRecord(t *testing.T, c Command, now time.Time) {
 		t.Fatalf("%q came home as %q", r.Text(), l.Record.Text())
 	}
 	// However it is spaced.
-	odd := bytes.ReplaceAll(body, []byte(" "), []byte("\t \v"))
-	if l, err = ParseLink(odd); err != nil || !bytes.Equal(l.Record.Text(), r.Text()) {
-		t.Fatalf("%q came home as %q, %v", odd, l.Record.Text(), err)
-	}
-	odd = bytes.Replace(body, []byte("Alford "), []byte("Alford\t"), 1)
-	if l, err = ParseLink(odd); err != nil || !bytes.Equal(l.Record.Text(), r.Text()) {
-		t.Fatalf("%q came home as %q, %v", odd, l.Record.Text(), err)
+	for _, odd := range [][]byte{
+		bytes.ReplaceAll(body, []byte(" "), []byte("\t \v")),
+		bytes.ReplaceAll(body, []byte(" "), []byte("  ")),
+		bytes.Replace(body, []byte("Alford "), []byte("Alford\t"), 1),
+	} {
+		if l, err = ParseLink(odd); err != nil || !bytes.Equal(l.Record.Text(), r.Text()) {
+			t.Fatalf("%q came home as %q, %v", odd, l.Record.Text(), err)
+		}
 	}
 }
 

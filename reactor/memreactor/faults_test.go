@@ -1,0 +1,362 @@
+package memreactor_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/reactor"
+	"serverherd/reactor/memreactor"
+)
+
+// dialler is a client Protocol that records what becomes of it.
+type dialler struct {
+	t      reactor.Transport
+	in     strings.Builder
+	made   int
+	lost   []error
+	failed []error
+}
+
+func (d *dialler) BuildProtocol(string) reactor.Protocol { return d }
+func (d *dialler) ConnectionFailed(reason error)         { d.failed = append(d.failed, reason) }
+func (d *dialler) ConnectionMade(t reactor.Transport)    { d.made++; d.t = t }
+func (d *dialler) DataReceived(p []byte)                 { d.in.Write(p) }
+func (d *dialler) ConnectionLost(reason error)           { d.lost = append(d.lost, reason) }
+
+// pair is a World with a server and a client reactor, 10 ms apart.
+func pair(t *testing.T, o memreactor.Options) (w *memreactor.World, server, client *memreactor.Reactor) {
+	t.Helper()
+	if o.MaxDelay == 0 {
+		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 10*time.Millisecond
+	}
+	w, server = serve(t, o, &echo{})
+	return w, server, w.NewReactor("client")
+}
+
+func TestDialTakesThereAndBack(t *testing.T) {
+	w, _, client := pair(t, memreactor.Options{})
+	d := &dialler{}
+	client.ConnectTCP("server:1", time.Second, d)
+	w.RunFor(19 * time.Millisecond)
+	if d.made != 0 {
+		t.Fatal("connected before the answer could be there")
+	}
+	w.RunFor(time.Millisecond)
+	if d.made != 1 {
+		t.Fatal("not connected")
+	}
+}
+
+func TestDialFaults(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fault func(w *memreactor.World, server *memreactor.Reactor)
+		want  error
+		after time.Duration
+	}{
+		{"refused", func(w *memreactor.World, _ *memreactor.Reactor) { w.Refuse("server:1", true) },
+			memreactor.ErrRefused, 20 * time.Millisecond},
+		{"crashed", func(_ *memreactor.World, r *memreactor.Reactor) { r.Crash() },
+			memreactor.ErrRefused, 20 * time.Millisecond},
+		{"cut", func(w *memreactor.World, _ *memreactor.Reactor) { w.Cut("server", "client") },
+			memreactor.ErrTimeout, time.Second},
+		{"answers cut", func(w *memreactor.World, _ *memreactor.Reactor) {
+			w.CutOneWay("server", "client")
+		}, memreactor.ErrTimeout, time.Second},
+		{"too slow", func(w *memreactor.World, _ *memreactor.Reactor) {
+			w.Slow("server", "client", time.Second)
+		}, memreactor.ErrTimeout, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, server, client := pair(t, memreactor.Options{})
+			c.fault(w, server)
+			d := &dialler{}
+			client.ConnectTCP("server:1", time.Second, d)
+			w.RunFor(c.after - 1)
+			if len(d.failed) > 0 {
+				t.Fatal("failed too early:", d.failed)
+			}
+			w.RunFor(1)
+			if len(d.failed) != 1 || !errors.Is(d.failed[0], c.want) || d.made > 0 {
+				t.Fatalf("failed with %v, made %d", d.failed, d.made)
+			}
+		})
+	}
+}
+
+func TestDialOutlastsACut(t *testing.T) {
+	w, _, client := pair(t, memreactor.Options{})
+	w.Cut("server", "client")
+	d := &dialler{}
+	client.ConnectTCP("server:1", time.Minute, d)
+	w.RunFor(10 * time.Second)
+	w.Heal("server", "client")
+	w.RunFor(time.Second)
+	if d.made != 1 || len(d.failed) > 0 {
+		t.Fatalf("made %d, failed with %v", d.made, d.failed)
+	}
+}
+
+func TestResetReachesBothEnds(t *testing.T) {
+	w, server, client := pair(t, memreactor.Options{})
+	d := &dialler{}
+	client.ConnectTCP("server:1", 0, d)
+	w.Run()
+	if n := w.Reset("client", "server"); n != 1 {
+		t.Fatalf("%d connections reset", n)
+	}
+	w.RunFor(time.Second)
+	if len(d.lost) != 1 || !errors.Is(d.lost[0], memreactor.ErrReset) {
+		t.Error("the client lost it for", d.lost)
+	}
+	if n := server.Stats().Connections; n != 0 {
+		t.Error("the server still has", n)
+	}
+}
+
+// A crash during a cut is heard of when the cut ends: the reset has to get through.
+func TestCrashBehindACut(t *testing.T) {
+	w, server, client := pair(t, memreactor.Options{})
+	d := &dialler{}
+	client.ConnectTCP("server:1", 0, d)
+	w.Run()
+	w.Cut("server", "client")
+	server.Crash()
+	w.RunFor(time.Hour)
+	if len(d.lost) > 0 {
+		t.Fatal("heard through a cut:", d.lost)
+	}
+	w.HealAll()
+	w.Run()
+	if len(d.lost) != 1 || !errors.Is(d.lost[0], memreactor.ErrReset) {
+		t.Fatal("lost for", d.lost)
+	}
+}
+
+func TestStallHoldsWhatIsSentMeanwhile(t *testing.T) {
+	w, _, client := pair(t, memreactor.Options{})
+	d := &dialler{}
+	client.ConnectTCP("server:1", 0, d)
+	w.Run()
+	w.Stall("client", "server", 10*time.Second)
+	d.t.Write([]byte("hello\n"))
+	w.RunFor(9 * time.Second)
+	if d.in.Len() > 0 {
+		t.Fatal("an echo from beyond a stall")
+	}
+	w.RunFor(2 * time.Second)
+	if d.in.String() != "hello\n" {
+		t.Fatalf("got %q", d.in.String())
+	}
+}
+
+// A stopped process keeps its peer's bytes waiting, and in the end the peer itself.
+func TestPauseFillsTheWindow(t *testing.T) {
+	w, server, client := pair(t, memreactor.Options{Window: 1000})
+	d := &dialler{}
+	client.ConnectTCP("server:1", 0, d)
+	w.Run()
+	server.Pause()
+	d.t.Write([]byte(strings.Repeat("a line\n", 1000)))
+	w.RunFor(time.Minute)
+	if n := d.t.Backlog(); n != 6000 {
+		t.Fatalf("a backlog of %d with a window of 1000", n)
+	}
+	server.Resume()
+	w.Run()
+	if d.t.Backlog() != 0 || d.in.Len() != 7000 {
+		t.Fatalf("%d bytes of backlog, %d of 7000 back", d.t.Backlog(), d.in.Len())
+	}
+}
+
+func TestPausedProcessIsDialled(t *testing.T) {
+	w, server, client := pair(t, memreactor.Options{})
+	server.Pause()
+	d := &dialler{}
+	client.ConnectTCP("server:1", time.Second, d)
+	w.RunFor(time.Minute)
+	if d.made != 1 {
+		t.Fatal("a stopped process's kernel completes the handshake")
+	}
+	d.t.Write([]byte("hello\n"))
+	w.RunFor(time.Minute)
+	server.Resume()
+	w.Run()
+	if d.in.String() != "hello\n" {
+		t.Fatalf("got %q", d.in.String())
+	}
+}
+
+func TestClocks(t *testing.T) {
+	w, server, client := pair(t, memreactor.Options{})
+	server.SetClock(time.Hour)
+	if d := server.Now().Sub(client.Now()); d != time.Hour {
+		t.Errorf("the clocks are %v apart", d)
+	}
+	fired := false
+	server.CallLater(time.Minute, func() { fired = true })
+	server.SetClock(-time.Hour)
+	w.RunFor(time.Minute - 1)
+	if fired {
+		t.Error("a delayed call follows the wall clock")
+	}
+	w.RunFor(1)
+	if !fired || !server.Now().Equal(w.Now().Add(-time.Hour)) {
+		t.Error("fired:", fired, "at", server.Now())
+	}
+}
+
+func TestWorkTakesTime(t *testing.T) {
+	w, server, _ := pair(t, memreactor.Options{})
+	server.SetWork(3 * time.Second)
+	var took time.Duration
+	began := server.Now()
+	reactor.DeferToThread(server, func() (int, error) { return 1, nil },
+		func(int, error) { took = server.Now().Sub(began) })
+	w.RunFor(time.Minute)
+	if took != 3*time.Second {
+		t.Errorf("came home after %v", took)
+	}
+}
+
+// storm lets everything happen that can, as the seed has it, and returns the trace.
+func storm(t *testing.T, seed uint64) uint64 {
+	w := memreactor.NewWorld(seed, memreactor.Options{MaxDelay: 50 * time.Millisecond, Chop: 40})
+	rng := rand.New(rand.NewPCG(seed, 1))
+	hosts := []string{"a", "b", "c"}
+	reactors := map[string]*memreactor.Reactor{}
+	start := func(host string) {
+		r := w.NewReactor(host)
+		reactors[host] = r
+		r.ListenTCP(r.Listen(host+":1"), echoes{})
+		for _, other := range hosts {
+			c := &reactor.ReconnectingClient{Reactor: r, Rand: rng, Addr: other + ":1",
+				Timeout: time.Second, Factory: talkers{r}}
+			c.Connect()
+		}
+	}
+	for _, h := range hosts {
+		start(h)
+	}
+	for range 300 {
+		a, b := hosts[rng.IntN(3)], hosts[rng.IntN(3)]
+		switch rng.IntN(9) {
+		case 0:
+			w.Cut(a, b)
+		case 1:
+			w.CutOneWay(a, b)
+		case 2:
+			w.Heal(a, b)
+		case 3:
+			w.Reset(a, b)
+		case 4:
+			w.Stall(a, b, time.Second)
+		case 5:
+			reactors[a].Crash()
+			start(a)
+		case 6:
+			reactors[a].Pause()
+		case 7:
+			reactors[a].Resume()
+		case 8:
+			w.Refuse(a+":1", rng.IntN(2) == 0)
+		}
+		w.RunFor(time.Duration(rng.IntN(int(time.Second))))
+	}
+	w.HealAll()
+	w.RunFor(10 * time.Second)
+	for _, h := range hosts { // three links dialled and three accepted, all of them alive
+		if n := reactors[h].Stats().Connections; n != 6 {
+			t.Errorf("seed %d: %s has %d connections after all is healed", seed, h, n)
+		}
+	}
+	return w.Trace()
+}
+
+type echoes struct{}
+
+func (echoes) BuildProtocol(peer string) reactor.Protocol { return (&echo{}).BuildProtocol(peer) }
+
+// talkers make Protocols that say something every now and then and check that it comes back.
+type talkers struct{ r reactor.Reactor }
+
+func (f talkers) BuildProtocol(string) reactor.Protocol { return &talker{r: f.r} }
+func (f talkers) ConnectionFailed(error)                {}
+
+type talker struct {
+	dialler
+	r    reactor.Reactor
+	said int
+}
+
+func (p *talker) ConnectionMade(t reactor.Transport) {
+	p.t = t
+	p.say()
+}
+
+func (p *talker) say() {
+	if len(p.lost) > 0 {
+		return
+	}
+	if got := p.in.String(); got != strings.Repeat(word, len(got)/len(word)+1)[:len(got)] {
+		panic("bytes were lost or swapped inside a connection: " + got)
+	}
+	p.said++
+	p.t.Write([]byte(word))
+	p.r.CallLater(100*time.Millisecond, p.say)
+}
+
+const word = "the quick brown fox\n"
+
+// Bytes keep their order whatever happens, the world heals, and a seed repeats itself.
+func TestStorm(t *testing.T) {
+	for seed := range uint64(20) {
+		if first, second := storm(t, seed), storm(t, seed); first != second {
+			t.Fatalf("seed %d: traces %x and %x", seed, first, second)
+		}
+	}
+}
+
+// BenchmarkHour is an hour of five servers that talk on twenty links ten times a second.
+func BenchmarkHour(b *testing.B) {
+	hosts := []string{"a", "b", "c", "d", "e"}
+	w := memreactor.NewWorld(1, memreactor.Options{MaxDelay: time.Millisecond})
+	for _, h := range hosts {
+		r := w.NewReactor(h)
+		r.ListenTCP(r.Listen(h+":1"), echoes{})
+		for _, other := range hosts {
+			if other != h {
+				r.ConnectTCP(other+":1", time.Second, pingers{r})
+			}
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w.RunFor(time.Hour)
+	}
+}
+
+type pingers struct{ r reactor.Reactor }
+
+func (f pingers) BuildProtocol(string) reactor.Protocol { return &pinger{r: f.r} }
+func (f pingers) ConnectionFailed(error)                {}
+
+type pinger struct {
+	r reactor.Reactor
+	t reactor.Transport
+}
+
+func (p *pinger) DataReceived([]byte)  {}
+func (p *pinger) ConnectionLost(error) {}
+func (p *pinger) ConnectionMade(t reactor.Transport) {
+	p.t = t
+	p.ping()
+}
+
+func (p *pinger) ping() {
+	p.t.Write([]byte(word))
+	p.r.CallLater(100*time.Millisecond, p.ping)
+}

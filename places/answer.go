@@ -9,8 +9,8 @@ import (
 )
 
 // credits are the sources of the embedded data, as their licences ask for.
-const credits = `["Populated places: \u003ca href=\"https://www.geonames.org/\"\u003eGeoNames\u003c/a\u003e, CC BY 4.0", ` +
-	`"Airports: \u003ca href=\"https://ourairports.com/\"\u003eOurAirports\u003c/a\u003e by way of airport-db, ODbL 1.0"]`
+const credits = `["Populated places: <a href=\"https://www.geonames.org/\">GeoNames</a>, CC BY 4.0", ` +
+	`"Airports: <a href=\"https://ourairports.com/\">OurAirports</a> by way of airport-db, ODbL 1.0"]`
 
 // The members of every answer.
 var (

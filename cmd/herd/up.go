@@ -192,8 +192,11 @@ func (s *supervisor) signalAll(sig syscall.Signal) {
 	}
 }
 
-// readyTime is how long welcome waits for the servers.
-const readyTime = 30 * time.Second
+// readyTime is how long welcome waits for the servers, settle for their first log entries.
+const (
+	readyTime = 30 * time.Second
+	settle    = 300 * time.Millisecond
+)
 
 // welcome says what to type next once all servers are ready.
 func (s *supervisor) welcome() {
@@ -211,6 +214,11 @@ func (s *supervisor) welcome() {
 				return
 			}
 		}
+	}
+	select { // so that this comes after what the servers had to say
+	case <-s.stop:
+		return
+	case <-time.After(settle):
 	}
 	first, last := s.servers[0], s.servers[len(s.servers)-1]
 	self := os.Args[0]

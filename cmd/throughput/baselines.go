@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -33,23 +32,23 @@ func (s state) answer(dst, line []byte, now time.Time, scratch *protocol.Record)
 	return protocol.Paper.AppendAck(dst, *scratch)
 }
 
-func serveBaseline(kind string) error {
-	l, err := net.FileListener(os.NewFile(3, "listener"))
-	if err != nil {
-		return err
-	}
+func serveBaseline(kind, addr string) error {
 	switch kind {
 	case "gnet":
-		return serveGnet(l)
+		return serveGnet(addr)
 	case "net":
-		return serveNet(l)
+		return serveNet(addr)
 	}
 	return fmt.Errorf("no baseline is called %q", kind)
 }
 
 // serveNet is the plain way: a goroutine for each connection, a mutex around the map, and one
 // write for all the lines that were there to be read.
-func serveNet(l net.Listener) error {
+func serveNet(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	s := state{}
 	for {
@@ -110,10 +109,8 @@ func (b *bareLoop) OnTraffic(c gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// serveGnet uses gnet as its examples do, with its own listener, on the address of l.
-func serveGnet(l net.Listener) error {
-	addr := l.Addr().String()
-	l.Close()
+// serveGnet uses gnet as its examples do, with its own listener.
+func serveGnet(addr string) error {
 	return gnet.Run(&bareLoop{state: state{}}, "tcp://"+addr, gnet.WithReuseAddr(true),
 		gnet.WithReadBufferCap(64<<10), gnet.WithLogLevel(logging.ErrorLevel))
 }

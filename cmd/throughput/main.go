@@ -29,11 +29,12 @@ func main() {
 		depths = flag.String("pipelines", "1,16", "lines in flight on a connection, a table column each")
 		rounds = flag.Int("rounds", 5, "interleaved rounds")
 		length = flag.Duration("duration", 2*time.Second, "length of one measurement")
-		serve  = flag.String("serve", "", "serve as a baseline on descriptor 3: gnet or net")
+		serve  = flag.String("serve", "", "serve as a baseline: gnet or net")
+		at     = flag.String("at", "", "the baseline's address")
 	)
 	flag.Parse()
 	if *serve != "" {
-		if err := serveBaseline(*serve); err != nil {
+		if err := serveBaseline(*serve, *at); err != nil {
 			log.Fatal(err)
 		}
 		return

@@ -21,23 +21,20 @@ type server struct {
 	process *exec.Cmd
 }
 
-// start runs a command with a listener of ours as its descriptor 3.
-func start(dir string, argv ...string) (*server, error) {
+// freeAddress is an address that is free a moment from now.
+func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	f, err := l.(*net.TCPListener).File()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
 	defer l.Close()
-	// LISTEN_PID must be the server's own, which only the shell that becomes it knows.
-	c := exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, argv...)...)
+	return l.Addr().String(), nil
+}
+
+// start runs a server's command; the loader waits until it listens at addr.
+func start(addr, dir string, argv ...string) (*server, error) {
+	c := exec.Command(argv[0], argv[1:]...)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "LISTEN_FDS=1")
-	c.ExtraFiles = []*os.File{f}
 	log, err := os.Create(filepath.Join(os.TempDir(), "throughput-server.log"))
 	if err != nil {
 		return nil, err
@@ -47,7 +44,7 @@ func start(dir string, argv ...string) (*server, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
-	return &server{addr: l.Addr().String(), process: c}, nil
+	return &server{addr: addr, process: c}, nil
 }
 
 func startBaseline(kind string) (*server, error) {
@@ -55,7 +52,11 @@ func startBaseline(kind string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start("", self, "-serve", kind)
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return start(addr, "", self, "-serve", kind, "-at", addr)
 }
 
 // startHerd runs a herd of one server.
@@ -64,22 +65,25 @@ func startHerd(herd, dir string, lines bool) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	console, err := net.Listen("tcp", "127.0.0.1:0") // free a moment from now
+	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	address := console.Addr().String()
-	console.Close()
+	console, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "herd.toml")
 	config := fmt.Sprintf("[herd]\nname = \"bench\"\n[log]\nlines = %v\n[[server]]\nname = \"Alford\"\n"+
-		"address = \"127.0.0.1:11500\"\nconsole = %q\nneighbors = []\n", lines, address)
-	if err := os.WriteFile(filepath.Join(dir, "herd.toml"), []byte(config), 0o600); err != nil {
+		"address = %q\nconsole = %q\nneighbors = []\n", lines, addr, console)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	s, err := start(dir, herd, "serve", "Alford", "--config", filepath.Join(dir, "herd.toml"))
+	s, err := start(addr, dir, herd, "serve", "Alford", "--config", file)
 	if err != nil {
 		return nil, err
 	}
-	s.console = address
+	s.console = console
 	return s, nil
 }
 

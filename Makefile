@@ -1,0 +1,46 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+
+FUZZTIME ?= 5s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint race fuzz cross bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/herd
+	go build -o bin/herd ./cmd/herd
+
+run: build ## start the five servers of herd.toml
+	bin/herd up
+
+test: lint race fuzz cross ## everything that CI runs
+
+lint: ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+race: ## every test, under the race detector
+	go test -race ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+cross: ## builds for the other platforms
+	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/herd
+	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/herd
+
+bench: build ## Go benchmarks with allocations, then the throughput of one server
+	go test -run '^$$' -bench . -benchmem ./...
+	go run ./cmd/throughput -herd bin/herd
+
+clean: ## remove what was built and logged
+	rm -rf bin logs

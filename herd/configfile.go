@@ -125,18 +125,18 @@ func (l *loader) line(table string, n int, key string) int {
 // syntax is for what TOML itself, or the type of a key, does not allow.
 func (l *loader) syntax(err error) error {
 	var p toml.ParseError
-	if !errors.As(err, &p) {
-		return &ConfigError{File: l.file, Text: strings.TrimPrefix(err.Error(), "toml: ")}
+	if errors.As(err, &p) && p.Message != "" {
+		return &ConfigError{File: l.file, Line: p.Position.Line, Key: p.LastKey, Text: p.Message}
 	}
-	text := p.Message
-	if text == "" {
-		text = strings.TrimPrefix(p.Error(), "toml: ")
-		if _, after, ok := strings.Cut(text, "): "); ok {
-			text = after
-		}
+	// Other errors of the library say where they are in their text only.
+	if m := positioned.FindStringSubmatch(err.Error()); m != nil {
+		line, _ := strconv.Atoi(m[1])
+		return &ConfigError{File: l.file, Line: line, Key: m[2], Text: m[3]}
 	}
-	return &ConfigError{File: l.file, Line: p.Position.Line, Key: p.LastKey, Text: text}
+	return &ConfigError{File: l.file, Text: strings.TrimPrefix(err.Error(), "toml: ")}
 }
+
+var positioned = regexp.MustCompile(`(?s)^toml: line (\d+)(?: \(last key "([^"]*)"\))?: (.*)$`)
 
 // unknown is for a key that means nothing, with those that would mean something there.
 func (l *loader) unknown(key toml.Key) error {
@@ -151,7 +151,7 @@ func (l *loader) unknown(key toml.Key) error {
 
 // serverOf is which [[server]] holds a key, of which only the name is known.
 func (l *loader) serverOf(key string) int {
-	for n := range len(l.text) {
+	for n := range min(strings.Count(strings.Join(l.text, "\n"), "[[server]]"), 256) {
 		if i := l.line("server", n, key); i > 0 && strings.Contains(l.text[i-1], "=") {
 			return n
 		}
@@ -195,7 +195,10 @@ func (l *loader) herd(secret string) error {
 		secret = string(text)
 	}
 	h.Secrets = strings.FieldsFunc(secret, func(r rune) bool { return r == '\n' || r == '\r' })
-	if h.SecretFile != "" && len(h.Secrets) == 0 || len(h.Secrets) > 2 {
+	if len(h.Secrets) == 0 {
+		h.Secrets = nil
+	}
+	if h.SecretFile != "" && h.Secrets == nil || len(h.Secrets) > 2 {
 		return l.at("herd", 0, "secret_file", "%s holds %d lines; it takes one secret, or two of "+
 			"which the first signs", where, len(h.Secrets))
 	}

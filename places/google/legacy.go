@@ -57,7 +57,7 @@ var _ places.Provider = (*Legacy)(nil)
 // NewLegacy returns a client. Its error says what is missing from the options.
 func NewLegacy(o Options) (*Legacy, error) {
 	if o.Key == "" {
-		return nil, errors.New("Google needs a key: set $GOOGLE_PLACES_API_KEY or places.key_file")
+		return nil, errors.New("a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file")
 	}
 	base, err := parseBase(o.BaseURL, legacyBase)
 	if err != nil {
@@ -116,7 +116,7 @@ func (l *Legacy) Nearby(ctx context.Context, q places.Query) (places.Result, err
 		return places.Result{}, err
 	}
 	if r.Status != "OK" && r.Status != "ZERO_RESULTS" {
-		return places.Result{}, errors.New("Google answered " + known(r.Status))
+		return places.Result{}, errors.New("the answer was " + known(r.Status))
 	}
 	return r, nil
 }
@@ -150,7 +150,7 @@ func (l *Legacy) fetch(ctx context.Context, q places.Query) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("Google answered HTTP %d", resp.StatusCode)
+		return nil, fmt.Errorf("the answer was HTTP %d", resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
@@ -176,14 +176,14 @@ func (l *Legacy) failure(ctx context.Context, err error) error {
 	case errors.As(err, &dns):
 		return errors.New("the name of Google's server could not be resolved")
 	case errors.As(err, &op) && op.Op == "dial":
-		return errors.New("Google's server could not be reached")
+		return errors.New("the server of Google could not be reached")
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return errors.New("the answer broke off")
 	}
 	return errors.New("the connection to Google failed")
 }
 
-var errAnswer = errors.New("Google's answer is not a Nearby Search object")
+var errAnswer = errors.New("the answer is not a Nearby Search object")
 
 // decode takes an answer apart and keeps the order and the text of its members.
 func decode(body []byte) (r places.Result, err error) {

@@ -1,0 +1,190 @@
+package herd
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+const twoServers = `
+[[server]]
+name = "Alford"
+address = "127.0.0.1:11500"
+neighbors = ["Ball"]
+
+[[server]]
+name = "Ball"
+address = "127.0.0.1:11501"
+neighbors = ["Alford"]
+`
+
+func parse(text string) (*Config, error) {
+	return ParseConfig("herd.toml", []byte(text), "", 20000)
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := parse(twoServers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Herd: Herd{Name: "ucla", Dialect: "paper"}, Peers: Peers{Handshake: "required"},
+		Places: Places{Provider: "embedded", Rank: "class", Timeout: 5 * time.Second},
+		Log:    Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
+		Limits: Limits{
+			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 10000, MaxClients: 1000000,
+			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4194304,
+			OutputSoft: 1048576, PlacesInFlight: 64, Drain: 5 * time.Second,
+		},
+		Servers: []ServerConfig{
+			{Name: "Alford", Address: "127.0.0.1:11500", Listen: "127.0.0.1:11500", Neighbors: []string{"Ball"}},
+			{Name: "Ball", Address: "127.0.0.1:11501", Listen: "127.0.0.1:11501", Neighbors: []string{"Alford"}},
+		},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", c, want)
+	}
+}
+
+func TestMaxConnectionsFollowsTheDescriptors(t *testing.T) {
+	for descriptors, want := range map[int]int{1024: 324, 100: 16, 1 << 20: 10000} {
+		c, err := ParseConfig("herd.toml", []byte(twoServers), "", descriptors)
+		if err != nil || c.Limits.MaxConnections != want {
+			t.Errorf("%d descriptors: %v connections, want %d (%v)", descriptors, c.Limits.MaxConnections, want, err)
+		}
+	}
+}
+
+// Each kind of mistake has its exact message, with line and key.
+func TestConfigMistakes(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"no TOML", "[herd\n" + twoServers, `herd.toml:2: expected '.' or ']' to end table name, but got '\n' instead`},
+		{"wrong type", "[limits]\nmax_line = \"x\"\n" + twoServers, `herd.toml:2: limits.max_line: incompatible types: TOML value has type string; destination has type integer`},
+		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; here are name, dialect, secret_file"},
+		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; here are name, address, listen, console, neighbors"},
+		{"unknown table", "[storage]\ndir = \"x\"\n" + twoServers, "herd.toml:1: storage: unknown; there are [herd], [peers], [places], [log], [limits] and [[server]]"},
+		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is needed"},
+		{"herd's name", "[herd]\nname = \"a b\"\n" + twoServers, `herd.toml:2: herd.name: "a b" is not a letter and up to 31 letters, digits, _ or -`},
+		{"dialect", "[herd]\ndialect = \"c\"\n" + twoServers, `herd.toml:2: herd.dialect: "c" is not available; what is: paper, cs131`},
+		{"handshake", "[peers]\nhandshake = \"optional\"\n" + twoServers, `herd.toml:2: peers.handshake: "optional" is not available; what is: required`},
+		{"provider", "[places]\nprovider = \"bing\"\n" + twoServers, `herd.toml:2: places.provider: "bing" is not available; what is: embedded, google-legacy`},
+		{"rank", "[places]\nrank = \"size\"\n" + twoServers, `herd.toml:2: places.rank: "size" is not available; what is: class, distance`},
+		{"timeout", "[places]\ntimeout = \"0s\"\n" + twoServers, "herd.toml:2: places.timeout: 0s is not between 1ms and 1m0s"},
+		{"duration", "[limits]\ndrain = \"soon\"\n" + twoServers, `herd.toml:2: limits.drain: "soon" is not a duration as "5s", "250ms" or "1h"`},
+		{"negative duration", "[limits]\ndrain = \"-5s\"\n" + twoServers, `herd.toml:2: limits.drain: "-5s" is not a duration as "5s", "250ms" or "1h"`},
+		{"level", "[log]\nlevel = \"loud\"\n" + twoServers, `herd.toml:2: log.level: "loud" is not available; what is: debug, info, warn, error`},
+		{"format", "[log]\nformat = \"xml\"\n" + twoServers, `herd.toml:2: log.format: "xml" is not available; what is: json, text`},
+		{"log directory", "[log]\ndir = \"\"\n" + twoServers, "herd.toml:2: log.dir: a directory is needed"},
+		{"max_line", "[limits]\nmax_line = 100\n" + twoServers, "herd.toml:2: limits.max_line: 100 is not between 1280 and 1048576"},
+		{"max_client_id", "[limits]\nmax_client_id = 2000\n" + twoServers, "herd.toml:2: limits.max_client_id: 2000 is not between 1 and 1024"},
+		{"max_connections", "[limits]\nmax_connections = 0\n" + twoServers, "herd.toml:2: limits.max_connections: 0 is not between 1 and 1000000"},
+		{"max_clients", "[limits]\nmax_clients = 0\n" + twoServers, "herd.toml:2: limits.max_clients: 0 is not between 1 and 100000000"},
+		{"output", "[limits]\noutput_soft = 9000000\n" + twoServers, "herd.toml:2: limits.output_soft: 9000000 is not between 16384 and 4194304"},
+		{"places_in_flight", "[limits]\nplaces_in_flight = 0\n" + twoServers, "herd.toml:2: limits.places_in_flight: 0 is not between 1 and 1024"},
+		{"drain", "[limits]\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
+		{"server's name", strings.Replace(twoServers, `"Ball"`+"\naddress", `"9"`+"\naddress", 1), `herd.toml:8: server.name: "9" is not a letter and up to 31 letters, digits, _ or -`},
+		{"same name", strings.Replace(twoServers, `name = "Ball"`, `name = "Alford"`, 1), "herd.toml:8: server.name: Alford is the name of server 1 too"},
+		{"address", strings.Replace(twoServers, "127.0.0.1:11501", "127.0.0.1", 1), `herd.toml:9: server.address: "127.0.0.1" is not an address and a port, as 127.0.0.1:11500`},
+		{"same port", strings.Replace(twoServers, "11501", "11500", 1), "herd.toml:9: server.address: 127.0.0.1:11500 is used by Alford's address too"},
+		{"console on the same port", twoServers + "console = \"127.0.0.1:11500\"\n", "herd.toml:11: server.console: 127.0.0.1:11500 is used by Alford's address too"},
+		{"unknown neighbor", strings.Replace(twoServers, `["Ball"]`, `["Bell"]`, 1), `herd.toml:5: server.neighbors: "Bell" is no server; there are Alford, Ball`},
+		{"own neighbor", strings.Replace(twoServers, `["Ball"]`, `["Alford"]`, 1), "herd.toml:5: server.neighbors: Alford is its own neighbor"},
+		{"neighbor twice", strings.Replace(twoServers, `["Ball"]`, `["Ball", "Ball"]`, 1), "herd.toml:5: server.neighbors: Ball is named twice"},
+		{"one-sided neighbor", strings.Replace(twoServers, `["Alford"]`, `[]`, 1), "herd.toml:5: server.neighbors: Ball is named, but does not name Alford"},
+		{"no secret", strings.ReplaceAll(twoServers, "127.0.0.1", "10.0.0.1"), "herd.toml:4: server.address: 10.0.0.1:11500 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
+		{"no secret, listening everywhere", twoServers + "listen = \"0.0.0.0:11501\"\n", "herd.toml:11: server.listen: 0.0.0.0:11501 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
+		{"no secret, a host's name", strings.ReplaceAll(twoServers, "127.0.0.1", "ball.ucla.edu"), "herd.toml:4: server.address: ball.ucla.edu:11500 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
+		{"secret file missing", "[herd]\nsecret_file = \"nowhere\"\n" + twoServers, "herd.toml:2: herd.secret_file: stat nowhere: no such file or directory"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := parse(test.text)
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestSecretFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "secret")
+	text := []byte("[herd]\nsecret_file = \"secret\"\n" + strings.ReplaceAll(twoServers, "127.0.0.1", "10.0.0.1"))
+	load := func(secret string, mode os.FileMode) (*Config, error) {
+		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		return ParseConfig(filepath.Join(dir, "herd.toml"), text, "", 20000)
+	}
+	c, err := load("first\nsecond\n", 0o600)
+	if err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{"first", "second"}) {
+		t.Errorf("secrets %q, %v", c.Herd.Secrets, err)
+	}
+	if _, err := load("first\n", 0o644); err == nil || !strings.HasSuffix(err.Error(), "can be read by others: chmod 600 it") {
+		t.Errorf("a file that others can read: %v", err)
+	}
+	for _, wrong := range []string{"", "a\nb\nc\n"} {
+		if _, err := load(wrong, 0o600); err == nil || !strings.Contains(err.Error(), "it takes one secret, or two") {
+			t.Errorf("secrets %q: %v", wrong, err)
+		}
+	}
+	c, err = ParseConfig("herd.toml", []byte(twoServers), "fromenv", 20000)
+	if err != nil || len(c.Herd.Secrets) != 1 {
+		t.Errorf("secret of the environment: %q, %v", c.Herd.Secrets, err)
+	}
+}
+
+// What herd config prints is a configuration that means the same.
+func TestWriteTOMLComesBack(t *testing.T) {
+	text, err := os.ReadFile("../herd.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := ParseConfig("herd.toml", text, "", 20000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := first.WriteTOML(&out); err != nil {
+		t.Fatal(err)
+	}
+	second, err := ParseConfig("herd.toml", out.Bytes(), "", 20000)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, &out)
+	}
+	if !reflect.DeepEqual(first, second) {
+		t.Errorf("before\n%+v\nafter\n%+v", first, second)
+	}
+}
+
+// Whatever a file holds, the answer is a configuration or a ConfigError, and both are usable.
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(twoServers))
+	f.Add([]byte("[herd]\nname = \"x\"\n[[server]]\n"))
+	f.Add([]byte("[limits]\nmax_line = 1\n"))
+	f.Add([]byte("server = 1"))
+	f.Add([]byte("[[server]]\nname.x = 1\n\"a=b\" = [[]]\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := ParseConfig("herd.toml", text, "", 20000)
+		if err != nil {
+			if _, ok := err.(*ConfigError); !ok {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		var out bytes.Buffer
+		if err := c.WriteTOML(&out); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseConfig("herd.toml", out.Bytes(), "", 20000); err != nil {
+			t.Fatalf("%v in what was written:\n%s", err, &out)
+		}
+	})
+}

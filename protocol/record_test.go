@@ -83,7 +83,7 @@ func randomCoords(r *rand.Rand) string {
 // What IAMAT takes is a subset of what AT takes on a link, whatever the clock says.
 func TestIAMATSubsetOfAT(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for range 20_000 {
+	for range 3_000 {
 		client := make([]byte, 1+r.IntN(MaxClientID))
 		for i := range client {
 			for client[i] = byte(r.Uint32()); isSpace(client[i]); {
@@ -212,7 +212,7 @@ func TestCompareIsATotalOrder(t *testing.T) {
 			pick(r, "+0.1", "+0.10", "-0.1"), pick(r, "+1+1", "+1+1/", "+01+1"),
 			pick(r, "1", "01", "1.0", "1.5", "1.50", "2", "10", "1.05")))
 	}
-	for range 50_000 {
+	for range 20_000 {
 		a, b, c := some(), some(), some()
 		ab, ba := a.Compare(b), b.Compare(a)
 		if ab != -ba {

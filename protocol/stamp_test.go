@@ -63,7 +63,7 @@ func near(r *rand.Rand, text string) string {
 func TestStampCompareAgainstRationals(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	var results [3]int
-	for range 100_000 {
+	for range 30_000 {
 		x := randomTime(r)
 		y := near(r, x)
 		want := rational(x).Cmp(rational(y))
@@ -73,8 +73,8 @@ func TestStampCompareAgainstRationals(t *testing.T) {
 		results[want+1]++
 	}
 	for want, n := range results {
-		if n < 5_000 {
-			t.Errorf("only %d of 100000 comparisons should be %d: the test says little", n, want-1)
+		if n < 1_500 {
+			t.Errorf("only %d of 30000 comparisons should be %d: the test says little", n, want-1)
 		}
 	}
 }
@@ -86,7 +86,7 @@ func nanos(now time.Time) *big.Rat {
 
 func TestAheadAndDiffAgainstRationals(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
-	for range 50_000 {
+	for range 20_000 {
 		text := randomTime(r)
 		now := time.Unix(r.Int64N(maxSeconds+1), r.Int64N(1e9))
 		if r.IntN(2) == 0 {

@@ -1,0 +1,356 @@
+package serverherd_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "serverherd/"
+
+// A layer is what a package, or all packages below one, may do. The first that fits counts. Paths
+// are below the module; "x/..." stands for x and all below it.
+type layer struct {
+	path    string
+	ours    []string          // packages of the module that it may import
+	stdOnly bool              // no other modules
+	never   map[string]string // what it may not import all the same, and why not
+	loop    bool              // runs on the loop, or is pure: see onLoop
+	threads string            // the one file of it that may use goroutines
+}
+
+const sockets = "sockets are the engines' matter"
+
+var (
+	noSockets = map[string]string{
+		"net": sockets, "net/http": sockets, "golang.org/x/sys/unix": sockets, "syscall": sockets,
+	}
+	noEngine = map[string]string{
+		"net": sockets, "net/http": sockets, "golang.org/x/sys/unix": sockets, "syscall": sockets,
+		"github.com/panjf2000/gnet/v2": "cmd/herd names the engine, and nobody else knows it",
+	}
+)
+
+var layers = []layer{
+	{path: "protocol", stdOnly: true, never: noSockets, loop: true},
+	{path: "reactor", stdOnly: true, never: noSockets, loop: true, threads: "queue.go"},
+	{path: "reactor/memreactor", ours: []string{"reactor"}, stdOnly: true, never: noSockets, loop: true},
+	{path: "reactor/...", ours: []string{"reactor"}},
+	{path: "places", stdOnly: false},
+	{path: "places/...", ours: []string{"places/..."}},
+	{path: "herd", ours: []string{"protocol", "places", "reactor"}, never: noEngine, loop: true},
+	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noEngine},
+	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
+		never: noEngine, loop: true},
+	{path: "cmd/...", ours: []string{"..."}},
+}
+
+func fits(path, pattern string) bool {
+	below, all := strings.CutSuffix(pattern, "...")
+	return path == pattern || all && (strings.HasPrefix(path, below) || path+"/" == below)
+}
+
+func layerOf(path string) *layer {
+	for i := range layers {
+		if fits(path, layers[i].path) {
+			return &layers[i]
+		}
+	}
+	return nil
+}
+
+// Why a rule of the loop is one.
+const (
+	whyThreads = "one goroutine owns all state; what blocks goes through DeferToThread"
+	whyClock   = "time is an input: ask the Clock, so that a simulation repeats"
+	whyChance  = "chance is an input: take a *rand.Rand, so that a run repeats from its seed"
+	whyOrder   = "a map's order differs from run to run: go through a slice, or say on this line or " +
+		"the one before why it cannot be seen, as // order: ..."
+)
+
+// loopImports are packages that nobody on the loop has a use for.
+var loopImports = map[string]string{
+	"sync": whyThreads, "sync/atomic": whyThreads,
+	"crypto/rand": whyChance, "hash/maphash": whyChance,
+}
+
+var clockFuncs = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer",
+	"NewTicker"}
+
+var orderComment = regexp.MustCompile(`(?m)^order: \S`)
+
+// source is one package, parsed and with its types.
+type source struct {
+	path  string // below the module
+	fset  *token.FileSet
+	files []*ast.File
+	info  *types.Info
+}
+
+// breaches are what a package does and may not, each with its place and reason.
+func (s *source) breaches(l *layer, std func(path string) bool) []string {
+	var found []string
+	for _, file := range s.files {
+		add := func(at token.Pos, what, why string) {
+			p := s.fset.Position(at)
+			b := fmt.Sprintf("%s/%s:%d: %s: %s", s.path, filepath.Base(p.Filename), p.Line, what, why)
+			if !slices.Contains(found, b) {
+				found = append(found, b)
+			}
+		}
+		threads := filepath.Base(s.fset.Position(file.Package).Filename) == l.threads
+		s.imports(file, l, threads, std, add)
+		if l.loop {
+			s.onLoop(file, threads, add)
+		}
+	}
+	return found
+}
+
+func (s *source) imports(file *ast.File, l *layer, threads bool, std func(string) bool,
+	add func(token.Pos, string, string)) {
+	for _, spec := range file.Imports {
+		path := strings.Trim(spec.Path.Value, `"`)
+		what := "imports " + path
+		if why, never := l.never[path]; never {
+			add(spec.Pos(), what, why)
+		}
+		if why, never := loopImports[path]; never && l.loop && !(threads && why == whyThreads) {
+			add(spec.Pos(), what, why)
+		}
+		own, ours := strings.CutPrefix(path, module)
+		switch {
+		case ours && !slices.ContainsFunc(l.ours, func(p string) bool { return fits(own, p) }):
+			add(spec.Pos(), what, fmt.Sprintf("of this module %s may import only %v", s.path, l.ours))
+		case !ours && l.stdOnly && !std(path):
+			add(spec.Pos(), what, s.path+" stands on the standard library alone")
+		}
+	}
+}
+
+// onLoop looks for what a package with one owner and only explicit inputs does not do.
+func (s *source) onLoop(file *ast.File, threads bool, add func(token.Pos, string, string)) {
+	sorted := map[ast.Node]bool{} // arguments of slices.Sorted and its kind
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			if !threads {
+				add(n.Pos(), "starts a goroutine", whyThreads)
+			}
+		case *ast.SelectStmt:
+			if !threads {
+				add(n.Pos(), "selects", whyThreads)
+			}
+		case *ast.RangeStmt:
+			if s.is(n.X, isMap) && !s.excused(file, n.Pos()) {
+				add(n.Pos(), "ranges over a map", whyOrder)
+			}
+		case *ast.CallExpr:
+			if f := s.function(n.Fun); f != nil && f.Pkg().Path() == "slices" &&
+				strings.HasPrefix(f.Name(), "Sorted") {
+				sorted[n.Args[0]] = true
+			}
+			if f := s.function(n.Fun); f != nil && f.Pkg().Path() == "maps" &&
+				slices.Contains([]string{"Keys", "Values", "All"}, f.Name()) &&
+				!sorted[n] && !s.excused(file, n.Pos()) {
+				add(n.Pos(), "goes through a map with maps."+f.Name(), whyOrder)
+			}
+		case *ast.Ident:
+			s.name(n, add)
+		}
+		if x, ok := n.(ast.Expr); ok && !threads && s.is(x, isChannel) {
+			add(x.Pos(), "has a channel", whyThreads)
+		}
+		return true
+	})
+}
+
+// name looks at the use of a name that might stand for the clock or for global randomness.
+func (s *source) name(id *ast.Ident, add func(token.Pos, string, string)) {
+	f, ok := s.info.Uses[id].(*types.Func)
+	if !ok || f.Pkg() == nil || f.Signature().Recv() != nil {
+		return
+	}
+	switch what := "uses " + f.Pkg().Path() + "." + f.Name(); f.Pkg().Path() {
+	case "time":
+		if slices.Contains(clockFuncs, f.Name()) {
+			add(id.Pos(), what, whyClock)
+		}
+	case "math/rand", "math/rand/v2":
+		if !strings.HasPrefix(f.Name(), "New") {
+			add(id.Pos(), what, whyChance)
+		}
+	}
+}
+
+// function is the package function that x names, or nil.
+func (s *source) function(x ast.Expr) *types.Func {
+	if i, ok := x.(*ast.IndexExpr); ok {
+		x = i.X
+	}
+	var f *types.Func
+	switch x := ast.Unparen(x).(type) {
+	case *ast.Ident:
+		f, _ = s.info.Uses[x].(*types.Func)
+	case *ast.SelectorExpr:
+		f, _ = s.info.Uses[x.Sel].(*types.Func)
+	}
+	if f == nil || f.Pkg() == nil || f.Signature().Recv() != nil {
+		return nil
+	}
+	return f
+}
+
+func isMap(t types.Type) bool     { _, ok := t.(*types.Map); return ok }
+func isChannel(t types.Type) bool { _, ok := t.(*types.Chan); return ok }
+
+// is says whether any type that x can have, as a type parameter can have several, is of a kind.
+func (s *source) is(x ast.Expr, kind func(types.Type) bool) bool {
+	t := s.info.TypeOf(x)
+	if t == nil {
+		return false
+	}
+	union, ok := t.Underlying().(*types.Interface)
+	if _, param := t.(*types.TypeParam); !ok || !param {
+		return kind(t.Underlying())
+	}
+	for i := range union.NumEmbeddeds() {
+		terms, ok := union.EmbeddedType(i).(*types.Union)
+		if !ok {
+			return kind(union.EmbeddedType(i).Underlying())
+		}
+		for k := range terms.Len() {
+			if kind(terms.Term(k).Type().Underlying()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// excused looks for an order comment on the line of pos or ending on the line before.
+func (s *source) excused(file *ast.File, pos token.Pos) bool {
+	line := s.fset.Position(pos).Line
+	return slices.ContainsFunc(file.Comments, func(c *ast.CommentGroup) bool {
+		end := s.fset.Position(c.End()).Line
+		return (end == line || end == line-1) && orderComment.MatchString(c.Text())
+	})
+}
+
+// listed is what `go list` says of a package.
+type listed struct {
+	ImportPath, Dir, Export           string
+	GoFiles, IgnoredGoFiles, CgoFiles []string
+	Standard                          bool
+}
+
+// world is all packages of the module and what they import.
+type world struct {
+	packages map[string]listed
+	fset     *token.FileSet
+	importer types.Importer
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	// The packages behind ./... are those that the fixtures need.
+	cmd := exec.Command("go", "list", "-export", "-deps",
+		"-json=ImportPath,Dir,Export,GoFiles,IgnoredGoFiles,CgoFiles,Standard", "./...",
+		"context", "crypto/rand", "hash/maphash", "maps", "math/rand", "math/rand/v2", "net", "net/http",
+		"slices", "sync", "sync/atomic", "time")
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &problems)
+	}
+	w := &world{packages: map[string]listed{}, fset: token.NewFileSet()}
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		w.packages[p.ImportPath] = p
+	}
+	w.importer = importer.ForCompiler(w.fset, "gc", func(path string) (io.ReadCloser, error) {
+		return os.Open(w.packages[path].Export)
+	})
+	return w
+}
+
+func (w *world) std(path string) bool { return w.packages[path].Standard }
+
+// load parses and type-checks a package: files by name, their text nil if it is on the disk.
+func (w *world) load(t *testing.T, path string, files map[string][]byte) *source {
+	t.Helper()
+	s := &source{path: path, fset: w.fset, info: &types.Info{
+		Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{},
+		Defs: map[*ast.Ident]types.Object{},
+	}}
+	for name, text := range files {
+		var src any
+		if text != nil {
+			src = text
+		}
+		file, err := parser.ParseFile(w.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.files = append(s.files, file)
+	}
+	config := types.Config{Importer: w.importer}
+	if _, err := config.Check(module+path, w.fset, s.files, s.info); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestArchitecture walks the module and holds every package to its layer.
+func TestArchitecture(t *testing.T) {
+	w := newWorld(t)
+	checked := map[string]bool{}
+	for path, p := range w.packages {
+		below, ours := strings.CutPrefix(path, module)
+		if !ours {
+			continue
+		}
+		l := layerOf(below)
+		if l == nil {
+			t.Errorf("%s has no layer: say in architecture_test.go what it may import and do", below)
+			continue
+		}
+		checked[l.path] = true
+		if l.loop && len(p.IgnoredGoFiles)+len(p.CgoFiles) > 0 {
+			t.Errorf("%s: %v: what belongs to the loop is the same Go on every platform",
+				below, append(p.IgnoredGoFiles, p.CgoFiles...))
+		}
+		files := map[string][]byte{}
+		for _, name := range p.GoFiles {
+			files[filepath.Join(p.Dir, name)] = nil
+		}
+		for _, b := range w.load(t, below, files).breaches(l, w.std) {
+			t.Error(b)
+		}
+	}
+	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd"} {
+		if !checked[must] {
+			t.Errorf("no package of layer %s was found: this test says nothing", must)
+		}
+	}
+}

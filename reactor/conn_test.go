@@ -196,6 +196,85 @@ func TestLingerCountsFromTheLastProgress(t *testing.T) {
 	}
 }
 
+// A stay that ended is not counted against the next one.
+func TestLingerBeginsAnew(t *testing.T) {
+	e := newFake()
+	c, s, p := connect(e)
+	c.EndOfInput() // closes: fakeProtocol is no HalfCloser
+	if len(p.lost) != 1 {
+		t.Fatal("not closed")
+	}
+	half := &halfProtocol{}
+	c = e.Accept(half, s, "", "")
+	c.EndOfInput()
+	at := func(second int, room int) {
+		e.now = time.Duration(second) * time.Second
+		e.Turn()
+		if s.room = room; room > 0 {
+			c.Writable()
+		} else {
+			c.Write([]byte("owed"))
+		}
+		e.Turn()
+	}
+	at(0, 0)
+	at(6, 10) // delivered
+	at(9, 0)
+	for e.now = 10 * time.Second; e.now < 19*time.Second; e.now += time.Second {
+		e.Turn()
+	}
+	if len(half.lost) > 0 {
+		t.Fatal("lost for", half.lost)
+	}
+	e.now = 19 * time.Second
+	e.Turn()
+	if len(half.lost) != 1 || half.lost[0] != ErrLinger {
+		t.Fatal("lost for", half.lost)
+	}
+}
+
+// halfProtocol hears of half-closes and goes on.
+type halfProtocol struct{ fakeProtocol }
+
+func (p *halfProtocol) BuildProtocol(string) Protocol { return p }
+func (p *halfProtocol) ReadConnectionLost()           {}
+
+// After the last reply only so much is discarded.
+func TestGoodbyeDiscardsSoMuch(t *testing.T) {
+	e := newFake()
+	c, s, p := connect(e)
+	c.Write([]byte("bye"))
+	c.LoseConnection()
+	e.Turn()
+	if !s.shut || len(p.lost) > 0 {
+		t.Fatal("no goodbye:", s.shut, p.lost)
+	}
+	c.Input(make([]byte, goodbyeBytes))
+	if len(p.lost) > 0 {
+		t.Fatal("lost for", p.lost)
+	}
+	c.Input([]byte("x"))
+	if len(p.lost) != 1 || p.lost[0] != ErrConnectionDone {
+		t.Fatal("lost for", p.lost)
+	}
+}
+
+// Input that comes between ResumeReceiving and the delivery of what was held waits behind it.
+func TestHeldInputComesFirst(t *testing.T) {
+	e := newFake()
+	c, _, p := connect(e)
+	var got []byte
+	p.data = func(b []byte) { got = append(got, b...) }
+	c.PauseReceiving()
+	c.Input([]byte("first "))
+	c.ResumeReceiving()
+	c.Input([]byte("second"))
+	e.Turn()
+	if string(got) != "first second" {
+		t.Fatalf("got %q", got)
+	}
+}
+
 // CloseAll ends those in the middle of their goodbye in good order, and takes no new ones.
 func TestCloseAll(t *testing.T) {
 	e := newFake()

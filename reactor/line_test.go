@@ -130,6 +130,20 @@ func TestLinesHeldAcrossEndOfInput(t *testing.T) {
 	}
 }
 
+func TestLinesFinishWhilePaused(t *testing.T) {
+	l := newLines(100)
+	l.r.DataReceived([]byte("last"))
+	l.r.Pause()
+	l.r.Finish()
+	if len(l.got) > 0 {
+		t.Fatalf("paused, and got %q", l.got)
+	}
+	l.r.Resume()
+	if want := []string{"last"}; !slices.Equal(l.got, want) {
+		t.Fatalf("got %q", l.got)
+	}
+}
+
 func TestLinesStopInTheMiddle(t *testing.T) {
 	l := newLines(100)
 	l.onLine = func(line string) {

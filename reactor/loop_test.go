@@ -271,11 +271,20 @@ func TestReconnectingClient(t *testing.T) {
 	if d.asked != 9 {
 		t.Fatalf("dialled %d times", d.asked)
 	}
+	d.f.ConnectionFailed(ErrLinger)
+	c.DialNow()
+	d.f.ConnectionFailed(ErrLinger) // the first failure's wait is over before this one's
+	d.now += 300 * time.Millisecond
+	d.Turn()
+	if d.asked != 10 {
+		t.Fatalf("dialled %d times: a wait that was cut short went on", d.asked)
+	}
+	c.DialNow()
 	c.Stop()
 	d.f.ConnectionFailed(ErrLinger)
 	d.now += time.Minute
 	d.Turn()
-	if d.asked != 9 {
+	if d.asked != 11 {
 		t.Fatal("dialled after Stop")
 	}
 }

@@ -222,6 +222,30 @@ func TestWorkTakesTime(t *testing.T) {
 	}
 }
 
+// As in a kernel, closing with unread input resets.
+func TestCloseWithUnreadInput(t *testing.T) {
+	e := &echo{}
+	w, _ := serve(t, memreactor.Options{}, e)
+	for _, stalled := range []bool{false, true} {
+		e.lost = nil
+		c := w.Dial("server:1")
+		if stalled {
+			c.Stall()
+		}
+		c.SendString("hello\n")
+		w.Run()
+		c.Close()
+		w.Run()
+		want := reactor.ErrConnectionDone
+		if stalled {
+			want = memreactor.ErrReset
+		}
+		if len(e.lost) != 1 || e.lost[0] != want {
+			t.Errorf("stalled: %v: lost for %v", stalled, e.lost)
+		}
+	}
+}
+
 // storm lets everything happen that can, as the seed has it, and returns the trace.
 func storm(t *testing.T, seed uint64) uint64 {
 	w := memreactor.NewWorld(seed, memreactor.Options{MaxDelay: 50 * time.Millisecond, Chop: 40})

@@ -11,6 +11,7 @@ var closeTests = []test{
 	{"OwedToSlowReader", owedToSlowReader},
 	{"OwedToSlowReaderHalfClosed", owedHalfClosed},
 	{"OwedBeforeHalfClose", owedBeforeHalfClose},
+	{"OwedAndClosingBeforeHalfClose", owedAndClosing},
 	{"LateReplyAfterHalfClose", lateReply},
 	{"HalfCloseWithoutHalfCloser", noHalfCloser},
 	{"UnreadInputSparesTheReply", unreadInput},
@@ -92,6 +93,28 @@ func owedBeforeHalfClose(t *testing.T, h Harness) {
 	if got, err := peer.ReceiveAll(); string(got) != "late and later" || err != nil {
 		t.Fatalf("got %q, %v", got, err)
 	}
+	orderly(t, h, p)
+	peer.Close()
+}
+
+// Fact 6: a half-close in the middle of an orderly close changes nothing.
+func owedAndClosing(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	want := pattern(muchOwed)
+	p.onData = func([]byte) {
+		p.t.Write(want)
+		p.t.LoseConnection()
+	}
+	peer := h.Dial(serveOne(t, h, p))
+	peer.Send([]byte("x"))
+	h.Wait("the write", func() bool { return len(p.in) > 0 })
+	peer.CloseWrite()
+	same(t, peer.Receive(1_000_000), want[:1_000_000])
+	got, err := peer.ReceiveAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, want[1_000_000:])
 	orderly(t, h, p)
 	peer.Close()
 }

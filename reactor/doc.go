@@ -43,7 +43,8 @@
 // out-buffers, and every rule above are written once, here. gnetreactor runs on one gnet event
 // loop; memreactor, for tests, on a virtual clock; reactortest holds them to the contract.
 //
-// The files, in reading order: reactor.go (the contract), loop.go (a turn), conn.go (a connection's
-// life), queue.go (the door; the only file that knows of goroutines), timers.go, buffers.go,
-// stats.go; then what programs are made of: line.go and reconnect.go.
+// The files, in reading order: reactor.go (the contract), loop.go (a turn), conn.go (a connection
+// and its Transport), input.go and output.go (its two directions, and its end), queue.go (the door;
+// the only file that knows of goroutines), timers.go, buffers.go, stats.go; then what programs are
+// made of: line.go and reconnect.go.
 package reactor

@@ -27,7 +27,9 @@ func (l *lines) LineReceived(line []byte) {
 	}
 }
 
-func (l *lines) LineLengthExceeded(prefix []byte) { l.exceeded = append(l.exceeded, string(prefix)) }
+func (l *lines) LineLengthExceeded(prefix []byte) {
+	l.exceeded = append(l.exceeded, string(prefix))
+}
 
 func newLines(max int) *lines {
 	l := &lines{}

@@ -42,10 +42,11 @@ type Transport interface {
 	// nothing once LoseConnection or AbortConnection has been called.
 	Write(p []byte)
 	// LoseConnection closes after everything queued has been delivered, however slowly the peer
-	// reads, as long as it makes progress within the linger time. Input is discarded meanwhile.
+	// reads, as long as it takes something within Linger. Input is discarded meanwhile.
+	// ConnectionLost follows when the peer has closed too, a second after the last byte at most.
 	LoseConnection()
-	// AbortConnection closes now; what is queued is lost. ConnectionLost follows in a later call
-	// with ErrConnectionAborted.
+	// AbortConnection closes now; what is queued is lost, which a reset tells the peer.
+	// ConnectionLost follows in a later call with ErrConnectionAborted.
 	AbortConnection()
 	// Backlog is the number of bytes accepted by Write that the kernel has not taken yet.
 	Backlog() int
@@ -112,13 +113,14 @@ type Reactor interface {
 	// the next. Calls made by such a call run in the next turn.
 	CallSoon(f func())
 	// BeforeShutdown registers f to run on the loop when Stop is called; shutdown waits until
-	// done has been called for each, which may be in a later turn. Functions run in order of
-	// registration, all started at once.
+	// done has been called for each, on the loop, which may be in a later turn. Functions run in
+	// order of registration, all started at once.
 	BeforeShutdown(f func(done func()))
 	// Run runs the loop until Stop has completed, in the calling goroutine's time.
 	Run() error
-	// Stop begins an orderly shutdown: the BeforeShutdown functions, then every connection is
-	// closed, then Run returns. Any goroutine; a second call changes nothing.
+	// Stop begins an orderly shutdown: the BeforeShutdown functions, then ports and connections
+	// are closed, whatever they owe, then Run returns. Any goroutine; a second call changes
+	// nothing.
 	Stop()
 }
 

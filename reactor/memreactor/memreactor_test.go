@@ -33,7 +33,8 @@ func (e *echo) LineReceived(line []byte) {
 	}
 }
 
-func serve(t *testing.T, o memreactor.Options, f reactor.Factory) (*memreactor.World, *memreactor.Reactor) {
+func serve(t *testing.T, o memreactor.Options, f reactor.Factory) (
+	*memreactor.World, *memreactor.Reactor) {
 	t.Helper()
 	w := memreactor.NewWorld(7, o)
 	r := w.NewReactor("server")

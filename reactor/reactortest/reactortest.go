@@ -2,6 +2,7 @@ package reactortest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -171,11 +172,11 @@ func serveOne(t *testing.T, h Harness, p reactor.Protocol) string {
 // pattern is n bytes in which a missing, doubled or swapped piece shows.
 func pattern(n int) []byte {
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(rng.Uint32())
+	p := make([]byte, 0, n+8)
+	for len(p) < n {
+		p = binary.LittleEndian.AppendUint64(p, rng.Uint64())
 	}
-	return p
+	return p[:n]
 }
 
 // same fails the test if got is not want, and says where.

@@ -22,7 +22,8 @@ type Sockets struct {
 
 // NewSockets runs r, in a goroutine of its own, until the test ends. listen binds as the engine
 // wants it.
-func NewSockets(t *testing.T, r reactor.Reactor, listen func(string) (net.Listener, error)) *Sockets {
+func NewSockets(t *testing.T, r reactor.Reactor,
+	listen func(string) (net.Listener, error)) *Sockets {
 	h := &Sockets{t: t, reactor: r, listen: listen, ran: make(chan error, 1)}
 	go func() { h.ran <- r.Run() }()
 	t.Cleanup(h.Stop)

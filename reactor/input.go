@@ -1,0 +1,140 @@
+package reactor
+
+// deliverBytes bounds one call of DataReceived with held input, and deliverTurn how much of it a
+// connection gets delivered in one turn.
+const (
+	deliverBytes = 8 << 10
+	deliverTurn  = 64 << 10
+)
+
+// Input reports bytes from the peer. They are the engine's again when it returns.
+func (c *Conn) Input(p []byte) {
+	if c.lost {
+		return
+	}
+	c.begin()
+	c.activity = c.loop.now
+	c.loop.stats.BytesIn += uint64(len(p))
+	switch {
+	case c.disconnecting:
+		c.discard(len(p))
+	case c.paused || len(c.held) > 0:
+		c.hold(p)
+	default:
+		c.protocol.DataReceived(p)
+	}
+	c.end("data received from")
+}
+
+// hold keeps input that must not be delivered yet.
+func (c *Conn) hold(p []byte) {
+	if len(c.held)-c.heldAt+len(p) > MaxHeldInput {
+		c.abort(ErrHeldInput)
+		return
+	}
+	if c.heldAt >= len(c.held)/2 {
+		c.held = c.held[:copy(c.held, c.held[c.heldAt:])]
+		c.heldAt = 0
+	}
+	c.held = append(c.held, p...)
+}
+
+// discard counts input that nobody wants. While bytes are still owed it is without bound, as
+// Linger and the program's own limits see to the end; afterwards a peer has only so much patience
+// coming to it.
+func (c *Conn) discard(n int) {
+	if !c.saidGoodbye {
+		return
+	}
+	if c.goodbyeIn += n; c.goodbyeIn > goodbyeBytes {
+		c.lose(ErrConnectionDone, false)
+	}
+}
+
+// EndOfInput reports that the peer sends nothing more.
+func (c *Conn) EndOfInput() {
+	if c.lost || c.eof || c.eofHeld {
+		return
+	}
+	c.begin()
+	switch {
+	case c.disconnecting:
+		c.eof = true
+		if c.saidGoodbye {
+			c.lose(ErrConnectionDone, false)
+		}
+	case c.paused || len(c.held) > 0:
+		c.eofHeld = true
+	default:
+		c.readLost()
+	}
+	c.end("end of input from")
+}
+
+// readLost tells the Protocol that its peer sends nothing more.
+func (c *Conn) readLost() {
+	c.eof, c.eofHeld = true, false
+	if h, ok := c.protocol.(HalfCloser); ok {
+		h.ReadConnectionLost()
+	} else {
+		c.LoseConnection()
+	}
+}
+
+// Broken reports that the connection has failed.
+func (c *Conn) Broken(reason error) {
+	if !c.lost {
+		c.begin()
+		c.lose(reason, true)
+		c.end("connection lost:")
+	}
+}
+
+// Writable reports that the socket can take more.
+func (c *Conn) Writable() {
+	c.loop.now = c.loop.engine.Elapsed()
+	c.flush()
+}
+
+// proceed is what a connection does in a turn of its own accord: it delivers held input, as far
+// as it goes, and calls a Producer.
+func (c *Conn) proceed() {
+	c.ready = false
+	if c.lost {
+		return
+	}
+	c.begin()
+	for budget := deliverTurn; budget > 0 && c.deliver(); budget -= deliverBytes {
+	}
+	if !c.paused && !c.disconnecting && len(c.held) > 0 {
+		c.readySoon()
+	}
+	if c.full && !c.disconnecting && c.Backlog() < LowWater {
+		c.full = false
+		if p, ok := c.protocol.(Producer); ok {
+			p.ResumeProducing()
+		}
+	}
+	c.end("held input of")
+}
+
+// deliver hands over the next piece of held input, or the end of it, and reports whether there
+// may be more.
+func (c *Conn) deliver() bool {
+	switch {
+	case c.paused || c.disconnecting:
+		return false
+	case len(c.held) == 0:
+		if c.eofHeld {
+			c.readLost()
+		}
+		return false
+	}
+	p := c.held[c.heldAt:min(c.heldAt+deliverBytes, len(c.held))]
+	c.heldAt += len(p)
+	c.protocol.DataReceived(p)
+	if c.heldAt == len(c.held) {
+		c.held, c.heldAt = nil, 0
+	}
+	return true
+}

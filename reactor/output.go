@@ -1,0 +1,119 @@
+package reactor
+
+import "time"
+
+// Linger is how long a connection that is closing, or whose peer sends nothing more, may owe bytes
+// of which its peer takes none.
+const Linger = 10 * time.Second
+
+// goodbye and goodbyeBytes bound what is discarded after the last byte was sent: a socket closed
+// with unread input resets, and the reset destroys what the peer has not read yet.
+const (
+	goodbye      = time.Second
+	goodbyeBytes = 1 << 20
+)
+
+// flush writes once what can be written, and goes on with closing. It is called outside of any
+// call of the Protocol.
+func (c *Conn) flush() {
+	c.dirty = false
+	if c.lost {
+		return
+	}
+	if c.aborted != nil {
+		c.lose(c.aborted, true)
+		return
+	}
+	if c.Backlog() > 0 && !c.write() {
+		return
+	}
+	if c.full && c.Backlog() < LowWater && !c.disconnecting {
+		c.readySoon()
+	}
+	switch {
+	case c.Backlog() > 0 && (c.disconnecting || c.eof || c.eofHeld):
+		c.linger()
+	case c.Backlog() == 0 && c.disconnecting && !c.saidGoodbye:
+		c.sayGoodbye()
+	}
+}
+
+// write gives the kernel what it takes and reports whether the connection has survived it.
+func (c *Conn) write() bool {
+	n, err := c.socket.Write(c.out[c.sent:])
+	if n > 0 {
+		c.sent += n
+		c.activity, c.progress = c.loop.now, c.loop.now
+		c.loop.stats.BytesOut += uint64(n)
+	}
+	if err != nil {
+		c.lose(err, true)
+		return false
+	}
+	if c.Backlog() == 0 {
+		c.stopTimer()
+		c.loop.buffers.giveBack(c.out)
+		c.out, c.sent = nil, 0
+	} else {
+		c.out, c.sent = c.loop.buffers.shrink(c.out, c.sent)
+	}
+	return true
+}
+
+// linger sees to it that a peer that takes nothing of what is owed to it is given up.
+func (c *Conn) linger() {
+	if c.timer == nil {
+		c.progress = c.loop.now
+		c.timer = c.loop.CallLater(Linger, c.lingered)
+	}
+}
+
+func (c *Conn) lingered() {
+	c.timer = nil
+	switch stalled := c.loop.engine.Elapsed() - c.progress; {
+	case c.Backlog() == 0:
+	case stalled >= Linger:
+		c.lose(ErrLinger, true)
+	default:
+		c.timer = c.loop.CallLater(Linger-stalled, c.lingered)
+	}
+}
+
+// sayGoodbye ends our side after the last byte and waits a moment for the peer's. Where nothing
+// can be under way any more, there is nothing to wait for.
+func (c *Conn) sayGoodbye() {
+	if c.eof || c.loop.now-c.activity >= goodbye {
+		c.lose(ErrConnectionDone, false)
+		return
+	}
+	c.saidGoodbye = true
+	c.socket.CloseWrite()
+	c.timer = c.loop.CallLater(goodbye, func() { c.lose(ErrConnectionDone, false) })
+}
+
+func (c *Conn) stopTimer() {
+	if c.timer != nil {
+		c.timer.Cancel()
+		c.timer = nil
+	}
+}
+
+// lose ends the connection: the one place that calls ConnectionLost, once.
+func (c *Conn) lose(reason error, reset bool) {
+	if c.lost {
+		return
+	}
+	c.lost = true
+	c.stopTimer()
+	l := c.loop
+	last := l.conns[len(l.conns)-1]
+	l.conns[c.index], last.index = last, c.index
+	l.conns[len(l.conns)-1] = nil
+	l.conns = l.conns[:len(l.conns)-1]
+	l.buffers.giveBack(c.out)
+	c.out, c.sent, c.held, c.heldAt = nil, 0, nil, 0
+	s := c.socket
+	c.socket = nil
+	s.Close(reset)
+	c.protocol.ConnectionLost(reason)
+}

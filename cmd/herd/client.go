@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -10,10 +13,11 @@ import (
 	"serverherd/protocol"
 )
 
-// Times that a client command waits for a server.
+// Bounds on what a client command takes from a server.
 const (
 	dialTimeout  = 5 * time.Second
 	replyTimeout = 90 * time.Second // more than any lookup may take
+	maxReply     = 64 << 20         // bytes
 )
 
 // conversation is a client's connection to a server.
@@ -35,28 +39,70 @@ func dial(o *options) (*conversation, error) {
 	return &conversation{c, bufio.NewReaderSize(c, 64<<10), dialect}, nil
 }
 
-// reply reads one reply to a line that begins with verb, and returns it without its end.
+// reply reads the reply to a line that begins with verb, and returns it without its end.
 func (c *conversation) reply(verb string) (string, error) {
 	if err := c.SetReadDeadline(time.Now().Add(replyTimeout)); err != nil {
 		return "", err
 	}
-	var text strings.Builder
+	var text []byte
 	for {
-		line, err := c.in.ReadString('\n')
-		if err != nil {
-			return "", fmt.Errorf("the server closed the connection before its reply: %w", err)
-		}
-		if line == "\n" && text.Len() > 0 {
-			return strings.TrimSuffix(text.String(), "\n"), nil
-		}
-		text.WriteString(line)
-		if c.dialect == protocol.CS131 && (verb != "WHATSAT" || strings.HasPrefix(text.String(), "? ")) {
-			return strings.TrimSuffix(text.String(), "\n"), nil
+		part, err := c.in.ReadSlice('\n')
+		text = append(text, part...)
+		switch {
+		case len(text) > maxReply:
+			return "", fmt.Errorf("the reply is longer than %d bytes", maxReply)
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF):
+			return "", errors.New("the server closed the connection before the end of its reply")
+		case err != nil:
+			return "", err
+		case c.complete(verb, text):
+			return strings.TrimRight(string(text), "\n"), nil
 		}
 	}
+}
+
+// complete says whether text, which ends with LF, is a whole reply: up to an empty line, or in
+// CS131 one line unless it is the answer to a WHATSAT.
+func (c *conversation) complete(verb string, text []byte) bool {
+	if c.dialect == protocol.CS131 && (verb != "WHATSAT" || bytes.HasPrefix(text, []byte("? "))) {
+		return true
+	}
+	return bytes.HasSuffix(text, []byte("\n\n"))
 }
 
 // refused says whether a reply is no answer.
 func refused(reply string) bool {
 	return strings.HasPrefix(reply, "? ") || strings.HasPrefix(reply, "> ")
+}
+
+// fields splits a line as servers do, at six bytes of white space and at no other character.
+func fields(line string) []string {
+	return strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\n\f\v", r) })
+}
+
+// checkFields refuses arguments that would not be one field each of a request.
+func checkFields(args []string) error {
+	for _, a := range args {
+		if f := fields(a); len(f) != 1 || f[0] != a {
+			return usage("%q is empty or holds white space", a)
+		}
+	}
+	return nil
+}
+
+// printer writes replies as they are, or escaped where somebody looks at them.
+type printer struct {
+	*bufio.Writer
+	escape bool
+}
+
+func newPrinter(out io.Writer) printer { return printer{bufio.NewWriter(out), isTerminal(out)} }
+
+func (p printer) print(reply string) {
+	if p.escape {
+		reply = forTerminal(reply)
+	}
+	p.WriteString(reply)
+	p.WriteByte('\n')
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -17,66 +19,59 @@ func newIamat(o *options) *cobra.Command {
 		Long: "Tell a server where a client is, in ISO 6709 decimal degrees, at a POSIX time, by\n" +
 			"default now. With - it reads lines CLIENT COORDS [TIME] from standard input.",
 		Example: "  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127\n" +
-			"  herd iamat puma -33.4489-70.6693 1520023934.918963997 --at Ball",
-		Args: arguments(1, 3),
+			"  herd iamat puma -33.4489-70.6693 1520023934.918963997 --at Ball\n" +
+			"  herd iamat - < moves.txt",
+		Args:              arguments(1, 3),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] == "-" {
-				return iamatMany(o, c.InOrStdin(), c.OutOrStdout())
+				return iamat(o, c.InOrStdin(), c.OutOrStdout())
 			}
-			line, err := iamatLine(args)
-			if err != nil {
-				return usage("%v; usage: %s", err, c.UseLine())
+			if err := checkFields(args); err != nil {
+				return err
 			}
-			return iamatMany(o, strings.NewReader(strings.TrimPrefix(line, "IAMAT ")), c.OutOrStdout())
+			if len(args) < 2 {
+				return usage("usage: %s; see %s --help", c.UseLine(), c.CommandPath())
+			}
+			return iamat(o, strings.NewReader(strings.Join(args, " ")), c.OutOrStdout())
 		},
 	}
 	o.serverFlags(c)
 	return c
 }
 
-// iamatLine is the request for CLIENT COORDS [TIME].
-func iamatLine(fields []string) (string, error) {
-	switch len(fields) {
-	case 2:
-		now := time.Now()
-		return fmt.Sprintf("IAMAT %s %s %d.%09d\n", fields[0], fields[1], now.Unix(), now.Nanosecond()), nil
-	case 3:
-		return fmt.Sprintf("IAMAT %s %s %s\n", fields[0], fields[1], fields[2]), nil
-	}
-	return "", fmt.Errorf("%q is not CLIENT COORDS [TIME]", strings.Join(fields, " "))
-}
-
-// inFlight bounds the lines that iamatMany sends ahead of their replies.
+// inFlight bounds the lines that iamat sends ahead of their replies.
 const inFlight = 1024
 
-// iamatMany sends a line for each line of in, many ahead of their replies, and prints the replies.
-func iamatMany(o *options, in io.Reader, out io.Writer) error {
+// iamat sends a request for each line of in, many ahead of their replies, and prints the replies.
+func iamat(o *options, in io.Reader, out io.Writer) error {
 	c, err := dial(o)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	sent := make(chan struct{}, inFlight)
-	done := make(chan error, 1)
-	go func() {
-		defer close(sent)
-		done <- c.sendAll(in, sent)
-	}()
-	print := bufio.NewWriter(out)
-	defer print.Flush()
+	u := &updates{
+		in: bufio.NewReaderSize(in, 64<<10), out: bufio.NewWriterSize(c, 32<<10),
+		sent: make(chan struct{}, inFlight), done: make(chan error, 1),
+	}
+	go u.sendAll()
+	p := newPrinter(out)
+	defer p.Flush()
 	failed := false
-	for range sent {
+	for range u.sent {
 		reply, err := c.reply("IAMAT")
 		if err != nil {
 			return err
 		}
 		failed = failed || refused(reply)
-		fmt.Fprintln(print, reply)
-		if len(sent) == 0 {
-			print.Flush()
+		p.print(reply)
+		if len(u.sent) == 0 {
+			if err := p.Flush(); err != nil {
+				return err
+			}
 		}
 	}
-	if err := <-done; err != nil {
+	if err := <-u.done; err != nil {
 		return err
 	}
 	if failed {
@@ -85,36 +80,57 @@ func iamatMany(o *options, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// sendAll writes a request for each line that is not empty, and puts a token into sent for each.
-func (c *conversation) sendAll(in io.Reader, sent chan<- struct{}) error {
-	lines := bufio.NewScanner(in)
-	out := bufio.NewWriterSize(c, 32<<10)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 0 {
-			continue
+// updates are requests on their way from in to a server. One goroutine sends them; the other,
+// which reads the replies, takes a token from sent for each.
+type updates struct {
+	in   *bufio.Reader
+	out  *bufio.Writer
+	sent chan struct{} // a token for each request; closed after the last
+	done chan error
+}
+
+func (u *updates) sendAll() {
+	err := u.send()
+	// What is buffered leaves in any case, because its tokens have been given out.
+	if flushed := u.out.Flush(); err == nil {
+		err = flushed
+	}
+	close(u.sent)
+	u.done <- err
+}
+
+func (u *updates) send() error {
+	for n := 1; ; n++ {
+		line, err := u.in.ReadSlice('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("standard input, line %d: %w", n, err)
 		}
-		line, err := iamatLine(fields)
+		if f := fields(string(line)); len(f) == 2 || len(f) == 3 {
+			if err := u.request(f); err != nil {
+				return err
+			}
+		} else if len(f) > 0 {
+			return usage("standard input, line %d: %q is not CLIENT COORDS [TIME]", n, f)
+		}
 		if err != nil {
-			return err
-		}
-		out.WriteString(line)
-		select {
-		case sent <- struct{}{}:
-		default: // the window is full: what is buffered has to leave before a reply can come
-			if err := out.Flush(); err != nil {
-				return err
-			}
-			sent <- struct{}{}
-		}
-		if out.Buffered() > 16<<10 {
-			if err := out.Flush(); err != nil {
-				return err
-			}
+			return nil
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("standard input: %w", err)
+}
+
+// request sends one request. What is buffered leaves before anything may block: the reading of the
+// next line, or the wait for a reply that makes room.
+func (u *updates) request(f []string) error {
+	if len(f) == 2 {
+		now := time.Now()
+		f = append(f, fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()))
 	}
-	return out.Flush()
+	u.out.WriteString("IAMAT " + strings.Join(f, " ") + "\n") // an error stays until Flush
+	var err error
+	ahead, _ := u.in.Peek(u.in.Buffered())
+	if bytes.IndexByte(ahead, '\n') < 0 || len(u.sent) == cap(u.sent) {
+		err = u.out.Flush()
+	}
+	u.sent <- struct{}{}
+	return err
 }

@@ -11,6 +11,9 @@ import (
 	"serverherd/protocol"
 )
 
+// defaultConfig is the configuration of whoever names none.
+const defaultConfig = "herd.toml"
+
 // options are the flags that several commands share.
 type options struct {
 	config  string
@@ -29,7 +32,7 @@ func (o *options) file() string {
 	case env != "":
 		return env
 	}
-	return "herd.toml"
+	return defaultConfig
 }
 
 // descriptors is how many this process may have open. Go has raised the soft limit already.
@@ -44,19 +47,42 @@ func descriptors() int {
 // serverFlags adds the flags of commands that talk to one server.
 func (o *options) serverFlags(c *cobra.Command) {
 	c.Flags().StringVar(&o.at, "at", "", "server: a `name` of herd.toml (default its first) or HOST:PORT")
-	c.Flags().StringVar(&o.dialect, "dialect", "", "dialect of a server given by its address: `paper` or cs131")
+	c.Flags().StringVar(&o.dialect, "dialect", "",
+		"dialect of a server given as HOST:PORT: `paper` (the default) or cs131")
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		"at":      o.completeServers,
+		"dialect": cobra.FixedCompletions([]string{"paper", "cs131"}, cobra.ShellCompDirectiveNoFileComp),
+	} {
+		if err := c.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			panic(err) // of a flag that there is not
+		}
+	}
+}
+
+// completeServers offers a shell the names of the servers.
+func (o *options) completeServers(
+	_ *cobra.Command, _ []string, _ string,
+) (names []string, _ cobra.ShellCompDirective) {
+	if cfg, err := o.load(); err == nil {
+		for _, s := range cfg.Servers {
+			names = append(names, s.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // target is the address and the dialect of the server to talk to.
 func (o *options) target() (addr string, d protocol.Dialect, err error) {
 	if strings.Contains(o.at, ":") {
-		if o.dialect == "" {
-			return o.at, protocol.Paper, nil
+		if o.dialect != "" {
+			if d, err = protocol.ParseDialect(o.dialect); err != nil {
+				return "", 0, usage("--dialect: %v", err)
+			}
 		}
-		if d, err = protocol.ParseDialect(o.dialect); err != nil {
-			err = usage("--dialect: %v", err)
-		}
-		return o.at, d, err
+		return o.at, d, nil
+	}
+	if o.dialect != "" {
+		return "", 0, usage("--dialect goes with --at HOST:PORT; herd.toml knows its servers' dialect")
 	}
 	cfg, err := o.load()
 	if err != nil {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -19,24 +21,29 @@ func newStatus(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show every server of herd.toml on one screen",
-		Long: "Show every server of herd.toml: up, links live and expected, records, and whether it agrees\n" +
-			"with its neighbors. The exit code is 1 if not all is well.",
-		Example: "  herd status\n  herd status --json | jq '.[].records'",
-		Args:    arguments(0, 0),
+		Long: "Show every server of herd.toml: up, links live and expected, records, and whether all hold\n" +
+			"the same. The exit code is 1 if not all is well.",
+		Example:           "  herd status\n  herd status --json | jq '.[].status.records'",
+		Args:              arguments(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.load()
 			if err != nil {
 				return err
 			}
 			answers := askAll(cfg)
+			differ := digestsDiffer(answers)
+			if differ {
+				answers, differ = askAgain(cfg, answers)
+			}
 			if asJSON {
 				e := json.NewEncoder(c.OutOrStdout())
 				e.SetIndent("", "  ")
 				err = e.Encode(answers)
 			} else {
-				err = printStatus(c.OutOrStdout(), answers)
+				err = printStatus(c.OutOrStdout(), answers, differ)
 			}
-			if err == nil && !allWell(answers) {
+			if err == nil && (differ || !allWell(answers)) {
 				err = errFailed
 			}
 			return err
@@ -53,10 +60,18 @@ type answer struct {
 	Status *herd.Status `json:"status,omitempty"`
 }
 
+// consoleTimeout bounds the wait for a console.
+const consoleTimeout = 3 * time.Second
+
+// newConsoleClient makes a client that asks consoles directly, whatever proxy is configured.
+func newConsoleClient(timeout time.Duration) *http.Client {
+	return &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
 // askAll asks all consoles at once.
 func askAll(cfg *herd.Config) []answer {
 	answers := make([]answer, len(cfg.Servers))
-	client := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{Proxy: nil}}
+	client := newConsoleClient(consoleTimeout)
 	var group sync.WaitGroup
 	for i, s := range cfg.Servers {
 		answers[i].Server = s.Name
@@ -75,7 +90,7 @@ func askAll(cfg *herd.Config) []answer {
 
 func ask(client *http.Client, s herd.ServerConfig) (*herd.Status, error) {
 	if s.Console == "" {
-		return nil, fmt.Errorf("no console in herd.toml")
+		return nil, errors.New("no console in herd.toml")
 	}
 	r, err := client.Get("http://" + s.Console + "/status.json")
 	if err != nil {
@@ -95,10 +110,44 @@ func ask(client *http.Client, s herd.ServerConfig) (*herd.Status, error) {
 	return &status, nil
 }
 
+// settling is how long an update may take to reach every server.
+const settling = 500 * time.Millisecond
+
+// askAgain tells servers that an update is on its way to from servers that disagree: the digests
+// of a herd that is written to differ in any snapshot, but then its feeds move.
+func askAgain(cfg *herd.Config, before []answer) (answers []answer, differ bool) {
+	time.Sleep(settling)
+	answers = askAll(cfg)
+	for i, a := range answers {
+		if b := before[i].Status; a.Status != nil && b != nil && a.Status.Tail != b.Tail {
+			return answers, false
+		}
+	}
+	return answers, digestsDiffer(answers)
+}
+
+// digestsDiffer says whether those that answered hold different records.
+func digestsDiffer(answers []answer) bool {
+	digest := ""
+	for _, a := range answers {
+		if a.Status == nil {
+			continue
+		}
+		if digest != "" && a.Status.Digest != digest {
+			return true
+		}
+		digest = a.Status.Digest
+	}
+	return false
+}
+
+// isLive says whether a link is live in both directions.
+func isLive(l herd.LinkStatus) bool { return l.State == "live" && l.Receiving }
+
 // live counts the links that are live in both directions.
 func live(s *herd.Status) (n int) {
 	for _, l := range s.Links {
-		if l.State == "live" && l.Receiving {
+		if isLive(l) {
 			n++
 		}
 	}
@@ -143,24 +192,65 @@ func allWell(answers []answer) bool {
 	return true
 }
 
-func printStatus(out io.Writer, answers []answer) error {
+func printStatus(out io.Writer, answers []answer, differ bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVER\tADDRESS\tUP\tLINKS\tRECORDS\tDIGEST\tAGREEMENT\tCONNECTIONS\tREPLIES")
+	fmt.Fprintln(w, "SERVER\tADDRESS\tUP\tLINKS\tRECORDS\tDIGEST\tCONNECTIONS\tREPLIES\tAGREEMENT")
 	answered := 0
 	for _, a := range answers {
 		s := a.Status
 		if s == nil {
-			fmt.Fprintf(w, "%s\t-\tno: %s\t\t\t\t\t\t\n", a.Server, a.Error)
+			fmt.Fprintf(w, "%s\t-\tno: %s\n", a.Server, a.Error)
 			continue
 		}
 		answered++
-		fmt.Fprintf(w, "%s\t%s\t%v\t%d/%d\t%d\t%s\t%s\t%d\t%d\n", s.Server, s.Address,
+		fmt.Fprintf(w, "%s\t%s\t%v\t%d/%d\t%d\t%s\t%d\t%d\t%s\n", s.Server, s.Address,
 			s.Now.Sub(s.Started).Round(time.Second), live(s), len(s.Links), s.Records, s.Digest,
-			agreement(s), s.Connections, s.Counters.Replies)
+			s.Connections, s.Counters.Replies, agreement(s))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	for _, a := range answers {
+		for _, remark := range remarks(a.Status) {
+			fmt.Fprintf(out, "%s: %s\n", a.Server, forTerminal(remark))
+		}
+	}
+	if differ {
+		fmt.Fprintln(out, "the servers do not hold the same records")
+	}
 	_, err := fmt.Fprintf(out, "%d of %d answered\n", answered, len(answers))
 	return err
+}
+
+// remarks are links that are not live, and the counters of what should not happen.
+func remarks(s *herd.Status) (all []string) {
+	if s == nil {
+		return nil
+	}
+	for _, l := range s.Links {
+		switch {
+		case l.State != "live":
+			all = append(all, strings.TrimSuffix(fmt.Sprintf("link to %s is %s: %s", l.Neighbor, l.State, l.Error), ": "))
+		case !l.Receiving:
+			all = append(all, l.Neighbor+" has not linked to it")
+		}
+	}
+	c := s.Counters
+	for _, trouble := range []struct {
+		n    uint64
+		what string
+	}{
+		{c.LogDropped, "log entries dropped"},
+		{c.ServerFull, "connections refused, being full"},
+		{c.ClientsRefused, "updates refused beyond max_clients"},
+		{c.OutputLimits, "slow readers cut off"},
+		{c.InputLimits, "endless senders cut off"},
+		{c.LookupsBusy, "lookups refused, being busy"},
+		{c.LookupsFailed, "lookups failed"},
+	} {
+		if trouble.n > 0 {
+			all = append(all, fmt.Sprintf("%d %s", trouble.n, trouble.what))
+		}
+	}
+	return all
 }

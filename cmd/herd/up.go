@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -9,13 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"serverherd/herd"
 )
@@ -34,8 +33,9 @@ func newUp(o *options) *cobra.Command {
 		Short: "Start the herd: one process per server",
 		Long: "Start the servers of herd.toml, or those that are named, each as a process of its own. A\n" +
 			"server that dies is restarted. Ctrl-C stops all in good order, a second one at once.",
-		Example: "  herd up\n  herd up Alford Welsh",
-		Args:    arguments(0, -1),
+		Example:           "  herd up\n  herd up Alford Welsh",
+		Args:              arguments(0, -1),
+		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, names []string) error {
 			cfg, err := o.load()
 			if err != nil {
@@ -65,10 +65,13 @@ func up(cfg *herd.Config, file string, names []string, out io.Writer) error {
 	if len(names) == 0 {
 		s.servers = cfg.Servers
 	}
-	for _, name := range names {
+	for i, name := range names {
 		server, err := find(cfg, name)
 		if err != nil {
 			return err
+		}
+		if slices.Contains(names[:i], name) {
+			return usage("%s is named twice", name)
 		}
 		s.servers = append(s.servers, server)
 	}
@@ -137,9 +140,7 @@ func (s *supervisor) keep(server herd.ServerConfig) {
 			how = "died: " + err.Error()
 		}
 		s.out.say(fmt.Sprintf("%s %s; starting it again in %v", server.Name, how, pause))
-		select {
-		case <-time.After(pause):
-		case <-s.stop:
+		if s.stopped(pause) {
 			return
 		}
 	}
@@ -156,7 +157,7 @@ func (s *supervisor) child(server herd.ServerConfig) error {
 	defer out.Close()
 	c.Stdout, c.Stderr = out, out
 	c.ExtraFiles = []*os.File{s.parent}
-	c.Env = append(os.Environ(), parentVariable+"=3")
+	c.Env = append(slices.DeleteFunc(os.Environ(), isActivation), parentVariable+"=3")
 	// A group of its own, so that the terminal's Ctrl-C comes to us alone.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.mu.Lock()
@@ -179,6 +180,10 @@ func (s *supervisor) child(server herd.ServerConfig) error {
 	return err
 }
 
+// isActivation says whether an environment variable is about listeners handed to this process;
+// its children have none.
+func isActivation(variable string) bool { return strings.HasPrefix(variable, "LISTEN_") }
+
 // signalAll tells all children to stop, and keeps them from being started again.
 func (s *supervisor) signalAll(sig syscall.Signal) {
 	s.mu.Lock()
@@ -198,113 +203,66 @@ const (
 	settle    = 300 * time.Millisecond
 )
 
-// welcome says what to type next once all servers are ready.
+// welcome says what to type next once all servers are linked.
 func (s *supervisor) welcome() {
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{Proxy: nil}}
+	client := newConsoleClient(time.Second)
 	deadline := time.Now().Add(readyTime)
 	for _, server := range s.servers {
-		for server.Console != "" && !ready(client, server.Console) {
-			select {
-			case <-s.stop:
-				return
-			case <-time.After(50 * time.Millisecond):
-			}
+		for server.Console != "" && !s.linked(client, server) {
 			if time.Now().After(deadline) {
-				s.out.say(server.Name + " is not ready; see its log")
+				s.out.say(server.Name + " is not linked to its neighbors yet; see its log")
+				return
+			}
+			if s.stopped(50 * time.Millisecond) {
 				return
 			}
 		}
 	}
-	select { // so that this comes after what the servers had to say
-	case <-s.stop:
+	if s.stopped(settle) { // so that this comes after what the servers had to say
 		return
-	case <-time.After(settle):
 	}
 	first, last := s.servers[0], s.servers[len(s.servers)-1]
 	self := os.Args[0]
-	if s.file != "herd.toml" {
+	if s.file != defaultConfig {
 		self += " --config " + s.file
 	}
-	host, port, err := net.SplitHostPort(last.Address)
-	if err != nil {
-		host, port = last.Address, ""
+	quit := ""
+	if s.cfg.Herd.Dialect == "paper" {
+		quit = `quit\n` // not every nc passes the end of its input on
 	}
+	host, port, _ := net.SplitHostPort(last.Address)
 	s.out.say(fmt.Sprintf(`%d servers are ready. In another terminal:
 
   %s iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at %s
   %s whatsat kiwi.cs.ucla.edu 10 3 --at %s
   %s status
-  printf 'WHATSAT kiwi.cs.ucla.edu 10 3\n' | nc %s %s
+  printf 'WHATSAT kiwi.cs.ucla.edu 10 3\n%s' | nc %s %s
 
 Ctrl-C stops the herd.
-`, len(s.servers), self, first.Name, self, last.Name, self, host, port))
+`, len(s.servers), self, first.Name, self, last.Name, self, quit, host, port))
 }
 
-func ready(client *http.Client, console string) bool {
-	r, err := client.Get("http://" + console + "/readyz")
-	if err != nil {
+// stopped waits for d and says whether the herd is being stopped.
+func (s *supervisor) stopped(d time.Duration) bool {
+	select {
+	case <-s.stop:
+		return true
+	case <-time.After(d):
 		return false
 	}
-	r.Body.Close()
-	return r.StatusCode == http.StatusOK
 }
 
-// prefixed is one output for many writers, line by line, each with its name in front. It outlives
-// a reader that goes away.
-type prefixed struct {
-	mu    sync.Mutex
-	out   io.Writer
-	width int
-	color map[string]string
-}
-
-// colors are those of a terminal that are readable on dark and light ground.
-var colors = []string{"36", "33", "32", "35", "34", "31"}
-
-func newPrefixed(out io.Writer, servers []herd.ServerConfig) *prefixed {
-	p := &prefixed{out: out, color: map[string]string{}}
-	f, isFile := out.(*os.File)
-	colored := isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
-	for i, s := range servers {
-		p.width = max(p.width, len(s.Name))
-		if colored {
-			p.color[s.Name] = colors[i%len(colors)]
+// linked says whether a server is ready and its links to those that were started are live.
+func (s *supervisor) linked(client *http.Client, server herd.ServerConfig) bool {
+	status, err := ask(client, server)
+	if err != nil || !status.Ready {
+		return false
+	}
+	for _, l := range status.Links {
+		started := slices.ContainsFunc(s.servers, func(o herd.ServerConfig) bool { return o.Name == l.Neighbor })
+		if started && !isLive(l) {
+			return false
 		}
 	}
-	return p
-}
-
-// say prints a remark of our own.
-func (p *prefixed) say(text string) {
-	for line := range strings.Lines(text) {
-		p.line("herd", strings.TrimSuffix(line, "\n"))
-	}
-}
-
-func (p *prefixed) line(name, text string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	label := fmt.Sprintf("%-*s |", p.width, name)
-	if color := p.color[name]; color != "" {
-		label = "\x1b[" + color + "m" + label + "\x1b[0m"
-	}
-	_, _ = fmt.Fprintf(p.out, "%s %s\n", label, text)
-}
-
-// writer returns a pipe for a child's output, to be closed when the child has ended.
-func (p *prefixed) writer(name string) io.WriteCloser {
-	r, w := io.Pipe()
-	go func() {
-		lines := bufio.NewReaderSize(r, 64<<10)
-		for {
-			line, err := lines.ReadString('\n')
-			if line != "" {
-				p.line(name, strings.TrimRight(line, "\n"))
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return w
+	return true
 }

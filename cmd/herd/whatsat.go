@@ -10,12 +10,18 @@ import (
 func newWhatsat(o *options) *cobra.Command {
 	var onlyJSON bool
 	c := &cobra.Command{
-		Use:     "whatsat CLIENT [RADIUS=10] [BOUND=5]",
-		Short:   "Ask a server what is near a client",
-		Long:    "Ask a server what is within RADIUS kilometres (0 to 50) of a client, BOUND results (0 to 20) at most.",
-		Example: "  herd whatsat kiwi.cs.ucla.edu 10 5\n  herd whatsat kiwi.cs.ucla.edu --json | jq .results[].name",
-		Args:    arguments(1, 3),
+		Use:   "whatsat CLIENT [RADIUS=10] [BOUND=5]",
+		Short: "Ask a server what is near a client",
+		Long: "Ask a server what is within RADIUS kilometres (0 to 50) of a client, BOUND results\n" +
+			"(0 to 20) at most.",
+		Example: "  herd whatsat kiwi.cs.ucla.edu 10 5\n" +
+			"  herd whatsat kiwi.cs.ucla.edu --json | jq .results[].name",
+		Args:              arguments(1, 3),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkFields(args); err != nil {
+				return err
+			}
 			args = append(args, []string{"10", "5"}[len(args)-1:]...)
 			return whatsat(cmd, o, args, onlyJSON)
 		},
@@ -38,16 +44,20 @@ func whatsat(cmd *cobra.Command, o *options, args []string, onlyJSON bool) error
 	if err != nil {
 		return err
 	}
-	if refused(reply) {
-		if onlyJSON {
-			return &exitError{exitFailed, reply}
+	bad := refused(reply)
+	if onlyJSON {
+		if bad { // no JSON is better than none that parses
+			return &exitError{exitFailed, forTerminal(reply)}
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), reply)
+		_, reply, _ = strings.Cut(reply, "\n")
+	}
+	p := newPrinter(cmd.OutOrStdout())
+	p.print(reply)
+	if err := p.Flush(); err != nil {
+		return err
+	}
+	if bad {
 		return errFailed
 	}
-	if _, json, ok := strings.Cut(reply, "\n"); ok && onlyJSON {
-		reply = json
-	}
-	fmt.Fprintln(cmd.OutOrStdout(), reply)
 	return nil
 }

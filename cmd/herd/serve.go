@@ -32,7 +32,8 @@ func newServe(o *options) *cobra.Command {
 		Use:   "serve NAME",
 		Short: "Run one server in the foreground",
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
-			"a second one at once. Its listener comes from LISTEN_FDS where that is set.",
+			"a second one at once. LISTEN_FDS, where it is set, hands over its listener and then its\n" +
+			"console's.",
 		Example: "  herd serve Alford",
 		Args:    arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -82,7 +83,7 @@ func (p *process) run(pprof bool) error {
 	if err != nil {
 		return err
 	}
-	listener, err := p.listen()
+	listener, consoleListener, err := p.listen()
 	if err != nil {
 		return err
 	}
@@ -104,14 +105,10 @@ func (p *process) run(pprof bool) error {
 	if _, err := p.server.Start(listener); err != nil {
 		return err
 	}
-	if p.self.Console != "" {
-		l, err := net.Listen("tcp", p.self.Console)
-		if err != nil {
-			return fmt.Errorf("console of %s: %w", p.self.Name, err)
-		}
+	if consoleListener != nil {
 		c := console.New(console.Options{Status: p.status, Pprof: pprof})
 		go func() {
-			if err := console.Serve(c, l); err != nil {
+			if err := console.Serve(c, consoleListener); err != nil {
 				p.log.Error("console ended", zap.Error(err))
 			}
 		}()
@@ -122,20 +119,28 @@ func (p *process) run(pprof bool) error {
 	return p.reactor.Run()
 }
 
-// listen takes the listener that was handed over, or binds the server's own.
-func (p *process) listen() (net.Listener, error) {
+// listen takes the listeners that were handed over, the server's and the console's in this order,
+// and binds what is missing.
+func (p *process) listen() (server, console net.Listener, err error) {
 	handed, err := gnetreactor.ListenFDs()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(handed) > 0 {
-		return handed[0], nil
+		server = handed[0]
+	} else if server, err = gnetreactor.Listen(p.self.Listen); err != nil {
+		return nil, nil, fmt.Errorf("%s cannot listen: %w", p.self.Name, err)
 	}
-	l, err := gnetreactor.Listen(p.self.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot listen: %w", p.self.Name, err)
+	if len(handed) > 1 {
+		return server, handed[1], nil
 	}
-	return l, nil
+	if p.self.Console != "" {
+		if console, err = net.Listen("tcp", p.self.Console); err != nil {
+			server.Close()
+			return nil, nil, fmt.Errorf("console of %s cannot listen: %w", p.self.Name, err)
+		}
+	}
+	return server, console, nil
 }
 
 // status asks the loop for the server's status.

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestClientCommands(t *testing.T) {
+	h := startHerd(t, "", "Alford")
+	at := h.server("Alford").Address
+	tests := []struct {
+		name   string
+		in     string
+		args   []string
+		code   int
+		stdout string // a prefix
+		stderr string // a part
+	}{
+		{"iamat", "", []string{"iamat", "kiwi", "+34.068930-118.445127"}, 0, "AT Alford +", ""},
+		{"iamat in the south", "", []string{"iamat", "puma", "-33.4489-70.6693", "1520023934.5"}, 0, "AT Alford +", ""},
+		{"iamat refused", "", []string{"iamat", "kiwi", "34-118"}, 1, "> IAMAT POSITION: 34-118 is not a position", ""},
+		{"iamat of many", "a +1-1 5\n\nb +2-2 6\nb +2-2 6\n", []string{"iamat", "-"}, 0, "AT Alford +", ""},
+		{"iamat of many, one bad", "a +1-1 5\nb 2 6\n", []string{"iamat", "-"}, 1, "AT Alford +", ""},
+		{"whatsat", "", []string{"whatsat", "kiwi"}, 0, "AT Alford +", ""},
+		{"whatsat, with all", "", []string{"whatsat", "kiwi", "10", "1"}, 0, "AT Alford +", ""},
+		{"whatsat, JSON", "", []string{"whatsat", "kiwi", "--json"}, 0, "{\n", ""},
+		{"whatsat refused", "", []string{"whatsat", "nobody"}, 1, "> WHATSAT REQUEST: There is no location data", ""},
+		{"whatsat refused, JSON", "", []string{"whatsat", "nobody", "--json"}, 1, "", "There is no location data"},
+		{"at an address", "", []string{"whatsat", "kiwi", "--at", at}, 0, "AT Alford +", ""},
+		{"at a name", "", []string{"whatsat", "kiwi", "--at", "Alford"}, 0, "AT Alford +", ""},
+		{"at nobody", "", []string{"whatsat", "kiwi", "--at", "Ball"}, 2, "", `no server is called "Ball"; there are Alford`},
+		{"at nothing", "", []string{"whatsat", "kiwi", "--at", "127.0.0.1:1"}, 1, "", "connection refused"},
+		{"too few", "", []string{"iamat"}, 2, "", "usage: herd iamat CLIENT COORDS [TIME]"},
+		{"places", "", []string{"places", "34.06893,-118.445127", "10"}, 0, "KM", ""},
+		{"places in the south", "", []string{"places", "-33.8568,151.2153", "--json"}, 0, "{\n", ""},
+		{"places nowhere", "", []string{"places", "91,0"}, 2, "", `"91,0" is not LAT,LNG`},
+		{"status", "", []string{"status"}, 0, "SERVER", ""},
+		{"config", "", []string{"config"}, 0, "[herd]\nname = \"ucla\"", ""},
+		{"version", "", []string{"version"}, 0, "herd ", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			stdout, stderr, code := h.command(test.in, test.args...)
+			if code != test.code || !strings.HasPrefix(stdout, test.stdout) || !strings.Contains(stderr, test.stderr) {
+				t.Errorf("exit code %d, want %d\nstdout %q\nstderr %q", code, test.code, stdout, stderr)
+			}
+			if n := strings.Count(stderr, "\n"); n > 1 {
+				t.Errorf("%d lines on stderr, want one: %q", n, stderr)
+			}
+		})
+	}
+}
+
+func TestWhatsatJSONIsJSON(t *testing.T) {
+	h := startHerd(t, "[herd]\ndialect = \"cs131\"\n", "Alford")
+	h.command("", "iamat", "kiwi", "+34.068930-118.445127")
+	out, _, _ := h.command("", "whatsat", "kiwi", "10", "3", "--json")
+	var object struct{ Results []json.RawMessage }
+	if err := json.Unmarshal([]byte(out), &object); err != nil || len(object.Results) != 3 {
+		t.Errorf("%d results, %v: %s", len(object.Results), err, out)
+	}
+}
+
+// status says what is wrong, and so does its exit code.
+func TestStatusOfAHerdThatIsNotWhole(t *testing.T) {
+	h := startHerd(t, "", names...)
+	eventually(t, "all is well", func() bool {
+		_, _, code := h.command("", "status")
+		return code == 0
+	})
+	h.kill("Ball")
+	out, _, code := h.command("", "status")
+	if code != 1 || !strings.Contains(out, "4 of 5 answered") || !strings.Contains(out, "no answer at") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// Everything about one mistake is in one line of stderr.
+func TestConfigMistake(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "herd.toml")
+	if err := os.WriteFile(file, []byte("[herd]\nnme = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"config"}, {"serve", "Alford"}, {"up"}, {"status"}} {
+		_, stderr, code := command(t, dir, "", args...)
+		if want := "herd: herd.toml:2: herd.nme: unknown key; here are name, dialect, secret_file\n"; code != 1 || stderr != want {
+			t.Errorf("%v: exit code %d, %q, want %q", args, code, stderr, want)
+		}
+	}
+	if _, stderr, code := command(t, t.TempDir(), "", "status"); code != 1 || !strings.Contains(stderr, "name one with --config") {
+		t.Errorf("without a file: exit code %d, %q", code, stderr)
+	}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startUp runs herd up on a herd whose ports are free, until it says that all are ready.
+func startUp(t *testing.T, out *output) (*testHerd, *exec.Cmd) {
+	t.Helper()
+	h, listeners := newHerd(t, "", names...)
+	for _, ls := range listeners {
+		for _, l := range ls {
+			l.Close()
+		}
+	}
+	c := exec.Command(binary, "up", "--config", h.config())
+	c.Dir, c.Stdout, c.Stderr = h.dir, out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	})
+	eventually(t, "up says what to type next", func() bool {
+		return strings.Contains(out.String(), "5 servers are ready")
+	})
+	return h, c
+}
+
+func (h *testHerd) pid(name string) int {
+	if s := h.status(name); s != nil {
+		return s.PID
+	}
+	return 0
+}
+
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
+	out := &output{}
+	h, c := startUp(t, out)
+	dead := h.pid("Holiday")
+	_ = syscall.Kill(dead, syscall.SIGKILL)
+	eventually(t, "Holiday is back", func() bool { p := h.pid("Holiday"); return p != 0 && p != dead })
+	if !strings.Contains(out.String(), "Holiday died: signal: killed; starting it again") {
+		t.Errorf("up does not say that Holiday died: %s", out)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		if name, _, ok := strings.Cut(line, " |"); !ok || strings.Contains(line, "\x1b") ||
+			!strings.Contains("herd "+strings.Join(names, " "), strings.TrimSpace(name)) {
+			t.Errorf("line without its server's name, or with color: %q", line)
+		}
+	}
+	var pids []int
+	for _, name := range names {
+		pids = append(pids, h.pid(name))
+	}
+	_ = c.Process.Signal(os.Interrupt)
+	if err := c.Wait(); err != nil {
+		t.Errorf("up after Ctrl-C: %v\n%s", err, out)
+	}
+	for _, pid := range pids {
+		if pid == 0 || alive(pid) {
+			t.Errorf("process %d outlived up", pid)
+		}
+	}
+}
+
+func TestNoOrphansWhenUpIsKilled(t *testing.T) {
+	h, c := startUp(t, &output{})
+	var pids []int
+	for _, name := range names {
+		pids = append(pids, h.pid(name))
+	}
+	_ = c.Process.Kill()
+	eventually(t, fmt.Sprintf("processes %v are gone", pids), func() bool {
+		for _, pid := range pids {
+			if pid == 0 || alive(pid) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// A herd whose terminal is gone lives on.
+func TestUpOutlivesItsOutput(t *testing.T) {
+	h, listeners := newHerd(t, "", "Alford")
+	for _, l := range listeners["Alford"] {
+		l.Close()
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(binary, "up", "--config", h.config())
+	c.Dir, c.Stdout, c.Stderr = h.dir, w, w
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	r.Close() // from now on its output is a broken pipe
+	eventually(t, "Alford answers", func() bool { return h.status("Alford") != nil })
+	if got := h.ask("Alford", "IAMAT kiwi +1-1 1\n"); !strings.HasPrefix(got, "AT Alford ") {
+		t.Errorf("Alford answered %q", got)
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("up after SIGTERM: %v", err)
+		}
+	case <-time.After(patience):
+		_ = c.Process.Kill()
+		t.Fatal("up does not stop")
+	}
+}

@@ -103,6 +103,7 @@ func (h *Sockets) Dial(addr string) Peer {
 		h.t.Fatal(err)
 	}
 	p := &socketPeer{t: h.t, c: c.(*net.TCPConn)}
+	p.c.SetReadBuffer(128 << 10) // or the kernel makes it so large that a slow reader is none
 	h.t.Cleanup(func() {
 		p.c.Close()
 		p.sending.Wait()

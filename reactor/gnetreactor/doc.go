@@ -12,9 +12,11 @@
 //     asks for room by poll(2) while anything is left over. gnet's own out-buffers stay empty.
 //   - gnet closes a connection at its peer's end of file. So a connection that may still owe
 //     something goes on with a duplicate of its descriptor, still on the loop.
-//   - gnet's Execute is not first-in-first-out past 1,024 tasks. So it only ever says "turn".
+//   - gnet's Execute is not first-in-first-out past 1,024 tasks, and tasks that tasks add are run
+//     before any socket is looked at again. So it only ever says "turn", and a turn that wants
+//     another one asks for it through a socket, the waker.
 //   - gnet has no timers, and its loop is reached only through a connection. So a time.Timer posts
-//     a call, and one end of a socket pair, the waker, is enrolled at start.
+//     a call, and one end of a socket pair, that waker, is enrolled at start.
 //   - Enrolling while gnet stops never returns. So everything that enrolls has ended by then.
 //
 // Goroutines: gnet's loop, one acceptor for each port, at most 256 enrollers, one for each dial

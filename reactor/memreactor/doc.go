@@ -15,6 +15,10 @@
 // Kernel buffers are bounded, so a peer that does not read makes its writer's Backlog grow, and a
 // socket that is closed with unread input resets, as sockets do.
 //
+// A Client does nothing that it is not told to. It does not close at an end of file, for one, so
+// the reactor's end of its connection is lost a second later, as for any peer that lingers: RunFor
+// where a test waits for that, as Run does not wait for timers.
+//
 // Time moves from event to event. Run goes on until nothing is left but timers, RunFor until a
 // length of virtual time has passed, Step does one event. Everything, the Worlds of different
 // tests apart, happens in the goroutine that calls these.

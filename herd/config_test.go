@@ -63,7 +63,27 @@ func TestMaxConnectionsFollowsTheDescriptors(t *testing.T) {
 func TestConfigMistakes(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"no TOML", "[herd\n" + twoServers, `herd.toml:2: expected '.' or ']' to end table name, but got '\n' instead`},
-		{"wrong type", "[limits]\nmax_line = \"x\"\n" + twoServers, `herd.toml:2: limits.max_line: incompatible types: TOML value has type string; destination has type integer`},
+		{"wrong type", "[limits]\nmax_line = \"x\"\n" + twoServers, `herd.toml:2: limits.max_line: an integer is wanted here, not a string`},
+		{"wrong type in one of several servers", strings.Replace(twoServers, `"127.0.0.1:11500"`, "11500", 1), "herd.toml:4: server.address: a string is wanted here, not an integer"},
+		{"float", "[limits]\nmax_line = 1.5\n" + twoServers, "herd.toml:2: limits.max_line: an integer is wanted here, not a float"},
+		{"too large for TOML", "[limits]\nmax_line = 99999999999999999999\n" + twoServers, "herd.toml:2: limits.max_line: 99999999999999999999 is out of range for int64"},
+		{"duration without quotes", "[limits]\ndrain = 5\n" + twoServers, `herd.toml:2: limits.drain: a duration in quotes, as "5s", is wanted here, not an integer`},
+		{"boolean in quotes", "[log]\nlines = \"yes\"\n" + twoServers, "herd.toml:2: log.lines: true or false is wanted here, not a string"},
+		{"one neighbor", strings.Replace(twoServers, `["Ball"]`, `"Ball"`, 1), "herd.toml:5: server.neighbors: an array of strings is wanted here, not a string"},
+		{"neighbor that is no string", strings.Replace(twoServers, `["Ball"]`, `["Ball", 1]`, 1), "herd.toml:5: server.neighbors: an array of strings is wanted here, not an array"},
+		{"no table", "herd = 1979-05-27\n" + twoServers, "herd.toml:1: herd: a table [herd] is wanted here, not a date or time"},
+		{"tables instead of one", "[[limits]]\n" + twoServers, "herd.toml:1: limits: a table [limits] is wanted here, not an array of tables"},
+		{"one server in single brackets", "[server]\nname = \"Alford\"\n", "herd.toml:1: server: each server is a table [[server]], not a table"},
+		{"key twice", strings.Replace(twoServers, "[[server]]", "[[server]]\nname = \"A\"", 1), "herd.toml:4: server.name: Key 'server.name' has already been defined."},
+		{"key outside of tables", "name = \"x\"\n" + twoServers, "herd.toml:1: name: unknown; there are [herd], [peers], [places], [log], [limits] and [[server]]"},
+		{"table in a table", "[herd.x]\ny = 1\n" + twoServers, "herd.toml:1: herd.x: unknown key; here are name, dialect, secret_file"},
+		{"dotted key", "# limits\nlimits.drain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
+		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
+		{"behind what looks like a key", "[log]\ndir = \"\"\"\n[limits]\ndrain = 1\"\"\"\n[limits] # [log]\ndrain = \"2h\"\n" + twoServers, "herd.toml:6: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
+		{"the first of several", "[limits]\nmax_line = 1\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.max_line: 1 is not between 1280 and 1048576"},
+		{"a key for later", "[places]\nrate = 50\n" + twoServers, "herd.toml:2: places.rate: unknown key; here are provider, base_url, key_file, rank, timeout"},
+		{"base_url", "[places]\nbase_url = \"localhost:80\"\n" + twoServers, `herd.toml:2: places.base_url: "localhost:80" is not a scheme and a host, as https://maps.googleapis.com`},
+		{"idle_timeout", "[limits]\nidle_timeout = \"9000h\"\n" + twoServers, "herd.toml:2: limits.idle_timeout: 9000h0m0s is not between 0s and 8760h0m0s"},
 		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; here are name, dialect, secret_file"},
 		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; here are name, address, listen, console, neighbors"},
 		{"unknown table", "[storage]\ndir = \"x\"\n" + twoServers, "herd.toml:1: storage: unknown; there are [herd], [peers], [places], [log], [limits] and [[server]]"},
@@ -89,6 +109,12 @@ func TestConfigMistakes(t *testing.T) {
 		{"server's name", strings.Replace(twoServers, `"Ball"`+"\naddress", `"9"`+"\naddress", 1), `herd.toml:8: server.name: "9" is not a letter and up to 31 letters, digits, _ or -`},
 		{"same name", strings.Replace(twoServers, `name = "Ball"`, `name = "Alford"`, 1), "herd.toml:8: server.name: Alford is the name of server 1 too"},
 		{"address", strings.Replace(twoServers, "127.0.0.1:11501", "127.0.0.1", 1), `herd.toml:9: server.address: "127.0.0.1" is not an address and a port, as 127.0.0.1:11500`},
+		{"no address", strings.Replace(twoServers, "address = \"127.0.0.1:11501\"\n", "", 1), `herd.toml:7: server.address: "" is not an address and a port, as 127.0.0.1:11500`},
+		{"port 0", strings.Replace(twoServers, ":11501", ":0", 1), `herd.toml:9: server.address: "127.0.0.1:0" is not an address and a port, as 127.0.0.1:11500`},
+		{"address with a zone", strings.Replace(twoServers, "127.0.0.1:11501", "[fe80::1%lo]:11501", 1), `herd.toml:9: server.address: "[fe80::1%lo]:11501" is not an address and a port, as 127.0.0.1:11500`},
+		{"address that is everywhere", strings.Replace(twoServers, "127.0.0.1:11501", "0.0.0.0:11501", 1), "herd.toml:9: server.address: 0.0.0.0:11501 cannot be dialled by neighbors; it may be what listen says"},
+		{"same port by another name", strings.Replace(twoServers, "127.0.0.1:11501", "localhost:11500", 1), "herd.toml:9: server.address: localhost:11500 is used by Alford's address too"},
+		{"console within listen", twoServers + "listen = \"0.0.0.0:11501\"\nconsole = \"127.0.0.1:11501\"\n", "herd.toml:12: server.console: 127.0.0.1:11501 is used by Ball's address too"},
 		{"same port", strings.Replace(twoServers, "11501", "11500", 1), "herd.toml:9: server.address: 127.0.0.1:11500 is used by Alford's address too"},
 		{"console on the same port", twoServers + "console = \"127.0.0.1:11500\"\n", "herd.toml:11: server.console: 127.0.0.1:11500 is used by Alford's address too"},
 		{"unknown neighbor", strings.Replace(twoServers, `["Ball"]`, `["Bell"]`, 1), `herd.toml:5: server.neighbors: "Bell" is no server; there are Alford, Ball`},
@@ -141,6 +167,30 @@ func TestSecretFile(t *testing.T) {
 	}
 }
 
+// Two machines may both listen everywhere, and both have a console on their own loopback.
+func TestTwoMachinesMayUseTheSamePorts(t *testing.T) {
+	text := `
+[[server]]
+name = "Alford"
+address = "10.0.0.1:11500"
+listen = "0.0.0.0:11500"
+console = "127.0.0.1:11600"
+[[server]]
+name = "Ball"
+address = "ball.ucla.edu:11500"
+listen = "0.0.0.0:11500"
+console = "127.0.0.1:11600"
+`
+	if _, err := ParseConfig("herd.toml", []byte(text), "secret", 20000); err != nil {
+		t.Error(err)
+	}
+	text = strings.Replace(text, "ball.ucla.edu:11500", "10.0.0.1:11501", 1) // one machine
+	want := "herd.toml:10: server.listen: 0.0.0.0:11500 is used by Alford's address too"
+	if _, err := ParseConfig("herd.toml", []byte(text), "secret", 20000); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
 // What herd config prints is a configuration that means the same.
 func TestWriteTOMLComesBack(t *testing.T) {
 	text, err := os.ReadFile("../herd.toml")
@@ -170,14 +220,21 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte("[herd]\nname = \"x\"\n[[server]]\n"))
 	f.Add([]byte("[limits]\nmax_line = 1\n"))
 	f.Add([]byte("server = 1"))
+	f.Add([]byte("limits.max_line = 1\nherd = {name = 'a\\'}\n[log]\ndir = \"\"\"\\\\\n\"\"\"\"\n"))
 	f.Add([]byte("[[server]]\nname.x = 1\n\"a=b\" = [[]]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := ParseConfig("herd.toml", text, "", 20000)
 		if err != nil {
-			if _, ok := err.(*ConfigError); !ok {
+			if e, ok := err.(*ConfigError); !ok || e.Line < 0 || e.Line > bytes.Count(text, []byte("\n"))+1 {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return
+		}
+		for i := range c.Servers { // nothing is found where it is not
+			at := lineOf(locate(string(text)), serverName(i)+".address")
+			if at == 0 || !strings.Contains(string(text), "server") {
+				t.Fatalf("server %d at line %d", i, at)
+			}
 		}
 		var out bytes.Buffer
 		if err := c.WriteTOML(&out); err != nil {

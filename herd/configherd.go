@@ -1,0 +1,152 @@
+package herd
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// endpoint is an address of a server as far as it can collide with another's.
+type endpoint struct {
+	server  int
+	key     string // address, listen or console
+	text    string
+	machine string // by the server's address: two machines may both have a 127.0.0.1:11600
+	host    string
+	port    string
+}
+
+// endpoints are the addresses of all servers in the order of the file.
+func (c *Config) endpoints() (all []endpoint) {
+	for i, s := range c.Servers {
+		machine, _ := splitHost(s.Address)
+		if IsLoopback(s.Address) {
+			machine = "loopback"
+		}
+		for _, a := range []struct{ key, text string }{
+			{"address", s.Address}, {"listen", s.Listen}, {"console", s.Console},
+		} {
+			if a.text == "" || a.key == "listen" && a.text == s.Address {
+				continue
+			}
+			host, port := splitHost(a.text)
+			all = append(all, endpoint{i, a.key, a.text, machine, host, port})
+		}
+	}
+	return all
+}
+
+// splitHost takes a valid address apart, with one spelling for each host.
+func splitHost(a string) (host, port string) {
+	colon := strings.LastIndexByte(a, ':')
+	host, port = strings.ToLower(strings.Trim(a[:colon], "[]")), a[colon+1:]
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.Unmap().String()
+	}
+	if n, err := strconv.Atoi(port); err == nil {
+		port = strconv.Itoa(n)
+	}
+	return host, port
+}
+
+// collides says whether only one of two sockets can be bound, or reached.
+func (e endpoint) collides(o endpoint) bool {
+	if e.port != o.port || e.machine != o.machine {
+		return false
+	}
+	if e.server == o.server && e.key != "console" && o.key != "console" {
+		return false // what is dialled and what is listened on, of one server
+	}
+	return e.host == o.host || isUnspecified(e.text) || isUnspecified(o.text)
+}
+
+// names checks that no two servers have the same.
+func (l *loader) names() {
+	var names []string
+	for i, s := range l.config.Servers {
+		if k := slices.Index(names, s.Name); k >= 0 {
+			l.fail("server", i, "name", "%s is the name of server %d too", s.Name, k+1)
+		}
+		names = append(names, s.Name)
+	}
+}
+
+// ports checks that no two servers use the same.
+func (l *loader) ports() {
+	all := l.config.endpoints()
+	for i, e := range all {
+		if k := slices.IndexFunc(all[:i], e.collides); k >= 0 {
+			l.fail("server", e.server, e.key, "%s is used by %s's %s too", e.text,
+				l.config.Servers[all[k].server].Name, all[k].key)
+		}
+	}
+}
+
+// edges checks that neighbors know each other.
+func (l *loader) edges() {
+	servers := l.config.Servers
+	var names []string
+	for _, s := range servers {
+		names = append(names, s.Name)
+	}
+	for i, s := range servers {
+		for k, name := range s.Neighbors {
+			at := slices.Index(names, name)
+			switch {
+			case at < 0:
+				l.fail("server", i, "neighbors", "%q is no server; there are %s", name,
+					strings.Join(names, ", "))
+			case name == s.Name:
+				l.fail("server", i, "neighbors", "%s is its own neighbor", name)
+			case slices.Index(s.Neighbors, name) != k:
+				l.fail("server", i, "neighbors", "%s is named twice", name)
+			case !slices.Contains(servers[at].Neighbors, s.Name):
+				l.fail("server", i, "neighbors", "%s is named, but does not name %s", name, s.Name)
+			}
+		}
+	}
+}
+
+// reach refuses a herd that others could reach and that has no secret.
+func (l *loader) reach() {
+	if len(l.config.Herd.Secrets) > 0 {
+		return
+	}
+	for _, e := range l.config.endpoints() {
+		if e.key != "console" && !IsLoopback(e.text) {
+			l.fail("server", e.server, e.key, "%s is not loopback, so neighbors must prove "+
+				"themselves: set herd.secret_file or $%s", e.text, SecretVariable)
+		}
+	}
+}
+
+// validAddress: an IP address or a host name, a colon, and a port. An address with a zone is
+// refused, because it means something on one machine only.
+func validAddress(a string) bool {
+	if addr, err := netip.ParseAddrPort(a); err == nil {
+		return addr.Port() != 0 && addr.Addr().Zone() == ""
+	}
+	host, port, ok := strings.Cut(a, ":")
+	n, err := strconv.ParseUint(port, 10, 16)
+	return ok && err == nil && n != 0 && hostName.MatchString(host)
+}
+
+var hostName = regexp.MustCompile(
+	`^[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
+
+// isUnspecified says whether an address, host:port, is every address of a machine.
+func isUnspecified(a string) bool {
+	addr, err := netip.ParseAddrPort(a)
+	return err == nil && addr.Addr().Unmap().IsUnspecified()
+}
+
+// IsLoopback says whether an address, host:port, can be reached from this machine only.
+func IsLoopback(a string) bool {
+	addr, err := netip.ParseAddrPort(a)
+	return err == nil && addr.Addr().Unmap().IsLoopback() || strings.HasPrefix(a, "localhost:")
+}

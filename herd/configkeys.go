@@ -1,0 +1,284 @@
+package herd
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"serverherd/protocol"
+)
+
+// key is one key of herd.toml: what it is called, where its value goes, and what is wrong with
+// that value once all have been read.
+type key struct {
+	table, name string
+	value       any           // *string, *int, *bool, *time.Duration or *[]string
+	check       func() string // "" if nothing is wrong; nil if anything goes
+}
+
+// reservedDescriptors are for files, neighbors, the console and lookups.
+const reservedDescriptors = 700
+
+// defaultConfig is what a file need not say.
+func defaultConfig(descriptors int) *Config {
+	return &Config{
+		Herd:   Herd{Name: "ucla", Dialect: "paper"},
+		Peers:  Peers{Handshake: "required"},
+		Places: Places{Provider: "embedded", Rank: "class", Timeout: 5 * time.Second},
+		Log:    Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
+		Limits: Limits{
+			MaxLine: 16384, MaxClientID: protocol.MaxClientID, MaxClients: 1_000_000,
+			MaxConnections: max(16, min(10_000, descriptors-reservedDescriptors)),
+			MaxFuture:      time.Hour, PartialLineTimeout: 30 * time.Second,
+			OutputHard: 4 << 20, OutputSoft: 1 << 20, PlacesInFlight: 64, Drain: 5 * time.Second,
+		},
+	}
+}
+
+// keys are those outside [[server]], in the order in which they are printed. All of them work: a
+// key that means nothing yet is not here, and is refused.
+func (c *Config) keys() []key {
+	h, p, g, m := &c.Herd, &c.Places, &c.Log, &c.Limits
+	const year = 365 * 24 * time.Hour
+	return []key{
+		{"herd", "name", &h.Name, name(&h.Name)},
+		{"herd", "dialect", &h.Dialect, oneOf(&h.Dialect, "paper", "cs131")},
+		{"herd", "secret_file", &h.SecretFile, nil},
+
+		{"peers", "handshake", &c.Peers.Handshake, oneOf(&c.Peers.Handshake, "required")},
+
+		{"places", "provider", &p.Provider, oneOf(&p.Provider, "embedded", "google-legacy")},
+		{"places", "base_url", &p.BaseURL, p.checkBase},
+		{"places", "key_file", &p.KeyFile, nil},
+		{"places", "rank", &p.Rank, oneOf(&p.Rank, "class", "distance")},
+		{"places", "timeout", &p.Timeout, span(&p.Timeout, time.Millisecond, time.Minute)},
+
+		{"log", "dir", &g.Dir, g.checkDir},
+		{"log", "lines", &g.Lines, nil},
+		{"log", "level", &g.Level, oneOf(&g.Level, "debug", "info", "warn", "error")},
+		{"log", "format", &g.Format, oneOf(&g.Format, "json", "text")},
+
+		{"limits", "max_line", &m.MaxLine, m.checkMaxLine},
+		{"limits", "max_client_id", &m.MaxClientID, between(&m.MaxClientID, 1, protocol.MaxClientID)},
+		{"limits", "max_connections", &m.MaxConnections, between(&m.MaxConnections, 1, 1_000_000)},
+		{"limits", "max_clients", &m.MaxClients, between(&m.MaxClients, 1, 100_000_000)},
+		{"limits", "max_future", &m.MaxFuture, span(&m.MaxFuture, 0, 100*year)},
+		{"limits", "idle_timeout", &m.IdleTimeout, span(&m.IdleTimeout, 0, year)},
+		{"limits", "partial_line_timeout", &m.PartialLineTimeout, span(&m.PartialLineTimeout, 0, year)},
+		{"limits", "output_hard", &m.OutputHard, between(&m.OutputHard, 64<<10, 1<<30)},
+		{"limits", "output_soft", &m.OutputSoft, m.checkOutputSoft},
+		{"limits", "places_in_flight", &m.PlacesInFlight, between(&m.PlacesInFlight, 1, 1024)},
+		{"limits", "drain", &m.Drain, span(&m.Drain, 10*time.Millisecond, time.Hour)},
+	}
+}
+
+// keys are those of one [[server]].
+func (s *ServerConfig) keys() []key {
+	return []key{
+		{"server", "name", &s.Name, name(&s.Name)},
+		{"server", "address", &s.Address, s.checkAddress},
+		{"server", "listen", &s.Listen, optionalAddress(&s.Listen)},
+		{"server", "console", &s.Console, optionalAddress(&s.Console)},
+		{"server", "neighbors", &s.Neighbors, nil},
+	}
+}
+
+// name checks the name of a herd or a server, which is a field of the protocol.
+func name(value *string) func() string {
+	return func() string {
+		if protocol.ValidName(*value) {
+			return ""
+		}
+		return fmt.Sprintf("%q is not a letter and up to 31 letters, digits, _ or -", *value)
+	}
+}
+
+func oneOf(value *string, words ...string) func() string {
+	return func() string {
+		if slices.Contains(words, *value) {
+			return ""
+		}
+		return fmt.Sprintf("%q is not available; what is: %s", *value, strings.Join(words, ", "))
+	}
+}
+
+func between(value *int, least, most int) func() string {
+	return func() string { return outside(*value, least, most) }
+}
+
+func span(value *time.Duration, least, most time.Duration) func() string {
+	return func() string { return outside(*value, least, most) }
+}
+
+func outside[T int | time.Duration](value, least, most T) string {
+	if value >= least && value <= most {
+		return ""
+	}
+	return fmt.Sprintf("%v is not between %v and %v", value, least, most)
+}
+
+// checkMaxLine: a line has room for the longest client id and all else that an IAMAT holds.
+func (m *Limits) checkMaxLine() string { return outside(m.MaxLine, m.MaxClientID+256, 1<<20) }
+
+func (m *Limits) checkOutputSoft() string { return outside(m.OutputSoft, 16<<10, m.OutputHard) }
+
+func (g *Log) checkDir() string {
+	if g.Dir == "" {
+		return "a directory is needed"
+	}
+	return ""
+}
+
+func (p *Places) checkBase() string {
+	if p.BaseURL == "" {
+		return ""
+	}
+	u, err := url.Parse(p.BaseURL)
+	if err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
+		(u.Path == "" || u.Path == "/") && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
+		return ""
+	}
+	return fmt.Sprintf("%q is not a scheme and a host, as https://maps.googleapis.com", p.BaseURL)
+}
+
+func (s *ServerConfig) checkAddress() string {
+	if isUnspecified(s.Address) {
+		return s.Address + " cannot be dialled by neighbors; it may be what listen says"
+	}
+	return checkAddress(s.Address)
+}
+
+func optionalAddress(value *string) func() string {
+	return func() string {
+		if *value == "" {
+			return ""
+		}
+		return checkAddress(*value)
+	}
+}
+
+func checkAddress(a string) string {
+	if validAddress(a) {
+		return ""
+	}
+	return fmt.Sprintf("%q is not an address and a port, as 127.0.0.1:11500", a)
+}
+
+// set puts a value as TOML has it where k wants it, or says what is wrong with its type.
+func (k key) set(value any) string {
+	wanted := ""
+	switch to := k.value.(type) {
+	case *string:
+		if v, ok := value.(string); ok {
+			*to = v
+			return ""
+		}
+		wanted = "a string"
+	case *bool:
+		if v, ok := value.(bool); ok {
+			*to = v
+			return ""
+		}
+		wanted = "true or false"
+	case *int:
+		if v, ok := value.(int64); ok && int64(int(v)) == v {
+			*to = int(v)
+			return ""
+		}
+		wanted = "an integer"
+	case *time.Duration:
+		if v, ok := value.(string); ok {
+			return parseDuration(to, v)
+		}
+		wanted = `a duration in quotes, as "5s",`
+	case *[]string:
+		if v, ok := toStrings(value); ok {
+			*to = v
+			return ""
+		}
+		wanted = "an array of strings"
+	}
+	return fmt.Sprintf("%s is wanted here, not %s", wanted, kind(value))
+}
+
+// parseDuration reads "5s"; "0" is none.
+func parseDuration(to *time.Duration, text string) string {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return fmt.Sprintf("%q is not a duration as \"5s\", \"250ms\" or \"1h\"", text)
+	}
+	*to = d
+	return ""
+}
+
+func toStrings(value any) (all []string, ok bool) {
+	array, ok := value.([]any)
+	for _, element := range array {
+		s, isString := element.(string)
+		all, ok = append(all, s), ok && isString
+	}
+	return all, ok
+}
+
+// kind is what TOML calls a value.
+func kind(value any) string {
+	switch value.(type) {
+	case string:
+		return "a string"
+	case int64:
+		return "an integer"
+	case float64:
+		return "a float"
+	case bool:
+		return "a boolean"
+	case map[string]any:
+		return "a table"
+	case []map[string]any:
+		return "an array of tables"
+	case []any:
+		return "an array"
+	}
+	return "a date or time"
+}
+
+// WriteTOML writes the configuration as a file that says everything. Secrets are not in it.
+func (c *Config) WriteTOML(w io.Writer) error {
+	header := ""
+	for _, k := range c.keys() {
+		if k.table != header {
+			if header != "" {
+				fmt.Fprintln(w)
+			}
+			header = k.table
+			fmt.Fprintf(w, "[%s]\n", header)
+		}
+		if err := k.write(w); err != nil {
+			return err
+		}
+	}
+	for i := range c.Servers {
+		fmt.Fprint(w, "\n[[server]]\n")
+		for _, k := range c.Servers[i].keys() {
+			if err := k.write(w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (k key) write(w io.Writer) error {
+	value := k.value
+	switch v := k.value.(type) {
+	case *time.Duration:
+		value = v.String()
+	case *[]string:
+		value = append([]string{}, *v...) // [] rather than nothing
+	}
+	return toml.NewEncoder(w).Encode(map[string]any{k.name: value})
+}

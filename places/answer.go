@@ -5,12 +5,13 @@ import (
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
-	olc "github.com/google/open-location-code/go"
 )
 
 // credits are the sources of the embedded data, as their licences ask for.
-const credits = `["Populated places: <a href=\"https://www.geonames.org/\">GeoNames</a>, CC BY 4.0", ` +
-	`"Airports: <a href=\"https://ourairports.com/\">OurAirports</a> by way of airport-db, ODbL 1.0"]`
+const credits = `[
+    "Populated places: <a href=\"https://www.geonames.org/\">GeoNames</a>, CC BY 4.0",
+    "Airports: <a href=\"https://ourairports.com/\">OurAirports</a> by way of airport-db, ODbL 1.0"
+  ]`
 
 // The members of every answer.
 var (
@@ -59,11 +60,11 @@ func appendPlace(dst []byte, p Place) []byte {
 	dst = appendID(dst, p)
 	end := len(dst)
 	dst = append(dst, ",\n      \"plus_code\": {\n        \"global_code\": \""...)
-	dst = append(dst, olc.Encode(float64(p.Lat)*unit, float64(p.Lng)*unit, 10)...)
+	dst = appendPlusCode(dst, p.Lat, p.Lng)
 	dst = append(dst, "\"\n      },\n      \"reference\": "...)
 	dst = append(dst, dst[id:end]...)
 	dst = append(dst, ",\n      \"scope\": \"APP\",\n      \"types\": "...)
-	dst = appendIndented(dst, []byte(p.Kind.types()), 3)
+	dst = append(dst, p.Kind.types()...)
 	dst = append(dst, ",\n      \"vicinity\": "...)
 	dst = appendString(dst, p.Vicinity)
 	return append(dst, "\n    }"...)
@@ -100,6 +101,22 @@ func appendDegrees(dst []byte, v int32) []byte {
 	for scale := int32(10000); v > 0; scale /= 10 {
 		dst = append(dst, byte('0'+v/scale))
 		v %= scale
+	}
+	return dst
+}
+
+// appendPlusCode appends the code of ten digits, a cell of 1/8000 degree: five pairs of latitude
+// and longitude in base 20, which packed coordinates give without rounding.
+// https://github.com/google/open-location-code/blob/main/Documentation/Specification/specification.md
+func appendPlusCode(dst []byte, lat, lng int32) []byte {
+	const digits = "23456789CFGHJMPQRVWX"
+	y := (min(lat, 90_00000-1) + 90_00000) * 2 / 25 // the pole is in the cell below it
+	x := (lng + 180_00000) % 360_00000 * 2 / 25
+	for scale := int32(160_000); scale > 0; scale /= 20 {
+		dst = append(dst, digits[y/scale%20], digits[x/scale%20])
+		if scale == 20 {
+			dst = append(dst, '+')
+		}
 	}
 	return dst
 }

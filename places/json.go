@@ -1,74 +1,69 @@
 package places
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"math"
+	"slices"
+)
 
 // AppendJSON appends r as a JSON object, indented by two spaces as Google indents its own, with
-// at most bound of its results and no empty line inside. Every member and every value is as it
-// came, byte for byte up to white space; members stand in their order.
+// at most bound of its results, no empty line inside and no line end behind. Every member and every
+// value is as it came, byte for byte up to white space; members stand in their order.
 func AppendJSON(dst []byte, r Result, bound int) []byte {
+	results := r.Results[:max(0, min(len(r.Results), bound))]
+	dst = slices.Grow(dst, textSize(&r, results))
 	dst = append(dst, '{')
-	first := true
-	member := func(name string) {
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(dst, "\n  "...)
-		dst = appendString(dst, name)
-		dst = append(dst, ": "...)
-	}
 	for _, f := range r.Before {
-		member(f.Name)
-		dst = appendIndented(dst, f.Value, 1)
+		dst = append(r.appendField(dst, f), ',')
 	}
-	member("results")
-	dst = appendResults(dst, r.Results[:min(len(r.Results), bound)], r.laidOut)
-	for _, f := range r.After {
-		member(f.Name)
-		dst = appendIndented(dst, f.Value, 1)
-	}
-	return append(dst, "\n}"...)
-}
-
-func appendResults(dst []byte, results []json.RawMessage, laidOut bool) []byte {
-	if len(results) == 0 {
-		return append(dst, "[]"...)
-	}
-	dst = append(dst, '[')
+	dst = append(dst, "\n  \"results\": ["...)
 	for i, v := range results {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, "\n    "...)
-		if laidOut {
-			dst = append(dst, v...)
-		} else {
-			dst = appendIndented(dst, v, 2)
-		}
+		dst = r.appendValue(append(dst, "\n    "...), v, 2)
 	}
-	return append(dst, "\n  ]"...)
+	if len(results) > 0 {
+		dst = append(dst, "\n  "...)
+	}
+	dst = append(dst, ']')
+	for _, f := range r.After {
+		dst = r.appendField(append(dst, ','), f)
+	}
+	return append(dst, "\n}"...)
 }
 
-// appendString appends s, which is UTF-8, as a JSON string. It escapes only what it must.
-func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	for i := range len(s) {
-		switch b := s[i]; {
-		case b == '"' || b == '\\':
-			dst = append(dst, '\\', b)
-		case b < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', "0123456789abcdef"[b>>4], "0123456789abcdef"[b&15])
-		default:
-			dst = append(dst, b)
+// textSize is how long r becomes when it is laid out, and a guess when it is not.
+func textSize(r *Result, results []json.RawMessage) int {
+	n := len("{\n  \"results\": [\n  ]\n}")
+	for _, fields := range [][]Field{r.Before, r.After} {
+		for _, f := range fields {
+			n += len("\n  \"\": ,") + len(f.Name) + len(f.Value)
 		}
 	}
-	return append(dst, '"')
+	for _, v := range results {
+		n += len("\n    ,") + len(v)
+	}
+	return n
+}
+
+func (r *Result) appendField(dst []byte, f Field) []byte {
+	dst = append(append(append(dst, "\n  \""...), f.Name...), "\": "...)
+	return r.appendValue(dst, f.Value, 1)
+}
+
+func (r *Result) appendValue(dst []byte, v json.RawMessage, depth int) []byte {
+	if r.laidOut {
+		return append(dst, v...)
+	}
+	return appendIndented(dst, v, depth, math.MaxInt)
 }
 
 // appendIndented appends a JSON value at the given depth, with its white space, and nothing else,
-// made anew. The value is well-formed: it was decoded before.
-func appendIndented(dst []byte, value []byte, depth int) []byte {
-	for i := 0; i < len(value); i++ {
+// made anew. The value is well-formed: it was checked before. Since a deep value grows with the
+// square of its depth, it stops soon after dst is longer than most.
+func appendIndented(dst, value []byte, depth, most int) []byte {
+	for i := 0; i < len(value) && len(dst) <= most; i++ {
 		switch c := value[i]; c {
 		case ' ', '\t', '\r', '\n':
 		case '"':
@@ -123,4 +118,20 @@ func stringEnd(p []byte, i int) int {
 		}
 	}
 	return len(p)
+}
+
+// appendString appends s, which is UTF-8, as a JSON string. It escapes only what it must.
+func appendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	for i := range len(s) {
+		switch b := s[i]; {
+		case b == '"' || b == '\\':
+			dst = append(dst, '\\', b)
+		case b < ' ':
+			dst = append(dst, '\\', 'u', '0', '0', "0123456789abcdef"[b>>4], "0123456789abcdef"[b&15])
+		default:
+			dst = append(dst, b)
+		}
+	}
+	return append(dst, '"')
 }

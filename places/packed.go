@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 )
 
 // The packed data, made by places/generate.
@@ -37,14 +38,17 @@ const (
 // class is the rank of a kind: a better class comes first, whatever the distance.
 func (k Kind) class() uint8 { return [kinds]uint8{0, 0, 1, 2, 3}[k] }
 
-// types are the kind's Google place types.
+const (
+	localityTypes     = "[\n        \"locality\",\n        \"political\"\n      ]"
+	neighborhoodTypes = "[\n        \"neighborhood\",\n        \"political\"\n      ]"
+	airportTypes      = "[\n        \"airport\",\n        \"point_of_interest\",\n" +
+		"        \"establishment\"\n      ]"
+)
+
+// types are the kind's Google place types, laid out as a member of a result.
 func (k Kind) types() string {
 	return [kinds]string{
-		`["locality", "political"]`,
-		`["neighborhood", "political"]`,
-		`["airport", "point_of_interest", "establishment"]`,
-		`["airport", "point_of_interest", "establishment"]`,
-		`["airport", "point_of_interest", "establishment"]`,
+		localityTypes, neighborhoodTypes, airportTypes, airportTypes, airportTypes,
 	}[k]
 }
 
@@ -56,14 +60,12 @@ type Place struct {
 	Kind     Kind
 }
 
-// unit is degrees per unit of a packed coordinate.
-const unit = 1e-5
-
 // Pack writes places, which should be in an order in which neighbors are near, as a packed file:
 // gzip around columns of varints, coordinates as differences. Used by the generator.
 func Pack(all []Place) ([]byte, error) {
 	p := binary.AppendUvarint(nil, uint64(len(all)))
-	words, number := []string{}, map[string]int{}
+	var words []string
+	number := map[string]int{}
 	for _, x := range all {
 		if _, known := number[x.Vicinity]; !known {
 			number[x.Vicinity] = len(words)
@@ -107,7 +109,7 @@ func Pack(all []Place) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// unpacker reads what Pack wrote.
+// unpacker reads what Pack wrote. After an error it reads zeros.
 type unpacker struct {
 	p   []byte
 	err error
@@ -115,34 +117,56 @@ type unpacker struct {
 
 var errPacked = errors.New("packed places are damaged")
 
-func (u *unpacker) uvarint(most uint64) uint64 {
-	v, n := binary.Uvarint(u.p)
-	if n <= 0 || v > most {
+func (u *unpacker) check(ok bool) {
+	if !ok {
 		u.err, u.p = errPacked, nil
+	}
+}
+
+func (u *unpacker) uvarint() uint64 {
+	v, n := binary.Uvarint(u.p)
+	if n <= 0 {
+		u.check(false)
 		return 0
 	}
 	u.p = u.p[n:]
 	return v
 }
 
-func (u *unpacker) varint() int64 {
-	v, n := binary.Varint(u.p)
-	if n <= 0 {
-		u.err, u.p = errPacked, nil
+// count is a number of things of at least a byte each.
+func (u *unpacker) count() int {
+	v := u.uvarint()
+	u.check(v <= uint64(len(u.p)))
+	if u.err != nil {
 		return 0
 	}
-	u.p = u.p[n:]
-	return v
+	return int(v)
 }
 
 func (u *unpacker) bytes(n uint64) []byte {
 	if n > uint64(len(u.p)) {
-		u.err, u.p = errPacked, nil
+		u.check(false)
 		return nil
 	}
 	b := u.p[:n]
 	u.p = u.p[n:]
 	return b
+}
+
+// deltas appends n coordinates, each kept as the difference from the one before.
+func (u *unpacker) deltas(dst []int32, n int, most int64) []int32 {
+	v := int64(0)
+	for range n {
+		d, size := binary.Varint(u.p)
+		v += d
+		u.check(size > 0 && d >= -2*most && d <= 2*most && v >= -most && v <= most)
+		if u.err != nil {
+			return dst
+		}
+		u.p = u.p[size:]
+		dst = append(dst, int32(v))
+	}
+	return dst
 }
 
 // table is many places, in columns: a name is a part of one long string.
@@ -169,7 +193,14 @@ func (t *table) place(i uint32) Place {
 	}
 }
 
-// add appends the places of a packed file.
+// around is the box around the places from first to end, the latter not included.
+func (t *table) around(first, end int) box {
+	lats, lngs := t.lat[first:end], t.lng[first:end]
+	return box{int64(slices.Min(lngs)), int64(slices.Min(lats)), int64(slices.Max(lngs)), int64(slices.Max(lats))}
+}
+
+// add appends the places of a packed file. Its error says only that the file is damaged: there is
+// nothing that a reader could do about it.
 func (t *table) add(packed []byte) error {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -180,38 +211,36 @@ func (t *table) add(packed []byte) error {
 		return fmt.Errorf("%w: %w", errPacked, err)
 	}
 	u := &unpacker{p: raw}
-	n := int(u.uvarint(uint64(len(raw))))
+	n, words := u.count(), u.count()
+	t.grow(n, words)
 	firstWord := uint64(len(t.words))
-	words := u.uvarint(uint64(len(raw)))
 	for range words {
-		t.words = append(t.words, string(u.bytes(u.uvarint(uint64(len(raw))))))
+		t.words = append(t.words, string(u.bytes(u.uvarint())))
 	}
 	for _, k := range u.bytes(uint64(n)) {
-		if t.kind = append(t.kind, Kind(k)); Kind(k) >= kinds {
-			return errPacked
-		}
+		t.kind = append(t.kind, Kind(k))
+		u.check(Kind(k) < kinds)
 	}
-	t.lat, t.lng = u.deltas(t.lat, n), u.deltas(t.lng, n)
+	t.lat, t.lng = u.deltas(t.lat, n, 90_00000), u.deltas(t.lng, n, 180_00000)
 	for range n {
-		t.word = append(t.word, uint32(firstWord+u.uvarint(words-1)))
+		w := firstWord + u.uvarint()
+		u.check(w < uint64(len(t.words)))
+		t.word = append(t.word, uint32(w))
 	}
 	at := uint64(len(t.names))
 	for range n {
-		at += u.uvarint(uint64(len(raw)))
-		t.nameEnd = append(t.nameEnd, uint32(min(at, math.MaxUint32)))
+		at += u.uvarint()
+		u.check(at <= math.MaxUint32)
+		t.nameEnd = append(t.nameEnd, uint32(at))
 	}
 	t.names += string(u.bytes(at - uint64(len(t.names))))
-	if u.err != nil || len(u.p) > 0 {
-		return errPacked
-	}
-	return nil
+	u.check(len(u.p) == 0)
+	return u.err
 }
 
-func (u *unpacker) deltas(dst []int32, n int) []int32 {
-	v := int64(0)
-	for range n {
-		v += u.varint()
-		dst = append(dst, int32(v))
-	}
-	return dst
+func (t *table) grow(n, words int) {
+	t.words = slices.Grow(t.words, words)
+	t.kind = slices.Grow(t.kind, n)
+	t.lat, t.lng = slices.Grow(t.lat, n), slices.Grow(t.lng, n)
+	t.word, t.nameEnd = slices.Grow(t.word, n), slices.Grow(t.nameEnd, n)
 }

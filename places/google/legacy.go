@@ -1,9 +1,7 @@
 package google
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -111,7 +109,7 @@ func (l *Legacy) Nearby(ctx context.Context, q places.Query) (places.Result, err
 	if err != nil {
 		return places.Result{}, err
 	}
-	r, err := decode(body)
+	r, err := places.Parse(body)
 	if err != nil {
 		return places.Result{}, err
 	}
@@ -121,7 +119,7 @@ func (l *Legacy) Nearby(ctx context.Context, q places.Query) (places.Result, err
 	return r, nil
 }
 
-// known keeps what a stranger put into the status out of our replies.
+// known keeps what a stranger put into the status out of our replies and logs.
 func known(status string) string {
 	switch status {
 	case "OVER_QUERY_LIMIT", "REQUEST_DENIED", "INVALID_REQUEST", "UNKNOWN_ERROR", "NOT_FOUND":
@@ -181,53 +179,4 @@ func (l *Legacy) failure(ctx context.Context, err error) error {
 		return errors.New("the answer broke off")
 	}
 	return errors.New("the connection to Google failed")
-}
-
-var errAnswer = errors.New("the answer is not a Nearby Search object")
-
-// decode takes an answer apart and keeps the order and the text of its members.
-func decode(body []byte) (r places.Result, err error) {
-	if !json.Valid(body) {
-		return r, errAnswer
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return r, errAnswer
-	}
-	seen := false
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		var value json.RawMessage
-		if err != nil || !ok || d.Decode(&value) != nil {
-			return r, errAnswer
-		}
-		switch {
-		case name == "results":
-			if seen || json.Unmarshal(value, &r.Results) != nil || r.Results == nil {
-				return r, errAnswer
-			}
-			seen = true
-			continue
-		case name == "status":
-			if r.Status != "" || json.Unmarshal(value, &r.Status) != nil {
-				return r, errAnswer
-			}
-		}
-		f := places.Field{Name: name, Value: value}
-		if seen {
-			r.After = append(r.After, f)
-		} else {
-			r.Before = append(r.Before, f)
-		}
-	}
-	for _, v := range r.Results {
-		if len(v) == 0 || v[0] != '{' {
-			return r, errAnswer
-		}
-	}
-	if r.Status == "" || !seen && (r.Status == "OK" || r.Status == "ZERO_RESULTS") {
-		return r, errAnswer
-	}
-	return r, nil
 }

@@ -7,16 +7,24 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"serverherd/herd"
 )
 
-// patience is how long a request waits for the loop.
-const patience = 2 * time.Second
+const (
+	// patience is how long a request waits for the loop.
+	patience = 2 * time.Second
+	// writeTimeout is for a reader that does not read; a profile takes as long as it is told to.
+	writeTimeout   = 10 * time.Second
+	profileTimeout = 10 * time.Minute
+)
 
 // Options are what a console shows.
 type Options struct {
@@ -55,12 +63,18 @@ func New(o Options) *http.Server {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return &http.Server{
-		Handler:           local(mux),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
+	s := &http.Server{
+		Handler:        local(mux),
+		ReadTimeout:    5 * time.Second,
+		WriteTimeout:   writeTimeout,
+		IdleTimeout:    time.Minute,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       log.New(io.Discard, "", 0), // what clients do wrong is theirs to see
 	}
+	if o.Pprof {
+		s.WriteTimeout = profileTimeout
+	}
+	return s
 }
 
 func (o *Options) ask(w http.ResponseWriter, r *http.Request) (herd.Status, bool) {
@@ -78,18 +92,21 @@ func (o *Options) ask(w http.ResponseWriter, r *http.Request) (herd.Status, bool
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bound, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		if bound != nil && herd.IsLoopback(bound.String()) {
-			host, _, err := net.SplitHostPort(r.Host)
-			if err != nil {
-				host = r.Host
-			}
-			if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-				http.Error(w, "this console answers to localhost only", http.StatusForbidden)
-				return
-			}
+		if bound != nil && herd.IsLoopback(bound.String()) && !isLocal(r.Host) {
+			http.Error(w, "this console answers to localhost only", http.StatusForbidden)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isLocal says whether a Host header, with or without a port, names this machine to itself.
+func isLocal(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // Serve serves until the server is closed.

@@ -1,0 +1,160 @@
+package console
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/herd"
+)
+
+// start serves a console and returns its address.
+func start(t *testing.T, o Options) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(o)
+	done := make(chan error, 1)
+	go func() { done <- Serve(s, l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return l.Addr().String()
+}
+
+// ask sends a request with a Host header and returns the answer's code and body.
+func ask(t *testing.T, addr, host, path string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest("GET", "http://"+addr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+func fixed(s herd.Status) func(context.Context) (herd.Status, bool) {
+	return func(context.Context) (herd.Status, bool) { return s, true }
+}
+
+func TestPages(t *testing.T) {
+	ready := start(t, Options{Status: fixed(herd.Status{Server: "Ball", Ready: true, Records: 7})})
+	unready := start(t, Options{Status: fixed(herd.Status{Server: "Ball"})})
+	profiled := start(t, Options{Status: fixed(herd.Status{}), Pprof: true})
+	for _, test := range []struct {
+		addr, path string
+		code       int
+		body       string // a part
+	}{
+		{ready, "/healthz", 200, "ok\n"},
+		{ready, "/readyz", 200, "ready\n"},
+		{unready, "/healthz", 200, "ok\n"},
+		{unready, "/readyz", 503, "not ready"},
+		{ready, "/status.json", 200, `"records": 7`},
+		{ready, "/", 404, ""},
+		{ready, "/debug/pprof/", 404, ""},
+		{profiled, "/debug/pprof/", 200, "goroutine"},
+		{profiled, "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
+	} {
+		code, body := ask(t, test.addr, "", test.path)
+		if code != test.code || !strings.Contains(body, test.body) {
+			t.Errorf("%s: %d %q, want %d and %q", test.path, code, body, test.code, test.body)
+		}
+	}
+	var s herd.Status
+	if _, body := ask(t, ready, "", "/status.json"); json.Unmarshal([]byte(body), &s) != nil || s.Server != "Ball" {
+		t.Errorf("status.json is no status: %s", body)
+	}
+}
+
+// A web page whose name resolves to 127.0.0.1 reads nothing.
+func TestHostHeader(t *testing.T) {
+	addr := start(t, Options{Status: fixed(herd.Status{})})
+	for _, host := range []string{"localhost", "LocalHost:11600", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:11600", "127.9.9.9"} {
+		if code, _ := ask(t, addr, host, "/status.json"); code != 200 {
+			t.Errorf("Host %q: %d, want 200", host, code)
+		}
+	}
+	for _, host := range []string{"evil.example", "localhost.evil.example:11600", "10.0.0.1", "[::2]:11600", "127.0.0.1.evil.example", "0.0.0.0"} {
+		if code, body := ask(t, addr, host, "/status.json"); code != 403 || strings.Contains(body, "{") {
+			t.Errorf("Host %q: %d %q, want 403 and no status", host, code, body)
+		}
+	}
+}
+
+// A loop that does not answer is said to be so, and does not hold the request for ever.
+func TestTheLoopIsStuck(t *testing.T) {
+	var bounded bool
+	addr := start(t, Options{Status: func(ctx context.Context) (herd.Status, bool) {
+		_, bounded = ctx.Deadline()
+		return herd.Status{}, false
+	}})
+	for _, path := range []string{"/readyz", "/status.json"} {
+		if code, body := ask(t, addr, "", path); code != 503 || !strings.Contains(body, "did not answer") || !bounded {
+			t.Errorf("%s: %d %q, with a deadline: %v", path, code, body, bounded)
+		}
+	}
+	if code, _ := ask(t, addr, "", "/healthz"); code != 200 {
+		t.Errorf("/healthz: %d, want 200: the process lives", code)
+	}
+}
+
+func TestNothingButGet(t *testing.T) {
+	addr := start(t, Options{Status: fixed(herd.Status{})})
+	r, err := http.Post("http://"+addr+"/status.json", "text/plain", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d, want 405", r.StatusCode)
+	}
+}
+
+// What is no request ends its connection and nothing else.
+func TestGarbage(t *testing.T) {
+	addr := start(t, Options{Status: fixed(herd.Status{})})
+	for _, text := range []string{"IAMAT kiwi +1-1 1\r\n\r\n", "\x16\x03\x01\x02\x00", "GET / HTTP/1.1\r\n" + strings.Repeat("x", 64<<10)} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		_, _ = io.WriteString(c, text)
+		_ = c.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(io.Discard, bufio.NewReader(c))
+		c.Close()
+	}
+	if code, _ := ask(t, addr, "", "/healthz"); code != 200 {
+		t.Errorf("/healthz: %d after garbage", code)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for _, o := range []Options{{}, {Pprof: true}} {
+		s := New(o)
+		if s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
+			t.Errorf("pprof %v: a client may hold a connection for ever: %+v", o.Pprof, s)
+		}
+	}
+}

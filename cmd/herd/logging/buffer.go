@@ -7,9 +7,13 @@ import (
 )
 
 const (
-	// BufferSize bounds the bytes of entries that wait to be written.
+	// BufferSize bounds the memory of entries that wait to be written, in bytes.
 	BufferSize = 8 << 20
-	// flushEvery is how long an entry waits at most, if the disk is well.
+	// chunks is into how many pieces of memory that is cut.
+	chunks = 32
+	// keptChunks are kept when a burst is over; the others go back to the heap.
+	keptChunks = 4
+	// flushEvery is how long an entry waits at most, if the disk is well; a full chunk does not wait.
 	flushEvery = 100 * time.Millisecond
 )
 
@@ -18,15 +22,19 @@ const (
 // and the next thing written says how many. Any goroutine.
 type Buffer struct {
 	out     io.Writer
-	limit   int
+	size    int                   // of a chunk, in bytes
 	dropped func(n uint64) []byte // the entry that says so
 
-	mu       sync.Mutex
-	pending  []byte
-	lost     uint64 // entries dropped since the last such entry
-	total    uint64 // entries dropped in all
-	closing  bool
-	wake     chan struct{} // closing, or half full
+	mu      sync.Mutex
+	last    []byte   // the chunk that entries go into
+	full    [][]byte // chunks before it, in order
+	free    [][]byte
+	used    int    // bytes of all chunks that are not free, those being written included
+	lost    uint64 // entries dropped since the last entry that said so
+	total   uint64 // entries dropped in all
+	closing bool
+
+	wake     chan struct{} // closing, or a full chunk
 	finished chan struct{}
 }
 
@@ -34,7 +42,7 @@ type Buffer struct {
 // entries that were dropped.
 func NewBuffer(out io.Writer, limit int, dropped func(n uint64) []byte) *Buffer {
 	b := &Buffer{
-		out: out, limit: limit, dropped: dropped,
+		out: out, size: limit / chunks, dropped: dropped,
 		wake: make(chan struct{}, 1), finished: make(chan struct{}),
 	}
 	go b.run()
@@ -44,20 +52,40 @@ func NewBuffer(out io.Writer, limit int, dropped func(n uint64) []byte) *Buffer 
 // Write implements io.Writer with one whole entry. It never blocks and never fails.
 func (b *Buffer) Write(entry []byte) (int, error) {
 	b.mu.Lock()
-	if b.closing || len(b.pending)+len(entry) > b.limit {
+	full := false
+	if len(b.last)+len(entry) > cap(b.last) {
+		full = b.grow(len(entry))
+	}
+	if b.closing || len(b.last)+len(entry) > cap(b.last) {
 		b.lost++
 		b.total++
-		b.mu.Unlock()
-		return len(entry), nil
+	} else {
+		b.last = append(b.last, entry...)
 	}
-	before := len(b.pending)
-	b.pending = append(b.pending, entry...)
-	half := before < b.limit/2 && len(b.pending) >= b.limit/2
 	b.mu.Unlock()
-	if half {
+	if full {
 		b.signal()
 	}
 	return len(entry), nil
+}
+
+// grow starts a chunk with room for n bytes, if there may be one more, and says whether there is a
+// full one now. An entry longer than a chunk gets one of its own length.
+func (b *Buffer) grow(n int) (full bool) {
+	n = max(n, b.size)
+	if b.used+n > b.size*chunks {
+		return false
+	}
+	if len(b.last) > 0 {
+		b.full = append(b.full, b.last)
+	}
+	if k := len(b.free) - 1; k >= 0 && n == b.size {
+		b.last, b.free = b.free[k], b.free[:k]
+	} else {
+		b.last = make([]byte, 0, n)
+	}
+	b.used += n
+	return len(b.full) > 0
 }
 
 // Sync implements zapcore.WriteSyncer. It does nothing: nobody on the loop may wait for a disk.
@@ -71,6 +99,7 @@ func (b *Buffer) Dropped() uint64 {
 }
 
 // Close writes what is pending and ends the goroutine, waiting at most patience for the disk.
+// Entries that come later are dropped.
 func (b *Buffer) Close(patience time.Duration) {
 	b.mu.Lock()
 	b.closing = true
@@ -89,34 +118,60 @@ func (b *Buffer) signal() {
 	}
 }
 
-// run is the goroutine. While it writes one half of the memory, entries go into the other.
+// run is the goroutine. Its errors cost the entries that were to be written and nothing else.
 func (b *Buffer) run() {
 	defer close(b.finished)
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
-	var spare []byte
 	for {
 		select {
 		case <-ticker.C:
+			b.trim()
 		case <-b.wake:
 		}
-		b.mu.Lock()
-		batch, lost, closing := b.pending, b.lost, b.closing
-		b.pending, b.lost = spare[:0], 0
-		b.mu.Unlock()
+		batch, lost, closing := b.take()
+		for _, chunk := range batch {
+			_, _ = b.out.Write(chunk)
+			b.release(chunk)
+		}
 		if lost > 0 {
-			batch = append(batch, b.dropped(lost)...)
-		}
-		if len(batch) > 0 {
-			// A disk that refuses costs these entries and nothing else.
-			_, _ = b.out.Write(batch)
-		}
-		spare = batch
-		if len(batch) < cap(batch)/8 {
-			spare = nil // a burst's memory is not kept for ever
+			_, _ = b.out.Write(b.dropped(lost))
 		}
 		if closing {
 			return
 		}
+	}
+}
+
+// take removes all that is pending.
+func (b *Buffer) take() (batch [][]byte, lost uint64, closing bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	batch = b.full
+	if len(b.last) > 0 {
+		batch = append(batch, b.last)
+		b.last = nil
+	}
+	lost = b.lost
+	b.full, b.lost = nil, 0
+	return batch, lost, b.closing
+}
+
+// trim gives back what a burst needed, a chunk at a time: it may not be over.
+func (b *Buffer) trim() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := len(b.free) - 1; k >= keptChunks {
+		b.free[k], b.free = nil, b.free[:k]
+	}
+}
+
+// release gives a written chunk's memory back.
+func (b *Buffer) release(chunk []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= cap(chunk)
+	if cap(chunk) == b.size {
+		b.free = append(b.free, chunk[:0])
 	}
 }

@@ -2,12 +2,14 @@ package logging
 
 import (
 	"bytes"
-	"fmt"
+	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -20,7 +22,7 @@ func fixedNow() time.Time { return time.Date(2018, 3, 2, 20, 58, 54, 918963997, 
 // Entries of lines are what zap would have written, byte for byte.
 func TestLinesAreAsZapWritesThem(t *testing.T) {
 	for _, text := range []bool{false, true} {
-		for _, line := range []string{"", "IAMAT kiwi +34.0-118.0 1", `quote " and \ slash`, "tab\tcr\r", "Zürich 東京", "\x01\x7f"[:1]} {
+		for _, line := range []string{"", "IAMAT kiwi +34.0-118.0 1", `quote " and \ slash`, "tab\tcr\r", "Zürich 東京", "\x01\xff\xe6\x9d"} {
 			var got, want bytes.Buffer
 			l := &Lines{out: &got, now: fixedNow, text: text}
 			l.LineReceived(7, []byte(line))
@@ -62,65 +64,123 @@ func TestLongLinesAreCut(t *testing.T) {
 	}
 }
 
-// stalled is a disk that does not answer until it is released.
-type stalled struct {
-	entered, release chan struct{}
-	once             sync.Once
-	bytes.Buffer
-}
-
-func (s *stalled) Write(p []byte) (int, error) {
-	s.once.Do(func() { close(s.entered) })
-	<-s.release
-	return s.Buffer.Write(p)
-}
-
-func TestAStalledDiskCostsEntriesAndNoTime(t *testing.T) {
-	disk := &stalled{entered: make(chan struct{}), release: make(chan struct{})}
-	b := NewBuffer(disk, 1000, func(n uint64) []byte { return fmt.Appendf(nil, "dropped %d\n", n) })
-	b.Write([]byte("first\n"))
-	<-disk.entered // the goroutine is stuck now
-	entry := []byte("0123456789012345678\n")
-	for range 100 {
-		b.Write(entry) // would block for ever if the caller waited for the disk
+func open(t *testing.T, config herd.Log, stderr io.Writer) *Log {
+	t.Helper()
+	l, err := Open(Options{Config: config, Server: "Ball", Now: fixedNow, Stderr: stderr})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := b.Dropped(); n != 50 {
-		t.Errorf("%d entries dropped, want 50 of 100 that are 20 bytes each", n)
-	}
-	close(disk.release)
-	b.Close(time.Minute)
-	want := "first\n" + strings.Repeat(string(entry), 50) + "dropped 50\n"
-	if got := disk.String(); got != want {
-		t.Errorf("written:\n%s\nwant:\n%s", got, want)
-	}
+	return l
 }
 
 func TestOpenWritesEntriesAndLines(t *testing.T) {
 	dir := t.TempDir()
-	var stderr bytes.Buffer
-	l, err := Open(Options{
-		Config: herd.Log{Dir: dir + "/logs", Lines: true, Level: "info", Format: "json"},
-		Server: "Ball", Now: fixedNow, Stderr: &stderr,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Info("started")
-	l.Lines.LineReceived(1, []byte("help"))
-	l.Close()
-	if got := stderr.String(); !strings.Contains(got, "started") || strings.Contains(got, "help") {
-		t.Errorf("stderr: %q, want the entry and no line", got)
+	for format, want := range map[string]string{
+		"json": `{"level":"info","time":"2018-03-02T20:58:54.918963Z","msg":"started","took":1.5}
+{"level":"info","time":"2018-03-02T20:58:54.918963Z","msg":"line received","conn":1,"line":"help","length":4}
+{"level":"info","time":"2018-03-02T20:58:54.918963Z","msg":"lookup sent","conn":2,"line":"AT","length":2,"status":"OK","results":3,"bytes":5}
+`,
+		"text": `2018-03-02T20:58:54.918963Z	info	started	{"took": 1.5}
+2018-03-02T20:58:54.918963Z	info	line received	{"conn": 1, "line": "help", "length": 4}
+2018-03-02T20:58:54.918963Z	info	lookup sent	{"conn": 2, "line": "AT", "length": 2, "status": "OK", "results": 3, "bytes": 5}
+`,
+	} {
+		config := herd.Log{Dir: filepath.Join(dir, "logs", format), Lines: true, Level: "info", Format: format}
+		for opened := range 2 { // the second time it appends
+			var stderr bytes.Buffer
+			l := open(t, config, &stderr)
+			l.Debug("not at this level")
+			l.Info("started", zap.Duration("took", 1500*time.Millisecond))
+			l.Lines.LineReceived(1, []byte("help"))
+			l.Lines.LookupSent(2, []byte("AT"), "OK", 3, []byte("AT\n{}"))
+			l.Close()
+			got, err := os.ReadFile(filepath.Join(config.Dir, "server-Ball.log"))
+			if all := strings.Repeat(want, opened+1); err != nil || string(got) != all {
+				t.Errorf("%s: %v\n%s\nwant\n%s", format, err, got, all)
+			}
+			if got := stderr.String(); !strings.Contains(got, "\tstarted\t") || strings.Contains(got, "help") {
+				t.Errorf("stderr: %q, want the entry and no line", got)
+			}
+			if l.Dropped() != 0 {
+				t.Errorf("%d entries dropped", l.Dropped())
+			}
+		}
 	}
 }
 
-func BenchmarkLineEntry(b *testing.B) {
-	l := &Lines{out: NewBuffer(io.Discard, BufferSize, func(uint64) []byte { return nil }), now: time.Now}
-	line := []byte("IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997")
-	b.ReportAllocs()
-	for b.Loop() {
-		l.LineReceived(12345, line)
+func TestLevels(t *testing.T) {
+	for level, want := range map[string]struct {
+		lines, whole bool
+		entries      int
+	}{
+		"debug": {true, true, 4}, "info": {true, false, 3}, "warn": {false, false, 2}, "error": {false, false, 1},
+	} {
+		config := herd.Log{Dir: t.TempDir(), Lines: true, Level: level, Format: "json"}
+		l := open(t, config, nil)
+		l.Debug("d")
+		l.Info("i")
+		l.Warn("w")
+		l.Error("e")
+		if lines := l.Lines != nil; lines != want.lines {
+			t.Errorf("%s: lines are logged: %v", level, lines)
+		}
+		if l.Lines != nil {
+			l.Lines.LookupSent(1, nil, "OK", 0, []byte("whole"))
+		}
+		l.Close()
+		text, err := os.ReadFile(filepath.Join(config.Dir, "server-Ball.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), `"level"`) - strings.Count(string(text), "lookup"); n != want.entries {
+			t.Errorf("%s: %d entries, want %d", level, n, want.entries)
+		}
+		if whole := strings.Contains(string(text), `"reply":"whole"`); whole != want.whole {
+			t.Errorf("%s: whole replies are logged: %v", level, whole)
+		}
 	}
-	if n := l.out.(*Buffer).Dropped(); n > 0 {
-		b.ReportMetric(float64(n)/float64(b.N), "dropped/op")
+	l := open(t, herd.Log{Dir: t.TempDir(), Lines: false, Level: "info", Format: "json"}, nil)
+	defer l.Close()
+	if l.Lines != nil {
+		t.Error("lines = false: lines are logged")
 	}
 }
+
+func TestOpenNamesWhatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "logs", "server-Ball.log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{file, filepath.Join(dir, "logs")} {
+		_, err := Open(Options{Config: herd.Log{Dir: bad, Level: "info"}, Server: "Ball", Now: fixedNow})
+		if err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v, want an error that names it", bad, err)
+		}
+	}
+}
+
+// Text of any kind is escaped as zap does, and where zap leaves alone what does not print, more.
+func FuzzQuote(f *testing.F) {
+	for _, s := range []string{"", "IAMAT kiwi +1-1 5", "\x00\xff\x1b[31m", "\u202e\u2028\U000e0001", "\"\\\t\r\n", "東京 Zürich"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got := appendQuoted(nil, []byte(s))
+		for _, r := range string(got) {
+			if !unicode.IsPrint(r) {
+				t.Fatalf("%q: %q holds %U", s, got, r)
+			}
+		}
+		var back string
+		if err := json.Unmarshal(got, &back); err != nil || back != each(s) {
+			t.Fatalf("%q: %q is %q, %v", s, got, back, err)
+		}
+	})
+}
+
+// each is s with the replacement character for each byte that is no UTF-8.
+func each(s string) string { return string([]rune(s)) }

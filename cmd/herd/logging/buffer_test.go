@@ -1,0 +1,167 @@
+package logging
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// stalled is a disk that does not answer until it is released.
+type stalled struct {
+	entered, release chan struct{}
+	once             sync.Once
+	bytes.Buffer
+}
+
+func newStalled() *stalled {
+	return &stalled{entered: make(chan struct{}), release: make(chan struct{})}
+}
+
+func (s *stalled) Write(p []byte) (int, error) {
+	s.once.Do(func() { close(s.entered) })
+	<-s.release
+	return s.Buffer.Write(p)
+}
+
+func droppedEntry(n uint64) []byte { return fmt.Appendf(nil, "dropped %d\n", n) }
+
+func TestAStalledDiskCostsEntriesAndNoTime(t *testing.T) {
+	disk := newStalled()
+	b := NewBuffer(disk, chunks*100, droppedEntry)
+	b.Write([]byte("first\n"))
+	<-disk.entered // the goroutine is stuck now, with one chunk
+	entry := []byte("0123456789012345678\n")
+	for range 1000 {
+		b.Write(entry) // would block for ever if the caller waited for the disk
+	}
+	const fit = (chunks - 1) * 5
+	if n := b.Dropped(); n != 1000-fit {
+		t.Errorf("%d entries dropped, want %d of 1,000 of 20 bytes each", n, 1000-fit)
+	}
+	close(disk.release)
+	b.Close(time.Minute)
+	want := "first\n" + strings.Repeat(string(entry), fit) + fmt.Sprintf("dropped %d\n", 1000-fit)
+	if got := disk.String(); got != want {
+		t.Errorf("written:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// lockable is a disk that stalls while its mutex is held.
+type lockable struct {
+	sync.Mutex
+	bytes.Buffer
+}
+
+func (l *lockable) Write(p []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.Buffer.Write(p)
+}
+
+// After a stall all is as before: the room is there again, and each loss has been told once.
+func TestRoomComesBack(t *testing.T) {
+	disk := &lockable{}
+	b := NewBuffer(disk, chunks*10, droppedEntry)
+	written := 0
+	for stall := range 5 {
+		disk.Lock()
+		for range 1000 {
+			b.Write([]byte("12345\n"))
+			written++
+		}
+		disk.Unlock()
+		for deadline := time.Now().Add(time.Minute); !b.empty(); b.signal() {
+			if time.Now().After(deadline) {
+				t.Fatalf("stall %d: %d bytes stay in use", stall, b.used)
+			}
+		}
+	}
+	b.Close(time.Minute)
+	told := uint64(0)
+	for line := range strings.Lines(disk.String()) {
+		var n uint64
+		if _, err := fmt.Sscanf(line, "dropped %d\n", &n); err == nil {
+			told += n
+		} else {
+			written--
+		}
+	}
+	if told != b.Dropped() || told != uint64(written) || told == 0 {
+		t.Errorf("%d losses told and %d counted, of %d", told, b.Dropped(), written)
+	}
+}
+
+func (b *Buffer) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used == 0
+}
+
+func TestEntriesOfAnyLengthKeepTheirOrder(t *testing.T) {
+	var out bytes.Buffer
+	b := NewBuffer(&out, chunks*1000, droppedEntry)
+	var want strings.Builder
+	for i, n := range []int{1, 999, 1000, 1001, 5000, 3, 0, 998, 1000, 2} {
+		entry := strings.Repeat(string(rune('a'+i)), n) + "\n"
+		want.WriteString(entry)
+		b.Write([]byte(entry))
+	}
+	b.Close(time.Minute)
+	if out.String() != want.String() {
+		t.Errorf("%d bytes written, want %d, in order", out.Len(), want.Len())
+	}
+}
+
+func TestWritersDoNotMix(t *testing.T) {
+	var out bytes.Buffer
+	b := NewBuffer(&out, BufferSize, droppedEntry)
+	var group sync.WaitGroup
+	for w := range 8 {
+		group.Go(func() {
+			for i := range 1000 {
+				fmt.Fprintf(b, "%d %d\n", w, i)
+			}
+		})
+	}
+	group.Wait()
+	b.Close(time.Minute)
+	var next [8]int
+	for line := range strings.Lines(out.String()) {
+		var w, i int
+		if _, err := fmt.Sscanf(line, "%d %d\n", &w, &i); err != nil || next[w] != i {
+			t.Fatalf("%q, %v; want %d of writer %d", line, err, next[w], w)
+		}
+		next[w]++
+	}
+}
+
+// A disk that never answers does not keep a process from ending.
+func TestCloseDoesNotWaitForEver(t *testing.T) {
+	disk := newStalled()
+	b := NewBuffer(disk, BufferSize, droppedEntry)
+	b.Write([]byte("x\n"))
+	<-disk.entered
+	b.Close(time.Millisecond)
+	b.Write([]byte("too late\n"))
+	if b.Dropped() != 1 {
+		t.Error("an entry after Close is not counted as dropped")
+	}
+	close(disk.release)
+	<-b.finished
+}
+
+func BenchmarkLineEntry(b *testing.B) {
+	l := &Lines{out: NewBuffer(io.Discard, BufferSize, func(uint64) []byte { return nil }), now: time.Now}
+	line := []byte("IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997")
+	b.ReportAllocs()
+	for b.Loop() {
+		l.LineReceived(12345, line)
+	}
+	if n := l.out.(*Buffer).Dropped(); n > 0 {
+		b.ReportMetric(float64(n)/float64(b.N), "dropped/op")
+	}
+}

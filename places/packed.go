@@ -210,6 +210,10 @@ func (t *table) add(packed []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPacked, err)
 	}
+	return t.unpack(raw)
+}
+
+func (t *table) unpack(raw []byte) error {
 	u := &unpacker{p: raw}
 	n, words := u.count(), u.count()
 	t.grow(n, words)

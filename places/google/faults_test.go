@@ -1,0 +1,183 @@
+package google
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+const notJSON = "the answer is not JSON: "
+
+func TestBadAnswers(t *testing.T) {
+	for _, c := range []struct{ name, body, want string }{
+		{"empty", "", notJSON + "unexpected end of JSON input"},
+		{"HTML", "<!DOCTYPE html><html>" + marker, notJSON + "invalid character '<' looking for beginning of value"},
+		{"null", "null", "the answer is not a JSON object"},
+		{"array", `[{"results":[],"status":"OK"}]`, "the answer is not a JSON object"},
+		{"truncated", `{"results":[{"name":"` + marker, notJSON + "unexpected end of JSON input"},
+		{"two", `{"results":[],"status":"OK"}{}`, notJSON + "invalid character '{' after top-level value"},
+		{"empty object", "{}", "the answer has no status"},
+		{"no results", `{"status":"OK"}`, "the answer has no list of results"},
+		{"results null", `{"results":null,"status":"OK"}`, "the answer has no list of results"},
+		{"results object", `{"results":{"0":{}},"status":"OK"}`, "the answer has no list of results"},
+		{"results string", `{"results":"` + marker + `","status":"OK"}`, "the answer has no list of results"},
+		{"a result string", `{"results":[{},"` + marker + `"],"status":"OK"}`, "a result in the answer is not a JSON object"},
+		{"a result null", `{"results":[null],"status":"OK"}`, "a result in the answer is not a JSON object"},
+		{"results twice", `{"results":[],"results":[],"status":"OK"}`, "the answer has a status or results twice"},
+		{"status twice", `{"results":[],"status":"OK","status":"OK"}`, "the answer has a status or results twice"},
+		{"no status", `{"results":[]}`, "the answer has no status"},
+		{"status number", `{"results":[],"status":200}`, "the answer has no status"},
+		{"status null", `{"results":[],"status":null}`, "the answer has no status"},
+		{"status empty", `{"results":[],"status":""}`, "the answer has no status"},
+		{"100,000 deep", deep(100_000), notJSON + "invalid character '[' exceeded max depth"},
+		{"9,000 deep", deep(9_000), "the answer is too large or nested too deeply"},
+		{"10 MB", `{"results":[],"status":"OK","x":"` + strings.Repeat("x", 10<<20) + `"}`, "the answer is longer than 1 MiB"},
+	} {
+		t.Run(c.name, func(t *testing.T) { fails(t, asking(t, answering(c.body)), c.want) })
+	}
+}
+
+func deep(n int) string {
+	return `{"results":[],"status":"OK","x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`
+}
+
+// The longest answer that is taken, and the shortest that is not.
+func TestLongestAnswer(t *testing.T) {
+	const around = `{"results":[],"status":"OK","x":""}`
+	body := strings.Replace(around, `""`, `"`+strings.Repeat("x", maxBody-len(around))+`"`, 1)
+	if _, err := asking(t, answering(body)).Nearby(t.Context(), ucla); err != nil {
+		t.Error(err)
+	}
+	fails(t, asking(t, answering(body+" ")), "the answer is longer than 1 MiB")
+}
+
+func TestFaults(t *testing.T) {
+	for _, c := range []struct {
+		name, want string
+		answer     http.HandlerFunc
+	}{
+		{"HTTP 500", "the answer was HTTP 500", func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, r.URL.String(), http.StatusInternalServerError)
+		}},
+		{"HTTP 204", "the answer was HTTP 204", func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusNoContent)
+		}},
+		{"hangs up", "the connection to the server failed", func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		}},
+		{"hangs up within the body", "the answer broke off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, `{"results":[`)
+		}},
+		{"endless headers", "the connection to the server failed", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X", strings.Repeat("x", 2*maxHeaders))
+		}},
+		{"gzip bomb", "the answer is longer than 1 MiB", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			zeros := make([]byte, 1<<20)
+			for range 64 {
+				_, _ = z.Write(zeros)
+			}
+			_ = z.Close()
+		}},
+		{"not the gzip that it says", "the answer broke off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = io.WriteString(w, `{"results":[],"status":"OK"}`)
+		}},
+		{"an encoding not asked for", notJSON + "invalid character '\\x1b' looking for beginning of value",
+			func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", "br")
+				_, _ = io.WriteString(w, "\x1b\x00")
+			}},
+	} {
+		t.Run(c.name, func(t *testing.T) { fails(t, asking(t, c.answer), c.want) })
+	}
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			t.Errorf("redirect %d was followed", code)
+		}))
+		l := asking(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+"?"+r.URL.RawQuery, code)
+		})
+		fails(t, l, fmt.Sprintf("the answer was HTTP %d", code))
+		elsewhere.Close()
+	}
+}
+
+// A server that says nothing and one that says a byte now and then: the timeout covers both.
+func TestTimeout(t *testing.T) {
+	for name, drip := range map[string]string{"silence": "", "a slow drip": " "} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				beat := time.NewTicker(time.Millisecond)
+				defer beat.Stop()
+				for drip != "" && r.Context().Err() == nil {
+					<-beat.C
+					_, _ = io.WriteString(w, drip)
+					_ = http.NewResponseController(w).Flush()
+				}
+				<-r.Context().Done()
+			}))
+			defer server.Close()
+			fails(t, newLegacy(t, server.URL, 30*time.Millisecond), "no answer within 30ms")
+		})
+	}
+}
+
+func TestCanceled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l := asking(t, func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})
+	_, err := l.Nearby(ctx, ucla)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	checkText(t, err)
+}
+
+func TestNobodyThere(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "http://" + listener.Addr().String()
+	listener.Close()
+	fails(t, newLegacy(t, base, time.Minute), "the server could not be reached")
+}
+
+func TestForeignCertificate(t *testing.T) {
+	server := httptest.NewUnstartedServer(answering(`{"results":[],"status":"OK"}`))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	l := newLegacy(t, server.URL, time.Minute)
+	fails(t, l, "the certificate of the server is not valid for it")
+	l.client.http.Transport.(*http.Transport).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
+	if _, err := l.Nearby(t.Context(), ucla); err != nil {
+		t.Error("with its certificate known:", err)
+	}
+}
+
+// What a resolver says holds the name that was asked for, and we do not.
+func TestNameThatIsNone(t *testing.T) {
+	l := newLegacy(t, "https://places.invalid", time.Minute)
+	l.client.http.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: address}}
+	}
+	fails(t, l, "the name of the server could not be resolved")
+}

@@ -1,0 +1,356 @@
+package herd
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/protocol"
+)
+
+// impostor is a connection that speaks a dialler's part by hand.
+type impostor struct {
+	client
+	transcript transcript
+	secrets    []string
+}
+
+// impostor dials a server as from would.
+func (w *world) impostor(server, from string, secrets ...string) *impostor {
+	c := w.net.DialFrom(from, w.servers[server].self.Address)
+	return &impostor{client: client{c, w}, secrets: secrets}
+}
+
+// line returns the next line that the server sends.
+func (p *impostor) line() string {
+	p.w.t.Helper()
+	p.w.until("a line", func() bool { return strings.Contains(string(p.Received()), "\r\n") || p.Closed() })
+	line, rest, _ := strings.Cut(p.Take(), "\r\n")
+	if rest != "" {
+		p.w.t.Fatalf("more than a line: %q", rest)
+	}
+	return line
+}
+
+func (p *impostor) say(line string) {
+	p.transcript.add([]byte(line))
+	p.SendString(line + "\r\n")
+}
+
+// hello goes through the handshake as far as it goes and returns the last answer.
+func (p *impostor) hello(hello string) string {
+	p.w.t.Helper()
+	p.say(hello)
+	answer := p.line()
+	if !strings.HasPrefix(answer, "CHALLENGE ") {
+		return answer
+	}
+	p.transcript.add([]byte(answer))
+	p.say("PROOF " + p.transcript.sign(p.secrets, 0, dialerLabel, "PROOF"))
+	return p.line()
+}
+
+const (
+	welshHello = "HELLO herd/1 ucla Welsh Alford 00000000000000aa 000102030405060708090a0b0c0d0e0f"
+)
+
+// ringOf starts only some of the ring's servers.
+func ringOf(t *testing.T, secrets []string, names ...string) *world {
+	cfg := testConfig(ring...)
+	cfg.Herd.Secrets = secrets
+	w := newWorld(t, cfg)
+	for _, n := range names {
+		w.start(n)
+	}
+	return w
+}
+
+func TestHandshakesThatAreRefused(t *testing.T) {
+	secret := []string{"one", "two"}
+	tests := []struct {
+		name    string
+		hello   string
+		secrets []string
+		want    string
+	}{
+		{"good", welshHello, []string{"one"}, "WELCOME "},
+		{"good, with the older secret", welshHello, []string{"two"}, "WELCOME "},
+		{"a wrong secret", welshHello, []string{"three"}, "REFUSE proof"},
+		{"no secret", welshHello, nil, "REFUSE proof"},
+		{"another version", strings.Replace(welshHello, "herd/1", "herd/2", 1), secret, "REFUSE version: herd/2 instead of herd/1"},
+		{"another herd", strings.Replace(welshHello, "ucla", "usc", 1), secret, "REFUSE herd: usc instead of ucla"},
+		{"another server", strings.Replace(welshHello, "Alford", "Ball", 1), secret, "REFUSE to: this is Alford, not Ball"},
+		{"itself", strings.Replace(welshHello, "Welsh", "Alford", 1), secret, "REFUSE from: Alford is this server"},
+		{"no neighbor", strings.Replace(welshHello, "Welsh", "Ball", 1), secret, "REFUSE from: Ball is not a neighbor of Alford"},
+		{"a stranger", strings.Replace(welshHello, "Welsh", "Kiwi", 1), secret, "REFUSE from: Kiwi is not a neighbor of Alford"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := ringOf(t, secret, "Alford")
+			p := w.impostor("Alford", "Welsh", test.secrets...)
+			if got := p.hello(test.hello); !strings.HasPrefix(got, test.want) {
+				t.Fatalf("answered %q, want %q", got, test.want)
+			}
+			n := w.servers["Alford"].neighbor([]byte("Welsh"))
+			if good := test.want == "WELCOME "; good != (n.epoch != 0) || good != (len(n.intakes) == 1) {
+				t.Errorf("epoch %v, %d intakes", n.epoch, len(n.intakes))
+			}
+			if test.want != "WELCOME " {
+				w.until("closed", p.Closed)
+			}
+		})
+	}
+}
+
+func TestAWelcomeProvesTheAcceptor(t *testing.T) {
+	w := ringOf(t, []string{"one"}, "Alford")
+	p := w.impostor("Alford", "Welsh", "one")
+	welcome := p.hello(welshHello)
+	l, err := protocol.ParseLink([]byte(welcome))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.transcript.check([]string{"one"}, acceptorLabel, l.Welcome.Unsigned(), l.Welcome.MAC); !ok {
+		t.Errorf("its mac is wrong: %s", welcome)
+	}
+	if _, ok := p.transcript.check([]string{"one"}, dialerLabel, l.Welcome.Unsigned(), l.Welcome.MAC); ok {
+		t.Error("one direction's mac is good for the other")
+	}
+}
+
+// A recorded handshake is worth nothing: the nonce is another.
+func TestAReplayedHandshakeIsRefused(t *testing.T) {
+	w := ringOf(t, []string{"one"}, "Alford")
+	p := w.impostor("Alford", "Welsh", "one")
+	p.say(welshHello)
+	p.transcript.add([]byte(p.line()))
+	proof := "PROOF " + p.transcript.sign(p.secrets, 0, dialerLabel, "PROOF")
+	replay := w.impostor("Alford", "Welsh")
+	replay.say(welshHello)
+	replay.line()
+	replay.say(proof)
+	if got := replay.line(); got != "REFUSE proof" {
+		t.Errorf("answered %q", got)
+	}
+	p.say(proof)
+	if got := p.line(); !strings.HasPrefix(got, "WELCOME ") {
+		t.Errorf("the real one is answered %q", got)
+	}
+}
+
+func TestHalfOpenHandshakesAreCut(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	var all []*impostor
+	for range 90 {
+		p := w.impostor("Alford", "Welsh")
+		p.say(welshHello)
+		all = append(all, p)
+	}
+	w.start("Welsh")
+	w.until("the real neighbor joins", func() bool {
+		return w.servers["Welsh"].neighbor([]byte("Alford")).link.state == linkLive
+	})
+	for _, p := range all {
+		w.until("cut", p.Closed)
+	}
+	if d := w.net.Elapsed(); d > 3*time.Second {
+		t.Errorf("cut after %v", d)
+	}
+}
+
+// Secrets are changed without a moment at which servers do not understand each other.
+func TestRotationOfSecrets(t *testing.T) {
+	cfg := func(secrets ...string) *Config {
+		c := testConfig(ring...)
+		c.Herd.Secrets = secrets
+		return c
+	}
+	w := newWorld(t, cfg("old"))
+	w.startWith("Alford", cfg("old"))
+	w.startWith("Welsh", cfg("new", "old"))
+	w.until("live with the common secret", w.live)
+	w.crash("Alford")
+	w.startWith("Alford", cfg("new", "old"))
+	w.until("live with both", w.live)
+	w.crash("Welsh")
+	w.startWith("Welsh", cfg("new"))
+	w.until("live with the new one", w.live)
+}
+
+// welcomed is an impostor that has been taken for Welsh.
+func (w *world) welcomed(hello string) *impostor {
+	w.t.Helper()
+	p := w.impostor("Alford", "Welsh")
+	if got := p.hello(hello); !strings.HasPrefix(got, "WELCOME ") {
+		w.t.Fatalf("answered %q", got)
+	}
+	return p
+}
+
+func TestANeighborThatLies(t *testing.T) {
+	const good = "AT Welsh +0.1 kiwi +1-1 100 Welsh\r\n"
+	tests := []struct {
+		name string
+		say  string
+		ack  string // what comes within a second, PINGs aside
+		bad  uint64
+	}{
+		{"good", good + "MARK 1 1 - 1 0000000000000000\r\n", "ACK 1\r\n", 0},
+		{"LF only", strings.ReplaceAll(good, "\r", "") + "MARK 1 1 - 1 0000000000000000\n", "ACK 1\r\n", 0},
+		{"another sender", "AT Welsh +0.1 kiwi +1-1 100 Ball\r\n", "", 1},
+		{"an unknown origin", "AT Kiwi +0.1 kiwi +1-1 100 Welsh\r\n", "", 1},
+		{"no sender", "AT Welsh +0.1 kiwi +1-1 100\r\n", "", 1},
+		{"a NaN", "AT Welsh +0.1 kiwi +1-1 nan Welsh\r\n", "", 1},
+		{"a client's verb", "IAMAT kiwi +1-1 100\r\n", "", 1},
+		{"ACK of nothing", "ACK 7\r\n", "", 1},
+		{"MARK backwards", "MARK 5 5 - 0 0000000000000000\r\nMARK 4 5 - 0 0000000000000000\r\n", "ACK 5\r\n", 1},
+		{"MARK past its tail", "MARK 6 5 - 0 0000000000000000\r\n", "", 1},
+		{"MARK with nonsense", "MARK x 5 - 0 0000000000000000\r\n", "", 1},
+		{"a PING", "PING 3\r\n", "PONG 3\r\n", 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := ringOf(t, nil, "Alford")
+			p := w.welcomed(welshHello)
+			p.SendString(test.say)
+			w.net.RunFor(time.Second)
+			if got := p.Take(); got != test.ack {
+				t.Errorf("answered %q, want %q", got, test.ack)
+			}
+			s := w.servers["Alford"]
+			if n := s.neighbor([]byte("Welsh")).counters.badLines; n != test.bad {
+				t.Errorf("%d bad lines, want %d", n, test.bad)
+			}
+			if _, stored := s.store.Lookup([]byte("kiwi")); stored != strings.Contains(test.ack, "ACK 1\r") {
+				t.Errorf("stored: %v", stored)
+			}
+			if p.Closed() {
+				t.Error("closed for one line")
+			}
+		})
+	}
+}
+
+func TestANeighborThatTalksNonsenseIsDropped(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	p := w.welcomed(welshHello)
+	p.SendString(strings.Repeat("nonsense\r\n", maxBadLines))
+	w.net.RunFor(time.Second)
+	if p.Closed() {
+		t.Fatalf("closed after %d bad lines", maxBadLines)
+	}
+	p.SendString("nonsense\r\n")
+	w.until("dropped", p.Closed)
+
+	p = w.welcomed(welshHello)
+	p.SendString(strings.Repeat("x", maxLinkLine+2))
+	w.until("dropped for a long line", p.Closed)
+}
+
+func TestATornLineIsDropped(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	p := w.welcomed(welshHello)
+	p.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh")
+	p.CloseWrite()
+	w.until("closed", p.Closed)
+	if _, stored := w.servers["Alford"].store.Lookup([]byte("kiwi")); stored {
+		t.Error("a line without its end was applied")
+	}
+}
+
+// What an older connection still delivers is applied; its MARKs do not count.
+func TestAnOlderConnectionsMarksAreIgnored(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	older := w.welcomed(welshHello)
+	newer := w.welcomed(welshHello)
+	older.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\nMARK 9 9 - 1 0000000000000000\r\n")
+	w.net.RunFor(time.Second)
+	s := w.servers["Alford"]
+	if _, stored := s.store.Lookup([]byte("kiwi")); !stored {
+		t.Error("its AT was not applied")
+	}
+	if n := s.neighbor([]byte("Welsh")); n.heardAny {
+		t.Errorf("its MARK moved the resume point to %d", n.heard)
+	}
+	newer.SendString("MARK 3 9 - 1 0000000000000000\r\n")
+	w.net.RunFor(time.Second)
+	third := w.impostor("Alford", "Welsh")
+	if got := third.hello(welshHello); !strings.HasSuffix(got, " 00000000000000aa 3") {
+		t.Errorf("resume point %q, want 3 of this epoch", got)
+	}
+}
+
+func TestASecondServerOfOneNameIsRefused(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	w.welcomed(welshHello)
+	w.welcomed(strings.Replace(welshHello, "aa", "bb", 1)) // a new process
+	p := w.impostor("Alford", "Welsh")
+	if got := p.hello(welshHello); got != "REFUSE duplicate" {
+		t.Errorf("the first process comes back and is answered %q", got)
+	}
+}
+
+// A neighbor that takes nothing costs one window, and in the end its link.
+func TestANeighborThatDoesNotReadCostsOneWindow(t *testing.T) {
+	cfg := testConfig(ring...)
+	cfg.Limits.MaxClients = 100000
+	w := newWorld(t, cfg)
+	w.start("Alford")
+	w.start("Welsh")
+	w.until("live", w.live)
+	w.reactors["Welsh"].Pause()
+	s := w.servers["Alford"]
+	l := s.neighbor([]byte("Welsh")).link
+	for i := range 30000 {
+		s.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
+		if i%1000 == 0 {
+			s.pumpSoon()
+			w.net.RunFor(10 * time.Millisecond)
+		}
+	}
+	w.net.RunFor(time.Second)
+	if n := l.unacknowledged(); n > windowBytes+1024 || n < windowBytes/2 {
+		t.Errorf("%d bytes on their way, want about a window of %d", n, windowBytes)
+	}
+	w.reactors["Welsh"].Resume()
+	w.until("equal", w.equal)
+}
+
+// A client that moves a thousand times while its neighbor is away is one record.
+func TestALaggingNeighborGetsTheLastOnly(t *testing.T) {
+	w := ringOf(t, nil, "Alford", "Welsh")
+	w.until("live", w.live)
+	w.net.Cut("Alford", "Welsh")
+	w.net.RunFor(10 * time.Second)
+	c := w.dial("Alford")
+	for i := range 1000 {
+		c.SendString(fmt.Sprintf("IAMAT kiwi +1-1 %d\n", stamp+i))
+	}
+	w.net.RunFor(time.Second)
+	before := w.atSent()
+	w.net.HealAll()
+	w.until("live", w.live)
+	w.until("equal", w.equal)
+	if n := w.atSent() - before; n != 1 {
+		t.Errorf("%d AT lines for the last of a thousand places", n)
+	}
+}
+
+// A server whose neighbors are all gone serves, and does not dial busily.
+func TestAServerAloneDoesNotDialBusily(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	w.net.RunFor(30 * time.Second)
+	if got := w.dial("Alford").ask(1, "IAMAT k +1-1 5\n"); !strings.HasPrefix(got, "AT") {
+		t.Errorf("answered %q", got)
+	}
+	s := w.servers["Alford"].Status()
+	if !s.Ready {
+		t.Error("not ready though every link has been tried")
+	}
+	for _, l := range s.Links {
+		if l.State != "down" || l.Error == "" {
+			t.Errorf("%s: %s %q", l.Neighbor, l.State, l.Error)
+		}
+	}
+}

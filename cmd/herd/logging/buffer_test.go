@@ -111,8 +111,8 @@ func TestEntriesOfAnyLengthKeepTheirOrder(t *testing.T) {
 		b.Write([]byte(entry))
 	}
 	b.Close(time.Minute)
-	if out.String() != want.String() {
-		t.Errorf("%d bytes written, want %d, in order", out.Len(), want.Len())
+	if out.String() != want.String() || b.used != 0 {
+		t.Errorf("%d bytes written, want %d, in order; %d bytes stay in use", out.Len(), want.Len(), b.used)
 	}
 }
 

@@ -36,6 +36,22 @@ func TestLinesAreAsZapWritesThem(t *testing.T) {
 	}
 }
 
+func TestLinesTellTheTimeAsZapDoes(t *testing.T) {
+	now := fixedNow()
+	clockNow := func() time.Time { return now }
+	var got, want bytes.Buffer
+	l := &Lines{out: &got, now: clockNow}
+	z := zap.New(zapcore.NewCore(encoder(false), zapcore.AddSync(&want), zap.InfoLevel), zap.WithClock(clock(clockNow)))
+	for _, step := range []time.Duration{0, 1, time.Microsecond, 81 * time.Millisecond, time.Second, time.Hour, -3 * time.Hour, 1e7 * time.Second} {
+		now = now.Add(step).In(time.FixedZone("", 3600))
+		l.LineSent(1, nil)
+		z.Info("line sent", zap.Uint64("conn", 1), zap.String("line", ""), zap.Int("length", 0))
+	}
+	if got.String() != want.String() {
+		t.Errorf("got\n%s\nwant\n%s", &got, &want)
+	}
+}
+
 // Whatever a client sends, an entry is one line and all of it prints.
 func TestLinesArePrintable(t *testing.T) {
 	var all []byte

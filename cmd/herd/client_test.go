@@ -187,9 +187,9 @@ func TestIamatOfMany(t *testing.T) {
 func TestIamatOfManyWithMistake(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))
 	for bad, want := range map[string]string{
-		"alone\n":                    `herd: standard input, line 3: ["alone"] is not CLIENT COORDS [TIME]` + "\n",
-		"a b c d\nx +1+1 5\n":        `herd: standard input, line 3: ["a" "b" "c" "d"] is not CLIENT COORDS [TIME]` + "\n",
-		strings.Repeat("x", 1<<17):   "herd: standard input, line 3: bufio: buffer full\n",
+		"alone\n":                     `herd: standard input, line 3: ["alone"] is not CLIENT COORDS [TIME]` + "\n",
+		"a b c d\nx +1+1 5\n":         `herd: standard input, line 3: ["a" "b" "c" "d"] is not CLIENT COORDS [TIME]` + "\n",
+		strings.Repeat("x", 1<<17):    "herd: standard input, line 3: bufio: buffer full\n",
 		"\x1b[31m\u00a0red\u202e\n\n": "herd: standard input, line 3: [\"\\x1b[31m\\u00a0red\\u202e\"] is not CLIENT COORDS [TIME]\n",
 	} {
 		out, errOut, code := runAt(addr, "a +1-1 5\n\n"+bad, "iamat", "-")
@@ -235,9 +235,9 @@ func TestIamatAnswersAsItIsTyped(t *testing.T) {
 func TestForTerminal(t *testing.T) {
 	for text, want := range map[string]string{
 		"AT kiwi\n{ \"a\\b\": \"東京\" }": "AT kiwi\n{ \"a\\b\": \"東京\" }",
-		"\x1b[31mred\x07":             `\x1b[31mred\a`,
-		"gnp\u202eexe\xff\u00a0":      `gnp\u202eexe\xff\u00a0`,
-		"a\r\tb":                      `a\r\tb`,
+		"\x1b[31mred\x07":               `\x1b[31mred\a`,
+		"gnp\u202eexe\xff\u00a0":        `gnp\u202eexe\xff\u00a0`,
+		"a\r\tb":                        `a\r\tb`,
 	} {
 		if got := forTerminal(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)

@@ -50,7 +50,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	if !errors.As(err, &e) {
 		e = &exitError{exitFailed, err.Error()}
 		if strings.HasPrefix(e.text, "unknown command") {
-			e.code = exitUsage
+			e = &exitError{exitUsage, strings.TrimSpace(e.text) + "; see herd --help"}
 		}
 	}
 	if e.text != "" {
@@ -101,6 +101,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%v; see %s --help", err, c.CommandPath())
 	})
+	cobra.EnableCommandSorting = false // help lists them in the order of use
 	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newStatus(o), newPlaces(o),
 		newConfig(o), newVersion())
 	return root

@@ -48,7 +48,7 @@ func descriptors() int {
 func (o *options) serverFlags(c *cobra.Command) {
 	c.Flags().StringVar(&o.at, "at", "", "server: a `name` of herd.toml (default its first) or HOST:PORT")
 	c.Flags().StringVar(&o.dialect, "dialect", "",
-		"dialect of a server given as HOST:PORT: `paper` (the default) or cs131")
+		"`dialect` of a server given as HOST:PORT: paper (the default) or cs131")
 	for flag, complete := range map[string]cobra.CompletionFunc{
 		"at":      o.completeServers,
 		"dialect": cobra.FixedCompletions([]string{"paper", "cs131"}, cobra.ShellCompDirectiveNoFileComp),

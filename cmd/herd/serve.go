@@ -34,8 +34,9 @@ func newServe(o *options) *cobra.Command {
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
 			"a second one at once. LISTEN_FDS, where it is set, hands over its listener and then its\n" +
 			"console's.",
-		Example: "  herd serve Alford",
-		Args:    arguments(1, 1),
+		Example:           "  herd serve Alford",
+		Args:              arguments(1, 1),
+		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := o.load()
 			if err != nil {
@@ -72,7 +73,7 @@ func serve(cfg *herd.Config, name string, pprof bool, stderr io.Writer) error {
 	}
 	defer p.log.Close()
 	if err := p.run(pprof); err != nil {
-		p.log.Error("server failed", zap.Error(err))
+		p.log.File.Error("server failed", zap.Error(err)) // standard error has it from main
 		return err
 	}
 	return nil
@@ -156,11 +157,17 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	}
 }
 
-// stop stops the server in good order. A server that takes twice its drain time is ended.
+// stop stops the server in good order, or ends it when that takes too long.
 func (p *process) stop(why string) {
 	p.log.Info("stopping", zap.String("reason", why))
 	p.reactor.Stop()
-	time.AfterFunc(2*p.cfg.Limits.Drain+time.Second, func() { p.exit("the drain time is long over") })
+	time.AfterFunc(hardStop(p.cfg), func() { p.exit("the drain time is long over") })
+}
+
+// hardStop is how long a server may take to stop: twice its drain time, and as long as it takes a
+// closing connection to linger.
+func hardStop(cfg *herd.Config) time.Duration {
+	return max(2*cfg.Limits.Drain, cfg.Limits.Drain+time.Second)
 }
 
 // exit ends the process without further ado.

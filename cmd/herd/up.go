@@ -25,6 +25,8 @@ const (
 	maxRestart = 10 * time.Second
 	// stable is how long a server has to live to be restarted at once the next time.
 	stable = 10 * time.Second
+	// grace is how much longer than it may a server is let take to stop.
+	grace = 3 * time.Second
 )
 
 func newUp(o *options) *cobra.Command {
@@ -97,7 +99,11 @@ func up(cfg *herd.Config, file string, names []string, out io.Writer) error {
 		<-signals
 		s.out.say("stopping; once more to stop at once")
 		s.signalAll(syscall.SIGTERM)
-		<-signals
+		select {
+		case <-signals:
+		case <-time.After(hardStop(cfg) + grace):
+			s.out.say("some servers do not stop; they are killed")
+		}
 		s.signalAll(syscall.SIGKILL)
 	}()
 	children.Wait()

@@ -124,3 +124,55 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 		t.Fatal("up does not stop")
 	}
 }
+
+// A server that does not stop is no reason to wait for ever: the second Ctrl-C ends it.
+func TestUpSecondSignal(t *testing.T) {
+	out := &output{}
+	h, c := startUp(t, out)
+	stuck := h.pid("Welsh")
+	_ = syscall.Kill(stuck, syscall.SIGSTOP)
+	_ = c.Process.Signal(os.Interrupt)
+	eventually(t, "up says that it stops", func() bool { return strings.Contains(out.String(), "stopping") })
+	_ = c.Process.Signal(os.Interrupt)
+	if err := c.Wait(); err != nil {
+		t.Errorf("up after two times Ctrl-C: %v\n%s", err, out)
+	}
+	if alive(stuck) {
+		t.Error("Welsh outlived up")
+	}
+}
+
+// Some of the servers, and what cannot be.
+func TestUpOfSome(t *testing.T) {
+	h, listeners := newHerd(t, "", names...)
+	for _, ls := range listeners {
+		for _, l := range ls {
+			l.Close()
+		}
+	}
+	for _, bad := range [][]string{{"up", "Ball", "Ball"}, {"up", "Kiwi"}} {
+		if _, stderr, code := h.command("", bad...); code != exitUsage || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%q: exit code %d, %q", bad, code, stderr)
+		}
+	}
+	out := &output{}
+	c := exec.Command(binary, "up", "Ball", "Welsh", "--config", h.config())
+	c.Dir, c.Stdout, c.Stderr = h.dir, out, out
+	c.Env = append(os.Environ(), "LISTEN_FDS=1") // somebody else's
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "up says what to type next", func() bool {
+		return strings.Contains(out.String(), "2 servers are ready")
+	})
+	if h.pid("Ball") == 0 || h.pid("Welsh") == 0 || h.pid("Alford") != 0 {
+		t.Errorf("running: Ball %d, Welsh %d, Alford %d", h.pid("Ball"), h.pid("Welsh"), h.pid("Alford"))
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if err := c.Wait(); err != nil {
+		t.Errorf("up after SIGTERM: %v", err)
+	}
+	if n := strings.Count(out.String(), "\tstopped\t"); n != 2 {
+		t.Errorf("%d servers had their last word, want 2: %s", n, out)
+	}
+}

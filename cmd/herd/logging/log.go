@@ -22,9 +22,10 @@ type Options struct {
 	Stderr io.Writer        // entries of level info and above without the lines go here too; or nil
 }
 
-// Log is a server's open log. Zap's logger is for any goroutine, Lines for the loop only.
+// Log is a server's open log. Zap's loggers are for any goroutine, Lines for the loop only.
 type Log struct {
 	*zap.Logger
+	File  *zap.Logger  // the file alone, without standard error
 	Lines herd.LineLog // nil if lines are not logged
 
 	file    *lumberjack.Logger
@@ -63,6 +64,7 @@ func Open(o Options) (*Log, error) {
 		out := l.buffer(o.Stderr, encoder(true), o.Now)
 		cores = append(cores, zapcore.NewCore(encoder(true), out, max(level, zapcore.InfoLevel)))
 	}
+	l.File = zap.New(cores[0], zap.WithClock(clock(o.Now)))
 	l.Logger = zap.New(zapcore.NewTee(cores...), zap.WithClock(clock(o.Now)))
 	if o.Config.Lines && level <= zapcore.InfoLevel {
 		l.Lines = &Lines{out: file, now: o.Now, text: text, whole: level == zapcore.DebugLevel}

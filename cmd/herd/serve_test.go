@@ -1,0 +1,224 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// entries are the messages in a server's log file, each entry of which is a JSON object.
+func (h *testHerd) entries(name string) (messages []string, all string) {
+	h.t.Helper()
+	text, err := os.ReadFile(filepath.Join(h.dir, "logs", "server-"+name+".log"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var e struct{ Level, Time, Msg string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Level == "" || e.Time == "" || e.Msg == "" {
+			h.t.Fatalf("%v in entry %q", err, line)
+		}
+		messages = append(messages, e.Msg)
+	}
+	return messages, string(text)
+}
+
+// The log of a server's life, with every line in and out.
+func TestLog(t *testing.T) {
+	h := startHerd(t, "", "Alford")
+	h.ask("Alford", "IAMAT kiwi +34.068930-118.445127 5\nWHATSAT kiwi 10 2\nred \x1b[31m\u202e\n")
+	r := h.running["Alford"]
+	if code := h.stop("Alford"); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	got, all := h.entries("Alford")
+	want := []string{
+		"started", "connection made", "line received", "line received", "line received", "line sent",
+		"lookup sent", "line sent", "connection lost", "stopping", "stopped",
+	}
+	slices.Sort(got) // a lookup is done when it is done
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("entries %q, want %q", got, want)
+	}
+	for _, part := range []string{
+		`"line":"IAMAT kiwi +34.068930-118.445127 5","length":34`,
+		`"line":"red \u001b[31m\u202e","length":12`,
+		`"status":"OK","results":2,"bytes":`,
+	} {
+		if !strings.Contains(all, part) {
+			t.Errorf("the log lacks %s:\n%s", part, all)
+		}
+	}
+	if s := r.stderr.String(); !strings.Contains(s, "\tstarted\t") || strings.Contains(s, "kiwi") {
+		t.Errorf("stderr has lines, or no entries: %s", s)
+	}
+}
+
+// stuckClient makes a server owe a client more than it will ever read.
+func (h *testHerd) stuckClient(name string) {
+	h.t.Helper()
+	c, err := net.Dial("tcp", h.server(name).Address)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { c.Close() })
+	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+	const questions = 4000 // the replies, 40 MB, fit into no socket's buffer
+	text := "IAMAT kiwi +34.068930-118.445127 5\n" + strings.Repeat("WHATSAT kiwi 50 20\n", questions)
+	if _, err := io.WriteString(c, text); err != nil {
+		h.t.Fatal(err)
+	}
+	before := uint64(0)
+	eventually(h.t, "the server waits for its reader", func() bool {
+		s := h.status(name)
+		if s == nil || s.Counters.WHATSAT == 0 {
+			return false
+		}
+		same := s.Counters.WHATSAT == before
+		before = s.Counters.WHATSAT
+		return same
+	})
+	if before == questions {
+		h.t.Fatal("all questions have been answered, though nobody reads")
+	}
+}
+
+func TestSecondSignalStopsAtOnce(t *testing.T) {
+	h := startHerd(t, "[limits]\ndrain = \"1h\"\n", "Alford")
+	h.stuckClient("Alford")
+	r := h.running["Alford"]
+	_ = r.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "stopping", func() bool { return strings.Contains(r.stderr.String(), "stopping") })
+	_ = r.cmd.Process.Signal(syscall.SIGTERM)
+	h.wait(r)
+	if code := r.cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if got, _ := h.entries("Alford"); got[len(got)-1] != "stopped hard" {
+		t.Errorf("the last entry is %q", got[len(got)-1])
+	}
+}
+
+// Whoever does not read holds nobody longer than the drain time.
+func TestDrainTime(t *testing.T) {
+	h := startHerd(t, "[limits]\ndrain = \"100ms\"\n", "Alford")
+	h.stuckClient("Alford")
+	if code := h.stop("Alford"); code > 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if _, all := h.entries("Alford"); !strings.Contains(all, "drain time is over") {
+		t.Errorf("the log does not say that the drain time is over")
+	}
+}
+
+// The terminal goes away, the server stays.
+func TestServeOutlivesItsOutput(t *testing.T) {
+	h, listeners := newHerd(t, "", "Alford")
+	for _, l := range listeners["Alford"] {
+		l.Close()
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(binary, "serve", "Alford", "--config", h.config())
+	c.Dir, c.Stdout, c.Stderr = h.dir, w, w
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	r.Close()
+	for i := range 3 { // each makes entries
+		eventually(t, "Alford answers", func() bool { return h.status("Alford") != nil })
+		if got := h.ask("Alford", fmt.Sprintf("IAMAT kiwi +1-1 %d\n", i)); !strings.HasPrefix(got, "AT Alford ") {
+			t.Errorf("Alford answered %q", got)
+		}
+	}
+	_ = c.Process.Signal(syscall.SIGINT)
+	if err := c.Wait(); err != nil {
+		t.Errorf("serve after SIGINT: %v", err)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	names := []string{"up", "serve", "iamat", "whatsat", "status", "places", "config", "version", "completion"}
+	out, _, code := command(t, t.TempDir(), "", "--help")
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	at := 0
+	for _, name := range names {
+		i := strings.Index(out[at:], "\n  "+name+" ")
+		if i < 0 {
+			t.Errorf("help does not list %s in its place:\n%s", name, out)
+			break
+		}
+		at += i
+		if text, _, code := command(t, t.TempDir(), "", name, "--help"); code != 0 ||
+			name != "completion" && !strings.Contains(text, "Examples:\n  herd "+name) {
+			t.Errorf("help of %s has no example: %d %s", name, code, text)
+		}
+	}
+	for _, later := range []string{"shell", "ping", "watch", "top", "trace", "load", "study"} {
+		if strings.Contains(out, "\n  "+later) {
+			t.Errorf("help lists %s", later)
+		}
+	}
+}
+
+// Shells complete the names of servers.
+func TestCompletion(t *testing.T) {
+	h, listeners := newHerd(t, "", names...)
+	for _, ls := range listeners {
+		for _, l := range ls {
+			l.Close()
+		}
+	}
+	t.Setenv("HERD_CONFIG", h.config())
+	for _, args := range [][]string{{"serve", ""}, {"up", "Alford", ""}, {"iamat", "--at", ""}} {
+		out, errOut, code := command(t, t.TempDir(), "", append([]string{"__complete"}, args...)...)
+		if code != 0 || !strings.HasPrefix(out, strings.Join(names, "\n")+"\n") {
+			t.Errorf("%q: exit code %d, %q, %s", args, code, out, errOut)
+		}
+	}
+	if out, _, code := command(t, t.TempDir(), "", "completion", "bash"); code != 0 || !strings.Contains(out, "__start_herd") {
+		t.Errorf("completion bash: exit code %d", code)
+	}
+}
+
+// A profile is there for whoever asked for it, and for nobody else.
+func TestPprof(t *testing.T) {
+	for _, flag := range []string{"", "--pprof"} {
+		h, listeners := newHerd(t, "", "Alford")
+		for _, l := range listeners["Alford"] {
+			l.Close()
+		}
+		c := exec.Command(binary, strings.Fields("serve Alford --config "+h.config()+" "+flag)...)
+		c.Dir = h.dir
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "Alford answers", func() bool { return h.status("Alford") != nil })
+		console, err := net.Dial("tcp", h.server("Alford").Console)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(console, "GET /debug/pprof/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
+		answer, _ := io.ReadAll(console)
+		console.Close()
+		if got, want := strings.Contains(string(answer), " 200 "), flag != ""; got != want {
+			t.Errorf("%q: /debug/pprof answers %v, want %v", flag, got, want)
+		}
+		_ = c.Process.Signal(syscall.SIGTERM)
+		_ = c.Wait()
+	}
+}

@@ -22,17 +22,22 @@ const runLength = 16
 
 // NewEmbedded unpacks and indexes the data, which takes some 100 ms and 15 MB.
 func NewEmbedded(rank Rank) (*Embedded, error) {
-	e := &Embedded{rank: rank}
+	var all table
 	for _, packed := range [][]byte{packedGeoNames, packedAirports} {
-		if err := e.table.add(packed); err != nil {
+		if err := all.add(packed); err != nil {
 			return nil, err
 		}
 	}
+	return index(all, rank), nil
+}
+
+func index(all table, rank Rank) *Embedded {
+	e := &Embedded{table: all, rank: rank}
 	for first := 0; first < e.table.len(); first += runLength {
 		b := e.table.around(first, min(first+runLength, e.table.len()))
 		e.runs.Insert([2]int64{b.west, b.south}, [2]int64{b.east, b.north}, uint32(first))
 	}
-	return e, nil
+	return e
 }
 
 // Len is the number of places.

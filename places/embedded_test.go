@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -70,76 +69,6 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// The index against every place there is, with another formula for the distance, where maps are
-// difficult and where places are dense.
-func TestAgainstBruteForce(t *testing.T) {
-	e := embedded(t, ByDistance)
-	queries := []Query{
-		{0, 179.99, 50_000}, {-16.8, 179.99, 50_000}, {-16.8, -179.99, 50_000}, {-16.8, 180, 50_000},
-		{-16.8, -180, 50_000}, {65.5, 179.99, 50_000}, {71, -179.5, 50_000}, {89, 179.99, 50_000},
-		{89, 0, 50_000}, {-89.9, 0, 50_000}, {-89.9, 179.99, 50_000}, {90, 0, 50_000}, {-90, -180, 50_000},
-		{89.6, 10, 50_000}, {-89.5503, 0, 50_000}, {78.2, 15.6, 50_000}, {82.5, -62.3, 50_000},
-		{34.06893, -118.445127, 50_000}, {34.06893, -118.445127, 1}, {35.681236, 139.767125, 50_000},
-		{0, 0, 0}, {48.85341, 2.3488, 0}, {-89.9, 0, 1_500_000}, {64, 179, 1_500_000}, {10, 10, 30_000_000},
-	}
-	chance := rand.New(rand.NewPCG(1, 2))
-	for range 40 {
-		p := e.table.place(chance.Uint32N(uint32(e.Len())))
-		queries = append(queries, Query{
-			float64(p.Lat)*unit + chance.Float64()/10 - 0.05, float64(p.Lng)*unit + chance.Float64()/10 - 0.05,
-			chance.IntN(50_001)})
-	}
-	at := make([]vector, e.Len())
-	for i := range at {
-		at[i] = vectorOf(float64(e.table.lat[i])*unit, float64(e.table.lng[i])*unit)
-	}
-	for _, q := range queries {
-		q.Lat, q.Lng = max(-90, min(q.Lat, 90)), max(-180, min(q.Lng, 180))
-		got := map[uint32]int{}
-		e.within(q, func(i uint32, _ float64) { got[i]++ })
-		radius, centre := float64(max(q.RadiusM, 1)), vectorOf(q.Lat, q.Lng)
-		for i, v := range at {
-			m, n := v.metres(centre), got[uint32(i)]
-			if m < radius-1e-3 && n != 1 || m > radius+1e-3 && n != 0 {
-				t.Errorf("%+v: place %d at %v m was found %d times", q, i, m, n)
-			}
-		}
-	}
-}
-
-// vector is a position on the unit sphere.
-type vector [3]float64
-
-func vectorOf(lat, lng float64) vector {
-	sin, cos := math.Sincos(lat * degree)
-	sinL, cosL := math.Sincos(lng * degree)
-	return vector{cos * cosL, cos * sinL, sin}
-}
-
-// metres is the distance of two vectors over the ground, exact at any distance.
-func (a vector) metres(b vector) float64 {
-	x, y, z := a[1]*b[2]-a[2]*b[1], a[2]*b[0]-a[0]*b[2], a[0]*b[1]-a[1]*b[0]
-	return earthRadiusM * math.Atan2(math.Sqrt(x*x+y*y+z*z), a[0]*b[0]+a[1]*b[1]+a[2]*b[2])
-}
-
-func TestDistance(t *testing.T) {
-	chance := rand.New(rand.NewPCG(3, 4))
-	for range 1000 {
-		p := [4]float64{chance.Float64()*180 - 90, chance.Float64()*360 - 180, chance.Float64()*180 - 90, chance.Float64()*360 - 180}
-		got, want := Distance(p[0], p[1], p[2], p[3]), vectorOf(p[0], p[1]).metres(vectorOf(p[2], p[3]))
-		if math.Abs(got-want) > 1e-3 {
-			t.Errorf("%v: %v, want %v", p, got, want)
-		}
-	}
-	for _, c := range [][5]float64{
-		{0, 0, 0, 0, 0}, {0, 179.5, 0, -179.5, 111195.08}, {90, 0, 90, 123, 0}, {90, 0, -90, 50, math.Pi * earthRadiusM},
-	} {
-		if got := Distance(c[0], c[1], c[2], c[3]); math.Abs(got-c[4]) > 0.01 {
-			t.Errorf("%v: %v", c, got)
-		}
-	}
-}
-
 // Every result is in its place by class and distance, or by distance, and none was passed over.
 func TestOrder(t *testing.T) {
 	for _, q := range []Query{{34.06893, -118.445127, 50_000}, {35.681236, 139.767125, 10_000}, {-1.286389, 36.817223, 50_000}} {
@@ -178,6 +107,25 @@ func TestOrder(t *testing.T) {
 	}
 	if a, b := count(kinds(ByClass)), count(kinds(ByDistance)); a != 15 || b != 5 {
 		t.Errorf("of 20 places near UCLA %d are towns by class, %d by distance", a, b)
+	}
+}
+
+// Places at one distance stay in the order of the table.
+func TestOrderOfEquals(t *testing.T) {
+	const n = 100
+	all := table{lat: make([]int32, n), lng: make([]int32, n), kind: make([]Kind, n)}
+	e := index(all, ByDistance)
+	var best top
+	for i := range uint32(n) {
+		best.offer(candidate{place: (i*37 + 50) % n})
+	}
+	for i, c := range best.found {
+		if c.place != uint32(i) {
+			t.Errorf("place %d is number %d", c.place, i)
+		}
+	}
+	if got := e.Count(Query{}); got != n {
+		t.Errorf("%d places", got)
 	}
 }
 

@@ -76,6 +76,14 @@ func TestAppendJSONAllocates(t *testing.T) {
 	}
 }
 
+// Deep values are given up before they fill the memory.
+func TestAppendIndentedStops(t *testing.T) {
+	const most = 1000
+	if n := len(appendIndented(nil, bytes.Repeat([]byte("["), 9000), 1, most)); n <= most || n > 2*most {
+		t.Errorf("%d bytes", n)
+	}
+}
+
 func sample(t testing.TB) Result {
 	t.Helper()
 	body, err := os.ReadFile("google/testdata/nearby.json")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -40,8 +41,8 @@ func TestPackedFiles(t *testing.T) {
 		sum    string
 		counts [kinds]int
 	}{
-		{"geonames", packedGeoNames, "d3b5c1544f8cc86cc5eca8a4fe99b412fdda5746a414aacf6b65decce412242b",
-			[kinds]int{Locality: 224_233, Neighborhood: 6_243}},
+		{"geonames", packedGeoNames, "6fce591a20a59b9f0d47536d058223fd5eebc210a51bbee434f02055a0a3d463",
+			[kinds]int{Locality: 224_239, Neighborhood: 6_237}},
 		{"ourairports", packedAirports, "67cb6fc9bde5e3bc19850b28c4bfab5d0c15595a7cf06b0804c1991fa2d493f2",
 			[kinds]int{Airport: 5_080, Airfield: 38_672, Heliport: 15_999}},
 	} {
@@ -109,6 +110,12 @@ func TestUnpackDamaged(t *testing.T) {
 	for cut := range raw {
 		if err := new(table).unpack(raw[:cut]); err != errPacked {
 			t.Errorf("cut at %d: %v", cut, err)
+		}
+	}
+	more := append(bytes.Clone(raw), 0)
+	for _, damaged := range [][]byte{more, binary.AppendUvarint(nil, 1<<62), {0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}} {
+		if err := new(table).unpack(damaged); err != errPacked {
+			t.Errorf("%v: %v", damaged, err)
 		}
 	}
 	for i := range raw {

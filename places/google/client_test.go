@@ -71,7 +71,7 @@ func TestKeyIsNotPrinted(t *testing.T) {
 			t.Errorf("%T becomes %s", v, text)
 		}
 	}
-	if o.Key.String() != redacted {
-		t.Error(o.Key.String())
+	if text, err := json.Marshal(o.Key); err != nil || string(text) != `"[key]"` || o.Key.String() != redacted {
+		t.Errorf("%s, %v, %s", text, err, o.Key.String())
 	}
 }

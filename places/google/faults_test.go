@@ -38,6 +38,9 @@ func TestBadAnswers(t *testing.T) {
 		{"status number", `{"results":[],"status":200}`, "the answer has no status"},
 		{"status null", `{"results":[],"status":null}`, "the answer has no status"},
 		{"status empty", `{"results":[],"status":""}`, "the answer has no status"},
+		{"status empty and then not", `{"status":"","results":[],"status":"OK"}`, "the answer has no status"},
+		{"white space that is not JSON's", "\v" + `{"results":[],"status":"OK"}`,
+			notJSON + `invalid character '\v' looking for beginning of value`},
 		{"100,000 deep", deep(100_000), notJSON + "invalid character '[' exceeded max depth"},
 		{"9,000 deep", deep(9_000), "the answer is too large or nested too deeply"},
 		{"10 MB", `{"results":[],"status":"OK","x":"` + strings.Repeat("x", 10<<20) + `"}`, "the answer is longer than 1 MiB"},
@@ -80,6 +83,11 @@ func TestFaults(t *testing.T) {
 		}},
 		{"endless headers", "the connection to the server failed", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X", strings.Repeat("x", 2*maxHeaders))
+		}},
+		{"endless body", "the answer is longer than 1 MiB", func(w http.ResponseWriter, _ *http.Request) {
+			for spaces, err := make([]byte, 1<<16), error(nil); err == nil; {
+				_, err = w.Write(spaces)
+			}
 		}},
 		{"gzip bomb", "the answer is longer than 1 MiB", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")

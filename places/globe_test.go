@@ -1,0 +1,111 @@
+package places
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// The index against every place there is, with another formula for the distance.
+func TestAgainstBruteForce(t *testing.T) {
+	e := embedded(t, ByDistance)
+	queries := []Query{
+		{0, 179.99, 50_000}, {-16.8, 179.99, 50_000}, {-16.8, -179.99, 50_000}, {65.5, 179.99, 50_000},
+		{-89.9, 0, 50_000}, {78.2, 15.6, 50_000}, {82.5, -62.3, 50_000},
+		{34.06893, -118.445127, 50_000}, {34.06893, -118.445127, 1}, {35.681236, 139.767125, 50_000},
+		{0, 0, 0}, {48.85341, 2.3488, 0}, {-89.9, 0, 1_500_000}, {64, 179, 1_500_000}, {10, 10, 30_000_000},
+	}
+	chance := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		p := e.table.place(chance.Uint32N(uint32(e.Len())))
+		queries = append(queries, Query{
+			Lat:     float64(p.Lat)*unit + chance.Float64()/10 - 0.05,
+			Lng:     float64(p.Lng)*unit + chance.Float64()/10 - 0.05,
+			RadiusM: chance.IntN(50_001),
+		})
+	}
+	checkSearch(t, e, queries)
+}
+
+// Where maps are difficult there are few places, so this makes some.
+func TestPolesAndDateLine(t *testing.T) {
+	var all table
+	chance := rand.New(rand.NewPCG(5, 6))
+	put := func(n int, south, north, west, east float64) {
+		for range n {
+			all.lat = append(all.lat, int32(math.Round((south+chance.Float64()*(north-south))/unit)))
+			all.lng = append(all.lng, int32(math.Round((west+chance.Float64()*(east-west))/unit)))
+		}
+	}
+	for _, lat := range []float64{0, 45, -60, 80, 89} { // at 89 the circle of 50 km is some 54 degrees wide
+		put(200, lat-0.7, lat+0.7, 179, 180)
+		put(200, lat-0.7, lat+0.7, -180, -179)
+	}
+	put(2000, 88, 90, -180, 180)
+	put(2000, -90, -89, -180, 180)
+	put(20, 90, 90, -180, 180)
+	put(20, -90, -90, -180, 180)
+	put(20, 0, 0, 180, 180)
+	put(20, 0, 0, -180, -180)
+	all.kind = make([]Kind, len(all.lat))
+	var queries []Query
+	for _, lat := range []float64{0, 45, -60, 80, 89, 89.5, 89.55, 89.5503, 89.551, 89.9, 90, -89.5, -89.6, -89.9, -90} {
+		for _, lng := range []float64{-180, -179.99, -179.6, -100, 0, 10, 179.55, 179.6, 179.99, 180} {
+			queries = append(queries, Query{lat, lng, 50_000}, Query{lat, lng, 1_000})
+		}
+	}
+	checkSearch(t, index(all, ByDistance), queries)
+}
+
+// checkSearch compares searches with a look at every place.
+func checkSearch(t *testing.T, e *Embedded, queries []Query) {
+	t.Helper()
+	at := make([]vector, e.Len())
+	for i := range at {
+		at[i] = vectorOf(float64(e.table.lat[i])*unit, float64(e.table.lng[i])*unit)
+	}
+	for _, q := range queries {
+		got := map[uint32]int{}
+		e.within(q, func(i uint32, _ float64) { got[i]++ })
+		radius, centre := float64(max(q.RadiusM, 1)), vectorOf(q.Lat, q.Lng)
+		for i, v := range at {
+			m, n := v.metres(centre), got[uint32(i)]
+			if m < radius-1e-3 && n != 1 || m > radius+1e-3 && n != 0 {
+				t.Errorf("%+v: place %d at %v m was found %d times", q, i, m, n)
+			}
+		}
+	}
+}
+
+// vector is a position on the unit sphere.
+type vector [3]float64
+
+func vectorOf(lat, lng float64) vector {
+	sin, cos := math.Sincos(lat * degree)
+	sinL, cosL := math.Sincos(lng * degree)
+	return vector{cos * cosL, cos * sinL, sin}
+}
+
+// metres is the distance of two vectors over the ground, exact at any distance.
+func (a vector) metres(b vector) float64 {
+	x, y, z := a[1]*b[2]-a[2]*b[1], a[2]*b[0]-a[0]*b[2], a[0]*b[1]-a[1]*b[0]
+	return earthRadiusM * math.Atan2(math.Sqrt(x*x+y*y+z*z), a[0]*b[0]+a[1]*b[1]+a[2]*b[2])
+}
+
+func TestDistance(t *testing.T) {
+	chance := rand.New(rand.NewPCG(3, 4))
+	for range 1000 {
+		p := [4]float64{chance.Float64()*180 - 90, chance.Float64()*360 - 180, chance.Float64()*180 - 90, chance.Float64()*360 - 180}
+		got, want := Distance(p[0], p[1], p[2], p[3]), vectorOf(p[0], p[1]).metres(vectorOf(p[2], p[3]))
+		if math.Abs(got-want) > 1e-3 {
+			t.Errorf("%v: %v, want %v", p, got, want)
+		}
+	}
+	for _, c := range [][5]float64{
+		{0, 0, 0, 0, 0}, {0, 179.5, 0, -179.5, 111195.08}, {90, 0, 90, 123, 0}, {90, 0, -90, 50, math.Pi * earthRadiusM},
+	} {
+		if got := Distance(c[0], c[1], c[2], c[3]); math.Abs(got-c[4]) > 0.01 {
+			t.Errorf("%v: %v", c, got)
+		}
+	}
+}

@@ -25,6 +25,7 @@ var (
 	errBadLines  = errors.New("too many lines that are not of this protocol")
 	errHandshake = errors.New("handshake not finished in time")
 	errRefused   = errors.New("refused")
+	errNoAck     = errors.New("neighbor acknowledges nothing")
 )
 
 // intake is the receiving end of a neighbor's link: the acceptor's side of the handshake, then
@@ -73,7 +74,7 @@ func (in *intake) hello(line []byte, l protocol.LinkLine) {
 func (s *Server) refusal(h protocol.Hello) string {
 	switch from := string(h.From); {
 	case string(h.Version) != protocol.Version:
-		return fmt.Sprintf("version: %s instead of %s", h.Version, protocol.Version)
+		return fmt.Sprintf("version: %s instead of %s", protocol.Printable(h.Version), protocol.Version)
 	case string(h.Herd) != s.cfg.Herd.Name:
 		return fmt.Sprintf("herd: %s instead of %s", h.Herd, s.cfg.Herd.Name)
 	case string(h.To) != s.name:

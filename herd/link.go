@@ -21,6 +21,8 @@ const (
 	windowBytes = 1 << 20
 	// lazyMark delays a MARK that follows no AT line, lest every AT received cause one.
 	lazyMark = time.Second
+	// maxMarks may be on their way without an ACK: more than a window can hold.
+	maxMarks = 1 << 16
 	// markEvery beats a MARK is sent whatever happens, so that agreement stays measured.
 	markEvery = 10
 )
@@ -195,6 +197,9 @@ func (l *link) LineReceived(line []byte) {
 	}
 }
 
+// serverFull is what a server says that has not even room for a neighbor.
+const serverFull = "> SERVER FULL"
+
 // greeting takes the acceptor's two lines of the handshake.
 func (l *link) greeting(line []byte, in protocol.LinkLine, err error) {
 	secrets := l.server.cfg.Herd.Secrets
@@ -216,6 +221,8 @@ func (l *link) greeting(line []byte, in protocol.LinkLine, err error) {
 			return
 		}
 		l.welcomed(w)
+	case string(line) == serverFull:
+		l.abort(fmt.Errorf("%s is full", l.neighbor.name))
 	default:
 		l.abort(fmt.Errorf("not a server of this herd: it answered %s", protocol.Printable(line)))
 	}
@@ -237,7 +244,7 @@ func (l *link) welcomed(w protocol.Welcome) {
 		// A process that had a place and asks for everything has lost something, perhaps what
 		// it once sent us itself.
 		c.copies++
-		l.skipNothing = known || l.fromHead
+		l.skipNothing = l.fromHead || known && l.acked > 0
 		l.acked, l.highest, l.fromHead = 0, 0, false
 		l.ackedCursor.Rewind()
 	}
@@ -351,6 +358,10 @@ func (l *link) sendMark() {
 		l.marks[k].bytes = l.sentBytes
 	} else {
 		l.marks = append(l.marks, sentMark{m.Seq, l.sentBytes})
+	}
+	if len(l.marks) > maxMarks {
+		l.abort(errNoAck)
+		return
 	}
 	l.write(protocol.AppendMark(s.small[:0], m), false)
 }

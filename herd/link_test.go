@@ -81,6 +81,7 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 		{"another version", strings.Replace(welshHello, "herd/1", "herd/2", 1), secret, "REFUSE version: herd/2 instead of herd/1"},
 		{"another herd", strings.Replace(welshHello, "ucla", "usc", 1), secret, "REFUSE herd: usc instead of ucla"},
 		{"another server", strings.Replace(welshHello, "Alford", "Ball", 1), secret, "REFUSE to: this is Alford, not Ball"},
+		{"a version for terminals", strings.Replace(welshHello, "herd/1", "\u202e\u009b31m", 1), secret, `REFUSE version: \u202e\u009b31m instead of herd/1`},
 		{"itself", strings.Replace(welshHello, "Welsh", "Alford", 1), secret, "REFUSE from: Alford is this server"},
 		{"no neighbor", strings.Replace(welshHello, "Welsh", "Ball", 1), secret, "REFUSE from: Ball is not a neighbor of Alford"},
 		{"a stranger", strings.Replace(welshHello, "Welsh", "Kiwi", 1), secret, "REFUSE from: Kiwi is not a neighbor of Alford"},
@@ -351,6 +352,58 @@ func TestAServerAloneDoesNotDialBusily(t *testing.T) {
 	for _, l := range s.Links {
 		if l.State != "down" || l.Error == "" {
 			t.Errorf("%s: %s %q", l.Neighbor, l.State, l.Error)
+		}
+	}
+}
+
+// A server that is restarted is ready when it has what its neighbors have, and one that is told to
+// stop hands everything over first: so a rolling restart loses nothing.
+func TestRollingRestart(t *testing.T) {
+	cfg := testConfig(
+		ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
+		ServerConfig{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
+	const n = 20000
+	cfg.Limits.MaxClients, cfg.Limits.Drain = n, time.Minute
+	w := newWorld(t, cfg).startAll()
+	for i := range n {
+		w.servers["Alford"].store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
+	}
+	w.servers["Alford"].pumpSoon()
+	w.until("equal", w.equal)
+	restart := func(name string) {
+		w.reactors[name].Stop()
+		w.until(name+" has stopped", w.reactors[name].Stopped)
+		w.start(name)
+	}
+	restart("Welsh")
+	w.until("Welsh is ready", func() bool { return w.servers["Welsh"].Status().Ready })
+	if k := w.servers["Welsh"].store.Len(); k != n {
+		t.Errorf("Welsh is ready with %d of %d records", k, n)
+	}
+	// Again, and this time nobody waits for readiness, only for the copy to begin.
+	restart("Welsh")
+	w.until("the copy begins", func() bool { return w.servers["Welsh"].store.Len() > 0 })
+	if w.servers["Welsh"].Status().Ready || w.servers["Welsh"].store.Len() == n {
+		t.Fatal("the copy is over: nothing is tested")
+	}
+	restart("Alford")
+	w.until("equal", w.equal)
+	if k := w.servers["Alford"].store.Len(); k != n {
+		t.Errorf("%d of %d records after all", k, n)
+	}
+}
+
+// A client that is refused for want of room does not end the comparing of states.
+func TestAFullServerStillCompares(t *testing.T) {
+	cfg := testConfig(ring...)
+	cfg.Limits.MaxClients = 2
+	w := newWorld(t, cfg).startAll()
+	w.dial("Alford").ask(3, "IAMAT a +1-1 5\nIAMAT b +1-1 5\nIAMAT c +1-1 5\n")
+	w.until("equal", w.equal)
+	w.net.RunFor(20 * time.Second)
+	for _, l := range w.servers["Alford"].Status().Links {
+		if l.Checked == nil || w.servers["Alford"].reactor.Now().Sub(*l.Checked) > 10*time.Second {
+			t.Errorf("%s: last compared %v", l.Neighbor, l.Checked)
 		}
 	}
 }

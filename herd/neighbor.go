@@ -32,6 +32,7 @@ type neighbor struct {
 	replaced []protocol.Epoch // of processes before that one, oldest first
 	heard    uint64           // the last MARK of epoch's feed whose records are all applied here
 	heardAny bool             // whether there was one
+	whole    bool             // once, all of its feed has been here since this server started
 	restart  bool             // answer the next HELLO with "- 0": a repair
 	agree    agreement
 	counters linkCounters
@@ -102,6 +103,7 @@ func (n *neighbor) marked(m protocol.Mark) {
 		n.heard, n.heardAny = m.Seq, true
 		n.link.markWithin(lazyMark)
 	}
+	n.whole = n.whole || m.Seq == m.Tail
 	s := n.server.store
 	// Only if all of its feed is here, and all of ours was there, is a difference real.
 	if m.Seq != m.Tail || !m.HeardAny || m.Heard != s.Tail() || m.Full || s.Overflowed() {
@@ -138,6 +140,12 @@ func (n *neighbor) repair(m protocol.Mark) {
 		in.session.close(errDiverged)
 	}
 	n.link.recopy()
+}
+
+// ready says whether a client that asks this server need not miss what the neighbor had: its feed
+// has come once, or there is nobody to send it.
+func (n *neighbor) ready() bool {
+	return n.link.tried && (n.whole || n.link.state == linkDown && len(n.intakes) == 0)
 }
 
 // status is the neighbor's part of Status.

@@ -50,11 +50,12 @@ type Server struct {
 	lookups   lookups
 	port      reactor.Port
 
-	sessions []*session
-	admitted [3]int // sessions by admission
-	conns    uint64 // connection ids given out
-	counters Counters
-	refusals refusals
+	sessions   []*session
+	turnedAway int
+	admitted   [3]int // sessions by admission
+	conns      uint64 // connection ids given out
+	counters   Counters
+	refusals   refusals
 
 	pumping  bool // a pump is due after this batch of events
 	pump     func()
@@ -154,8 +155,11 @@ func (s *Server) BuildProtocol(string) reactor.Protocol {
 	case s.admitted[asClient] < s.cfg.Limits.MaxConnections:
 	case s.admitted[asOverflow] < s.overflow():
 		n.admission = asOverflow
-	default:
+	case s.turnedAway < maxTurnedAway:
 		return &turnedAway{s}
+	default:
+		s.counters.ServerFull++
+		return nil
 	}
 	s.admitted[n.admission]++
 	s.sessions = append(s.sessions, n)
@@ -193,11 +197,15 @@ func (s *Server) remove(n *session) {
 	s.drained()
 }
 
-// turnedAway is a connection beyond every bound: it gets one reply.
+// turnedAway is a connection beyond every bound: it gets one reply. There are maxTurnedAway of
+// them at most; whoever comes then is closed without a word.
 type turnedAway struct{ server *Server }
+
+const maxTurnedAway = 256
 
 // ConnectionMade implements reactor.Protocol.
 func (p *turnedAway) ConnectionMade(t reactor.Transport) {
+	p.server.turnedAway++
 	p.server.counters.ServerFull++
 	t.Write(p.server.dialect.AppendFull(nil))
 	t.LoseConnection()
@@ -207,7 +215,7 @@ func (p *turnedAway) ConnectionMade(t reactor.Transport) {
 func (p *turnedAway) DataReceived([]byte) {}
 
 // ConnectionLost implements reactor.Protocol.
-func (p *turnedAway) ConnectionLost(error) {}
+func (p *turnedAway) ConnectionLost(error) { p.server.turnedAway-- }
 
 // pumpSoon makes every link send what it has to, once this batch of events is done: many updates
 // that came together leave together.
@@ -269,7 +277,7 @@ func (s *Server) Status() Status {
 		if n.link.t != nil {
 			st.Connections++
 		}
-		st.Ready = st.Ready && n.link.tried
+		st.Ready = st.Ready && n.ready()
 		st.Links = append(st.Links, n.status())
 	}
 	return st
@@ -299,9 +307,6 @@ func (s *Server) drain(done func()) {
 			n.drain()
 		}
 	}
-	for _, n := range s.neighbors {
-		n.link.client.Stop()
-	}
 	s.pumpSoon()
 	s.drained()
 }
@@ -312,7 +317,8 @@ func (s *Server) drained() {
 		return
 	}
 	for _, n := range s.neighbors {
-		if n.link.state == linkLive && n.link.acked < s.store.Tail() {
+		// A link that is down has nobody at its other end; one that copies or greets has.
+		if n.link.state >= linkGreeting && n.link.acked < s.store.Tail() {
 			return
 		}
 	}

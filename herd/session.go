@@ -51,8 +51,10 @@ type session struct {
 	linesIn, linesOut, bytesIn, bytesOut uint64
 
 	held    bool // the client's lines wait
+	judging bool // judge is due
 	eof     bool // the client sends nothing more
 	closing bool // the last reply is queued
+	aborted bool
 	lost    bool
 	reason  error // why this side ended the connection, if it did
 }
@@ -75,7 +77,7 @@ func (s *session) ConnectionMade(t reactor.Transport) {
 	s.lastInput = s.accepted
 	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", t.Peer()))
 	if s.server.draining {
-		s.close(errDraining)
+		s.drain()
 	}
 }
 
@@ -86,6 +88,12 @@ func (s *session) DataReceived(p []byte) {
 	s.bytesIn += uint64(len(p))
 	lines := s.linesIn
 	s.reader.DataReceived(p)
+	s.noteUnfinished(lines)
+}
+
+// noteUnfinished notes when the unfinished line began, after the reader has been at work; lines is
+// how many there had been before. Later bytes of one line do not change it.
+func (s *session) noteUnfinished(lines uint64) {
 	switch {
 	case s.reader.Pending() == 0:
 		s.partialSince = time.Time{}
@@ -250,7 +258,20 @@ func (s *session) send(text []byte, l *lookup) {
 			text = rest
 		}
 	}
-	if s.t.Backlog() > s.server.cfg.Limits.OutputHard {
+	if s.t.Backlog() > s.server.cfg.Limits.OutputHard && !s.judging {
+		s.judging = true
+		s.server.reactor.CallLater(judgeAfter, s.judge)
+	}
+}
+
+// judgeAfter is when a backlog beyond output_hard is judged: what was written in this turn has
+// been offered to the kernel by then, and what it took is not held against the client.
+const judgeAfter = 10 * time.Millisecond
+
+// judge cuts a client off if it leaves more unread than it may.
+func (s *session) judge() {
+	s.judging = false
+	if !s.lost && s.t.Backlog() > s.server.cfg.Limits.OutputHard {
 		s.cutOff()
 	}
 }
@@ -259,7 +280,7 @@ var newline = []byte{'\n'}
 
 // cutOff ends a connection whose client does not read.
 func (s *session) cutOff() {
-	if s.reason != nil {
+	if s.aborted {
 		return
 	}
 	s.server.counters.OutputLimits++
@@ -288,22 +309,19 @@ func (s *session) release() {
 	if s.held && !s.closing && !s.mustHold() {
 		s.held = false
 		s.now = s.server.reactor.Now()
-		if !s.server.draining {
-			s.t.ResumeReceiving()
-		}
+		lines := s.linesIn
+		s.t.ResumeReceiving()
 		s.reader.Resume()
-		if s.server.draining {
-			s.drain()
-		}
+		s.noteUnfinished(lines)
 	}
 }
 
-// drain ends the session once what it has read is answered.
+// drain ends the session once what has been read is answered, as if the client sent no more.
 func (s *session) drain() {
-	s.t.PauseReceiving()
-	if !s.held {
-		s.close(errDraining)
+	if s.reason == nil {
+		s.reason = errDraining
 	}
+	s.t.StopReceiving()
 }
 
 // ResumeProducing implements reactor.Producer.
@@ -332,7 +350,15 @@ func (s *session) ReadConnectionLost() {
 		s.t.LoseConnection() // what came without LF is a torn line
 		return
 	}
-	s.reader.Finish()
+	switch {
+	case s.admission == asOverflow && s.linesIn == 0 && s.reader.Pending() == 0:
+		s.refuse()
+		return
+	case s.server.draining:
+		s.reader.Drop() // the rest of an unfinished line was not read
+	default:
+		s.reader.Finish()
+	}
 	s.finish()
 }
 
@@ -358,7 +384,7 @@ func (s *session) finish() {
 
 // abort ends the connection now.
 func (s *session) abort(reason error) {
-	s.closing, s.reason = true, reason
+	s.closing, s.aborted, s.reason = true, true, reason
 	s.reader.Stop()
 	s.t.AbortConnection()
 }
@@ -390,7 +416,8 @@ func (s *session) ConnectionLost(reason error) {
 // sweep applies the limits on time. It is called for every session a few times a second.
 func (s *session) sweep(now time.Time) {
 	l := &s.server.cfg.Limits
-	switch backlog := s.t.Backlog(); {
+	backlog := s.t.Backlog()
+	switch {
 	case s.intake != nil:
 		return // a link has its pulse
 	case backlog <= l.OutputSoft:
@@ -409,7 +436,7 @@ func (s *session) sweep(now time.Time) {
 		now.Sub(s.partialSince) >= l.PartialLineTimeout:
 		s.server.counters.PartialTimeouts++
 		s.close(errPartial)
-	case l.IdleTimeout > 0 && len(s.replies.queue) == 0 && now.Sub(s.lastInput) >= l.IdleTimeout:
+	case l.IdleTimeout > 0 && !s.held && len(s.replies.queue) == 0 && backlog == 0 && now.Sub(s.lastInput) >= l.IdleTimeout:
 		s.server.counters.IdleTimeouts++
 		s.close(errIdle)
 	}

@@ -2,6 +2,7 @@ package herd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -182,6 +183,12 @@ func TestMaxConnections(t *testing.T) {
 		t.Errorf("a fourth client got %q", got)
 	}
 	c := w.dial("Alford")
+	c.CloseWrite()
+	w.until("one that says nothing and ends is closed", c.Closed)
+	if got := c.Take(); got != "> SERVER FULL\n\n" {
+		t.Errorf("a fourth client that ended got %q", got)
+	}
+	c = w.dial("Alford")
 	w.until("a silent one is closed", c.Closed)
 	if got := c.Take(); got != "> SERVER FULL\n\n" {
 		t.Errorf("a silent fourth client got %q", got)
@@ -297,6 +304,63 @@ func TestRepliesDoNotDependOnCuts(t *testing.T) {
 	}
 }
 
+// Many long replies at once are no sin of a client that reads.
+func TestAReaderIsNotCutForABurst(t *testing.T) {
+	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg.Limits.OutputHard, cfg.Limits.PlacesInFlight = 512<<10, 64
+	w := newWorld(t, cfg)
+	w.places = longPlaces{}
+	w.start("Alford")
+	c := w.dial("Alford")
+	c.ask(1, "IAMAT k +1-1 5\n")
+	if got := c.ask(64, strings.Repeat("WHATSAT k 1 1\n", 64)); strings.Count(got, "\n\n") != 64 {
+		t.Errorf("%d of 64 replies of 16 KB", strings.Count(got, "\n\n"))
+	}
+}
+
+// longPlaces answers with 16 KB.
+type longPlaces struct{}
+
+func (longPlaces) Nearby(context.Context, places.Query) (places.Result, error) {
+	long := fmt.Appendf(nil, "{%q: %q}", "name", strings.Repeat("x", 16<<10))
+	return places.Result{Results: []json.RawMessage{long}, Status: "OK"}, nil
+}
+
+// A line that is left unfinished behind held ones is timed, too.
+func TestAnUnfinishedLineBehindHeldOnes(t *testing.T) {
+	w := alone(t, func(c *Config) { c.Limits.PartialLineTimeout = 4 * time.Second })
+	w.reactors["Alford"].SetWork(100 * time.Millisecond)
+	c := w.dial("Alford")
+	c.ask(1, "IAMAT k +1-1 5\n")
+	c.SendString(strings.Repeat("WHATSAT k 1 0\n", 100) + "IAM")
+	w.until("closed", c.Closed)
+	if n := strings.Count(string(c.Received()), "\n\n"); n != 100 {
+		t.Errorf("%d replies before the end, want 100", n)
+	}
+}
+
+// Whatever a server has read when it is told to stop is answered, however slowly the client reads.
+func TestHeldLinesAreAnsweredBeforeTheEnd(t *testing.T) {
+	w := alone(t, nil)
+	c := w.dial("Alford")
+	c.Stall()
+	for range 20 {
+		c.SendString(strings.Repeat("help\n", 1000))
+		w.net.RunFor(10 * time.Millisecond)
+	}
+	c.SendString("torn")
+	w.net.RunFor(10 * time.Millisecond)
+	w.reactors["Alford"].Stop()
+	w.net.RunFor(time.Second)
+	c.Unstall()
+	w.until("closed", c.Closed)
+	got := string(c.Received())
+	if n := strings.Count(got, "Available"); n != 20000 || strings.Contains(got, "torn") || !c.EOF() {
+		t.Errorf("%d of 20,000 replies; end of file %v", n, c.EOF())
+	}
+	w.until("stopped", w.reactors["Alford"].Stopped)
+}
+
 func TestGarbage(t *testing.T) {
 	w := alone(t, nil)
 	for _, garbage := range []string{
@@ -346,5 +410,6 @@ func (sink) AbortConnection() {}
 func (sink) Backlog() int     { return 0 }
 func (sink) PauseReceiving()  {}
 func (sink) ResumeReceiving() {}
+func (sink) StopReceiving()   {}
 func (sink) Peer() string     { return "client:1" }
 func (sink) Host() string     { return "Alford:1" }

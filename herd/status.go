@@ -15,7 +15,7 @@ type Status struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"`
-	Ready   bool      `json:"ready"` // listening, and every link has been live or tried once
+	Ready   bool      `json:"ready"` // listening, and every neighbor's records have come or it is down
 
 	Records uint64 `json:"records"` // clients with a stored record
 	Digest  string `json:"digest"`  // 16 hex digits, or "full"

@@ -18,7 +18,7 @@ type Store struct {
 	tail        uint64 // position of the record applied last
 	digest      protocol.Digest
 	maxClients  int
-	overflowed  bool   // a record was dropped for maxClients
+	overflowed  bool   // a record of the herd's was dropped for maxClients
 	hashed      []byte // scratch: the herd's name, LF, then a record's text
 	prefix      int    // the bytes of it that stay
 	freeMarkers []*node
@@ -54,7 +54,9 @@ func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 	if n != nil && r.Compare(n.record) <= 0 {
 		return Dropped
 	}
-	return s.put(n, r, from)
+	outcome := s.put(n, r, from)
+	s.overflowed = s.overflowed || outcome == Full
+	return outcome
 }
 
 // ApplyOwn offers a record that this server made of a client's IAMAT. It is stored only if its
@@ -71,7 +73,6 @@ func (s *Store) ApplyOwn(r protocol.Record) Outcome {
 func (s *Store) put(n *node, r protocol.Record, from protocol.Epoch) Outcome {
 	if n == nil {
 		if len(s.entries) >= s.maxClients {
-			s.overflowed = true
 			return Full
 		}
 		n = &node{}
@@ -116,6 +117,6 @@ func (s *Store) Tail() uint64 { return s.tail }
 // when their lengths and digests agree. It says so of whole states only: see Overflowed.
 func (s *Store) Digest() protocol.Digest { return s.digest }
 
-// Overflowed says whether a record was ever dropped because the store was full. Nobody compares
-// with such a store.
+// Overflowed says whether a record of another server was ever dropped because the store was full.
+// Nobody compares with such a store. What a client is refused was never a record.
 func (s *Store) Overflowed() bool { return s.overflowed }

@@ -43,6 +43,8 @@ type Conn struct {
 	paused        bool // PauseReceiving
 	eof           bool // the peer sends nothing more, and the Protocol knows
 	eofHeld       bool // the same, but held input has to be delivered first
+	deaf          bool // StopReceiving
+	told          bool // the Protocol knows that no more input comes
 	disconnecting bool
 	saidGoodbye   bool
 	lost          bool
@@ -131,7 +133,15 @@ func (c *Conn) PauseReceiving() { c.paused = true }
 // ResumeReceiving implements Transport.
 func (c *Conn) ResumeReceiving() {
 	c.paused = false
-	if len(c.held) > 0 || c.eofHeld {
+	if len(c.held) > 0 || c.eofHeld || c.deaf {
+		c.readySoon()
+	}
+}
+
+// StopReceiving implements Transport.
+func (c *Conn) StopReceiving() {
+	if !c.deaf && !c.disconnecting && !c.lost {
+		c.deaf = true
 		c.readySoon()
 	}
 }

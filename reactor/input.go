@@ -16,7 +16,7 @@ func (c *Conn) Input(p []byte) {
 	c.activity = c.loop.now
 	c.loop.stats.BytesIn += uint64(len(p))
 	switch {
-	case c.disconnecting:
+	case c.disconnecting || c.deaf:
 		c.discard(len(p))
 	case c.paused || len(c.held) > 0:
 		c.hold(p)
@@ -71,9 +71,18 @@ func (c *Conn) EndOfInput() {
 	c.end("end of input from")
 }
 
-// readLost tells the Protocol that its peer sends nothing more.
+// readLost is the end of the peer's input, all of which has been delivered.
 func (c *Conn) readLost() {
 	c.eof, c.eofHeld = true, false
+	c.tell()
+}
+
+// tell tells the Protocol, once, that no more input comes.
+func (c *Conn) tell() {
+	if c.told {
+		return
+	}
+	c.told = true
 	if h, ok := c.protocol.(HalfCloser); ok {
 		h.ReadConnectionLost()
 	} else {
@@ -127,6 +136,8 @@ func (c *Conn) deliver() bool {
 	case len(c.held) == 0:
 		if c.eofHeld {
 			c.readLost()
+		} else if c.deaf {
+			c.tell()
 		}
 		return false
 	}

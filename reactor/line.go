@@ -77,6 +77,9 @@ func (r *LineReceiver) Stop() {
 	r.tail, r.rest, r.restAt = nil, nil, 0
 }
 
+// Drop drops an unfinished line, and nothing else.
+func (r *LineReceiver) Drop() { r.tail = nil }
+
 // Finish says that no more input follows, and hands over an unfinished last line as if it had
 // been terminated, after whatever is held. Who takes such a line for torn calls Stop.
 func (r *LineReceiver) Finish() {

@@ -54,6 +54,9 @@ type Transport interface {
 	// aborted with ErrHeldInput. ResumeReceiving delivers what was held in a later call.
 	PauseReceiving()
 	ResumeReceiving()
+	// StopReceiving takes no further input: what has come is delivered, and then the Protocol
+	// hears of the end of it as if the peer had ended. Writing still works.
+	StopReceiving()
 	// Peer and Host are the two ends' addresses as host:port, in the form in which they are logged.
 	Peer() string
 	Host() string

@@ -18,6 +18,7 @@ var connTests = []test{
 	{"PauseReceiving", pauseReceiving},
 	{"PauseAgainWhileDelivering", pauseAgain},
 	{"EndOfInputWhilePaused", endWhilePaused},
+	{"StopReceiving", stopReceiving},
 	{"HeldInputIsBounded", heldInputIsBounded},
 	{"BacklogAndProducer", backlogAndProducer},
 	{"ResetByPeer", resetByPeer},
@@ -255,6 +256,44 @@ func endWhilePaused(t *testing.T, h Harness) {
 	}
 	same(t, p.in, want)
 	orderly(t, h, p)
+	peer.Close()
+}
+
+// What came before StopReceiving is delivered, what comes after it is not, and the Protocol hears
+// of the end once, though the peer ends later, too.
+func stopReceiving(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	p.onData = func([]byte) { p.t.PauseReceiving() }
+	p.onEOF = func() { p.t.Write([]byte("bye")) }
+	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
+	want := pattern(50_000)
+	peer.Send(want)
+	h.Wait("all of it", func() bool { return h.Reactor().(interface{ Stats() reactor.Stats }).Stats().BytesIn >= 50_000 })
+	h.Do(func() { p.t.StopReceiving() })
+	peer.Send([]byte("not this"))
+	for n := 0; n < len(want); {
+		h.Wait("a piece", func() bool { return len(p.in) > n })
+		h.Do(func() {
+			n = len(p.in)
+			if p.eof > 0 {
+				t.Error("end of input before the last byte")
+			}
+			p.t.ResumeReceiving()
+		})
+	}
+	if got := peer.Receive(3); string(got) != "bye" {
+		t.Fatalf("got %q", got)
+	}
+	peer.CloseWrite()
+	h.Do(func() { p.t.LoseConnection() })
+	if rest, err := peer.ReceiveAll(); len(rest) > 0 || err != nil {
+		t.Fatalf("got %q, %v", rest, err)
+	}
+	same(t, p.in, want)
+	orderly(t, h, p)
+	if p.eof != 1 {
+		t.Errorf("heard of the end %d times", p.eof)
+	}
 	peer.Close()
 }
 

@@ -30,7 +30,9 @@ const resultBytes = 900
 // answer builds the result of a search. All of it is one piece of memory.
 func (e *Embedded) answer(found []candidate) Result {
 	if len(found) == 0 {
-		return Result{Before: embeddedBefore, After: embeddedNone, Status: "ZERO_RESULTS", laidOut: true}
+		return Result{
+			Before: embeddedBefore, After: embeddedNone, Status: "ZERO_RESULTS", laidOut: true,
+		}
 	}
 	r := Result{
 		Before: embeddedBefore, Results: make([]json.RawMessage, len(found)), After: embeddedOK,

@@ -71,11 +71,15 @@ func TestCounts(t *testing.T) {
 
 // Every result is in its place by class and distance, or by distance, and none was passed over.
 func TestOrder(t *testing.T) {
-	for _, q := range []Query{{34.06893, -118.445127, 50_000}, {35.681236, 139.767125, 10_000}, {-1.286389, 36.817223, 50_000}} {
+	for _, q := range []Query{
+		{34.06893, -118.445127, 50_000}, {35.681236, 139.767125, 10_000}, {-1.286389, 36.817223, 50_000},
+	} {
 		for _, rank := range []Rank{ByClass, ByDistance} {
 			e := embedded(t, rank)
 			var all []candidate
-			e.within(q, func(i uint32, hav float64) { all = append(all, candidate{i, e.table.kind[i].class(), hav}) })
+			e.within(q, func(i uint32, hav float64) {
+				all = append(all, candidate{i, e.table.kind[i].class(), hav})
+			})
 			slices.SortFunc(all, func(a, b candidate) int {
 				if rank == ByClass && a.class != b.class {
 					return int(a.class) - int(b.class)
@@ -283,8 +287,10 @@ func BenchmarkEmbedded(b *testing.B) {
 		name string
 		q    Query
 	}{
-		{"UCLA/10km", Query{34.06893, -118.445127, 10_000}}, {"UCLA/50km", Query{34.06893, -118.445127, 50_000}},
-		{"Tokyo/10km", Query{35.681236, 139.767125, 10_000}}, {"Tokyo/50km", Query{35.681236, 139.767125, 50_000}},
+		{"UCLA/10km", Query{34.06893, -118.445127, 10_000}},
+		{"UCLA/50km", Query{34.06893, -118.445127, 50_000}},
+		{"Tokyo/10km", Query{35.681236, 139.767125, 10_000}},
+		{"Tokyo/50km", Query{35.681236, 139.767125, 50_000}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()

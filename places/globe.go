@@ -54,7 +54,8 @@ func sine(x float64) float64 {
 type box struct{ west, south, east, north int64 }
 
 func (b *box) holds(lat, lng int32) bool {
-	return int64(lat) >= b.south && int64(lat) <= b.north && int64(lng) >= b.west && int64(lng) <= b.east
+	return int64(lat) >= b.south && int64(lat) <= b.north &&
+		int64(lng) >= b.west && int64(lng) <= b.east
 }
 
 // boxes cover the circle: one box, two at the date line, and a whole cap where the circle holds a

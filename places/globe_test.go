@@ -37,7 +37,7 @@ func TestPolesAndDateLine(t *testing.T) {
 			all.lng = append(all.lng, int32(math.Round((west+chance.Float64()*(east-west))/unit)))
 		}
 	}
-	for _, lat := range []float64{0, 45, -60, 80, 89} { // at 89 the circle of 50 km is some 54 degrees wide
+	for _, lat := range []float64{0, 45, -60, 80, 89} { // at 89 some 50 degrees of longitude are near
 		put(200, lat-0.7, lat+0.7, 179, 180)
 		put(200, lat-0.7, lat+0.7, -180, -179)
 	}
@@ -49,7 +49,9 @@ func TestPolesAndDateLine(t *testing.T) {
 	put(20, 0, 0, -180, -180)
 	all.kind = make([]Kind, len(all.lat))
 	var queries []Query
-	for _, lat := range []float64{0, 45, -60, 80, 89, 89.5, 89.55, 89.5503, 89.551, 89.9, 90, -89.5, -89.6, -89.9, -90} {
+	for _, lat := range []float64{
+		0, 45, -60, 80, 89, 89.5, 89.55, 89.5503, 89.551, 89.9, 90, -89.5, -89.6, -89.9, -90,
+	} {
 		for _, lng := range []float64{-180, -179.99, -179.6, -100, 0, 10, 179.55, 179.6, 179.99, 180} {
 			queries = append(queries, Query{lat, lng, 50_000}, Query{lat, lng, 1_000})
 		}
@@ -95,14 +97,16 @@ func (a vector) metres(b vector) float64 {
 func TestDistance(t *testing.T) {
 	chance := rand.New(rand.NewPCG(3, 4))
 	for range 1000 {
-		p := [4]float64{chance.Float64()*180 - 90, chance.Float64()*360 - 180, chance.Float64()*180 - 90, chance.Float64()*360 - 180}
-		got, want := Distance(p[0], p[1], p[2], p[3]), vectorOf(p[0], p[1]).metres(vectorOf(p[2], p[3]))
+		lat1, lng1 := chance.Float64()*180-90, chance.Float64()*360-180
+		lat2, lng2 := chance.Float64()*180-90, chance.Float64()*360-180
+		got, want := Distance(lat1, lng1, lat2, lng2), vectorOf(lat1, lng1).metres(vectorOf(lat2, lng2))
 		if math.Abs(got-want) > 1e-3 {
-			t.Errorf("%v: %v, want %v", p, got, want)
+			t.Errorf("%v %v to %v %v: %v, want %v", lat1, lng1, lat2, lng2, got, want)
 		}
 	}
 	for _, c := range [][5]float64{
-		{0, 0, 0, 0, 0}, {0, 179.5, 0, -179.5, 111195.08}, {90, 0, 90, 123, 0}, {90, 0, -90, 50, math.Pi * earthRadiusM},
+		{0, 0, 0, 0, 0}, {0, 179.5, 0, -179.5, 111195.08}, {90, 0, 90, 123, 0},
+		{90, 0, -90, 50, math.Pi * earthRadiusM},
 	} {
 		if got := Distance(c[0], c[1], c[2], c[3]); math.Abs(got-c[4]) > 0.01 {
 			t.Errorf("%v: %v", c, got)

@@ -122,13 +122,14 @@ func stringEnd(p []byte, i int) int {
 
 // appendString appends s, which is UTF-8, as a JSON string. It escapes only what it must.
 func appendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for i := range len(s) {
 		switch b := s[i]; {
 		case b == '"' || b == '\\':
 			dst = append(dst, '\\', b)
 		case b < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', "0123456789abcdef"[b>>4], "0123456789abcdef"[b&15])
+			dst = append(dst, '\\', 'u', '0', '0', hex[b>>4], hex[b&15])
 		default:
 			dst = append(dst, b)
 		}

@@ -29,11 +29,15 @@ func TestAppendJSON(t *testing.T) {
 		{"all", Result{Results: raw("{}", `{"a":1}`)}, 2,
 			"{\n  \"results\": [\n    {},\n    {\n      \"a\": 1\n    }\n  ]\n}"},
 		{"members keep their order and their escapes",
-			Result{Before: []Field{{`\u0062"`[:6], json.RawMessage("4.0")}, {"a", json.RawMessage("9007199254740993")}},
-				After: []Field{{"status", json.RawMessage(`"OK"`)}, {"a", json.RawMessage(" null ")}}}, 1,
-			"{\n  \"\\u0062\": 4.0,\n  \"a\": 9007199254740993,\n  \"results\": [],\n  \"status\": \"OK\",\n  \"a\": null\n}"},
+			Result{
+				Before: []Field{{`\u0062`, []byte("4.0")}, {"a", []byte("9007199254740993")}},
+				After:  []Field{{"status", []byte(`"OK"`)}, {"a", []byte(" null ")}},
+			}, 1,
+			"{\n  \"\\u0062\": 4.0,\n  \"a\": 9007199254740993,\n" +
+				"  \"results\": [],\n  \"status\": \"OK\",\n  \"a\": null\n}"},
 		{"odd white space", Result{Results: raw(odd)}, 1,
-			"{\n  \"results\": [\n    {\n      \"a\": [\n        1,\n        {},\n        [],\n        \"\\\"] \u2028<&>\"\n      ]\n    }\n  ]\n}"},
+			"{\n  \"results\": [\n    {\n      \"a\": [\n        1,\n        {},\n        [],\n" +
+				"        \"\\\"] \u2028<&>\"\n      ]\n    }\n  ]\n}"},
 	} {
 		if got := AppendJSON([]byte("x"), c.r, c.bound); string(got) != "x"+c.want {
 			t.Errorf("%s:\ngot  %q\nwant %q", c.name, got[1:], c.want)
@@ -79,8 +83,9 @@ func TestAppendJSONAllocates(t *testing.T) {
 // Deep values are given up before they fill the memory.
 func TestAppendIndentedStops(t *testing.T) {
 	const most = 1000
-	if n := len(appendIndented(nil, bytes.Repeat([]byte("["), 9000), 1, most)); n <= most || n > 2*most {
-		t.Errorf("%d bytes", n)
+	text := appendIndented(nil, bytes.Repeat([]byte("["), 9000), 1, most)
+	if len(text) <= most || len(text) > 2*most {
+		t.Errorf("%d bytes", len(text))
 	}
 }
 
@@ -113,7 +118,8 @@ func TestParseUnescapes(t *testing.T) {
 	body := []byte(`{"html\u005fattributions":[],"\u0072esults":[{}],"statu\u0073":"\u004fK"}`)
 	r, err := Parse(body)
 	clear(body)
-	const want = "{\n  \"html\\u005fattributions\": [],\n  \"results\": [\n    {}\n  ],\n  \"statu\\u0073\": \"\\u004fK\"\n}"
+	const want = "{\n  \"html\\u005fattributions\": [],\n  \"results\": [\n    {}\n  ],\n" +
+		"  \"statu\\u0073\": \"\\u004fK\"\n}"
 	if got := AppendJSON(nil, r, 20); err != nil || r.Status != "OK" || string(got) != want {
 		t.Errorf("%q, %s, %v", r.Status, got, err)
 	}

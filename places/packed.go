@@ -196,7 +196,10 @@ func (t *table) place(i uint32) Place {
 // around is the box around the places from first to end, the latter not included.
 func (t *table) around(first, end int) box {
 	lats, lngs := t.lat[first:end], t.lng[first:end]
-	return box{int64(slices.Min(lngs)), int64(slices.Min(lats)), int64(slices.Max(lngs)), int64(slices.Max(lats))}
+	return box{
+		west: int64(slices.Min(lngs)), south: int64(slices.Min(lats)),
+		east: int64(slices.Max(lngs)), north: int64(slices.Max(lats)),
+	}
 }
 
 // add appends the places of a packed file. Its error says only that the file is damaged: there is

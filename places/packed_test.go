@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files; commit the difference only if it is understood")
+var update = flag.Bool("update", false,
+	"rewrite the golden files; commit the difference only if it is understood")
 
 // golden compares got with a file.
 func golden(t *testing.T, file string, got []byte) {
@@ -113,7 +114,9 @@ func TestUnpackDamaged(t *testing.T) {
 		}
 	}
 	more := append(bytes.Clone(raw), 0)
-	for _, damaged := range [][]byte{more, binary.AppendUvarint(nil, 1<<62), {0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}} {
+	for _, damaged := range [][]byte{
+		more, binary.AppendUvarint(nil, 1<<62), binary.AppendUvarint([]byte{0}, 1<<62),
+	} {
 		if err := new(table).unpack(damaged); err != errPacked {
 			t.Errorf("%v: %v", damaged, err)
 		}

@@ -11,7 +11,8 @@ func TestSummarize(t *testing.T) {
 		want   Summary
 		ok     bool
 	}{
-		{`{"name":"a","types":["b","c"],"geometry":{"location":{"lat":-1.5,"lng":2}}}`, Summary{"a", "b", -1.5, 2}, true},
+		{`{"name":"a","types":["b","c"],"geometry":{"location":{"lat":-1.5,"lng":2}}}`,
+			Summary{"a", "b", -1.5, 2}, true},
 		{`{"types":[],"geometry":{}}`, Summary{}, true},
 		{`{"name":5}`, Summary{}, false},
 		{`[]`, Summary{}, false},

@@ -18,8 +18,8 @@ type Field struct {
 }
 
 // Result is a Google Nearby Search answer: a JSON object whose members keep their order and, byte
-// for byte, their values. https://developers.google.com/maps/documentation/places/web-service/search-nearby
-// Immutable once made; any goroutine may read it.
+// for byte, their values. Immutable once made; any goroutine may read it.
+// https://developers.google.com/maps/documentation/places/web-service/search-nearby
 type Result struct {
 	Before  []Field           // members in front of "results", in order
 	Results []json.RawMessage // the elements of "results", at most 20
@@ -29,7 +29,8 @@ type Result struct {
 }
 
 // Provider answers queries. Nearby may block and is called off the loop, by any number of
-// goroutines at once. Its error's text is fit to be shown to a client: one short line, without key or URL.
+// goroutines at once. Its error's text is fit to be shown to a client: one short line, without key
+// or URL.
 type Provider interface {
 	Nearby(ctx context.Context, q Query) (Result, error)
 }

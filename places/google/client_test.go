@@ -45,7 +45,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%q: %v", base, err)
 		case want != "" && (err == nil || err.Error() != want):
 			t.Errorf("%q: %v, want %q", base, err, want)
-		case want == "" && (l.client.timeout != 5*time.Second || l.client.http.Transport.(*http.Transport).Proxy != nil):
+		case want == "" && (l.client.timeout != 5*time.Second || transport(l).Proxy != nil):
 			t.Errorf("%q: timeout %v, or a proxy", base, l.client.timeout)
 		}
 	}
@@ -53,6 +53,8 @@ func TestOptions(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func transport(l *Legacy) *http.Transport { return l.client.http.Transport.(*http.Transport) }
 
 func TestKeyIsNotPrinted(t *testing.T) {
 	o := Options{Key: marker}
@@ -63,7 +65,8 @@ func TestKeyIsNotPrinted(t *testing.T) {
 	for _, v := range []any{o.Key, &o.Key, o, &o, l, *l, []Key{o.Key}, struct{ k *Legacy }{l}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T"} {
 			text := fmt.Sprintf(verb, v)
-			if hex := fmt.Sprintf("%x", marker); strings.Contains(text, marker) || strings.Contains(strings.ToLower(text), hex) {
+			hex := fmt.Sprintf("%x", marker)
+			if strings.Contains(text, marker) || strings.Contains(strings.ToLower(text), hex) {
 				t.Errorf("%s of %T prints %s", verb, v, text)
 			}
 		}
@@ -71,7 +74,8 @@ func TestKeyIsNotPrinted(t *testing.T) {
 			t.Errorf("%T becomes %s", v, text)
 		}
 	}
-	if text, err := json.Marshal(o.Key); err != nil || string(text) != `"[key]"` || o.Key.String() != redacted {
+	text, err := json.Marshal(o.Key)
+	if err != nil || string(text) != `"[key]"` || o.Key.String() != redacted {
 		t.Errorf("%s, %v, %s", text, err, o.Key.String())
 	}
 }

@@ -15,35 +15,46 @@ import (
 	"time"
 )
 
-const notJSON = "the answer is not JSON: "
+const (
+	notJSON   = "the answer is not JSON: "
+	notObject = "the answer is not a JSON object"
+	noStatus  = "the answer has no status"
+	noResults = "the answer has no list of results"
+	noResult  = "a result in the answer is not a JSON object"
+	twice     = "the answer has a status or results twice"
+	tooLong   = "the answer is longer than 1 MiB"
+	failed    = "the connection to the server failed"
+	brokeOff  = "the answer broke off"
+)
 
 func TestBadAnswers(t *testing.T) {
 	for _, c := range []struct{ name, body, want string }{
 		{"empty", "", notJSON + "unexpected end of JSON input"},
-		{"HTML", "<!DOCTYPE html><html>" + marker, notJSON + "invalid character '<' looking for beginning of value"},
-		{"null", "null", "the answer is not a JSON object"},
-		{"array", `[{"results":[],"status":"OK"}]`, "the answer is not a JSON object"},
+		{"HTML", "<!DOCTYPE html><html>" + marker,
+			notJSON + "invalid character '<' looking for beginning of value"},
+		{"null", "null", notObject},
+		{"array", `[{"results":[],"status":"OK"}]`, notObject},
 		{"truncated", `{"results":[{"name":"` + marker, notJSON + "unexpected end of JSON input"},
 		{"two", `{"results":[],"status":"OK"}{}`, notJSON + "invalid character '{' after top-level value"},
-		{"empty object", "{}", "the answer has no status"},
-		{"no results", `{"status":"OK"}`, "the answer has no list of results"},
-		{"results null", `{"results":null,"status":"OK"}`, "the answer has no list of results"},
-		{"results object", `{"results":{"0":{}},"status":"OK"}`, "the answer has no list of results"},
-		{"results string", `{"results":"` + marker + `","status":"OK"}`, "the answer has no list of results"},
-		{"a result string", `{"results":[{},"` + marker + `"],"status":"OK"}`, "a result in the answer is not a JSON object"},
-		{"a result null", `{"results":[null],"status":"OK"}`, "a result in the answer is not a JSON object"},
-		{"results twice", `{"results":[],"results":[],"status":"OK"}`, "the answer has a status or results twice"},
-		{"status twice", `{"results":[],"status":"OK","status":"OK"}`, "the answer has a status or results twice"},
-		{"no status", `{"results":[]}`, "the answer has no status"},
-		{"status number", `{"results":[],"status":200}`, "the answer has no status"},
-		{"status null", `{"results":[],"status":null}`, "the answer has no status"},
-		{"status empty", `{"results":[],"status":""}`, "the answer has no status"},
-		{"status empty and then not", `{"status":"","results":[],"status":"OK"}`, "the answer has no status"},
+		{"empty object", "{}", noStatus},
+		{"no results", `{"status":"OK"}`, noResults},
+		{"results null", `{"results":null,"status":"OK"}`, noResults},
+		{"results object", `{"results":{"0":{}},"status":"OK"}`, noResults},
+		{"results string", `{"results":"` + marker + `","status":"OK"}`, noResults},
+		{"a result string", `{"results":[{},"` + marker + `"],"status":"OK"}`, noResult},
+		{"a result null", `{"results":[null],"status":"OK"}`, noResult},
+		{"results twice", `{"results":[],"results":[],"status":"OK"}`, twice},
+		{"status twice", `{"results":[],"status":"OK","status":"OK"}`, twice},
+		{"no status", `{"results":[]}`, noStatus},
+		{"status number", `{"results":[],"status":200}`, noStatus},
+		{"status null", `{"results":[],"status":null}`, noStatus},
+		{"status empty", `{"results":[],"status":""}`, noStatus},
+		{"status empty and then not", `{"status":"","results":[],"status":"OK"}`, noStatus},
 		{"white space that is not JSON's", "\v" + `{"results":[],"status":"OK"}`,
 			notJSON + `invalid character '\v' looking for beginning of value`},
 		{"100,000 deep", deep(100_000), notJSON + "invalid character '[' exceeded max depth"},
 		{"9,000 deep", deep(9_000), "the answer is too large or nested too deeply"},
-		{"10 MB", `{"results":[],"status":"OK","x":"` + strings.Repeat("x", 10<<20) + `"}`, "the answer is longer than 1 MiB"},
+		{"10 MB", `{"results":[],"status":"OK","x":"` + strings.Repeat("x", 10<<20) + `"}`, tooLong},
 	} {
 		t.Run(c.name, func(t *testing.T) { fails(t, asking(t, answering(c.body)), c.want) })
 	}
@@ -60,7 +71,7 @@ func TestLongestAnswer(t *testing.T) {
 	if _, err := asking(t, answering(body)).Nearby(t.Context(), ucla); err != nil {
 		t.Error(err)
 	}
-	fails(t, asking(t, answering(body+" ")), "the answer is longer than 1 MiB")
+	fails(t, asking(t, answering(body+" ")), tooLong)
 }
 
 func TestFaults(t *testing.T) {
@@ -74,22 +85,22 @@ func TestFaults(t *testing.T) {
 		{"HTTP 204", "the answer was HTTP 204", func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusNoContent)
 		}},
-		{"hangs up", "the connection to the server failed", func(http.ResponseWriter, *http.Request) {
+		{"hangs up", failed, func(http.ResponseWriter, *http.Request) {
 			panic(http.ErrAbortHandler)
 		}},
-		{"hangs up within the body", "the answer broke off", func(w http.ResponseWriter, _ *http.Request) {
+		{"hangs up within the body", brokeOff, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = io.WriteString(w, `{"results":[`)
 		}},
-		{"endless headers", "the connection to the server failed", func(w http.ResponseWriter, _ *http.Request) {
+		{"endless headers", failed, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X", strings.Repeat("x", 2*maxHeaders))
 		}},
-		{"endless body", "the answer is longer than 1 MiB", func(w http.ResponseWriter, _ *http.Request) {
+		{"endless body", tooLong, func(w http.ResponseWriter, _ *http.Request) {
 			for spaces, err := make([]byte, 1<<16), error(nil); err == nil; {
 				_, err = w.Write(spaces)
 			}
 		}},
-		{"gzip bomb", "the answer is longer than 1 MiB", func(w http.ResponseWriter, _ *http.Request) {
+		{"gzip bomb", tooLong, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
 			zeros := make([]byte, 1<<20)
@@ -98,7 +109,7 @@ func TestFaults(t *testing.T) {
 			}
 			_ = z.Close()
 		}},
-		{"not the gzip that it says", "the answer broke off", func(w http.ResponseWriter, _ *http.Request) {
+		{"not the gzip that it says", brokeOff, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, `{"results":[],"status":"OK"}`)
 		}},
@@ -175,7 +186,7 @@ func TestForeignCertificate(t *testing.T) {
 	defer server.Close()
 	l := newLegacy(t, server.URL, time.Minute)
 	fails(t, l, "the certificate of the server is not valid for it")
-	l.client.http.Transport.(*http.Transport).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
+	transport(l).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
 	if _, err := l.Nearby(t.Context(), ucla); err != nil {
 		t.Error("with its certificate known:", err)
 	}
@@ -184,8 +195,9 @@ func TestForeignCertificate(t *testing.T) {
 // What a resolver says holds the name that was asked for, and we do not.
 func TestNameThatIsNone(t *testing.T) {
 	l := newLegacy(t, "https://places.invalid", time.Minute)
-	l.client.http.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: address}}
+	transport(l).DialContext = func(_ context.Context, _, address string) (net.Conn, error) {
+		err := &net.DNSError{Err: "no such host", Name: address}
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	}
 	fails(t, l, "the name of the server could not be resolved")
 }

@@ -1,6 +1,7 @@
 package herd
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -114,13 +115,9 @@ func (l *loader) edges() {
 
 // reach refuses a herd that others could reach and that has no secret.
 func (l *loader) reach() {
-	if len(l.config.Herd.Secrets) > 0 {
-		return
-	}
 	for _, e := range l.config.endpoints() {
-		if e.key != "console" && !IsLoopback(e.text) {
-			l.fail("server", e.server, e.key, "%s is not loopback, so neighbors must prove "+
-				"themselves: set herd.secret_file or $%s", e.text, SecretVariable)
+		if err := l.config.NeedsSecret(e.text); err != nil && e.key != "console" {
+			l.fail("server", e.server, e.key, "%v", err)
 		}
 	}
 }
@@ -149,4 +146,19 @@ func isUnspecified(a string) bool {
 func IsLoopback(a string) bool {
 	addr, err := netip.ParseAddrPort(a)
 	return err == nil && addr.Addr().Unmap().IsLoopback() || strings.HasPrefix(a, "localhost:")
+}
+
+func loopbackHost(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || host == "localhost"
+}
+
+// NeedsSecret is the error for listening at an address that others can reach without a secret, by
+// which neighbors prove themselves; nil if that is fine.
+func (c *Config) NeedsSecret(address string) error {
+	if len(c.Herd.Secrets) > 0 || IsLoopback(address) {
+		return nil
+	}
+	return fmt.Errorf("%s is not loopback, so neighbors must prove themselves: set "+
+		"herd.secret_file or $%s", address, SecretVariable)
 }

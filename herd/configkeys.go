@@ -70,7 +70,7 @@ func (c *Config) keys() []key {
 		{"limits", "max_future", &m.MaxFuture, span(&m.MaxFuture, 0, 100*year)},
 		{"limits", "idle_timeout", &m.IdleTimeout, span(&m.IdleTimeout, 0, year)},
 		{"limits", "partial_line_timeout", &m.PartialLineTimeout, span(&m.PartialLineTimeout, 0, year)},
-		{"limits", "output_hard", &m.OutputHard, between(&m.OutputHard, 64<<10, 1<<30)},
+		{"limits", "output_hard", &m.OutputHard, between(&m.OutputHard, 1<<20, 1<<30)},
 		{"limits", "output_soft", &m.OutputSoft, m.checkOutputSoft},
 		{"limits", "places_in_flight", &m.PlacesInFlight, between(&m.PlacesInFlight, 1, 1024)},
 		{"limits", "drain", &m.Drain, span(&m.Drain, 10*time.Millisecond, time.Hour)},
@@ -139,11 +139,14 @@ func (p *Places) checkBase() string {
 		return ""
 	}
 	u, err := url.Parse(p.BaseURL)
-	if err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
-		(u.Path == "" || u.Path == "/") && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
-		return ""
+	switch {
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
+		u.Path != "" && u.Path != "/" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Sprintf("%q is not a scheme and a host, as https://maps.googleapis.com", p.BaseURL)
+	case u.Scheme == "http" && !loopbackHost(u.Hostname()):
+		return fmt.Sprintf("%q is not https, and a key would go over the network in the clear", p.BaseURL)
 	}
-	return fmt.Sprintf("%q is not a scheme and a host, as https://maps.googleapis.com", p.BaseURL)
+	return ""
 }
 
 func (s *ServerConfig) checkAddress() string {

@@ -129,6 +129,10 @@ func (p *process) listen() (server, console net.Listener, err error) {
 	}
 	if len(handed) > 0 {
 		server = handed[0]
+		if err := p.cfg.NeedsSecret(server.Addr().String()); err != nil {
+			server.Close()
+			return nil, nil, fmt.Errorf("%s was handed a listener: %w", p.self.Name, err)
+		}
 	} else if server, err = gnetreactor.Listen(p.self.Listen); err != nil {
 		return nil, nil, fmt.Errorf("%s cannot listen: %w", p.self.Name, err)
 	}
@@ -177,10 +181,19 @@ func (p *process) exit(why string) {
 	os.Exit(exitFailed)
 }
 
+// stopSignals are those that end the program. A hang-up that nohup has made harmless stays so.
+func stopSignals() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
 // watchSignals stops the server at the first signal and ends the process at the second.
 func (p *process) watchSignals() {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, stopSignals()...)
 	go func() {
 		p.stop((<-signals).String())
 		p.exit((<-signals).String() + " again")

@@ -222,3 +222,22 @@ func TestPprof(t *testing.T) {
 		_ = c.Wait()
 	}
 }
+
+// A listener that is handed over is held to the same rule as one in herd.toml.
+func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
+	h, listeners := newHerd(t, "", "Alford")
+	for _, l := range listeners["Alford"] {
+		l.Close()
+	}
+	open, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := h.start("Alford", open)
+	h.wait(r)
+	want := "Alford was handed a listener: "
+	if code := r.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(r.stderr.String(), want) ||
+		!strings.Contains(r.stderr.String(), "set herd.secret_file or $HERD_SECRET") {
+		t.Errorf("exit code %d, stderr %s", code, r.stderr)
+	}
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,6 +55,7 @@ func newStatus(o *options) *cobra.Command {
 // answer is what one server's console says.
 type answer struct {
 	Server string       `json:"server"`
+	Silent bool         `json:"no_console,omitempty"` // herd.toml gives it none
 	Error  string       `json:"error,omitempty"`
 	Status *herd.Status `json:"status,omitempty"`
 }
@@ -75,6 +75,10 @@ func askAll(cfg *herd.Config) []answer {
 	var group sync.WaitGroup
 	for i, s := range cfg.Servers {
 		answers[i].Server = s.Name
+		if s.Console == "" {
+			answers[i].Silent, answers[i].Error = true, "no console in herd.toml"
+			continue
+		}
 		group.Go(func() {
 			status, err := ask(client, s)
 			if err != nil {
@@ -89,9 +93,6 @@ func askAll(cfg *herd.Config) []answer {
 }
 
 func ask(client *http.Client, s herd.ServerConfig) (*herd.Status, error) {
-	if s.Console == "" {
-		return nil, errors.New("no console in herd.toml")
-	}
 	r, err := client.Get("http://" + s.Console + "/status.json")
 	if err != nil {
 		return nil, fmt.Errorf("no answer at %s", s.Console)
@@ -126,11 +127,14 @@ func askAgain(cfg *herd.Config, before []answer) (answers []answer, differ bool)
 	return answers, digestsDiffer(answers)
 }
 
+// fullDigest stands for a digest where a server has dropped records: nobody compares with it.
+const fullDigest = "full"
+
 // digestsDiffer says whether those that answered hold different records.
 func digestsDiffer(answers []answer) bool {
 	digest := ""
 	for _, a := range answers {
-		if a.Status == nil {
+		if a.Status == nil || a.Status.Digest == fullDigest {
 			continue
 		}
 		if digest != "" && a.Status.Digest != digest {
@@ -180,6 +184,9 @@ func agreement(s *herd.Status) string {
 // allWell: every server answers, every link is live, nobody is known to disagree.
 func allWell(answers []answer) bool {
 	for _, a := range answers {
+		if a.Silent {
+			continue
+		}
 		if a.Status == nil || live(a.Status) < len(a.Status.Links) {
 			return false
 		}
@@ -195,9 +202,12 @@ func allWell(answers []answer) bool {
 func printStatus(out io.Writer, answers []answer, differ bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SERVER\tADDRESS\tUP\tLINKS\tRECORDS\tDIGEST\tCONNECTIONS\tREPLIES\tAGREEMENT")
-	answered := 0
+	answered, asked := 0, 0
 	for _, a := range answers {
 		s := a.Status
+		if !a.Silent {
+			asked++
+		}
 		if s == nil {
 			fmt.Fprintf(w, "%s\t-\tno: %s\n", a.Server, a.Error)
 			continue
@@ -218,7 +228,7 @@ func printStatus(out io.Writer, answers []answer, differ bool) error {
 	if differ {
 		fmt.Fprintln(out, "the servers do not hold the same records")
 	}
-	_, err := fmt.Fprintf(out, "%d of %d answered\n", answered, len(answers))
+	_, err := fmt.Fprintf(out, "%d of %d answered\n", answered, asked)
 	return err
 }
 

@@ -80,6 +80,10 @@ func up(cfg *herd.Config, file string, names []string, out io.Writer) error {
 	if err := s.portsFree(); err != nil {
 		return err
 	}
+	// What would end each server at its start, again and again, is said once.
+	if _, err := newProvider(&cfg.Places); err != nil {
+		return err
+	}
 	signal.Ignore(syscall.SIGPIPE)
 	s.out = newPrefixed(out, s.servers)
 	theirs, ours, err := os.Pipe()
@@ -89,7 +93,7 @@ func up(cfg *herd.Config, file string, names []string, out io.Writer) error {
 	s.parent = theirs
 	defer ours.Close()
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, stopSignals()...)
 	var children sync.WaitGroup
 	for _, server := range s.servers {
 		children.Go(func() { s.keep(server) })

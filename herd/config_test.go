@@ -104,7 +104,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"max_connections", "[limits]\nmax_connections = 0\n" + twoServers, "herd.toml:2: limits.max_connections: 0 is not between 1 and 1000000"},
 		{"max_clients", "[limits]\nmax_clients = 0\n" + twoServers, "herd.toml:2: limits.max_clients: 0 is not between 1 and 100000000"},
 		{"base_url in the clear", "[places]\nbase_url = \"http://example.com\"\n" + twoServers, `herd.toml:2: places.base_url: "http://example.com" is not https, and a key would go over the network in the clear`},
-		{"output_hard", "[limits]\noutput_hard = 65536\n" + twoServers, "herd.toml:2: limits.output_hard: 65536 is not between 1048576 and 1073741824"},
+		{"output_hard", "[limits]\noutput_hard = 65536\noutput_soft = 65536\n" + twoServers, "herd.toml:2: limits.output_hard: 65536 is not between 1048576 and 1073741824"},
 		{"output", "[limits]\noutput_soft = 9000000\n" + twoServers, "herd.toml:2: limits.output_soft: 9000000 is not between 16384 and 4194304"},
 		{"places_in_flight", "[limits]\nplaces_in_flight = 0\n" + twoServers, "herd.toml:2: limits.places_in_flight: 0 is not between 1 and 1024"},
 		{"drain", "[limits]\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},

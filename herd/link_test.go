@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"serverherd/protocol"
+	"serverherd/reactor"
 )
 
 // impostor is a connection that speaks a dialler's part by hand.
@@ -406,4 +407,137 @@ func TestAFullServerStillCompares(t *testing.T) {
 			t.Errorf("%s: last compared %v", l.Neighbor, l.Checked)
 		}
 	}
+}
+
+// A neighbor's new process has nothing of what the old one had.
+func TestANewProcessHasNoResumePoint(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	p := w.welcomed(welshHello)
+	p.SendString("MARK 3 9 - 1 0000000000000000\r\n")
+	w.net.RunFor(time.Second)
+	next := w.impostor("Alford", "Welsh")
+	if got := next.hello(strings.Replace(welshHello, "aa", "bb", 1)); !strings.HasSuffix(got, " - 0") {
+		t.Errorf("welcomed with %q", got)
+	}
+}
+
+// Only a MARK that closes its sender's feed, from a sender that has all of ours, says anything.
+func TestStatesAreComparedOnlyWhenItMeansSomething(t *testing.T) {
+	for mark, differ := range map[string]bool{
+		"MARK 2 2 0 5 00000000000000ff":    true,
+		"MARK 1 2 0 5 00000000000000ff":    false, // more is coming
+		"MARK 2 2 7 5 00000000000000ff":    false, // more of ours was there than we have
+		"MARK 2 2 - 5 00000000000000ff":    false, // nothing of ours was there
+		"MARK 2 2 0 5 full":                false,
+		"MARK 2 2 0 0 0000000000000000":    false,
+		"MARK 2 2 0 0 0000000000000001":    true,
+		"MARK 2 2 0 1 0000000000000000":    true,
+		"MARK 99 99 0 5 00000000000000ff ": true,
+	} {
+		w := ringOf(t, nil, "Alford")
+		p := w.welcomed(welshHello)
+		p.SendString(mark + "\r\n")
+		w.net.RunFor(time.Second)
+		n := w.servers["Alford"].neighbor([]byte("Welsh"))
+		if got := !n.agree.divergedSince.IsZero(); got != differ || n.counters.repairs > 0 != differ || p.Closed() != differ {
+			t.Errorf("%s: diverged %v, %d repairs, closed %v; want %v", mark, got, n.counters.repairs, p.Closed(), differ)
+		}
+	}
+}
+
+// A neighbor that insists on differing is not repaired all the time.
+func TestNoRepairStorm(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	n := w.servers["Alford"].neighbor([]byte("Welsh"))
+	for range 600 {
+		p := w.welcomed(welshHello)
+		p.SendString("MARK 2 2 0 5 00000000000000ff\r\n")
+		w.net.RunFor(100 * time.Millisecond)
+		p.Close()
+		w.net.RunFor(100 * time.Millisecond)
+	}
+	if k := n.counters.repairs; k < 2 || k > 4 {
+		t.Errorf("%d repairs in two minutes, want 10, 20, 40 s apart", k)
+	}
+}
+
+// acceptor plays the acceptor's part of a link by hand, in place of the server Welsh.
+type acceptor struct {
+	t      reactor.Transport
+	reader *reactor.LineReceiver
+	since  string // the resume point that it claims
+	clients,
+	lines []string // of the connection at hand
+	ack bool // acknowledge every MARK
+}
+
+func (w *world) acceptor() *acceptor {
+	a := &acceptor{ack: true, since: "- 0"}
+	r := w.net.NewReactor("Welsh")
+	if _, err := r.ListenTCP(r.Listen("Welsh:1"), a); err != nil {
+		w.t.Fatal(err)
+	}
+	return a
+}
+
+func (a *acceptor) BuildProtocol(string) reactor.Protocol { return a }
+func (a *acceptor) ConnectionMade(t reactor.Transport) {
+	a.t, a.lines, a.clients = t, nil, nil
+	a.reader = reactor.NewLineReceiver(maxLinkLine, a)
+}
+func (a *acceptor) DataReceived(p []byte)     { a.reader.DataReceived(p) }
+func (a *acceptor) ConnectionLost(error)      {}
+func (a *acceptor) LineLengthExceeded([]byte) {}
+func (a *acceptor) LineReceived(line []byte) {
+	a.lines = append(a.lines, string(line))
+	l, err := protocol.ParseLink(line)
+	switch {
+	case err != nil:
+		panic(err)
+	case l.Verb == protocol.LinkHello:
+		a.t.Write([]byte("CHALLENGE 000102030405060708090a0b0c0d0e0f\r\n"))
+	case l.Verb == protocol.LinkProof:
+		a.t.Write([]byte("WELCOME 00000000000000cc - " + a.since + "\r\n"))
+	case l.Verb == protocol.LinkAT:
+		a.clients = append(a.clients, string(l.Record.Client()))
+	case l.Verb == protocol.LinkMark && a.ack:
+		a.t.Write(protocol.AppendAck(nil, l.Mark.Seq))
+	}
+}
+
+// Only a place between what was acknowledged and what was sent is a resume; any other claim gets a
+// copy, and nothing is lost.
+func TestAResumePointThatCannotBe(t *testing.T) {
+	w := newWorld(t, testConfig(ring...))
+	a := w.acceptor()
+	s := w.start("Alford")
+	epoch := s.epoch.String()
+	for i := range 10 {
+		w.iamat("Alford", fmt.Sprint("c", i), stamp)
+	}
+	l := s.neighbor([]byte("Welsh")).link
+	w.until("all is acknowledged", func() bool { return l.acked == 10 })
+	for _, test := range []struct {
+		since string
+		want  int
+	}{
+		{epoch + " 10", 0}, {epoch + " 11", 10}, {epoch + " 3", 10}, {"00000000000000dd 10", 10}, {"- 0", 10},
+		{epoch + " 18446744073709551615", 10}, {epoch + " 10", 0},
+	} {
+		a.since = test.since
+		before := a.t
+		w.net.Reset("Alford", "Welsh")
+		w.until("live again", func() bool { return a.t != before && l.state == linkLive && l.acked == 10 })
+		if len(a.clients) != test.want {
+			t.Errorf("resume from %q: %d records sent, want %d", test.since, len(a.clients), test.want)
+		}
+	}
+	// What was sent and not acknowledged is sent again.
+	a.ack = false
+	w.iamat("Alford", "c3", stamp+1)
+	w.until("it is sent", func() bool { return len(a.clients) == 1 })
+	a.since = epoch + " 10"
+	before := a.t
+	w.net.Reset("Alford", "Welsh")
+	w.until("it is sent again", func() bool { return a.t != before && len(a.clients) == 1 })
 }

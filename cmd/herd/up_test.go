@@ -21,6 +21,7 @@ func startUp(t *testing.T, out *output) (*testHerd, *exec.Cmd) {
 	}
 	c := exec.Command(binary, "up", "--config", h.config())
 	c.Dir, c.Stdout, c.Stderr = h.dir, out, out
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +63,13 @@ func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
 	for _, name := range names {
 		pids = append(pids, h.pid(name))
 	}
-	_ = c.Process.Signal(os.Interrupt)
+	// A terminal's Ctrl-C goes to all processes of the group, and the servers must not count two.
+	_ = syscall.Kill(-c.Process.Pid, syscall.SIGINT)
 	if err := c.Wait(); err != nil {
 		t.Errorf("up after Ctrl-C: %v\n%s", err, out)
+	}
+	if n := strings.Count(out.String(), "\tstopped\t"); n != len(names) || strings.Contains(out.String(), "stopped hard") {
+		t.Errorf("%d servers stopped in good order, want %d:\n%s", n, len(names), out)
 	}
 	for _, pid := range pids {
 		if pid == 0 || alive(pid) {

@@ -540,4 +540,16 @@ func TestAResumePointThatCannotBe(t *testing.T) {
 	before := a.t
 	w.net.Reset("Alford", "Welsh")
 	w.until("it is sent again", func() bool { return a.t != before && len(a.clients) == 1 })
+	// Of two, the first is acknowledged: the second is sent again.
+	w.iamat("Alford", "c4", stamp+1)
+	w.until("it is sent, too", func() bool { return len(a.clients) == 2 })
+	a.t.Write(protocol.AppendAck(nil, 11))
+	w.until("the first is acknowledged", func() bool { return l.acked == 11 })
+	a.since = epoch + " 11"
+	before = a.t
+	w.net.Reset("Alford", "Welsh")
+	w.until("the second is sent again", func() bool { return a.t != before && len(a.clients) == 1 })
+	if a.clients[0] != "c4" {
+		t.Errorf("%q was sent again, want c4", a.clients[0])
+	}
 }

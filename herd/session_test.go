@@ -148,7 +148,8 @@ func TestAClientThatDoesNotReadIsHeldAndCut(t *testing.T) {
 
 // A client that reads slowly, but reads, gets every reply and then the end.
 func TestASlowReaderGetsEverything(t *testing.T) {
-	w := alone(t, nil)
+	// It is not idle either, whatever it leaves unread.
+	w := alone(t, func(c *Config) { c.Limits.IdleTimeout = 2 * time.Second })
 	c := w.dial("Alford")
 	c.Stall()
 	const n = 20000

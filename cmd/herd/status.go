@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -181,8 +182,12 @@ func agreement(s *herd.Status) string {
 	return fmt.Sprintf("in sync (checked %.0f s ago)", s.Now.Sub(oldest).Seconds())
 }
 
-// allWell: every server answers, every link is live, nobody is known to disagree.
+// allWell: every server that has a console answers, every link is live, nobody is known to
+// disagree. Of a herd without any console nothing is known.
 func allWell(answers []answer) bool {
+	if !slices.ContainsFunc(answers, func(a answer) bool { return !a.Silent }) {
+		return false
+	}
 	for _, a := range answers {
 		if a.Silent {
 			continue

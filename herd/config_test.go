@@ -59,9 +59,9 @@ func TestMaxConnectionsFollowsTheDescriptors(t *testing.T) {
 	}
 }
 
-// Each kind of mistake has its exact message, with line and key.
-func TestConfigMistakes(t *testing.T) {
-	tests := []struct{ name, text, want string }{
+// configMistakes has each kind of mistake with its exact message, line and key.
+func configMistakes() []struct{ name, text, want string } {
+	return []struct{ name, text, want string }{
 		{"no TOML", "[herd\n" + twoServers, `herd.toml:2: expected '.' or ']' to end table name, but got '\n' instead`},
 		{"wrong type", "[limits]\nmax_line = \"x\"\n" + twoServers, `herd.toml:2: limits.max_line: an integer is wanted here, not a string`},
 		{"wrong type in one of several servers", strings.Replace(twoServers, `"127.0.0.1:11500"`, "11500", 1), "herd.toml:4: server.address: a string is wanted here, not an integer"},
@@ -128,7 +128,10 @@ func TestConfigMistakes(t *testing.T) {
 		{"no secret, a host's name", strings.ReplaceAll(twoServers, "127.0.0.1", "ball.ucla.edu"), "herd.toml:4: server.address: ball.ucla.edu:11500 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
 		{"secret file missing", "[herd]\nsecret_file = \"nowhere\"\n" + twoServers, "herd.toml:2: herd.secret_file: stat nowhere: no such file or directory"},
 	}
-	for _, test := range tests {
+}
+
+func TestConfigMistakes(t *testing.T) {
+	for _, test := range configMistakes() {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := parse(test.text)
 			if err == nil || err.Error() != test.want {
@@ -219,6 +222,9 @@ func TestWriteTOMLComesBack(t *testing.T) {
 // Whatever a file holds, the answer is a configuration or a ConfigError, and both are usable.
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(twoServers))
+	for _, mistake := range configMistakes() {
+		f.Add([]byte(mistake.text))
+	}
 	f.Add([]byte("[herd]\nname = \"x\"\n[[server]]\n"))
 	f.Add([]byte("[limits]\nmax_line = 1\n"))
 	f.Add([]byte("server = 1"))
@@ -232,10 +238,9 @@ func FuzzParseConfig(f *testing.F) {
 			}
 			return
 		}
-		for i := range c.Servers { // nothing is found where it is not
-			at := lineOf(locate(string(text)), serverName(i)+".address")
-			if at == 0 || !strings.Contains(string(text), "server") {
-				t.Fatalf("server %d at line %d", i, at)
+		for i := range c.Servers { // whatever way it is written, its address is found
+			if lineOf(locate(string(text)), serverName(i)+".address") == 0 {
+				t.Fatalf("server %d is in no line", i)
 			}
 		}
 		var out bytes.Buffer

@@ -60,7 +60,7 @@
 //
 // # Reading order
 //
-// session.go answers a client; store.go and feed.go keep the state; link.go sends it and intake.go
-// takes it; handshake.go proves who is there; neighbor.go holds both ends of an edge together;
-// server.go is the rest.
+// session.go answers a client, within limits.go; store.go and feed.go keep the state; dialler.go
+// and link.go send it and intake.go takes it; handshake.go proves who is there; neighbor.go holds
+// both ends of an edge together; server.go is the rest.
 package herd

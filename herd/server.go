@@ -365,3 +365,12 @@ func (s *Server) refused(reason, peer, name string) {
 			zap.String("neighbor", name))
 	}
 }
+
+// traffic is what a connection has carried. Loop only.
+type traffic struct{ linesIn, linesOut, bytesIn, bytesOut uint64 }
+
+// fields appends it to those of a log entry.
+func (t traffic) fields(to []zap.Field) []zap.Field {
+	return append(to, zap.Uint64("lines_in", t.linesIn), zap.Uint64("lines_out", t.linesOut),
+		zap.Uint64("bytes_in", t.bytesIn), zap.Uint64("bytes_out", t.bytesOut))
+}

@@ -1,0 +1,157 @@
+package herd
+
+import (
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+// BuildProtocol implements reactor.ClientFactory.
+func (l *link) BuildProtocol(string) reactor.Protocol { return l }
+
+// ConnectionFailed implements reactor.ClientFactory.
+func (l *link) ConnectionFailed(reason error) { l.down(reason.Error()) }
+
+// ConnectionMade implements reactor.Protocol.
+func (l *link) ConnectionMade(t reactor.Transport) {
+	l.t, l.id = t, l.server.nextID()
+	l.reader = reactor.NewLineReceiver(maxLinkLine, l)
+	l.transcript, l.challenged, l.reason = nil, false, nil
+	l.traffic = traffic{}
+	l.bad = badLines{}
+	l.become(linkGreeting)
+	l.server.log.Info("connection made", zap.Uint64("conn", l.id), zap.String("peer", t.Peer()),
+		zap.String("neighbor", l.neighbor.name))
+	l.timeout = l.server.reactor.CallLater(handshakeTimeout, func() { l.abort(errHandshake) })
+	l.write(protocol.AppendHello(nil, protocol.Hello{
+		Version: []byte(protocol.Version), Herd: []byte(l.server.cfg.Herd.Name),
+		From: []byte(l.server.name), To: []byte(l.neighbor.name),
+		Epoch: l.server.epoch, Nonce: newNonce(l.server.rand),
+	}), true)
+}
+
+// DataReceived implements reactor.Protocol.
+func (l *link) DataReceived(p []byte) {
+	l.traffic.bytesIn += uint64(len(p))
+	l.reader.DataReceived(p)
+}
+
+// LineLengthExceeded implements reactor.LineHandler.
+func (l *link) LineLengthExceeded([]byte) { l.abort(errLineTooLong) }
+
+// LineReceived implements reactor.LineHandler.
+func (l *link) LineReceived(line []byte) {
+	l.traffic.linesIn++
+	if log := l.server.lines; log != nil {
+		log.LineReceived(l.id, line)
+	}
+	l.pulse.heard()
+	in, err := protocol.ParseLink(line)
+	if l.state == linkGreeting {
+		l.greeting(line, in, err)
+		return
+	}
+	switch {
+	case err != nil:
+		l.badLine()
+	case in.Verb == protocol.LinkAck:
+		l.ackReceived(in.N)
+	case in.Verb == protocol.LinkPing:
+		l.write(protocol.AppendPong(l.server.small[:0], in.N), false)
+	case in.Verb == protocol.LinkPong:
+	default:
+		l.badLine()
+	}
+}
+
+// serverFull is what a server says that has not even room for a neighbor.
+const serverFull = "> SERVER FULL"
+
+// greeting takes the acceptor's two lines of the handshake.
+func (l *link) greeting(line []byte, in protocol.LinkLine, err error) {
+	secrets := l.server.cfg.Herd.Secrets
+	switch {
+	case err == nil && in.Verb == protocol.LinkRefuse:
+		if string(in.Reason) == "proof" {
+			l.which++
+		}
+		l.abort(fmt.Errorf("refused by %s: %s", l.neighbor.name, protocol.Printable(in.Reason)))
+	case err == nil && in.Verb == protocol.LinkChallenge && !l.challenged:
+		l.challenged = true
+		l.transcript.add(line)
+		mac := l.transcript.sign(secrets, l.which, dialerLabel, "PROOF")
+		l.write(protocol.AppendProof(nil, []byte(mac)), true)
+	case err == nil && in.Verb == protocol.LinkWelcome && l.challenged:
+		w := in.Welcome
+		if _, ok := l.transcript.check(secrets, acceptorLabel, w.Unsigned(), w.MAC); !ok {
+			l.abort(errors.New("the neighbor's proof is wrong: another secret"))
+			return
+		}
+		l.welcomed(w)
+	case string(line) == serverFull:
+		l.abort(fmt.Errorf("%s is full", l.neighbor.name))
+	default:
+		l.abort(fmt.Errorf("not a server of this herd: it answered %s", protocol.Printable(line)))
+	}
+}
+
+// welcomed decides where the feed goes on. Only a process that we know, and a place between what
+// it has acknowledged and what we sent it, is a resume; everything else is a full copy.
+func (l *link) welcomed(w protocol.Welcome) {
+	s := l.server
+	l.timeout.Cancel()
+	l.transcript = nil
+	known := w.Epoch == l.peer
+	c := &l.neighbor.counters
+	if known && !l.fromHead && w.SinceEpoch == s.epoch && w.SinceSeq >= l.acked && w.SinceSeq <= l.highest {
+		c.resumes++
+		l.acked = w.SinceSeq
+		l.ackedCursor.Advance(l.acked)
+	} else {
+		// A process that had a place and asks for everything has lost something, perhaps what
+		// it once sent us itself.
+		c.copies++
+		l.skipNothing = l.fromHead || known && l.acked > 0
+		l.acked, l.highest, l.fromHead = 0, 0, false
+		l.ackedCursor.Rewind()
+	}
+	l.peer = w.Epoch
+	l.sent.MoveTo(l.ackedCursor)
+	l.copyTail = s.store.Tail()
+	l.marks, l.lastMark, l.sentBytes, l.ackedBytes = l.marks[:0], 0, 0, 0
+	l.pulse = pulse{
+		clock: s.reactor,
+		ping:  func(k uint64) { l.write(protocol.AppendPing(s.small[:0], k), false) },
+		dead:  func() { l.abort(errSilent) },
+		tick:  l.tick,
+	}
+	l.pulse.start()
+	l.become(linkCopying)
+	l.pump()
+	if !l.markDue() && len(l.marks) == 0 {
+		l.sendMark()
+	}
+	l.progress()
+}
+
+// ConnectionLost implements reactor.Protocol. What was sent and not acknowledged is sent again on
+// the next connection.
+func (l *link) ConnectionLost(reason error) {
+	if l.reason != nil {
+		reason = l.reason
+	}
+	l.timeout.Cancel()
+	l.stopMark()
+	l.pulse.stop()
+	l.sent.Close()
+	l.server.log.Info("connection lost", l.traffic.fields([]zap.Field{zap.Uint64("conn", l.id),
+		zap.String("peer", l.t.Peer()), zap.String("neighbor", l.neighbor.name),
+		zap.String("reason", reason.Error())})...)
+	l.t = nil
+	l.down(reason.Error())
+	l.server.drained()
+}

@@ -266,6 +266,7 @@ func (s *Server) Status() Status {
 		Started: s.started, Now: s.reactor.Now(), Ready: s.port != nil && !s.draining,
 		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
 		Connections: len(s.sessions), Counters: s.counters, Limits: s.cfg.Limits,
+		Links: []LinkStatus{},
 	}
 	if s.store.Overflowed() {
 		st.Digest = "full"

@@ -383,8 +383,7 @@ func TestGarbage(t *testing.T) {
 
 func BenchmarkSessionIAMAT(b *testing.B) {
 	w := alone(b, nil)
-	s := w.servers["Alford"]
-	n := s.BuildProtocol("client").(*session)
+	n := w.servers["Alford"].BuildProtocol("client").(*session)
 	n.ConnectionMade(sink{})
 	lines := make([][]byte, 1024)
 	b.ReportAllocs()
@@ -397,8 +396,7 @@ func BenchmarkSessionIAMAT(b *testing.B) {
 			}
 			b.StartTimer()
 		}
-		n.DataReceived(lines[i%len(lines)])
-		s.pumping = false
+		n.DataReceived(lines[i%len(lines)]) // the pump that it asks for never comes
 	}
 }
 

@@ -314,6 +314,25 @@ func digits(p []byte, v int) {
 	}
 }
 
+// BenchmarkRandomRead is the yardstick for the benchmark before: what it costs on this machine to
+// follow a pointer to anywhere in the memory of a million records.
+func BenchmarkRandomRead(b *testing.B) {
+	type cell struct {
+		next *cell
+		_    [184]byte
+	}
+	const n = 1 << 20
+	cells := make([]cell, n)
+	order := rand.New(rand.NewPCG(3, 3)).Perm(n)
+	for i, k := range order {
+		cells[k].next = &cells[order[(i+1)%n]]
+	}
+	c := &cells[0]
+	for b.Loop() {
+		c = c.next
+	}
+}
+
 func BenchmarkCursorOverAMillion(b *testing.B) {
 	const n = 1_000_000
 	s, _ := million(b, n)

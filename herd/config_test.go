@@ -130,6 +130,20 @@ func configMistakes() []struct{ name, text, want string } {
 	}
 }
 
+func TestMaxConnectionsBeyondTheDescriptors(t *testing.T) {
+	c, err := parse("[limits]\nmax_connections = 5000\n" + twoServers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckDescriptors(5700); err != nil {
+		t.Errorf("just enough descriptors: %v", err)
+	}
+	want := "limits.max_connections: 5000 is more than 324, which is what 1024 descriptors allow; raise ulimit -n or lower it"
+	if err := c.CheckDescriptors(1024); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
 func TestConfigMistakes(t *testing.T) {
 	for _, test := range configMistakes() {
 		t.Run(test.name, func(t *testing.T) {

@@ -24,6 +24,16 @@ type key struct {
 // reservedDescriptors are for files, neighbors, the console and lookups.
 const reservedDescriptors = 700
 
+// CheckDescriptors says whether a process that may open so many descriptors can serve
+// max_connections. Only a server asks; a client's command may have fewer.
+func (c *Config) CheckDescriptors(descriptors int) error {
+	if most := max(16, descriptors-reservedDescriptors); c.Limits.MaxConnections > most {
+		return fmt.Errorf("limits.max_connections: %d is more than %d, which is what %d descriptors "+
+			"allow; raise ulimit -n or lower it", c.Limits.MaxConnections, most, descriptors)
+	}
+	return nil
+}
+
 // defaultConfig is what a file need not say.
 func defaultConfig(descriptors int) *Config {
 	return &Config{

@@ -3,7 +3,7 @@ package herd
 import "time"
 
 // Status is what one server knows of itself and its links, as a value: made on the loop, read
-// anywhere. Its JSON names are stable; README lists them. Durations are in seconds, sizes in
+// anywhere. Its JSON names are stable. Durations are in seconds, sizes in
 // bytes, times in RFC 3339.
 type Status struct {
 	Herd    string    `json:"herd"`

@@ -80,6 +80,9 @@ func serve(cfg *herd.Config, name string, pprof bool, stderr io.Writer) error {
 }
 
 func (p *process) run(pprof bool) error {
+	if err := p.cfg.CheckDescriptors(descriptors()); err != nil {
+		return err
+	}
 	provider, err := newProvider(&p.cfg.Places)
 	if err != nil {
 		return err

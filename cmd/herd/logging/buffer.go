@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"bytes"
 	"io"
 	"sync"
 	"time"
@@ -18,8 +19,8 @@ const (
 )
 
 // Buffer stands between a loop that must never wait and a disk that may stall: entries are
-// appended to memory, and a goroutine writes them out. What does not fit is dropped and counted,
-// and the next thing written says how many. Any goroutine.
+// appended to memory, and a goroutine writes them out. What does not fit, and what the disk refuses,
+// is dropped and counted, and the next thing written says how many. Any goroutine.
 type Buffer struct {
 	out     io.Writer
 	size    int                   // of a chunk, in bytes
@@ -33,6 +34,8 @@ type Buffer struct {
 	lost    uint64 // entries dropped since the last entry that said so
 	total   uint64 // entries dropped in all
 	closing bool
+
+	torn bool // the disk has taken a part of an entry; the goroutine's own
 
 	wake     chan struct{} // closing, or a full chunk
 	finished chan struct{}
@@ -91,7 +94,7 @@ func (b *Buffer) grow(n int) (full bool) {
 // Sync implements zapcore.WriteSyncer. It does nothing: nobody on the loop may wait for a disk.
 func (b *Buffer) Sync() error { return nil }
 
-// Dropped is how many entries there was no room for.
+// Dropped is how many entries were lost: there was no room for them, or the disk refused them.
 func (b *Buffer) Dropped() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,7 +121,8 @@ func (b *Buffer) signal() {
 	}
 }
 
-// run is the goroutine. Its errors cost the entries that were to be written and nothing else.
+// run is the goroutine. A disk that refuses costs the entries that were to be written, which are
+// counted as dropped, and nothing else.
 func (b *Buffer) run() {
 	defer close(b.finished)
 	ticker := time.NewTicker(flushEvery)
@@ -131,16 +135,44 @@ func (b *Buffer) run() {
 		}
 		batch, lost, closing := b.take()
 		for _, chunk := range batch {
-			_, _ = b.out.Write(chunk)
+			if refused := b.write(chunk); refused > 0 {
+				b.refused(refused, refused)
+			}
 			b.release(chunk)
 		}
-		if lost > 0 {
-			_, _ = b.out.Write(b.dropped(lost))
+		if lost > 0 && b.write(b.dropped(lost)) > 0 {
+			b.refused(lost, 0) // they are in the total, and told of with the next
 		}
 		if closing {
 			return
 		}
 	}
+}
+
+// write writes whole entries and returns how many of them the disk refused. What follows an entry
+// that was torn begins on a line of its own.
+func (b *Buffer) write(entries []byte) (refused uint64) {
+	if b.torn {
+		if _, err := b.out.Write([]byte{'\n'}); err != nil {
+			return uint64(bytes.Count(entries, []byte{'\n'}))
+		}
+		b.torn = false
+	}
+	n, err := b.out.Write(entries)
+	if err == nil {
+		return 0
+	}
+	n = max(0, min(n, len(entries)))
+	b.torn = n > 0 && entries[n-1] != '\n'
+	return uint64(bytes.Count(entries[n:], []byte{'\n'}))
+}
+
+// refused counts entries as dropped: lost of them are to be told of, total of them are new.
+func (b *Buffer) refused(lost, total uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost += lost
+	b.total += total
 }
 
 // take removes all that is pending.

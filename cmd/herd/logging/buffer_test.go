@@ -2,6 +2,7 @@ package logging
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -163,5 +164,44 @@ func BenchmarkLineEntry(b *testing.B) {
 	}
 	if n := l.out.(*Buffer).Dropped(); n > 0 {
 		b.ReportMetric(float64(n)/float64(b.N), "dropped/op")
+	}
+}
+
+// fullDisk takes so many bytes and refuses the rest, until it is healed.
+type fullDisk struct {
+	room    int
+	healed  bool
+	refused chan struct{} // a token for each refusal
+	bytes.Buffer
+}
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if n := len(p); d.healed || n <= d.room {
+		d.room -= n
+		return d.Buffer.Write(p)
+	}
+	n, _ := d.Buffer.Write(p[:d.room])
+	d.room = 0
+	// The disk heals behind its first refusal, in the goroutine that writes.
+	d.healed = true
+	d.refused <- struct{}{}
+	return n, errors.New("no space left on device")
+}
+
+// A full disk costs the entries that it refuses, they are counted and told of, and the log goes on
+// with whole lines.
+func TestAFullDiskIsCounted(t *testing.T) {
+	disk := &fullDisk{room: 15, refused: make(chan struct{}, 1)}
+	b := NewBuffer(disk, 64*chunks, func(n uint64) []byte { return fmt.Appendf(nil, "dropped %d\n", n) })
+	b.Write([]byte(strings.Repeat("123456789\n", 5))) // at once, lest a tick come between them
+	b.signal()
+	<-disk.refused
+	b.Write([]byte("afterwards\n"))
+	b.Close(time.Minute)
+	if n := b.Dropped(); n != 4 {
+		t.Errorf("%d entries dropped, want 4", n)
+	}
+	if got, want := disk.String(), "123456789\n12345\nafterwards\ndropped 4\n"; got != want {
+		t.Errorf("written %q, want %q", got, want)
 	}
 }

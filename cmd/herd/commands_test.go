@@ -6,11 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"serverherd/cmd/processtest"
 )
 
 func TestClientCommands(t *testing.T) {
-	h := startHerd(t, "", "Alford")
-	at := h.server("Alford").Address
+	h := processtest.StartHerd(t, "", "Alford")
+	at := h.Server("Alford").Address
 	tests := []struct {
 		name   string
 		in     string
@@ -43,7 +45,7 @@ func TestClientCommands(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			stdout, stderr, code := h.command(test.in, test.args...)
+			stdout, stderr, code := h.Command(test.in, test.args...)
 			if code != test.code || !strings.HasPrefix(stdout, test.stdout) || !strings.Contains(stderr, test.stderr) {
 				t.Errorf("exit code %d, want %d\nstdout %q\nstderr %q", code, test.code, stdout, stderr)
 			}
@@ -55,9 +57,9 @@ func TestClientCommands(t *testing.T) {
 }
 
 func TestWhatsatJSONIsJSON(t *testing.T) {
-	h := startHerd(t, "[herd]\ndialect = \"cs131\"\n", "Alford")
-	h.command("", "iamat", "kiwi", "+34.068930-118.445127")
-	out, _, _ := h.command("", "whatsat", "kiwi", "10", "3", "--json")
+	h := processtest.StartHerd(t, "[herd]\ndialect = \"cs131\"\n", "Alford")
+	h.Command("", "iamat", "kiwi", "+34.068930-118.445127")
+	out, _, _ := h.Command("", "whatsat", "kiwi", "10", "3", "--json")
 	var object struct{ Results []json.RawMessage }
 	if err := json.Unmarshal([]byte(out), &object); err != nil || len(object.Results) != 3 {
 		t.Errorf("%d results, %v: %s", len(object.Results), err, out)
@@ -66,13 +68,13 @@ func TestWhatsatJSONIsJSON(t *testing.T) {
 
 // status says what is wrong, and so does its exit code.
 func TestStatusOfAHerdThatIsNotWhole(t *testing.T) {
-	h := startHerd(t, "", names...)
-	eventually(t, "all is well", func() bool {
-		_, _, code := h.command("", "status")
+	h := processtest.StartHerd(t, "", processtest.Names...)
+	processtest.Eventually(t, "all is well", func() bool {
+		_, _, code := h.Command("", "status")
 		return code == 0
 	})
-	h.kill("Ball")
-	out, _, code := h.command("", "status")
+	h.Kill("Ball")
+	out, _, code := h.Command("", "status")
 	if code != 1 || !strings.Contains(out, "4 of 5 answered") || !strings.Contains(out, "no answer at") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
@@ -86,12 +88,12 @@ func TestConfigMistake(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"config"}, {"serve", "Alford"}, {"up"}, {"status"}} {
-		_, stderr, code := command(t, dir, "", args...)
+		_, stderr, code := processtest.Command(t, dir, "", args...)
 		if want := "herd: herd.toml:2: herd.nme: unknown key; here are name, dialect, secret_file\n"; code != 1 || stderr != want {
 			t.Errorf("%v: exit code %d, %q, want %q", args, code, stderr, want)
 		}
 	}
-	if _, stderr, code := command(t, t.TempDir(), "", "status"); code != 1 || !strings.Contains(stderr, "name one with --config") {
+	if _, stderr, code := processtest.Command(t, t.TempDir(), "", "status"); code != 1 || !strings.Contains(stderr, "name one with --config") {
 		t.Errorf("without a file: exit code %d, %q", code, stderr)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/processtest"
 	"serverherd/herd/herdtest"
 )
 
@@ -26,7 +27,7 @@ func (c *tcpConn) Send(p []byte) {
 func (c *tcpConn) CloseWrite() { _ = c.TCPConn.CloseWrite() }
 
 func (c *tcpConn) Await(done func([]byte) bool) (received []byte) {
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(processtest.Patience))
 	buf := make([]byte, 64<<10)
 	for !c.closed && !done(received) {
 		n, err := c.Read(buf)
@@ -48,16 +49,16 @@ func (c *tcpConn) Now() time.Time { return time.Now() }
 func TestTranscripts(t *testing.T) {
 	for _, dialect := range []string{"paper", "cs131"} {
 		t.Run(dialect, func(t *testing.T) {
-			h := startHerd(t, fmt.Sprintf("[herd]\ndialect = %q\n", dialect), "Alford")
+			h := processtest.StartHerd(t, fmt.Sprintf("[herd]\ndialect = %q\n", dialect), "Alford")
 			herdtest.Play(t, "../../testdata/transcripts", dialect, func(t *testing.T) herdtest.Conn {
-				c, err := net.Dial("tcp", h.server("Alford").Address)
+				c, err := net.Dial("tcp", h.Server("Alford").Address)
 				if err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { c.Close() })
 				return &tcpConn{t: t, TCPConn: c.(*net.TCPConn)}
 			})
-			if code := h.stop("Alford"); code != 0 {
+			if code := h.Stop("Alford"); code != 0 {
 				t.Errorf("exit code %d after SIGTERM", code)
 			}
 		})
@@ -68,66 +69,66 @@ const kiwi = "kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"
 
 // The paper's herd and the paper's client.
 func TestFiveServers(t *testing.T) {
-	h := startHerd(t, "[herd]\nname = \"ucla\"\n", names...)
-	before := h.atSent()
-	ack := h.ask("Alford", "IAMAT "+kiwi+"\n")
+	h := processtest.StartHerd(t, "[herd]\nname = \"ucla\"\n", processtest.Names...)
+	before := h.ATSent()
+	ack := h.Ask("Alford", "IAMAT "+kiwi+"\n")
 	if !strings.HasPrefix(ack, "AT Alford +") || !strings.HasSuffix(ack, kiwi+"\n\n") {
 		t.Fatalf("Alford answered %q", ack)
 	}
-	h.untilEqual(1)
-	for _, name := range names {
-		reply := h.ask(name, "WHATSAT kiwi.cs.ucla.edu 10 5\n")
+	h.UntilEqual(1)
+	for _, name := range processtest.Names {
+		reply := h.Ask(name, "WHATSAT kiwi.cs.ucla.edu 10 5\n")
 		at, json, _ := strings.Cut(reply, "\n")
 		if at+"\n\n" != ack || strings.Count(json, `"place_id"`) != 5 || !strings.Contains(json, "Westwood") {
 			t.Errorf("%s answered %q, want %q and five places", name, reply, ack)
 		}
 	}
-	if n := h.atSent() - before; n < 4 || n > 6 {
+	if n := h.ATSent() - before; n < 4 || n > 6 {
 		t.Errorf("%d AT lines for one update, want 4 to 6", n)
 	}
-	before = h.atSent()
-	h.ask("Welsh", "IAMAT "+kiwi+"\n") // the same, elsewhere
-	h.ask("Alford", "IAMAT "+kiwi+"\n")
-	h.ask("Alford", "IAMAT after "+"+1-1 1\n") // arrives behind whatever those caused
-	h.untilEqual(2)
-	if n := h.atSent() - before; n > 6 {
+	before = h.ATSent()
+	h.Ask("Welsh", "IAMAT "+kiwi+"\n") // the same, elsewhere
+	h.Ask("Alford", "IAMAT "+kiwi+"\n")
+	h.Ask("Alford", "IAMAT after "+"+1-1 1\n") // arrives behind whatever those caused
+	h.UntilEqual(2)
+	if n := h.ATSent() - before; n > 6 {
 		t.Errorf("%d AT lines for one new update and two known ones, want at most 6", n)
 	}
 }
 
 func TestAKilledServerComesBackEqual(t *testing.T) {
-	h := startHerd(t, "[herd]\nname = \"ucla\"\n", names...)
+	h := processtest.StartHerd(t, "[herd]\nname = \"ucla\"\n", processtest.Names...)
 	update := func(name string, from, to, second int) {
 		var lines strings.Builder
 		for i := from; i < to; i++ {
 			fmt.Fprintf(&lines, "IAMAT client%d +34.068930-118.445127 %d\n", i, second)
 		}
-		if n := strings.Count(h.ask(name, lines.String()), "\n\n"); n != to-from {
+		if n := strings.Count(h.Ask(name, lines.String()), "\n\n"); n != to-from {
 			t.Fatalf("%d replies to %d lines", n, to-from)
 		}
 	}
 	update("Ball", 0, 1000, 1520023934)
-	h.untilEqual(1000)
-	h.kill("Ball")
+	h.UntilEqual(1000)
+	h.Kill("Ball")
 	update("Alford", 0, 1500, 1520023935)
-	h.untilEqual(1500)
-	h.start("Ball")
+	h.UntilEqual(1500)
+	h.Start("Ball")
 	update("Holiday", 1500, 1600, 1520023935)
-	h.untilLive()
-	h.untilEqual(1600)
-	if got := h.ask("Ball", "WHATSAT client7 1 0\n"); !strings.HasPrefix(got, "AT Alford ") {
+	h.UntilLive()
+	h.UntilEqual(1600)
+	if got := h.Ask("Ball", "WHATSAT client7 1 0\n"); !strings.HasPrefix(got, "AT Alford ") {
 		t.Errorf("Ball has %q, want the update that it missed", got)
 	}
-	for _, name := range names {
-		if code := h.stop(name); code != 0 {
+	for _, name := range processtest.Names {
+		if code := h.Stop(name); code != 0 {
 			t.Errorf("%s: exit code %d", name, code)
 		}
 	}
 }
 
 func TestServeRefuses(t *testing.T) {
-	h, listeners := newHerd(t, "", "Alford", "Welsh", "Hamilton", "Ball", "Holiday")
-	address := h.server("Alford").Address
+	h, listeners := processtest.NewHerd(t, "", "Alford", "Welsh", "Hamilton", "Ball", "Holiday")
+	address := h.Server("Alford").Address
 	tests := []struct {
 		name string
 		args []string
@@ -143,7 +144,7 @@ func TestServeRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, stderr, code := h.command("", test.args...)
+			_, stderr, code := h.Command("", test.args...)
 			if code != test.code || !strings.Contains(stderr, test.want) {
 				t.Errorf("exit code %d, want %d; stderr %q, want it to contain %q", code, test.code, stderr, test.want)
 			}

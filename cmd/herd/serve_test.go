@@ -12,19 +12,21 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"serverherd/cmd/processtest"
 )
 
 // entries are the messages in a server's log file, each entry of which is a JSON object.
-func (h *testHerd) entries(name string) (messages []string, all string) {
-	h.t.Helper()
-	text, err := os.ReadFile(filepath.Join(h.dir, "logs", "server-"+name+".log"))
+func entries(h *processtest.Herd, name string) (messages []string, all string) {
+	h.T.Helper()
+	text, err := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+name+".log"))
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		var e struct{ Level, Time, Msg string }
 		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Level == "" || e.Time == "" || e.Msg == "" {
-			h.t.Fatalf("%v in entry %q", err, line)
+			h.T.Fatalf("%v in entry %q", err, line)
 		}
 		messages = append(messages, e.Msg)
 	}
@@ -33,13 +35,13 @@ func (h *testHerd) entries(name string) (messages []string, all string) {
 
 // The log of a server's life, with every line in and out.
 func TestLog(t *testing.T) {
-	h := startHerd(t, "", "Alford")
-	h.ask("Alford", "IAMAT kiwi +34.068930-118.445127 5\nWHATSAT kiwi 10 2\nred \x1b[31m\u202e\n")
-	r := h.running["Alford"]
-	if code := h.stop("Alford"); code != 0 {
+	h := processtest.StartHerd(t, "", "Alford")
+	h.Ask("Alford", "IAMAT kiwi +34.068930-118.445127 5\nWHATSAT kiwi 10 2\nred \x1b[31m\u202e\n")
+	r := h.Running["Alford"]
+	if code := h.Stop("Alford"); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	got, all := h.entries("Alford")
+	got, all := entries(h, "Alford")
 	want := []string{
 		"started", "connection made", "line received", "line received", "line received", "line sent",
 		"lookup sent", "line sent", "connection lost", "stopping", "stopped",
@@ -58,28 +60,28 @@ func TestLog(t *testing.T) {
 			t.Errorf("the log lacks %s:\n%s", part, all)
 		}
 	}
-	if s := r.stderr.String(); !strings.Contains(s, "\tstarted\t") || strings.Contains(s, "kiwi") {
+	if s := r.Stderr.String(); !strings.Contains(s, "\tstarted\t") || strings.Contains(s, "kiwi") {
 		t.Errorf("stderr has lines, or no entries: %s", s)
 	}
 }
 
 // stuckClient makes a server owe a client more than it will ever read.
-func (h *testHerd) stuckClient(name string) {
-	h.t.Helper()
-	c, err := net.Dial("tcp", h.server(name).Address)
+func stuckClient(h *processtest.Herd, name string) {
+	h.T.Helper()
+	c, err := net.Dial("tcp", h.Server(name).Address)
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
-	h.t.Cleanup(func() { c.Close() })
+	h.T.Cleanup(func() { c.Close() })
 	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
 	const questions = 4000 // the replies, 40 MB, fit into no socket's buffer
 	text := "IAMAT kiwi +34.068930-118.445127 5\n" + strings.Repeat("WHATSAT kiwi 50 20\n", questions)
 	if _, err := io.WriteString(c, text); err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	before := uint64(0)
-	eventually(h.t, "the server waits for its reader", func() bool {
-		s := h.status(name)
+	processtest.Eventually(h.T, "the server waits for its reader", func() bool {
+		s := h.Status(name)
 		if s == nil || s.Counters.WHATSAT == 0 {
 			return false
 		}
@@ -88,41 +90,41 @@ func (h *testHerd) stuckClient(name string) {
 		return same
 	})
 	if before == questions {
-		h.t.Fatal("all questions have been answered, though nobody reads")
+		h.T.Fatal("all questions have been answered, though nobody reads")
 	}
 }
 
 func TestSecondSignalStopsAtOnce(t *testing.T) {
-	h := startHerd(t, "[limits]\ndrain = \"1h\"\n", "Alford")
-	h.stuckClient("Alford")
-	r := h.running["Alford"]
-	_ = r.cmd.Process.Signal(syscall.SIGTERM)
-	eventually(t, "stopping", func() bool { return strings.Contains(r.stderr.String(), "stopping") })
-	_ = r.cmd.Process.Signal(syscall.SIGTERM)
-	h.wait(r)
-	if code := r.cmd.ProcessState.ExitCode(); code != 1 {
+	h := processtest.StartHerd(t, "[limits]\ndrain = \"1h\"\n", "Alford")
+	stuckClient(h, "Alford")
+	r := h.Running["Alford"]
+	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
+	processtest.Eventually(t, "stopping", func() bool { return strings.Contains(r.Stderr.String(), "stopping") })
+	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
+	h.Wait(r)
+	if code := r.Cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
-	if got, _ := h.entries("Alford"); got[len(got)-1] != "stopped hard" {
+	if got, _ := entries(h, "Alford"); got[len(got)-1] != "stopped hard" {
 		t.Errorf("the last entry is %q", got[len(got)-1])
 	}
 }
 
 // Whoever does not read holds nobody longer than the drain time.
 func TestDrainTime(t *testing.T) {
-	h := startHerd(t, "[limits]\ndrain = \"100ms\"\n", "Alford")
-	h.stuckClient("Alford")
-	if code := h.stop("Alford"); code > 1 {
+	h := processtest.StartHerd(t, "[limits]\ndrain = \"100ms\"\n", "Alford")
+	stuckClient(h, "Alford")
+	if code := h.Stop("Alford"); code > 1 {
 		t.Errorf("exit code %d", code)
 	}
-	if _, all := h.entries("Alford"); !strings.Contains(all, "drain time is over") {
+	if _, all := entries(h, "Alford"); !strings.Contains(all, "drain time is over") {
 		t.Errorf("the log does not say that the drain time is over")
 	}
 }
 
 // The terminal goes away, the server stays.
 func TestServeOutlivesItsOutput(t *testing.T) {
-	h, listeners := newHerd(t, "", "Alford")
+	h, listeners := processtest.NewHerd(t, "", "Alford")
 	for _, l := range listeners["Alford"] {
 		l.Close()
 	}
@@ -130,16 +132,16 @@ func TestServeOutlivesItsOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(binary, "serve", "Alford", "--config", h.config())
-	c.Dir, c.Stdout, c.Stderr = h.dir, w, w
+	c := exec.Command(processtest.Binary, "serve", "Alford", "--config", h.Config())
+	c.Dir, c.Stdout, c.Stderr = h.Dir, w, w
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
 	r.Close()
 	for i := range 3 { // each makes entries
-		eventually(t, "Alford answers", func() bool { return h.status("Alford") != nil })
-		if got := h.ask("Alford", fmt.Sprintf("IAMAT kiwi +1-1 %d\n", i)); !strings.HasPrefix(got, "AT Alford ") {
+		processtest.Eventually(t, "Alford answers", func() bool { return h.Status("Alford") != nil })
+		if got := h.Ask("Alford", fmt.Sprintf("IAMAT kiwi +1-1 %d\n", i)); !strings.HasPrefix(got, "AT Alford ") {
 			t.Errorf("Alford answered %q", got)
 		}
 	}
@@ -151,7 +153,7 @@ func TestServeOutlivesItsOutput(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	names := []string{"up", "serve", "iamat", "whatsat", "status", "places", "config", "version", "completion"}
-	out, _, code := command(t, t.TempDir(), "", "--help")
+	out, _, code := processtest.Command(t, t.TempDir(), "", "--help")
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -163,7 +165,7 @@ func TestHelp(t *testing.T) {
 			break
 		}
 		at += i
-		if text, _, code := command(t, t.TempDir(), "", name, "--help"); code != 0 ||
+		if text, _, code := processtest.Command(t, t.TempDir(), "", name, "--help"); code != 0 ||
 			name != "completion" && !strings.Contains(text, "Examples:\n  herd "+name) {
 			t.Errorf("help of %s has no example: %d %s", name, code, text)
 		}
@@ -177,20 +179,20 @@ func TestHelp(t *testing.T) {
 
 // Shells complete the names of servers.
 func TestCompletion(t *testing.T) {
-	h, listeners := newHerd(t, "", names...)
+	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
 	for _, ls := range listeners {
 		for _, l := range ls {
 			l.Close()
 		}
 	}
-	t.Setenv("HERD_CONFIG", h.config())
+	t.Setenv("HERD_CONFIG", h.Config())
 	for _, args := range [][]string{{"serve", ""}, {"up", "Alford", ""}, {"iamat", "--at", ""}} {
-		out, errOut, code := command(t, t.TempDir(), "", append([]string{"__complete"}, args...)...)
-		if code != 0 || !strings.HasPrefix(out, strings.Join(names, "\n")+"\n") {
+		out, errOut, code := processtest.Command(t, t.TempDir(), "", append([]string{"__complete"}, args...)...)
+		if code != 0 || !strings.HasPrefix(out, strings.Join(processtest.Names, "\n")+"\n") {
 			t.Errorf("%q: exit code %d, %q, %s", args, code, out, errOut)
 		}
 	}
-	if out, _, code := command(t, t.TempDir(), "", "completion", "bash"); code != 0 || !strings.Contains(out, "__start_herd") {
+	if out, _, code := processtest.Command(t, t.TempDir(), "", "completion", "bash"); code != 0 || !strings.Contains(out, "__start_herd") {
 		t.Errorf("completion bash: exit code %d", code)
 	}
 }
@@ -198,17 +200,17 @@ func TestCompletion(t *testing.T) {
 // A profile is there for whoever asked for it, and for nobody else.
 func TestPprof(t *testing.T) {
 	for _, flag := range []string{"", "--pprof"} {
-		h, listeners := newHerd(t, "", "Alford")
+		h, listeners := processtest.NewHerd(t, "", "Alford")
 		for _, l := range listeners["Alford"] {
 			l.Close()
 		}
-		c := exec.Command(binary, strings.Fields("serve Alford --config "+h.config()+" "+flag)...)
-		c.Dir = h.dir
+		c := exec.Command(processtest.Binary, strings.Fields("serve Alford --config "+h.Config()+" "+flag)...)
+		c.Dir = h.Dir
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "Alford answers", func() bool { return h.status("Alford") != nil })
-		console, err := net.Dial("tcp", h.server("Alford").Console)
+		processtest.Eventually(t, "Alford answers", func() bool { return h.Status("Alford") != nil })
+		console, err := net.Dial("tcp", h.Server("Alford").Console)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +227,7 @@ func TestPprof(t *testing.T) {
 
 // A listener that is handed over is held to the same rule as one in herd.toml.
 func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
-	h, listeners := newHerd(t, "", "Alford")
+	h, listeners := processtest.NewHerd(t, "", "Alford")
 	for _, l := range listeners["Alford"] {
 		l.Close()
 	}
@@ -233,11 +235,11 @@ func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := h.start("Alford", open)
-	h.wait(r)
+	r := h.Start("Alford", open)
+	h.Wait(r)
 	want := "Alford was handed a listener: "
-	if code := r.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(r.stderr.String(), want) ||
-		!strings.Contains(r.stderr.String(), "set herd.secret_file or $HERD_SECRET") {
-		t.Errorf("exit code %d, stderr %s", code, r.stderr)
+	if code := r.Cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(r.Stderr.String(), want) ||
+		!strings.Contains(r.Stderr.String(), "set herd.secret_file or $HERD_SECRET") {
+		t.Errorf("exit code %d, stderr %s", code, r.Stderr)
 	}
 }

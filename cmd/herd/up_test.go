@@ -8,19 +8,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"serverherd/cmd/processtest"
 )
 
 // startUp runs herd up on a herd whose ports are free, until it says that all are ready.
-func startUp(t *testing.T, out *output) (*testHerd, *exec.Cmd) {
+func startUp(t *testing.T, out *processtest.Output) (*processtest.Herd, *exec.Cmd) {
 	t.Helper()
-	h, listeners := newHerd(t, "", names...)
+	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
 	for _, ls := range listeners {
 		for _, l := range ls {
 			l.Close()
 		}
 	}
-	c := exec.Command(binary, "up", "--config", h.config())
-	c.Dir, c.Stdout, c.Stderr = h.dir, out, out
+	c := exec.Command(processtest.Binary, "up", "--config", h.Config())
+	c.Dir, c.Stdout, c.Stderr = h.Dir, out, out
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -29,14 +31,14 @@ func startUp(t *testing.T, out *output) (*testHerd, *exec.Cmd) {
 		_ = c.Process.Kill()
 		_ = c.Wait()
 	})
-	eventually(t, "up says what to type next", func() bool {
+	processtest.Eventually(t, "up says what to type next", func() bool {
 		return strings.Contains(out.String(), "5 servers are ready")
 	})
 	return h, c
 }
 
-func (h *testHerd) pid(name string) int {
-	if s := h.status(name); s != nil {
+func pid(h *processtest.Herd, name string) int {
+	if s := h.Status(name); s != nil {
 		return s.PID
 	}
 	return 0
@@ -45,31 +47,31 @@ func (h *testHerd) pid(name string) int {
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
-	out := &output{}
+	out := &processtest.Output{}
 	h, c := startUp(t, out)
-	dead := h.pid("Holiday")
+	dead := pid(h, "Holiday")
 	_ = syscall.Kill(dead, syscall.SIGKILL)
-	eventually(t, "Holiday is back", func() bool { p := h.pid("Holiday"); return p != 0 && p != dead })
+	processtest.Eventually(t, "Holiday is back", func() bool { p := pid(h, "Holiday"); return p != 0 && p != dead })
 	if !strings.Contains(out.String(), "Holiday died: signal: killed; starting it again") {
 		t.Errorf("up does not say that Holiday died: %s", out)
 	}
 	for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
 		if name, _, ok := strings.Cut(line, " |"); !ok || strings.Contains(line, "\x1b") ||
-			!strings.Contains("herd "+strings.Join(names, " "), strings.TrimSpace(name)) {
+			!strings.Contains("herd "+strings.Join(processtest.Names, " "), strings.TrimSpace(name)) {
 			t.Errorf("line without its server's name, or with color: %q", line)
 		}
 	}
 	var pids []int
-	for _, name := range names {
-		pids = append(pids, h.pid(name))
+	for _, name := range processtest.Names {
+		pids = append(pids, pid(h, name))
 	}
 	// A terminal's Ctrl-C goes to all processes of the group, and the servers must not count two.
 	_ = syscall.Kill(-c.Process.Pid, syscall.SIGINT)
 	if err := c.Wait(); err != nil {
 		t.Errorf("up after Ctrl-C: %v\n%s", err, out)
 	}
-	if n := strings.Count(out.String(), "\tstopped\t"); n != len(names) || strings.Contains(out.String(), "stopped hard") {
-		t.Errorf("%d servers stopped in good order, want %d:\n%s", n, len(names), out)
+	if n := strings.Count(out.String(), "\tstopped\t"); n != len(processtest.Names) || strings.Contains(out.String(), "stopped hard") {
+		t.Errorf("%d servers stopped in good order, want %d:\n%s", n, len(processtest.Names), out)
 	}
 	for _, pid := range pids {
 		if pid == 0 || alive(pid) {
@@ -79,13 +81,13 @@ func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
 }
 
 func TestNoOrphansWhenUpIsKilled(t *testing.T) {
-	h, c := startUp(t, &output{})
+	h, c := startUp(t, &processtest.Output{})
 	var pids []int
-	for _, name := range names {
-		pids = append(pids, h.pid(name))
+	for _, name := range processtest.Names {
+		pids = append(pids, pid(h, name))
 	}
 	_ = c.Process.Kill()
-	eventually(t, fmt.Sprintf("processes %v are gone", pids), func() bool {
+	processtest.Eventually(t, fmt.Sprintf("processes %v are gone", pids), func() bool {
 		for _, pid := range pids {
 			if pid == 0 || alive(pid) {
 				return false
@@ -97,7 +99,7 @@ func TestNoOrphansWhenUpIsKilled(t *testing.T) {
 
 // A herd whose terminal is gone lives on.
 func TestUpOutlivesItsOutput(t *testing.T) {
-	h, listeners := newHerd(t, "", "Alford")
+	h, listeners := processtest.NewHerd(t, "", "Alford")
 	for _, l := range listeners["Alford"] {
 		l.Close()
 	}
@@ -105,15 +107,15 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(binary, "up", "--config", h.config())
-	c.Dir, c.Stdout, c.Stderr = h.dir, w, w
+	c := exec.Command(processtest.Binary, "up", "--config", h.Config())
+	c.Dir, c.Stdout, c.Stderr = h.Dir, w, w
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
 	r.Close() // from now on its output is a broken pipe
-	eventually(t, "Alford answers", func() bool { return h.status("Alford") != nil })
-	if got := h.ask("Alford", "IAMAT kiwi +1-1 1\n"); !strings.HasPrefix(got, "AT Alford ") {
+	processtest.Eventually(t, "Alford answers", func() bool { return h.Status("Alford") != nil })
+	if got := h.Ask("Alford", "IAMAT kiwi +1-1 1\n"); !strings.HasPrefix(got, "AT Alford ") {
 		t.Errorf("Alford answered %q", got)
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
@@ -124,7 +126,7 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 		if err != nil {
 			t.Errorf("up after SIGTERM: %v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(processtest.Patience):
 		_ = c.Process.Kill()
 		t.Fatal("up does not stop")
 	}
@@ -132,12 +134,12 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 
 // A server that does not stop is no reason to wait for ever: the second Ctrl-C ends it.
 func TestUpSecondSignal(t *testing.T) {
-	out := &output{}
+	out := &processtest.Output{}
 	h, c := startUp(t, out)
-	stuck := h.pid("Welsh")
+	stuck := pid(h, "Welsh")
 	_ = syscall.Kill(stuck, syscall.SIGSTOP)
 	_ = c.Process.Signal(os.Interrupt)
-	eventually(t, "up says that it stops", func() bool { return strings.Contains(out.String(), "stopping") })
+	processtest.Eventually(t, "up says that it stops", func() bool { return strings.Contains(out.String(), "stopping") })
 	_ = c.Process.Signal(os.Interrupt)
 	if err := c.Wait(); err != nil {
 		t.Errorf("up after two times Ctrl-C: %v\n%s", err, out)
@@ -149,29 +151,29 @@ func TestUpSecondSignal(t *testing.T) {
 
 // Some of the servers, and what cannot be.
 func TestUpOfSome(t *testing.T) {
-	h, listeners := newHerd(t, "", names...)
+	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
 	for _, ls := range listeners {
 		for _, l := range ls {
 			l.Close()
 		}
 	}
 	for _, bad := range [][]string{{"up", "Ball", "Ball"}, {"up", "Kiwi"}} {
-		if _, stderr, code := h.command("", bad...); code != exitUsage || strings.Count(stderr, "\n") != 1 {
+		if _, stderr, code := h.Command("", bad...); code != exitUsage || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%q: exit code %d, %q", bad, code, stderr)
 		}
 	}
-	out := &output{}
-	c := exec.Command(binary, "up", "Ball", "Welsh", "--config", h.config())
-	c.Dir, c.Stdout, c.Stderr = h.dir, out, out
+	out := &processtest.Output{}
+	c := exec.Command(processtest.Binary, "up", "Ball", "Welsh", "--config", h.Config())
+	c.Dir, c.Stdout, c.Stderr = h.Dir, out, out
 	c.Env = append(os.Environ(), "LISTEN_FDS=1") // somebody else's
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "up says what to type next", func() bool {
+	processtest.Eventually(t, "up says what to type next", func() bool {
 		return strings.Contains(out.String(), "2 servers are ready")
 	})
-	if h.pid("Ball") == 0 || h.pid("Welsh") == 0 || h.pid("Alford") != 0 {
-		t.Errorf("running: Ball %d, Welsh %d, Alford %d", h.pid("Ball"), h.pid("Welsh"), h.pid("Alford"))
+	if pid(h, "Ball") == 0 || pid(h, "Welsh") == 0 || pid(h, "Alford") != 0 {
+		t.Errorf("running: Ball %d, Welsh %d, Alford %d", pid(h, "Ball"), pid(h, "Welsh"), pid(h, "Alford"))
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if err := c.Wait(); err != nil {

@@ -1,0 +1,348 @@
+package processtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"serverherd/herd"
+)
+
+// Binary is the program under test, once Main has built it.
+var Binary string
+
+// Main is what a test package's TestMain calls: it builds cmd/herd, with the race detector or with
+// what the given flags of go build say instead, and runs the tests.
+func Main(m *testing.M, flags ...string) {
+	dir, err := os.MkdirTemp("", "herd")
+	if err != nil {
+		panic(err)
+	}
+	Binary = filepath.Join(dir, "herd")
+	if len(flags) == 0 {
+		flags = []string{"-race"}
+	}
+	build := exec.Command("go", append(append([]string{"build"}, flags...), "-o", Binary, "serverherd/cmd/herd")...)
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		os.Exit(1)
+	}
+	// Without this a program under the race detector lives on for a second after its end.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// Patience is ten times and more what anything here should take.
+const Patience = 60 * time.Second
+
+// Eventually polls until something holds.
+func Eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not within %v: %s", Patience, what)
+		}
+	}
+}
+
+// Output is what a process has written so far. Any goroutine.
+type Output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// Herd is a herd of real processes. One goroutine, the test's.
+type Herd struct {
+	T       *testing.T
+	Dir     string // holds herd.toml and the logs
+	Servers []herd.ServerConfig
+	Running map[string]*Process // by server
+}
+
+// Process is one server's.
+type Process struct {
+	Cmd    *exec.Cmd
+	Stderr *Output
+	Done   chan struct{} // closed when it has ended
+}
+
+// edges are the paper's ring.
+var edges = map[string][]string{
+	"Alford": {"Hamilton", "Welsh"}, "Ball": {"Holiday", "Welsh"}, "Hamilton": {"Holiday", "Alford"},
+	"Holiday": {"Ball", "Hamilton"}, "Welsh": {"Alford", "Ball"},
+}
+
+// Names are the five servers of the paper.
+var Names = []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"}
+
+// NewHerd writes a herd.toml whose ports are those of listeners made here. extra goes in front.
+func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]net.Listener) {
+	h := &Herd{T: t, Dir: t.TempDir(), Running: map[string]*Process{}}
+	listeners := map[string][]net.Listener{}
+	var text strings.Builder
+	text.WriteString(extra)
+	for _, name := range names {
+		s := herd.ServerConfig{Name: name}
+		for range 2 {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			listeners[name] = append(listeners[name], l)
+		}
+		s.Address, s.Console = listeners[name][0].Addr().String(), listeners[name][1].Addr().String()
+		neighbors := edges[name]
+		if len(names) == 1 {
+			neighbors = nil
+		}
+		fmt.Fprintf(&text, "\n[[server]]\nname = %q\naddress = %q\nconsole = %q\nneighbors = [", name, s.Address, s.Console)
+		for _, n := range neighbors {
+			fmt.Fprintf(&text, "%q, ", n)
+		}
+		text.WriteString("]\n")
+		h.Servers = append(h.Servers, s)
+	}
+	if err := os.WriteFile(h.Config(), []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.killAll)
+	return h, listeners
+}
+
+// StartHerd starts a herd and waits until all links are live.
+func StartHerd(t *testing.T, extra string, names ...string) *Herd {
+	t.Helper()
+	h, listeners := NewHerd(t, extra, names...)
+	for _, s := range h.Servers {
+		h.Start(s.Name, listeners[s.Name]...)
+	}
+	h.UntilLive()
+	return h
+}
+
+// Config is the path of its herd.toml.
+func (h *Herd) Config() string { return filepath.Join(h.Dir, "herd.toml") }
+
+// Server is what herd.toml says of a server.
+func (h *Herd) Server(name string) herd.ServerConfig {
+	for _, s := range h.Servers {
+		if s.Name == name {
+			return s
+		}
+	}
+	h.T.Fatalf("no server %s", name)
+	return herd.ServerConfig{}
+}
+
+// Start starts a server as a process. Listeners that are given go over to it; without any it
+// binds its own, as after a crash.
+func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
+	h.T.Helper()
+	r := &Process{Stderr: &Output{}, Done: make(chan struct{})}
+	r.Cmd = exec.Command(Binary, "serve", name, "--config", h.Config())
+	r.Cmd.Dir = h.Dir
+	r.Cmd.Stderr = r.Stderr
+	for _, l := range listeners {
+		f, err := l.(*net.TCPListener).File()
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		defer f.Close()
+		defer l.Close()
+		r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, f)
+	}
+	if len(listeners) > 0 {
+		r.Cmd.Env = append(os.Environ(), fmt.Sprintf("LISTEN_FDS=%d", len(listeners)))
+	}
+	if err := r.Cmd.Start(); err != nil {
+		h.T.Fatal(err)
+	}
+	go func() {
+		_ = r.Cmd.Wait()
+		close(r.Done)
+	}()
+	h.Running[name] = r
+	return r
+}
+
+// Kill ends a process as a crash would.
+func (h *Herd) Kill(name string) {
+	r := h.Running[name]
+	_ = r.Cmd.Process.Kill()
+	<-r.Done
+	delete(h.Running, name)
+}
+
+func (h *Herd) killAll() {
+	for name, r := range h.Running {
+		if strings.Contains(r.Stderr.String(), "DATA RACE") {
+			h.T.Errorf("%s: %s", name, r.Stderr)
+		}
+		h.Kill(name)
+	}
+}
+
+// Stop ends a process in good order and returns its exit code.
+func (h *Herd) Stop(name string) int {
+	h.T.Helper()
+	r := h.Running[name]
+	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
+	h.Wait(r)
+	delete(h.Running, name)
+	return r.Cmd.ProcessState.ExitCode()
+}
+
+// Wait waits until a process has ended.
+func (h *Herd) Wait(r *Process) {
+	h.T.Helper()
+	select {
+	case <-r.Done:
+	case <-time.After(Patience):
+		h.T.Fatalf("process does not end; it said %s", r.Stderr)
+	}
+}
+
+// Status is what a server's console says, or nil.
+func (h *Herd) Status(name string) *herd.Status {
+	r, err := http.Get("http://" + h.Server(name).Console + "/status.json")
+	if err != nil {
+		return nil
+	}
+	defer r.Body.Close()
+	var s herd.Status
+	if r.StatusCode != http.StatusOK || json.NewDecoder(r.Body).Decode(&s) != nil {
+		return nil
+	}
+	return &s
+}
+
+// UntilLive waits until all links between the running servers are live.
+func (h *Herd) UntilLive() {
+	h.T.Helper()
+	Eventually(h.T, "all links live", func() bool {
+		for name := range h.Running {
+			s := h.Status(name)
+			if s == nil || live(s) < len(s.Links) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// UntilEqual waits until all running servers hold the same n records.
+func (h *Herd) UntilEqual(n int) {
+	h.T.Helper()
+	var last []string
+	Eventually(h.T, fmt.Sprintf("%d records everywhere; last: %v", n, last), func() bool {
+		digest := ""
+		for name := range h.Running {
+			s := h.Status(name)
+			if s == nil || s.Records != uint64(n) || digest != "" && s.Digest != digest {
+				return false
+			}
+			digest = s.Digest
+		}
+		return true
+	})
+}
+
+// ATSent is how many AT lines all servers have sent each other.
+func (h *Herd) ATSent() (n uint64) {
+	for name := range h.Running {
+		s := h.Status(name)
+		if s == nil {
+			h.T.Fatalf("%s does not answer", name)
+		}
+		for _, l := range s.Links {
+			n += l.ATSent
+		}
+	}
+	return n
+}
+
+// Ask sends lines to a server, ends its side, and returns everything that comes.
+func (h *Herd) Ask(name, lines string) string {
+	h.T.Helper()
+	c, err := net.Dial("tcp", h.Server(name).Address)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(Patience))
+	if _, err := io.WriteString(c, lines); err != nil {
+		h.T.Fatal(err)
+	}
+	_ = c.(*net.TCPConn).CloseWrite()
+	reply, err := io.ReadAll(c)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	return string(reply)
+}
+
+// Command runs the program with --config and returns what it wrote and its exit code.
+func (h *Herd) Command(in string, args ...string) (out, errOut string, code int) {
+	h.T.Helper()
+	return Command(h.T, h.Dir, in, append(args, "--config", h.Config())...)
+}
+
+// Command runs the program in dir and returns what it wrote and its exit code.
+func Command(t *testing.T, dir, in string, args ...string) (out, errOut string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, Binary, args...)
+	c.Dir = dir
+	c.Stdin = strings.NewReader(in)
+	var o, e bytes.Buffer
+	c.Stdout, c.Stderr = &o, &e
+	err := c.Run()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		t.Fatal(err)
+	}
+	return o.String(), e.String(), c.ProcessState.ExitCode()
+}
+
+// live is how many of a server's neighbors are fully connected, both ways.
+func live(s *herd.Status) (n int) {
+	for _, l := range s.Links {
+		if l.State == "live" && l.Receiving {
+			n++
+		}
+	}
+	return n
+}

@@ -140,12 +140,14 @@ func (l *link) become(state linkState) {
 	}
 }
 
-// down notes that there is no connection, and why.
+// down notes that there is no connection, and why. A reason that is not the last one's is logged,
+// too, now and then: a neighbor that went away may refuse us when it is back.
 func (l *link) down(why string) {
-	first := l.trouble == ""
+	log := l.trouble == "" || why != l.trouble &&
+		l.server.refusals.first(refusal{why, l.neighbor.name}, l.server.reactor.Now())
 	l.tried, l.trouble = true, why
 	l.become(linkDown)
-	if first {
+	if log {
 		l.server.log.Warn("link down", zap.String("neighbor", l.neighbor.name),
 			zap.String("address", l.neighbor.addr), zap.String("reason", why))
 	}

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/places"
-	"serverherd/protocol"
 	"serverherd/reactor/memreactor"
 )
 
@@ -336,25 +335,17 @@ func TestADivergedNeighborIsRepaired(t *testing.T) {
 			w.net.RunFor(10 * time.Second)
 			switch s := w.servers["Ball"].store; fault {
 			case "older":
-				s.remove("c7")
-				s.Apply(at(t, "c7", stamp-100), 1)
+				r := at(t, "c7", stamp-100)
+				s.Damage([]byte("c7"), &r)
 			case "gone":
-				s.remove("c7")
+				s.Damage([]byte("c7"), nil)
 			case "gone at its origin":
-				w.servers["Alford"].store.remove("c7")
+				w.servers["Alford"].store.Damage([]byte("c7"), nil)
 			}
 			w.until("equal", w.equal)
 			w.until("agreed", w.agreed)
 		})
 	}
-}
-
-// remove forgets a client, as only a fault could.
-func (s *Store) remove(client string) {
-	n := s.entries[client]
-	s.digest -= protocol.Digest(n.hash)
-	n.unlink()
-	delete(s.entries, client)
 }
 
 func TestAServerDrains(t *testing.T) {

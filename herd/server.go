@@ -284,6 +284,9 @@ func (s *Server) Status() Status {
 	return st
 }
 
+// Store is the server's state, for those who follow it. Loop only.
+func (s *Server) Store() *Store { return s.store }
+
 // drain is the server's way out: it stops listening, answers what it has read, and lets every
 // live link hand over the rest of the feed. It calls done when all of that has happened, or when
 // the drain time is over.

@@ -272,6 +272,7 @@ func (s *session) ReadConnectionLost() {
 	case s.server.draining:
 		s.reader.Drop() // the rest of an unfinished line was not read
 	default:
+		s.now = s.server.reactor.Now() // its end makes it a line
 		s.reader.Finish()
 	}
 	s.finish()

@@ -120,3 +120,20 @@ func (s *Store) Digest() protocol.Digest { return s.digest }
 // Overflowed says whether a record of another server was ever dropped because the store was full.
 // Nobody compares with such a store. What a client is refused was never a record.
 func (s *Store) Overflowed() bool { return s.overflowed }
+
+// Damage breaks the Store as no input can, for tests that want to see the herd notice and mend it:
+// it puts r in the place of its client's record, however old r is, or forgets the client if r is
+// nil. The digest follows, as it would had the wrong thing been stored.
+func (s *Store) Damage(client []byte, r *protocol.Record) {
+	n := s.entries[string(client)]
+	if n == nil {
+		return
+	}
+	if r != nil {
+		s.put(n, *r, 0)
+		return
+	}
+	s.digest -= protocol.Digest(n.hash)
+	n.unlink()
+	delete(s.entries, string(client))
+}

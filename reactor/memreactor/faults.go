@@ -25,11 +25,18 @@ func (w *World) Heal(a, b string) {
 	w.arriveAll()
 }
 
-// HealAll ends every cut, delay and refusal, and resumes every paused reactor.
+// HealAll ends every cut, stall, delay and refusal, and resumes every paused reactor. Whatever is
+// under way arrives now.
 func (w *World) HealAll() {
 	clear(w.cuts)
 	clear(w.delays)
 	clear(w.refused)
+	for _, p := range w.pipes {
+		p.last = min(p.last, w.now)
+		for i := range p.flight {
+			p.flight[i].at = min(p.flight[i].at, w.now)
+		}
+	}
 	w.arriveAll()
 	for _, r := range w.reactors {
 		r.Resume()

@@ -1,0 +1,170 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/herd"
+	"serverherd/reactor/memreactor"
+)
+
+// host is a server's place in the world: its name and address, which stay, and the process that
+// runs there at the moment, with what the checkers know of it.
+type host struct {
+	w         *world
+	index     int
+	self      herd.ServerConfig
+	neighbors []*host
+	users     []*user
+	clock     time.Duration // how much it is ahead
+
+	// sent are the well-formed IAMATs that clients have sent here, without their verb.
+	sent map[string]bool
+
+	// The process; server is nil while there is none.
+	generation int
+	reactor    *memreactor.Reactor
+	server     *herd.Server
+	stopping   bool
+	cursor     *herd.Cursor
+	newest     []*record // by client, as the store has it; nil: none
+	touched    bool      // in world.touched
+	tap        *tap
+}
+
+// start starts a process.
+func (h *host) start() {
+	w := h.w
+	h.generation++
+	h.reactor = w.net.NewReactor(h.self.Name)
+	h.reactor.SetClock(h.clock)
+	h.reactor.SetWork(w.lookup)
+	h.tap = &tap{host: h, wires: map[uint64]*wire{}}
+	server, err := herd.NewServer(herd.Options{
+		Config: w.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
+		Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
+		Engine: "mem", Version: "sim",
+	})
+	if err != nil {
+		panic(err)
+	}
+	if _, err := server.Start(h.reactor.Listen(h.self.Address)); err != nil {
+		panic(err)
+	}
+	h.server, h.stopping = server, false
+	h.newest = h.newest[:0]
+	h.cursor = server.Store().Head()
+	h.follow()
+}
+
+// crash ends the process as kill -9 does.
+func (h *host) crash() {
+	if h.server != nil {
+		h.reactor.Crash()
+		h.server = nil
+	}
+}
+
+// stop lets the process leave in good order.
+func (h *host) stop() {
+	if h.server != nil && !h.stopping {
+		h.stopping = true
+		h.reactor.Stop()
+	}
+}
+
+// gone says whether a process could be started here.
+func (h *host) gone() bool {
+	if h.stopping && h.reactor.Stopped() {
+		h.server, h.stopping = nil, false
+	}
+	return h.server == nil
+}
+
+// touch notes that something has come for the process, which may change its store.
+func (h *host) touch() {
+	if !h.touched {
+		h.touched = true
+		h.w.touched = append(h.w.touched, h)
+	}
+}
+
+// newestOf is the record of a client here.
+func (h *host) newestOf(client int) *record {
+	if client < len(h.newest) {
+		return h.newest[client]
+	}
+	return nil
+}
+
+func (h *host) setNewest(client int, r *record) {
+	for client >= len(h.newest) {
+		h.newest = append(h.newest, nil)
+	}
+	h.newest[client] = r
+}
+
+// follow looks at every record that the process has stored since the last time.
+func (h *host) follow() {
+	if h.server == nil {
+		return
+	}
+	for {
+		item, ok := h.cursor.Next()
+		if !ok {
+			return
+		}
+		h.stored(item)
+	}
+}
+
+// stored checks one record that is in the store now.
+func (h *host) stored(item herd.Item) {
+	w := h.w
+	r := w.model.accepted[string(item.Record.Text())]
+	if r == nil {
+		if r = h.originated(item); r == nil {
+			return
+		}
+	}
+	before := h.newestOf(r.client)
+	h.setNewest(r.client, r)
+	if r.first[h.index].generation != h.generation {
+		r.first[h.index] = arrival{h.generation, uint64(item.From)}
+	}
+	switch {
+	case before == nil:
+	case r.compare(before) <= 0:
+		w.fail("monotone", "%s had %q and stored %q", h.self.Name, before.text, r.text)
+	case item.From == 0 && r.compareTime(before) <= 0:
+		w.fail("monotone", "%s had %q and stored its own %q of no later time", h.self.Name,
+			before.text, r.text)
+	}
+}
+
+// originated accepts a record that has not been seen anywhere before, if it may be one: this
+// server made it of a client's line, now. It returns nil after a failure.
+func (h *host) originated(item herd.Item) *record {
+	w := h.w
+	r := w.model.parse(string(item.Record.Text()))
+	switch {
+	case r == nil:
+		w.fail("accepted", "%s stored %q", h.self.Name, item.Record.Text())
+		return nil
+	case item.From != 0 || r.origin != h.self.Name:
+		w.fail("accepted", "%s stored %q, which no server has made", h.self.Name, r.text)
+		return nil
+	case !h.sent[r.clientID+" "+r.coords+" "+r.at]:
+		w.fail("accepted", "%s stored %q, which no client has sent", h.self.Name, r.text)
+		return nil
+	}
+	if want := r.diffAt(h.reactor.Now()); r.diff != want {
+		w.fail("accepted", "%s stored %q, of which the diff is %s", h.self.Name, r.text, want)
+		return nil
+	}
+	w.model.accept(r)
+	w.result.Updates++
+	return r
+}

@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"serverherd/herd"
+	"serverherd/reactor/memreactor"
+)
+
+// Result is what came of one run.
+type Result struct {
+	Seed      uint64
+	Topology  string        // as "ring of 5"
+	Simulated time.Duration // virtual time
+	Trace     uint64        // a hash of every event and byte; the same for the same seed
+	Lines     int           // sent by clients
+	Replies   int           // of those checked
+	Updates   int           // records accepted
+	ATLines   int           // sent between servers
+	Faults    int
+	Story     []string // what happened, in words
+}
+
+// Failure is a rule that did not hold.
+type Failure struct {
+	Seed    uint64
+	At      time.Duration // virtual time
+	Checker string        // see the package's documentation
+	What    string
+}
+
+// Error implements error. It ends with the command that runs the seed again.
+func (f *Failure) Error() string {
+	return fmt.Sprintf("seed %d at %v: %s: %s\n\tgo test ./herd/sim -run TestSeeds -seed %d -v",
+		f.Seed, f.At, f.Checker, f.What, f.Seed)
+}
+
+// Once all faults have ended, links are live within liveWithin, and then the herd is equal within
+// equalWithin. Damage has to be found first: by a MARK, which comes every 5 seconds.
+const (
+	liveWithin   = 9 * time.Second
+	equalWithin  = 2 * time.Second
+	mendedWithin = 30 * time.Second
+)
+
+// world is one run. One goroutine.
+type world struct {
+	net      *memreactor.World
+	rand     *rand.Rand // the World's: there is one source of chance
+	cfg      *herd.Config
+	topology topology
+	hosts    []*host
+	model    *model
+	touched  []*host // whose stores may have changed since they were last looked at
+	result   Result
+	failure  *Failure
+
+	ids       []string      // of clients
+	lookup    time.Duration // how long places take
+	pace      time.Duration // the mean time between faults
+	busy      bool          // clients send, faults happen
+	mayDamage bool
+	damaged   bool
+	buf       []byte
+}
+
+// Run runs the herd that seed describes. Its error is a *Failure.
+func Run(seed uint64) (result Result, err error) {
+	w := newWorld(seed)
+	defer func() {
+		if p := recover(); p != nil {
+			w.fail("panic", "%v\n%s", p, debug.Stack())
+		}
+		result = w.result
+		result.Simulated, result.Trace = w.net.Elapsed(), w.net.Trace()
+		if w.failure != nil {
+			err = w.failure
+		}
+	}()
+	w.bad()
+	w.heal()
+	w.good()
+	return
+}
+
+// newWorld draws everything that is decided before the first event.
+func newWorld(seed uint64) *world {
+	chance := rand.New(rand.NewPCG(seed, 1))
+	o := memreactor.Options{MinDelay: time.Duration(chance.IntN(1000)) * time.Microsecond}
+	o.MaxDelay = o.MinDelay + time.Duration(chance.IntN(20_000))*time.Microsecond
+	if chance.IntN(4) == 0 {
+		o.Chop = 1 << chance.IntN(10)
+	}
+	if chance.IntN(4) == 0 {
+		o.Window = 1 << (9 + chance.IntN(9))
+	}
+	w := &world{net: memreactor.NewWorld(seed, o)}
+	w.rand = w.net.Rand()
+	w.result.Seed = seed
+	w.topology = drawTopology(w.rand)
+	w.result.Topology = w.topology.name
+	w.model = newModel(len(w.topology.servers))
+	w.ids = clientIDs(16 + w.rand.IntN(300))
+	w.lookup = w.span(0, 300*time.Millisecond)
+	w.pace = w.span(500*time.Millisecond, 4*time.Second)
+	w.mayDamage = w.rand.IntN(4) == 0
+	w.configure()
+	return w
+}
+
+// span draws a length of time.
+func (w *world) span(least, most time.Duration) time.Duration {
+	return least + time.Duration(w.rand.Int64N(int64(most-least)+1))
+}
+
+// fail notes the first rule that does not hold; the run ends.
+func (w *world) fail(checker, format string, args ...any) {
+	if w.failure == nil {
+		w.failure = &Failure{w.result.Seed, w.net.Elapsed(), checker, fmt.Sprintf(format, args...)}
+	}
+}
+
+// until lets time pass, looking at everything that changes, until something holds.
+func (w *world) until(limit time.Duration, holds func() bool) bool {
+	held := false
+	w.net.RunUntil(limit, func() bool {
+		w.look()
+		held = w.failure != nil || holds()
+		return held
+	})
+	return held
+}
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) {
+	w.until(d, func() bool { return false })
+}
+
+// look is called after every event.
+func (w *world) look() {
+	for _, h := range w.touched {
+		h.touched = false
+		h.follow()
+	}
+	w.touched = w.touched[:0]
+}
+
+// bad is the first phase.
+func (w *world) bad() {
+	for _, h := range w.hosts {
+		h.start()
+	}
+	w.busy = true
+	for _, h := range w.hosts {
+		w.after(w.span(0, 2*time.Second), h.burst)
+	}
+	w.after(w.span(0, 3*w.pace), w.strike)
+	w.after(time.Second, w.inspect)
+	w.pass(w.span(20*time.Second, 40*time.Second))
+}
+
+// heal ends all faults: everything runs, everything is connected, no clock jumps.
+func (w *world) heal() {
+	w.busy = false
+	w.net.HealAll()
+	w.tell("heal")
+	w.until(time.Minute, func() bool {
+		all := true
+		for _, h := range w.hosts {
+			if h.gone() {
+				h.start()
+			}
+			all = all && !h.stopping
+		}
+		return all
+	})
+}
+
+// describe is the state of all servers in a few lines.
+func (w *world) describe() string {
+	var b strings.Builder
+	for _, h := range w.hosts {
+		if h.server == nil {
+			fmt.Fprintf(&b, "\n\t%s is down", h.self.Name)
+			continue
+		}
+		s := h.server.Status()
+		fmt.Fprintf(&b, "\n\t%s %d records %s tail %d:", s.Server, s.Records, s.Digest, s.Tail)
+		for _, l := range s.Links {
+			fmt.Fprintf(&b, " %s %s (%s) acked %d recv %v heard %d %s;", l.Neighbor, l.State, l.Error,
+				l.Acknowledged, l.Receiving, l.Heard, l.Agreement)
+		}
+	}
+	return b.String()
+}

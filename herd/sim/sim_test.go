@@ -1,0 +1,79 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var (
+	seeds = flag.Int("seeds", 60, "how many seeds TestSeeds runs")
+	first = flag.Uint64("first", 1, "the first of them")
+	seed  = flag.Int64("seed", -1, "the one seed that TestSeeds runs and tells")
+)
+
+// run runs a seed twice: the traces must match.
+func run(seed uint64) (Result, error) {
+	r, err := Run(seed)
+	if err != nil {
+		return r, err
+	}
+	if again, _ := Run(seed); again.Trace != r.Trace {
+		return r, &Failure{seed, r.Simulated, "trace", "the same seed ran differently"}
+	}
+	return r, nil
+}
+
+func TestSeeds(t *testing.T) {
+	if *seed >= 0 {
+		r, err := run(uint64(*seed))
+		t.Logf("seed %d: %s\n%s", r.Seed, r.Topology, strings.Join(r.Story, "\n"))
+		t.Logf("%d lines, %d replies checked, %d updates, %d AT lines, %v", r.Lines, r.Replies, r.Updates, r.ATLines, r.Simulated)
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	var next, failed atomic.Int64
+	var wait sync.WaitGroup
+	var sum sync.Mutex
+	var total Result
+	begun := time.Now()
+	for range runtime.GOMAXPROCS(0) {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			for failed.Load() < 5 {
+				n := next.Add(1) - 1
+				if n >= int64(*seeds) {
+					return
+				}
+				r, err := run(*first + uint64(n))
+				if err != nil {
+					failed.Add(1)
+					t.Error(err)
+				}
+				sum.Lock()
+				total.Simulated += 2 * r.Simulated
+				total.Lines += r.Lines
+				total.Replies += r.Replies
+				total.Updates += r.Updates
+				total.ATLines += r.ATLines
+				total.Faults += r.Faults
+				sum.Unlock()
+			}
+		}()
+	}
+	wait.Wait()
+	took := time.Since(begun)
+	t.Logf("%d seeds, each twice: %.0f simulated minutes in %.1f s on %d cores, %.0f a minute and core",
+		*seeds, total.Simulated.Minutes(), took.Seconds(), runtime.GOMAXPROCS(0),
+		total.Simulated.Minutes()/took.Minutes()/float64(runtime.GOMAXPROCS(0)))
+	t.Log(fmt.Sprintf("%d faults, %d lines, %d replies checked, %d updates, %d AT lines",
+		total.Faults, total.Lines, total.Replies, total.Updates, total.ATLines))
+}

@@ -4,9 +4,10 @@ SHELL := bash
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 
 FUZZTIME ?= 5s
+SOAK ?= 10m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint race fuzz cross bench clean
+.PHONY: help build run test lint race fuzz cross faults soak bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +38,12 @@ fuzz: ## each fuzz target for FUZZTIME
 cross: ## builds for the other platforms
 	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/herd
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/herd
+
+faults: ## real processes and what can happen to them, in real size, with figures
+	go test -count=1 -v -timeout 60m ./cmd/faults -faults.real
+
+soak: ## mixed load and chance faults for SOAK
+	go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/faults -faults.real -faults.soak $(SOAK)
 
 bench: build ## Go benchmarks with allocations, then the throughput of one server
 	go test -run '^$$' -bench . -benchmem ./...

@@ -26,6 +26,7 @@ var (
 	errHandshake = errors.New("handshake not finished in time")
 	errRefused   = errors.New("refused")
 	errNoAck     = errors.New("neighbor acknowledges nothing")
+	errUnread    = errors.New("neighbor does not read what it asks for")
 )
 
 // intake is the receiving end of a neighbor's link: the acceptor's side of the handshake, then
@@ -87,7 +88,7 @@ func (s *Server) refusal(h protocol.Hello) string {
 	return ""
 }
 
-// write sends a handshake line and notes it in the transcript if a proof is to cover it.
+// write sends a line and notes it in the transcript if a proof is to cover it.
 func (in *intake) write(line []byte, noted bool) {
 	if noted {
 		in.transcript.add(line[:len(line)-2])
@@ -98,6 +99,9 @@ func (in *intake) write(line []byte, noted bool) {
 	s.t.Write(line)
 	if log := s.server.lines; log != nil {
 		log.LineSent(s.id, line[:len(line)-2])
+	}
+	if s.t.Backlog() > maxUnread {
+		s.abort(errUnread)
 	}
 }
 

@@ -2,6 +2,8 @@ package herd
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,8 +17,13 @@ const (
 	// pumpBytes and pumpRecords bound what one link does in one turn.
 	pumpBytes   = 32 << 10
 	pumpRecords = 4096
-	// windowBytes of AT lines may be on their way without an ACK.
+	// windowBytes of AT lines may be on their way without an ACK; only slowBytes when something has
+	// been for slowAfter: on a slow line more would wait where news can no longer replace it.
 	windowBytes = 1 << 20
+	slowBytes   = 16 << 10
+	slowAfter   = time.Second
+	// maxUnread is what a neighbor may leave unread: a window with its MARKs, and more.
+	maxUnread = 4 << 20
 	// lazyMark delays a MARK that follows no AT line, lest every AT received cause one.
 	lazyMark = time.Second
 	// maxMarks may be on their way without an ACK: more than a window can hold.
@@ -78,9 +85,9 @@ type link struct {
 	copyTail    uint64  // the tail noted at WELCOME
 
 	// The window: every MARK on its way with what had been sent by then.
-	marks      []sentMark
-	lastMark   uint64 // seq of the last MARK on this connection
-	sentBytes  uint64 // of AT lines on this connection
+	marks      []sentMark // by seq
+	lastMark   uint64     // seq of the last MARK on this connection
+	sentBytes  uint64     // of AT lines on this connection
 	ackedBytes uint64
 	markTimer  *reactor.DelayedCall // a lazy MARK is due
 	beats      int                  // since the last MARK
@@ -90,6 +97,7 @@ type link struct {
 type sentMark struct {
 	seq   uint64
 	bytes uint64 // link.sentBytes when it was sent
+	at    time.Time
 }
 
 func newLink(n *neighbor) *link {
@@ -132,12 +140,14 @@ func (l *link) become(state linkState) {
 	}
 }
 
-// down notes that there is no connection, and why.
+// down notes that there is no connection, and why. A reason that is not the last one's is logged,
+// too, now and then: a neighbor that went away may refuse us when it is back.
 func (l *link) down(why string) {
-	first := l.trouble == ""
+	log := l.trouble == "" || why != l.trouble &&
+		l.server.refusals.first(refusal{why, l.neighbor.name}, l.server.reactor.Now())
 	l.tried, l.trouble = true, why
 	l.become(linkDown)
-	if first {
+	if log {
 		l.server.log.Warn("link down", zap.String("neighbor", l.neighbor.name),
 			zap.String("address", l.neighbor.addr), zap.String("reason", why))
 	}
@@ -160,6 +170,14 @@ func (l *link) sending() bool { return l.state == linkCopying || l.state == link
 // unacknowledged is bytes of AT lines on their way.
 func (l *link) unacknowledged() int { return int(l.sentBytes - l.ackedBytes) }
 
+// window is how many bytes of AT lines may be on their way now.
+func (l *link) window() int {
+	if len(l.marks) > 0 && l.server.reactor.Now().Sub(l.marks[0].at) >= slowAfter {
+		return slowBytes
+	}
+	return windowBytes
+}
+
 // sentTo is the position up to which everything has been sent.
 func (l *link) sentTo() uint64 {
 	if l.sending() {
@@ -174,9 +192,9 @@ func (l *link) pump() (more bool) {
 	if !l.sending() {
 		return false
 	}
-	buf := l.server.pumpBuffer[:0]
+	buf, window := l.server.pumpBuffer[:0], l.window()
 	for range pumpRecords {
-		if len(buf) >= pumpBytes || l.unacknowledged()+len(buf) >= windowBytes {
+		if len(buf) >= pumpBytes || l.unacknowledged()+len(buf) >= window {
 			break
 		}
 		item, ok := l.sent.Next()
@@ -205,7 +223,7 @@ func (l *link) pump() (more bool) {
 	default:
 		l.markWithin(lazyMark)
 	}
-	return more && l.unacknowledged() < windowBytes
+	return more && l.unacknowledged() < window
 }
 
 // markWithin sees to it that a MARK leaves in d at the latest.
@@ -233,7 +251,7 @@ func (l *link) sendMark() {
 	if k := len(l.marks) - 1; k >= 0 && l.marks[k].seq == m.Seq {
 		l.marks[k].bytes = l.sentBytes
 	} else {
-		l.marks = append(l.marks, sentMark{m.Seq, l.sentBytes})
+		l.marks = append(l.marks, sentMark{m.Seq, l.sentBytes, s.reactor.Now()})
 	}
 	if len(l.marks) > maxMarks {
 		l.abort(errNoAck)
@@ -259,16 +277,17 @@ func (l *link) tick() {
 // ackReceived opens the window and moves the place from which a resume goes on. Only the seq of a
 // MARK on its way is an answer to anything; the last one's may come again.
 func (l *link) ackReceived(seq uint64) {
-	for i, m := range l.marks {
-		if m.seq == seq {
-			l.ackedBytes = m.bytes
-			l.marks = append(l.marks[:0], l.marks[i+1:]...)
-			l.acked = seq
-			l.ackedCursor.Advance(seq)
-			l.progress()
-			l.server.pumpSoon()
-			return
-		}
+	i, found := slices.BinarySearchFunc(l.marks, seq, func(m sentMark, seq uint64) int {
+		return cmp.Compare(m.seq, seq)
+	})
+	if found {
+		l.ackedBytes = l.marks[i].bytes
+		l.marks = append(l.marks[:0], l.marks[i+1:]...)
+		l.acked = seq
+		l.ackedCursor.Advance(seq)
+		l.progress()
+		l.server.pumpSoon()
+		return
 	}
 	if seq != l.acked {
 		l.badLine()
@@ -297,6 +316,9 @@ func (l *link) write(line []byte, noted bool) {
 	}
 	l.t.Write(line)
 	l.logSent(line)
+	if l.t.Backlog() > maxUnread {
+		l.abort(errUnread)
+	}
 }
 
 var crlf = []byte("\r\n")

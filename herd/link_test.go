@@ -70,6 +70,52 @@ func TestANeighborThatTalksNonsenseIsDropped(t *testing.T) {
 	w.until("dropped for a long line", p.Closed)
 }
 
+// A neighbor that asks and asks and reads no answer is not owed ever more.
+func TestANeighborThatReadsNothingIsDropped(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	p := w.welcomed(welshHello)
+	p.Stall()
+	in := w.servers["Alford"].neighbor([]byte("Welsh")).intakes[0]
+	most := 0
+	for i := 0; p.Err() == nil; i++ {
+		if i == 10_000 {
+			t.Fatalf("still there with %d bytes unread", most)
+		}
+		p.SendString(strings.Repeat("PING 18446744073709551615\r\n", 100))
+		w.net.RunFor(10 * time.Millisecond)
+		if in.session.lost {
+			break
+		}
+		most = max(most, in.session.t.Backlog())
+	}
+	if most < maxUnread/2 || most > maxUnread+1<<20 {
+		t.Errorf("%d bytes unread at most, want about %d", most, maxUnread)
+	}
+	if in.session.reason != errUnread {
+		t.Errorf("ended because of %v", in.session.reason)
+	}
+}
+
+// On a slow line news overtakes what it replaces: little of it is on its way, however much could.
+func TestNewsIsNotQueuedForASlowNeighbor(t *testing.T) {
+	w := ringOf(t, nil, "Alford", "Welsh")
+	w.until("live", w.live)
+	s := w.servers["Alford"]
+	l := s.neighbor([]byte("Welsh")).link
+	w.reactors["Welsh"].Pause()
+	for i := range 4000 {
+		s.store.ApplyOwn(at(t, "kiwi", stamp+i))
+		s.pumpSoon()
+		w.net.RunFor(time.Millisecond)
+	}
+	// 1,000 in the first second, and then no more.
+	if n := l.unacknowledged(); n < slowBytes || n > windowBytes/8 {
+		t.Errorf("%d bytes on their way after 4 s without an ACK", n)
+	}
+	w.reactors["Welsh"].Resume()
+	w.until("equal", w.equal)
+}
+
 func TestATornLineIsDropped(t *testing.T) {
 	w := ringOf(t, nil, "Alford")
 	p := w.welcomed(welshHello)

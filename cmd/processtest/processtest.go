@@ -23,9 +23,12 @@ import (
 // Binary is the program under test, once Main has built it.
 var Binary string
 
+// Runner is what runs the tests of a package: a *testing.M.
+type Runner interface{ Run() int }
+
 // Main is what a test package's TestMain calls: it builds cmd/herd, with the race detector or with
 // what the given flags of go build say instead, and runs the tests.
-func Main(m *testing.M, flags ...string) {
+func Main(m Runner, flags ...string) {
 	dir, err := os.MkdirTemp("", "herd")
 	if err != nil {
 		panic(err)
@@ -50,10 +53,16 @@ func Main(m *testing.M, flags ...string) {
 // Patience is ten times and more what anything here should take.
 const Patience = 60 * time.Second
 
-// Eventually polls until something holds.
+// Eventually polls until something holds, for as long as Patience lasts.
 func Eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	Within(t, Patience, what, holds)
+}
+
+// Within polls until something holds, for so long.
+func Within(t *testing.T, patience time.Duration, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -61,7 +70,7 @@ func Eventually(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("not within %v: %s", Patience, what)
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }
@@ -90,6 +99,7 @@ type Herd struct {
 	Dir     string // holds herd.toml and the logs
 	Servers []herd.ServerConfig
 	Running map[string]*Process // by server
+	Flags   []string            // more of serve's
 }
 
 // Process is one server's.
@@ -99,8 +109,8 @@ type Process struct {
 	Done   chan struct{} // closed when it has ended
 }
 
-// edges are the paper's ring.
-var edges = map[string][]string{
+// Ring is who is whose neighbor in the paper's herd.
+var Ring = map[string][]string{
 	"Alford": {"Hamilton", "Welsh"}, "Ball": {"Holiday", "Welsh"}, "Hamilton": {"Holiday", "Alford"},
 	"Holiday": {"Ball", "Hamilton"}, "Welsh": {"Alford", "Ball"},
 }
@@ -110,10 +120,8 @@ var Names = []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"}
 
 // NewHerd writes a herd.toml whose ports are those of listeners made here. extra goes in front.
 func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]net.Listener) {
-	h := &Herd{T: t, Dir: t.TempDir(), Running: map[string]*Process{}}
 	listeners := map[string][]net.Listener{}
-	var text strings.Builder
-	text.WriteString(extra)
+	var servers []herd.ServerConfig
 	for _, name := range names {
 		s := herd.ServerConfig{Name: name}
 		for range 2 {
@@ -124,22 +132,33 @@ func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]n
 			listeners[name] = append(listeners[name], l)
 		}
 		s.Address, s.Console = listeners[name][0].Addr().String(), listeners[name][1].Addr().String()
-		neighbors := edges[name]
-		if len(names) == 1 {
-			neighbors = nil
+		s.Listen = s.Address
+		if len(names) > 1 {
+			s.Neighbors = Ring[name]
 		}
-		fmt.Fprintf(&text, "\n[[server]]\nname = %q\naddress = %q\nconsole = %q\nneighbors = [", name, s.Address, s.Console)
-		for _, n := range neighbors {
+		servers = append(servers, s)
+	}
+	return New(t, extra, servers...), listeners
+}
+
+// New writes a herd.toml of these servers, none of which runs yet. extra goes in front.
+func New(t *testing.T, extra string, servers ...herd.ServerConfig) *Herd {
+	h := &Herd{T: t, Dir: t.TempDir(), Servers: servers, Running: map[string]*Process{}}
+	var text strings.Builder
+	text.WriteString(extra)
+	for _, s := range servers {
+		fmt.Fprintf(&text, "\n[[server]]\nname = %q\naddress = %q\nlisten = %q\nconsole = %q\nneighbors = [",
+			s.Name, s.Address, s.Listen, s.Console)
+		for _, n := range s.Neighbors {
 			fmt.Fprintf(&text, "%q, ", n)
 		}
 		text.WriteString("]\n")
-		h.Servers = append(h.Servers, s)
 	}
 	if err := os.WriteFile(h.Config(), []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.killAll)
-	return h, listeners
+	return h
 }
 
 // StartHerd starts a herd and waits until all links are live.
@@ -172,7 +191,7 @@ func (h *Herd) Server(name string) herd.ServerConfig {
 func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 	h.T.Helper()
 	r := &Process{Stderr: &Output{}, Done: make(chan struct{})}
-	r.Cmd = exec.Command(Binary, "serve", name, "--config", h.Config())
+	r.Cmd = exec.Command(Binary, append([]string{"serve", name, "--config", h.Config()}, h.Flags...)...)
 	r.Cmd.Dir = h.Dir
 	r.Cmd.Stderr = r.Stderr
 	for _, l := range listeners {
@@ -235,9 +254,14 @@ func (h *Herd) Wait(r *Process) {
 	}
 }
 
+// console asks on a connection of its own each time, and not for ever: a process may be stopped.
+var console = http.Client{
+	Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second,
+}
+
 // Status is what a server's console says, or nil.
 func (h *Herd) Status(name string) *herd.Status {
-	r, err := http.Get("http://" + h.Server(name).Console + "/status.json")
+	r, err := console.Get("http://" + h.Server(name).Console + "/status.json")
 	if err != nil {
 		return nil
 	}
@@ -297,7 +321,7 @@ func (h *Herd) ATSent() (n uint64) {
 // Ask sends lines to a server, ends its side, and returns everything that comes.
 func (h *Herd) Ask(name, lines string) string {
 	h.T.Helper()
-	c, err := net.Dial("tcp", h.Server(name).Address)
+	c, err := net.Dial("tcp", h.Server(name).Listen)
 	if err != nil {
 		h.T.Fatal(err)
 	}

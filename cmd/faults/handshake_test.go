@@ -102,7 +102,8 @@ func TestSecondServerOfOneName(t *testing.T) {
 	})
 	c.net.reset("Welsh", "Alford")
 	says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"duplicate"`)
-	says(c.Herd, "Welsh", `"reason":"refused by Alford: duplicate"`)
+	says(c.Herd, "Welsh", `"msg":"link down","neighbor":"Alford","address":"`+c.Server("Alford").Address+
+		`","reason":"refused by Alford: duplicate"`)
 	figure(t, true, "a second server of one name: refused, logged on both sides", "REFUSE duplicate")
 }
 

@@ -1,0 +1,344 @@
+package faults
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"serverherd/cmd/processtest"
+)
+
+// mover is a client that names ever new things at one server, a few lines at a time, and counts
+// what is acknowledged. One goroutine.
+type mover struct {
+	name  string
+	pause time.Duration // between two batches of lines
+	acked int           // the things numbered below it
+}
+
+// things is how many lines a mover has under way.
+const things = 16
+
+// move goes on until the server ends the connection or stop says so between two batches. It
+// returns an error for whatever is not a reply to the next line, nil for an end between replies.
+func (m *mover) move(conn net.Conn, stop func() bool) error {
+	r := bufio.NewReader(conn)
+	for ; !stop(); time.Sleep(m.pause) {
+		var lines strings.Builder
+		for i := range things {
+			fmt.Fprintf(&lines, "IAMAT %s-%d +34.068930-118.445127 1520023934\n", m.name, m.acked+i)
+		}
+		if _, err := io.WriteString(conn, lines.String()); err != nil {
+			return nil // what was not read is nobody's
+		}
+		for range things {
+			reply, err := r.ReadString('\n')
+			if err == io.EOF && reply == "" || errors.Is(err, syscall.ECONNRESET) {
+				return nil
+			}
+			end, err := r.ReadString('\n')
+			if err != nil || end != "\n" || !strings.Contains(reply, fmt.Sprintf(" %s-%d +", m.name, m.acked)) {
+				return fmt.Errorf("%w: %q, want the reply to line %d", err, reply, m.acked)
+			}
+			m.acked++
+		}
+	}
+	return nil
+}
+
+// terminate sends SIGTERM, waits for the end, and returns how long that took.
+func (c *cluster) terminate(name string) (code int, took time.Duration) {
+	c.T.Helper()
+	begun := time.Now()
+	code = c.Stop(name)
+	return code, time.Since(begun)
+}
+
+func TestStopIdle(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, names...)
+	c.update("Ball", 0, 1000, 1520023934)
+	c.UntilEqual(1000)
+	code, took := c.terminate("Alford")
+	figure(t, took <= time.Second, "SIGTERM idle: exit 0 within 1 s", "exit %d after %.2f s", code, took.Seconds())
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// linesIn is how many lines a server that has ended read from each of its clients, by address.
+func (c *cluster) linesIn(name string) map[string]int {
+	c.T.Helper()
+	text, err := os.ReadFile(filepath.Join(c.Dir, "logs", "server-"+name+".log"))
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	read := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		var e struct {
+			Msg, Peer string
+			LinesIn   int `json:"lines_in"`
+		}
+		if json.Unmarshal([]byte(line), &e) == nil && e.Msg == "connection lost" {
+			read[e.Peer] = e.LinesIn
+		}
+	}
+	return read
+}
+
+// A server is stopped under load: what it has read is answered, and what it has answered is known
+// to the others.
+func TestStopUnderLoad(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, names...)
+	movers := make([]mover, sized(8, 50))
+	peers := make([]string, len(movers))
+	var all sync.WaitGroup
+	for i := range movers {
+		conn := c.dial("Alford")
+		movers[i].name, peers[i] = fmt.Sprintf("mover%d", i), conn.LocalAddr().String()
+		all.Go(func() {
+			if err := movers[i].move(conn, func() bool { return false }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	want := uint64(sized(2000, 50_000))
+	processtest.Eventually(t, "the load runs", func() bool { return c.Status("Alford").Records > want })
+	code, took := c.terminate("Alford")
+	all.Wait()
+	read, acked := c.linesIn("Alford"), 0
+	for i, m := range movers {
+		acked += m.acked
+		if read[peers[i]] != m.acked {
+			t.Errorf("%s: %d lines read, %d replies", m.name, read[peers[i]], m.acked)
+		}
+	}
+	figure(t, code == 0 && took <= 5*time.Second, "SIGTERM under load: all that was read answered, exit 0 within the drain time of 5 s",
+		"exit %d after %.2f s, %d updates of %d clients", code, took.Seconds(), acked, len(movers))
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	c.UntilEqual(acked) // each is known to the others
+}
+
+// Neither a client that reads nothing nor one that never stops holds a server that is to stop.
+func TestStopIsNotHeld(t *testing.T) {
+	scenario(t)
+	const drain = 3 * time.Second
+	c := startCluster(t, quiet+"[limits]\ndrain = \"3s\"\noutput_hard = 1000000000\n", names...)
+	lazy := c.dial("Alford")
+	_ = lazy.(*net.TCPConn).SetReadBuffer(4 << 10)
+	go func() {
+		fmt.Fprint(lazy, "IAMAT kiwi +34.068930-118.445127 5\n"+strings.Repeat("WHATSAT kiwi 50 20\n", 4000))
+	}()
+	endless := c.dial("Alford")
+	go func() {
+		for i := 0; ; i++ {
+			if _, err := fmt.Fprintf(endless, "IAMAT endless +34.068930-118.445127 %d\n", i); err != nil {
+				return
+			}
+		}
+	}()
+	var replies atomic.Int64
+	go func() {
+		r := bufio.NewReader(endless)
+		for {
+			if _, err := r.ReadString('\n'); err != nil {
+				return
+			}
+			replies.Add(1)
+		}
+	}()
+	processtest.Eventually(t, "both are at it", func() bool {
+		return replies.Load() > 1000 && c.Status("Alford").Counters.WHATSAT > 100
+	})
+	begun := time.Now()
+	c.signal("Alford", syscall.SIGTERM)
+	p := c.Running["Alford"]
+	processtest.Eventually(t, "new connections are refused", func() bool {
+		conn, err := net.Dial("tcp", c.Server("Alford").Listen)
+		if err == nil {
+			conn.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	refused := time.Since(begun)
+	select {
+	case <-p.Done:
+		t.Errorf("it ended after %v, held by nobody: nothing is tested", refused)
+	default:
+	}
+	c.Wait(p)
+	took := time.Since(begun)
+	delete(c.Running, "Alford")
+	code := p.Cmd.ProcessState.ExitCode()
+	figure(t, code == 0 && took <= drain+500*time.Millisecond && refused < time.Second,
+		"a slow reader and an endless sender: exit 0 after the drain time of 3 s, no new connections meanwhile",
+		"exit %d after %.2f s, refused after %.2f s", code, took.Seconds(), refused.Seconds())
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// visitor is a mover that comes back when its server does.
+type visitor struct {
+	mover
+	restarting atomic.Bool // its server is being stopped, or not back yet
+	unexpected atomic.Int64
+}
+
+func (v *visitor) run(address string, stop func() bool) error {
+	for !stop() {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			err = v.move(conn, stop)
+			conn.Close()
+			if err != nil {
+				return err
+			}
+		}
+		if !stop() && !v.restarting.Load() {
+			v.unexpected.Add(1)
+		}
+	}
+	return nil
+}
+
+// All five are restarted, one after the other, under load.
+func TestRollingRestart(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, names...)
+	var stopped atomic.Bool
+	var all sync.WaitGroup
+	visitors := make([]visitor, len(names))
+	for i, name := range names {
+		v := &visitors[i]
+		v.name, v.pause = name, sized(50*time.Millisecond, 5*time.Millisecond)
+		all.Go(func() {
+			if err := v.run(c.Server(name).Listen, stopped.Load); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	slowest := time.Duration(0)
+	for i, name := range names {
+		for k := range visitors { // nothing is restarted before the load runs
+			processtest.Eventually(t, "load", func() bool {
+				return c.Status(names[k]).Counters.Stored > uint64(sized(50, 2000))
+			})
+		}
+		visitors[i].restarting.Store(true)
+		code, took := c.terminate(name)
+		if slowest = max(slowest, took); code != 0 {
+			t.Errorf("%s: exit code %d", name, code)
+		}
+		c.Start(name)
+		processtest.Eventually(t, name+" is ready", func() bool {
+			s := c.Status(name)
+			return s != nil && s.Ready
+		})
+		visitors[i].restarting.Store(false)
+	}
+	stopped.Store(true)
+	all.Wait()
+	acked := 0
+	for i := range visitors {
+		acked += visitors[i].acked
+		if n := visitors[i].unexpected.Load(); n > 0 {
+			t.Errorf("a client of %s lost its connection %d times while others restarted", names[i], n)
+		}
+	}
+	c.UntilLive()
+	processtest.Eventually(t, "all are equal", func() bool {
+		first := c.Status(names[0])
+		for _, name := range names[1:] {
+			if s := c.Status(name); s.Digest != first.Digest || s.Records != first.Records {
+				return false
+			}
+		}
+		return true
+	})
+	missing := 0
+	for i := range visitors {
+		missing += c.missing(names[(i+1)%len(names)], visitors[i].mover)
+	}
+	figure(t, missing == 0, "a rolling restart of all five under load: no error elsewhere, nothing missing",
+		"%d of %d updates missing, each server stopped within %.2f s", missing, acked, slowest.Seconds())
+	if missing > 0 {
+		t.Errorf("%d acknowledged updates are missing", missing)
+	}
+}
+
+// missing is how many of a mover's things a server does not know.
+func (c *cluster) missing(name string, m mover) (n int) {
+	c.T.Helper()
+	conn := c.dial(name)
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
+	go func() {
+		w := bufio.NewWriter(conn)
+		for i := range m.acked {
+			fmt.Fprintf(w, "WHATSAT %s-%d 1 0\n", m.name, i)
+		}
+		_ = w.Flush()
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}()
+	reply, err := io.ReadAll(conn)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	known := strings.Count(string(reply), "AT "+m.name+" ")
+	for _, other := range names {
+		if other != m.name {
+			known += strings.Count(string(reply), "AT "+other+" ")
+		}
+	}
+	return m.acked - known
+}
+
+// Nobody hears what a server says.
+func TestClosedOutput(t *testing.T) {
+	scenario(t)
+	c := newCluster(t, "", "Alford")
+	p := exec.Command("/bin/sh", "-c", `exec "$0" "$@" >&- 2>&-`, processtest.Binary, "serve", "Alford", "--config", c.Config())
+	p.Dir = c.Dir
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	t.Cleanup(func() {
+		if !ended {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+	})
+	processtest.Eventually(t, "Alford answers", func() bool { return c.Status("Alford") != nil })
+	for i := range 10 {
+		c.update("Alford", 0, 100, 1520023934+i)
+	}
+	if s := c.Status("Alford"); s == nil || s.Records != 100 {
+		t.Errorf("Alford is not well: %+v", s)
+	}
+	_ = p.Process.Signal(syscall.SIGTERM)
+	ended = true
+	if err := p.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	if log, _ := os.ReadFile(filepath.Join(c.Dir, "logs", "server-Alford.log")); !strings.Contains(string(log), `"msg":"stopped"`) {
+		t.Errorf("its log ends without a word: %.300s", log)
+	}
+	figure(t, true, "stdout and stderr closed: the server lives on", "1,000 updates, exit 0")
+}

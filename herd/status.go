@@ -22,9 +22,19 @@ type Status struct {
 	Tail    uint64 `json:"tail"`    // last position of the feed
 
 	Connections int          `json:"connections"` // all, neighbors included
-	Links       []LinkStatus `json:"links"`       // in the order of herd.toml
+	Loop        LoopStatus   `json:"loop"`
+	Links       []LinkStatus `json:"links"` // in the order of herd.toml
 	Counters    Counters     `json:"counters"`
 	Limits      Limits       `json:"limits"` // as in force
+}
+
+// LoopStatus is how promptly the event loop has run since the process started. Whoever runs the
+// loop fills it in.
+type LoopStatus struct {
+	Turns   uint64     `json:"turns"`
+	LagP99  float64    `json:"lag_p99"` // a bound on what 99 % of posted calls waited
+	Lags    [32]uint64 `json:"lags"`    // posted calls that waited below 1, 2, 4, ... microseconds
+	Slowest float64    `json:"slowest"` // the longest single event or call
 }
 
 // LinkStatus is one neighbor: the link that this server dials and the one that it accepts.

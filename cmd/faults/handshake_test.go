@@ -77,7 +77,7 @@ func TestRefused(t *testing.T) {
 	if s := c.Status("Alford"); s.Counters.HandshakesFailed < 4 || s.Records > 0 {
 		t.Errorf("%d handshakes failed, %d records", s.Counters.HandshakesFailed, s.Records)
 	}
-	for _, l := range c.Status("Alford").Links {
+	for _, l := range c.now("Alford").Links {
 		if l.Receiving {
 			t.Errorf("%s is connected", l.Neighbor)
 		}
@@ -141,7 +141,7 @@ func TestHalfOpenHandshakes(t *testing.T) {
 	figure(t, first > 1500*time.Millisecond && last < 2500*time.Millisecond, "half-open handshakes cut at 2 s",
 		"%d after %.2f to %.2f s; a real neighbor joined in %.2f s", n, first.Seconds(), last.Seconds(), joined.Seconds())
 	processtest.Eventually(t, "their descriptors are closed", func() bool { return c.descriptors("Alford") < before+20 })
-	if got := c.Status("Alford").Counters.HandshakesFailed; got < uint64(n) {
+	if got := c.now("Alford").Counters.HandshakesFailed; got < uint64(n) {
 		t.Errorf("%d handshakes counted as failed, want %d", got, n)
 	}
 }

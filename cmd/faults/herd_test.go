@@ -32,6 +32,12 @@ var hosts atomic.Uint32
 // runs yet.
 func newCluster(t *testing.T, extra string, names ...string) *cluster {
 	t.Helper()
+	return newClusterOf(t, extra, processtest.Ring, names...)
+}
+
+// newClusterOf is newCluster with other edges.
+func newClusterOf(t *testing.T, extra string, edges map[string][]string, names ...string) *cluster {
+	t.Helper()
 	n := newNetwork(t)
 	host := hosts.Add(1)
 	var servers []herd.ServerConfig
@@ -47,7 +53,7 @@ func newCluster(t *testing.T, extra string, names ...string) *cluster {
 		}
 		s := herd.ServerConfig{Name: name, Listen: free[0], Console: free[1]}
 		s.Address = n.front(t, name, s.Listen)
-		for _, other := range processtest.Ring[name] {
+		for _, other := range edges[name] {
 			for _, k := range names {
 				if k == other {
 					s.Neighbors = append(s.Neighbors, other)
@@ -65,11 +71,17 @@ func newCluster(t *testing.T, extra string, names ...string) *cluster {
 func startCluster(t *testing.T, extra string, names ...string) *cluster {
 	t.Helper()
 	c := newCluster(t, extra, names...)
-	for _, name := range names {
-		c.Start(name)
+	c.startAll()
+	return c
+}
+
+// startAll starts every server and waits until all links are live.
+func (c *cluster) startAll() {
+	c.T.Helper()
+	for _, s := range c.Servers {
+		c.Start(s.Name)
 	}
 	c.UntilLive()
-	return c
 }
 
 // quiet is a [log] without lines.
@@ -93,6 +105,16 @@ func (c *cluster) mustAgree(since time.Time, n int) {
 	figure(c.T, live <= 9*time.Second && agreed <= 2*time.Second,
 		"links live within 9 s, equal 2 s later", "%.1f s, %.1f s later, %d records", live.Seconds(),
 		agreed.Seconds(), n)
+}
+
+// now is the status of a server that runs, as soon as it answers.
+func (c *cluster) now(name string) (s *herd.Status) {
+	c.T.Helper()
+	processtest.Eventually(c.T, name+" answers", func() bool {
+		s = c.Status(name)
+		return s != nil
+	})
+	return s
 }
 
 // link is a server's view of a neighbor; the zero value if it does not answer.
@@ -129,7 +151,7 @@ func (c *cluster) update(name string, from, to, second int) {
 	c.T.Helper()
 	conn := c.dial(name)
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
+	_ = conn.SetDeadline(time.Now().Add(5 * processtest.Patience))
 	go func() {
 		w := bufio.NewWriterSize(conn, 64<<10)
 		for i := from; i < to; i++ {

@@ -146,8 +146,8 @@ func TestLies(t *testing.T) {
 	c := besides(t, quiet)
 	const n = 1000
 	c.update("Hamilton", 0, n, 1520023934)
-	processtest.Eventually(t, "Alford has all", func() bool { return c.Status("Alford").Records == n })
-	epoch := c.Status("Alford").Epoch
+	processtest.Eventually(t, "Alford has all", func() bool { return c.now("Alford").Records == n })
+	epoch := c.now("Alford").Epoch
 	for k, lie := range []struct {
 		name, since string
 		text        func(i int, seq string) string // to each MARK
@@ -215,8 +215,8 @@ func TestNoRepairStorm(t *testing.T) {
 	c := besides(t, quiet)
 	const n = 1000
 	c.update("Hamilton", 0, n, 1520023934)
-	processtest.Eventually(t, "Alford has all", func() bool { return c.Status("Alford").Records == n })
-	tail := c.Status("Alford").Tail
+	processtest.Eventually(t, "Alford has all", func() bool { return c.now("Alford").Records == n })
+	tail := c.now("Alford").Tail
 	before := c.link("Alford", "Hamilton").ATSent
 	lies, begun := 0, time.Now()
 	for time.Since(begun) < sized(5*time.Second, 60*time.Second) {

@@ -116,7 +116,7 @@ func TestStopUnderLoad(t *testing.T) {
 		})
 	}
 	want := uint64(sized(2000, 50_000))
-	processtest.Eventually(t, "the load runs", func() bool { return c.Status("Alford").Records > want })
+	processtest.Eventually(t, "the load runs", func() bool { return c.now("Alford").Records > want })
 	code, took := c.terminate("Alford")
 	all.Wait()
 	read, acked := c.linesIn("Alford"), 0
@@ -163,7 +163,7 @@ func TestStopIsNotHeld(t *testing.T) {
 		}
 	}()
 	processtest.Eventually(t, "both are at it", func() bool {
-		return replies.Load() > 1000 && c.Status("Alford").Counters.WHATSAT > 100
+		return replies.Load() > 1000 && c.now("Alford").Counters.WHATSAT > 100
 	})
 	begun := time.Now()
 	c.signal("Alford", syscall.SIGTERM)
@@ -237,7 +237,7 @@ func TestRollingRestart(t *testing.T) {
 	for i, name := range names {
 		for k := range visitors { // nothing is restarted before the load runs
 			processtest.Eventually(t, "load", func() bool {
-				return c.Status(names[k]).Counters.Stored > uint64(sized(50, 2000))
+				return c.now(names[k]).Counters.Stored > uint64(sized(50, 2000))
 			})
 		}
 		visitors[i].restarting.Store(true)

@@ -154,7 +154,14 @@ func (p *process) listen() (server, console net.Listener, err error) {
 // status asks the loop for the server's status.
 func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	answer := make(chan herd.Status, 1)
-	p.reactor.CallFromThread(func() { answer <- p.server.Status() })
+	p.reactor.CallFromThread(func() {
+		s, loop := p.server.Status(), p.reactor.Stats()
+		s.Loop = herd.LoopStatus{
+			Turns: loop.Turns, LagP99: loop.LagQuantile(0.99).Seconds(), Lags: loop.Lags,
+			Slowest: loop.Slowest.Seconds(),
+		}
+		answer <- s
+	})
 	select {
 	case s := <-answer:
 		s.Counters.LogDropped = p.log.Dropped()

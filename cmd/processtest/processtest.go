@@ -109,6 +109,18 @@ type Process struct {
 	Done   chan struct{} // closed when it has ended
 }
 
+// leash is a pipe of which every process holds the reading end. The other end is gone when the
+// tests are, however they ended, and then the processes go, too.
+var leash = newLeash()
+
+func newLeash() (l struct{ r, w *os.File }) {
+	var err error
+	if l.r, l.w, err = os.Pipe(); err != nil {
+		panic(err)
+	}
+	return l
+}
+
 // Ring is who is whose neighbor in the paper's herd.
 var Ring = map[string][]string{
 	"Alford": {"Hamilton", "Welsh"}, "Ball": {"Holiday", "Welsh"}, "Hamilton": {"Holiday", "Alford"},
@@ -203,9 +215,11 @@ func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 		defer l.Close()
 		r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, f)
 	}
+	r.Cmd.Env = append(os.Environ(), fmt.Sprintf("HERD_PARENT_FD=%d", 3+len(listeners)))
 	if len(listeners) > 0 {
-		r.Cmd.Env = append(os.Environ(), fmt.Sprintf("LISTEN_FDS=%d", len(listeners)))
+		r.Cmd.Env = append(r.Cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(listeners)))
 	}
+	r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, leash.r)
 	if err := r.Cmd.Start(); err != nil {
 		h.T.Fatal(err)
 	}

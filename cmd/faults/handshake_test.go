@@ -13,7 +13,7 @@ import (
 	"serverherd/herd"
 )
 
-const secretly = "[herd]\nsecret_file = \"secret\"\n"
+const secretly = placeless + "[herd]\nsecret_file = \"secret\"\n"
 
 // keep writes the secret of a herd that was made with secretly.
 func keep(h *processtest.Herd, secret string) {
@@ -53,7 +53,7 @@ func TestRefused(t *testing.T) {
 	for _, test := range []struct {
 		what, extra, name, neighbor, secret, want string
 	}{
-		{"a foreign herd", strings.Replace(secretly, "]", "]\nname = \"usc\"", 1), "Welsh", "Alford", "right", "herd: usc instead of ucla"},
+		{"a foreign herd", secretly + "name = \"usc\"\n", "Welsh", "Alford", "right", "herd: usc instead of ucla"},
 		{"a foreign name", secretly, "Kiwi", "Alford", "right", "from: Kiwi is not a neighbor of Alford"},
 		{"another's address", secretly, "Welsh", "Ball", "right", "to: this is Alford, not Ball"},
 		{"a wrong secret", secretly, "Welsh", "Alford", "wrong", "proof"},
@@ -69,7 +69,7 @@ func TestRefused(t *testing.T) {
 	self := newCluster(t, quiet, "Hamilton", "Alford")
 	misled := stranger(self, "", "Alford", "Hamilton", self.Server("Alford").Address)
 	misled.Servers[0].Listen = self.Server("Alford").Listen
-	self.Herd = processtest.New(t, "", misled.Servers...)
+	self.Herd = processtest.New(t, quiet, misled.Servers...)
 	self.Start("Alford")
 	says(self.Herd, "Alford", `"msg":"neighbor refused","reason":"to: this is Alford, not Hamilton"`)
 	says(self.Herd, "Alford", `"reason":"refused by Hamilton: to: this is Alford, not Hamilton"`)

@@ -164,7 +164,7 @@ func TestTheOtherNeighborGetsEverything(t *testing.T) {
 // A connection ends in the middle of a line.
 func TestTornLine(t *testing.T) {
 	scenario(t)
-	c := startCluster(t, "", "Alford", "Welsh")
+	c := startCluster(t, placeless, "Alford", "Welsh")
 	c.update("Alford", 0, 100, 1520023934)
 	c.UntilEqual(100)
 	// An AT line is about 80 bytes; the handshake takes about 150 of these.

@@ -138,7 +138,7 @@ func TestStopUnderLoad(t *testing.T) {
 func TestStopIsNotHeld(t *testing.T) {
 	scenario(t)
 	const drain = 3 * time.Second
-	c := startCluster(t, quiet+"[limits]\ndrain = \"3s\"\noutput_hard = 1000000000\n", names...)
+	c := startCluster(t, unlogged+"[limits]\ndrain = \"3s\"\noutput_hard = 1000000000\n", names...)
 	lazy := c.dial("Alford")
 	_ = lazy.(*net.TCPConn).SetReadBuffer(4 << 10)
 	go func() {
@@ -220,7 +220,7 @@ func (v *visitor) run(address string, stop func() bool) error {
 // All five are restarted, one after the other, under load.
 func TestRollingRestart(t *testing.T) {
 	scenario(t)
-	c := startCluster(t, quiet, names...)
+	c := startCluster(t, unlogged, names...)
 	var stopped atomic.Bool
 	var all sync.WaitGroup
 	visitors := make([]visitor, len(names))
@@ -312,7 +312,7 @@ func (c *cluster) missing(name string, m mover) (n int) {
 // Nobody hears what a server says.
 func TestClosedOutput(t *testing.T) {
 	scenario(t)
-	c := newCluster(t, "", "Alford")
+	c := newCluster(t, placeless, "Alford")
 	p := exec.Command("/bin/sh", "-c", `exec "$0" "$@" >&- 2>&-`, processtest.Binary, "serve", "Alford", "--config", c.Config())
 	p.Dir = c.Dir
 	if err := p.Start(); err != nil {

@@ -120,7 +120,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("again with -faults.seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 0))
-	c := startCluster(t, quiet, names...)
+	c := startCluster(t, unlogged, names...)
 	c.update("Alford", 0, soakClients, 1)
 	c.UntilEqual(soakClients)
 

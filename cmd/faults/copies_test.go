@@ -59,8 +59,8 @@ func TestMillion(t *testing.T) {
 	n := sized(20_000, 1_000_000)
 	c.update("Alford", 0, n, 1520023934)
 	same := func() bool {
-		first, last := c.Status("Alford"), c.Status("Ball")
-		return last != nil && last.Records == uint64(n) && last.Digest == first.Digest
+		first, last := c.now("Alford"), c.now("Ball")
+		return last.Records == uint64(n) && last.Digest == first.Digest
 	}
 	processtest.Within(t, 5*processtest.Patience, "all are known everywhere", same)
 	c.Kill("Ball")

@@ -74,7 +74,7 @@ func TestRefused(t *testing.T) {
 	says(self.Herd, "Alford", `"msg":"neighbor refused","reason":"to: this is Alford, not Hamilton"`)
 	says(self.Herd, "Alford", `"reason":"refused by Hamilton: to: this is Alford, not Hamilton"`)
 
-	if s := c.Status("Alford"); s.Counters.HandshakesFailed < 4 || s.Records > 0 {
+	if s := c.now("Alford"); s.Counters.HandshakesFailed < 4 || s.Records > 0 {
 		t.Errorf("%d handshakes failed, %d records", s.Counters.HandshakesFailed, s.Records)
 	}
 	for _, l := range c.now("Alford").Links {
@@ -198,7 +198,7 @@ func TestReplayedAndReflectedHandshakes(t *testing.T) {
 	if got := replay.hear(); got != "REFUSE proof" {
 		t.Errorf("a replay is answered %q", got)
 	}
-	if s := c.Status("Alford"); s.Records > 0 || !c.link("Alford", "Welsh").Receiving {
+	if s := c.now("Alford"); s.Records > 0 || !c.link("Alford", "Welsh").Receiving {
 		t.Error("the refused ones have changed something")
 	}
 	figure(t, true, "replayed or reflected handshakes refused", "REFUSE proof")

@@ -82,6 +82,35 @@ func (c *cluster) startAll() {
 		c.Start(s.Name)
 	}
 	c.UntilLive()
+	c.watch()
+}
+
+// watch has every server that runs when the test has ended, and its clients are gone, hold no more
+// descriptors and goroutines than servers do now.
+func (c *cluster) watch() {
+	c.T.Helper()
+	before := c.usage()
+	c.T.Cleanup(func() {
+		if c.T.Failed() {
+			return
+		}
+		processtest.Eventually(c.T, "descriptors and goroutines are back", func() bool {
+			after := c.usage()
+			return after.descriptors <= before.descriptors+8 && after.goroutines <= before.goroutines+8
+		})
+	})
+}
+
+// usage is what the hungriest of a herd's processes takes.
+type usage struct{ memory, descriptors, goroutines int }
+
+func (c *cluster) usage() (u usage) {
+	for name := range c.Running {
+		u.memory = max(u.memory, c.memory(name))
+		u.descriptors = max(u.descriptors, c.descriptors(name))
+		u.goroutines = max(u.goroutines, c.goroutines(name))
+	}
+	return u
 }
 
 // What a herd.toml may begin with. A server under the race detector takes a second to load the
@@ -225,7 +254,8 @@ func (c *cluster) descriptors(name string) int {
 // goroutines is how many goroutines a server's process runs.
 func (c *cluster) goroutines(name string) int {
 	c.T.Helper()
-	r, err := http.Get("http://" + c.Server(name).Console + "/debug/pprof/goroutine?debug=1")
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := client.Get("http://" + c.Server(name).Console + "/debug/pprof/goroutine?debug=1")
 	if err != nil {
 		c.T.Fatal(err)
 	}

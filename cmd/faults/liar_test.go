@@ -20,6 +20,7 @@ func besides(t *testing.T, extra string) *cluster {
 	processtest.Eventually(t, "Hamilton and Alford are live", func() bool {
 		return c.link("Alford", "Hamilton").State == "live" && c.link("Hamilton", "Alford").State == "live"
 	})
+	c.watch()
 	return c
 }
 
@@ -134,7 +135,7 @@ func TestFlood(t *testing.T) {
 	if got := c.link("Alford", "Welsh").BadLines - bad; got < 600 {
 		t.Errorf("%d bad lines counted, want 101 for each of six floods", got)
 	}
-	if s := c.Status("Alford"); s.Records != n {
+	if s := c.now("Alford"); s.Records != n {
 		t.Errorf("%d records, want %d: a wrong one was accepted", s.Records, n)
 	}
 	c.healed(n)

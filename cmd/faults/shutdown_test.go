@@ -263,9 +263,9 @@ func TestRollingRestart(t *testing.T) {
 	}
 	c.UntilLive()
 	processtest.Eventually(t, "all are equal", func() bool {
-		first := c.Status(names[0])
+		first := c.now(names[0])
 		for _, name := range names[1:] {
-			if s := c.Status(name); s.Digest != first.Digest || s.Records != first.Records {
+			if s := c.now(name); s.Digest != first.Digest || s.Records != first.Records {
 				return false
 			}
 		}

@@ -32,7 +32,7 @@ func TestSlowLink(t *testing.T) {
 	// The last is known by its digest, which is Alford's.
 	arrives := func(name string) (after time.Duration) {
 		processtest.Within(t, 5*time.Minute, "the last place arrives at "+name, func() bool {
-			last, s := c.Status("Alford"), c.Status(name)
+			last, s := c.now("Alford"), c.now(name)
 			return last.Counters.IAMAT == uint64(updates) && s.Digest == last.Digest
 		})
 		return time.Since(begun)

@@ -98,18 +98,6 @@ func ask(conn net.Conn, line string, buf []byte) error {
 	}
 }
 
-// usage is what the hungriest of a herd's processes takes.
-type usage struct{ memory, descriptors, goroutines int }
-
-func (c *cluster) usage() (u usage) {
-	for _, name := range names {
-		u.memory = max(u.memory, c.memory(name))
-		u.descriptors = max(u.descriptors, c.descriptors(name))
-		u.goroutines = max(u.goroutines, c.goroutines(name))
-	}
-	return u
-}
-
 // TestSoak: mixed load, a fault by chance every few seconds, and after each a quiet moment in which
 // all servers agree and none takes more than before.
 func TestSoak(t *testing.T) {

@@ -236,14 +236,21 @@ func (h *Herd) Kill(name string) {
 	r := h.Running[name]
 	_ = r.Cmd.Process.Kill()
 	<-r.Done
+	h.gone(name)
+}
+
+// gone looks at what a process that has ended had to say.
+func (h *Herd) gone(name string) {
+	h.T.Helper()
+	said := h.Running[name].Stderr.String()
+	if strings.Contains(said, "DATA RACE") || strings.Contains(said, "panic: ") {
+		h.T.Errorf("%s: %s", name, said)
+	}
 	delete(h.Running, name)
 }
 
 func (h *Herd) killAll() {
-	for name, r := range h.Running {
-		if strings.Contains(r.Stderr.String(), "DATA RACE") {
-			h.T.Errorf("%s: %s", name, r.Stderr)
-		}
+	for name := range h.Running {
 		h.Kill(name)
 	}
 }
@@ -254,7 +261,7 @@ func (h *Herd) Stop(name string) int {
 	r := h.Running[name]
 	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
 	h.Wait(r)
-	delete(h.Running, name)
+	h.gone(name)
 	return r.Cmd.ProcessState.ExitCode()
 }
 

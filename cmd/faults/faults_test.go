@@ -72,6 +72,16 @@ func figure(t *testing.T, enough bool, required, measured string, args ...any) {
 	t.Logf("%s: %s", r.required, r.measured)
 }
 
+// notRun says, in the table and at once, that this machine cannot run a scenario.
+func notRun(t *testing.T, required, why string) {
+	t.Helper()
+	fmt.Fprintf(os.Stderr, "NOT RUN: %s: %s\n", t.Name(), why)
+	table.mu.Lock()
+	table.rows = append(table.rows, row{t.Name(), required, why, "NOT RUN"})
+	table.mu.Unlock()
+	t.Skip(why)
+}
+
 // reported runs tests and then prints the table.
 type reported struct{ m *testing.M }
 

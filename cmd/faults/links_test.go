@@ -178,6 +178,9 @@ func TestTornLine(t *testing.T) {
 		c.net.heal()
 		c.mustAgree(time.Now(), 100)
 	}
+	if l := c.link("Alford", "Welsh"); l.Copies != 1 || l.Resumes == 0 {
+		t.Errorf("%d copies and %d resumes, want the first copy only", l.Copies, l.Resumes)
+	}
 	if bad := c.link("Welsh", "Alford").BadLines; bad > 0 {
 		t.Errorf("%d bad lines counted for lines that were only torn", bad)
 	}

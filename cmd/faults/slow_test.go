@@ -15,8 +15,14 @@ func TestSlowLink(t *testing.T) {
 	c := startCluster(t, quiet, "Hamilton", "Alford", "Welsh")
 	rate := sized(200_000, 12_500) // bytes a second
 	c.net.slow("Alford", "Welsh", rate)
+	c.conflates(rate)
+}
 
-	updates := 0
+// conflates moves a client of Alford's faster than its link to Welsh, of so many bytes a second,
+// can tell.
+func (c *cluster) conflates(rate int) {
+	t, updates := c.T, 0
+	t.Helper()
 	client := c.dial("Alford")
 	go func() { _, _ = io.Copy(io.Discard, client) }()
 	tick := time.NewTicker(time.Millisecond)

@@ -28,6 +28,7 @@ type neighbor struct {
 	link   *link
 
 	intakes  []*intake        // proven connections from it, the newest last
+	current  *intake          // the newest that ever was; nil once that is gone
 	epoch    protocol.Epoch   // of the process whose proof was taken last; 0: none yet
 	replaced []protocol.Epoch // of processes before that one, oldest first
 	heard    uint64           // the last MARK of epoch's feed whose records are all applied here
@@ -72,6 +73,7 @@ func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
 		n.intakes = slices.Delete(n.intakes, 0, 1)
 	}
 	n.intakes = append(n.intakes, in)
+	n.current = in
 	return true
 }
 
@@ -80,12 +82,14 @@ func (n *neighbor) left(in *intake) {
 	if i := slices.Index(n.intakes, in); i >= 0 {
 		n.intakes = slices.Delete(n.intakes, i, i+1)
 	}
+	if n.current == in {
+		n.current = nil
+	}
 }
 
-// newest says whether in is the connection whose MARKs count.
-func (n *neighbor) newest(in *intake) bool {
-	return len(n.intakes) > 0 && n.intakes[len(n.intakes)-1] == in
-}
+// newest says whether in is the connection whose MARKs count. One that was replaced never counts
+// again, not even when what replaced it is gone: it may be a former process's.
+func (n *neighbor) newest(in *intake) bool { return n.current == in }
 
 // since is the resume point for WELCOME: the epoch and the last seq of the neighbor's feed that
 // we have all of, or none.

@@ -20,12 +20,8 @@ func (w *world) good() {
 		w.fail("links", "not live %v after the heal:%s", liveWithin, w.describe())
 		return
 	}
-	limit := equalWithin
-	if w.damaged {
-		limit = mendedWithin
-	}
-	if !w.until(limit, w.equal) {
-		w.fail("agreement", "not equal %v after the last link was live:%s", limit, w.describe())
+	if !w.until(equalWithin, w.equal) {
+		w.fail("agreement", "not equal %v after the last link was live:%s", equalWithin, w.describe())
 		return
 	}
 	w.pass(time.Second) // whatever is still under way must change nothing
@@ -34,6 +30,10 @@ func (w *world) good() {
 	w.answered()
 	if !w.until(15*time.Second, w.measured) {
 		w.fail("agreement", "not measured:%s", w.describe())
+	}
+	if w.rand.IntN(3) == 0 {
+		w.mend()
+		w.same(greatest)
 	}
 	w.flood()
 	w.inspectAll()

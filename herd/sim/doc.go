@@ -6,12 +6,12 @@
 // checkers look at what has changed and compare it with a model of their own. In the second, all
 // faults end, and the herd must agree: links are live within 9 seconds and 2 seconds later all
 // servers hold the same records, none of them older than what any of them held when the faults
-// ended. Then a few updates are counted, hop by hop.
+// ended. Then, sometimes, one server's state is broken on purpose and has to be mended, and a few
+// updates are counted, hop by hop.
 //
 // The faults are TCP's and those of processes: pieces of any size, delay, stalls, resets, refused
 // dials, cuts in both directions or one, slow readers, crashes, orderly restarts, pauses, clocks
-// that are wrong and jump, a disk that is slow or fails, and damage to a server's state that only
-// a comparison can find. Nothing is lost or reordered inside a connection that lives.
+// that are wrong and jump, a disk that is slow or fails. Nothing is lost or reordered inside a connection that lives.
 //
 // The checkers, by the names that a Failure carries:
 //
@@ -19,11 +19,14 @@
 //	monotone    on one server a client's record is replaced by greater ones only
 //	replies     each line gets its one reply, in order
 //	returned    no update is sent to the process that it came from
+//	positions   who names a place in a neighbor's feed has all of it up to there, and is sent
+//	            what follows, not everything
 //	false alarm servers that agree are never found to differ
 //	buffers     nothing that a slow peer can make grow passes its limit
 //	links       links are live in time once faults have ended
 //	agreement   then all servers hold the same, and have measured that they do
 //	greatest    what they hold is at least what any of them held
+//	silence     a link of which nothing arrives is dropped within 8 seconds, by both sides
 //	flood       an update costs at most 2E-(N-1) AT lines
 //	journal     what was acknowledged a while before a crash is on the disk
 //	panic       no server panics

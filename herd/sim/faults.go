@@ -2,9 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 	"time"
-
-	"serverherd/protocol"
 )
 
 // faults are what can befall a herd, each with how often it does. A fault that lasts undoes
@@ -26,7 +25,8 @@ var faults = []struct {
 	{"stop", 4, (*world).stop},
 	{"pause", 6, (*world).pause},
 	{"clock", 4, (*world).jump},
-	{"damage", 6, (*world).damage},
+	{"ghost", 4, (*world).ghost},
+	{"crowd", 6, (*world).crowd},
 }
 
 // strike lets one fault happen and plans the next.
@@ -73,15 +73,48 @@ func (w *world) cut() string {
 	a, b := w.anyEdge()
 	d := w.lasting()
 	w.net.Cut(a, b)
-	w.after(d, func() { w.net.Heal(a, b) })
+	w.healLater(a, b, d)
 	return fmt.Sprintf("%s-%s for %v", a, b, d)
+}
+
+// healLater ends a cut, and sees to it that a long one is noticed by both sides.
+func (w *world) healLater(a, b string, d time.Duration) {
+	disturb := func() { w.byName[a].disturbed, w.byName[b].disturbed = w.net.Elapsed(), w.net.Elapsed() }
+	disturb()
+	w.after(d, func() {
+		w.net.Heal(a, b)
+		disturb()
+	})
+	if d > silentAtMost {
+		cut := w.net.Elapsed()
+		w.after(silentAtMost, func() { w.silent(w.byName[a], w.byName[b], cut) })
+	}
+}
+
+// silentAtMost is how long a link may live of which nothing arrives.
+const silentAtMost = 8 * time.Second
+
+// silent checks that two servers have dropped the links between them, which have been cut for
+// long enough, unless something else has happened to one of them since.
+func (w *world) silent(a, b *host, cut time.Duration) {
+	if a.disturbed > cut || b.disturbed > cut || a.gone() || b.gone() {
+		return
+	}
+	for _, pair := range [][2]*host{{a, b}, {b, a}} {
+		for _, l := range pair[0].server.Status().Links {
+			if l.Neighbor == pair[1].self.Name && (l.State == "live" || l.State == "copying" || l.Receiving) {
+				w.fail("silence", "%s is still connected with %s, %v after the cut", pair[0].self.Name,
+					l.Neighbor, silentAtMost)
+			}
+		}
+	}
 }
 
 func (w *world) cutOneWay() string {
 	a, b := w.anyEdge()
 	d := w.lasting()
 	w.net.CutOneWay(a, b)
-	w.after(d, func() { w.net.Heal(a, b) })
+	w.healLater(a, b, d)
 	return fmt.Sprintf("%s>%s for %v", a, b, d)
 }
 
@@ -100,7 +133,7 @@ func (w *world) split() string {
 		for _, n := range h.self.Neighbors {
 			if side[n] != side[h.self.Name] {
 				w.net.Cut(h.self.Name, n)
-				w.after(d, func() { w.net.Heal(h.self.Name, n) })
+				w.healLater(h.self.Name, n, d)
 			}
 		}
 	}
@@ -129,27 +162,27 @@ func (w *world) reset() string {
 
 // resetInCopy waits for a link that copies, a few seconds at most, and breaks it.
 func (w *world) resetInCopy() string {
-	tries := 0
-	var look func()
-	look = func() {
-		for _, h := range w.hosts {
-			if h.gone() {
-				continue
-			}
-			for _, l := range h.server.Status().Links {
-				if l.State == "copying" {
-					w.tell(fmt.Sprintf("reset of a copy %s>%s", h.self.Name, l.Neighbor))
-					w.net.Reset(h.self.Name, l.Neighbor)
-					return
-				}
-			}
+	w.breakCopy(500)
+	return "when there is one"
+}
+
+func (w *world) breakCopy(tries int) {
+	if w.failure != nil || tries == 0 {
+		return
+	}
+	for _, h := range w.hosts {
+		if h.gone() {
+			continue
 		}
-		if tries++; tries < 500 {
-			w.after(w.span(time.Millisecond, 10*time.Millisecond), look)
+		for _, l := range h.server.Status().Links {
+			if l.State == "copying" && w.rand.IntN(2) == 0 {
+				w.tell(fmt.Sprintf("reset of a copy %s>%s", h.self.Name, l.Neighbor))
+				w.net.Reset(h.self.Name, l.Neighbor)
+				return
+			}
 		}
 	}
-	look()
-	return "when there is one"
+	w.net.At(w.span(0, 5*time.Millisecond), func() { w.breakCopy(tries - 1) })
 }
 
 func (w *world) refuse() string {
@@ -203,7 +236,11 @@ func (w *world) pause() string {
 	d := w.lasting()
 	r := h.reactor
 	r.Pause()
-	w.after(d, r.Resume)
+	h.disturbed = w.net.Elapsed() + d
+	w.after(d, func() {
+		r.Resume()
+		h.disturbed = w.net.Elapsed()
+	})
 	return fmt.Sprintf("%s for %v", h.self.Name, d)
 }
 
@@ -215,38 +252,42 @@ func (w *world) jump() string {
 	return fmt.Sprintf("of %s is off by %v", h.self.Name, h.clock)
 }
 
-// damage makes one record of one server older than it was, or removes it: what only a comparison
-// of states can find. A run has one such fault at most, and none where clocks jump, because the
-// pause between two repairs would decide how long the herd takes to agree.
-func (w *world) damage() string {
+// ghost makes what a process has sent arrive when its successor is already there.
+func (w *world) ghost() string {
+	a, b := w.anyEdge()
+	h := w.byName[a]
+	if h.gone() || h.stopping {
+		return ""
+	}
+	d := w.span(time.Second, 5*time.Second)
+	w.net.Stall(a, b, d)
+	w.after(w.span(0, 300*time.Millisecond), func() {
+		h.crash()
+		h.restart()
+		w.after(d, func() { w.net.Reset(a, b) })
+	})
+	return fmt.Sprintf("of %s at %s for %v", a, b, d)
+}
+
+// crowd is many clients with long names that come at once: more than one turn can send, or one
+// window can hold.
+func (w *world) crowd() string {
+	if w.crowds == 0 {
+		return ""
+	}
+	w.crowds--
 	h := w.anyHost()
-	if !w.mayDamage || w.damaged || h.gone() || h.stopping {
+	u := h.users[0]
+	if h.gone() || u.conn == nil || u.conn.Closed() || u.leaving {
 		return ""
 	}
-	h.follow()
-	var held []*record
-	for _, r := range h.newest {
-		if r != nil {
-			held = append(held, r)
-		}
+	n := 100 + w.rand.IntN(1100)
+	stamp := w.stamp(0)
+	for i := range n {
+		rest := fmt.Sprintf("crowd%d.%d%s +1+1 %s", w.crowds, i, strings.Repeat("-", 900), stamp)
+		h.sent[rest] = true
+		u.expect(acknowledged, rest)
+		u.conn.SendString("IAMAT " + rest + "\n")
 	}
-	if len(held) == 0 {
-		return ""
-	}
-	w.damaged = true
-	r := held[w.rand.IntN(len(held))]
-	h.setNewest(r.client, nil)
-	for _, older := range w.model.records[r.client] {
-		if w.rand.IntN(2) == 0 && older.compare(r) < 0 {
-			line, err := protocol.ParseLink([]byte("AT " + older.text + " Nobody"))
-			if err != nil {
-				panic(err)
-			}
-			h.server.Store().Damage([]byte(r.clientID), &line.Record)
-			h.follow()
-			return fmt.Sprintf("%s has %q instead of %q", h.self.Name, older.text, r.text)
-		}
-	}
-	h.server.Store().Damage([]byte(r.clientID), nil)
-	return fmt.Sprintf("%s has lost %q", h.self.Name, r.text)
+	return fmt.Sprintf("of %d at %s", n, h.self.Name)
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,9 +17,9 @@ type host struct {
 	w         *world
 	index     int
 	self      herd.ServerConfig
-	neighbors []*host
 	users     []*user
 	clock     time.Duration // how much it is ahead
+	disturbed time.Duration // when it was last paused or connected again
 
 	// sent are the well-formed IAMATs that clients have sent here, without their verb.
 	sent map[string]bool
@@ -32,6 +33,14 @@ type host struct {
 	newest     []*record // by client, as the store has it; nil: none
 	touched    bool      // in world.touched
 	tap        *tap
+	epoch      uint64
+	resuming   []resuming
+}
+
+// resuming is a link that was told where to go on, and how many copies it had begun before.
+type resuming struct {
+	neighbor string
+	copies   uint64
 }
 
 // start starts a process.
@@ -41,7 +50,7 @@ func (h *host) start() {
 	h.reactor = w.net.NewReactor(h.self.Name)
 	h.reactor.SetClock(h.clock)
 	h.reactor.SetWork(w.lookup)
-	h.tap = &tap{host: h, wires: map[uint64]*wire{}}
+	h.tap = &tap{host: h, wires: map[uint64]*wire{}, acked: map[uint64]bool{}}
 	server, err := herd.NewServer(herd.Options{
 		Config: w.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
 		Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
@@ -54,7 +63,11 @@ func (h *host) start() {
 		panic(err)
 	}
 	h.server, h.stopping = server, false
+	h.epoch, _ = strconv.ParseUint(server.Status().Epoch, 16, 64)
+	w.processes[h.epoch] = h
+	h.resuming = h.resuming[:0]
 	h.newest = h.newest[:0]
+	h.disturbed = w.net.Elapsed()
 	h.cursor = server.Store().Head()
 	h.follow()
 }
@@ -114,10 +127,26 @@ func (h *host) follow() {
 	for {
 		item, ok := h.cursor.Next()
 		if !ok {
-			return
+			break
 		}
 		h.stored(item)
 	}
+	for _, r := range h.resuming {
+		if h.copies(r.neighbor) != r.copies && !h.w.damaged {
+			h.w.fail("positions", "%s was told by %s where to go on, and sends everything", h.self.Name, r.neighbor)
+		}
+	}
+	h.resuming = h.resuming[:0]
+}
+
+// copies is how many copies the process has begun for a neighbor.
+func (h *host) copies(neighbor string) uint64 {
+	for _, l := range h.server.Status().Links {
+		if l.Neighbor == neighbor {
+			return l.Copies
+		}
+	}
+	panic("sim: no neighbor " + neighbor)
 }
 
 // stored checks one record that is in the store now.

@@ -40,7 +40,7 @@ func (f *Failure) Error() string {
 }
 
 // Once all faults have ended, links are live within liveWithin, and then the herd is equal within
-// equalWithin. Damage has to be found first: by a MARK, which comes every 5 seconds.
+// equalWithin. Damage has to be found first: by a MARK, of which one comes every 5 seconds.
 const (
 	liveWithin   = 9 * time.Second
 	equalWithin  = 2 * time.Second
@@ -49,23 +49,25 @@ const (
 
 // world is one run. One goroutine.
 type world struct {
-	net      *memreactor.World
-	rand     *rand.Rand // the World's: there is one source of chance
-	cfg      *herd.Config
-	topology topology
-	hosts    []*host
-	model    *model
-	touched  []*host // whose stores may have changed since they were last looked at
-	result   Result
-	failure  *Failure
+	net       *memreactor.World
+	rand      *rand.Rand // the World's: there is one source of chance
+	cfg       *herd.Config
+	topology  topology
+	hosts     []*host
+	byName    map[string]*host
+	model     *model
+	processes map[uint64]*host // that ever were, by epoch
+	touched   []*host          // whose stores may have changed since they were last looked at
+	result    Result
+	failure   *Failure
 
-	ids       []string      // of clients
-	lookup    time.Duration // how long places take
-	pace      time.Duration // the mean time between faults
-	busy      bool          // clients send, faults happen
-	mayDamage bool
-	damaged   bool
-	buf       []byte
+	ids     []string      // of clients
+	lookup  time.Duration // how long places take
+	pace    time.Duration // the mean time between faults
+	busy    bool          // clients send, faults happen
+	crowds  int           // of clients, that may still come
+	damaged bool          // a server's state is, on purpose
+	buf     []byte
 }
 
 // Run runs the herd that seed describes. Its error is a *Failure.
@@ -90,24 +92,25 @@ func Run(seed uint64) (result Result, err error) {
 // newWorld draws everything that is decided before the first event.
 func newWorld(seed uint64) *world {
 	chance := rand.New(rand.NewPCG(seed, 1))
+	w := &world{topology: drawTopology(chance), processes: map[uint64]*host{}, byName: map[string]*host{}}
 	o := memreactor.Options{MinDelay: time.Duration(chance.IntN(1000)) * time.Microsecond}
 	o.MaxDelay = o.MinDelay + time.Duration(chance.IntN(20_000))*time.Microsecond
 	if chance.IntN(4) == 0 {
 		o.Chop = 1 << chance.IntN(10)
 	}
-	if chance.IntN(4) == 0 {
+	switch {
+	case len(w.topology.servers) < 8 && chance.IntN(6) == 0:
+		w.crowds = 3
+	case chance.IntN(4) == 0:
 		o.Window = 1 << (9 + chance.IntN(9))
 	}
-	w := &world{net: memreactor.NewWorld(seed, o)}
+	w.net = memreactor.NewWorld(seed, o)
 	w.rand = w.net.Rand()
-	w.result.Seed = seed
-	w.topology = drawTopology(w.rand)
-	w.result.Topology = w.topology.name
+	w.result.Seed, w.result.Topology = seed, w.topology.name
 	w.model = newModel(len(w.topology.servers))
 	w.ids = clientIDs(16 + w.rand.IntN(300))
 	w.lookup = w.span(0, 300*time.Millisecond)
 	w.pace = w.span(500*time.Millisecond, 4*time.Second)
-	w.mayDamage = w.rand.IntN(4) == 0
 	w.configure()
 	return w
 }

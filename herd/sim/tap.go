@@ -10,10 +10,12 @@ import (
 type tap struct {
 	host  *host
 	wires map[uint64]*wire // by connection
+	acked map[uint64]bool  // the neighbors' processes of whose feeds something was acknowledged
 }
 
 // wire is a connection between servers, as seen from one end.
 type wire struct {
+	to      string // the neighbor that was dialled
 	peer    uint64 // the epoch of the process at its other end
 	dialled bool   // it is the one on which this end sends its records
 	proven  bool
@@ -24,6 +26,7 @@ var (
 	at      = []byte("AT ")
 	hello   = []byte("HELLO ")
 	welcome = []byte("WELCOME ")
+	ack     = []byte("ACK ")
 )
 
 // LineReceived implements herd.LineLog.
@@ -33,10 +36,11 @@ func (t *tap) LineReceived(conn uint64, line []byte) {
 	switch {
 	case c == nil:
 		if bytes.HasPrefix(line, hello) {
-			t.wires[conn] = &wire{peer: epoch(line, 5)}
+			t.wires[conn] = &wire{peer: number(line, 5)}
 		}
 	case c.dialled && bytes.HasPrefix(line, welcome):
-		c.peer, c.proven = epoch(line, 1), true
+		c.peer, c.proven = number(line, 1), true
+		t.resumes(c, line)
 	case !c.dialled && c.proven && bytes.HasPrefix(line, at):
 		t.arrived(c, line)
 	}
@@ -48,10 +52,13 @@ func (t *tap) LineSent(conn uint64, line []byte) {
 	switch {
 	case c == nil:
 		if bytes.HasPrefix(line, hello) {
-			t.wires[conn] = &wire{dialled: true}
+			t.wires[conn] = &wire{dialled: true, to: string(bytes.Split(line, space)[4])}
 		}
 	case !c.dialled && bytes.HasPrefix(line, welcome):
 		c.proven = true
+		t.named(c, line)
+	case !c.dialled && bytes.HasPrefix(line, ack):
+		t.acked[c.peer] = true
 	case c.dialled && c.proven && bytes.HasPrefix(line, at):
 		t.departed(c, line)
 	}
@@ -64,6 +71,10 @@ func (t *tap) LookupSent(uint64, []byte, string, int, []byte) {}
 func (t *tap) recordOf(line []byte, direction string) *record {
 	text := line[len(at):max(len(at), bytes.LastIndex(line, space))]
 	r := t.host.w.model.accepted[string(text)]
+	if r == nil {
+		t.host.follow() // stored in this very turn
+		r = t.host.w.model.accepted[string(text)]
+	}
 	if r == nil {
 		t.host.w.fail("accepted", "%s %s %q, which no server has made", t.host.self.Name, direction, line)
 	}
@@ -94,8 +105,55 @@ func (t *tap) departed(c *wire, line []byte) {
 	}
 }
 
-// epoch is a field of a line as a number; 0 if it is none.
-func epoch(line []byte, field int) uint64 {
+// named checks the place in a neighbor's feed that a WELCOME names: all that the neighbor's store
+// has up to it must be here. Where something was acknowledged to this process there is a place.
+func (t *tap) named(c *wire, line []byte) {
+	h := t.host
+	w := h.w
+	fields := bytes.Split(line, space)
+	if w.damaged || len(fields) != 5 {
+		return
+	}
+	if string(fields[3]) == "-" {
+		if t.acked[c.peer] {
+			w.fail("positions", "%s asks for everything again", h.self.Name)
+		}
+		return
+	}
+	p := w.processes[number(line, 3)]
+	if p == nil || p.server == nil || p.epoch != number(line, 3) {
+		return
+	}
+	h.follow()
+	since, _ := strconv.ParseUint(string(fields[4]), 10, 64)
+	for feed := p.server.Store().Head(); ; {
+		item, ok := feed.Next()
+		if !ok || item.Seq > since {
+			feed.Close()
+			return
+		}
+		r := w.model.accepted[string(item.Record.Text())]
+		if r == nil {
+			continue // told of when it was stored
+		}
+		if mine := h.newestOf(r.client); mine == nil || mine.compare(r) < 0 {
+			w.fail("positions", "%s says it has all of %s's feed up to %d; it has %s instead of %q",
+				h.self.Name, p.self.Name, since, mine.words(), r.text)
+		}
+	}
+}
+
+// resumes notes that this process is about to be told where to go on. A place in its own feed must
+// not make it begin anew.
+func (t *tap) resumes(c *wire, line []byte) {
+	h := t.host
+	if number(line, 3) == h.epoch && !h.w.damaged {
+		h.resuming = append(h.resuming, resuming{c.to, h.copies(c.to)})
+	}
+}
+
+// number is a hexadecimal field of a line; 0 if it is none.
+func number(line []byte, field int) uint64 {
 	fields := bytes.Split(line, space)
 	if field >= len(fields) {
 		return 0

@@ -108,7 +108,7 @@ func (w *world) configure() {
 		Peers:  herd.Peers{Handshake: "required"},
 		Places: herd.Places{Provider: "embedded"},
 		Limits: herd.Limits{
-			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 100, MaxClients: 1000,
+			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 100, MaxClients: 100_000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4 << 20,
 			OutputSoft: 1 << 20, PlacesInFlight: 4, Drain: 5 * time.Second,
 		},
@@ -117,18 +117,12 @@ func (w *world) configure() {
 	if w.rand.IntN(3) == 0 {
 		w.cfg.Herd.Secrets = []string{"a secret of the herd"}
 	}
-	byName := map[string]*host{}
 	for i, s := range w.topology.servers {
 		h := &host{w: w, index: i, self: s, sent: map[string]bool{}}
 		for k := range 2 {
 			h.users = append(h.users, &user{host: h, name: fmt.Sprintf("user%d.%d", i, k)})
 		}
-		byName[s.Name] = h
+		w.byName[s.Name] = h
 		w.hosts = append(w.hosts, h)
-	}
-	for _, h := range w.hosts {
-		for _, n := range h.self.Neighbors {
-			h.neighbors = append(h.neighbors, byName[n])
-		}
 	}
 }

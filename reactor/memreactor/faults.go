@@ -94,7 +94,8 @@ func (w *World) between(a, b string) []*pipe {
 }
 
 // Crash ends the reactor's process at once, as kill -9: it is not told, its delayed calls are
-// gone, its addresses free, its connections reset for whoever is at their other end.
+// gone, its addresses free. Its connections end as a kernel ends them: what they had taken still
+// arrives, and is followed by an end of file, or by a reset if there was unread input.
 func (r *Reactor) Crash() {
 	if r.gone() {
 		return
@@ -105,7 +106,7 @@ func (r *Reactor) Crash() {
 		l.Close()
 	}
 	for len(r.ends) > 0 {
-		r.ends[0].Close(true)
+		r.ends[0].Close(false)
 	}
 	r.owed = nil
 }

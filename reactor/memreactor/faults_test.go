@@ -118,7 +118,7 @@ func TestResetReachesBothEnds(t *testing.T) {
 	}
 }
 
-// A crash during a cut is heard of when the cut ends: the reset has to get through.
+// A crash during a cut is heard of when the cut ends: the end of file has to get through.
 func TestCrashBehindACut(t *testing.T) {
 	w, server, client := pair(t, memreactor.Options{})
 	d := &dialler{}
@@ -132,7 +132,7 @@ func TestCrashBehindACut(t *testing.T) {
 	}
 	w.HealAll()
 	w.Run()
-	if len(d.lost) != 1 || !errors.Is(d.lost[0], memreactor.ErrReset) {
+	if len(d.lost) != 1 || !errors.Is(d.lost[0], reactor.ErrConnectionDone) {
 		t.Fatal("lost for", d.lost)
 	}
 }

@@ -99,10 +99,18 @@ func TestCrash(t *testing.T) {
 	w.Run()
 	fired := false
 	r.CallLater(time.Second, func() { fired = true })
+	unread := w.Dial("server:1")
+	w.Run()
+	unread.SendString("x\n")
+	r.Pause() // its kernel goes on
+	w.RunFor(time.Minute)
 	r.Crash()
 	w.RunFor(time.Minute)
-	if fired || c.Err() != memreactor.ErrReset {
-		t.Fatal("fired:", fired, "client saw:", c.Err())
+	if fired || !c.EOF() || c.Err() != nil {
+		t.Fatal("fired:", fired, "client saw:", c.Err(), "EOF:", c.EOF())
+	}
+	if unread.Err() != memreactor.ErrReset {
+		t.Fatal("who had written what was not read saw:", unread.Err())
 	}
 	again := w.NewReactor("server")
 	again.ListenTCP(again.Listen("server:1"), &echo{})

@@ -163,6 +163,9 @@ func (e *end) Close(reset bool) {
 	e.closed = true
 	e.sink = nil
 	if e.out != nil {
+		if !e.w.cut(e.in.from.host, e.host) {
+			e.in.land()
+		}
 		if reset || e.in.arrived > 0 {
 			e.out.sendReset()
 		} else {
@@ -255,13 +258,7 @@ func (p *pipe) arrive() {
 	if w.cut(p.from.host, to.host) || to.r != nil && to.r.paused {
 		return // Heal and Resume ask again
 	}
-	for p.flown < len(p.flight) && p.flight[p.flown].at <= w.now {
-		p.arrived += p.flight[p.flown].n
-		p.flown++
-	}
-	if p.flown == len(p.flight) {
-		p.flight, p.flown = p.flight[:0], 0
-	}
+	p.land()
 	over := p.flown == len(p.flight) && p.last <= w.now
 	switch {
 	case to.closed:
@@ -284,6 +281,17 @@ func (p *pipe) arrive() {
 		to.sink.EndOfInput()
 	}
 	p.next()
+}
+
+// land moves what is due into the receiver's kernel.
+func (p *pipe) land() {
+	for p.flown < len(p.flight) && p.flight[p.flown].at <= p.w.now {
+		p.arrived += p.flight[p.flown].n
+		p.flown++
+	}
+	if p.flown == len(p.flight) {
+		p.flight, p.flown = p.flight[:0], 0
+	}
 }
 
 // next asks for the event that follows.

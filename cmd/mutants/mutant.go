@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// mutant is one way in which the herd could be wrong.
+type mutant struct {
+	name  string // of its file, without .txt
+	edits []edit
+}
+
+// edit is one place of it: old, which stands in file once, becomes new.
+type edit struct {
+	file     string
+	old, new []byte
+}
+
+// readMutants reads a directory of them, in the order of their names.
+func readMutants(dir string) ([]mutant, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	if err != nil {
+		return nil, err
+	}
+	var all []mutant
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		m, err := parseMutant(strings.TrimSuffix(filepath.Base(path), ".txt"), string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all = append(all, m)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no mutants in %s", dir)
+	}
+	return all, nil
+}
+
+// parseMutant reads the form of testdata/mutants: comments with #, then the name of a file and
+// edits of it, each of lines with - and then lines with +, with an empty line between edits. What
+// is to be found may end within its last line.
+func parseMutant(name, text string) (mutant, error) {
+	m := mutant{name: name}
+	file := ""
+	for _, block := range strings.Split(strings.TrimRight(text, "\n"), "\n\n") {
+		var old, replacement []string
+		for _, line := range strings.Split(block, "\n") {
+			switch {
+			case strings.HasPrefix(line, "#"):
+			case strings.HasPrefix(line, "-") && replacement == nil:
+				old = append(old, line[1:])
+			case strings.HasPrefix(line, "+") && old != nil:
+				replacement = append(replacement, line[1:])
+			case old == nil && line != "":
+				file = line
+			default:
+				return m, fmt.Errorf("line %q is out of place", line)
+			}
+		}
+		if file == "" || old == nil || replacement == nil {
+			return m, errors.New("an edit needs a file, lines with - and lines with +")
+		}
+		m.edits = append(m.edits, edit{file, []byte(strings.Join(old, "\n")), []byte(strings.Join(replacement, "\n"))})
+	}
+	return m, nil
+}
+
+// overlay writes the broken files below dir and returns what replaces what, as go build -overlay
+// wants it.
+func (m mutant) overlay(dir string) (map[string]string, error) {
+	texts := map[string][]byte{}
+	for _, e := range m.edits {
+		text, known := texts[e.file]
+		if !known {
+			var err error
+			if text, err = os.ReadFile(e.file); err != nil {
+				return nil, err
+			}
+		}
+		if n := bytes.Count(text, e.old); n != 1 {
+			return nil, fmt.Errorf("%q stands in %s %d times, not once", e.old, e.file, n)
+		}
+		texts[e.file] = bytes.Replace(text, e.old, e.new, 1)
+	}
+	replaced := map[string]string{}
+	for file, text := range texts {
+		broken := filepath.Join(dir, m.name+"-"+strings.ReplaceAll(file, "/", "-"))
+		if err := os.WriteFile(broken, text, 0o600); err != nil {
+			return nil, err
+		}
+		whole, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		replaced[whole] = broken
+	}
+	return replaced, nil
+}

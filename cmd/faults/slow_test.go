@@ -13,7 +13,7 @@ import (
 func TestSlowLink(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Hamilton", "Alford", "Welsh")
-	rate := sized(200_000, 12_500) // bytes a second
+	rate := sized(25_000, 12_500) // bytes a second
 	c.net.slow("Alford", "Welsh", rate)
 	c.conflates(rate)
 }
@@ -21,7 +21,7 @@ func TestSlowLink(t *testing.T) {
 // conflates moves a client of Alford's faster than its link to Welsh, of so many bytes a second,
 // can tell.
 func (c *cluster) conflates(rate int) {
-	t, updates := c.T, 0
+	t, updates, turns := c.T, 0, 0
 	t.Helper()
 	client := c.dial("Alford")
 	go func() { _, _ = io.Copy(io.Discard, client) }()
@@ -29,6 +29,7 @@ func (c *cluster) conflates(rate int) {
 	defer tick.Stop()
 	begun := time.Now()
 	for ; time.Since(begun) < sized(4*time.Second, 30*time.Second); <-tick.C {
+		turns++
 		for range sized(10, 1) {
 			updates++
 			fmt.Fprintf(client, "IAMAT kiwi +34.068930-118.445127 %d.%d\n", 1520023934+updates/1000, 100+updates%1000)
@@ -49,8 +50,8 @@ func (c *cluster) conflates(rate int) {
 	sent := c.link("Alford", "Welsh").ATSent
 	figure(t, sent < uint64(updates), "conflated, and the last place arrives",
 		"%d of %d updates sent at %d kbit/s, the last %.1f s after it was made", sent, updates, rate*8/1000, after.Seconds())
-	if sent >= uint64(updates) {
-		t.Errorf("all %d updates were sent: nothing was conflated", updates)
+	if sent > uint64(turns/2) {
+		t.Errorf("%d updates in %d turns, and %d were sent: nothing was conflated", updates, turns, sent)
 	}
 	if n := c.link("Hamilton", "Alford").Copies + c.link("Welsh", "Alford").Copies; n > 2 {
 		t.Errorf("a link was lost: %d copies", n)

@@ -136,6 +136,11 @@ func (c *cluster) equal(since time.Time, n int) (live, agreed time.Duration) {
 func (c *cluster) mustAgree(since time.Time, n int) {
 	c.T.Helper()
 	live, agreed := c.equal(since, n)
+	c.agreed(live, agreed, n)
+}
+
+func (c *cluster) agreed(live, agreed time.Duration, n int) {
+	c.T.Helper()
 	figure(c.T, live <= 9*time.Second && agreed <= 2*time.Second,
 		"links live within 9 s, equal 2 s later", "%.1f s, %.1f s later, %d records", live.Seconds(),
 		agreed.Seconds(), n)

@@ -33,7 +33,8 @@ func TestTornCopy(t *testing.T) {
 	c.net.reset("Alford", "Welsh")
 	c.mustAgree(begun, n)
 	l := c.link("Alford", "Welsh")
-	figure(t, true, "a full copy torn again and again ends equal", "%d connections, %d resumes, %d lines for %d records",
+	figure(t, true, "a full copy torn again and again ends equal",
+		"%d connections, %d resumes, %d lines for %d records",
 		c.net.dialled("Alford", "Welsh"), l.Resumes, l.ATSent, n)
 	if l.Resumes < 2 {
 		t.Errorf("%d resumes: nothing was torn", l.Resumes)
@@ -73,8 +74,8 @@ func TestMillion(t *testing.T) {
 	}
 	c.Start("Ball")
 	processtest.Eventually(t, "a link is up", func() bool {
-		return c.link("Holiday", "Ball").State == "copying" || c.link("Welsh", "Ball").State == "copying" ||
-			c.link("Welsh", "Ball").State == "live"
+		holiday, welsh := c.link("Holiday", "Ball").State, c.link("Welsh", "Ball").State
+		return holiday == "copying" || holiday == "live" || welsh == "copying" || welsh == "live"
 	})
 	begun := time.Now()
 	processtest.Within(t, 5*processtest.Patience, "Ball has everything", func() bool {
@@ -88,9 +89,11 @@ func TestMillion(t *testing.T) {
 	for i, name := range others {
 		slowest = max(slowest, c.lag(name, lags[i]))
 	}
-	figure(t, took <= 10*time.Second, "1,000,000 records to a server that restarts empty: 10 s", "%d records in %.1f s",
+	figure(t, took <= 10*time.Second, "1,000,000 records to a server that restarts empty: 10 s",
+		"%d records in %.1f s",
 		n, took.Seconds())
-	figure(t, slowest <= 20*time.Millisecond, "loop lag on the others meanwhile, p99 20 ms", "below %.1f ms",
+	figure(t, slowest <= 20*time.Millisecond, "loop lag on the others meanwhile, p99 20 ms",
+		"below %.1f ms",
 		slowest.Seconds()*1000)
 	c.UntilLive()
 }
@@ -112,7 +115,8 @@ func TestMemoryOfAMillion(t *testing.T) {
 		second++
 		tail := c.now("Alford").Tail
 		processtest.Within(t, 5*processtest.Patience, "the others have it", func() bool {
-			return c.link("Alford", "Hamilton").Acknowledged >= tail && c.link("Alford", "Welsh").Acknowledged >= tail
+			return c.link("Alford", "Hamilton").Acknowledged >= tail &&
+				c.link("Alford", "Welsh").Acknowledged >= tail
 		})
 	}
 	everything()
@@ -127,7 +131,8 @@ func TestMemoryOfAMillion(t *testing.T) {
 	if c.link("Alford", "Ball").Acknowledged >= c.now("Alford").Tail {
 		t.Error("the stopped neighbor acknowledges")
 	}
-	figure(t, most < before+before/8+32*mib, "memory with 1,000,000 records and three links, one of them stopped: flat",
+	figure(t, most < before+before/8+32*mib,
+		"memory with 1,000,000 records and three links, one of them stopped: flat",
 		"%d MiB, %d MiB at most while it is stopped, %d records", before/mib, most/mib, n)
 	begun := time.Now()
 	c.signal("Ball", syscall.SIGCONT)

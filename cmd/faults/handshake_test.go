@@ -23,12 +23,17 @@ func keep(h *processtest.Herd, secret string) {
 	}
 }
 
+// logOf is a server's log file, "" before there is one.
+func logOf(h *processtest.Herd, name string) string {
+	text, _ := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+name+".log"))
+	return string(text)
+}
+
 // says waits until a server's log has a text.
 func says(h *processtest.Herd, name, text string) {
 	h.T.Helper()
 	processtest.Eventually(h.T, name+"'s log says "+text, func() bool {
-		log, err := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+name+".log"))
-		return err == nil && strings.Contains(string(log), text)
+		return strings.Contains(logOf(h, name), text)
 	})
 }
 
@@ -53,8 +58,10 @@ func TestRefused(t *testing.T) {
 	for _, test := range []struct {
 		what, extra, name, neighbor, secret, want string
 	}{
-		{"a foreign herd", secretly + "name = \"usc\"\n", "Welsh", "Alford", "right", "herd: usc instead of ucla"},
-		{"a foreign name", secretly, "Kiwi", "Alford", "right", "from: Kiwi is not a neighbor of Alford"},
+		{"a foreign herd", secretly + "name = \"usc\"\n", "Welsh", "Alford", "right",
+			"herd: usc instead of ucla"},
+		{"a foreign name", secretly, "Kiwi", "Alford", "right",
+			"from: Kiwi is not a neighbor of Alford"},
 		{"another's address", secretly, "Welsh", "Ball", "right", "to: this is Alford, not Ball"},
 		{"a wrong secret", secretly, "Welsh", "Alford", "wrong", "proof"},
 	} {
@@ -104,7 +111,8 @@ func TestSecondServerOfOneName(t *testing.T) {
 	says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"duplicate"`)
 	says(c.Herd, "Welsh", `"msg":"link down","neighbor":"Alford","address":"`+c.Server("Alford").Address+
 		`","reason":"refused by Alford: duplicate"`)
-	figure(t, true, "a second server of one name: refused, logged on both sides", "REFUSE duplicate")
+	figure(t, true, "a second server of one name: refused, logged on both sides",
+		"REFUSE duplicate")
 }
 
 // Connections say HELLO and nothing more, far more of them than there are servers.
@@ -138,9 +146,12 @@ func TestHalfOpenHandshakes(t *testing.T) {
 	for _, d := range lasted {
 		first, last = min(first, d), max(last, d)
 	}
-	figure(t, first > 1500*time.Millisecond && last < 2500*time.Millisecond, "half-open handshakes cut at 2 s",
+	figure(t, first > 1500*time.Millisecond && last < 2500*time.Millisecond,
+		"half-open handshakes cut at 2 s",
 		"%d after %.2f to %.2f s; a real neighbor joined in %.2f s", n, first.Seconds(), last.Seconds(), joined.Seconds())
-	processtest.Eventually(t, "their descriptors are closed", func() bool { return c.descriptors("Alford") < before+20 })
+	processtest.Eventually(t, "their descriptors are closed", func() bool {
+		return c.descriptors("Alford") < before+20
+	})
 	if got := c.now("Alford").Counters.HandshakesFailed; got < uint64(n) {
 		t.Errorf("%d handshakes counted as failed, want %d", got, n)
 	}

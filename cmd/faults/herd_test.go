@@ -44,7 +44,8 @@ func newClusterOf(t *testing.T, extra string, edges map[string][]string, names .
 	for _, name := range names {
 		var free [2]string
 		for i := range free {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+os.Getpid()%250, host/250, 1+host%250))
+			l, err := net.Listen("tcp",
+				fmt.Sprintf("127.%d.%d.%d:0", 1+os.Getpid()%250, host/250, 1+host%250))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -69,6 +69,7 @@ func TestPropagation(t *testing.T) {
 	}
 	slices.Sort(took)
 	p50, p99 := took[len(took)/2], took[len(took)*99/100]
-	figure(t, p99 <= 5*time.Millisecond, "an update over the idle ring, p99 5 ms", "p50 %.2f ms, p99 %.2f ms, %d updates",
+	figure(t, p99 <= 5*time.Millisecond, "an update over the idle ring, p99 5 ms",
+		"p50 %.2f ms, p99 %.2f ms, %d updates",
 		p50.Seconds()*1000, p99.Seconds()*1000, len(took))
 }

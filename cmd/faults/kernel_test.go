@@ -34,14 +34,15 @@ func TestSlowKernelLink(t *testing.T) {
 		insideNamespace(t)
 		return
 	}
-	if out, err := exec.Command("unshare", "--net", "sh", "-c", slowWelsh).CombinedOutput(); err != nil {
-		notRun(t, required, fmt.Sprintf("no network namespace with htb, tbf and u32: %v %s", err, bytes.TrimSpace(out)))
-	}
-	again := exec.Command("unshare", "--net", os.Args[0], "-test.run=^TestSlowKernelLink$", "-test.count=1",
-		"-test.v", "-faults.real")
-	again.Env = append(os.Environ(), inNamespace+"=yes")
-	out, err := again.CombinedOutput()
+	out, err := exec.Command("unshare", "--net", "sh", "-c", slowWelsh).CombinedOutput()
 	if err != nil {
+		notRun(t, required, fmt.Sprintf("no network namespace with htb, tbf and u32: %v %s", err,
+			bytes.TrimSpace(out)))
+	}
+	again := exec.Command("unshare", "--net", os.Args[0], "-test.run=^TestSlowKernelLink$",
+		"-test.count=1", "-test.v", "-faults.real")
+	again.Env = append(os.Environ(), inNamespace+"=yes")
+	if out, err = again.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	rows := 0
@@ -65,8 +66,10 @@ func insideNamespace(t *testing.T) {
 	var servers []herd.ServerConfig
 	for i, name := range []string{"Hamilton", "Alford", "Welsh"} {
 		address := fmt.Sprintf("127.9.0.%d:7000", i+1)
-		s := herd.ServerConfig{Name: name, Address: address, Listen: address, Console: fmt.Sprintf("127.0.0.1:%d", 7001+i)}
-		s.Neighbors = []string{"Alford"}
+		s := herd.ServerConfig{
+			Name: name, Address: address, Listen: address,
+			Console: fmt.Sprintf("127.0.0.1:%d", 7001+i), Neighbors: []string{"Alford"},
+		}
 		if name == "Alford" {
 			s.Neighbors = []string{"Hamilton", "Welsh"}
 		}

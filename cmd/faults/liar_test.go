@@ -52,9 +52,12 @@ var outcries = []struct {
 		return b.String()
 	}, false},
 	{"known records, unread answers", false, func(i int) string {
-		return strings.Repeat("AT Welsh +0.1 client0000000 +1-1 1500000000 Welsh\r\nMARK 1 1 - 1 0000000000000000\r\n", 100)
+		return strings.Repeat("AT Welsh +0.1 client0000000 +1-1 1500000000 Welsh\r\n"+
+			"MARK 1 1 - 1 0000000000000000\r\n", 100)
 	}, false},
-	{"PING, unread", false, func(int) string { return strings.Repeat("PING 18446744073709551615\r\n", 500) }, true},
+	{"PING, unread", false, func(int) string {
+		return strings.Repeat("PING 18446744073709551615\r\n", 500)
+	}, true},
 	{"nonsense", true, func(int) string { return strings.Repeat("nonsense\r\n", 50) }, true},
 	{"records of nobody", true, func(i int) string {
 		return fmt.Sprintf("AT Kiwi +0.1 bad%d +1-1 1500000000 Welsh\r\n", i)
@@ -126,9 +129,11 @@ func TestFlood(t *testing.T) {
 		}
 		p.Close()
 	}
-	figure(t, slowest < 500*time.Millisecond, "a neighbor that floods: others are served", "%d ways, a bystander waits %.0f ms at most",
+	figure(t, slowest < 500*time.Millisecond, "a neighbor that floods: others are served",
+		"%d ways, a bystander waits %.0f ms at most",
 		len(outcries), slowest.Seconds()*1000)
-	figure(t, true, "bounded memory", "%d MiB, %d MiB while %d ways to flood", before/mib, most/mib, len(outcries))
+	figure(t, true, "bounded memory",
+		"%d MiB, %d MiB while %d ways to flood", before/mib, most/mib, len(outcries))
 	if most > before+96*mib {
 		t.Errorf("memory grew from %d to %d MiB", before/mib, most/mib)
 	}
@@ -205,7 +210,9 @@ func TestLies(t *testing.T) {
 		}
 		stop()
 		c.net.reset("Alford", "Welsh")
-		processtest.Eventually(t, "the liar is gone", func() bool { return c.link("Alford", "Welsh").State == "down" })
+		processtest.Eventually(t, "the liar is gone", func() bool {
+			return c.link("Alford", "Welsh").State == "down"
+		})
 	}
 	c.healed(n)
 }
@@ -236,7 +243,8 @@ func TestNoRepairStorm(t *testing.T) {
 		p.Close()
 	}
 	l := c.link("Alford", "Welsh")
-	figure(t, true, "a neighbor that insists on differing: no repair storm", "%d lies in %.0f s, %d repairs", lies,
+	figure(t, true, "a neighbor that insists on differing: no repair storm",
+		"%d lies in %.0f s, %d repairs", lies,
 		time.Since(begun).Seconds(), l.Repairs)
 	if l.Repairs < 1 || l.Repairs > uint64(sized(2, 4)) { // after 10, 20, 40 s
 		t.Errorf("%d repairs", l.Repairs)
@@ -248,5 +256,7 @@ func TestNoRepairStorm(t *testing.T) {
 		t.Errorf("the repairs sent %d lines on to Hamilton", got-before)
 	}
 	c.healed(n)
-	processtest.Eventually(t, "they are seen to agree", func() bool { return c.link("Alford", "Welsh").Agreement == "in sync" })
+	processtest.Eventually(t, "they are seen to agree", func() bool {
+		return c.link("Alford", "Welsh").Agreement == "in sync"
+	})
 }

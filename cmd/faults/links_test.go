@@ -47,7 +47,8 @@ func TestStopped(t *testing.T) {
 		second++
 	}
 	after := max(c.memory("Holiday"), c.memory("Welsh"))
-	figure(t, after < before+32*mib, "its neighbors' memory flat", "%+.1f MiB", float64(after-before)/mib)
+	figure(t, after < before+32*mib, "its neighbors' memory flat",
+		"%+.1f MiB", float64(after-before)/mib)
 
 	begun = time.Now()
 	c.signal("Ball", syscall.SIGCONT)

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,7 +47,8 @@ func (m *mover) move(conn net.Conn, stop func() bool) error {
 				return nil
 			}
 			end, err := r.ReadString('\n')
-			if err != nil || end != "\n" || !strings.Contains(reply, fmt.Sprintf(" %s-%d +", m.name, m.acked)) {
+			want := fmt.Sprintf(" %s-%d +", m.name, m.acked)
+			if err != nil || end != "\n" || !strings.Contains(reply, want) {
 				return fmt.Errorf("%w: %q, want the reply to line %d", err, reply, m.acked)
 			}
 			m.acked++
@@ -72,7 +71,8 @@ func TestStopIdle(t *testing.T) {
 	c.update("Ball", 0, 1000, 1520023934)
 	c.UntilEqual(1000)
 	code, took := c.terminate("Alford")
-	figure(t, took <= time.Second, "SIGTERM idle: exit 0 within 1 s", "exit %d after %.2f s", code, took.Seconds())
+	figure(t, took <= time.Second, "SIGTERM idle: exit 0 within 1 s",
+		"exit %d after %.2f s", code, took.Seconds())
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -81,12 +81,8 @@ func TestStopIdle(t *testing.T) {
 // linesIn is how many lines a server that has ended read from each of its clients, by address.
 func (c *cluster) linesIn(name string) map[string]int {
 	c.T.Helper()
-	text, err := os.ReadFile(filepath.Join(c.Dir, "logs", "server-"+name+".log"))
-	if err != nil {
-		c.T.Fatal(err)
-	}
 	read := map[string]int{}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(logOf(c.Herd, name)) {
 		var e struct {
 			Msg, Peer string
 			LinesIn   int `json:"lines_in"`
@@ -126,7 +122,8 @@ func TestStopUnderLoad(t *testing.T) {
 			t.Errorf("%s: %d lines read, %d replies", m.name, read[peers[i]], m.acked)
 		}
 	}
-	figure(t, code == 0 && took <= 5*time.Second, "SIGTERM under load: all that was read answered, exit 0 within the drain time of 5 s",
+	figure(t, code == 0 && took <= 5*time.Second,
+		"SIGTERM under load: all that was read answered, exit 0 within the drain time of 5 s",
 		"exit %d after %.2f s, %d updates of %d clients", code, took.Seconds(), acked, len(movers))
 	if code != 0 {
 		t.Errorf("exit code %d", code)
@@ -275,7 +272,8 @@ func TestRollingRestart(t *testing.T) {
 	for i := range visitors {
 		missing += c.missing(names[(i+1)%len(names)], visitors[i].mover)
 	}
-	figure(t, missing == 0, "a rolling restart of all five under load: no error elsewhere, nothing missing",
+	figure(t, missing == 0,
+		"a rolling restart of all five under load: no error elsewhere, nothing missing",
 		"%d of %d updates missing, each server stopped within %.2f s", missing, acked, slowest.Seconds())
 	if missing > 0 {
 		t.Errorf("%d acknowledged updates are missing", missing)
@@ -313,7 +311,8 @@ func (c *cluster) missing(name string, m mover) (n int) {
 func TestClosedOutput(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, placeless, "Alford")
-	p := exec.Command("/bin/sh", "-c", `exec "$0" "$@" >&- 2>&-`, processtest.Binary, "serve", "Alford", "--config", c.Config())
+	p := exec.Command("/bin/sh", "-c", `exec "$0" "$@" >&- 2>&-`, processtest.Binary, "serve", "Alford",
+		"--config", c.Config())
 	p.Dir = c.Dir
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
@@ -337,7 +336,7 @@ func TestClosedOutput(t *testing.T) {
 	if err := p.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
 	}
-	if log, _ := os.ReadFile(filepath.Join(c.Dir, "logs", "server-Alford.log")); !strings.Contains(string(log), `"msg":"stopped"`) {
+	if log := logOf(c.Herd, "Alford"); !strings.Contains(log, `"msg":"stopped"`) {
 		t.Errorf("its log ends without a word: %.300s", log)
 	}
 	figure(t, true, "stdout and stderr closed: the server lives on", "1,000 updates, exit 0")

@@ -116,7 +116,8 @@ func TestSoak(t *testing.T) {
 	var l load
 	var clients sync.WaitGroup
 	for i, name := range names {
-		clients.Go(func() { l.run(ctx, c.Server(name).Listen, rand.New(rand.NewPCG(seed, uint64(1+i)))) })
+		chance := rand.New(rand.NewPCG(seed, uint64(1+i)))
+		clients.Go(func() { l.run(ctx, c.Server(name).Listen, chance) })
 	}
 	defer clients.Wait()
 	defer cancel()
@@ -131,18 +132,20 @@ func TestSoak(t *testing.T) {
 		live, agreed := c.equal(healed, soakClients)
 		last = c.usage()
 		l.pause.Unlock()
-		t.Logf("%4.0f s  %-28s links live after %4.1f s, equal %.1f s later, %3d MiB, %d descriptors, %d goroutines",
-			time.Since(begun).Seconds(), what, live.Seconds(), agreed.Seconds(), last.memory/mib, last.descriptors,
-			last.goroutines)
+		t.Logf("%4.0f s  %-30s live after %4.1f s, equal %.1f s later, %3d MiB, %d files, %d goroutines",
+			time.Since(begun).Seconds(), what, live.Seconds(), agreed.Seconds(), last.memory/mib,
+			last.descriptors, last.goroutines)
 		slowest = max(slowest, live+agreed)
 		if faults == 0 {
 			first = last
 		}
 		time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond) // load between the faults
 	}
-	figure(t, slowest <= 11*time.Second, "equal in every quiet window within 11 s", "%d faults, %.1f s at most, %d replies",
+	figure(t, slowest <= 11*time.Second, "equal in every quiet window within 11 s",
+		"%d faults, %.1f s at most, %d replies",
 		faults, slowest.Seconds(), l.replies.Load())
-	figure(t, true, "memory, descriptors, goroutines flat", "%d to %d MiB, %d to %d, %d to %d", first.memory/mib,
+	figure(t, true, "memory, descriptors, goroutines flat",
+		"%d to %d MiB, %d to %d, %d to %d", first.memory/mib,
 		last.memory/mib, first.descriptors, last.descriptors, first.goroutines, last.goroutines)
 	if last.memory > first.memory+64*mib || last.descriptors > first.descriptors+16 ||
 		last.goroutines > first.goroutines+16 {

@@ -160,29 +160,23 @@ func (w *world) reset() string {
 	return fmt.Sprintf("%s-%s, %d connections", a, b, w.net.Reset(a, b))
 }
 
-// resetInCopy waits for a link that copies, a few seconds at most, and breaks it.
+// resetInCopy will break one of the next copies, once a part of it is acknowledged.
 func (w *world) resetInCopy() string {
-	w.breakCopy(500)
+	w.breaks++
 	return "when there is one"
 }
 
-func (w *world) breakCopy(tries int) {
-	if w.failure != nil || tries == 0 {
+// breakCopy is called when something of a copy has been acknowledged, or it has only begun.
+func (w *world) breakCopy(h *host, c *wire) {
+	if w.breaks == 0 || w.rand.IntN(2) == 0 {
 		return
 	}
-	for _, h := range w.hosts {
-		if h.gone() {
-			continue
-		}
-		for _, l := range h.server.Status().Links {
-			if l.State == "copying" && w.rand.IntN(2) == 0 {
-				w.tell(fmt.Sprintf("reset of a copy %s>%s", h.self.Name, l.Neighbor))
-				w.net.Reset(h.self.Name, l.Neighbor)
-				return
-			}
-		}
-	}
-	w.net.At(w.span(0, 5*time.Millisecond), func() { w.breakCopy(tries - 1) })
+	w.breaks--
+	c.copying = false
+	w.net.At(0, func() {
+		w.tell(fmt.Sprintf("reset of a copy %s>%s", h.self.Name, c.to))
+		w.net.Reset(h.self.Name, c.to)
+	})
 }
 
 func (w *world) refuse() string {
@@ -264,7 +258,7 @@ func (w *world) ghost() string {
 	w.after(w.span(0, 300*time.Millisecond), func() {
 		h.crash()
 		h.restart()
-		w.after(d, func() { w.net.Reset(a, b) })
+		w.after(max(0, d-w.span(0, time.Second)), func() { w.net.Reset(a, b) })
 	})
 	return fmt.Sprintf("of %s at %s for %v", a, b, d)
 }
@@ -281,13 +275,18 @@ func (w *world) crowd() string {
 	if h.gone() || u.conn == nil || u.conn.Closed() || u.leaving {
 		return ""
 	}
-	n := 100 + w.rand.IntN(1100)
+	return u.crowd(100 + w.rand.IntN(1100))
+}
+
+func (u *user) crowd(n int) string {
+	w := u.host.w
 	stamp := w.stamp(0)
+	w.result.Crowds++
 	for i := range n {
-		rest := fmt.Sprintf("crowd%d.%d%s +1+1 %s", w.crowds, i, strings.Repeat("-", 900), stamp)
-		h.sent[rest] = true
+		rest := fmt.Sprintf("crowd%d.%d%s +1+1 %s", w.result.Crowds, i, strings.Repeat("-", 900), stamp)
+		u.host.sent[rest] = true
 		u.expect(acknowledged, rest)
 		u.conn.SendString("IAMAT " + rest + "\n")
 	}
-	return fmt.Sprintf("of %d at %s", n, h.self.Name)
+	return fmt.Sprintf("of %d at %s", n, u.host.self.Name)
 }

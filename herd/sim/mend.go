@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
 	"serverherd/protocol"
 )
@@ -12,14 +13,17 @@ func (w *world) mend() {
 	if w.failure != nil {
 		return
 	}
+	if w.crowded() && !w.until(10*time.Second, w.equal) {
+		w.fail("agreement", "not equal 10 s after a crowd came:%s", w.describe())
+		return
+	}
 	w.damaged = true
 	w.tell("damage: " + w.damage())
-	for range w.rand.IntN(4) {
-		w.breakCopy(4000)
-	}
+	w.breaks = w.rand.IntN(5)
 	if !w.until(mendedWithin, w.equal) {
 		w.fail("agreement", "not mended in %v:%s", mendedWithin, w.describe())
 	}
+	w.breaks = 0
 	if !w.until(liveWithin, w.live) {
 		w.fail("links", "not live after a repair:%s", w.describe())
 	}
@@ -30,6 +34,18 @@ func (w *world) mend() {
 			}
 		}
 	}
+}
+
+// crowded lets a crowd come first, sometimes, so that a repair takes more than a turn.
+func (w *world) crowded() bool {
+	h := w.anyHost()
+	if len(w.hosts) > 7 || w.narrow || w.rand.IntN(4) > 0 {
+		return false
+	}
+	h.users[0].connect()
+	w.tell("crowd " + h.users[0].crowd(100+w.rand.IntN(150)))
+	w.pass(time.Second)
+	return true
 }
 
 // damage makes one record of one server older than it was, or removes it.

@@ -22,6 +22,7 @@ type Result struct {
 	Updates   int           // records accepted
 	ATLines   int           // sent between servers
 	Faults    int
+	Crowds    int      // of clients, which came at once
 	Story     []string // what happened, in words
 }
 
@@ -67,6 +68,8 @@ type world struct {
 	busy    bool          // clients send, faults happen
 	crowds  int           // of clients, that may still come
 	damaged bool          // a server's state is, on purpose
+	narrow  bool          // connections hold little
+	breaks  int           // copies that are to be broken
 	buf     []byte
 }
 
@@ -103,6 +106,7 @@ func newWorld(seed uint64) *world {
 		w.crowds = 3
 	case chance.IntN(4) == 0:
 		o.Window = 1 << (9 + chance.IntN(9))
+		w.narrow = true
 	}
 	w.net = memreactor.NewWorld(seed, o)
 	w.rand = w.net.Rand()
@@ -127,20 +131,28 @@ func (w *world) fail(checker, format string, args ...any) {
 	}
 }
 
-// until lets time pass, looking at everything that changes, until something holds.
+// until lets time pass, looking at everything that changes, until something holds. It is asked
+// every so often only, for that takes longer than most events.
 func (w *world) until(limit time.Duration, holds func() bool) bool {
-	held := false
+	const every = 5 * time.Millisecond
+	held, next := false, w.net.Elapsed()
 	w.net.RunUntil(limit, func() bool {
 		w.look()
-		held = w.failure != nil || holds()
-		return held
+		if now := w.net.Elapsed(); now >= next {
+			next = now + every
+			held = holds()
+		}
+		return held || w.failure != nil
 	})
-	return held
+	return held || w.failure != nil || holds()
 }
 
 // pass lets time pass.
 func (w *world) pass(d time.Duration) {
-	w.until(d, func() bool { return false })
+	w.net.RunUntil(d, func() bool {
+		w.look()
+		return w.failure != nil
+	})
 }
 
 // look is called after every event.
@@ -168,7 +180,7 @@ func (w *world) bad() {
 
 // heal ends all faults: everything runs, everything is connected, no clock jumps.
 func (w *world) heal() {
-	w.busy = false
+	w.busy, w.breaks = false, 0
 	w.net.HealAll()
 	w.tell("heal")
 	w.until(time.Minute, func() bool {

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"flag"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,12 @@ var (
 	once  = flag.Bool("once", false, "run each seed once, without comparing traces")
 	seed  = flag.Int64("seed", -1, "the one seed that TestSeeds runs and tells")
 )
+
+// TestMain lets garbage wait: a world is small, and made and forgotten in a tenth of a second.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(800)
+	os.Exit(m.Run())
+}
 
 // run runs a seed twice: the traces must match.
 func run(seed uint64) (Result, error) {

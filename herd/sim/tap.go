@@ -19,6 +19,7 @@ type wire struct {
 	peer    uint64 // the epoch of the process at its other end
 	dialled bool   // it is the one on which this end sends its records
 	proven  bool
+	copying bool // everything is sent on it, and it has not been broken
 }
 
 var (
@@ -27,6 +28,7 @@ var (
 	hello   = []byte("HELLO ")
 	welcome = []byte("WELCOME ")
 	ack     = []byte("ACK ")
+	nowhere = []byte(" - 0")
 )
 
 // LineReceived implements herd.LineLog.
@@ -41,6 +43,12 @@ func (t *tap) LineReceived(conn uint64, line []byte) {
 	case c.dialled && bytes.HasPrefix(line, welcome):
 		c.peer, c.proven = number(line, 1), true
 		t.resumes(c, line)
+		if bytes.HasSuffix(line, nowhere) {
+			c.copying = true
+			t.host.w.breakCopy(t.host, c)
+		}
+	case c.copying && bytes.HasPrefix(line, ack):
+		t.host.w.breakCopy(t.host, c)
 	case !c.dialled && c.proven && bytes.HasPrefix(line, at):
 		t.arrived(c, line)
 	}

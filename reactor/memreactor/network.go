@@ -236,10 +236,12 @@ func (p *pipe) send(n int) {
 	p.arriveSoon(p.last)
 }
 
-// sendReset breaks the connection for the receiver, in the time of a segment.
+// sendReset breaks the connection for the receiver, as a segment of its own behind all others: who
+// reads fast enough has what came before.
 func (p *pipe) sendReset() {
 	if !p.reset {
 		p.reset = true
+		p.last = max(p.last, p.w.now) + p.w.delay(p.from.host, p.to.host)
 		p.send(0)
 	}
 }

@@ -46,6 +46,7 @@ type world struct {
 	places   places.Provider
 	reactors map[string]*memreactor.Reactor
 	servers  map[string]*Server
+	journals map[string]Journal // of those that have one
 }
 
 func newWorld(t testing.TB, cfg *Config) *world {
@@ -76,10 +77,9 @@ func (w *world) start(name string) *Server {
 func (w *world) startWith(name string, cfg *Config) *Server {
 	w.t.Helper()
 	r := w.net.NewReactor(name)
-	s, err := NewServer(Options{
-		Config: cfg, Name: name, Reactor: r, Places: w.places, Log: zap.NewNop(),
-		Rand: rand.New(rand.NewPCG(w.net.Rand().Uint64(), 1)), Engine: "mem", Version: "test",
-	})
+	o := w.options(name, r, w.journals[name])
+	o.Config = cfg
+	s, err := NewServer(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -88,6 +88,13 @@ func (w *world) startWith(name string, cfg *Config) *Server {
 	}
 	w.reactors[name], w.servers[name] = r, s
 	return s
+}
+
+func (w *world) options(name string, r *memreactor.Reactor, j Journal) Options {
+	return Options{
+		Config: w.cfg, Name: name, Reactor: r, Places: w.places, Log: zap.NewNop(), Journal: j,
+		Rand: rand.New(rand.NewPCG(w.net.Rand().Uint64(), 1)), Engine: "mem", Version: "test",
+	}
 }
 
 // crash ends a process without a word.

@@ -14,7 +14,7 @@ import (
 	"serverherd/reactor"
 )
 
-// Options is what a Server is made of. All but Lines are needed.
+// Options is what a Server is made of. All but Lines and Journal are needed.
 type Options struct {
 	Config  *Config
 	Name    string // which of Config.Servers this is
@@ -24,6 +24,7 @@ type Options struct {
 	Lines   LineLog    // nil: lines are not logged
 	Rand    *rand.Rand // for epochs, nonces and back-off; seeded so that nobody can foretell it
 	Engine  string     // what Reactor is, for log and status
+	Journal Journal    // nil: records are kept in memory only
 	Version string     // of the program, likewise
 	PID     int        // of the process, likewise
 }
@@ -48,6 +49,7 @@ type Server struct {
 	neighbors []*neighbor     // in the order of herd.toml
 	origins   map[string]bool // every server of the herd
 	lookups   lookups
+	journal   *journaling // nil if there is none
 	port      reactor.Port
 
 	sessions   []*session
@@ -110,14 +112,20 @@ func NewServer(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Start listens on l and dials the neighbors. Call it before the reactor runs.
+// Start loads the journal, listens on l and dials the neighbors. Call it before the reactor runs.
 func (s *Server) Start(l reactor.Listener) (reactor.Port, error) {
+	s.started = s.reactor.Now()
+	var err error
+	if s.options.Journal != nil {
+		if s.journal, err = newJournaling(s, s.options.Journal); err != nil {
+			return nil, err
+		}
+	}
 	port, err := s.reactor.ListenTCP(l, s)
 	if err != nil {
 		return nil, err
 	}
 	s.port = port
-	s.started = s.reactor.Now()
 	s.log.Info("started", zap.String("server", s.name), zap.String("address", port.Addr()),
 		zap.String("herd", s.cfg.Herd.Name), zap.Stringer("epoch", s.epoch),
 		zap.String("engine", s.options.Engine), zap.String("version", s.options.Version),
@@ -232,6 +240,9 @@ func (s *Server) pumpLinks() {
 	for _, n := range s.neighbors {
 		more = n.link.pump() || more
 	}
+	if s.journal != nil {
+		s.journal.pump()
+	}
 	if more {
 		s.pumpSoon()
 	}
@@ -255,6 +266,9 @@ func (s *Server) sweep() {
 		n.sweep(now)
 	}
 	s.refusals.sweep(now)
+	if s.journal != nil {
+		s.journal.complain(now)
+	}
 	s.reactor.CallLater(s.sweepPeriod(), s.sweep)
 }
 
@@ -273,6 +287,9 @@ func (s *Server) Status() Status {
 	}
 	if s.port != nil {
 		st.Address = s.port.Addr()
+	}
+	if s.journal != nil {
+		st.Journal = s.journal.statusNow()
 	}
 	for _, n := range s.neighbors {
 		if n.link.t != nil {
@@ -325,6 +342,10 @@ func (s *Server) drained() {
 		if n.link.state >= linkGreeting && n.link.acked < s.store.Tail() {
 			return
 		}
+	}
+	if s.journal != nil && !s.journal.idle() {
+		s.journal.pump()
+		return
 	}
 	s.left()
 }

@@ -21,11 +21,12 @@ type Status struct {
 	Digest  string `json:"digest"`  // 16 hex digits, or "full"
 	Tail    uint64 `json:"tail"`    // last position of the feed
 
-	Connections int          `json:"connections"` // all, neighbors included
-	Loop        LoopStatus   `json:"loop"`
-	Links       []LinkStatus `json:"links"` // in the order of herd.toml
-	Counters    Counters     `json:"counters"`
-	Limits      Limits       `json:"limits"` // as in force
+	Connections int            `json:"connections"` // all, neighbors included
+	Loop        LoopStatus     `json:"loop"`
+	Links       []LinkStatus   `json:"links"`             // in the order of herd.toml
+	Journal     *JournalStatus `json:"journal,omitempty"` // if records are kept on a disk
+	Counters    Counters       `json:"counters"`
+	Limits      Limits         `json:"limits"` // as in force
 }
 
 // LoopStatus is how promptly the event loop has run since the process started. Whoever runs the
@@ -35,6 +36,21 @@ type LoopStatus struct {
 	LagP99  float64    `json:"lag_p99"` // a bound on what 99 % of posted calls waited
 	Lags    [32]uint64 `json:"lags"`    // posted calls that waited below 1, 2, 4, ... microseconds
 	Slowest float64    `json:"slowest"` // the longest single event or call
+}
+
+// JournalStatus is how the disk follows.
+type JournalStatus struct {
+	OK      bool    `json:"ok"`              // it takes what it is given, in time
+	Error   string  `json:"error,omitempty"` // of the last commit
+	Behind  uint64  `json:"behind"`          // bounds the records that are not on the disk yet
+	Late    float64 `json:"late"`            // the age of the oldest of them
+	Commits uint64  `json:"commits"`         // since the process started
+	Records uint64  `json:"records"`         // in those commits
+	// Failures are commits that were tried again.
+	Failures uint64  `json:"failures"`
+	Loaded   uint64  `json:"loaded"`    // records, at the start
+	Foreign  uint64  `json:"not_taken"` // records of unknown origins, or beyond max_clients, then
+	LoadTime float64 `json:"load_time"`
 }
 
 // LinkStatus is one neighbor: the link that this server dials and the one that it accepts.

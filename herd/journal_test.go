@@ -1,0 +1,278 @@
+package herd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/protocol"
+	"serverherd/reactor/memreactor"
+)
+
+// disk is a Journal in virtual time, which outlives the servers that use it.
+type disk struct {
+	net     *memreactor.World
+	kept    map[string]string // client: record
+	delay   time.Duration
+	err     error
+	refuse  error // of Load
+	commits int
+	largest int
+}
+
+func (w *world) newDisk() *disk { return &disk{net: w.net, kept: map[string]string{}} }
+
+func (d *disk) Load(each func(protocol.Record)) error {
+	for _, text := range d.kept { // order: a Store does not mind
+		l, err := protocol.ParseLink([]byte("AT " + text + " x"))
+		if err != nil {
+			return err
+		}
+		each(l.Record)
+	}
+	return d.refuse
+}
+
+func (d *disk) Commit(records []protocol.Record, done func(error)) {
+	d.commits++
+	d.largest = max(d.largest, len(records))
+	d.net.At(d.delay, func() {
+		if d.err == nil {
+			for _, r := range records {
+				d.kept[string(r.Client())] = string(r.Text())
+			}
+		}
+		done(d.err)
+	})
+}
+
+// holds says whether the disk has what the store has.
+func (d *disk) holds(s *Store) bool {
+	if len(d.kept) != s.Len() {
+		return false
+	}
+	for client, text := range d.kept { // order: each is judged by itself
+		item, ok := s.Lookup([]byte(client))
+		if !ok || string(item.Record.Text()) != text {
+			return false
+		}
+	}
+	return true
+}
+
+// journaled is a server without neighbors, with a journal.
+func journaled(t *testing.T) (*world, *disk) {
+	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	d := w.newDisk()
+	w.journals = map[string]Journal{"Alford": d}
+	w.start("Alford")
+	return w, d
+}
+
+func (w *world) updates(server string, from, to, second int) {
+	w.t.Helper()
+	var lines strings.Builder
+	for i := from; i < to; i++ {
+		fmt.Fprintf(&lines, "IAMAT c%d +1-1 %d\n", i, second)
+	}
+	c := w.dial(server)
+	c.ask(to-from, lines.String())
+	c.Close()
+}
+
+func TestTheJournalFollows(t *testing.T) {
+	w, d := journaled(t)
+	w.updates("Alford", 0, 500, stamp)
+	w.updates("Alford", 100, 300, stamp+1)
+	s := w.servers["Alford"]
+	w.until("all on the disk", func() bool { return d.holds(s.store) && s.Status().Journal.Behind == 0 })
+	if st := s.Status().Journal; !st.OK || st.Records < 500 || st.Commits != uint64(d.commits) || st.Late != 0 {
+		t.Errorf("%+v", st)
+	}
+	before := d.commits
+	w.net.RunFor(time.Minute)
+	if d.commits != before {
+		t.Errorf("%d commits in a minute without updates", d.commits-before)
+	}
+}
+
+func TestARestartLoadsTheJournal(t *testing.T) {
+	w, d := journaled(t)
+	w.updates("Alford", 0, 500, stamp)
+	w.until("all on the disk", func() bool { return len(d.kept) == 500 })
+	w.crash("Alford")
+	d.kept["c7"] = strings.Replace(d.kept["c7"], "Alford", "Nobody", 1)
+	s := w.start("Alford")
+	if st := s.Status(); st.Records != 499 || st.Journal.Loaded != 499 || st.Journal.Foreign != 1 || st.Journal.Behind != 0 {
+		t.Errorf("%d records, journal %+v", st.Records, st.Journal)
+	}
+	w.net.RunFor(time.Minute)
+	if got := s.Status().Journal.Commits; got != 0 {
+		t.Errorf("%d commits of what was loaded", got)
+	}
+	w.updates("Alford", 0, 1, stamp) // known
+	w.updates("Alford", 1, 2, stamp+1)
+	w.until("the new one on the disk", func() bool { return strings.HasSuffix(d.kept["c1"], fmt.Sprint(stamp+1)) })
+}
+
+// A herd that is stopped as a whole remembers; who was away longer does not bring back the past.
+func TestAWholeHerdRestarts(t *testing.T) {
+	w := newWorld(t, testConfig(ring...))
+	w.journals = map[string]Journal{}
+	disks := map[string]*disk{}
+	for _, s := range ring {
+		disks[s.Name] = w.newDisk()
+		w.journals[s.Name] = disks[s.Name]
+	}
+	w.startAll()
+	w.updates("Ball", 0, 300, stamp)
+	w.until("equal", w.equal)
+	w.net.RunFor(2 * time.Second)
+	w.crash("Ball")
+	w.updates("Welsh", 0, 300, stamp+5)
+	w.until("equal", w.equal)
+	w.net.RunFor(2 * time.Second)
+	for _, s := range ring {
+		if w.servers[s.Name] != nil {
+			w.crash(s.Name)
+		}
+	}
+	w.startAll()
+	w.until("equal", w.equal)
+	for _, s := range ring {
+		item, ok := w.servers[s.Name].store.Lookup([]byte("c299"))
+		if !ok || string(item.Record.Time()) != fmt.Sprint(stamp+5) {
+			t.Errorf("%s has %q", s.Name, item.Record.Text())
+		}
+	}
+	w.until("on all disks", func() bool {
+		for _, s := range ring {
+			if !disks[s.Name].holds(w.servers[s.Name].store) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestAFailingDiskCostsOnlyLag(t *testing.T) {
+	w, d := journaled(t)
+	s := w.servers["Alford"]
+	d.err = errors.New("no space left on device")
+	for i := range 100 {
+		w.updates("Alford", 0, 50, stamp+i)
+		w.net.RunFor(time.Second)
+	}
+	st := s.Status().Journal
+	if st.OK || st.Behind < 50 || st.Error != d.err.Error() || st.Late < 60 || s.store.Len() != 50 {
+		t.Errorf("while it fails: %+v", st)
+	}
+	if st.Failures < 10 || st.Failures > 100 {
+		t.Errorf("%d tries in 100 s, want one every few seconds", st.Failures)
+	}
+	if len(d.kept) != 0 {
+		t.Errorf("%d records on a disk that fails", len(d.kept))
+	}
+	d.err = nil
+	w.until("all on the disk", func() bool { return d.holds(s.store) })
+	w.until("well", func() bool { return s.Status().Journal.OK })
+}
+
+func TestAStalledDiskDoesNotGrow(t *testing.T) {
+	w, d := journaled(t)
+	s := w.servers["Alford"]
+	d.delay = 30 * time.Second
+	for i := range 20 {
+		w.updates("Alford", 0, 50, stamp+i)
+		w.net.RunFor(time.Second)
+	}
+	if st := s.Status().Journal; st.OK || d.commits != 1 || d.largest > 50 {
+		t.Errorf("while it stalls: %+v, %d commits", st, d.commits)
+	}
+	d.delay = 0
+	w.until("all on the disk", func() bool { return d.holds(s.store) })
+	if d.largest > 50 {
+		t.Errorf("%d records in one commit, of 50 clients", d.largest)
+	}
+}
+
+// What is on its way when the server is told to stop is written first, but not for ever.
+func TestDrainingWaitsForTheDisk(t *testing.T) {
+	for _, test := range []struct {
+		delay, most time.Duration
+		written     bool
+	}{{2 * time.Second, 4500 * time.Millisecond, true}, {time.Hour, 5100 * time.Millisecond, false}} {
+		w, d := journaled(t)
+		w.updates("Alford", 0, 10, stamp)
+		w.until("all on the disk", func() bool { return len(d.kept) == 10 })
+		d.delay = test.delay
+		w.updates("Alford", 10, 20, stamp)
+		w.reactors["Alford"].Stop()
+		stopped := w.net.Elapsed()
+		w.until("stopped", w.reactors["Alford"].Stopped)
+		if took := w.net.Elapsed() - stopped; took > test.most {
+			t.Errorf("a disk that takes %v: stopped in %v", test.delay, took)
+		}
+		if written := len(d.kept) == 20; written != test.written {
+			t.Errorf("a disk that takes %v: written %v", test.delay, written)
+		}
+	}
+}
+
+func TestManyRecordsAreWrittenInManyTurns(t *testing.T) {
+	w, d := journaled(t)
+	w.cfg.Limits.MaxClients = 20_000
+	w.crash("Alford")
+	s := w.start("Alford")
+	d.delay = time.Second
+	for i := range 10 {
+		w.updates("Alford", i*1000, (i+1)*1000, stamp)
+	}
+	w.until("all on the disk", func() bool { return d.holds(s.store) })
+	if d.largest > commitRecords {
+		t.Errorf("%d records in one commit", d.largest)
+	}
+}
+
+func TestAJournalThatCannotBeLoadedStopsTheStart(t *testing.T) {
+	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	d := w.newDisk()
+	d.refuse = errors.New("corrupt")
+	r := w.net.NewReactor("Alford")
+	s, err := NewServer(w.options("Alford", r, d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Start(r.Listen("Alford:1")); err == nil || !strings.Contains(err.Error(), "load the journal: corrupt") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// BenchmarkJournaling is the loop's cost of a record that goes to the disk.
+func BenchmarkJournaling(b *testing.B) {
+	w := newWorld(b, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	d := w.newDisk()
+	w.journals = map[string]Journal{"Alford": d}
+	s := w.start("Alford")
+	for i := range 1000 {
+		s.store.Apply(at(b, fmt.Sprint("client", i), stamp), 0)
+	}
+	j := s.journal
+	j.journal = instantly{}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		j.sent.Rewind()
+		j.commit()
+		n += len(j.batch)
+		j.done(nil)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/record")
+}
+
+type instantly struct{}
+
+func (instantly) Load(func(protocol.Record)) error          { return nil }
+func (instantly) Commit([]protocol.Record, func(err error)) {}

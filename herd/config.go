@@ -8,6 +8,7 @@ type Config struct {
 	Peers   Peers
 	Places  Places
 	Log     Log
+	Storage Storage
 	Limits  Limits
 	Servers []ServerConfig // in the order of the file, at least one
 }
@@ -40,6 +41,11 @@ type Log struct {
 	Lines  bool   // every line in and out
 	Level  string // debug, info, warn, error
 	Format string // "json" or "text"
+}
+
+// Storage is the table [storage].
+type Storage struct {
+	Dir string // of the journals, absolute or relative to the working directory; "" for none
 }
 
 // Limits is the table [limits]. Its JSON names are its keys; durations are in nanoseconds there.

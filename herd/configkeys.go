@@ -73,6 +73,8 @@ func (c *Config) keys() []key {
 		{"log", "level", &g.Level, oneOf(&g.Level, "debug", "info", "warn", "error")},
 		{"log", "format", &g.Format, oneOf(&g.Format, "json", "text")},
 
+		{"storage", "dir", &c.Storage.Dir, nil},
+
 		{"limits", "max_line", &m.MaxLine, m.checkMaxLine},
 		{"limits", "max_client_id", &m.MaxClientID, between(&m.MaxClientID, 1, protocol.MaxClientID)},
 		{"limits", "max_connections", &m.MaxConnections, between(&m.MaxConnections, 1, 1_000_000)},

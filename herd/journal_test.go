@@ -240,12 +240,8 @@ func TestAJournalThatCannotBeLoadedStopsTheStart(t *testing.T) {
 	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
 	d := w.newDisk()
 	d.refuse = errors.New("corrupt")
-	r := w.net.NewReactor("Alford")
-	s, err := NewServer(w.options("Alford", r, d))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Start(r.Listen("Alford:1")); err == nil || !strings.Contains(err.Error(), "load the journal: corrupt") {
+	_, err := NewServer(w.options("Alford", w.net.NewReactor("Alford"), d))
+	if err == nil || !strings.Contains(err.Error(), "load the journal: corrupt") {
 		t.Errorf("error %v", err)
 	}
 }

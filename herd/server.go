@@ -71,7 +71,8 @@ type Server struct {
 	pumpBuffer []byte
 }
 
-// NewServer makes the server called o.Name, ready to start. Its error is about the configuration.
+// NewServer makes the server called o.Name, with what its journal holds, ready to start. Its error
+// is about the configuration or the journal.
 func NewServer(o Options) (*Server, error) {
 	s := &Server{
 		cfg: o.Config, name: o.Name, reactor: o.Reactor, places: o.Places, log: o.Log,
@@ -109,18 +110,17 @@ func NewServer(o Options) (*Server, error) {
 		n.link = newLink(n)
 		s.neighbors = append(s.neighbors, n)
 	}
-	return s, nil
-}
-
-// Start loads the journal, listens on l and dials the neighbors. Call it before the reactor runs.
-func (s *Server) Start(l reactor.Listener) (reactor.Port, error) {
-	s.started = s.reactor.Now()
-	var err error
-	if s.options.Journal != nil {
-		if s.journal, err = newJournaling(s, s.options.Journal); err != nil {
+	if o.Journal != nil {
+		if s.journal, err = newJournaling(s, o.Journal); err != nil {
 			return nil, err
 		}
 	}
+	return s, nil
+}
+
+// Start listens on l and dials the neighbors. Call it before the reactor runs.
+func (s *Server) Start(l reactor.Listener) (reactor.Port, error) {
+	s.started = s.reactor.Now()
 	port, err := s.reactor.ListenTCP(l, s)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ import (
 	"serverherd/cmd/herd/console"
 	"serverherd/cmd/herd/logging"
 	"serverherd/herd"
+	"serverherd/herd/journal"
 	"serverherd/reactor/gnetreactor"
 )
 
@@ -55,6 +56,7 @@ type process struct {
 	self    herd.ServerConfig
 	log     *logging.Log
 	reactor *gnetreactor.Reactor
+	journal *journal.Journal // nil if there is none
 	server  *herd.Server
 }
 
@@ -72,6 +74,7 @@ func serve(cfg *herd.Config, name string, pprof bool, stderr io.Writer) error {
 		return err
 	}
 	defer p.log.Close()
+	defer p.closeJournal()
 	if err := p.run(pprof); err != nil {
 		p.log.File.Error("server failed", zap.Error(err)) // standard error has it from main
 		return err
@@ -87,10 +90,6 @@ func (p *process) run(pprof bool) error {
 	if err != nil {
 		return err
 	}
-	listener, consoleListener, err := p.listen()
-	if err != nil {
-		return err
-	}
 	p.reactor = gnetreactor.New(gnetreactor.Options{
 		Workers: p.cfg.Limits.PlacesInFlight,
 		Log:     func(message string) { p.log.Warn(message) },
@@ -98,11 +97,20 @@ func (p *process) run(pprof bool) error {
 			p.log.Warn("slow turn", zap.String("what", what), zap.Duration("took", d))
 		},
 	})
+	// Nobody is let in before the server has its records.
+	kept, err := p.openJournal()
+	if err != nil {
+		return err
+	}
 	p.server, err = herd.NewServer(herd.Options{
 		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: provider, Log: p.log.Logger,
 		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: "loop",
-		Version: version(), PID: os.Getpid(),
+		Version: version(), PID: os.Getpid(), Journal: kept,
 	})
+	if err != nil {
+		return err
+	}
+	listener, consoleListener, err := p.listen()
 	if err != nil {
 		return err
 	}
@@ -121,6 +129,32 @@ func (p *process) run(pprof bool) error {
 	p.watchSignals()
 	p.watchParent()
 	return p.reactor.Run()
+}
+
+// openJournal opens the server's journal; nil where none is configured.
+func (p *process) openJournal() (herd.Journal, error) {
+	if p.cfg.Storage.Dir == "" {
+		return nil, nil
+	}
+	j, err := journal.Open(journal.Options{
+		Dir: p.cfg.Storage.Dir, Herd: p.cfg.Herd.Name, Server: p.self.Name,
+		Post: p.reactor.CallFromThread, Log: p.log.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.journal = j
+	return j, nil
+}
+
+// closeJournal gives its directory up, once the loop has ended.
+func (p *process) closeJournal() {
+	if p.journal == nil {
+		return
+	}
+	if err := p.journal.Close(); err != nil {
+		p.log.Error("journal not closed in good order", zap.Error(err))
+	}
 }
 
 // listen takes the listeners that were handed over, the server's and the console's in this order,

@@ -195,6 +195,9 @@ func allWell(answers []answer) bool {
 		if a.Status == nil || live(a.Status) < len(a.Status.Links) {
 			return false
 		}
+		if j := a.Status.Journal; j != nil && !j.OK {
+			return false
+		}
 		for _, l := range a.Status.Links {
 			if l.DivergedSince != nil {
 				return false
@@ -249,6 +252,10 @@ func remarks(s *herd.Status) (all []string) {
 		case !l.Receiving:
 			all = append(all, l.Neighbor+" has not linked to it")
 		}
+	}
+	if j := s.Journal; j != nil && !j.OK {
+		all = append(all, strings.TrimSuffix(fmt.Sprintf("the journal is behind by %d records and %.0f s: %s",
+			j.Behind, j.Late, j.Error), ": "))
 	}
 	c := s.Counters
 	for _, trouble := range []struct {

@@ -23,7 +23,7 @@ type Herd struct {
 
 // Peers is the table [peers].
 type Peers struct {
-	Handshake string // "required"
+	Handshake string // "required" or "optional"
 }
 
 // Places is the table [places].

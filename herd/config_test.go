@@ -90,7 +90,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is needed"},
 		{"herd's name", "[herd]\nname = \"a b\"\n" + twoServers, `herd.toml:2: herd.name: "a b" is not a letter and up to 31 letters, digits, _ or -`},
 		{"dialect", "[herd]\ndialect = \"c\"\n" + twoServers, `herd.toml:2: herd.dialect: "c" is not available; what is: paper, cs131`},
-		{"handshake", "[peers]\nhandshake = \"optional\"\n" + twoServers, `herd.toml:2: peers.handshake: "optional" is not available; what is: required`},
+		{"handshake", "[peers]\nhandshake = \"never\"\n" + twoServers, `herd.toml:2: peers.handshake: "never" is not available; what is: required, optional`},
 		{"provider", "[places]\nprovider = \"bing\"\n" + twoServers, `herd.toml:2: places.provider: "bing" is not available; what is: embedded, google-legacy`},
 		{"rank", "[places]\nrank = \"size\"\n" + twoServers, `herd.toml:2: places.rank: "size" is not available; what is: class, distance`},
 		{"timeout", "[places]\ntimeout = \"0s\"\n" + twoServers, "herd.toml:2: places.timeout: 0s is not between 1ms and 1m0s"},

@@ -22,10 +22,7 @@ type endpoint struct {
 // endpoints are the addresses of all servers in the order of the file.
 func (c *Config) endpoints() (all []endpoint) {
 	for i, s := range c.Servers {
-		machine, _ := splitHost(s.Address)
-		if IsLoopback(s.Address) {
-			machine = "loopback"
-		}
+		on := machine(s.Address)
 		for _, a := range []struct{ key, text string }{
 			{"address", s.Address}, {"listen", s.Listen}, {"console", s.Console},
 		} {
@@ -33,10 +30,20 @@ func (c *Config) endpoints() (all []endpoint) {
 				continue
 			}
 			host, port := splitHost(a.text)
-			all = append(all, endpoint{i, a.key, a.text, machine, host, port})
+			all = append(all, endpoint{i, a.key, a.text, on, host, port})
 		}
 	}
 	return all
+}
+
+// machine is the host of a valid address; all of loopback is one, whichever of its addresses a
+// connection is from.
+func machine(a string) string {
+	if IsLoopback(a) {
+		return "loopback"
+	}
+	host, _ := splitHost(a)
+	return host
 }
 
 // splitHost takes a valid address apart, with one spelling for each host.

@@ -60,7 +60,7 @@ func (c *Config) keys() []key {
 		{"herd", "dialect", &h.Dialect, oneOf(&h.Dialect, "paper", "cs131")},
 		{"herd", "secret_file", &h.SecretFile, nil},
 
-		{"peers", "handshake", &c.Peers.Handshake, oneOf(&c.Peers.Handshake, "required")},
+		{"peers", "handshake", &c.Peers.Handshake, oneOf(&c.Peers.Handshake, "required", "optional")},
 
 		{"places", "provider", &p.Provider, oneOf(&p.Provider, "embedded", "google-legacy")},
 		{"places", "base_url", &p.BaseURL, p.checkBase},

@@ -11,27 +11,43 @@ import (
 )
 
 // BuildProtocol implements reactor.ClientFactory.
-func (l *link) BuildProtocol(string) reactor.Protocol { return l }
+func (l *link) BuildProtocol(string) reactor.Protocol {
+	if l.plain {
+		l.plain = false
+		return plainLink{l}
+	}
+	return l
+}
 
 // ConnectionFailed implements reactor.ClientFactory.
-func (l *link) ConnectionFailed(reason error) { l.down(reason.Error()) }
+func (l *link) ConnectionFailed(reason error) {
+	l.plain = false
+	l.down(reason.Error())
+}
 
 // ConnectionMade implements reactor.Protocol.
 func (l *link) ConnectionMade(t reactor.Transport) {
-	l.t, l.id = t, l.server.nextID()
-	l.reader = reactor.NewLineReceiver(maxLinkLine, l)
-	l.transcript, l.challenged, l.reason = nil, false, nil
-	l.traffic = traffic{}
-	l.bad = badLines{}
+	l.connected(t, l)
+	l.transcript, l.challenged = nil, false
 	l.become(linkGreeting)
-	l.server.log.Info("connection made", zap.Uint64("conn", l.id), zap.String("peer", t.Peer()),
-		zap.String("neighbor", l.neighbor.name))
-	l.timeout = l.server.reactor.CallLater(handshakeTimeout, func() { l.abort(errHandshake) })
+	l.timeout = l.server.reactor.CallLater(handshakeTimeout, l.unanswered)
 	l.write(protocol.AppendHello(nil, protocol.Hello{
 		Version: []byte(protocol.Version), Herd: []byte(l.server.cfg.Herd.Name),
 		From: []byte(l.server.name), To: []byte(l.neighbor.name),
 		Epoch: l.server.epoch, Nonce: newNonce(l.server.rand),
 	}), true)
+}
+
+// connected begins a connection, whose lines are h's.
+func (l *link) connected(t reactor.Transport, h reactor.LineHandler) {
+	l.t, l.id = t, l.server.nextID()
+	l.neighbor.reached = t.Peer()
+	l.reader = reactor.NewLineReceiver(maxLinkLine, h)
+	l.reason, l.redial = nil, false
+	l.traffic = traffic{}
+	l.bad = badLines{}
+	l.server.log.Info("connection made", zap.Uint64("conn", l.id), zap.String("peer", t.Peer()),
+		zap.String("neighbor", l.neighbor.name))
 }
 
 // DataReceived implements reactor.Protocol.
@@ -92,6 +108,8 @@ func (l *link) greeting(line []byte, in protocol.LinkLine, err error) {
 			return
 		}
 		l.welcomed(w)
+	case l.answersAsPlain(line):
+		l.servePlain(false)
 	case string(line) == serverFull:
 		l.abort(fmt.Errorf("%s is full", l.neighbor.name))
 	default:
@@ -153,5 +171,8 @@ func (l *link) ConnectionLost(reason error) {
 		zap.String("reason", reason.Error())})...)
 	l.t = nil
 	l.down(reason.Error())
+	if l.redial {
+		l.dialNow()
+	}
 	l.server.drained()
 }

@@ -47,6 +47,13 @@
 // receiver compares the states only when seq is tail and heard is the end of its own feed: then a
 // difference is real, and both sides send each other everything.
 //
+// # Neighbors of the paper's own kind
+//
+// With handshake = "optional" a neighbor need not know any of that. One that answers HELLO as an
+// unknown command, or not within 2 s, gets plain AT lines, everything once on each connection; and
+// plain AT lines are taken from a neighbor's address. Such a neighbor is promised less: nothing is
+// acknowledged, compared or repaired. See plainLink and plainIntake.
+//
 // # Rules that carry the rest
 //
 // Records are totally ordered, the same on every server (protocol.Record.Compare), and the
@@ -61,6 +68,7 @@
 // # Reading order
 //
 // session.go answers a client, within limits.go; store.go and feed.go keep the state; dialler.go
-// and link.go send it and intake.go takes it; handshake.go proves who is there; neighbor.go holds
-// both ends of an edge together; server.go is the rest.
+// and link.go send it and intake.go takes it; handshake.go proves who is there, plain.go and
+// plainintake.go serve who cannot; neighbor.go holds both ends of an edge together; server.go is
+// the rest.
 package herd

@@ -169,6 +169,7 @@ func (in *intake) proof(line, mac []byte) {
 	srv.log.Info("neighbor joined", zap.String("neighbor", n.name),
 		zap.Uint64("conn", in.session.id), zap.Stringer("epoch", in.epoch),
 		zap.Uint64("since", w.SinceSeq))
+	n.link.notPlain()
 	n.link.dialNow()
 }
 

@@ -41,10 +41,11 @@ const (
 	linkGreeting           // handshake
 	linkCopying            // until the tail noted at WELCOME is acknowledged
 	linkLive
+	linkPlain // serves a neighbor that knows no handshake: plainLink
 )
 
 func (s linkState) String() string {
-	return [...]string{"down", "dialling", "greeting", "copying", "live"}[s]
+	return [...]string{"down", "dialling", "greeting", "copying", "live", "plain"}[s]
 }
 
 // link is the one-way connection on which this server sends its feed to a neighbor: it dials,
@@ -59,7 +60,7 @@ type link struct {
 	state   linkState
 	since   time.Time
 	trouble string // why the link is down; "" when it is not
-	tried   bool   // live once, or failed once
+	tried   bool   // live once, or failed once, or plain
 
 	// The connection at hand; t is nil when there is none.
 	t          reactor.Transport
@@ -73,6 +74,9 @@ type link struct {
 	bad        badLines
 	reason     error // why this side ended it, if it did
 	which      int   // the secret to sign with
+	redial     bool  // at once when this one is gone
+	plain      bool  // the next one is a plainLink
+	silent     bool  // because the neighbor did not answer
 
 	// Where the neighbor's process stands. All of it is meant for the process peer.
 	peer        protocol.Epoch // named by the last WELCOME; 0: none yet
@@ -132,7 +136,7 @@ func (l *link) become(state linkState) {
 	}
 	before := l.state
 	l.state, l.since = state, l.server.reactor.Now()
-	if state == linkCopying || state == linkLive {
+	if state >= linkCopying {
 		l.trouble = ""
 		l.server.log.Info("link "+state.String(), zap.String("neighbor", l.neighbor.name),
 			zap.Stringer("was", before), zap.Uint64("acknowledged", l.acked),
@@ -164,6 +168,18 @@ func (l *link) progress() {
 	l.server.drained()
 }
 
+// drained says whether everything has been handed over to whoever is at the other end. There is
+// nobody when the link is down.
+func (l *link) drained() bool {
+	switch l.state {
+	case linkDown, linkDialling:
+		return true
+	case linkPlain:
+		return plainLink{l}.drained()
+	}
+	return l.acked >= l.server.store.Tail()
+}
+
 // sending says whether the link is past its handshake.
 func (l *link) sending() bool { return l.state == linkCopying || l.state == linkLive }
 
@@ -180,7 +196,7 @@ func (l *link) window() int {
 
 // sentTo is the position up to which everything has been sent.
 func (l *link) sentTo() uint64 {
-	if l.sending() {
+	if l.sending() || l.state == linkPlain {
 		return l.sent.Position()
 	}
 	return l.acked
@@ -189,6 +205,9 @@ func (l *link) sentTo() uint64 {
 // pump sends what follows the cursor, within this turn's and the window's bounds, and closes it
 // with one MARK. It reports whether there is more for the next turn.
 func (l *link) pump() (more bool) {
+	if l.state == linkPlain {
+		return plainLink{l}.pump()
+	}
 	if !l.sending() {
 		return false
 	}

@@ -37,6 +37,11 @@ type neighbor struct {
 	restart  bool             // answer the next HELLO with "- 0": a repair
 	agree    agreement
 	counters linkCounters
+	reached  string // the address at which a dial found it last; "" for none
+
+	// Of a neighbor that knows no handshake: see plainIntake.
+	plain        protocol.Epoch // stands for its process; 0: none yet
+	plainIntakes int            // connections on which its AT lines come
 }
 
 // linkCounters count events of both links of an edge since the process started.
@@ -147,9 +152,10 @@ func (n *neighbor) repair(m protocol.Mark) {
 }
 
 // ready says whether a client that asks this server need not miss what the neighbor had: its feed
-// has come once, or there is nobody to send it.
+// has come once, or there is nobody to send it and say that this was all.
 func (n *neighbor) ready() bool {
-	return n.link.tried && (n.whole || n.link.state == linkDown && len(n.intakes) == 0)
+	nobody := n.link.state == linkDown || n.link.state == linkPlain
+	return n.link.tried && (n.whole || nobody && len(n.intakes) == 0)
 }
 
 // status is the neighbor's part of Status.
@@ -160,7 +166,7 @@ func (n *neighbor) status() LinkStatus {
 		State: l.state.String(), Since: l.since, Error: l.trouble,
 		Sent: l.sentTo(), Acknowledged: l.acked, Behind: n.server.store.Tail() - l.acked,
 		Unacknowledged: l.unacknowledged(),
-		Receiving:      len(n.intakes) > 0, Heard: n.heard,
+		Receiving:      len(n.intakes)+n.plainIntakes > 0, Heard: n.heard,
 		Agreement: "unknown",
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,
 		BadLines: c.badLines, Copies: c.copies, Resumes: c.resumes, Repairs: c.repairs,
@@ -172,6 +178,9 @@ func (n *neighbor) status() LinkStatus {
 	if !n.agree.divergedSince.IsZero() {
 		diverged := n.agree.divergedSince
 		st.DivergedSince, st.Agreement = &diverged, "diverged"
+	}
+	if l.state == linkPlain {
+		plainLink{l}.status(&st)
 	}
 	return st
 }

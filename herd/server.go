@@ -36,6 +36,7 @@ type Server struct {
 	self    ServerConfig
 	name    string
 	dialect protocol.Dialect
+	plain   bool // neighbors need not know the handshake
 	reactor reactor.Reactor
 	places  places.Provider
 	log     *zap.Logger
@@ -82,6 +83,7 @@ func NewServer(o Options) (*Server, error) {
 		origins: make(map[string]bool),
 		small:   make([]byte, 0, 512),
 	}
+	s.plain = o.Config.Peers.Handshake == "optional"
 	s.lookups.server = s
 	s.pump = s.pumpLinks
 	s.refusals.init()
@@ -338,8 +340,7 @@ func (s *Server) drained() {
 		return
 	}
 	for _, n := range s.neighbors {
-		// A link that is down has nobody at its other end; one that copies or greets has.
-		if n.link.state >= linkGreeting && n.link.acked < s.store.Tail() {
+		if !n.link.drained() {
 			return
 		}
 	}

@@ -30,7 +30,8 @@ type session struct {
 	t         reactor.Transport
 	reader    *reactor.LineReceiver
 	replies   replies
-	intake    *intake // nil for a client
+	intake    *intake     // nil for a client
+	plain     plainIntake // nobody's for a client
 
 	now          time.Time // receipt of the chunk at hand
 	accepted     time.Time
@@ -126,6 +127,7 @@ func (s *session) command(line []byte) {
 	srv := s.server
 	c, err := protocol.Parse(line, srv.cfg.Limits.MaxClientID)
 	switch {
+	case err == protocol.ErrUnknownVerb && srv.plain && s.plainAT(line):
 	case err == protocol.ErrUnknownVerb:
 		srv.counters.Refused++
 		s.reply(srv.dialect.AppendUnknown(srv.scratch[:0], line))
@@ -269,7 +271,7 @@ func (s *session) ReadConnectionLost() {
 	case s.admission == asOverflow && s.linesIn == 0 && s.reader.Pending() == 0:
 		s.refuse()
 		return
-	case s.server.draining:
+	case s.server.draining || s.plain.neighbor != nil:
 		s.reader.Drop() // the rest of an unfinished line was not read
 	default:
 		s.now = s.server.reactor.Now() // its end makes it a line
@@ -318,6 +320,7 @@ func (s *session) ConnectionLost(reason error) {
 		fields = append(fields, zap.String("neighbor", s.intake.name))
 		s.intake.lost()
 	}
+	s.plain.lost(s)
 	if s.reason != nil {
 		reason = s.reason
 	} else if errors.Is(reason, reactor.ErrHeldInput) {

@@ -57,7 +57,8 @@ type JournalStatus struct {
 type LinkStatus struct {
 	Neighbor string `json:"neighbor"`
 	Address  string `json:"address"`
-	// State is of the link to the neighbor: down, dialling, greeting, copying, live.
+	// State is of the link to the neighbor: down, dialling, greeting, copying, live; or plain, to
+	// one that knows no handshake.
 	State string `json:"state"`
 	// Since is when State was entered.
 	Since time.Time `json:"since"`
@@ -66,12 +67,15 @@ type LinkStatus struct {
 	// Sent and Acknowledged are positions in this server's feed.
 	Sent         uint64 `json:"sent"`
 	Acknowledged uint64 `json:"acknowledged"`
-	// Behind bounds the records that the neighbor still lacks of this server's feed.
+	// Behind bounds the records that the neighbor still lacks of this server's feed; of a plain
+	// one nobody knows, and it is what has not been written.
 	Behind uint64 `json:"behind"`
-	// Unacknowledged is bytes of AT lines sent and not acknowledged.
+	// Unacknowledged is bytes of AT lines sent and not acknowledged; to a plain neighbor, those
+	// that the kernel has not taken.
 	Unacknowledged int `json:"unacknowledged_bytes"`
 
-	// Receiving says whether the neighbor has proven itself on a link to this server.
+	// Receiving says whether the neighbor has proven itself on a link to this server, or whether
+	// plain AT lines come from it.
 	Receiving bool `json:"receiving"`
 	// Heard is the last position of the neighbor's feed that this server has acknowledged.
 	Heard uint64 `json:"heard"`
@@ -92,7 +96,7 @@ type LinkStatus struct {
 
 // Counters count events since the process started. They only grow.
 type Counters struct {
-	LinesReceived  uint64 `json:"lines_received"` // from clients
+	LinesReceived  uint64 `json:"lines_received"` // from clients, plain AT lines among them
 	Replies        uint64 `json:"replies"`
 	IAMAT          uint64 `json:"iamat"`   // well-formed
 	WHATSAT        uint64 `json:"whatsat"` // well-formed

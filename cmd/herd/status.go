@@ -146,10 +146,13 @@ func digestsDiffer(answers []answer) bool {
 	return false
 }
 
-// isLive says whether a link is live in both directions.
-func isLive(l herd.LinkStatus) bool { return l.State == "live" && l.Receiving }
+// isLive says whether a link is live in both directions. A plain neighbor connects when it has
+// something to say.
+func isLive(l herd.LinkStatus) bool {
+	return l.State == "live" && l.Receiving || l.State == "plain"
+}
 
-// live counts the links that are live in both directions.
+// live counts the links that are live.
 func live(s *herd.Status) (n int) {
 	for _, l := range s.Links {
 		if isLive(l) {
@@ -247,9 +250,9 @@ func remarks(s *herd.Status) (all []string) {
 	}
 	for _, l := range s.Links {
 		switch {
-		case l.State != "live":
+		case l.State != "live" && l.State != "plain":
 			all = append(all, strings.TrimSuffix(fmt.Sprintf("link to %s is %s: %s", l.Neighbor, l.State, l.Error), ": "))
-		case !l.Receiving:
+		case !isLive(l):
 			all = append(all, l.Neighbor+" has not linked to it")
 		}
 	}

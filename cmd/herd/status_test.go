@@ -79,6 +79,9 @@ func TestStatus(t *testing.T) {
 		}, 1, []string{"0/1", "Ball: link to Alford is down: connection refused\\x1b\n"}},
 		{"one way", func(all map[string]*herd.Status) { all["Alford"].Links[0].Receiving = false }, 1,
 			[]string{"Alford: Ball has not linked to it"}},
+		{"plain", func(all map[string]*herd.Status) {
+			all["Alford"].Links[0] = herd.LinkStatus{Neighbor: "Ball", State: "plain"}
+		}, 0, []string{"1/1", "not compared yet\n"}},
 		{"diverged", func(all map[string]*herd.Status) {
 			since := time.Unix(1520023930, 0)
 			all["Ball"].Links[0].DivergedSince = &since

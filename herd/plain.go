@@ -1,0 +1,155 @@
+package herd
+
+import (
+	"bytes"
+	"errors"
+
+	"serverherd/reactor"
+)
+
+// plainUnsent is how many bytes a plain neighbor may leave unread before its link waits.
+const plainUnsent = 256 << 10
+
+var (
+	errPlain    = errors.New("knows no handshake: it is served plain lines")
+	errAnswers  = errors.New("was silent when it was asked for a handshake, and answers now")
+	errNotPlain = errors.New("has proven itself: no plain lines any more")
+)
+
+// plainLink is a link whose neighbor knows no handshake: a server as the paper describes it. It is
+// sent AT lines and nothing else: everything once, in feed order, then what is new. Loop only.
+//
+// Each dial begins with HELLO, and only the connection after one that came to nothing is plain. A
+// neighbor that is upgraded is restarted, which ends its connection, so that asking once for each
+// connection is asking often enough; and one that stays what it is has a line in its log for each
+// connection, and no other trouble. Should a neighbor be taken for plain that was merely slow to
+// answer, its own link's proof shows it, or the first word that it says on ours.
+//
+// Nothing is acknowledged. What was on its way when a connection broke may have arrived or not,
+// and what had arrived may be forgotten: a process that was killed and started again looks just
+// like one that closed a connection that it did not need. So each connection begins with a copy.
+// Whoever closes what is idle pays for it with a copy each time; ReconnectingClient's delays keep
+// that from being busy.
+//
+// Nor is anything asked: with a neighbor whose machine is gone without a word the connection stays
+// until the kernel's retransmissions or keepalive give up, a quarter of an hour or two hours. It
+// costs plainUnsent bytes, and the neighbor nothing that the copy after it would not bring.
+type plainLink struct{ *link }
+
+// mayBePlain says whether a neighbor that has not answered HELLO as a server of the herd does may
+// be taken for plain. One that has proven itself, on the connection that it made, is not.
+func (l *link) mayBePlain() bool {
+	return l.server.plain && l.traffic.linesIn <= 1 && len(l.neighbor.intakes) == 0
+}
+
+// answersAsPlain says whether line is what a server says to HELLO for which it is no command.
+func (l *link) answersAsPlain(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("? ")) && l.mayBePlain()
+}
+
+// unanswered ends a handshake that took too long.
+func (l *link) unanswered() {
+	if l.traffic.linesIn == 0 && l.mayBePlain() {
+		l.servePlain(true)
+		return
+	}
+	l.abort(errHandshake)
+}
+
+// servePlain gives up asking, and serves the neighbor on a fresh connection: it may have taken
+// HELLO for the beginning of whatever it expects.
+func (l *link) servePlain(silent bool) {
+	l.plain, l.silent, l.redial = true, silent, true
+	l.abort(errPlain)
+}
+
+// notPlain asks a neighbor again that has just proven itself, if it is served plain lines, or was
+// about to be.
+func (l *link) notPlain() {
+	l.plain = false
+	if l.state == linkPlain {
+		l.redial = true
+		l.abort(errNotPlain)
+	}
+}
+
+// ConnectionMade implements reactor.Protocol.
+func (p plainLink) ConnectionMade(t reactor.Transport) {
+	p.connected(t, p)
+	p.tried = true
+	p.begin()
+	p.become(linkPlain)
+}
+
+// begin goes to the head of the feed. What the neighbor sends us from now on is not sent back.
+func (p plainLink) begin() {
+	p.neighbor.plain = newEpoch(p.server.rand)
+	p.neighbor.counters.copies++
+	p.sent.Rewind()
+	p.server.pumpSoon()
+}
+
+// LineReceived implements reactor.LineHandler: a plain neighbor says nothing to an AT line unless
+// there is something in it that it does not take, and then it says so.
+func (p plainLink) LineReceived(line []byte) {
+	p.traffic.linesIn++
+	if log := p.server.lines; log != nil {
+		log.LineReceived(p.id, line)
+	}
+	if len(line) == 0 {
+		return
+	}
+	p.neighbor.counters.badLines++
+	if p.silent {
+		p.abort(errAnswers)
+	}
+}
+
+// ResumeProducing implements reactor.Producer: the neighbor has read enough to be sent more.
+func (p plainLink) ResumeProducing() { p.server.pumpSoon() }
+
+// pump sends what follows the cursor, within this turn's bounds and while not too much is unsent.
+// It reports whether there is more for the next turn.
+func (p plainLink) pump() (more bool) {
+	s := p.server
+	buf, room := s.pumpBuffer[:0], plainUnsent-p.t.Backlog()
+	for range pumpRecords {
+		if len(buf) >= min(room, pumpBytes) {
+			break
+		}
+		item, ok := p.sent.Next()
+		if !ok {
+			break
+		}
+		if item.From == p.neighbor.plain {
+			continue
+		}
+		before := len(buf)
+		buf = item.Record.AppendLinkAT(buf, s.name)
+		p.neighbor.counters.atSent++
+		p.logSent(buf[before:])
+	}
+	s.pumpBuffer = buf
+	p.t.Write(buf)
+	if p.sent.CaughtUp() {
+		s.drained()
+		return false
+	}
+	return p.t.Backlog() < plainUnsent
+}
+
+// drained closes the connection once all has been written, for its end is the only sign that all
+// has been delivered. It is never true: the link is down then.
+func (p plainLink) drained() bool {
+	if p.sent.CaughtUp() {
+		p.client.Stop()
+		p.t.LoseConnection()
+	}
+	return false
+}
+
+// status fills in what is different about a plain link.
+func (p plainLink) status(st *LinkStatus) {
+	st.Acknowledged, st.Behind = 0, p.server.store.Tail()-p.sent.Position()
+	st.Unacknowledged = p.t.Backlog()
+}

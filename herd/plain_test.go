@@ -1,0 +1,400 @@
+package herd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+// plainPeer plays, in place of the server Welsh, a server that knows no handshake. It answers as a
+// script says, and stores nothing.
+type plainPeer struct {
+	w      *world
+	answer func(c *plainConn, line string)
+	conns  []*plainConn
+}
+
+// plainConn is one connection that a neighbor made to it.
+type plainConn struct {
+	t      reactor.Transport
+	reader *reactor.LineReceiver
+	peer   *plainPeer
+	made   time.Duration
+	lines  []string
+	closed bool
+}
+
+// doesNotKnow answers HELLO as the paper's server does.
+func doesNotKnow(c *plainConn, line string) {
+	if strings.HasPrefix(line, "HELLO") {
+		c.say("? " + line + "\n\n")
+	}
+}
+
+func (c *plainConn) say(text string) { c.t.Write([]byte(text)) }
+
+// startPlain starts the peer. As a process it is one of the world's.
+func (w *world) startPlain(answer func(c *plainConn, line string)) *plainPeer {
+	w.t.Helper()
+	p := &plainPeer{w: w, answer: answer}
+	r := w.net.NewReactor("Welsh")
+	if _, err := r.ListenTCP(r.Listen("Welsh:1"), p); err != nil {
+		w.t.Fatal(err)
+	}
+	w.reactors["Welsh"] = r
+	return p
+}
+
+func (p *plainPeer) BuildProtocol(string) reactor.Protocol {
+	c := &plainConn{peer: p, made: p.w.net.Elapsed()}
+	c.reader = reactor.NewLineReceiver(maxLinkLine, c)
+	p.conns = append(p.conns, c)
+	return c
+}
+
+func (c *plainConn) ConnectionMade(t reactor.Transport) { c.t = t }
+func (c *plainConn) DataReceived(p []byte)              { c.reader.DataReceived(p) }
+func (c *plainConn) ConnectionLost(error)               { c.closed = true }
+func (c *plainConn) LineLengthExceeded([]byte)          { panic("a line is too long") }
+func (c *plainConn) LineReceived(line []byte) {
+	c.lines = append(c.lines, string(line))
+	c.peer.answer(c, string(line))
+}
+
+// last is the newest connection from a neighbor.
+func (p *plainPeer) last() *plainConn { return p.conns[len(p.conns)-1] }
+
+// clients are those in the AT lines of the newest connection, in order. Anything else there fails
+// the test.
+func (p *plainPeer) clients() (all []string) {
+	if len(p.conns) == 0 {
+		return nil
+	}
+	for _, line := range p.last().lines {
+		switch l, err := protocol.ParseLink([]byte(line)); {
+		case err == nil && l.Verb == protocol.LinkAT && string(l.Sender) == "Alford":
+			all = append(all, string(l.Record.Client()))
+		case !strings.HasPrefix(line, "HELLO"):
+			p.w.t.Fatalf("a plain neighbor is sent %q", line)
+		}
+	}
+	return all
+}
+
+// untilServed waits until the newest connection has carried these clients, and no others.
+func (p *plainPeer) untilServed(want ...string) {
+	p.w.t.Helper()
+	p.w.until(fmt.Sprintf("%q is sent", want), func() bool {
+		return fmt.Sprint(p.clients()) == fmt.Sprint(want)
+	})
+}
+
+// plainRing is the paper's ring, of which some servers run, with or without a need for handshakes.
+func plainRing(t *testing.T, handshake string, names ...string) *world {
+	cfg := testConfig(ring...)
+	cfg.Peers.Handshake = handshake
+	w := newWorld(t, cfg)
+	for _, n := range names {
+		w.start(n)
+	}
+	return w
+}
+
+func (w *world) linkToWelsh() *link { return w.servers["Alford"].neighbor([]byte("Welsh")).link }
+
+func (w *world) untilStored(server, name string) {
+	w.t.Helper()
+	w.until(server+" has "+name, func() bool {
+		_, stored := w.servers[server].store.Lookup([]byte(name))
+		return stored
+	})
+}
+
+// It is asked for a handshake, and then gets everything, what is new, and not a line else.
+func TestAPlainNeighborIsServed(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	for _, name := range []string{"a", "b", "c"} {
+		w.iamat("Alford", name, stamp)
+	}
+	p := w.startPlain(doesNotKnow)
+	p.untilServed("a", "b", "c")
+	w.iamat("Alford", "b", stamp+1)
+	p.untilServed("a", "b", "c", "b")
+	w.net.RunFor(time.Minute)
+	p.untilServed("a", "b", "c", "b") // and neither MARK nor PING
+	if got := p.last().lines[3]; !strings.HasPrefix(got, "AT Alford +") || !strings.HasSuffix(got, " Alford") {
+		t.Errorf("the line is %q", got)
+	}
+	if n := len(p.conns); n != 2 || len(p.conns[0].lines) != 1 || !p.conns[0].closed {
+		t.Errorf("%d connections, the first with %q", n, p.conns[0].lines)
+	}
+	if d := p.conns[1].made - p.conns[0].made; d > 50*time.Millisecond {
+		t.Errorf("the second connection came %v after the first", d)
+	}
+	st := w.servers["Alford"].Status()
+	l := st.Links[1]
+	if l.State != "plain" || l.Error != "" || l.Sent != 4 || l.Behind != 0 || l.Acknowledged != 0 ||
+		l.ATSent != 4 || l.Copies != 1 || l.Agreement != "unknown" || !st.Ready {
+		t.Errorf("status %+v, ready %v", l, st.Ready)
+	}
+}
+
+// A process that was killed gets everything again, its own included.
+func TestAPlainNeighborThatIsRestarted(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	p := w.startPlain(doesNotKnow)
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.iamat("Alford", "own", stamp)
+	c := w.plainWelsh()
+	c.SendString(plainKiwi)
+	w.untilStored("Alford", "kiwi")
+	p.untilServed("own")
+	c.Close()
+	w.reactors["Welsh"].Crash()
+	w.net.RunFor(20 * time.Second)
+	p = w.startPlain(doesNotKnow)
+	p.untilServed("own", "kiwi")
+	if l := w.servers["Alford"].Status().Links[1]; l.Copies != 2 || l.State != "plain" {
+		t.Errorf("status %+v", l)
+	}
+}
+
+// Every process is asked for a handshake, also where the one before went away at a bad moment.
+func TestAPlainNeighborThatDiesWhenAsked(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	w.iamat("Alford", "own", stamp)
+	w.startPlain(func(c *plainConn, line string) {
+		doesNotKnow(c, line)
+		w.net.At(0, func() {
+			w.net.Refuse("Welsh:1", true)
+			w.reactors["Welsh"].Crash()
+		})
+	})
+	w.until("gone", func() bool { return w.reactors["Welsh"].Stopped() })
+	w.net.RunFor(time.Second)
+	w.net.Refuse("Welsh:1", false)
+	p := w.startPlain(doesNotKnow)
+	p.untilServed("own")
+	if first := p.conns[0].lines[0]; !strings.HasPrefix(first, "HELLO ") {
+		t.Errorf("the new process is greeted with %q", first)
+	}
+}
+
+// A neighbor that does not read costs 256 KiB, and gets the last of everything.
+func TestASlowPlainNeighbor(t *testing.T) {
+	cfg := testConfig(ring...)
+	cfg.Peers.Handshake, cfg.Limits.MaxClients = "optional", 100000
+	w := newWorld(t, cfg)
+	s := w.start("Alford")
+	p := w.startPlain(doesNotKnow)
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	l := w.linkToWelsh()
+	w.until("it is accepted", func() bool { return len(p.conns) == 2 })
+	w.reactors["Welsh"].Pause()
+	const n = 20000
+	for second := range 3 {
+		for i := range n {
+			s.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100+second))
+		}
+		s.pumpSoon()
+		w.net.RunFor(time.Second)
+	}
+	if held := l.t.Backlog(); held < plainUnsent || held > plainUnsent+1024 {
+		t.Errorf("%d bytes are unsent, want %d", held, plainUnsent)
+	}
+	if st := s.Status().Links[1]; st.Unacknowledged != l.t.Backlog() || st.Behind == 0 {
+		t.Errorf("status %+v", st)
+	}
+	sent := l.neighbor.counters.atSent
+	w.reactors["Welsh"].Resume()
+	w.until("all is sent", func() bool { return l.sent.CaughtUp() && l.t.Backlog() == 0 })
+	if more := l.neighbor.counters.atSent - sent; more > n {
+		t.Errorf("%d lines for the last place of %d clients", more, n)
+	}
+	w.net.RunFor(time.Second)
+	latest := map[string]string{}
+	for _, line := range p.last().lines {
+		r, _ := protocol.ParseLink([]byte(line))
+		latest[string(r.Record.Client())] = line
+	}
+	for client, line := range latest {
+		if !strings.HasSuffix(line, " 102 Alford") {
+			t.Fatalf("the last of %s is %q", client, line)
+		}
+	}
+	if len(latest) != n {
+		t.Errorf("%d of %d clients", len(latest), n)
+	}
+}
+
+// A neighbor that says nothing to HELLO is plain after 2 s. If it speaks at last, it is asked again.
+func TestANeighborThatAnswersLate(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	w.iamat("Alford", "a", stamp)
+	answer := func(*plainConn, string) {}
+	p := w.startPlain(func(c *plainConn, line string) { answer(c, line) })
+	w.until("asked", func() bool { return len(p.conns) == 1 })
+	asked := w.net.Elapsed()
+	p.untilServed("a")
+	if d := w.net.Elapsed() - asked; d < handshakeTimeout-10*time.Millisecond || d > handshakeTimeout+time.Second {
+		t.Errorf("served after %v", d)
+	}
+	// Its answer comes on a connection that is gone.
+	w.net.RunFor(time.Minute)
+	if len(p.conns) != 2 {
+		t.Fatalf("%d connections", len(p.conns))
+	}
+	answer = func(c *plainConn, line string) { c.say("? " + line + "\n\n") }
+	w.iamat("Alford", "b", stamp)
+	w.until("asked again, and served", func() bool { return len(p.conns) == 4 })
+	w.until("once more", func() bool { return len(p.last().lines) == 2 })
+	// Now it is known for what it is, and may refuse what it likes.
+	w.iamat("Alford", "c", stamp)
+	w.net.RunFor(time.Minute)
+	p.untilServed("a", "b", "c")
+	if len(p.conns) != 4 {
+		t.Errorf("%d connections", len(p.conns))
+	}
+	if n := w.linkToWelsh().neighbor.counters.badLines; n != 4 {
+		t.Errorf("%d lines were refused, want 4", n)
+	}
+}
+
+// A server of the herd that hung for a while is taken for plain, until it moves again.
+func TestAPausedServerIsNotPlainForLong(t *testing.T) {
+	w := plainRing(t, "optional", "Alford", "Welsh")
+	w.until("live", w.live)
+	w.iamat("Alford", "before", stamp)
+	w.until("acknowledged", func() bool { return w.linkToWelsh().acked == 1 })
+	w.reactors["Welsh"].Pause()
+	w.until("taken for plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.iamat("Alford", "a", stamp)
+	w.net.RunFor(10 * time.Second)
+	w.reactors["Welsh"].Resume()
+	w.until("live again", w.live)
+	w.until("equal", w.equal)
+	if l := w.linkToWelsh(); l.neighbor.counters.resumes == 0 {
+		t.Errorf("what it had acknowledged before is forgotten: %+v", l.neighbor.counters)
+	}
+}
+
+// A neighbor that proves itself while a plain connection to it is being made is asked on that one.
+func TestANeighborThatProvesItselfAtTheLastMoment(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	w.net.RunFor(time.Second)
+	proof := w.impostor("Alford", "Welsh")
+	proof.say(welshHello)
+	proof.transcript.add([]byte(proof.line()))
+	p := w.startPlain(func(c *plainConn, line string) {
+		doesNotKnow(c, line)
+		w.net.CutOneWay("Alford", "Welsh")
+	})
+	w.linkToWelsh().dialNow()
+	w.until("a plain connection is next", func() bool { return w.linkToWelsh().plain })
+	proof.say("PROOF " + proof.transcript.sign(nil, 0, dialerLabel, "PROOF"))
+	n := w.linkToWelsh().neighbor
+	w.until("it is taken", func() bool { return len(n.intakes) == 1 })
+	w.net.HealAll()
+	w.until("asked again", func() bool { return len(p.conns) == 2 && len(p.last().lines) > 0 })
+	if got := p.last().lines[0]; !strings.HasPrefix(got, "HELLO ") {
+		t.Errorf("it is sent %q", got)
+	}
+}
+
+// A plain server that is replaced by one of the herd's gets a link, and everything.
+func TestAPlainNeighborThatIsUpgraded(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	w.startPlain(doesNotKnow)
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	c := w.plainWelsh()
+	c.SendString(plainKiwi)
+	w.untilStored("Alford", "kiwi")
+	c.Close()
+	w.reactors["Welsh"].Crash()
+	w.start("Welsh")
+	w.until("live", w.live)
+	w.until("equal", w.equal)
+	w.crash("Welsh")
+	w.net.RunFor(time.Second)
+	p := w.startPlain(doesNotKnow)
+	p.untilServed("kiwi")
+}
+
+// A neighbor that closes what is idle, or closes at once, is not dialled busily.
+func TestAPlainNeighborThatCloses(t *testing.T) {
+	for _, test := range []struct {
+		after time.Duration
+		most  int // connections in ten minutes, two for each time
+	}{{0, 280}, {time.Second, 250}, {time.Minute, 22}} {
+		w := plainRing(t, "optional", "Alford")
+		w.iamat("Alford", "a", stamp)
+		p := w.startPlain(func(c *plainConn, line string) {
+			doesNotKnow(c, line)
+			if strings.HasPrefix(line, "AT ") {
+				w.reactors["Welsh"].CallLater(test.after, c.t.LoseConnection)
+			}
+		})
+		w.net.RunFor(10 * time.Minute)
+		if n := len(p.conns); n < 10 || n > test.most {
+			t.Errorf("closing after %v: %d connections in ten minutes", test.after, n)
+		}
+	}
+}
+
+// A server that stops has written everything before it goes, and does not dial again, however long
+// it waits for another neighbor.
+func TestLeavingAPlainNeighbor(t *testing.T) {
+	for _, other := range []bool{false, true} {
+		servers := slices.Clone(ring)
+		servers[0].Neighbors = []string{"Welsh", "Hamilton"}
+		cfg := testConfig(servers...)
+		cfg.Peers.Handshake, cfg.Limits.MaxClients = "optional", 100000
+		w := newWorld(t, cfg)
+		s := w.start("Alford")
+		p := w.startPlain(doesNotKnow)
+		w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+		if other {
+			w.start("Hamilton")
+			w.until("live", w.live)
+			w.reactors["Hamilton"].Pause()
+		}
+		const n = 5000
+		for i := range n {
+			s.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
+		}
+		s.pumpSoon()
+		w.reactors["Alford"].Stop()
+		begun := w.net.Elapsed()
+		w.until("stopped", w.reactors["Alford"].Stopped)
+		if d := w.net.Elapsed() - begun; (d > 2*time.Second) != other {
+			t.Errorf("it took %v", d)
+		}
+		w.net.RunFor(10 * time.Second)
+		if k := len(p.clients()); k != n || !p.last().closed || len(p.conns) != 2 {
+			t.Errorf("%d of %d records, closed %v, %d connections", k, n, p.last().closed, len(p.conns))
+		}
+	}
+}
+
+// With handshake = "required" such a neighbor is what it always was: not a server of this herd.
+func TestAPlainNeighborWhereHandshakesAreRequired(t *testing.T) {
+	for _, answer := range []func(*plainConn, string){doesNotKnow, func(*plainConn, string) {}} {
+		w := plainRing(t, "required", "Alford")
+		w.iamat("Alford", "a", stamp)
+		p := w.startPlain(answer)
+		w.net.RunFor(time.Minute)
+		for _, c := range p.conns {
+			if len(c.lines) != 1 || !strings.HasPrefix(c.lines[0], "HELLO ") {
+				t.Fatalf("it was sent %q", c.lines)
+			}
+		}
+		if l := w.servers["Alford"].Status().Links[1]; l.State == "plain" || l.ATSent != 0 {
+			t.Errorf("status %+v", l)
+		}
+	}
+}

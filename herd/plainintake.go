@@ -1,0 +1,105 @@
+package herd
+
+import (
+	"go.uber.org/zap"
+
+	"serverherd/protocol"
+)
+
+// plainIntake is what a session knows of the plain neighbor whose AT lines come on it. To its
+// connection's limits, its place among max_connections and its other lines the session remains a
+// client's. Loop only.
+//
+// A plain neighbor proves nothing. Its lines are taken because of the machine that they come from,
+// and of several servers on one machine nobody can tell which one speaks, or whether it is a
+// server at all: whoever can open a connection from there can write any client's record, with any
+// origin and a time as far ahead as it likes, which an IAMAT could not. A secret does not change
+// that for a neighbor that is down or knows no handshake; it does for one that has proven itself,
+// in whose name nothing is taken plain while its connection stands.
+//
+// # What a record is marked with
+//
+// A record is not sent back to the process that it came from, and a plain process has no epoch. So
+// one is made up, for each of our plain connections to the neighbor: as long as that connection
+// stands, the process at its other end is the same, and it knows what it has sent. The process
+// after it knows nothing, but it is at the end of another connection, with another epoch and a
+// copy in which nothing is skipped. No process of the herd has such an epoch, so that proven links
+// skip nothing because of it, not even one to this neighbor after an upgrade.
+//
+// Our connection may be younger than the session: then the session can be what is left of a
+// process that has ended, whose last lines are still being read, and the process at the other end
+// never had them. That shows when the session ends, and the link sends everything again.
+type plainIntake struct {
+	neighbor *neighbor      // nil: no AT line has been taken
+	marked   protocol.Epoch // the last record that was new, with this
+}
+
+// plainAT takes an AT line that no handshake came before, and says whether it did: if not, it is
+// an unknown command. The first line decides whose lines these are.
+func (s *session) plainAT(line []byte) bool {
+	srv := s.server
+	l, err := protocol.ParseLink(line)
+	if err != nil || l.Verb != protocol.LinkAT || !srv.origins[string(l.Record.Origin())] {
+		return false
+	}
+	p := &s.plain
+	if s.eof || !p.speaksFor(s, l.Sender) {
+		return false // a line without its end is torn
+	}
+	n := p.neighbor
+	n.counters.atReceived++
+	switch srv.store.Apply(l.Record, n.plain) {
+	case Stored:
+		p.marked = n.plain
+		srv.counters.Applied++
+		srv.pumpSoon()
+	case Dropped:
+		n.counters.duplicates++
+	case Full:
+		srv.counters.ClientsRefused++
+	}
+	return true
+}
+
+// speaksFor says whether the session's lines may be sender's, and holds it to that one.
+func (p *plainIntake) speaksFor(s *session, sender []byte) bool {
+	srv := s.server
+	n := srv.neighbor(sender)
+	if n == nil || len(n.intakes) > 0 || p.neighbor != nil && p.neighbor != n {
+		return false
+	}
+	if p.neighbor != nil {
+		return true
+	}
+	if !n.isAt(s.t.Peer()) {
+		srv.refused("plain: not from the address of "+n.name, s.t.Peer(), n.name)
+		return false
+	}
+	p.neighbor = n
+	if n.plain == 0 {
+		n.plain = newEpoch(srv.rand)
+	}
+	n.plainIntakes++
+	srv.log.Info("neighbor joined, plain", zap.String("neighbor", n.name), zap.Uint64("conn", s.id))
+	n.link.dialNow()
+	return true
+}
+
+// isAt says whether a connection from peer comes from the neighbor's machine: the one in its
+// address or, if that is a name, the one that we have found there.
+func (n *neighbor) isAt(peer string) bool {
+	from := machine(peer)
+	return from == machine(n.addr) || n.reached != "" && from == machine(n.reached)
+}
+
+// lost is called when the session is gone.
+func (p *plainIntake) lost(s *session) {
+	n := p.neighbor
+	if n == nil {
+		return
+	}
+	n.plainIntakes--
+	if l := n.link; l.state == linkPlain && s.id < l.id && p.marked == n.plain {
+		plainLink{l}.begin()
+	}
+}

@@ -1,0 +1,184 @@
+package herd
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// plainWelsh is a connection that Welsh makes to Alford to send plain lines.
+func (w *world) plainWelsh() client {
+	return client{w.net.DialFrom("Welsh", "Alford:1"), w}
+}
+
+const plainKiwi = "AT Welsh +0.1 kiwi +1-1 100 Welsh\r\n"
+
+// Its lines are taken without an answer, passed on, and not sent back to it.
+func TestAPlainNeighborsLinesAreTaken(t *testing.T) {
+	w := plainRing(t, "optional", "Alford", "Hamilton")
+	p := w.startPlain(doesNotKnow)
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	c := w.plainWelsh()
+	c.SendString(plainKiwi + "AT Ball +0.1 moa +1-1 100 Welsh\r\n" + plainKiwi)
+	w.untilStored("Hamilton", "kiwi")
+	w.untilStored("Hamilton", "moa")
+	w.iamat("Alford", "own", stamp)
+	p.untilServed("own")
+	w.net.RunFor(time.Minute)
+	p.untilServed("own")
+	if got := c.Take(); got != "" || c.Closed() {
+		t.Errorf("answered %q, closed %v", got, c.Closed())
+	}
+	s := w.servers["Alford"]
+	l := s.Status().Links[1]
+	if !l.Receiving || l.ATReceived != 3 || l.Duplicates != 1 || l.BadLines != 0 {
+		t.Errorf("status %+v", l)
+	}
+	// It may be a client on the same connection.
+	if got := c.ask(1, "IAMAT emu +1-1 100\n"); !strings.HasPrefix(got, "AT Alford +") {
+		t.Errorf("IAMAT is answered %q", got)
+	}
+	c.Close()
+	w.until("it is gone", func() bool { return !s.Status().Links[1].Receiving })
+}
+
+// What is not a neighbor's line stays what it is for a client.
+func TestPlainLinesThatAreNotTaken(t *testing.T) {
+	tests := []struct{ name, handshake, from, say string }{
+		{"an origin that is no server", "optional", "Welsh", "AT Kiwi +0.1 kiwi +1-1 100 Welsh"},
+		{"a sender that is no neighbor", "optional", "Ball", "AT Welsh +0.1 kiwi +1-1 100 Ball"},
+		{"a sender that is no server", "optional", "Kiwi", "AT Welsh +0.1 kiwi +1-1 100 Kiwi"},
+		{"this server as sender", "optional", "Alford", "AT Welsh +0.1 kiwi +1-1 100 Alford"},
+		{"another host", "optional", "Ball", "AT Welsh +0.1 kiwi +1-1 100 Welsh"},
+		{"another neighbor's host", "optional", "Hamilton", "AT Welsh +0.1 kiwi +1-1 100 Welsh"},
+		{"no sender", "optional", "Welsh", "AT Welsh +0.1 kiwi +1-1 100"},
+		{"a NaN", "optional", "Welsh", "AT Welsh +0.1 kiwi +1-1 nan Welsh"},
+		{"a MARK", "optional", "Welsh", "MARK 1 1 - 1 0000000000000000"},
+		{"a PING", "optional", "Welsh", "PING 1"},
+		{"handshakes are required", "required", "Welsh", "AT Welsh +0.1 kiwi +1-1 100 Welsh"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := plainRing(t, test.handshake, "Alford")
+			c := client{w.net.DialFrom(test.from, "Alford:1"), w}
+			if got := c.ask(1, test.say+"\r\n"); got != "? "+test.say+"\n\n" {
+				t.Errorf("answered %q", got)
+			}
+			s := w.servers["Alford"]
+			if s.store.Len() != 0 || s.neighbor([]byte("Welsh")).counters.atReceived != 0 {
+				t.Error("stored or counted")
+			}
+			if got := c.ask(1, "IAMAT kiwi +1-1 100\n"); !strings.HasPrefix(got, "AT Alford +") {
+				t.Errorf("IAMAT is answered %q", got)
+			}
+		})
+	}
+}
+
+// One connection has one neighbor's lines, and an older one's name cannot be borrowed.
+func TestAPlainConnectionIsOneNeighbors(t *testing.T) {
+	servers := []ServerConfig{
+		{Name: "Alford", Address: "127.0.0.1:1", Neighbors: []string{"Ball", "Welsh"}},
+		{Name: "Ball", Address: "[::1]:2", Neighbors: []string{"Alford"}},
+		{Name: "Welsh", Address: "localhost:3", Neighbors: []string{"Alford"}},
+	}
+	cfg := testConfig(servers...)
+	cfg.Peers.Handshake = "optional"
+	w := newWorld(t, cfg)
+	w.start("Alford")
+	// All of loopback is one machine, whoever speaks.
+	c := client{w.net.DialFrom("127.0.0.7", "127.0.0.1:1"), w}
+	c.SendString(plainKiwi)
+	w.untilStored("Alford", "kiwi")
+	const ball = "AT Ball +0.1 moa +1-1 100 Ball"
+	if got := c.ask(1, ball+"\r\n"); got != "? "+ball+"\n\n" {
+		t.Errorf("another sender is answered %q", got)
+	}
+	client{w.net.DialFrom("[::1]", "127.0.0.1:1"), w}.SendString(ball + "\n")
+	w.untilStored("Alford", "moa")
+}
+
+// A neighbor whose address is a name is known by what was found there.
+func TestAPlainNeighborWithAName(t *testing.T) {
+	n := &neighbor{addr: "welsh.ucla.edu:11504"}
+	if n.isAt("10.0.0.7:40000") {
+		t.Error("known before it was ever reached")
+	}
+	n.reached = "10.0.0.7:11504"
+	for peer, want := range map[string]bool{
+		"10.0.0.7:40000": true, "[::ffff:10.0.0.7]:40000": true, "10.0.0.8:40000": false,
+		"127.0.0.1:40000": false, "[2001:db8::1]:40000": false,
+	} {
+		if n.isAt(peer) != want {
+			t.Errorf("%s: %v", peer, !want)
+		}
+	}
+}
+
+func TestATornPlainLineIsDropped(t *testing.T) {
+	for _, before := range []string{"", "AT Welsh +0.1 moa +1-1 100 Welsh\r\n"} {
+		w := plainRing(t, "optional", "Alford")
+		c := w.plainWelsh()
+		c.SendString(before + strings.TrimSuffix(plainKiwi, "\r\n"))
+		c.CloseWrite()
+		w.until("closed", c.Closed)
+		if _, stored := w.servers["Alford"].store.Lookup([]byte("kiwi")); stored {
+			t.Errorf("after %q: a line without its end was applied", before)
+		}
+		if got := c.Take(); before != "" && got != "" {
+			t.Errorf("a neighbor's torn line is answered %q", got)
+		}
+	}
+}
+
+// A neighbor that proves itself is held to that.
+func TestNothingPlainInAProvenNeighborsName(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	proven := w.welcomed(welshHello)
+	c := w.plainWelsh()
+	line := strings.TrimSuffix(plainKiwi, "\r\n")
+	if got := c.ask(1, plainKiwi); got != "? "+line+"\n\n" {
+		t.Errorf("answered %q", got)
+	}
+	proven.Close()
+	w.net.RunFor(time.Second)
+	c.SendString(plainKiwi)
+	w.untilStored("Alford", "kiwi")
+}
+
+// A plain neighbor that comes back and speaks first need not wait for the next try.
+func TestAPlainNeighborThatSpeaksFirst(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	w.iamat("Alford", "own", stamp)
+	w.net.RunFor(time.Minute)
+	p := w.startPlain(doesNotKnow)
+	began := w.net.Elapsed()
+	w.plainWelsh().SendString(plainKiwi)
+	p.untilServed("own", "kiwi")
+	if d := w.net.Elapsed() - began; d > 50*time.Millisecond {
+		t.Errorf("served after %v", d)
+	}
+}
+
+// What a process has sent on a connection that is older than ours may have died with it.
+func TestAnEndedPlainConnectionThatWasOlder(t *testing.T) {
+	w := plainRing(t, "optional", "Alford")
+	older := w.plainWelsh()
+	older.SendString(plainKiwi)
+	w.untilStored("Alford", "kiwi")
+	p := w.startPlain(doesNotKnow)
+	p.untilServed("kiwi")
+	older.SendString("AT Welsh +0.1 moa +1-1 100 Welsh\r\n")
+	w.untilStored("Alford", "moa")
+	w.net.RunFor(time.Second)
+	p.untilServed("kiwi") // as long as it may be the same process
+	older.Close()
+	p.untilServed("kiwi", "kiwi", "moa")
+	// One that is younger is that process's, and its end says nothing.
+	younger := w.plainWelsh()
+	younger.SendString("AT Welsh +0.1 emu +1-1 100 Welsh\r\n")
+	w.untilStored("Alford", "emu")
+	younger.Close()
+	w.net.RunFor(time.Minute)
+	p.untilServed("kiwi", "kiwi", "moa")
+}

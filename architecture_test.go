@@ -39,6 +39,10 @@ var (
 	noSockets = map[string]string{
 		"net": sockets, "net/http": sockets, "golang.org/x/sys/unix": sockets, "syscall": sockets,
 	}
+	noNetwork = map[string]string{
+		"net": sockets, "net/http": sockets,
+		"github.com/panjf2000/gnet/v2": "cmd/herd names the engine, and nobody else knows it",
+	}
 	noEngine = map[string]string{
 		"net": sockets, "net/http": sockets, "golang.org/x/sys/unix": sockets, "syscall": sockets,
 		"github.com/panjf2000/gnet/v2": "cmd/herd names the engine, and nobody else knows it",
@@ -53,7 +57,7 @@ var layers = []layer{
 	{path: "places", stdOnly: false},
 	{path: "places/...", ours: []string{"places/..."}},
 	{path: "herd", ours: []string{"protocol", "places", "reactor"}, never: noEngine, loop: true},
-	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noEngine},
+	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noNetwork},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
 		never: noEngine, loop: true},
 	{path: "cmd/...", ours: []string{"..."}},

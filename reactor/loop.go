@@ -189,7 +189,8 @@ func (l *Loop) shutdown() {
 
 func (l *Loop) shutdownDone() {
 	if l.pending--; l.pending == 0 {
-		l.engine.Shutdown()
+		// Not at once: a Protocol may be at work, and its connection must not end beneath it.
+		l.CallSoon(l.engine.Shutdown)
 	}
 }
 

@@ -175,6 +175,10 @@ func TestShutdownWaitsForAll(t *testing.T) {
 		done()
 		done() // once more than needed
 	}
+	if e.finished {
+		t.Fatal("ended beneath whoever said that it is done")
+	}
+	e.Turn()
 	if !e.finished {
 		t.Fatal("not finished")
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -84,7 +83,7 @@ func Open(o Options) (*Journal, error) {
 	}
 	var err error
 	if j.lock, err = pebble.LockDirectory(j.dir, o.FS); err != nil {
-		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) && writable(j.dir) {
+		if errors.Is(err, syscall.EAGAIN) {
 			err = errors.New("another process uses it")
 		}
 		return nil, fmt.Errorf("journal %s: %w", j.dir, err)
@@ -102,15 +101,6 @@ func Open(o Options) (*Journal, error) {
 	}
 	go j.run()
 	return j, nil
-}
-
-func writable(dir string) bool {
-	f, err := os.CreateTemp(dir, "")
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return os.Remove(f.Name()) == nil
 }
 
 // open opens the database and checks whose it is.

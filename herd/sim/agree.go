@@ -28,6 +28,9 @@ func (w *world) good() {
 	w.same(greatest)
 	w.pass(10 * time.Second) // for slow readers
 	w.answered()
+	if !w.until(time.Minute, w.written) {
+		w.fail("journal", "not everything is on the disks:%s", w.describe())
+	}
 	if !w.until(15*time.Second, w.measured) {
 		w.fail("agreement", "not measured:%s", w.describe())
 	}
@@ -128,6 +131,24 @@ func (r *record) words() string {
 		return "nothing"
 	}
 	return fmt.Sprintf("%q", r.text)
+}
+
+// written checks that every disk has what its server has, a while after the heal.
+func (w *world) written() bool {
+	for _, h := range w.hosts {
+		if h.disk == nil {
+			continue
+		}
+		if j := h.server.Status().Journal; !j.OK || j.Behind > 0 || len(h.disk.kept) != h.server.Store().Len() {
+			return false
+		}
+		for _, r := range h.newest {
+			if r != nil && h.disk.kept[r.clientID] != r.text {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // answered checks that no client that is still connected waits for a reply.

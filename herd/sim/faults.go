@@ -25,6 +25,7 @@ var faults = []struct {
 	{"stop", 4, (*world).stop},
 	{"pause", 6, (*world).pause},
 	{"clock", 4, (*world).jump},
+	{"disk", 6, (*world).spoil},
 	{"ghost", 4, (*world).ghost},
 	{"crowd", 6, (*world).crowd},
 }
@@ -79,16 +80,20 @@ func (w *world) cut() string {
 
 // healLater ends a cut, and sees to it that a long one is noticed by both sides.
 func (w *world) healLater(a, b string, d time.Duration) {
-	disturb := func() { w.byName[a].disturbed, w.byName[b].disturbed = w.net.Elapsed(), w.net.Elapsed() }
-	disturb()
+	w.disturb(a, b)
 	w.after(d, func() {
 		w.net.Heal(a, b)
-		disturb()
+		w.disturb(a, b)
 	})
 	if d > silentAtMost {
 		cut := w.net.Elapsed()
 		w.after(silentAtMost, func() { w.silent(w.byName[a], w.byName[b], cut) })
 	}
+}
+
+// disturb notes that something has happened between two servers.
+func (w *world) disturb(a, b string) {
+	w.byName[a].disturbed, w.byName[b].disturbed = w.net.Elapsed(), w.net.Elapsed()
 }
 
 // silentAtMost is how long a link may live of which nothing arrives.
@@ -144,6 +149,7 @@ func (w *world) slow() string {
 	a, b := w.anyEdge()
 	d, by := w.lasting(), w.span(time.Millisecond, 700*time.Millisecond)
 	w.net.Slow(a, b, by)
+	w.disturb(a, b)
 	w.after(d, func() { w.net.Slow(a, b, 0) })
 	return fmt.Sprintf("%s-%s by %v for %v", a, b, by, d)
 }
@@ -152,6 +158,7 @@ func (w *world) stall() string {
 	a, b := w.anyEdge()
 	d := w.lasting()
 	w.net.Stall(a, b, d)
+	w.disturb(a, b)
 	return fmt.Sprintf("%s-%s for %v", a, b, d)
 }
 
@@ -195,8 +202,16 @@ func (w *world) crash() string {
 	}
 	d := w.lasting()
 	h.crash()
+	how := "empty"
+	switch {
+	case h.disk == nil:
+	case w.rand.IntN(4) == 0:
+		h.disk.kept = map[string]string{}
+	default:
+		how = "with its disk"
+	}
 	w.after(d, h.restart)
-	return fmt.Sprintf("%s for %v", h.self.Name, d)
+	return fmt.Sprintf("%s for %v, %s", h.self.Name, d, how)
 }
 
 // stop is one server's part of a rolling restart.
@@ -246,6 +261,23 @@ func (w *world) jump() string {
 	return fmt.Sprintf("of %s is off by %v", h.self.Name, h.clock)
 }
 
+// spoil makes a disk slow, or full.
+func (w *world) spoil() string {
+	h := w.anyHost()
+	if h.disk == nil {
+		return ""
+	}
+	d := w.lasting()
+	heal := func() { h.disk.delay, h.disk.failing, h.disk.disturbed = 0, false, w.net.Elapsed() }
+	w.net.At(d, heal)
+	if w.rand.IntN(2) == 0 {
+		h.disk.failing = true
+		return fmt.Sprintf("of %s is full for %v", h.self.Name, d)
+	}
+	h.disk.delay = w.span(100*time.Millisecond, 30*time.Second)
+	return fmt.Sprintf("of %s takes %v for %v", h.self.Name, h.disk.delay, d)
+}
+
 // ghost makes what a process has sent arrive when its successor is already there.
 func (w *world) ghost() string {
 	a, b := w.anyEdge()
@@ -255,6 +287,7 @@ func (w *world) ghost() string {
 	}
 	d := w.span(time.Second, 5*time.Second)
 	w.net.Stall(a, b, d)
+	w.disturb(a, b)
 	w.after(w.span(0, 300*time.Millisecond), func() {
 		h.crash()
 		h.restart()

@@ -21,6 +21,8 @@ type host struct {
 	clock     time.Duration // how much it is ahead
 	disturbed time.Duration // when it was last paused or connected again
 
+	disk *disk // nil: it forgets when it crashes
+
 	// sent are the well-formed IAMATs that clients have sent here, without their verb.
 	sent map[string]bool
 
@@ -30,8 +32,9 @@ type host struct {
 	server     *herd.Server
 	stopping   bool
 	cursor     *herd.Cursor
-	newest     []*record // by client, as the store has it; nil: none
-	touched    bool      // in world.touched
+	newest     []*record       // by client, as the store has it; nil: none
+	storedAt   []time.Duration // of those; kept where there is a disk
+	touched    bool            // in world.touched
 	tap        *tap
 	epoch      uint64
 	resuming   []resuming
@@ -51,8 +54,13 @@ func (h *host) start() {
 	h.reactor.SetClock(h.clock)
 	h.reactor.SetWork(w.lookup)
 	h.tap = &tap{host: h, wires: map[uint64]*wire{}, acked: map[uint64]bool{}}
+	var journal herd.Journal
+	if h.disk != nil {
+		journal = h.disk
+	}
 	server, err := herd.NewServer(herd.Options{
-		Config: w.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
+		Journal: journal,
+		Config:  w.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
 		Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
 		Engine: "mem", Version: "sim",
 	})
@@ -66,7 +74,7 @@ func (h *host) start() {
 	h.epoch, _ = strconv.ParseUint(server.Status().Epoch, 16, 64)
 	w.processes[h.epoch] = h
 	h.resuming = h.resuming[:0]
-	h.newest = h.newest[:0]
+	h.newest, h.storedAt = h.newest[:0], h.storedAt[:0]
 	h.disturbed = w.net.Elapsed()
 	h.cursor = server.Store().Head()
 	h.follow()
@@ -74,9 +82,13 @@ func (h *host) start() {
 
 // crash ends the process as kill -9 does.
 func (h *host) crash() {
-	if h.server != nil {
-		h.reactor.Crash()
-		h.server = nil
+	if h.server == nil {
+		return
+	}
+	h.reactor.Crash()
+	h.server = nil
+	if h.disk != nil {
+		h.disk.remember()
 	}
 }
 
@@ -115,8 +127,10 @@ func (h *host) newestOf(client int) *record {
 func (h *host) setNewest(client int, r *record) {
 	for client >= len(h.newest) {
 		h.newest = append(h.newest, nil)
+		h.storedAt = append(h.storedAt, 0)
 	}
 	h.newest[client] = r
+	h.storedAt[client] = h.w.net.Elapsed()
 }
 
 // follow looks at every record that the process has stored since the last time.

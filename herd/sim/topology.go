@@ -2,7 +2,9 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"serverherd/herd"
@@ -117,12 +119,19 @@ func (w *world) configure() {
 	if w.rand.IntN(3) == 0 {
 		w.cfg.Herd.Secrets = []string{"a secret of the herd"}
 	}
+	journals := w.rand.IntN(3) == 0
 	for i, s := range w.topology.servers {
 		h := &host{w: w, index: i, self: s, sent: map[string]bool{}}
 		for k := range 2 {
 			h.users = append(h.users, &user{host: h, name: fmt.Sprintf("user%d.%d", i, k)})
 		}
+		if journals {
+			h.disk = &disk{host: h, kept: map[string]string{}}
+		}
 		w.byName[s.Name] = h
 		w.hosts = append(w.hosts, h)
 	}
 }
+
+// sortedKeys are a map's, in an order that does not differ from run to run.
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -14,7 +14,7 @@ import (
 )
 
 // network is the TCP between the servers of a herd, in the test's hands. In front of each server is
-// a listener whose address herd.toml names; the HELLO that opens a connection says whose it is.
+// a listener whose address herd.toml names; a connection's first line says whose it is.
 //
 // What happens to a packet depends on its direction, from one server to another, whoever dialled. A
 // dark direction swallows everything, the end of a connection included, until it is lit again; what
@@ -175,18 +175,29 @@ func (w *wire) reset() {
 	}
 }
 
+// dialledBy is the server that begins a connection with a line; "" if none does.
+func dialledBy(line string) string {
+	switch fields := strings.Fields(line); {
+	case len(fields) >= 5 && fields[0] == "HELLO":
+		return fields[3]
+	case len(fields) == 7 && fields[0] == "AT": // to a plain neighbor, or from one
+		return fields[6]
+	}
+	return ""
+}
+
 // carry is the life of one connection.
 func (n *network) carry(c *net.TCPConn, name, address string) {
 	defer c.Close()
 	_ = c.SetReadDeadline(time.Now().Add(processtest.Patience))
 	r := bufio.NewReader(c)
-	hello, err := r.ReadString('\n')
-	fields := strings.Fields(hello)
-	if err != nil || len(fields) < 5 || fields[0] != "HELLO" {
+	first, err := r.ReadString('\n')
+	from := dialledBy(first)
+	if err != nil || from == "" {
 		return
 	}
 	_ = c.SetReadDeadline(time.Time{})
-	w := &wire{dialler: fields[3], acceptor: name}
+	w := &wire{dialler: from, acceptor: name}
 	n.change(w.dialler, name, func(w *way) { w.dials++ })
 	if !n.lit(w.dialler, name) || !n.lit(name, w.dialler) {
 		return
@@ -202,7 +213,7 @@ func (n *network) carry(c *net.TCPConn, name, address string) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { n.pump(w, io.MultiReader(strings.NewReader(hello), r), 0) })
+	both.Go(func() { n.pump(w, io.MultiReader(strings.NewReader(first), r), 0) })
 	both.Go(func() { n.pump(w, to, 1) })
 	both.Wait()
 	n.mu.Lock()

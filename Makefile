@@ -5,9 +5,11 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 
 FUZZTIME ?= 5s
 SOAK ?= 10m
+SEEDS ?= 1000
+FIRST ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint race fuzz cross faults soak bench clean
+.PHONY: help build run test lint race fuzz cross sim mutants faults soak bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +42,12 @@ fuzz: ## each fuzz target for FUZZTIME
 cross: ## builds for the other platforms
 	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/herd
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/herd
+
+sim: ## SEEDS seeds of the simulation from FIRST on, each twice
+	go test -count=1 -v -timeout 24h -run '^TestSeeds$$' ./herd/sim -seeds $(SEEDS) -first $(FIRST)
+
+mutants: ## break the herd in one place at a time and see it caught
+	go run ./cmd/mutants
 
 faults: ## real processes and what can happen to them, in real size, with figures
 	go test -count=1 -v -timeout 60m ./cmd/faults -faults.real

@@ -131,9 +131,9 @@ func (l *link) welcomed(w protocol.Welcome) {
 		l.ackedCursor.Advance(l.acked)
 	} else {
 		// A process that had a place and asks for everything has lost something, perhaps what
-		// it once sent us itself.
+		// it once sent us itself. A repair that was cut is one until it is done.
 		c.copies++
-		l.skipNothing = l.fromHead || known && l.acked > 0
+		l.skipNothing = l.fromHead || known && (l.acked > 0 || l.skipNothing)
 		l.acked, l.highest, l.fromHead = 0, 0, false
 		l.ackedCursor.Rewind()
 	}

@@ -355,6 +355,44 @@ func TestADivergedNeighborIsRepaired(t *testing.T) {
 	}
 }
 
+// A repair that is cut, before anything of it is acknowledged or after, goes on as one: what the
+// damaged server had once sent itself comes back, and nobody has to find the difference again.
+func TestARepairThatIsCutGoesOn(t *testing.T) {
+	for _, acknowledged := range []bool{false, true} {
+		t.Run(fmt.Sprint("acknowledged ", acknowledged), func(t *testing.T) {
+			cfg := testConfig(
+				ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Ball"}},
+				ServerConfig{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}})
+			cfg.Limits.MaxClients = 10_000
+			w := newWorld(t, cfg).startAll()
+			for i := range 3 {
+				w.updates("Alford", 1000*i, 1000*(i+1), stamp)
+			}
+			w.until("equal", w.equal)
+			w.net.RunFor(5 * time.Second)
+			w.servers["Alford"].store.Damage([]byte("c2999"), nil)
+			back := w.servers["Ball"].neighbors[0]
+			w.until("a copy under way", func() bool {
+				return back.counters.copies == 2 && back.link.state == linkCopying && back.link.acked > 0 == acknowledged
+			})
+			w.net.Cut("Alford", "Ball")
+			w.until("dropped", func() bool { return back.link.state == linkDown })
+			w.net.Reset("Alford", "Ball")
+			w.net.HealAll()
+			w.until("equal", w.equal)
+			w.until("live", w.live)
+			w.until("agreed", w.agreed)
+			most := uint64(3) // the first, that which was cut, and once more from the head
+			if acknowledged {
+				most = 2
+			}
+			if got := back.counters.copies; got > most {
+				t.Errorf("%d copies, want at most %d", got, most)
+			}
+		})
+	}
+}
+
 func TestAServerDrains(t *testing.T) {
 	w := newWorld(t, testConfig(ring...)).startAll()
 	c := w.dial("Alford")

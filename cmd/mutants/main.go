@@ -8,6 +8,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -78,12 +79,20 @@ func try(m mutant, scratch string, seeds int) (caught bool, err error) {
 	if err := os.WriteFile(list, text, 0o600); err != nil {
 		return false, err
 	}
+	args := []string{"test", "-overlay", list, "-count=1", "-timeout=10m"}
+	if m.test != "" {
+		args = append(args, "./herd", "-run=^"+m.test+"$")
+	} else {
+		args = append(args, "./herd/sim", "-run=^TestSeeds$", "-once", "-failures=1", fmt.Sprint("-seeds=", seeds))
+	}
 	begun := time.Now()
-	out, err := exec.Command("go", "test", "-overlay", list, "-count=1", "-timeout=10m", "./herd/sim",
-		"-run=^TestSeeds$", "-once", "-failures=1", fmt.Sprint("-seeds=", seeds)).CombinedOutput()
+	out, err := exec.Command("go", args...).CombinedOutput()
 	took := time.Since(begun).Seconds()
 	found := failure.FindSubmatch(out)
 	switch {
+	case err != nil && m.test != "" && bytes.Contains(out, []byte("--- FAIL: "+m.test)):
+		fmt.Printf("| %s | %s | | | %.0f |\n", m.name, m.test, took)
+		return true, nil
 	case err == nil:
 		fmt.Printf("| %s | **survived** | | | %.0f |\n", m.name, took)
 		return false, nil

@@ -12,6 +12,7 @@ import (
 // mutant is one way in which the herd could be wrong.
 type mutant struct {
 	name  string // of its file, without .txt
+	test  string // of package herd, that catches it; "" for the simulation's seeds
 	edits []edit
 }
 
@@ -45,9 +46,10 @@ func readMutants(dir string) ([]mutant, error) {
 	return all, nil
 }
 
-// parseMutant reads the form of testdata/mutants: comments with #, then the name of a file and
-// edits of it, each of lines with - and then lines with +, with an empty line between edits. What
-// is to be found may end within its last line.
+// parseMutant reads the form of testdata/mutants: comments with #, of which one may name the test
+// that catches it where no seed does, then the name of a file and edits of it, each of lines with -
+// and then lines with +, with an empty line between edits. What is to be found may end within its
+// last line.
 func parseMutant(name, text string) (mutant, error) {
 	m := mutant{name: name}
 	file := ""
@@ -55,6 +57,8 @@ func parseMutant(name, text string) (mutant, error) {
 		var old, replacement []string
 		for _, line := range strings.Split(block, "\n") {
 			switch {
+			case strings.HasPrefix(line, "# caught by "):
+				m.test = strings.TrimPrefix(line, "# caught by ")
 			case strings.HasPrefix(line, "#"):
 			case strings.HasPrefix(line, "-") && replacement == nil:
 				old = append(old, line[1:])

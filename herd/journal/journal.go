@@ -158,7 +158,9 @@ func (j *Journal) own(db *pebble.DB) error {
 // Load implements herd.Journal. A value that is no record is skipped and told of: a wrong record is
 // never handed over. An error means that the directory cannot be read.
 func (j *Journal) Load(each func(protocol.Record)) error {
-	iter, err := j.db.NewIter(&pebble.IterOptions{LowerBound: []byte{clientPrefix}, UpperBound: []byte{clientPrefix + 1}})
+	iter, err := j.db.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{clientPrefix}, UpperBound: []byte{clientPrefix + 1},
+	})
 	if err != nil {
 		return fmt.Errorf("journal %s: %w", j.dir, err)
 	}

@@ -120,7 +120,8 @@ func (w *world) same(greatest []*record) {
 			case got != w.hosts[0].newestOf(client):
 				w.fail("agreement", "%s and %s differ, and their digests do not", h.self.Name, w.hosts[0].self.Name)
 			case want != nil && (got == nil || got.compare(want) < 0):
-				w.fail("greatest", "%s has %s; %q was somewhere when faults ended", h.self.Name, got.words(), want.text)
+				w.fail("greatest", "%s has %s; %q was somewhere when faults ended", h.self.Name,
+					got.words(), want.text)
 			}
 		}
 	}
@@ -139,7 +140,8 @@ func (w *world) written() bool {
 		if h.disk == nil {
 			continue
 		}
-		if j := h.server.Status().Journal; !j.OK || j.Behind > 0 || len(h.disk.kept) != h.server.Store().Len() {
+		j := h.server.Status().Journal
+		if !j.OK || j.Behind > 0 || len(h.disk.kept) != h.server.Store().Len() {
 			return false
 		}
 		for _, r := range h.newest {

@@ -11,7 +11,8 @@
 //
 // The faults are TCP's and those of processes: pieces of any size, delay, stalls, resets, refused
 // dials, cuts in both directions or one, slow readers, crashes, orderly restarts, pauses, clocks
-// that are wrong and jump, a disk that is slow or fails. Nothing is lost or reordered inside a connection that lives.
+// that are wrong and jump, a disk that is slow or fails. Nothing is lost or reordered inside a
+// connection that lives.
 //
 // The checkers, by the names that a Failure carries:
 //

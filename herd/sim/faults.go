@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// faults are what can befall a herd, each with how often it does. A fault that lasts undoes
+// faultKinds are what can befall a herd, each with how often it does. A fault that lasts undoes
 // itself after a while, unless the heal comes first.
-var faults = []struct {
+var faultKinds = []struct {
 	name   string
 	weight int
 	strike func(w *world) string // what it did, for the story
@@ -33,11 +33,11 @@ var faults = []struct {
 // strike lets one fault happen and plans the next.
 func (w *world) strike() {
 	total := 0
-	for _, f := range faults {
+	for _, f := range faultKinds {
 		total += f.weight
 	}
 	n := w.rand.IntN(total)
-	for _, f := range faults {
+	for _, f := range faultKinds {
 		if n -= f.weight; n < 0 {
 			if what := f.strike(w); what != "" {
 				w.tell(f.name + " " + what)

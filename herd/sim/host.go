@@ -147,7 +147,8 @@ func (h *host) follow() {
 	}
 	for _, r := range h.resuming {
 		if h.copies(r.neighbor) != r.copies && !h.w.damaged {
-			h.w.fail("positions", "%s was told by %s where to go on, and sends everything", h.self.Name, r.neighbor)
+			h.w.fail("positions", "%s was told by %s where to go on, and sends everything",
+				h.self.Name, r.neighbor)
 		}
 	}
 	h.resuming = h.resuming[:0]

@@ -42,7 +42,8 @@ func TestSeeds(t *testing.T) {
 	if *seed >= 0 {
 		r, err := run(uint64(*seed))
 		t.Logf("seed %d: %s\n%s", r.Seed, r.Topology, strings.Join(r.Story, "\n"))
-		t.Logf("%d lines, %d replies checked, %d updates, %d AT lines, %v", r.Lines, r.Replies, r.Updates, r.ATLines, r.Simulated)
+		t.Logf("%d lines, %d replies checked, %d updates, %d AT lines, %v", r.Lines, r.Replies,
+			r.Updates, r.ATLines, r.Simulated)
 		if err != nil {
 			t.Error(err)
 		}
@@ -90,4 +91,57 @@ func TestSeeds(t *testing.T) {
 		total.Simulated.Minutes()/took.Minutes()/float64(runtime.GOMAXPROCS(0)))
 	t.Logf("%d faults, %d lines, %d replies checked, %d updates, %d AT lines",
 		total.Faults, total.Lines, total.Replies, total.Updates, total.ATLines)
+}
+
+// Each of these found a mistake of the herd's, which is kept as a mutant of that name: cmd/mutants
+// shows that the simulation still finds it.
+func TestSeedsThatFoundMistakes(t *testing.T) {
+	for _, found := range []struct {
+		seed   uint64
+		mutant string
+	}{
+		{2, "late-line-early"},
+		{27, "older-mark-revived"},
+		{183, "shutdown-at-once"},
+	} {
+		t.Run(found.mutant, func(t *testing.T) {
+			if _, err := run(found.seed); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The checkers can be wrong, too: each kind of topology, fault and client is really met.
+func TestRunsAreWorthTheirTime(t *testing.T) {
+	kinds, faults := map[string]bool{}, map[string]bool{}
+	replies := 0
+	for seed := range uint64(40) {
+		r, err := Run(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds[strings.Fields(r.Topology)[0]] = true
+		for _, line := range r.Story {
+			for _, f := range faultKinds {
+				if strings.Contains(line, "s  "+f.name+" ") {
+					faults[f.name] = true
+				}
+			}
+		}
+		replies += r.Replies
+		if r.Updates < 100 || r.ATLines < r.Updates {
+			t.Errorf("seed %d: %d updates, %d AT lines", seed, r.Updates, r.ATLines)
+		}
+	}
+	for _, kind := range []string{"ring", "line", "star", "mesh", "random"} {
+		if !kinds[kind] {
+			t.Errorf("no %s in 40 seeds", kind)
+		}
+	}
+	for _, f := range faultKinds {
+		if !faults[f.name] {
+			t.Errorf("no %s in 40 seeds", f.name)
+		}
+	}
 }

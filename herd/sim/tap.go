@@ -108,7 +108,8 @@ func (t *tap) departed(c *wire, line []byte) {
 		return
 	}
 	// A repair does send things back, and there is none without damage.
-	if f := r.first[h.index]; f.generation == h.generation && f.from == c.peer && c.peer != 0 && !h.w.damaged {
+	f := r.first[h.index]
+	if f.generation == h.generation && f.from == c.peer && c.peer != 0 && !h.w.damaged {
 		h.w.fail("returned", "%s sent %q to the process that it came from", h.self.Name, line)
 	}
 }

@@ -294,8 +294,10 @@ func (u *user) fits(got string, want reply) bool {
 	line, answer, _ := strings.Cut(got, "\n")
 	text, found := strings.CutPrefix(line, "AT ")
 	if !found {
-		return line == "> WHATSAT REQUEST: There is no location data at server "+server+" for client "+escaped(want.text) ||
-			line == "> WHATSAT PLACES: the upstream is out of order" || line == "> WHATSAT BUSY: too many lookups"
+		return line == "> WHATSAT PLACES: the upstream is out of order" ||
+			line == "> WHATSAT BUSY: too many lookups" ||
+			line == "> WHATSAT REQUEST: There is no location data at server "+server+" for client "+
+				escaped(want.text)
 	}
 	// A record that the same chunk replaced was never seen in the store.
 	r := u.host.w.model.accepted[text]

@@ -1,6 +1,7 @@
 package memreactor
 
 import (
+	"hash/crc32"
 	"time"
 
 	"serverherd/reactor"
@@ -327,6 +328,7 @@ func (p *pipe) deliver() {
 	p.w.mix(p.id)
 	p.w.mix(uint64(n))
 	b := p.bytes[p.read : p.read+n : p.read+n]
+	p.w.mix(uint64(crc32.Checksum(b, castagnoli)))
 	p.arrived -= n
 	p.read += n
 	p.to.sink.Input(b)
@@ -335,6 +337,9 @@ func (p *pipe) deliver() {
 	}
 	p.roomSoon()
 }
+
+// castagnoli is what processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // readSize bounds one read, as that of the engine with sockets.
 const readSize = 8 << 10

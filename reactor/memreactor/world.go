@@ -127,8 +127,8 @@ func (w *World) RunUntil(limit time.Duration, done func() bool) bool {
 	return true
 }
 
-// Trace is a hash of every event so far, with its time, its place and its size. Two runs of one
-// seed have the same.
+// Trace is a hash of every event so far, with its time and place, and of every byte that was read.
+// Two runs of one seed have the same.
 func (w *World) Trace() uint64 { return w.hash }
 
 func (w *World) mix(v uint64) { w.hash = (w.hash ^ v) * 1099511628211 }

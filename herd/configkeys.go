@@ -261,7 +261,8 @@ func kind(value any) string {
 	return "a date or time"
 }
 
-// WriteTOML writes the configuration as a file that says everything. Secrets are not in it.
+// WriteTOML writes the configuration as a file that says everything, the limits that are not keys as
+// comments. Secrets are not in it.
 func (c *Config) WriteTOML(w io.Writer) error {
 	header := ""
 	for _, k := range c.keys() {
@@ -284,7 +285,7 @@ func (c *Config) WriteTOML(w io.Writer) error {
 			}
 		}
 	}
-	return nil
+	return writeConstants(w)
 }
 
 func (k key) write(w io.Writer) error {

@@ -233,11 +233,11 @@ func (in *intake) badLine() {
 }
 
 // fail ends the connection for something that a neighbor does not do.
-func (in *intake) fail(what string) {
+func (in *intake) fail(what error) {
 	if in.neighbor != nil {
 		in.neighbor.counters.badLines++
 	}
-	in.session.abort(errors.New(what))
+	in.session.abort(what)
 }
 
 // lost is called when the connection is gone.

@@ -39,6 +39,20 @@ func (s *session) judge() {
 	}
 }
 
+// dropped counts a link that this server drops, on either side, by the limit that it passed.
+func (c *Counters) dropped(reason error) {
+	switch reason {
+	case errSilent, errNoAck:
+		c.LinksSilent++
+	case errUnread:
+		c.LinksUnread++
+	case errBadLines, errLineTooLong:
+		c.LinksGarbled++
+	case errHandshake:
+		c.LinksUnanswered++
+	}
+}
+
 // cutOff ends a connection whose client does not read.
 func (s *session) cutOff() {
 	if s.aborted {
@@ -60,6 +74,7 @@ func (s *session) mustHold() bool {
 func (s *session) hold() {
 	if !s.held && !s.closing && s.mustHold() {
 		s.held = true
+		s.server.counters.Held++
 		s.reader.Pause()
 		s.t.PauseReceiving()
 	}

@@ -354,6 +354,7 @@ func (l *link) logSent(line []byte) {
 func (l *link) abort(reason error) {
 	if l.reason == nil {
 		l.reason = reason
+		l.server.counters.dropped(reason)
 	}
 	l.become(linkDown)
 	l.reader.Stop()

@@ -251,7 +251,7 @@ var newline = []byte{'\n'}
 func (s *session) LineLengthExceeded(prefix []byte) {
 	srv := s.server
 	if s.intake != nil {
-		s.intake.fail("line too long")
+		s.intake.fail(errLineTooLong)
 		return
 	}
 	srv.counters.LinesTooLong++
@@ -303,6 +303,9 @@ func (s *session) finish() {
 // abort ends the connection now.
 func (s *session) abort(reason error) {
 	s.closing, s.aborted, s.reason = true, true, reason
+	if s.intake != nil {
+		s.server.counters.dropped(reason)
+	}
 	s.reader.Stop()
 	s.t.AbortConnection()
 }

@@ -26,7 +26,8 @@ type Status struct {
 	Links       []LinkStatus   `json:"links"`             // in the order of herd.toml
 	Journal     *JournalStatus `json:"journal,omitempty"` // if records are kept on a disk
 	Counters    Counters       `json:"counters"`
-	Limits      Limits         `json:"limits"` // as in force
+	Limits      Limits         `json:"limits"`    // as in force
+	Constants   map[string]any `json:"constants"` // limits that are not keys, see Constants
 }
 
 // LoopStatus is how promptly the event loop has run since the process started. Whoever runs the
@@ -114,7 +115,12 @@ type Counters struct {
 	PartialTimeouts  uint64 `json:"partial_timeouts"`  // connections closed for it
 	OutputLimits     uint64 `json:"output_limits"`     // slow readers cut off
 	InputLimits      uint64 `json:"input_limits"`      // connections that sent on while held
-	HandshakesFailed uint64 `json:"handshakes_failed"` // refused or timed out, either side
+	Held             uint64 `json:"held"`              // times that a client's further lines were held
+	HandshakesFailed uint64 `json:"handshakes_failed"` // that this server refused, or gave up as acceptor
+	LinksSilent      uint64 `json:"links_silent"`      // links dropped, either side: nothing came
+	LinksUnread      uint64 `json:"links_unread"`      // likewise: the neighbor did not read
+	LinksGarbled     uint64 `json:"links_garbled"`     // likewise: too many bad lines, or one too long
+	LinksUnanswered  uint64 `json:"links_unanswered"`  // handshakes not finished in time, either side
 	LogDropped       uint64 `json:"log_dropped"`       // log entries
 }
 

@@ -18,7 +18,7 @@ type ReconnectingClient struct {
 	Factory ClientFactory
 
 	// The delay before the first retry, its growth with each further one and its bound. Zero
-	// means 250 ms, 2 and 5 s.
+	// means MinRetryDelay, 2 and MaxRetryDelay.
 	Initial time.Duration
 	Factor  float64
 	Max     time.Duration
@@ -32,15 +32,21 @@ type ReconnectingClient struct {
 	retry   *DelayedCall
 }
 
+// The delays between two dials of a ReconnectingClient that says nothing else.
+const (
+	MinRetryDelay = 250 * time.Millisecond
+	MaxRetryDelay = 5 * time.Second
+)
+
 // Connect begins to dial, at once.
 func (r *ReconnectingClient) Connect() {
 	if r.started {
 		return
 	}
 	r.started = true
-	r.Initial = orElse(r.Initial, 250*time.Millisecond)
+	r.Initial = orElse(r.Initial, MinRetryDelay)
 	r.Factor = orElse(r.Factor, 2)
-	r.Max = orElse(r.Max, 5*time.Second)
+	r.Max = orElse(r.Max, MaxRetryDelay)
 	r.Jitter = orElse(r.Jitter, 0.5)
 	r.ResetDelay()
 	r.DialNow()

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// slowTurn is how long one event or call may take before it is worth an alarm; alarmEvery bounds
+// SlowTurn is how long one event or call may take before it is worth an alarm; alarmEvery bounds
 // how often there is one.
 const (
-	slowTurn   = 50 * time.Millisecond
+	SlowTurn   = 50 * time.Millisecond
 	alarmEvery = time.Second
 )
 
@@ -62,7 +62,7 @@ func (l *Loop) lagged(lag time.Duration) {
 	s.LastLag = lag
 	s.MaxLag = max(s.MaxLag, lag)
 	s.Lags[min(bits.Len64(uint64(max(lag, 0)/time.Microsecond)), len(s.Lags)-1)]++
-	if lag >= slowTurn {
+	if lag >= SlowTurn {
 		l.alarm("posted calls waiting for a batch of events", lag)
 	}
 }
@@ -70,7 +70,7 @@ func (l *Loop) lagged(lag time.Duration) {
 // ran is called after each call that the loop made; f names the culprit if it took long. The end
 // of one call is the beginning of the next.
 func (l *Loop) ran(what string, f func()) {
-	if d := l.took(); d >= slowTurn && l.slow.report != nil {
+	if d := l.took(); d >= SlowTurn && l.slow.report != nil {
 		if fn := runtime.FuncForPC(reflect.ValueOf(f).Pointer()); fn != nil {
 			what += " " + fn.Name()
 		}
@@ -80,7 +80,7 @@ func (l *Loop) ran(what string, f func()) {
 
 // handled is called after each event of a connection.
 func (l *Loop) handled(what string, c *Conn) {
-	if d := l.took(); d >= slowTurn {
+	if d := l.took(); d >= SlowTurn {
 		l.alarm(what+" "+c.peer, d)
 	}
 }

@@ -1,0 +1,77 @@
+package herd
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"serverherd/reactor"
+)
+
+// Constant is a limit that no key of herd.toml changes.
+type Constant struct {
+	Name  string
+	Value any // an int, in bytes or pieces, or a time.Duration
+	What  string
+}
+
+// Constants are the limits that hold whatever herd.toml says, each of which is defined where it
+// applies.
+func Constants() []Constant {
+	return []Constant{
+		{"link_line", maxLinkLine, "bytes of a line between servers"},
+		{"open_lookups", maxOpen, "WHATSATs of a connection without their reply: further lines are held"},
+		{"held_backlog", maxBacklog, "bytes that a client has not read: further lines are held"},
+		{"held_replies", maxHeldReplies, "bytes of replies that wait for an earlier one: likewise"},
+		{"held_input", reactor.MaxHeldInput, "bytes of lines that are held: the connection is closed"},
+		{"waiting_lookups", maxWaiting, "lookups beyond places_in_flight that wait; more are BUSY"},
+		{"output_soft_time", softTime, "for which a client may leave more than output_soft unread"},
+		{"linger", reactor.Linger, "without progress, after which a closing connection is given up"},
+		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
+		{"handshake_timeout", handshakeTimeout, "of a handshake, on both sides"},
+		{"ping_after", pingAfter * beat, "of silence, after which a neighbor is asked for a sign of life"},
+		{"dead_after", deadAfter * beat, "of silence, after which a link is dropped"},
+		{"min_retry", reactor.MinRetryDelay, "before the second dial; it doubles, plus or minus a half"},
+		{"max_retry", reactor.MaxRetryDelay, "between two dials"},
+		{"link_window", windowBytes, "bytes of AT lines on a link without their ACK"},
+		{"slow_link_window", slowBytes, "the same, on a link whose ACKs take longer than slow_link_time"},
+		{"slow_link_time", slowAfter, "see slow_link_window"},
+		{"link_unread", maxUnread, "bytes that a neighbor has not read: its link is dropped"},
+		{"bad_lines", maxBadLines, "lines not of this protocol in bad_lines_time: the link is dropped"},
+		{"bad_lines_time", badWindow, "see bad_lines"},
+		{"plain_unsent", plainUnsent, "bytes unsent to a neighbor without a handshake: nothing more is sent"},
+		{"turned_away", maxTurnedAway, "connections that are told SERVER FULL at once; more are just closed"},
+		{"repair_pause", minRepairPause, "between two repairs of a neighbor; it doubles"},
+		{"max_repair_pause", maxRepairPause, "the longest pause between two repairs"},
+		{"refusal_pause", refusalPause, "between two log entries of one refusal and address"},
+		{"commit_pause", commitPause, "for which records gather before they go to the disk"},
+		{"commit_records", commitRecords, "records that go to the disk at once"},
+		{"slow_turn", reactor.SlowTurn, "for which something may keep the loop before the log is told"},
+	}
+}
+
+// constants are Constants as /status.json has them: durations in nanoseconds, as its limits.
+func constants() map[string]any {
+	all := map[string]any{}
+	for _, c := range Constants() {
+		all[c.Name] = c.Value
+	}
+	return all
+}
+
+// writeConstants writes them as comments.
+func writeConstants(w io.Writer) error {
+	if _, err := fmt.Fprint(w, "\n# Limits that are not keys:\n"); err != nil {
+		return err
+	}
+	for _, c := range Constants() {
+		value := fmt.Sprint(c.Value)
+		if d, ok := c.Value.(time.Duration); ok {
+			value = d.String()
+		}
+		if _, err := fmt.Fprintf(w, "# %-18s %8s  %s\n", c.Name, value, c.What); err != nil {
+			return err
+		}
+	}
+	return nil
+}

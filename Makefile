@@ -29,7 +29,7 @@ lint: ## gofmt, go vet, staticcheck
 
 race: ## every test, under the race detector
 	@/usr/bin/python3 -c 'import twisted, tomllib' 2>/dev/null || \
-	  echo 'NOT RUN: a herd with the paper'"'"'s server in it: apt-get install python3-twisted'
+	  echo "NOT RUN: a herd with the paper's server in it: apt-get install python3-twisted"
 	go test -race ./...
 
 fuzz: ## each fuzz target for FUZZTIME

@@ -31,11 +31,16 @@ func (l *link) ConnectionMade(t reactor.Transport) {
 	l.transcript, l.challenged = nil, false
 	l.become(linkGreeting)
 	l.timeout = l.server.reactor.CallLater(handshakeTimeout, l.unanswered)
-	l.write(protocol.AppendHello(nil, protocol.Hello{
+	l.write(l.hello(), true)
+}
+
+// hello is the first line of a handshake.
+func (l *link) hello() []byte {
+	return protocol.AppendHello(nil, protocol.Hello{
 		Version: []byte(protocol.Version), Herd: []byte(l.server.cfg.Herd.Name),
 		From: []byte(l.server.name), To: []byte(l.neighbor.name),
 		Epoch: l.server.epoch, Nonce: newNonce(l.server.rand),
-	}), true)
+	})
 }
 
 // connected begins a connection, whose lines are h's.

@@ -52,7 +52,7 @@
 // With handshake = "optional" a neighbor need not know any of that. One that answers HELLO as an
 // unknown command, or not within 2 s, gets plain AT lines, everything once on each connection; and
 // plain AT lines are taken from a neighbor's address. Such a neighbor is promised less: nothing is
-// acknowledged, compared or repaired. See plainLink and plainIntake.
+// acknowledged, compared or repaired, and silence is not noticed. See plainLink and plainIntake.
 //
 // # Rules that carry the rest
 //
@@ -68,7 +68,7 @@
 // # Reading order
 //
 // session.go answers a client, within limits.go; store.go and feed.go keep the state; dialler.go
-// and link.go send it and intake.go takes it; handshake.go proves who is there, plain.go and
-// plainintake.go serve who cannot; neighbor.go holds both ends of an edge together; server.go is
-// the rest.
+// and link.go send it and intake.go takes it; handshake.go proves who is there; plain.go, probe.go
+// and plainintake.go serve who knows no handshake; neighbor.go holds both ends of an edge together;
+// server.go is the rest.
 package herd

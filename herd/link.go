@@ -77,6 +77,7 @@ type link struct {
 	redial     bool  // at once when this one is gone
 	plain      bool  // the next one is a plainLink
 	silent     bool  // because the neighbor did not answer
+	probe      *probe
 
 	// Where the neighbor's process stands. All of it is meant for the process peer.
 	peer        protocol.Epoch // named by the last WELCOME; 0: none yet

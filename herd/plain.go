@@ -23,7 +23,7 @@ var (
 // neighbor that is upgraded is restarted, which ends its connection, so that asking once for each
 // connection is asking often enough; and one that stays what it is has a line in its log for each
 // connection, and no other trouble. Should a neighbor be taken for plain that was merely slow to
-// answer, its own link's proof shows it, or the first word that it says on ours.
+// answer, its own link's proof shows it, or the first word that it says on ours, or to a probe.
 //
 // Nothing is acknowledged. What was on its way when a connection broke may have arrived or not,
 // and what had arrived may be forgotten: a process that was killed and started again looks just
@@ -44,8 +44,11 @@ func (l *link) mayBePlain() bool {
 
 // answersAsPlain says whether line is what a server says to HELLO for which it is no command.
 func (l *link) answersAsPlain(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("? ")) && l.mayBePlain()
+	return bytes.HasPrefix(line, plainAnswer) && l.mayBePlain()
 }
+
+// plainAnswer begins a reply to an unknown command.
+var plainAnswer = []byte("? ")
 
 // unanswered ends a handshake that took too long.
 func (l *link) unanswered() {
@@ -79,6 +82,15 @@ func (p plainLink) ConnectionMade(t reactor.Transport) {
 	p.tried = true
 	p.begin()
 	p.become(linkPlain)
+	if p.silent {
+		p.startProbe()
+	}
+}
+
+// ConnectionLost implements reactor.Protocol.
+func (p plainLink) ConnectionLost(reason error) {
+	p.stopProbe()
+	p.link.ConnectionLost(reason)
 }
 
 // begin goes to the head of the feed. What the neighbor sends us from now on is not sent back.

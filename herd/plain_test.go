@@ -232,39 +232,6 @@ func TestASlowPlainNeighbor(t *testing.T) {
 	}
 }
 
-// A neighbor that says nothing to HELLO is plain after 2 s. If it speaks at last, it is asked again.
-func TestANeighborThatAnswersLate(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
-	w.iamat("Alford", "a", stamp)
-	answer := func(*plainConn, string) {}
-	p := w.startPlain(func(c *plainConn, line string) { answer(c, line) })
-	w.until("asked", func() bool { return len(p.conns) == 1 })
-	asked := w.net.Elapsed()
-	p.untilServed("a")
-	if d := w.net.Elapsed() - asked; d < handshakeTimeout-10*time.Millisecond || d > handshakeTimeout+time.Second {
-		t.Errorf("served after %v", d)
-	}
-	// Its answer comes on a connection that is gone.
-	w.net.RunFor(time.Minute)
-	if len(p.conns) != 2 {
-		t.Fatalf("%d connections", len(p.conns))
-	}
-	answer = func(c *plainConn, line string) { c.say("? " + line + "\n\n") }
-	w.iamat("Alford", "b", stamp)
-	w.until("asked again, and served", func() bool { return len(p.conns) == 4 })
-	w.until("once more", func() bool { return len(p.last().lines) == 2 })
-	// Now it is known for what it is, and may refuse what it likes.
-	w.iamat("Alford", "c", stamp)
-	w.net.RunFor(time.Minute)
-	p.untilServed("a", "b", "c")
-	if len(p.conns) != 4 {
-		t.Errorf("%d connections", len(p.conns))
-	}
-	if n := w.linkToWelsh().neighbor.counters.badLines; n != 4 {
-		t.Errorf("%d lines were refused, want 4", n)
-	}
-}
-
 // A server of the herd that hung for a while is taken for plain, until it moves again.
 func TestAPausedServerIsNotPlainForLong(t *testing.T) {
 	w := plainRing(t, "optional", "Alford", "Welsh")

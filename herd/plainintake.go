@@ -82,6 +82,9 @@ func (p *plainIntake) speaksFor(s *session, sender []byte) bool {
 	n.plainIntakes++
 	srv.log.Info("neighbor joined, plain", zap.String("neighbor", n.name), zap.Uint64("conn", s.id))
 	n.link.dialNow()
+	if n.link.probe != nil {
+		n.link.probe.client.DialNow() // it lives
+	}
 	return true
 }
 

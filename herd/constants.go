@@ -40,6 +40,8 @@ func Constants() []Constant {
 		{"bad_lines", maxBadLines, "lines not of this protocol in bad_lines_time: the link is dropped"},
 		{"bad_lines_time", badWindow, "see bad_lines"},
 		{"plain_unsent", plainUnsent, "bytes unsent to a neighbor without a handshake: nothing more is sent"},
+		{"min_probe", minProbePause, "between two probes of one that did not answer; it doubles"},
+		{"max_probe", maxProbePause, "the longest pause between two probes"},
 		{"turned_away", maxTurnedAway, "connections that are told SERVER FULL at once; more are just closed"},
 		{"repair_pause", minRepairPause, "between two repairs of a neighbor; it doubles"},
 		{"max_repair_pause", maxRepairPause, "the longest pause between two repairs"},

@@ -26,8 +26,8 @@ const (
 	// commitPause lets updates gather: a sync costs the disk the same for one or for thousands.
 	commitPause = 20 * time.Millisecond
 	// commitRecords and commitBytes bound what one turn copies for the disk.
-	commitRecords = 4096
-	commitBytes   = 512 << 10
+	commitRecords = 16384
+	commitBytes   = 2 << 20
 	// A commit that failed is tried again after a while that doubles.
 	minCommitRetry = 250 * time.Millisecond
 	maxCommitRetry = 5 * time.Second

@@ -223,11 +223,11 @@ func TestDrainingWaitsForTheDisk(t *testing.T) {
 
 func TestManyRecordsAreWrittenInManyTurns(t *testing.T) {
 	w, d := journaled(t)
-	w.cfg.Limits.MaxClients = 20_000
+	w.cfg.Limits.MaxClients = 50_000
 	w.crash("Alford")
 	s := w.start("Alford")
 	d.delay = time.Second
-	for i := range 10 {
+	for i := range 40 {
 		w.updates("Alford", i*1000, (i+1)*1000, stamp)
 	}
 	w.until("all on the disk", func() bool { return d.holds(s.store) })

@@ -30,6 +30,8 @@ const format = "1"
 const (
 	cacheBytes    = 4 << 20
 	memTableBytes = 16 << 20
+	// maxOpenFiles leaves the descriptors to clients.
+	maxOpenFiles = 64
 )
 
 // Options say where a Journal is and whose.
@@ -91,7 +93,7 @@ func Open(o Options) (*Journal, error) {
 	j.fs = &patient{FS: o.FS, log: o.Log}
 	j.pebble = &pebble.Options{
 		FS: j.fs, Lock: j.lock, Logger: j.logger,
-		CacheSize: cacheBytes, MemTableSize: memTableBytes,
+		CacheSize: cacheBytes, MemTableSize: memTableBytes, MaxOpenFiles: maxOpenFiles,
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 1 },
 		FormatMajorVersion:         pebble.FormatNewest,
 	}

@@ -43,6 +43,7 @@ type intake struct {
 
 	marked   bool
 	mark     uint64 // the last MARK's seq on this connection: it never goes down
+	caughtUp bool   // that was the neighbor's tail: what comes now is new
 	acked    uint64 // the last ACK's
 	ackTimer *reactor.DelayedCall
 	unacked  int // bytes of AT lines since the last ACK
@@ -186,6 +187,12 @@ func (in *intake) at(l protocol.LinkLine, size int) {
 	case Stored:
 		srv.counters.Applied++
 		srv.pumpSoon()
+		// In a copy or a resume a record's age says nothing of how long it was on its way.
+		if in.caughtUp {
+			if sent, ok := l.Record.ReceivedAt(); ok {
+				srv.propagation.observe(sent, in.session.now)
+			}
+		}
 	case Dropped:
 		in.neighbor.counters.duplicates++
 	case Full:
@@ -202,7 +209,7 @@ func (in *intake) markReceived(m protocol.Mark) {
 		in.badLine()
 		return
 	}
-	in.marked, in.mark = true, m.Seq
+	in.marked, in.mark, in.caughtUp = true, m.Seq, m.Seq == m.Tail
 	if in.unacked >= ackBytes {
 		in.ack()
 	} else if in.ackTimer == nil {

@@ -32,18 +32,19 @@ type Options struct {
 // Server is one member of the herd: its store, the sessions of its clients and the links to its
 // neighbors. Loop only, apart from NewServer and Start before the loop runs.
 type Server struct {
-	cfg       *Config
-	self      ServerConfig
-	name      string
-	dialect   protocol.Dialect
-	plain     bool // neighbors need not know the handshake
-	reactor   reactor.Reactor
-	places    places.Provider
-	log       *zap.Logger
-	lines     LineLog
-	rand      *rand.Rand
-	options   Options
-	constants map[string]any
+	cfg         *Config
+	self        ServerConfig
+	name        string
+	dialect     protocol.Dialect
+	plain       bool // neighbors need not know the handshake
+	reactor     reactor.Reactor
+	places      places.Provider
+	log         *zap.Logger
+	lines       LineLog
+	rand        *rand.Rand
+	options     Options
+	constants   map[string]any
+	propagation propagation
 
 	epoch     protocol.Epoch
 	started   time.Time
@@ -79,11 +80,12 @@ func NewServer(o Options) (*Server, error) {
 	s := &Server{
 		cfg: o.Config, name: o.Name, reactor: o.Reactor, places: o.Places, log: o.Log,
 		lines: o.Lines, rand: o.Rand, options: o,
-		epoch:     newEpoch(o.Rand),
-		store:     NewStore(o.Config.Herd.Name, o.Config.Limits.MaxClients),
-		origins:   make(map[string]bool),
-		small:     make([]byte, 0, 512),
-		constants: constants(),
+		epoch:       newEpoch(o.Rand),
+		store:       NewStore(o.Config.Herd.Name, o.Config.Limits.MaxClients),
+		origins:     make(map[string]bool),
+		small:       make([]byte, 0, 512),
+		constants:   constants(),
+		propagation: newPropagation(),
 	}
 	s.plain = o.Config.Peers.Handshake == "optional"
 	s.lookups.server = s
@@ -283,7 +285,7 @@ func (s *Server) Status() Status {
 		Engine: s.options.Engine, Epoch: s.epoch.String(), PID: s.options.PID,
 		Started: s.started, Now: s.reactor.Now(), Ready: s.port != nil && !s.draining,
 		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
-		Connections: len(s.sessions), Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants,
+		Connections: len(s.sessions), Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants, Propagation: s.propagation.status(),
 		Links: []LinkStatus{},
 	}
 	if s.store.Overflowed() {

@@ -21,13 +21,14 @@ type Status struct {
 	Digest  string `json:"digest"`  // 16 hex digits, or "full"
 	Tail    uint64 `json:"tail"`    // last position of the feed
 
-	Connections int            `json:"connections"` // all, neighbors included
-	Loop        LoopStatus     `json:"loop"`
-	Links       []LinkStatus   `json:"links"`             // in the order of herd.toml
-	Journal     *JournalStatus `json:"journal,omitempty"` // if records are kept on a disk
-	Counters    Counters       `json:"counters"`
-	Limits      Limits         `json:"limits"`    // as in force
-	Constants   map[string]any `json:"constants"` // limits that are not keys, see Constants
+	Connections int               `json:"connections"` // all, neighbors included
+	Loop        LoopStatus        `json:"loop"`
+	Links       []LinkStatus      `json:"links"` // in the order of herd.toml
+	Propagation PropagationStatus `json:"propagation"`
+	Journal     *JournalStatus    `json:"journal,omitempty"` // if records are kept on a disk
+	Counters    Counters          `json:"counters"`
+	Limits      Limits            `json:"limits"`    // as in force
+	Constants   map[string]any    `json:"constants"` // limits that are not keys, see Constants
 }
 
 // LoopStatus is how promptly the event loop has run since the process started. Whoever runs the
@@ -37,6 +38,18 @@ type LoopStatus struct {
 	LagP99  float64    `json:"lag_p99"` // a bound on what 99 % of posted calls waited
 	Lags    [32]uint64 `json:"lags"`    // posted calls that waited below 1, 2, 4, ... microseconds
 	Slowest float64    `json:"slowest"` // the longest single event or call
+}
+
+// PropagationStatus is how long updates took to come from the server that a client sent them to, as
+// far as they came while the link was caught up. On different machines it contains the difference of
+// their clocks.
+type PropagationStatus struct {
+	Count  uint64  `json:"count"`
+	Skewed uint64  `json:"skewed"` // that came before they were sent, by the two clocks; not in Count
+	P50    float64 `json:"p50"`
+	P90    float64 `json:"p90"`
+	P99    float64 `json:"p99"`
+	Max    float64 `json:"max"`
 }
 
 // JournalStatus is how the disk follows.

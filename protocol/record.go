@@ -62,6 +62,27 @@ func (r Record) Stamp() Stamp {
 	return s
 }
 
+// ReceivedAt is when the origin received the record, by its own clock: its time plus its diff. False
+// if that is beyond what a time.Time in nanoseconds can say, which no honest origin's is.
+func (r Record) ReceivedAt() (at time.Time, ok bool) {
+	s := r.Stamp()
+	diff := r.Diff()
+	seconds, fraction := int64(0), []byte(nil)
+	for i, b := range diff[1:] {
+		if b == '.' {
+			fraction = diff[i+2:]
+			break
+		}
+		seconds = seconds*10 + int64(b-'0')
+	}
+	nanos := Stamp{fraction: fraction}.nanoseconds()
+	if diff[0] == '-' {
+		seconds, nanos = -seconds, -nanos
+	}
+	at = time.Unix(s.seconds+seconds, s.nanoseconds()+nanos)
+	return at, at.Year() > 1900 && at.Year() < 2200
+}
+
 // Position is the location in degrees, north and east positive.
 func (r Record) Position() (lat, lng float64) {
 	lat, lng, _ = ParsePosition(r.Coords())

@@ -226,3 +226,25 @@ func TestCompareIsATotalOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestReceivedAt(t *testing.T) {
+	for _, test := range []struct {
+		diff, time string
+		seconds    int64
+		nanos      int64
+		ok         bool
+	}{
+		{"+0.263873386", "1520023934.918963997", 1520023935, 182837383, true},
+		{"-0.5", "1520023934.25", 1520023933, 750000000, true},
+		{"+0", "1520023934", 1520023934, 0, true},
+		{"-3600.000000001", "1520023934.9999999999", 1520020334, 999999998, true},
+		{"+999999999999.999999999", "1520023934", 0, 0, false},
+		{"-999999999999", "1", 0, 0, false},
+	} {
+		r := record(t, "Ball "+test.diff+" kiwi +1-1 "+test.time)
+		at, ok := r.ReceivedAt()
+		if ok != test.ok || ok && (at.Unix() != test.seconds || int64(at.Nanosecond()) != test.nanos) {
+			t.Errorf("%s %s: %v %v", test.diff, test.time, at.UTC(), ok)
+		}
+	}
+}

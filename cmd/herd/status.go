@@ -212,7 +212,7 @@ func allWell(answers []answer) bool {
 
 func printStatus(out io.Writer, answers []answer, differ bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVER\tADDRESS\tUP\tLINKS\tRECORDS\tDIGEST\tCONNECTIONS\tREPLIES\tAGREEMENT")
+	fmt.Fprintln(w, "SERVER\tADDRESS\tUP\tLINKS\tRECORDS\tDIGEST\tCONNECTIONS\tREPLIES\tLAG\tPROPAGATION\tAGREEMENT")
 	answered, asked := 0, 0
 	for _, a := range answers {
 		s := a.Status
@@ -224,9 +224,10 @@ func printStatus(out io.Writer, answers []answer, differ bool) error {
 			continue
 		}
 		answered++
-		fmt.Fprintf(w, "%s\t%s\t%v\t%d/%d\t%d\t%s\t%d\t%d\t%s\n", s.Server, s.Address,
+		fmt.Fprintf(w, "%s\t%s\t%v\t%d/%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", s.Server, s.Address,
 			s.Now.Sub(s.Started).Round(time.Second), live(s), len(s.Links), s.Records, s.Digest,
-			s.Connections, s.Counters.Replies, agreement(s))
+			s.Connections, s.Counters.Replies, milliseconds(s.Loop.LagP99, s.Loop.LagP99 > 0),
+			milliseconds(s.Propagation.P99, s.Propagation.Count > 0), agreement(s))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -241,6 +242,14 @@ func printStatus(out io.Writer, answers []answer, differ bool) error {
 	}
 	_, err := fmt.Fprintf(out, "%d of %d answered\n", answered, asked)
 	return err
+}
+
+// milliseconds is a p99 in words.
+func milliseconds(seconds float64, known bool) string {
+	if !known {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f ms", 1000*seconds)
 }
 
 // remarks are links that are not live, and the counters of what should not happen.

@@ -1,7 +1,7 @@
 // Command mutants shows that the simulation can fail: it breaks the herd in one place at a time,
 // as the files in testdata/mutants say, and runs seeds until one is caught.
 //
-//	go run ./cmd/mutants [-seeds 500] [NAME...]
+//	go run ./cmd/mutants [-seeds 1000] [NAME...]
 //
 // Nothing in the tree is changed: the broken files are an overlay of the build. It exits with 1 if
 // a mutant survives.
@@ -21,7 +21,7 @@ import (
 )
 
 func main() {
-	seeds := flag.Int("seeds", 500, "how many seeds a mutant may survive")
+	seeds := flag.Int("seeds", 1000, "how many seeds a mutant may survive")
 	dir := flag.String("dir", "testdata/mutants", "where the mutants are")
 	flag.Parse()
 	survived, err := run(*dir, *seeds, flag.Args())

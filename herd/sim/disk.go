@@ -13,7 +13,7 @@ type disk struct {
 	kept    map[string]string // by client: the record's text
 	delay   time.Duration     // of a commit; a fault's
 	failing bool
-	// disturbed is when the disk was last not well: until a while after, it may lag.
+	// disturbed is until when the disk was not well: for a while after, it may lag.
 	disturbed time.Duration
 }
 

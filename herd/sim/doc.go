@@ -36,5 +36,5 @@
 //
 // A failing seed is run again, and told in full, by
 //
-//	go test ./herd/sim -run TestSeeds -seed N -v
+//	go test ./herd/sim -run 'TestSeeds$' -seed N -v
 package sim

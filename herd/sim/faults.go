@@ -93,7 +93,10 @@ func (w *world) healLater(a, b string, d time.Duration) {
 
 // disturb notes that something has happened between two servers.
 func (w *world) disturb(a, b string) {
-	w.byName[a].disturbed, w.byName[b].disturbed = w.net.Elapsed(), w.net.Elapsed()
+	for _, name := range []string{a, b} {
+		h := w.byName[name]
+		h.disturbed = max(h.disturbed, w.net.Elapsed())
+	}
 }
 
 // silentAtMost is how long a link may live of which nothing arrives.
@@ -245,10 +248,10 @@ func (w *world) pause() string {
 	d := w.lasting()
 	r := h.reactor
 	r.Pause()
-	h.disturbed = w.net.Elapsed() + d
+	h.disturbed = max(h.disturbed, w.net.Elapsed()+d)
 	w.after(d, func() {
 		r.Resume()
-		h.disturbed = w.net.Elapsed()
+		h.disturbed = max(h.disturbed, w.net.Elapsed())
 	})
 	return fmt.Sprintf("%s for %v", h.self.Name, d)
 }
@@ -268,8 +271,10 @@ func (w *world) spoil() string {
 		return ""
 	}
 	d := w.lasting()
-	heal := func() { h.disk.delay, h.disk.failing, h.disk.disturbed = 0, false, w.net.Elapsed() }
-	w.net.At(d, heal)
+	w.net.At(d, func() {
+		h.disk.disturbed = w.net.Elapsed() + h.disk.delay // a commit may be under way
+		h.disk.delay, h.disk.failing = 0, false
+	})
 	if w.rand.IntN(2) == 0 {
 		h.disk.failing = true
 		return fmt.Sprintf("of %s is full for %v", h.self.Name, d)

@@ -36,7 +36,7 @@ type Failure struct {
 
 // Error implements error. It ends with the command that runs the seed again.
 func (f *Failure) Error() string {
-	return fmt.Sprintf("seed %d at %v: %s: %s\n\tgo test ./herd/sim -run TestSeeds -seed %d -v",
+	return fmt.Sprintf("seed %d at %v: %s: %s\n\tgo test ./herd/sim -run 'TestSeeds$' -seed %d -v",
 		f.Seed, f.At, f.Checker, f.What, f.Seed)
 }
 
@@ -98,8 +98,8 @@ func newWorld(seed uint64) *world {
 	w := &world{topology: drawTopology(chance), processes: map[uint64]*host{}, byName: map[string]*host{}}
 	o := memreactor.Options{MinDelay: time.Duration(chance.IntN(1000)) * time.Microsecond}
 	o.MaxDelay = o.MinDelay + time.Duration(chance.IntN(20_000))*time.Microsecond
-	if chance.IntN(4) == 0 {
-		o.Chop = 1 << chance.IntN(10)
+	if chance.IntN(8) == 0 {
+		o.Chop = 1 << chance.IntN(10) // down to byte by byte, which takes its time
 	}
 	switch {
 	case len(w.topology.servers) < 8 && chance.IntN(6) == 0:
@@ -134,7 +134,7 @@ func (w *world) fail(checker, format string, args ...any) {
 // until lets time pass, looking at everything that changes, until something holds. It is asked
 // every so often only, for that takes longer than most events.
 func (w *world) until(limit time.Duration, holds func() bool) bool {
-	const every = 5 * time.Millisecond
+	const every = 20 * time.Millisecond
 	held, next := false, w.net.Elapsed()
 	w.net.RunUntil(limit, func() bool {
 		w.look()

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 60, "how many seeds TestSeeds runs")
+	seeds = flag.Int("seeds", 40, "how many seeds TestSeeds runs")
 	first = flag.Uint64("first", 1, "the first of them")
 	most  = flag.Int("failures", 5, "after how many TestSeeds gives up")
 	once  = flag.Bool("once", false, "run each seed once, without comparing traces")
@@ -53,6 +53,7 @@ func TestSeeds(t *testing.T) {
 	var wait sync.WaitGroup
 	var sum sync.Mutex
 	var total Result
+	all := met{map[string]bool{}, map[string]bool{}}
 	begun := time.Now()
 	for range runtime.GOMAXPROCS(0) {
 		wait.Add(1)
@@ -69,6 +70,7 @@ func TestSeeds(t *testing.T) {
 					t.Error(err)
 				}
 				sum.Lock()
+				all.note(r)
 				total.Simulated += r.Simulated
 				total.Lines += r.Lines
 				total.Replies += r.Replies
@@ -80,6 +82,9 @@ func TestSeeds(t *testing.T) {
 		}()
 	}
 	wait.Wait()
+	if *seeds >= 40 && failed.Load() == 0 {
+		all.check(t)
+	}
 	took := time.Since(begun)
 	how := "once"
 	if !*once {
@@ -102,7 +107,7 @@ func TestSeedsThatFoundMistakes(t *testing.T) {
 	}{
 		{2, "late-line-early"},
 		{27, "older-mark-revived"},
-		{183, "shutdown-at-once"},
+		{576, "shutdown-at-once"},
 	} {
 		t.Run(found.mutant, func(t *testing.T) {
 			if _, err := run(found.seed); err != nil {
@@ -112,36 +117,30 @@ func TestSeedsThatFoundMistakes(t *testing.T) {
 	}
 }
 
-// The checkers can be wrong, too: each kind of topology, fault and client is really met.
-func TestRunsAreWorthTheirTime(t *testing.T) {
-	kinds, faults := map[string]bool{}, map[string]bool{}
-	replies := 0
-	for seed := range uint64(40) {
-		r, err := Run(seed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kinds[strings.Fields(r.Topology)[0]] = true
-		for _, line := range r.Story {
-			for _, f := range faultKinds {
-				if strings.Contains(line, "s  "+f.name+" ") {
-					faults[f.name] = true
-				}
+// met is what a number of runs has met with.
+type met struct{ kinds, faults map[string]bool }
+
+func (m *met) note(r Result) {
+	m.kinds[strings.Fields(r.Topology)[0]] = true
+	for _, line := range r.Story {
+		for _, f := range faultKinds {
+			if strings.Contains(line, "s  "+f.name+" ") {
+				m.faults[f.name] = true
 			}
 		}
-		replies += r.Replies
-		if r.Updates < 100 || r.ATLines < r.Updates {
-			t.Errorf("seed %d: %d updates, %d AT lines", seed, r.Updates, r.ATLines)
-		}
 	}
+}
+
+// check sees to it that each kind of topology and of fault was really met.
+func (m *met) check(t *testing.T) {
 	for _, kind := range []string{"ring", "line", "star", "mesh", "random"} {
-		if !kinds[kind] {
-			t.Errorf("no %s in 40 seeds", kind)
+		if !m.kinds[kind] {
+			t.Errorf("no %s in %d seeds", kind, *seeds)
 		}
 	}
 	for _, f := range faultKinds {
-		if !faults[f.name] {
-			t.Errorf("no %s in 40 seeds", f.name)
+		if !m.faults[f.name] {
+			t.Errorf("no %s in %d seeds", f.name, *seeds)
 		}
 	}
 }

@@ -1,0 +1,410 @@
+package faults
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"serverherd/cmd/processtest"
+)
+
+// bystander is a client that minds its own business, all the while.
+type bystander struct {
+	stop  chan struct{}
+	waits chan []time.Duration
+}
+
+func (c *cluster) bystander(name string) *bystander {
+	conn := c.dial(name)
+	b := &bystander{make(chan struct{}), make(chan []time.Duration, 1)}
+	go func() {
+		var waits []time.Duration
+		defer func() { b.waits <- waits }()
+		in := bufio.NewReader(conn)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-b.stop:
+				return
+			case <-tick.C:
+			}
+			begun := time.Now()
+			_ = conn.SetDeadline(begun.Add(processtest.Patience))
+			fmt.Fprintf(conn, "WHATSAT nobody 1 1\n")
+			for range 2 {
+				if _, err := in.ReadString('\n'); err != nil {
+					c.T.Errorf("a bystander: %v", err)
+					return
+				}
+			}
+			waits = append(waits, time.Since(begun))
+		}
+	}()
+	return b
+}
+
+// done returns the bystander's p99 and longest wait.
+func (b *bystander) done() (p99, longest time.Duration) {
+	close(b.stop)
+	waits := <-b.waits
+	if len(waits) == 0 {
+		return 0, 0
+	}
+	slices.Sort(waits)
+	return waits[len(waits)*99/100], waits[len(waits)-1]
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// Bytes that are no lines of this protocol: bounded memory, a reply to each line, the end at the
+// first that is too long.
+func TestGarbage(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	before := c.memory("Alford")
+	b := c.bystander("Alford")
+	size := sized(2<<20, 10<<20)
+	noise := make([]byte, size)
+	_, _ = rand.Read(noise)
+	for name, text := range map[string][]byte{
+		"random bytes":     noise,
+		"one endless line": bytes.Repeat([]byte("x"), size),
+		"HTTP":             []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+		"TLS":              append([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}, noise[:506]...),
+	} {
+		conn := c.dial("Alford").(*net.TCPConn)
+		_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
+		go func() {
+			_, _ = conn.Write(text) // the server may close it
+			_ = conn.CloseWrite()
+		}()
+		reply, _ := io.ReadAll(conn)
+		switch name {
+		case "one endless line":
+			if string(reply) != "> LINE: longer than 16384 bytes\n\n" {
+				t.Errorf("%s: %.100q", name, reply)
+			}
+		default:
+			if !bytes.HasPrefix(reply, []byte("? ")) {
+				t.Errorf("%s: %.100q", name, reply)
+			}
+		}
+	}
+	p99, longest := b.done()
+	grown := c.memory("Alford") - before
+	figure(t, grown < 64<<20, "10 MB of garbage: memory bounded, others served",
+		"%.0f MiB more; a bystander waits %.1f ms at p99, %.1f at most", float64(grown)/mib, ms(p99), ms(longest))
+}
+
+func TestUnfinishedLines(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	before := c.memory("Alford")
+	b := c.bystander("Alford")
+	for range 100 {
+		if _, err := c.dial("Alford").Write(bytes.Repeat([]byte("x"), 16000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p99, _ := b.done()
+	grown := c.memory("Alford") - before
+	figure(t, grown < 32<<20, "100 lines that do not end: memory bounded",
+		"%.0f MiB more; a bystander waits %.1f ms at p99", float64(grown)/mib, ms(p99))
+}
+
+// The end of the test sees to it that no descriptor is left.
+func TestConnectAndClose(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	b := c.bystander("Alford")
+	n := sized(500, 10_000)
+	begun := time.Now()
+	for range n {
+		conn, err := net.Dial("tcp", c.Server("Alford").Listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	p99, _ := b.done()
+	processtest.Eventually(t, "all are gone", func() bool { return c.now("Alford").Connections <= 1 })
+	figure(t, true, "connect and close 10,000 times: no descriptor left",
+		"%d in %.1f s; a bystander waits %.1f ms at p99", n, time.Since(begun).Seconds(), ms(p99))
+}
+
+func TestResetInMidLine(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	for i := range 200 {
+		conn := c.dial("Alford").(*net.TCPConn)
+		fmt.Fprintf(conn, "IAMAT torn%d +34.068930-118.445127 15200239", i)
+		_ = conn.SetLinger(0)
+		conn.Close()
+	}
+	processtest.Eventually(t, "all are gone", func() bool { return c.now("Alford").Connections <= 1 })
+	records := c.now("Alford").Records
+	if records > 0 {
+		t.Errorf("%d torn lines were executed", records)
+	}
+	figure(t, records == 0, "RST in mid-line: nothing executed", "%d of 200 executed", records)
+}
+
+// A client that sends and never reads is held, and cut.
+func TestNeverReads(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	before := c.memory("Alford")
+	b := c.bystander("Alford")
+	conn := c.dial("Alford")
+	_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
+	lines := []byte(strings.Repeat("help\n", 10_000))
+	sent := 0
+	for {
+		n, err := conn.Write(lines)
+		if sent += n; err != nil {
+			break
+		}
+	}
+	p99, _ := b.done()
+	counters := c.now("Alford").Counters
+	cut := counters.InputLimits + counters.OutputLimits
+	if cut != 1 || counters.Held == 0 {
+		t.Errorf("cut %d times, held %d times", cut, counters.Held)
+	}
+	grown := c.memory("Alford") - before
+	figure(t, grown < 64<<20, "a client that never reads: cut, counted, memory bounded",
+		"after %.1f MiB sent, %.0f MiB more; a bystander waits %.1f ms at p99", float64(sent)/mib, float64(grown)/mib, ms(p99))
+}
+
+func TestSlowReaders(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	before := c.memory("Alford")
+	b := c.bystander("Alford")
+	n := sized(50, 500)
+	lines := []byte(strings.Repeat("help\n", 20_000)) // 2.5 MB of replies
+	var all sync.WaitGroup
+	for range n {
+		conn := c.dial("Alford")
+		_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+		_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		all.Go(func() { _, _ = conn.Write(lines) })
+	}
+	all.Wait()
+	grown := c.memory("Alford") - before
+	p99, _ := b.done()
+	// Each may be owed 256 KiB and have as much as it has sent, 100 KB, held.
+	most := n*(1<<20) + 64<<20
+	figure(t, grown < most, "500 slow readers: memory bounded",
+		"%d of them: %.0f MiB more; a bystander waits %.1f ms at p99", n, float64(grown)/mib, ms(p99))
+}
+
+// A process that may open no more descriptors serves whom it has, and all others when it may again.
+func TestOutOfDescriptors(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	b := c.bystander("Alford")
+	pid := c.Running["Alford"].Cmd.Process.Pid
+	var limit unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = uint64(c.descriptors("Alford") + 5)
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &few, nil); err != nil {
+		t.Fatal(err)
+	}
+	const n = 40
+	var served atomic.Int64
+	var all sync.WaitGroup
+	for range n {
+		conn := c.dial("Alford")
+		_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
+		all.Go(func() {
+			fmt.Fprintf(conn, "nonsense\n")
+			if _, err := io.ReadFull(conn, make([]byte, len("? nonsense\n\n"))); err == nil {
+				served.Add(1)
+			}
+		})
+	}
+	processtest.Eventually(t, "some are served", func() bool { return served.Load() > 0 })
+	withFew := served.Load()
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+		t.Fatal(err)
+	}
+	raised := time.Now()
+	all.Wait()
+	took := time.Since(raised)
+	// One that is accepted with the last descriptor may be closed for want of another; it is told.
+	if closed := n - served.Load(); closed > 5 {
+		t.Errorf("%d of %d were closed", closed, n)
+	}
+	for range 5 {
+		late := c.dial("Alford")
+		_ = late.SetDeadline(time.Now().Add(processtest.Patience))
+		fmt.Fprintf(late, "nonsense\n")
+		if _, err := io.ReadFull(late, make([]byte, len("? nonsense\n\n"))); err != nil {
+			t.Errorf("after there were descriptors again: %v", err)
+		}
+	}
+	p99, _ := b.done()
+	figure(t, took < time.Second, "EMFILE: others go on, accepting resumes within 1 s",
+		"%d of %d served with few descriptors, the last %.0f ms after there were more, %d closed; a bystander waits "+
+			"%.1f ms at p99", withFew, n, ms(took), n-served.Load(), ms(p99))
+}
+
+func TestRestartUnderManyConnections(t *testing.T) {
+	scenario(t)
+	c := newCluster(t, quiet, "Alford")
+	c.Start("Alford")
+	c.now("Alford")
+	n := sized(100, 1000)
+	for range n {
+		fmt.Fprintf(c.dial("Alford"), "nonsense\n")
+	}
+	processtest.Eventually(t, "all are served", func() bool { return c.now("Alford").Counters.Replies == uint64(n) })
+	begun := time.Now()
+	if code := c.Stop("Alford"); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	stopped := time.Since(begun)
+	c.Start("Alford")
+	c.now("Alford")
+	figure(t, true, "stop with 1,000 connections and start again at once: listening",
+		"stopped in %.2f s, answers %.2f s after the start", stopped.Seconds(), (time.Since(begun) - stopped).Seconds())
+}
+
+// Saturating clients do not starve others.
+func TestSaturation(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	lags := c.now("Alford").Loop.Lags
+	b := c.bystander("Alford")
+	const clients = 64
+	end := time.Now().Add(sized(2*time.Second, 10*time.Second))
+	var replies atomic.Int64
+	var all sync.WaitGroup
+	for k := range clients {
+		conn := c.dial("Alford")
+		var lines strings.Builder
+		for i := range 64 {
+			fmt.Fprintf(&lines, "IAMAT client%d.%d +1-1 1\n", k, i)
+		}
+		all.Go(func() {
+			in := bufio.NewReader(conn)
+			for time.Now().Before(end) {
+				if _, err := conn.Write([]byte(lines.String())); err != nil {
+					t.Error(err)
+					return
+				}
+				for range 128 {
+					if _, err := in.ReadSlice('\n'); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				replies.Add(64)
+			}
+		})
+	}
+	go func() { // each look is a posted call, and so tells of the loop's lag
+		for time.Now().Before(end) {
+			c.Status("Alford")
+		}
+	}()
+	all.Wait()
+	p99, longest := b.done()
+	lag := c.lag("Alford", lags)
+	figure(t, lag <= 20*time.Millisecond && p99 <= 50*time.Millisecond,
+		"64 saturating clients: loop lag p99 20 ms, a bystander's p99 50 ms",
+		"lag below %.1f ms; the bystander waits %.1f ms at p99, %.1f at most; %d replies", ms(lag), ms(p99),
+		ms(longest), replies.Load())
+}
+
+// Each of many that come at once is served or refused.
+func TestManyConnects(t *testing.T) {
+	const required = "10,000 simultaneous connects: each served or refused"
+	scenario(t)
+	n := sized(300, 10_000)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur < uint64(n+200) {
+		notRun(t, required, fmt.Sprintf("this process may open %d descriptors only", limit.Cur))
+	}
+	c := startCluster(t, quiet+fmt.Sprintf("[limits]\nmax_connections = %d\n", n*4/5), "Alford")
+	var served, refused, other atomic.Int64
+	var all sync.WaitGroup
+	begun := time.Now()
+	for range n {
+		all.Go(func() {
+			conn, err := net.DialTimeout("tcp", c.Server("Alford").Listen, processtest.Patience)
+			if err != nil {
+				other.Add(1)
+				return
+			}
+			c.T.Cleanup(func() { conn.Close() })
+			_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
+			fmt.Fprintf(conn, "nonsense\n")
+			reply, err := bufio.NewReader(conn).ReadString('\n')
+			switch {
+			case reply == "? nonsense\n":
+				served.Add(1)
+			case reply == "> SERVER FULL\n", err != nil:
+				refused.Add(1)
+			default:
+				other.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if got := served.Load(); got < int64(n*4/5) || other.Load() > 0 {
+		t.Errorf("%d served, %d refused, %d neither", got, refused.Load(), other.Load())
+	}
+	figure(t, other.Load() == 0, required, "%d served, %d refused, in %.1f s", served.Load(), refused.Load(),
+		time.Since(begun).Seconds())
+}
+
+func TestMoreClientsThanAllowed(t *testing.T) {
+	scenario(t)
+	most := sized(10_000, 1_000_000)
+	c := startCluster(t, quiet+fmt.Sprintf("[limits]\nmax_clients = %d\n", most), "Alford")
+	conn := c.dial("Alford")
+	go func() {
+		w := bufio.NewWriterSize(conn, 64<<10)
+		for i := range 2 * most {
+			fmt.Fprintf(w, "IAMAT client%d +1-1 1\n", i)
+		}
+		_ = w.Flush()
+		_ = conn.(*net.TCPConn).CloseWrite()
+	}()
+	taken, refused := 0, 0
+	in := bufio.NewScanner(conn)
+	for in.Scan() {
+		switch line := in.Text(); {
+		case strings.HasPrefix(line, "AT "):
+			taken++
+		case strings.HasPrefix(line, "> IAMAT CLIENTS: this server holds its maximum"):
+			refused++
+		}
+	}
+	s := c.now("Alford")
+	exact := taken == most && refused == most && s.Records == uint64(most) && s.Counters.ClientsRefused == uint64(most)
+	if !exact {
+		t.Errorf("%d taken, %d refused, %d records, %d counted", taken, refused, s.Records, s.Counters.ClientsRefused)
+	}
+	figure(t, exact, "2,000,000 new ids: exactly the cap", "%d taken, %d refused", taken, refused)
+}

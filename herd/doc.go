@@ -22,6 +22,9 @@
 // the neighbor has acknowledged. When the connection is lost, the first goes back to the second.
 // Flooding is a cursor near the tail, a resume one that was left behind, a copy one at the head.
 //
+// The journal is such a follower, too, with a disk at its end: it gives the disk a batch, and counts
+// it as written when the disk says so. While the disk stalls, the feed is the queue.
+//
 // # Between servers
 //
 // Each server dials each of its neighbors and sends on that connection, so that an edge is two
@@ -70,5 +73,5 @@
 // session.go answers a client, within limits.go; store.go and feed.go keep the state; dialler.go
 // and link.go send it and intake.go takes it; handshake.go proves who is there; plain.go, probe.go
 // and plainintake.go serve who knows no handshake; neighbor.go holds both ends of an edge together;
-// server.go is the rest.
+// journal.go follows with a disk; server.go is the rest.
 package herd

@@ -94,15 +94,17 @@ func (j *journaling) pump() {
 	if j.since.IsZero() {
 		j.since = j.server.reactor.Now()
 	}
-	if !j.busy && j.due == nil {
+	if j.busy || j.due != nil {
+		return
+	}
+	if j.server.draining {
+		j.commit() // what is to gather has come
+	} else {
 		j.after(commitPause)
 	}
 }
 
 func (j *journaling) after(d time.Duration) {
-	if j.server.draining {
-		d = 0
-	}
 	j.due = j.server.reactor.CallLater(d, func() {
 		j.due = nil
 		j.commit()

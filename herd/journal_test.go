@@ -221,6 +221,20 @@ func TestDrainingWaitsForTheDisk(t *testing.T) {
 	}
 }
 
+// A disk that fails is not asked over and over while the server waits for it.
+func TestDrainingWithAFailingDisk(t *testing.T) {
+	w, d := journaled(t)
+	d.err = errors.New("no space left on device")
+	w.updates("Alford", 0, 10, stamp)
+	w.net.RunFor(time.Second)
+	before := d.commits
+	w.reactors["Alford"].Stop()
+	w.until("stopped", w.reactors["Alford"].Stopped)
+	if n := d.commits - before; n > 10 {
+		t.Errorf("%d tries in the drain time of 5 s", n)
+	}
+}
+
 func TestManyRecordsAreWrittenInManyTurns(t *testing.T) {
 	w, d := journaled(t)
 	w.cfg.Limits.MaxClients = 50_000

@@ -3,7 +3,6 @@ package faults
 import (
 	"bufio"
 	"bytes"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -67,46 +66,6 @@ func (b *bystander) done() (p99, longest time.Duration) {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// Bytes that are no lines of this protocol: bounded memory, a reply to each line, the end at the
-// first that is too long.
-func TestGarbage(t *testing.T) {
-	scenario(t)
-	c := startCluster(t, quiet, "Alford")
-	before := c.memory("Alford")
-	b := c.bystander("Alford")
-	size := sized(2<<20, 10<<20)
-	noise := make([]byte, size)
-	_, _ = rand.Read(noise)
-	for name, text := range map[string][]byte{
-		"random bytes":     noise,
-		"one endless line": bytes.Repeat([]byte("x"), size),
-		"HTTP":             []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-		"TLS":              append([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}, noise[:506]...),
-	} {
-		conn := c.dial("Alford").(*net.TCPConn)
-		_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
-		go func() {
-			_, _ = conn.Write(text) // the server may close it
-			_ = conn.CloseWrite()
-		}()
-		reply, _ := io.ReadAll(conn)
-		switch name {
-		case "one endless line":
-			if string(reply) != "> LINE: longer than 16384 bytes\n\n" {
-				t.Errorf("%s: %.100q", name, reply)
-			}
-		default:
-			if !bytes.HasPrefix(reply, []byte("? ")) {
-				t.Errorf("%s: %.100q", name, reply)
-			}
-		}
-	}
-	p99, longest := b.done()
-	grown := c.memory("Alford") - before
-	figure(t, grown < 64<<20, "10 MB of garbage: memory bounded, others served",
-		"%.0f MiB more; a bystander waits %.1f ms at p99, %.1f at most", float64(grown)/mib, ms(p99), ms(longest))
-}
 
 func TestUnfinishedLines(t *testing.T) {
 	scenario(t)

@@ -101,16 +101,19 @@ func (b *Buffer) Dropped() uint64 {
 	return b.total
 }
 
-// Close writes what is pending and ends the goroutine, waiting at most patience for the disk.
-// Entries that come later are dropped.
-func (b *Buffer) Close(patience time.Duration) {
+// Close writes what is pending and ends the goroutine, waiting at most patience for the disk, and
+// reports whether that was enough: if not, the goroutine may still be writing to it. Entries that
+// come later are dropped.
+func (b *Buffer) Close(patience time.Duration) (ended bool) {
 	b.mu.Lock()
 	b.closing = true
 	b.mu.Unlock()
 	b.signal()
 	select {
 	case <-b.finished:
+		return true
 	case <-time.After(patience):
+		return false
 	}
 }
 

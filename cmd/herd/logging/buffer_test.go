@@ -146,7 +146,9 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 	b := NewBuffer(disk, BufferSize, droppedEntry)
 	b.Write([]byte("x\n"))
 	<-disk.entered
-	b.Close(time.Millisecond)
+	if b.Close(time.Millisecond) {
+		t.Error("everything is written, they say, to a disk that stalls")
+	}
 	b.Write([]byte("too late\n"))
 	if b.Dropped() != 1 {
 		t.Error("an entry after Close is not counted as dropped")

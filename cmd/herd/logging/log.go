@@ -92,12 +92,18 @@ func (l *Log) Dropped() uint64 { return l.buffers[0].Dropped() }
 // patience is how long Close waits for a disk or a terminal that stalls.
 const patience = 2 * time.Second
 
-// Close writes what is pending.
+// Close writes what is pending. A file whose disk stalls is left as it is, for to close it is to
+// wait for the write under way.
 func (l *Log) Close() {
-	for _, b := range l.buffers {
-		b.Close(patience)
+	written := true
+	for i, b := range l.buffers {
+		if ended := b.Close(patience); i == 0 {
+			written = ended
+		}
 	}
-	l.file.Close()
+	if written {
+		l.file.Close()
+	}
 }
 
 // encoder is zap's, for JSON or for its console form.

@@ -15,23 +15,20 @@ import (
 	"serverherd/cmd/processtest"
 )
 
-// peak watches the memory of a server's process. The returned function ends that and tells the
-// most that it took.
-func (c *cluster) peak(name string) (most func() int) {
-	c.T.Helper()
-	pid, n := c.Running[name].Cmd.Process.Pid, 0
+// beside does something now, and again every so often until it is stopped or the test ends.
+func beside(t *testing.T, every time.Duration, what func()) (stop func()) {
 	done := make(chan struct{})
 	var all sync.WaitGroup
-	end := sync.OnceFunc(func() {
+	stop = sync.OnceFunc(func() {
 		close(done)
 		all.Wait()
 	})
-	c.T.Cleanup(end)
+	t.Cleanup(stop)
 	all.Go(func() {
-		tick := time.NewTicker(10 * time.Millisecond)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
-			n = max(n, memory(c.T, pid))
+			what()
 			select {
 			case <-tick.C:
 			case <-done:
@@ -39,8 +36,17 @@ func (c *cluster) peak(name string) (most func() int) {
 			}
 		}
 	})
+	return stop
+}
+
+// peak watches the memory of a server's process. The returned function ends that and tells the
+// most that it took.
+func (c *cluster) peak(name string) (most func() int) {
+	c.T.Helper()
+	pid, n := c.Running[name].Cmd.Process.Pid, 0
+	stop := beside(c.T, 10*time.Millisecond, func() { n = max(n, memory(c.T, pid)) })
 	return func() int {
-		end()
+		stop()
 		return n
 	}
 }

@@ -90,10 +90,18 @@ func TestConnectAndClose(t *testing.T) {
 	b := c.bystander("Alford")
 	n := sized(500, 10_000)
 	begun := time.Now()
-	for range n {
+	for i := range n {
 		conn, err := net.Dial("tcp", c.Server("Alford").Listen)
 		if err != nil {
 			t.Fatal(err)
+		}
+		switch i % 4 { // the others say nothing and leave in good order
+		case 1:
+			fmt.Fprint(conn, "IAMAT half")
+		case 2:
+			fmt.Fprint(conn, "nonsense\n") // whose reply nobody takes
+		case 3:
+			_ = conn.(*net.TCPConn).SetLinger(0) // RST
 		}
 		conn.Close()
 	}
@@ -108,7 +116,12 @@ func TestResetInMidLine(t *testing.T) {
 	c := startCluster(t, quiet, "Alford")
 	for i := range 200 {
 		conn := c.dial("Alford").(*net.TCPConn)
-		fmt.Fprintf(conn, "IAMAT torn%d +34.068930-118.445127 15200239", i)
+		_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
+		// What comes with a line that is answered has been read, too, when it is.
+		fmt.Fprintf(conn, "nonsense\nIAMAT torn%d +34.068930-118.445127 15200239", i)
+		if _, err := io.ReadFull(conn, make([]byte, len("? nonsense\n\n"))); err != nil {
+			t.Fatal(err)
+		}
 		_ = conn.SetLinger(0)
 		conn.Close()
 	}

@@ -13,6 +13,7 @@ type disk struct {
 	kept    map[string]string // by client: the record's text
 	delay   time.Duration     // of a commit; a fault's
 	failing bool
+	writing []protocol.Record // the batch under way
 	// disturbed is until when the disk was not well: for a while after, it may lag.
 	disturbed time.Duration
 }
@@ -32,36 +33,39 @@ func (d *disk) Load(each func(protocol.Record)) error {
 	return nil
 }
 
-// Commit implements herd.Journal. A crash meanwhile leaves all of it on the disk, or nothing.
+// Commit implements herd.Journal.
 func (d *disk) Commit(records []protocol.Record, done func(error)) {
 	h := d.host
-	w := h.w
-	process, generation := h.reactor, h.generation
-	w.net.At(d.delay+w.span(time.Millisecond, 20*time.Millisecond), func() {
-		alive := h.generation == generation && !process.Stopped()
-		if d.failing || !alive && w.rand.IntN(2) == 0 {
-			if alive {
-				process.CallFromThread(func() { done(errDisk) })
-			}
+	process := h.reactor
+	d.writing = records
+	h.w.net.At(d.delay+h.w.span(time.Millisecond, 20*time.Millisecond), func() {
+		if process != h.reactor || process.Stopped() {
+			return // see crashed
+		}
+		if d.failing {
+			d.writing = nil
+			process.CallFromThread(func() { done(errDisk) })
 			return
 		}
-		for _, r := range records {
-			d.keep(string(r.Client()), string(r.Text()))
-		}
-		if alive {
-			process.CallFromThread(func() { done(nil) })
-		}
+		d.write()
+		process.CallFromThread(func() { done(nil) })
 	})
 }
 
-// keep replaces a client's record. What comes late of a process that is gone replaces nothing that
-// its successor has written.
-func (d *disk) keep(client, text string) {
-	old, known := d.host.w.model.accepted[d.kept[client]]
-	if r := d.host.w.model.accepted[text]; known && r != nil && r.compare(old) < 0 {
-		return
+// write puts the batch under way on the disk.
+func (d *disk) write() {
+	for _, r := range d.writing {
+		d.kept[string(r.Client())] = string(r.Text())
 	}
-	d.kept[client] = text
+	d.writing = nil
+}
+
+// crashed ends a commit with its process: all of it is on the disk, or nothing.
+func (d *disk) crashed() {
+	if !d.failing && d.host.w.rand.IntN(2) == 0 {
+		d.write()
+	}
+	d.writing = nil
 }
 
 // lag is how old the newest record may be that is not on a disk that is well.
@@ -72,6 +76,7 @@ func (d *disk) remember() {
 	h := d.host
 	w := h.w
 	now := w.net.Elapsed()
+	d.crashed()
 	if d.failing || d.delay > 0 || now-d.disturbed < 10*time.Second || h.disturbed > now-10*time.Second {
 		return
 	}

@@ -104,6 +104,9 @@ func (h *host) stop() {
 func (h *host) gone() bool {
 	if h.stopping && h.reactor.Stopped() {
 		h.server, h.stopping = nil, false
+		if h.disk != nil {
+			h.disk.crashed() // it may have left with a commit under way
+		}
 	}
 	return h.server == nil
 }

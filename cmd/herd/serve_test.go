@@ -105,8 +105,9 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	if code := r.Cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
-	if got, _ := entries(h, "Alford"); got[len(got)-1] != "stopped hard" {
-		t.Errorf("the last entry is %q", got[len(got)-1])
+	// The loop goes on until the process ends, so entries of its own may follow.
+	if got, _ := entries(h, "Alford"); !slices.Contains(got, "stopped hard") {
+		t.Errorf("the log does not say that the server was stopped hard; its last entry is %q", got[len(got)-1])
 	}
 }
 

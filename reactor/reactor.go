@@ -130,6 +130,10 @@ type Reactor interface {
 // MaxHeldInput bounds the bytes that a connection holds while receiving is paused.
 const MaxHeldInput = 1 << 20
 
+// AcceptPause is how long an engine waits after it could not accept, for want of descriptors or
+// memory. Whatever the reason, the listener itself is sound, and accepting goes on when it ends.
+const AcceptPause = 100 * time.Millisecond
+
 // Reasons of ConnectionLost. All but the first mean that bytes may be missing on either side.
 var (
 	// ErrConnectionDone: closed in good order.

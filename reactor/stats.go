@@ -25,6 +25,8 @@ type Stats struct {
 	MaxLag      time.Duration // the longest such wait
 	Lags        [32]uint64    // how many waits took less than 1, 2, 4, ... microseconds
 	Slowest     time.Duration // the longest single event or call
+	SlowTurns   uint64        // events, calls and such waits of SlowTurn or more
+	Unaccepted  uint64        // connections that could not be, for want of descriptors or so
 }
 
 // Stats returns the figures of this moment.
@@ -34,6 +36,9 @@ func (l *Loop) Stats() Stats {
 	s.Posted = l.queue.length()
 	return s
 }
+
+// AcceptFailed counts a connection that the engine could not accept, or could not hand to the loop.
+func (l *Loop) AcceptFailed() { l.stats.Unaccepted++ }
 
 // LagQuantile returns a bound, a power of two in microseconds, below which the given part of all
 // waits of posted calls stayed: LagQuantile(0.99). Zero if there were none.
@@ -94,6 +99,7 @@ func (l *Loop) took() time.Duration {
 }
 
 func (l *Loop) alarm(what string, d time.Duration) {
+	l.stats.SlowTurns++
 	if l.slow.report != nil && l.now-l.slow.last >= alarmEvery {
 		l.slow.last = l.now
 		l.slow.report(what, d)

@@ -160,6 +160,11 @@ func TestNoDescriptors(t *testing.T) {
 	}
 	f := os.NewFile(uintptr(late), "late")
 	roundTrip(t, f)
+	counted := make(chan uint64)
+	r.CallFromThread(func() { counted <- r.Stats().Unaccepted })
+	if n := <-counted; n == 0 {
+		t.Error("what could not be accepted is not counted")
+	}
 	f.Close()
 	for _, fd := range filled {
 		unix.Close(fd)

@@ -14,10 +14,6 @@ import (
 	"serverherd/reactor"
 )
 
-// acceptPause is how long an acceptor waits after an error such as EMFILE, ENFILE or ENOMEM.
-// Whatever the reason, the listener itself is sound, and accepting goes on when the cause ends.
-const acceptPause = 100 * time.Millisecond
-
 // Listen binds addr, host:port, with SO_REUSEADDR and without SO_REUSEPORT: a port in use is an
 // error that names it.
 func Listen(addr string) (net.Listener, error) {
@@ -109,7 +105,7 @@ func (p *port) accept() {
 			failing = false
 			p.r.enrolling <- struct{}{}
 			p.r.connecting.Add(1)
-			go p.r.enroll(c, newTicket(c, p.factory))
+			go p.enroll(c)
 			continue
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -117,11 +113,19 @@ func (p *port) accept() {
 			failing = true
 			p.r.opts.Log(fmt.Sprintf("accept at %s: %v", p.l.Addr(), err))
 		}
+		p.r.CallFromThread(p.r.AcceptFailed)
 		select {
-		case <-time.After(acceptPause):
+		case <-time.After(reactor.AcceptPause):
 		case <-p.stopped:
 			return
 		}
+	}
+}
+
+// enroll takes in a connection that was accepted.
+func (p *port) enroll(c net.Conn) {
+	if p.r.enroll(c, newTicket(c, p.factory)) != nil {
+		p.r.CallFromThread(p.r.AcceptFailed)
 	}
 }
 

@@ -15,6 +15,9 @@ type Constant struct {
 	What  string
 }
 
+// LogBuffer is how many bytes of log entries may wait for the disk, for whoever writes the log.
+const LogBuffer = 8 << 20
+
 // Constants are the limits that hold whatever herd.toml says, each of which is defined where it
 // applies.
 func Constants() []Constant {
@@ -26,6 +29,8 @@ func Constants() []Constant {
 		{"held_input", reactor.MaxHeldInput, "bytes of lines that are held: the connection is closed"},
 		{"waiting_lookups", maxWaiting, "lookups beyond places_in_flight that wait; more are BUSY"},
 		{"output_soft_time", softTime, "for which a client may leave more than output_soft unread"},
+		{"reserved_connections", minOverflow, "taken beyond max_connections, and two for each neighbor"},
+		{"accept_pause", reactor.AcceptPause, "after which accepting is tried again if it failed"},
 		{"linger", reactor.Linger, "without progress, after which a closing connection is given up"},
 		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
 		{"handshake_timeout", handshakeTimeout, "of a handshake, on both sides"},
@@ -39,6 +44,9 @@ func Constants() []Constant {
 		{"link_unread", maxUnread, "bytes that a neighbor has not read: its link is dropped"},
 		{"bad_lines", maxBadLines, "lines not of this protocol in bad_lines_time: the link is dropped"},
 		{"bad_lines_time", badWindow, "see bad_lines"},
+		{"marks_in_flight", maxMarks, "MARKs on a link without their ACK: the link is dropped"},
+		{"links_of_one", maxIntakes, "connections of one neighbor: the oldest is dropped"},
+		{"former_processes", maxReplaced, "remembered of a neighbor, lest a replaced one come back"},
 		{"plain_unsent", plainUnsent, "bytes unsent to a neighbor without a handshake: nothing more is sent"},
 		{"min_probe", minProbePause, "between two probes of one that did not answer; it doubles"},
 		{"max_probe", maxProbePause, "the longest pause between two probes"},
@@ -46,8 +54,11 @@ func Constants() []Constant {
 		{"repair_pause", minRepairPause, "between two repairs of a neighbor; it doubles"},
 		{"max_repair_pause", maxRepairPause, "the longest pause between two repairs"},
 		{"refusal_pause", refusalPause, "between two log entries of one refusal and address"},
+		{"refusals_noted", maxRefusals, "kinds and addresses remembered for that; more are not logged"},
+		{"log_buffer", LogBuffer, "bytes of log entries that wait for the disk; more are dropped"},
 		{"commit_pause", commitPause, "for which records gather before they go to the disk"},
 		{"commit_records", commitRecords, "records that go to the disk at once"},
+		{"commit_bytes", commitBytes, "likewise, bytes"},
 		{"slow_turn", reactor.SlowTurn, "for which something may keep the loop before the log is told"},
 	}
 }
@@ -71,7 +82,7 @@ func writeConstants(w io.Writer) error {
 		if d, ok := c.Value.(time.Duration); ok {
 			value = d.String()
 		}
-		if _, err := fmt.Fprintf(w, "# %-18s %8s  %s\n", c.Name, value, c.What); err != nil {
+		if _, err := fmt.Fprintf(w, "# %-21s %8s  %s\n", c.Name, value, c.What); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,7 @@ func (l *link) BuildProtocol(string) reactor.Protocol {
 // ConnectionFailed implements reactor.ClientFactory.
 func (l *link) ConnectionFailed(reason error) {
 	l.plain = false
+	l.neighbor.counters.dialsFailed++
 	l.down(reason.Error())
 }
 
@@ -50,7 +51,7 @@ func (l *link) connected(t reactor.Transport, h reactor.LineHandler) {
 	l.reader = reactor.NewLineReceiver(maxLinkLine, h)
 	l.reason, l.redial = nil, false
 	l.traffic = traffic{}
-	l.bad = badLines{}
+	l.bad, l.full = badLines{}, false
 	l.server.log.Info("connection made", zap.Uint64("conn", l.id), zap.String("peer", t.Peer()),
 		zap.String("neighbor", l.neighbor.name))
 }

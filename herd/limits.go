@@ -48,6 +48,8 @@ func (c *Counters) dropped(reason error) {
 		c.LinksUnread++
 	case errBadLines, errLineTooLong:
 		c.LinksGarbled++
+	case errReplaced:
+		c.LinksReplaced++
 	case errHandshake:
 		c.LinksUnanswered++
 	}

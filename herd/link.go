@@ -72,6 +72,7 @@ type link struct {
 	timeout    *reactor.DelayedCall
 	pulse      pulse
 	bad        badLines
+	full       bool  // the window, when the link was last pumped
 	reason     error // why this side ended it, if it did
 	which      int   // the secret to sign with
 	redial     bool  // at once when this one is gone
@@ -243,7 +244,16 @@ func (l *link) pump() (more bool) {
 	default:
 		l.markWithin(lazyMark)
 	}
-	return more && l.unacknowledged() < window
+	l.noteFull(more && l.unacknowledged() >= window)
+	return more && !l.full
+}
+
+// noteFull counts the times that there was more to send than may be on its way.
+func (l *link) noteFull(full bool) {
+	if full && !l.full {
+		l.neighbor.counters.stalls++
+	}
+	l.full = full
 }
 
 // markWithin sees to it that a MARK leaves in d at the latest.

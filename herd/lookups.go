@@ -51,6 +51,7 @@ func (q *lookups) ask(l *lookup) bool {
 	if len(q.waiting) >= maxWaiting {
 		return false
 	}
+	q.server.counters.LookupsWaited++
 	q.waiting = append(q.waiting, l)
 	return true
 }

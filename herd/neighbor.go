@@ -46,7 +46,8 @@ type neighbor struct {
 
 // linkCounters count events of both links of an edge since the process started.
 type linkCounters struct {
-	atSent, atReceived, duplicates, badLines, copies, resumes, repairs uint64
+	atSent, atReceived, duplicates, badLines, copies, resumes, repairs, stalls,
+	dialsFailed uint64
 }
 
 // agreement is what the last comparison of two whole states said.
@@ -170,6 +171,7 @@ func (n *neighbor) status() LinkStatus {
 		Agreement: "unknown",
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,
 		BadLines: c.badLines, Copies: c.copies, Resumes: c.resumes, Repairs: c.repairs,
+		Stalls: c.stalls, DialsFailed: c.dialsFailed,
 	}
 	if !n.agree.checked.IsZero() {
 		checked := n.agree.checked

@@ -143,11 +143,12 @@ func (p plainLink) pump() (more bool) {
 	}
 	s.pumpBuffer = buf
 	p.t.Write(buf)
+	p.noteFull(!p.sent.CaughtUp() && p.t.Backlog() >= plainUnsent)
 	if p.sent.CaughtUp() {
 		s.drained()
 		return false
 	}
-	return p.t.Backlog() < plainUnsent
+	return !p.full
 }
 
 // drained closes the connection once all has been written, for its end is the only sign that all

@@ -207,7 +207,7 @@ func TestASlowPlainNeighbor(t *testing.T) {
 	if held := l.t.Backlog(); held < plainUnsent || held > plainUnsent+1024 {
 		t.Errorf("%d bytes are unsent, want %d", held, plainUnsent)
 	}
-	if st := s.Status().Links[1]; st.Unacknowledged != l.t.Backlog() || st.Behind == 0 {
+	if st := s.Status().Links[1]; st.Unacknowledged != l.t.Backlog() || st.Behind == 0 || st.Stalls != 1 {
 		t.Errorf("status %+v", st)
 	}
 	sent := l.neighbor.counters.atSent

@@ -180,8 +180,11 @@ func (s *Server) BuildProtocol(string) reactor.Protocol {
 	return n
 }
 
-// overflow is how many connections are taken beyond max_connections.
-func (s *Server) overflow() int { return 2*len(s.neighbors) + 16 }
+// minOverflow is how many connections are taken beyond max_connections where there is no neighbor.
+const minOverflow = 16
+
+// overflow is how many there are with two for each neighbor.
+func (s *Server) overflow() int { return 2*len(s.neighbors) + minOverflow }
 
 // admit makes a client of an overflow connection if there is room by now.
 func (s *Server) admit(n *session) bool {
@@ -285,8 +288,9 @@ func (s *Server) Status() Status {
 		Engine: s.options.Engine, Epoch: s.epoch.String(), PID: s.options.PID,
 		Started: s.started, Now: s.reactor.Now(), Ready: s.port != nil && !s.draining,
 		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
-		Connections: len(s.sessions), Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants, Propagation: s.propagation.status(),
-		Links: []LinkStatus{},
+		Connections: len(s.sessions), Lookups: LookupStatus{s.lookups.inFlight, len(s.lookups.waiting)},
+		Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants,
+		Propagation: s.propagation.status(), Links: []LinkStatus{},
 	}
 	if s.store.Overflowed() {
 		st.Digest = "full"

@@ -324,10 +324,14 @@ func (s *session) ConnectionLost(reason error) {
 		s.intake.lost()
 	}
 	s.plain.lost(s)
+	switch {
+	case errors.Is(reason, reactor.ErrHeldInput):
+		s.server.counters.InputLimits++
+	case errors.Is(reason, reactor.ErrLinger):
+		s.server.counters.LingerLimits++
+	}
 	if s.reason != nil {
 		reason = s.reason
-	} else if errors.Is(reason, reactor.ErrHeldInput) {
-		s.server.counters.InputLimits++
 	}
 	s.server.remove(s)
 	s.server.log.Info("connection lost", s.traffic.fields(append(fields, zap.String("reason", reason.Error())))...)

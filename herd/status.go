@@ -22,6 +22,7 @@ type Status struct {
 	Tail    uint64 `json:"tail"`    // last position of the feed
 
 	Connections int               `json:"connections"` // all, neighbors included
+	Lookups     LookupStatus      `json:"lookups"`
 	Loop        LoopStatus        `json:"loop"`
 	Links       []LinkStatus      `json:"links"` // in the order of herd.toml
 	Propagation PropagationStatus `json:"propagation"`
@@ -38,6 +39,14 @@ type LoopStatus struct {
 	LagP99  float64    `json:"lag_p99"` // a bound on what 99 % of posted calls waited
 	Lags    [32]uint64 `json:"lags"`    // posted calls that waited below 1, 2, 4, ... microseconds
 	Slowest float64    `json:"slowest"` // the longest single event or call
+	// SlowTurns are the events, calls and waits of posted calls that took slow_turn or longer.
+	SlowTurns uint64 `json:"slow_turns"`
+}
+
+// LookupStatus is how many WHATSATs are being answered at the moment.
+type LookupStatus struct {
+	InFlight int `json:"in_flight"` // places_in_flight at most
+	Waiting  int `json:"waiting"`   // for one of these to end
 }
 
 // PropagationStatus is how long updates took to come from the server that a client sent them to, as
@@ -106,6 +115,10 @@ type LinkStatus struct {
 	Copies     uint64 `json:"copies"`      // full copies begun
 	Resumes    uint64 `json:"resumes"`     // resumes begun
 	Repairs    uint64 `json:"repairs"`     // copies asked for because of a divergence
+	// Stalls are the times that more could not be sent before the neighbor had acknowledged, or if
+	// it is plain read, what it had been sent.
+	Stalls      uint64 `json:"stalls"`
+	DialsFailed uint64 `json:"dials_failed"`
 }
 
 // Counters count events since the process started. They only grow.
@@ -118,10 +131,12 @@ type Counters struct {
 	Applied        uint64 `json:"applied"` // records from neighbors that were new
 	Refused        uint64 `json:"refused"` // replies that begin with "? " or "> " and a reason
 	LookupsFailed  uint64 `json:"lookups_failed"`
-	LookupsBusy    uint64 `json:"lookups_busy"`
+	LookupsWaited  uint64 `json:"lookups_waited"`  // for others to end, see places_in_flight
+	LookupsBusy    uint64 `json:"lookups_busy"`    // refused, because too many waited
 	ClientsRefused uint64 `json:"clients_refused"` // IAMATs or ATs beyond max_clients
 
 	Accepted         uint64 `json:"accepted"`          // connections
+	AcceptFailures   uint64 `json:"accept_failures"`   // for want of descriptors or memory
 	ServerFull       uint64 `json:"server_full"`       // connections refused beyond max_connections
 	LinesTooLong     uint64 `json:"lines_too_long"`    // connections closed for it
 	IdleTimeouts     uint64 `json:"idle_timeouts"`     // connections closed for it
@@ -129,10 +144,12 @@ type Counters struct {
 	OutputLimits     uint64 `json:"output_limits"`     // slow readers cut off
 	InputLimits      uint64 `json:"input_limits"`      // connections that sent on while held
 	Held             uint64 `json:"held"`              // times that a client's further lines were held
+	LingerLimits     uint64 `json:"linger_limits"`     // clients that left unread what was owed
 	HandshakesFailed uint64 `json:"handshakes_failed"` // that this server refused, or gave up as acceptor
 	LinksSilent      uint64 `json:"links_silent"`      // links dropped, either side: nothing came
 	LinksUnread      uint64 `json:"links_unread"`      // likewise: the neighbor did not read
 	LinksGarbled     uint64 `json:"links_garbled"`     // likewise: too many bad lines, or one too long
+	LinksReplaced    uint64 `json:"links_replaced"`    // likewise: too many of one neighbor
 	LinksUnanswered  uint64 `json:"links_unanswered"`  // handshakes not finished in time, either side
 	LogDropped       uint64 `json:"log_dropped"`       // log entries
 }

@@ -44,6 +44,9 @@ func TestNothingIsAccepted(t *testing.T) {
 		begun := time.Now()
 		<-accepted
 		took := time.Since(begun)
+		if c.now("Alford").Counters.AcceptFailures == 0 {
+			t.Errorf("%v: not counted", cause)
+		}
 		figure(t, took <= time.Second, required,
 			"%v: accepted %.0f ms after its end; a bystander waits %.1f ms at p99, %.1f at most", cause,
 			ms(took), ms(p99), ms(longest))

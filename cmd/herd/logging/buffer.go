@@ -8,9 +8,7 @@ import (
 )
 
 const (
-	// BufferSize bounds the memory of entries that wait to be written, in bytes.
-	BufferSize = 8 << 20
-	// chunks is into how many pieces of memory that is cut.
+	// chunks is into how many pieces a Buffer's memory is cut.
 	chunks = 32
 	// keptChunks are kept when a burst is over; the others go back to the heap.
 	keptChunks = 4

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"serverherd/herd"
 )
 
 // stalled is a disk that does not answer until it is released.
@@ -119,7 +121,7 @@ func TestEntriesOfAnyLengthKeepTheirOrder(t *testing.T) {
 
 func TestWritersDoNotMix(t *testing.T) {
 	var out bytes.Buffer
-	b := NewBuffer(&out, BufferSize, droppedEntry)
+	b := NewBuffer(&out, herd.LogBuffer, droppedEntry)
 	var group sync.WaitGroup
 	for w := range 8 {
 		group.Go(func() {
@@ -143,7 +145,7 @@ func TestWritersDoNotMix(t *testing.T) {
 // A disk that never answers does not keep a process from ending.
 func TestCloseDoesNotWaitForEver(t *testing.T) {
 	disk := newStalled()
-	b := NewBuffer(disk, BufferSize, droppedEntry)
+	b := NewBuffer(disk, herd.LogBuffer, droppedEntry)
 	b.Write([]byte("x\n"))
 	<-disk.entered
 	if b.Close(time.Millisecond) {
@@ -158,7 +160,7 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 }
 
 func BenchmarkLineEntry(b *testing.B) {
-	l := &Lines{out: NewBuffer(io.Discard, BufferSize, func(uint64) []byte { return nil }), now: time.Now}
+	l := &Lines{out: NewBuffer(io.Discard, herd.LogBuffer, func(uint64) []byte { return nil }), now: time.Now}
 	line := []byte("IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997")
 	b.ReportAllocs()
 	for b.Loop() {

@@ -74,7 +74,7 @@ func Open(o Options) (*Log, error) {
 
 // buffer puts a buffer in front of out.
 func (l *Log) buffer(out io.Writer, e zapcore.Encoder, now func() time.Time) *Buffer {
-	b := NewBuffer(out, BufferSize, func(n uint64) []byte {
+	b := NewBuffer(out, herd.LogBuffer, func(n uint64) []byte {
 		entry := zapcore.Entry{Level: zapcore.WarnLevel, Time: now(), Message: "dropped log entries"}
 		line, err := e.EncodeEntry(entry, []zapcore.Field{zap.Uint64("dropped", n)})
 		if err != nil {

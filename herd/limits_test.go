@@ -1,0 +1,203 @@
+package herd
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// limitCase is one or more limits that are hit on purpose: keys of [limits] or names of Constants.
+type limitCase struct {
+	limits string // with a space between two
+	counts string // what must be counted for it in /status.json: counters, or links.NAME
+	// hit goes past the limits and returns the server that then tells of it. A limit in whose way
+	// this package has no stone is the matter of another test: by is its file and name.
+	hit func(t *testing.T) *Server
+	by  string
+}
+
+var limitCases = []limitCase{
+	{counts: "lines_received replies iamat whatsat stored refused lookups_failed accepted", hit: hitNothing},
+	{counts: "applied links.at_sent links.at_received links.duplicates links.copies links.resumes", hit: hitNoLimitOfLinks},
+	{counts: "links.repairs", hit: hitNoLimitOfRepairs},
+
+	{limits: "max_line", counts: "lines_too_long", hit: hitMaxLine},
+	{limits: "max_client_id", counts: "refused", hit: hitMaxClientID},
+	{limits: "max_connections reserved_connections turned_away", counts: "server_full", hit: hitMaxConnections},
+	{limits: "max_clients", counts: "clients_refused", hit: hitMaxClients},
+	{limits: "max_future", counts: "refused", hit: hitMaxFuture},
+	{limits: "idle_timeout", counts: "idle_timeouts", hit: hitIdleTimeout},
+	{limits: "partial_line_timeout", counts: "partial_timeouts", hit: hitPartialLineTimeout},
+	{limits: "output_hard", counts: "output_limits", hit: hitOutputHard},
+	{limits: "output_soft output_soft_time", counts: "output_limits", hit: hitOutputSoft},
+	{limits: "places_in_flight waiting_lookups", counts: "lookups_waited lookups_busy", hit: hitPlacesInFlight},
+	{limits: "drain", by: "cmd/herd/serve_test.go TestDrainTime"},
+
+	{limits: "open_lookups", counts: "held", hit: hitOpenLookups},
+	{limits: "held_backlog", counts: "held", hit: hitHeldBacklog},
+	{limits: "held_replies", counts: "held", hit: hitHeldReplies},
+	{limits: "held_input", counts: "input_limits", hit: hitHeldInput},
+	{limits: "linger", counts: "linger_limits", hit: hitLinger},
+	{limits: "accept_pause", counts: "accept_failures", by: "reactor/gnetreactor/gnet_test.go TestNoDescriptors"},
+
+	{limits: "dial_timeout", counts: "links.dials_failed", hit: hitDialTimeout},
+	{limits: "min_retry max_retry", counts: "links.dials_failed", hit: hitRetry},
+	{limits: "handshake_timeout", counts: "links_unanswered handshakes_failed", hit: hitHandshakeTimeout},
+	{limits: "ping_after dead_after", counts: "links_silent", hit: hitDeadAfter},
+	{limits: "link_line", counts: "links_garbled links.bad_lines", hit: hitLinkLine},
+	{limits: "bad_lines bad_lines_time", counts: "links_garbled links.bad_lines", hit: hitBadLines},
+	{limits: "bad_lines", counts: "links_garbled links.bad_lines", hit: hitBadLinesOfAcceptor},
+	{limits: "link_unread", counts: "links_unread", hit: hitLinkUnread},
+	{limits: "link_window", counts: "links.stalls", hit: hitLinkWindow},
+	{limits: "slow_link_window slow_link_time", counts: "links.stalls", hit: hitSlowLinkWindow},
+	{limits: "marks_in_flight", counts: "links_silent", hit: hitMarksInFlight},
+	{limits: "links_of_one", counts: "links_replaced", hit: hitLinksOfOne},
+	{limits: "former_processes", hit: hitFormerProcesses},
+	{limits: "plain_unsent", counts: "links.stalls", by: "herd/plain_test.go TestASlowPlainNeighbor"},
+	{limits: "min_probe max_probe", by: "herd/probe_test.go TestANeighborThatDoesNotAnswer"},
+	{limits: "repair_pause max_repair_pause", by: "herd/link_test.go TestNoRepairStorm"},
+	{limits: "refusal_pause refusals_noted", counts: "handshakes_failed", hit: hitRefusals},
+
+	{limits: "log_buffer", counts: "log_dropped", by: "cmd/faults/logdisk_test.go TestLogOnAStalledDisk"},
+	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
+	{limits: "slow_turn", by: "reactor/loop_test.go TestSlowTurnAlarm"},
+}
+
+// Every limit is hit on purpose by a test, and every counter is moved by one.
+func TestLimits(t *testing.T) {
+	var hit, counted []string
+	for _, c := range limitCases {
+		hit = append(hit, strings.Fields(c.limits)...)
+		counted = append(counted, strings.Fields(c.counts)...)
+		t.Run(c.limits, func(t *testing.T) {
+			if c.hit == nil {
+				mustExist(t, c.by)
+				return
+			}
+			s := c.hit(t)
+			for _, name := range strings.Fields(c.counts) {
+				if countOf(s.Status(), name) == 0 {
+					t.Errorf("%s is not counted", name)
+				}
+			}
+		})
+	}
+	var limits, counters []string
+	for _, k := range testConfig().keys() {
+		if k.table == "limits" {
+			limits = append(limits, k.name)
+		}
+	}
+	for _, c := range Constants() {
+		limits = append(limits, c.Name)
+	}
+	counters = append(counters, jsonNames(Counters{}, "")...)
+	for _, name := range jsonNames(LinkStatus{}, "links.") {
+		switch name {
+		case "links.sent", "links.acknowledged", "links.behind", "links.heard": // positions
+		default:
+			counters = append(counters, name)
+		}
+	}
+	mustBeAll(t, "limit", limits, hit)
+	mustBeAll(t, "counter", counters, counted)
+}
+
+// mustBeAll holds that there is a test of everything, and of nothing that is not there.
+func mustBeAll(t *testing.T, what string, all, tested []string) {
+	t.Helper()
+	for _, name := range all {
+		if !slices.Contains(tested, name) {
+			t.Errorf("no test of the %s %s", what, name)
+		}
+	}
+	for _, name := range tested {
+		if !slices.Contains(all, name) {
+			t.Errorf("there is no %s %s", what, name)
+		}
+	}
+}
+
+// mustExist holds that there is a test where there should be one.
+func mustExist(t *testing.T, by string) {
+	t.Helper()
+	file, name, _ := strings.Cut(by, " ")
+	text, err := os.ReadFile("../" + file)
+	if err != nil || name == "" || !strings.Contains(string(text), "\nfunc "+name+"(t *testing.T) {") {
+		t.Errorf("there is no test %s, %v", by, err)
+	}
+}
+
+// jsonNames are the names of a struct's counters, with something in front.
+func jsonNames(of any, prefix string) (names []string) {
+	v := reflect.TypeOf(of)
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Type.Kind() == reflect.Uint64 {
+			names = append(names, prefix+f.Tag.Get("json"))
+		}
+	}
+	return names
+}
+
+// countOf is a counter as /status.json shows it, of all links together.
+func countOf(s Status, name string) (n float64) {
+	text, _ := json.Marshal(s)
+	var shown struct {
+		Counters map[string]float64
+		Links    []map[string]any
+	}
+	_ = json.Unmarshal(text, &shown)
+	ofLink, isLinks := strings.CutPrefix(name, "links.")
+	if !isLinks {
+		return shown.Counters[name]
+	}
+	for _, l := range shown.Links {
+		count, _ := l[ofLink].(float64)
+		n += count
+	}
+	return n
+}
+
+// counted is Status's counters, for conditions.
+func (w *world) counted(name string) func() bool {
+	return func() bool { return countOf(w.servers["Alford"].Status(), name) > 0 }
+}
+
+// hitNothing is ordinary traffic.
+func hitNothing(t *testing.T) *Server {
+	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w.places = &slowPlaces{err: errors.New("no answer")}
+	s := w.start("Alford")
+	w.dial("Alford").ask(6, "IAMAT k +1-1 5\nIAMAT k +1-1 4\nWHATSAT k 1 1\nWHATSAT moa 1 1\nIAMAT\nnonsense\n")
+	want := Counters{
+		Accepted: 1, LinesReceived: 6, Replies: 6, IAMAT: 2, Stored: 1, WHATSAT: 1, LookupsFailed: 1, Refused: 4,
+	}
+	if s.counters != want {
+		t.Errorf("%+v, want %+v", s.counters, want)
+	}
+	return s
+}
+
+func hitNoLimitOfLinks(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford", "Hamilton", "Holiday", "Ball", "Welsh")
+	w.until("live", w.live)
+	w.iamat("Hamilton", "a", stamp)
+	w.until("equal", w.equal)
+	w.net.Reset("Alford", "Hamilton")
+	w.iamat("Alford", "b", stamp)
+	w.until("live", func() bool { return w.counted("links.resumes")() && w.live() && w.equal() })
+	return w.servers["Alford"]
+}
+
+func hitNoLimitOfRepairs(t *testing.T) *Server {
+	w := newWorld(t, testConfig(ring...)).startAll()
+	w.iamat("Alford", "a", stamp)
+	w.until("equal", w.equal)
+	w.servers["Alford"].store.Damage([]byte("a"), nil)
+	w.until("repaired", func() bool { return w.counted("links.repairs")() && w.live() && w.equal() })
+	return w.servers["Alford"]
+}

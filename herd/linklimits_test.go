@@ -1,0 +1,289 @@
+package herd
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/reactor"
+)
+
+// hitDialTimeout dials into a network that swallows.
+func hitDialTimeout(t *testing.T) *Server {
+	w := newWorld(t, testConfig(ring...))
+	w.start("Hamilton")
+	w.net.Cut("Alford", "Hamilton")
+	s := w.start("Alford")
+	n := s.neighbor([]byte("Hamilton"))
+	w.until("given up", func() bool { return n.counters.dialsFailed == 1 })
+	if d := w.net.Elapsed(); d < dialTimeout || d > dialTimeout+100*time.Millisecond {
+		t.Errorf("given up after %v", d)
+	}
+	return s
+}
+
+// hitRetry dials somebody who is not there, sooner and then later.
+func hitRetry(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford")
+	s := w.servers["Alford"]
+	n := s.neighbor([]byte("Welsh"))
+	last, shortest, longest := time.Duration(0), time.Hour, time.Duration(0)
+	for k := range uint64(30) {
+		w.until("another try", func() bool { return n.counters.dialsFailed > k })
+		if pause := w.net.Elapsed() - last; k > 0 {
+			shortest, longest = min(shortest, pause), max(longest, pause)
+		}
+		last = w.net.Elapsed()
+	}
+	const half, slack = 0.5, 100 * time.Millisecond
+	if shortest < reactor.MinRetryDelay/2 || shortest > 2*reactor.MinRetryDelay ||
+		longest < reactor.MaxRetryDelay || longest > reactor.MaxRetryDelay*3/2+slack {
+		t.Errorf("tries are %v to %v apart", shortest, longest)
+	}
+	return s
+}
+
+// hitHandshakeTimeout says HELLO and nothing more.
+func hitHandshakeTimeout(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford")
+	c := w.dial("Alford")
+	c.SendString(welshHello + "\r\n")
+	w.until("cut", c.Closed)
+	if d := w.net.Elapsed(); d < handshakeTimeout || d > handshakeTimeout+100*time.Millisecond {
+		t.Errorf("cut after %v", d)
+	}
+	return w.servers["Alford"]
+}
+
+// linkDropped is an impostor's link after something that costs it.
+func linkDropped(t *testing.T, do func(w *world, p *impostor)) *Server {
+	t.Helper()
+	w := ringOf(t, nil, "Alford")
+	p := w.welcomed(welshHello)
+	do(w, p)
+	s := w.servers["Alford"]
+	w.until("dropped", func() bool { return len(s.neighbor([]byte("Welsh")).intakes) == 0 })
+	return s
+}
+
+func hitDeadAfter(t *testing.T) *Server {
+	return linkDropped(t, func(w *world, p *impostor) {
+		w.net.RunFor(pingAfter*beat + 100*time.Millisecond)
+		if got := p.Take(); got != "PING 1\r\n" {
+			t.Errorf("after %d beats of silence it gets %q", pingAfter, got)
+		}
+		w.until("dropped", p.Closed)
+		if d := w.net.Elapsed(); d < deadAfter*beat || d > (deadAfter+2)*beat {
+			t.Errorf("dropped after %v", d)
+		}
+	})
+}
+
+func hitLinkLine(t *testing.T) *Server {
+	return linkDropped(t, func(_ *world, p *impostor) { p.SendString(strings.Repeat("x", maxLinkLine+2)) })
+}
+
+func hitBadLines(t *testing.T) *Server {
+	return linkDropped(t, func(w *world, p *impostor) {
+		// As many as there may be, and once more when that is forgotten.
+		for range 2 {
+			p.SendString(strings.Repeat("nonsense\r\n", maxBadLines))
+			for range badWindow / time.Second {
+				w.net.RunFor(time.Second + 50*time.Millisecond)
+				p.SendString("PONG 1\r\n")
+			}
+			if p.Closed() {
+				t.Errorf("dropped for %d bad lines in %v", maxBadLines, badWindow)
+			}
+		}
+		p.SendString(strings.Repeat("nonsense\r\n", maxBadLines+1))
+	})
+}
+
+// hitBadLinesOfAcceptor is nonsense from whom Alford has dialled.
+func hitBadLinesOfAcceptor(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford")
+	w.startPlain(func(c *plainConn, line string) {
+		switch verb, _, _ := strings.Cut(line, " "); verb {
+		case "HELLO":
+			c.say("CHALLENGE 000102030405060708090a0b0c0d0e0f\r\n")
+		case "PROOF":
+			c.say("WELCOME 00000000000000aa - - 0\r\n" + strings.Repeat("nonsense\r\n", maxBadLines+1))
+		}
+	})
+	w.until("dropped", w.counted("links_garbled"))
+	s := w.servers["Alford"]
+	if why := s.neighbor([]byte("Welsh")).link.trouble; why != errBadLines.Error() {
+		t.Errorf("dropped for %q", why)
+	}
+	return s
+}
+
+func hitLinkUnread(t *testing.T) *Server {
+	return linkDropped(t, func(w *world, p *impostor) {
+		p.Stall()
+		for range 100 {
+			p.SendString(strings.Repeat("PING 1\r\n", 20_000))
+			w.net.RunFor(10 * time.Millisecond)
+		}
+	})
+}
+
+// pausedWelsh has Welsh stop, so that nothing that Alford sends is acknowledged, and sends it n
+// updates of as many clients.
+func pausedWelsh(t *testing.T, n int, every time.Duration) (*world, *link) {
+	t.Helper()
+	cfg := testConfig(ring...)
+	cfg.Limits.MaxClients = 100_000
+	w := newWorld(t, cfg)
+	s := w.start("Alford")
+	w.start("Welsh")
+	w.until("live", w.live)
+	w.reactors["Welsh"].Pause()
+	for i := range n {
+		s.store.ApplyOwn(at(t, fmt.Sprint("c", i), stamp))
+		if i%100 == 0 {
+			s.pumpSoon()
+			w.net.RunFor(every)
+		}
+	}
+	return w, s.neighbor([]byte("Welsh")).link
+}
+
+func hitLinkWindow(t *testing.T) *Server {
+	w, l := pausedWelsh(t, 30_000, time.Millisecond)
+	if n := l.unacknowledged(); n < windowBytes || n > windowBytes+1024 {
+		t.Errorf("%d bytes on their way", n)
+	}
+	if n := l.neighbor.counters.stalls; n != 1 {
+		t.Errorf("counted %d times", n)
+	}
+	w.reactors["Welsh"].Resume()
+	w.until("equal", w.equal)
+	return w.servers["Alford"]
+}
+
+func hitSlowLinkWindow(t *testing.T) *Server {
+	w, l := pausedWelsh(t, 1000, 200*time.Millisecond)
+	if n := l.unacknowledged(); n < slowBytes || n > windowBytes/8 {
+		t.Errorf("%d bytes on their way after 2 s without an ACK", n)
+	}
+	w.reactors["Welsh"].Resume()
+	w.until("equal", w.equal)
+	return w.servers["Alford"]
+}
+
+// hitMarksInFlight takes a neighbor that has left as many MARKs as it may without an ACK.
+func hitMarksInFlight(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford", "Welsh")
+	w.until("live", w.live)
+	s := w.servers["Alford"]
+	l := s.neighbor([]byte("Welsh")).link
+	w.net.CutOneWay("Welsh", "Alford")
+	l.marks = make([]sentMark, maxMarks)
+	for i := range l.marks {
+		l.marks[i].at = s.reactor.Now()
+	}
+	s.store.ApplyOwn(at(t, "k", stamp))
+	s.pumpSoon()
+	w.until("dropped", w.counted("links_silent"))
+	if w.net.Elapsed() > time.Second || l.trouble != errNoAck.Error() {
+		t.Errorf("dropped after %v for %q", w.net.Elapsed(), l.trouble)
+	}
+	return s
+}
+
+func hitLinksOfOne(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford")
+	first := w.welcomed(welshHello)
+	for range maxIntakes - 1 {
+		w.welcomed(welshHello)
+	}
+	if first.Closed() {
+		t.Errorf("dropped for the last of %d", maxIntakes)
+	}
+	w.welcomed(welshHello)
+	w.until("the oldest is dropped", first.Closed)
+	return w.servers["Alford"]
+}
+
+func hitFormerProcesses(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford")
+	for i := range maxReplaced + 2 {
+		p := w.welcomed(strings.Replace(welshHello, "00aa", fmt.Sprintf("%04x", 1+i), 1))
+		p.Close()
+	}
+	s := w.servers["Alford"]
+	if n := len(s.neighbor([]byte("Welsh")).replaced); n != maxReplaced {
+		t.Errorf("%d processes are remembered", n)
+	}
+	return s
+}
+
+// hitRefusals is refused as often as it likes, and logged once in a while.
+func hitRefusals(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford")
+	s := w.servers["Alford"]
+	for range 3 {
+		w.impostor("Alford", "Welsh").hello(strings.Replace(welshHello, "ucla", "usc", 1))
+	}
+	if n := s.counters.HandshakesFailed; n != 3 || len(s.refusals.logged) != 1 {
+		t.Errorf("%d refused, %d logged", n, len(s.refusals.logged))
+	}
+	now := s.reactor.Now()
+	for i := range 2 * maxRefusals {
+		s.refusals.first(refusal{"herd", fmt.Sprint("host", i)}, now)
+	}
+	if n := len(s.refusals.logged); n != maxRefusals {
+		t.Errorf("%d are remembered", n)
+	}
+	w.net.RunFor(refusalPause + 2*time.Second)
+	if n := len(s.refusals.logged); n != 0 {
+		t.Errorf("%d are remembered after %v", n, refusalPause)
+	}
+	return s
+}
+
+// A server that has room again, which is one that was restarted with more, gets everything: a new
+// process asks for a copy of each neighbor, and what it was refused before reaches those behind it.
+func TestRoomAgain(t *testing.T) {
+	line := []ServerConfig{
+		{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Hamilton"}},
+		{Name: "Hamilton", Address: "Hamilton:1", Neighbors: []string{"Alford", "Holiday"}},
+		{Name: "Holiday", Address: "Holiday:1", Neighbors: []string{"Hamilton"}},
+	}
+	few := testConfig(line...)
+	few.Limits.MaxClients = 2
+	w := newWorld(t, testConfig(line...))
+	w.start("Alford")
+	w.startWith("Hamilton", few)
+	w.start("Holiday")
+	w.until("live", w.live)
+	w.updates("Alford", 0, 10, stamp)
+	hamilton := w.servers["Hamilton"]
+	w.until("eight are dropped", func() bool { return hamilton.counters.ClientsRefused == 8 })
+	w.net.RunFor(20 * time.Second)
+	if n := w.servers["Holiday"].store.Len(); n != 2 {
+		t.Errorf("%d records came through", n)
+	}
+	for _, n := range w.servers["Alford"].neighbors {
+		if !n.agree.divergedSince.IsZero() || n.counters.repairs > 0 {
+			t.Error("somebody compares with a server that has dropped records")
+		}
+	}
+	if st := hamilton.Status(); st.Digest != "full" || st.Records != 2 {
+		t.Errorf("%d records, digest %s", st.Records, st.Digest)
+	}
+	w.crash("Hamilton")
+	w.start("Hamilton")
+	w.until("equal", func() bool { return w.live() && w.equal() })
+	for _, name := range []string{"Alford", "Hamilton", "Holiday"} {
+		if n := w.servers[name].store.Len(); n != 10 {
+			t.Errorf("%s has %d records", name, n)
+		}
+	}
+	if n := w.servers["Alford"].neighbors[0].counters.copies; n != 2 {
+		t.Errorf("Alford sent everything %d times, want twice", n)
+	}
+}

@@ -1,0 +1,215 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"serverherd/places"
+)
+
+// clock is a wall clock that a test sets.
+type clock struct{ time.Time }
+
+func (c *clock) now() time.Time { return c.Time }
+
+func openBudget(t *testing.T, dir string, limit int, now func() time.Time) *Budget {
+	t.Helper()
+	b, err := OpenBudget(dir, "Alford", limit, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// spend takes attempts until there are none left.
+func spend(t *testing.T, b *Budget) (n int) {
+	t.Helper()
+	for {
+		last, err := b.Spend()
+		if err == errSpent {
+			return n
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; last != (b.Report().Spent == b.limit) {
+			t.Fatalf("attempt %d is the last one: %v", n, last)
+		}
+	}
+}
+
+func TestBudget(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	c := &clock{time.Date(2026, 11, 23, 23, 30, 0, 0, time.UTC)}
+	b := openBudget(t, dir, 10, c.now)
+	if _, err := b.Spend(); err != nil {
+		t.Fatal(err)
+	}
+	if n := spend(t, openBudget(t, dir, 10, c.now)); n != 9 {
+		t.Errorf("%d after a restart, want 9", n)
+	}
+	if r := b.Report(); r != (places.BudgetReport{Day: "2026-11-23", Spent: 10, Limit: 10}) {
+		t.Errorf("%+v", r)
+	}
+	c.Time = c.Add(time.Hour)
+	if n := spend(t, b); n != 10 {
+		t.Errorf("%d on the next day", n)
+	}
+	c.Time = c.Add(-time.Hour)
+	if n := spend(t, b); n != 0 {
+		t.Errorf("%d after the clock went back over midnight", n)
+	}
+	c.Time = c.Add(5 * 24 * time.Hour)
+	b.Report()
+	left, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if len(left) != 1 || filepath.Base(left[0]) != "Alford.2026-11-28" {
+		t.Errorf("what is kept: %v", left)
+	}
+	if n := spend(t, openBudget(t, dir, 20, c.now)); n != 20 {
+		t.Errorf("%d of a larger budget", n)
+	}
+	if r := b.Report(); r.Spent != 10 {
+		t.Errorf("%+v of a smaller budget", r)
+	}
+}
+
+// Servers do not spend each other's, even when one's name begins as the other's does.
+func TestBudgetOfEachServer(t *testing.T) {
+	dir, c := t.TempDir(), &clock{time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
+	other, err := OpenBudget(dir, "Alford2", 5, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	spend(t, other)
+	c.Time = c.Add(9 * 24 * time.Hour)
+	if n := spend(t, openBudget(t, dir, 5, c.now)); n != 5 {
+		t.Errorf("%d, want 5", n)
+	}
+	if all, _ := filepath.Glob(filepath.Join(dir, "Alford2.*")); len(all) != 1 {
+		t.Errorf("the other's count is gone: %v", all)
+	}
+}
+
+// Several processes count in one file, exactly.
+func TestBudgetIsShared(t *testing.T) {
+	const limit = 1000
+	dir, total := t.TempDir(), atomic.Int64{}
+	var all sync.WaitGroup
+	for range 4 {
+		b := openBudget(t, dir, limit, time.Now)
+		for range 4 {
+			all.Go(func() {
+				for {
+					if _, err := b.Spend(); err != nil {
+						return
+					}
+					total.Add(1)
+				}
+			})
+		}
+	}
+	all.Wait()
+	if n := total.Load(); n != limit {
+		t.Errorf("%d attempts of %d", n, limit)
+	}
+}
+
+// What cannot be counted is not spent.
+func TestBudgetThatCannotBeCounted(t *testing.T) {
+	b := openBudget(t, t.TempDir(), 10, time.Now)
+	b.file.Close()
+	if _, err := b.Spend(); err == nil || !strings.HasPrefix(err.Error(), "the daily budget of lookups cannot be counted: ") {
+		t.Error(err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenBudget(file, "Alford", 10, time.Now); err == nil || !strings.Contains(err.Error(), "places.places_state: ") {
+		t.Error(err)
+	}
+}
+
+// Every attempt is paid for, the repeated ones too, and the log hears once that the day is over.
+func TestAttemptsArePaidFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logged := observer.New(zap.InfoLevel)
+		s := &scripted{script: []error{transient, nil, nil, nil, nil}}
+		g := New(Options{
+			Provider: s, Name: "google", Timeout: time.Second, Rate: 50, Log: zap.New(core),
+			Budget: openBudget(t, t.TempDir(), 3, time.Now),
+		})
+		asks(t, g, "") // two attempts
+		asks(t, g, "")
+		for range 2 * maxFailures {
+			asks(t, g, "the daily budget of lookups is spent")
+		}
+		r := g.Report()
+		if len(s.asked) != 3 || r.Attempts != 3 || r.BudgetRefused != 10 || r.Budget.Spent != 3 || r.Breaker != "closed" {
+			t.Errorf("%d asked, %+v", len(s.asked), r)
+		}
+		if logged.FilterMessage("places budget spent").Len() != 1 {
+			t.Errorf("%v", logged.All())
+		}
+		time.Sleep(24 * time.Hour)
+		asks(t, g, "")
+	})
+}
+
+// getter asks over HTTP.
+type getter struct {
+	client *http.Client
+	url    string
+}
+
+func (g getter) Nearby(ctx context.Context, _ places.Query) (places.Result, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url, nil)
+	if err != nil {
+		return places.Result{}, err
+	}
+	resp, err := g.client.Do(req)
+	if err != nil {
+		return places.Result{}, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return places.Result{}, err
+}
+
+// net/http repeats a GET whose kept connection dies without an answer. The service may have served
+// both.
+func TestRepeatsOfTheLibraryArePaidFor(t *testing.T) {
+	var served atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if served.Add(1) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprint(w, "{}")
+	}))
+	defer server.Close()
+	g := New(Options{
+		Provider: getter{server.Client(), server.URL}, Timeout: time.Minute, Rate: 50,
+		Budget: openBudget(t, t.TempDir(), 10, time.Now),
+	})
+	asks(t, g, "")
+	asks(t, g, "")
+	if r := g.Report(); served.Load() != 3 || r.Attempts != 3 || r.Budget.Spent != 3 {
+		t.Errorf("%d served, %+v", served.Load(), r)
+	}
+}

@@ -1,0 +1,9 @@
+// Package guard stands between questions and a network provider, which costs money with every
+// request and fails in its own ways. A lookup has one deadline; within it come, in this order, the
+// breakers (a provider that keeps failing, or refuses the key, is left alone for a while), the rate
+// (so many attempts a second), the budget (so many attempts a day, whatever happens to the
+// process), the attempt itself, and what may be tried again. What is left without an answer can be
+// given one from other data, which then says so.
+//
+// That identical questions become one, and how many are in flight, is the business of whoever asks.
+package guard

@@ -1,0 +1,177 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/sony/gobreaker/v2"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"serverherd/places"
+)
+
+// Options are what a Guard is made of.
+type Options struct {
+	Provider places.Provider // makes one attempt with each call; its errors are *places.Failure
+	Name     string          // of the provider, for logs and reports
+	Timeout  time.Duration   // of a whole lookup, waiting and repeating included
+	Rate     int             // attempts a second, and as many at once
+	Budget   *Budget         // attempts of a day; nil for any number
+	Fallback places.Provider // answers when Provider did not; nil for none
+	Log      *zap.Logger     // hears when a breaker opens or closes and when the budget is spent
+}
+
+// How often a question is asked in all, and how long to wait before it is asked again: the wait
+// doubles from the first to the last, plus or minus a half.
+const (
+	maxTries     = 4
+	maxOverLimit = 3
+	firstWait    = 100 * time.Millisecond
+	longestWait  = 2 * time.Second
+)
+
+// Guard is a network provider with bounds. Any goroutine.
+type Guard struct {
+	options  Options
+	limiter  *rate.Limiter
+	refused  *breaker // the provider does not take the key
+	failing  *breaker // the provider keeps failing
+	counters counters
+}
+
+var _ places.Provider = (*Guard)(nil)
+
+// New returns a guard with closed breakers.
+func New(o Options) *Guard {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	g := &Guard{options: o, limiter: rate.NewLimiter(rate.Limit(o.Rate), o.Rate)}
+	g.refused = gobreaker.NewCircuitBreaker[places.Result](g.whenRefused())
+	g.failing = gobreaker.NewCircuitBreaker[places.Result](g.whenFailing())
+	return g
+}
+
+// Nearby implements places.Provider: an answer within the timeout, or what kept it away.
+func (g *Guard) Nearby(ctx context.Context, q places.Query) (places.Result, error) {
+	r, err := g.lookup(ctx, q)
+	if err == nil || g.options.Fallback == nil || ctx.Err() != nil {
+		return r, err
+	}
+	other, failed := g.options.Fallback.Nearby(ctx, q)
+	if failed != nil {
+		return places.Result{}, err
+	}
+	g.counters.fallbacks.Add(1)
+	return places.WithAttribution(other, fmt.Sprintf(
+		"%s could not answer: %v. These places are from the data built into the server.",
+		g.options.Name, err)), nil
+}
+
+// lookup tries until there is an answer or no sense in trying.
+func (g *Guard) lookup(ctx context.Context, q places.Query) (places.Result, error) {
+	within, cancel := context.WithTimeout(ctx, g.options.Timeout)
+	defer cancel()
+	var last error // what the latest attempt said
+	tries := 0
+	r, err := backoff.Retry(within, func() (places.Result, error) {
+		var r places.Result
+		tries++
+		r, last = g.attempt(within, q)
+		return r, again(last, tries)
+	}, backoff.WithBackOff(pauses()), backoff.WithMaxElapsedTime(g.options.Timeout),
+		backoff.WithNotify(func(error, time.Duration) { g.counters.retries.Add(1) }))
+	switch {
+	case err == nil:
+		return r, nil
+	case ctx.Err() != nil:
+		return r, ctx.Err() // nobody waits
+	}
+	return r, last
+}
+
+func pauses() backoff.BackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval: firstWait, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: longestWait,
+	}
+}
+
+// again is err as backoff wants it: whether to try again, and when.
+func again(err error, tries int) error {
+	var f *places.Failure
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &f):
+	case f.Kind == places.Transient && tries < maxTries, f.Kind == places.OverLimit && tries < maxOverLimit:
+		if f.RetryAfter > 0 {
+			return &backoff.RetryAfterError{Duration: f.RetryAfter}
+		}
+		return err
+	}
+	return backoff.Permanent(err)
+}
+
+// attempt asks once, if breakers, rate and budget let it.
+func (g *Guard) attempt(ctx context.Context, q places.Query) (places.Result, error) {
+	r, err := g.refused.Execute(func() (places.Result, error) {
+		r, err := g.failing.Execute(func() (places.Result, error) { return g.ask(ctx, q) })
+		return r, g.inWords(err, "keeps failing and is left alone for", failingPause)
+	})
+	return r, g.inWords(err, "refuses the key and is asked again after", refusedPause)
+}
+
+// inWords is err, or what it means when a breaker is open.
+func (g *Guard) inWords(err error, why string, pause time.Duration) error {
+	if !errors.Is(err, gobreaker.ErrOpenState) && !errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return err
+	}
+	g.counters.breakerRefused.Add(1)
+	return &ownError{fmt.Sprintf("%s %s %v", g.options.Name, why, pause)}
+}
+
+// ask waits for its turn, pays and asks.
+func (g *Guard) ask(ctx context.Context, q places.Query) (places.Result, error) {
+	if !g.limiter.Allow() {
+		g.counters.rateWaits.Add(1)
+		if err := g.limiter.Wait(ctx); err != nil {
+			if ctx.Err() == nil {
+				g.counters.rateRefused.Add(1)
+				err = &ownError{fmt.Sprintf("more than %d lookups a second", g.options.Rate)}
+			}
+			return places.Result{}, err
+		}
+	}
+	if err := g.pay(); err != nil {
+		return places.Result{}, err
+	}
+	r, err := g.options.Provider.Nearby(g.traced(ctx), q)
+	g.counters.count(err)
+	return r, err
+}
+
+// pay takes one attempt from the budget.
+func (g *Guard) pay() error {
+	if g.options.Budget != nil {
+		last, err := g.options.Budget.Spend()
+		if err != nil {
+			g.counters.budgetRefused.Add(1)
+			return &ownError{err.Error()}
+		}
+		if last {
+			g.options.Log.Warn("places budget spent", zap.String("provider", g.options.Name),
+				zap.Int("daily_budget", g.options.Budget.limit))
+		}
+	}
+	g.counters.attempts.Add(1)
+	return nil
+}
+
+// ownError is a lookup that the guard did not let through. It says nothing about the provider.
+type ownError struct{ text string }
+
+func (e *ownError) Error() string { return e.text }

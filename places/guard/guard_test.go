@@ -1,0 +1,289 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"serverherd/places"
+)
+
+// scripted answers each attempt with what comes next, and the last again and again.
+type scripted struct {
+	script []error // nil: an answer
+
+	mu    sync.Mutex
+	asked []time.Time
+}
+
+func (s *scripted) Nearby(ctx context.Context, _ places.Query) (places.Result, error) {
+	s.mu.Lock()
+	err := s.script[min(len(s.asked), len(s.script)-1)]
+	s.asked = append(s.asked, time.Now())
+	s.mu.Unlock()
+	switch {
+	case err == silence:
+		<-ctx.Done()
+		err = &places.Failure{Text: "no answer"}
+		if ctx.Err() == context.Canceled {
+			err = ctx.Err()
+		}
+		return places.Result{}, err
+	case err != nil:
+		return places.Result{}, err
+	}
+	return places.Result{Status: "OK"}, nil
+}
+
+var (
+	silence   = errors.New("never answers")
+	transient = &places.Failure{Kind: places.Transient, Text: "HTTP 503"}
+	overLimit = &places.Failure{Kind: places.OverLimit, Text: "OVER_QUERY_LIMIT"}
+	denied    = &places.Failure{Kind: places.Denied, Text: "REQUEST_DENIED"}
+	invalid   = &places.Failure{Kind: places.Invalid, Text: "INVALID_REQUEST"}
+	strange   = &places.Failure{Kind: places.Strange, Text: "not JSON"}
+	later     = &places.Failure{Kind: places.Transient, Text: "HTTP 429", RetryAfter: 3 * time.Second}
+	muchLater = &places.Failure{Kind: places.Transient, Text: "HTTP 429", RetryAfter: time.Minute}
+)
+
+// guarded runs f in virtual time.
+func guarded(t *testing.T, script []error, f func(t *testing.T, g *Guard, s *scripted)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{script: script}
+		f(t, New(Options{Provider: s, Name: "google", Timeout: 5 * time.Second, Rate: 50}), s)
+	})
+}
+
+func asks(t *testing.T, g *Guard, want string) {
+	t.Helper()
+	_, err := g.Nearby(t.Context(), places.Query{})
+	if got := text(err); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestRetries(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		script      []error
+		tries       int
+		want        string
+		least, most time.Duration // until the last try
+	}{
+		{"an answer", []error{nil}, 1, "", 0, 0},
+		{"transient once", []error{transient, nil}, 2, "", 50 * time.Millisecond, 150 * time.Millisecond},
+		{"transient for ever", []error{transient}, 4, "HTTP 503", 350 * time.Millisecond, 1050 * time.Millisecond},
+		{"over the limit twice", []error{overLimit, overLimit, nil}, 3, "", 150 * time.Millisecond, 450 * time.Millisecond},
+		{"over the limit for ever", []error{overLimit}, 3, "OVER_QUERY_LIMIT", 0, time.Second},
+		{"denied", []error{denied, nil}, 1, "REQUEST_DENIED", 0, 0},
+		{"invalid", []error{invalid, nil}, 1, "INVALID_REQUEST", 0, 0},
+		{"strange", []error{strange, nil}, 1, "not JSON", 0, 0},
+		{"an error of no kind", []error{errors.New("what"), nil}, 1, "what", 0, 0},
+		{"as late as it asked for", []error{later, nil}, 2, "", 3 * time.Second, 3 * time.Second},
+		{"later than anybody waits", []error{muchLater, nil}, 1, "HTTP 429", 0, 0},
+		{"silence", []error{silence}, 1, "no answer", 0, 0},
+		{"late and then silence", []error{later, silence}, 2, "no answer", 3 * time.Second, 3 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			guarded(t, c.script, func(t *testing.T, g *Guard, s *scripted) {
+				begun := time.Now()
+				asks(t, g, c.want)
+				if len(s.asked) != c.tries {
+					t.Fatalf("%d tries, want %d", len(s.asked), c.tries)
+				}
+				if took := s.asked[c.tries-1].Sub(begun); took < c.least || took > c.most {
+					t.Errorf("the last try after %v, not in %v to %v", took, c.least, c.most)
+				}
+				if took := time.Since(begun); took > 5*time.Second {
+					t.Errorf("%v in all", took)
+				}
+				if r := g.Report(); r.Attempts != uint64(c.tries) || r.Retries != uint64(c.tries-1) {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
+}
+
+// Whoever repeats at the same pace repeats the overload: the pauses differ from lookup to lookup.
+func TestRetriesAreSpread(t *testing.T) {
+	guarded(t, []error{transient, nil}, func(t *testing.T, g *Guard, s *scripted) {
+		seen := map[time.Duration]bool{}
+		for range 20 {
+			s.asked = nil
+			asks(t, g, "")
+			seen[s.asked[1].Sub(s.asked[0])] = true
+		}
+		if len(seen) < 10 {
+			t.Errorf("%d different pauses in 20", len(seen))
+		}
+	})
+}
+
+// A provider that keeps failing is left alone, and back with the first answer.
+func TestBreaker(t *testing.T) {
+	script := []error{strange, strange, strange, strange, strange, strange, nil}
+	guarded(t, script, func(t *testing.T, g *Guard, s *scripted) {
+		const alone = "google keeps failing and is left alone for 10s"
+		for range maxFailures {
+			asks(t, g, "not JSON")
+		}
+		asks(t, g, alone)
+		if len(s.asked) != maxFailures || g.Report().Breaker != "open" {
+			t.Fatalf("%d attempts, breaker %s", len(s.asked), g.Report().Breaker)
+		}
+		time.Sleep(failingPause + time.Millisecond)
+		asks(t, g, "not JSON") // one is let through, and fails
+		asks(t, g, alone)
+		time.Sleep(failingPause + time.Millisecond)
+		asks(t, g, "")
+		asks(t, g, "")
+		r := g.Report()
+		if r.Breaker != "closed" || r.BreakerOpened != 1 || r.BreakerRefused != 2 || r.Strange != 6 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Questions at fault, and those that nobody waits for, say nothing about the provider.
+func TestBreakerIgnoresOurFaults(t *testing.T) {
+	guarded(t, []error{invalid}, func(t *testing.T, g *Guard, _ *scripted) {
+		for range 3 * maxFailures {
+			asks(t, g, "INVALID_REQUEST")
+		}
+	})
+	guarded(t, []error{silence}, func(t *testing.T, g *Guard, _ *scripted) {
+		for range 3 * maxFailures {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			stop := context.AfterFunc(ctx, cancel)
+			time.AfterFunc(time.Millisecond, cancel)
+			if _, err := g.Nearby(ctx, places.Query{}); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v", err)
+			}
+			stop()
+		}
+		if r := g.Report(); r.Breaker != "closed" || r.Transient != 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// One refusal of the key is enough for a minute, and one entry in the log for all of them.
+func TestKeyRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logged := observer.New(zap.InfoLevel)
+		s := &scripted{script: []error{denied, denied, transient, nil}}
+		g := New(Options{Provider: s, Name: "google", Timeout: time.Second, Rate: 50, Log: zap.New(core)})
+		const refuses = "google refuses the key and is asked again after 1m0s"
+		asks(t, g, "REQUEST_DENIED")
+		asks(t, g, refuses)
+		if len(s.asked) != 1 || g.Report().Breaker != "refused" {
+			t.Fatalf("%d attempts, breaker %s", len(s.asked), g.Report().Breaker)
+		}
+		time.Sleep(refusedPause + time.Millisecond)
+		asks(t, g, "REQUEST_DENIED")
+		asks(t, g, refuses)
+		time.Sleep(refusedPause + time.Millisecond)
+		asks(t, g, "") // after a failure that says nothing about the key
+		if n := logged.FilterLevelExact(zap.ErrorLevel).Len(); n != 1 {
+			t.Errorf("%d errors in the log: %v", n, logged.All())
+		}
+		if logged.FilterMessage("places provider is back").Len() != 1 {
+			t.Errorf("the log does not say that it is over: %v", logged.All())
+		}
+	})
+}
+
+func TestRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{script: []error{nil}}
+		g := New(Options{Provider: s, Timeout: 2 * time.Second, Rate: 2})
+		begun := time.Now()
+		for range 4 { // two at once, then one each half second
+			asks(t, g, "")
+		}
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("four lookups at two a second took %v", took)
+		}
+		// Of ten at once, those whose turn comes within the timeout are asked and the others are
+		// told so at once.
+		refused := make(chan error, 10)
+		for range 10 {
+			go func() {
+				_, err := g.Nearby(t.Context(), places.Query{})
+				refused <- err
+			}()
+		}
+		n := 0
+		for range 10 {
+			if err := <-refused; err != nil {
+				n++
+				if err.Error() != "more than 2 lookups a second" {
+					t.Error(err)
+				}
+			}
+		}
+		if r := g.Report(); n != 6 || r.RateRefused != 6 || r.Attempts != 8 || r.RateWaits != 12 {
+			t.Errorf("%d refused, %+v", n, r)
+		}
+		asks(t, g, "") // and the breaker took no offence
+	})
+}
+
+// embedded stands for other data.
+type embedded struct{ err error }
+
+func (e embedded) Nearby(context.Context, places.Query) (places.Result, error) {
+	return places.Result{Status: "ZERO_RESULTS"}, e.err
+}
+
+func TestFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ask := func(script error, f places.Provider) (string, error) {
+			g := New(Options{
+				Provider: &scripted{script: []error{script}}, Name: "google", Timeout: time.Second,
+				Rate: 50, Fallback: f,
+			})
+			r, err := g.Nearby(t.Context(), places.Query{})
+			if want := uint64(0); script != nil && err == nil {
+				if want = 1; g.Report().Fallbacks != want {
+					t.Errorf("%v: %d fallbacks counted", script, g.Report().Fallbacks)
+				}
+			}
+			return string(places.AppendJSON(nil, r, 20)), err
+		}
+		for _, failure := range []error{transient, overLimit, denied, invalid, strange, silence} {
+			why := failure.Error()
+			if failure == silence {
+				why = "no answer"
+			}
+			want := "google could not answer: " + why + ". These places are from the data built into the server."
+			if got, err := ask(failure, embedded{}); err != nil || !strings.Contains(got, want) {
+				t.Errorf("%v: %v, %s", failure, err, got)
+			}
+		}
+		if got, err := ask(nil, embedded{}); err != nil || strings.Contains(got, "could not") {
+			t.Errorf("an answer came, and yet: %v, %s", err, got)
+		}
+		if _, err := ask(strange, embedded{errors.New("no data")}); text(err) != "not JSON" {
+			t.Errorf("%v", err)
+		}
+		if _, err := ask(strange, nil); text(err) != "not JSON" {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -1,0 +1,34 @@
+package places
+
+// Report is what has become of the questions to a network provider since the process started. Its
+// JSON names are stable.
+type Report struct {
+	Provider string `json:"provider"`
+	// Breaker is closed, or open (the provider keeps failing), refused (it does not take the key),
+	// or half-open, when one attempt shall show whether that is over.
+	Breaker  string `json:"breaker"`
+	Attempts uint64 `json:"attempts"` // requests sent, each of which may cost money
+	Retries  uint64 `json:"retries"`  // attempts that repeat one that failed
+
+	Transient uint64 `json:"transient"`  // attempts that failed, by FailureKind
+	OverLimit uint64 `json:"over_limit"` // likewise
+	Denied    uint64 `json:"denied"`     // likewise
+	Invalid   uint64 `json:"invalid"`    // likewise
+	Strange   uint64 `json:"strange"`    // likewise
+
+	RateWaits      uint64 `json:"rate_waits"`      // attempts that waited for their turn
+	RateRefused    uint64 `json:"rate_refused"`    // lookups whose turn would have come too late
+	BudgetRefused  uint64 `json:"budget_refused"`  // lookups beyond the day's budget
+	BreakerOpened  uint64 `json:"breaker_opened"`  // times
+	BreakerRefused uint64 `json:"breaker_refused"` // lookups
+	Fallbacks      uint64 `json:"fallbacks"`       // lookups answered from other data
+
+	Budget BudgetReport `json:"budget"`
+}
+
+// BudgetReport is how much of a day's attempts are spent.
+type BudgetReport struct {
+	Day   string `json:"day"`   // UTC, as 2026-11-23
+	Spent int    `json:"spent"` // by all processes that count in the same file
+	Limit int    `json:"limit"`
+}

@@ -28,12 +28,19 @@ type Peers struct {
 
 // Places is the table [places].
 type Places struct {
-	Provider string        // "embedded" or "google-legacy"
-	BaseURL  string        // replaces scheme and host of a network provider
-	KeyFile  string        // else $GOOGLE_PLACES_API_KEY
-	Rank     string        // "class" or "distance", of the embedded data
-	Timeout  time.Duration // of one lookup, body included
+	Provider    string        // "embedded", "google" or "google-legacy"
+	BaseURL     string        // replaces scheme and host of a network provider
+	KeyFile     string        // else $GOOGLE_PLACES_API_KEY
+	Rank        string        // "class" or "distance", of the embedded data
+	Timeout     time.Duration // of one lookup, waiting, repeating and body included
+	Rate        int           // lookups a second and server at a network provider
+	DailyBudget int           // the same in a day of UTC
+	PlacesState string        // directory where DailyBudget is counted, absolute or relative likewise
+	Fallback    string        // "embedded", or "" for none: who answers when a network provider did not
 }
+
+// Network says whether lookups go over the network and cost money.
+func (p *Places) Network() bool { return p.Provider == "google" || p.Provider == "google-legacy" }
 
 // Log is the table [log].
 type Log struct {

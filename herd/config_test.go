@@ -33,8 +33,11 @@ func TestConfigDefaults(t *testing.T) {
 	}
 	want := &Config{
 		Herd: Herd{Name: "ucla", Dialect: "paper"}, Peers: Peers{Handshake: "required"},
-		Places: Places{Provider: "embedded", Rank: "class", Timeout: 5 * time.Second},
-		Log:    Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
+		Places: Places{
+			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second, Rate: 50, DailyBudget: 1000,
+			PlacesState: "places-state",
+		},
+		Log: Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 10000, MaxClients: 1000000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4194304,
@@ -81,7 +84,12 @@ func configMistakes() []struct{ name, text, want string } {
 		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"behind what looks like a key", "[log]\ndir = \"\"\"\n[limits]\ndrain = 1\"\"\"\n[limits] # [log]\ndrain = \"2h\"\n" + twoServers, "herd.toml:6: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"the first of several", "[limits]\nmax_line = 1\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.max_line: 1 is not between 1280 and 1048576"},
-		{"a key for later", "[places]\nrate = 50\n" + twoServers, "herd.toml:2: places.rate: unknown key; here are provider, base_url, key_file, rank, timeout"},
+		{"a key for later", "[places]\ncache = 50\n" + twoServers, "herd.toml:2: places.cache: unknown key; here are provider, base_url, key_file, rank, timeout, rate, daily_budget, places_state, fallback"},
+		{"no rate", "[places]\nrate = 0\n" + twoServers, "herd.toml:2: places.rate: 0 is not between 1 and 10000"},
+		{"no budget", "[places]\ndaily_budget = 0\n" + twoServers, "herd.toml:2: places.daily_budget: 0 is not between 1 and 10000000"},
+		{"no state", "[places]\nplaces_state = \"\"\n" + twoServers, "herd.toml:2: places.places_state: a directory is needed, where the daily budget is counted"},
+		{"fallback", "[places]\nprovider = \"google-legacy\"\nfallback = \"bing\"\n" + twoServers, `herd.toml:3: places.fallback: "bing" is not available; what is: embedded, or nothing`},
+		{"fallback of nothing", "[places]\nfallback = \"embedded\"\n" + twoServers, `herd.toml:2: places.fallback: provider embedded does not fail; a fallback is for google and google-legacy`},
 		{"base_url", "[places]\nbase_url = \"localhost:80\"\n" + twoServers, `herd.toml:2: places.base_url: "localhost:80" is not a scheme and a host, as https://maps.googleapis.com`},
 		{"idle_timeout", "[limits]\nidle_timeout = \"9000h\"\n" + twoServers, "herd.toml:2: limits.idle_timeout: 9000h0m0s is not between 0s and 8760h0m0s"},
 		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; here are name, dialect, secret_file"},

@@ -37,10 +37,13 @@ func (c *Config) CheckDescriptors(descriptors int) error {
 // defaultConfig is what a file need not say.
 func defaultConfig(descriptors int) *Config {
 	return &Config{
-		Herd:   Herd{Name: "ucla", Dialect: "paper"},
-		Peers:  Peers{Handshake: "required"},
-		Places: Places{Provider: "embedded", Rank: "class", Timeout: 5 * time.Second},
-		Log:    Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
+		Herd:  Herd{Name: "ucla", Dialect: "paper"},
+		Peers: Peers{Handshake: "required"},
+		Places: Places{
+			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second,
+			Rate: 50, DailyBudget: 1000, PlacesState: "places-state",
+		},
+		Log: Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: protocol.MaxClientID, MaxClients: 1_000_000,
 			MaxConnections: max(16, min(10_000, descriptors-reservedDescriptors)),
@@ -67,6 +70,10 @@ func (c *Config) keys() []key {
 		{"places", "key_file", &p.KeyFile, nil},
 		{"places", "rank", &p.Rank, oneOf(&p.Rank, "class", "distance")},
 		{"places", "timeout", &p.Timeout, span(&p.Timeout, time.Millisecond, time.Minute)},
+		{"places", "rate", &p.Rate, between(&p.Rate, 1, 10_000)},
+		{"places", "daily_budget", &p.DailyBudget, between(&p.DailyBudget, 1, 10_000_000)},
+		{"places", "places_state", &p.PlacesState, p.checkState},
+		{"places", "fallback", &p.Fallback, p.checkFallback},
 
 		{"log", "dir", &g.Dir, g.checkDir},
 		{"log", "lines", &g.Lines, nil},
@@ -157,6 +164,25 @@ func (p *Places) checkBase() string {
 		return fmt.Sprintf("%q is not a scheme and a host, as https://maps.googleapis.com", p.BaseURL)
 	case u.Scheme == "http" && !loopbackHost(u.Hostname()):
 		return fmt.Sprintf("%q is not https, and a key would go over the network in the clear", p.BaseURL)
+	}
+	return ""
+}
+
+func (p *Places) checkState() string {
+	if p.PlacesState == "" {
+		return "a directory is needed, where the daily budget is counted"
+	}
+	return ""
+}
+
+func (p *Places) checkFallback() string {
+	switch {
+	case p.Fallback == "":
+		return ""
+	case p.Fallback != "embedded":
+		return fmt.Sprintf("%q is not available; what is: embedded, or nothing", p.Fallback)
+	case !p.Network():
+		return "provider " + p.Provider + " does not fail; a fallback is for google and google-legacy"
 	}
 	return ""
 }

@@ -35,6 +35,7 @@ var limitCases = []limitCase{
 	{limits: "output_hard", counts: "output_limits", hit: hitOutputHard},
 	{limits: "output_soft output_soft_time", counts: "output_limits", hit: hitOutputSoft},
 	{limits: "places_in_flight waiting_lookups", counts: "lookups_waited lookups_busy", hit: hitPlacesInFlight},
+	{counts: "lookups_shared lookups_cancelled", hit: hitSharedLookup},
 	{limits: "drain", by: "cmd/herd/serve_test.go TestDrainTime"},
 
 	{limits: "open_lookups", counts: "held", hit: hitOpenLookups},

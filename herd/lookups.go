@@ -2,7 +2,9 @@ package herd
 
 import (
 	"context"
+	"math"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -11,84 +13,140 @@ import (
 	"serverherd/reactor"
 )
 
-// maxWaiting bounds the lookups that wait for one of the places_in_flight to end. Past it a
-// WHATSAT is answered with BUSY.
+// maxWaiting bounds the lookups beyond places_in_flight that wait for an answer, be it for their
+// turn or for an answer that others have asked for too. Past it a WHATSAT is answered with BUSY.
 const maxWaiting = 1024
 
 // lookup is one WHATSAT on its way to the places provider and back. Loop only.
 type lookup struct {
 	session *session
 	slot    *slot
+	flight  *flight
 	query   places.Query
 	bound   int
 	at      []byte // the AT line as it was stored when the request was read
 	line    []byte // the request
 	status  string // of the answer
 	results int    // places in the answer
-	cancel  context.CancelFunc
 }
 
-// answer is what comes home from a worker.
+// flight is one question to the provider and all who wait for its answer: a thousand clients who
+// ask the same at once cost one request. Loop only.
+type flight struct {
+	question places.Query // as questions are compared
+	query    places.Query // as the first of them was
+	askers   []*lookup
+	begun    time.Time
+	cancel   context.CancelFunc // nil while it waits for its turn
+}
+
+// answer is what comes home from a worker: the result, and the JSON for one bound. The others'
+// are made when they are needed.
 type answer struct {
-	json    []byte
-	status  string
-	results int
+	result places.Result
+	json   map[int][]byte
 }
 
 // lookups runs the lookups of all sessions, a bounded number at a time, off the loop. Loop only.
 type lookups struct {
 	server   *Server
-	inFlight int
-	waiting  []*lookup
+	open     int // lookups without an answer
+	inFlight int // flights with a worker
+	flights  map[places.Query]*flight
+	waiting  []*flight
 }
 
-// ask starts l or lets it wait its turn; false when too many wait already.
+// ask starts l, lets it wait its turn, or lets it share the answer to the same question; false when
+// too many wait already.
 func (q *lookups) ask(l *lookup) bool {
-	if q.inFlight < q.server.cfg.Limits.PlacesInFlight {
-		q.start(l)
-		return true
-	}
-	if len(q.waiting) >= maxWaiting {
+	most := q.server.cfg.Limits.PlacesInFlight
+	if q.open >= most+maxWaiting {
 		return false
 	}
-	q.server.counters.LookupsWaited++
-	q.waiting = append(q.waiting, l)
+	q.open++
+	question := q.server.question(l.query)
+	f := q.flights[question]
+	switch {
+	case f != nil:
+		q.server.counters.LookupsShared++
+	case q.inFlight < most:
+		f = &flight{question: question, query: l.query}
+		q.start(f, l.bound)
+	default:
+		f = &flight{question: question, query: l.query}
+		q.waiting = append(q.waiting, f)
+		q.server.counters.LookupsWaited++
+	}
+	l.flight = f
+	f.askers = append(f.askers, l)
+	q.flights[question] = f
 	return true
 }
 
-// start hands l to a worker. The worker also builds the reply's JSON: it is the larger part of
-// the work and needs nothing of the loop's.
-func (q *lookups) start(l *lookup) {
+// question is what a query is compared by. A provider that is paid for each answer is not asked
+// again about a place eleven metres away; one in memory is exact.
+func (s *Server) question(q places.Query) places.Query {
+	if s.cfg.Places.Network() {
+		const grid = 1e4 // a ten-thousandth of a degree
+		q.Lat, q.Lng = math.Round(q.Lat*grid)/grid, math.Round(q.Lng*grid)/grid
+	}
+	return q
+}
+
+// start hands f to a worker. The worker also builds the first asker's JSON: it is the larger part
+// of the work and needs nothing of the loop's.
+func (q *lookups) start(f *flight, bound int) {
 	q.inFlight++
 	ctx, cancel := context.WithCancel(context.Background())
-	l.cancel = cancel
-	provider, query, bound := q.server.places, l.query, l.bound
-	begun := q.server.reactor.Now()
+	f.cancel, f.begun = cancel, q.server.reactor.Now()
+	provider, query := q.server.places, f.query
 	work := func() (answer, error) {
 		r, err := provider.Nearby(ctx, query)
 		if err != nil {
 			return answer{}, err
 		}
-		return answer{places.AppendJSON(nil, r, bound), r.Status, min(len(r.Results), bound)}, nil
+		return answer{r, map[int][]byte{bound: places.AppendJSON(nil, r, bound)}}, nil
 	}
 	reactor.DeferToThread(q.server.reactor, work, func(a answer, err error) {
 		cancel()
 		q.inFlight--
+		q.land(f, a, err)
 		q.next()
-		q.server.log.Debug("places lookup",
-			zap.Uint64("conn", l.session.id), zap.Int("radius_m", query.RadiusM),
-			zap.String("status", a.status), zap.Int("results", a.results), zap.Error(err),
-			zap.Duration("took", q.server.reactor.Now().Sub(begun)))
-		l.finish(a, err)
 	})
+}
+
+func (q *lookups) status() LookupStatus {
+	return LookupStatus{Open: q.open, InFlight: q.inFlight, Waiting: len(q.waiting)}
+}
+
+// land gives the answer to all who waited for it.
+func (q *lookups) land(f *flight, a answer, err error) {
+	q.forget(f)
+	q.server.log.Debug("places lookup",
+		zap.Int("radius_m", f.query.RadiusM), zap.String("status", a.result.Status),
+		zap.Int("results", len(a.result.Results)), zap.Int("askers", len(f.askers)), zap.Error(err),
+		zap.Duration("took", q.server.reactor.Now().Sub(f.begun)))
+	q.open -= len(f.askers)
+	// Filling a reply can end the session of another asker, which then gives up its lookup.
+	askers := f.askers
+	f.askers = nil
+	for _, l := range askers {
+		if !l.session.lost {
+			l.finish(a, err)
+		}
+	}
+}
+
+// forget makes the next one who asks the same ask the provider.
+func (q *lookups) forget(f *flight) {
+	if q.flights[f.question] == f {
+		delete(q.flights, f.question)
+	}
 }
 
 // finish turns the outcome into the reply.
 func (l *lookup) finish(a answer, err error) {
 	s := l.session
-	if s.lost {
-		return
-	}
 	d := s.server.dialect
 	if err != nil {
 		s.server.counters.LookupsFailed++
@@ -96,27 +154,43 @@ func (l *lookup) finish(a answer, err error) {
 		s.fill(l, d.AppendRefusal(nil, l.line, protocol.PlacesFailed(err)))
 		return
 	}
-	l.status, l.results = a.status, a.results
-	s.fill(l, d.AppendWhatsat(make([]byte, 0, len(l.at)+len(a.json)+3), l.at, a.json))
+	json, ok := a.json[l.bound]
+	if !ok {
+		json = places.AppendJSON(nil, a.result, l.bound)
+		a.json[l.bound] = json
+	}
+	l.status, l.results = a.result.Status, min(len(a.result.Results), l.bound)
+	s.fill(l, d.AppendWhatsat(make([]byte, 0, len(l.at)+len(json)+3), l.at, json))
 }
 
-// next starts the lookup that has waited longest.
+// next starts the flight that has waited longest.
 func (q *lookups) next() {
 	if len(q.waiting) == 0 || q.inFlight >= q.server.cfg.Limits.PlacesInFlight {
 		return
 	}
-	l := q.waiting[0]
+	f := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
-	q.start(l)
+	q.start(f, f.askers[0].bound)
 }
 
-// abandon gives up l, whose client has gone.
+// abandon gives up l, whose client has gone. A flight that nobody waits for is called off.
 func (q *lookups) abandon(l *lookup) {
-	if l.cancel != nil {
-		l.cancel()
+	f := l.flight
+	i := slices.Index(f.askers, l)
+	if i < 0 {
+		return // the answer has come
+	}
+	f.askers = slices.Delete(f.askers, i, i+1)
+	q.open--
+	switch {
+	case len(f.askers) > 0:
 		return
+	case f.cancel != nil:
+		f.cancel()
+		q.server.counters.LookupsCancelled++
+	default:
+		j := slices.Index(q.waiting, f)
+		q.waiting = slices.Delete(q.waiting, j, j+1)
 	}
-	if i := slices.Index(q.waiting, l); i >= 0 {
-		q.waiting = slices.Delete(q.waiting, i, i+1)
-	}
+	q.forget(f)
 }

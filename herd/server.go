@@ -88,7 +88,7 @@ func NewServer(o Options) (*Server, error) {
 		propagation: newPropagation(),
 	}
 	s.plain = o.Config.Peers.Handshake == "optional"
-	s.lookups.server = s
+	s.lookups = lookups{server: s, flights: make(map[places.Query]*flight)}
 	s.pump = s.pumpLinks
 	s.refusals.init()
 	var err error
@@ -288,7 +288,7 @@ func (s *Server) Status() Status {
 		Engine: s.options.Engine, Epoch: s.epoch.String(), PID: s.options.PID,
 		Started: s.started, Now: s.reactor.Now(), Ready: s.port != nil && !s.draining,
 		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
-		Connections: len(s.sessions), Lookups: LookupStatus{s.lookups.inFlight, len(s.lookups.waiting)},
+		Connections: len(s.sessions), Lookups: s.lookups.status(),
 		Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants,
 		Propagation: s.propagation.status(), Links: []LinkStatus{},
 	}

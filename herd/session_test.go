@@ -3,7 +3,6 @@ package herd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,23 +22,6 @@ func alone(t testing.TB, change func(*Config)) *world {
 	return w
 }
 
-// slowPlaces takes a while, and fails on demand.
-type slowPlaces struct {
-	asked     int
-	cancelled int
-	err       error
-}
-
-func (p *slowPlaces) Nearby(ctx context.Context, q places.Query) (places.Result, error) {
-	p.asked++
-	if ctx.Err() != nil {
-		p.cancelled++
-		return places.Result{}, ctx.Err()
-	}
-	r, _ := fakePlaces{}.Nearby(ctx, q)
-	return r, p.err
-}
-
 func TestFastRepliesWaitForSlowOnes(t *testing.T) {
 	w := alone(t, nil)
 	w.reactors["Alford"].SetWork(time.Second)
@@ -57,54 +39,6 @@ func TestFastRepliesWaitForSlowOnes(t *testing.T) {
 	}
 	if d := w.net.Elapsed(); d > 1100*time.Millisecond {
 		t.Errorf("two lookups of 1 s took %v: they do not run concurrently", d)
-	}
-}
-
-func TestLookupsAreBounded(t *testing.T) {
-	p := &slowPlaces{}
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
-	w.places = p
-	s := w.start("Alford")
-	w.reactors["Alford"].SetWork(time.Second)
-	w.dial("Alford").ask(1, "IAMAT k +1-1 5\n")
-	// 64 of one connection are open at once, so it takes 17 connections to ask too much.
-	var clients []client
-	for range 18 {
-		c := w.dial("Alford")
-		c.SendString(strings.Repeat("WHATSAT k 1 1\n", 64))
-		clients = append(clients, c)
-	}
-	w.net.RunFor(100 * time.Millisecond)
-	if s.lookups.inFlight != 4 || len(s.lookups.waiting) != maxWaiting {
-		t.Errorf("%d in flight and %d waiting, want 4 and %d", s.lookups.inFlight, len(s.lookups.waiting), maxWaiting)
-	}
-	if want := uint64(18*64 - 4 - maxWaiting); s.counters.LookupsBusy != want {
-		t.Errorf("%d refused, want %d", s.counters.LookupsBusy, want)
-	}
-	for _, c := range clients[1:] {
-		c.Reset()
-	}
-	w.until("what nobody waits for is not asked", func() bool { return len(s.lookups.waiting) <= 60 })
-	w.until("the one that stayed gets all its replies", func() bool {
-		return strings.Count(string(clients[0].Received()), "\n\n") == 64
-	})
-	if s.lookups.inFlight != 0 || p.asked > 64+8 {
-		t.Errorf("%d in flight at the end; %d questions asked for 64 that anyone waited for", s.lookups.inFlight, p.asked)
-	}
-}
-
-func TestAFailedLookupIsOneReply(t *testing.T) {
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
-	w.places = &slowPlaces{err: errors.New("no answer\nwithin 5s")}
-	w.start("Alford")
-	c := w.dial("Alford")
-	c.ask(1, "IAMAT k +1-1 5\n")
-	want := "> WHATSAT PLACES: no answer\\nwithin 5s\n\n"
-	if got := c.ask(1, "WHATSAT k 1 1\n"); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if got := c.ask(1, "IAMAT k +1-1 6\n"); !strings.HasPrefix(got, "AT") {
-		t.Errorf("the next line is answered with %q", got)
 	}
 }
 

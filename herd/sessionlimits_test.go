@@ -134,16 +134,29 @@ func hitPlacesInFlight(t *testing.T) *Server {
 	w := alone(t, nil)
 	s := w.servers["Alford"]
 	w.reactors["Alford"].SetWork(time.Minute)
-	w.dial("Alford").ask(1, "IAMAT k +1-1 5\n")
-	for range 18 {
-		w.dial("Alford").SendString(strings.Repeat("WHATSAT k 1 1\n", maxOpen))
+	questions := differing(w, 18*maxOpen)
+	for i := range 18 {
+		w.dial("Alford").SendString(strings.Join(questions[i*maxOpen:][:maxOpen], ""))
 	}
 	w.until("busy", w.counted("lookups_busy"))
 	w.net.RunFor(time.Second)
-	if l := s.Status().Lookups; l.InFlight != 4 || l.Waiting != maxWaiting || s.counters.LookupsWaited != maxWaiting {
+	if l := s.Status().Lookups; l.Open != 4+maxWaiting || l.InFlight != 4 || l.Waiting != maxWaiting || s.counters.LookupsWaited != maxWaiting {
 		t.Errorf("%+v, %d waited", l, s.counters.LookupsWaited)
 	}
 	return s
+}
+
+// hitSharedLookup has two ask the same, and both go.
+func hitSharedLookup(t *testing.T) *Server {
+	w := alone(t, nil)
+	w.reactors["Alford"].SetWork(time.Minute)
+	c := w.dial("Alford")
+	c.ask(1, "IAMAT k +1-1 5\n")
+	c.SendString("WHATSAT k 1 1\nWHATSAT k 1 2\n")
+	w.until("shared", w.counted("lookups_shared"))
+	c.Reset()
+	w.until("called off", w.counted("lookups_cancelled"))
+	return w.servers["Alford"]
 }
 
 // hitOpenLookups and the next two have a client's lines held, each for another reason.

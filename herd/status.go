@@ -1,6 +1,10 @@
 package herd
 
-import "time"
+import (
+	"time"
+
+	"serverherd/places"
+)
 
 // Status is what one server knows of itself and its links, as a value: made on the loop, read
 // anywhere. Its JSON names are stable. Durations are in seconds, sizes in
@@ -27,9 +31,11 @@ type Status struct {
 	Links       []LinkStatus      `json:"links"` // in the order of herd.toml
 	Propagation PropagationStatus `json:"propagation"`
 	Journal     *JournalStatus    `json:"journal,omitempty"` // if records are kept on a disk
-	Counters    Counters          `json:"counters"`
-	Limits      Limits            `json:"limits"`    // as in force
-	Constants   map[string]any    `json:"constants"` // limits that are not keys, see Constants
+	// Places is about the network provider, if it is one. Whoever made it fills it in.
+	Places    *places.Report `json:"places,omitempty"`
+	Counters  Counters       `json:"counters"`
+	Limits    Limits         `json:"limits"`    // as in force
+	Constants map[string]any `json:"constants"` // limits that are not keys, see Constants
 }
 
 // LoopStatus is how promptly the event loop has run since the process started. Whoever runs the
@@ -45,8 +51,9 @@ type LoopStatus struct {
 
 // LookupStatus is how many WHATSATs are being answered at the moment.
 type LookupStatus struct {
-	InFlight int `json:"in_flight"` // places_in_flight at most
-	Waiting  int `json:"waiting"`   // for one of these to end
+	Open     int `json:"open"`      // WHATSATs without their answer
+	InFlight int `json:"in_flight"` // questions at the provider, places_in_flight at most
+	Waiting  int `json:"waiting"`   // questions that wait for one of these to end
 }
 
 // PropagationStatus is how long updates took to come from the server that a client sent them to, as
@@ -123,17 +130,20 @@ type LinkStatus struct {
 
 // Counters count events since the process started. They only grow.
 type Counters struct {
-	LinesReceived  uint64 `json:"lines_received"` // from clients, plain AT lines among them
-	Replies        uint64 `json:"replies"`
-	IAMAT          uint64 `json:"iamat"`   // well-formed
-	WHATSAT        uint64 `json:"whatsat"` // well-formed
-	Stored         uint64 `json:"stored"`  // IAMATs that were new
-	Applied        uint64 `json:"applied"` // records from neighbors that were new
-	Refused        uint64 `json:"refused"` // replies that begin with "? " or "> " and a reason
-	LookupsFailed  uint64 `json:"lookups_failed"`
-	LookupsWaited  uint64 `json:"lookups_waited"`  // for others to end, see places_in_flight
-	LookupsBusy    uint64 `json:"lookups_busy"`    // refused, because too many waited
-	ClientsRefused uint64 `json:"clients_refused"` // IAMATs or ATs beyond max_clients
+	LinesReceived uint64 `json:"lines_received"` // from clients, plain AT lines among them
+	Replies       uint64 `json:"replies"`
+	IAMAT         uint64 `json:"iamat"`   // well-formed
+	WHATSAT       uint64 `json:"whatsat"` // well-formed
+	Stored        uint64 `json:"stored"`  // IAMATs that were new
+	Applied       uint64 `json:"applied"` // records from neighbors that were new
+	Refused       uint64 `json:"refused"` // replies that begin with "? " or "> " and a reason
+	LookupsFailed uint64 `json:"lookups_failed"`
+	LookupsWaited uint64 `json:"lookups_waited"` // for others to end, see places_in_flight
+	LookupsBusy   uint64 `json:"lookups_busy"`   // refused, because too many waited
+	LookupsShared uint64 `json:"lookups_shared"` // given the answer to another's question
+	// LookupsCancelled are questions under way whose askers had all gone.
+	LookupsCancelled uint64 `json:"lookups_cancelled"`
+	ClientsRefused   uint64 `json:"clients_refused"` // IAMATs or ATs beyond max_clients
 
 	Accepted         uint64 `json:"accepted"`          // connections
 	AcceptFailures   uint64 `json:"accept_failures"`   // for want of descriptors or memory

@@ -38,7 +38,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 // run is the program without its process.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot()
-	root.SetArgs(guard(args))
+	root.SetArgs(marked(args))
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -59,26 +59,26 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	return e.code
 }
 
-// A position in the south begins as an option does. guarded marks it for the way through the flag
+// A position in the south begins as an option does. marked marks it for the way through the flag
 // parser, and plain takes the mark off.
-const guardMark = "\x00"
+const signMark = "\x00"
 
 var signed = regexp.MustCompile(`^-\.?\d`)
 
-func guard(args []string) []string {
-	guarded := make([]string, len(args))
+func marked(args []string) []string {
+	all := make([]string, len(args))
 	for i, a := range args {
 		if signed.MatchString(a) {
-			a = guardMark + a
+			a = signMark + a
 		}
-		guarded[i] = a
+		all[i] = a
 	}
-	return guarded
+	return all
 }
 
 func plain(args []string) []string {
 	for i, a := range args {
-		args[i] = strings.TrimPrefix(a, guardMark)
+		args[i] = strings.TrimPrefix(a, signMark)
 	}
 	return args
 }

@@ -4,56 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"serverherd/herd"
 	"serverherd/places"
-	"serverherd/places/google"
 	"serverherd/protocol"
 )
-
-// keyVariable is the environment variable that may hold Google's key.
-const keyVariable = "GOOGLE_PLACES_API_KEY"
-
-// newProvider makes the provider that the configuration names.
-func newProvider(c *herd.Places) (places.Provider, error) {
-	if c.Provider == "embedded" {
-		rank, err := places.ParseRank(c.Rank)
-		if err != nil {
-			return nil, err
-		}
-		return places.NewEmbedded(rank)
-	}
-	key, err := readKey(c.KeyFile)
-	if err != nil {
-		return nil, err
-	}
-	return google.NewLegacy(google.Options{Key: key, BaseURL: c.BaseURL, Timeout: c.Timeout})
-}
-
-// readKey takes the key from its file, else from the environment.
-func readKey(file string) (google.Key, error) {
-	if file == "" {
-		return google.Key(strings.TrimSpace(os.Getenv(keyVariable))), nil
-	}
-	info, err := os.Stat(file)
-	if err != nil {
-		return "", fmt.Errorf("places.key_file: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("places.key_file: %s can be read by others: chmod 600 it", file)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("places.key_file: %w", err)
-	}
-	return google.Key(strings.TrimSpace(string(text))), nil
-}
 
 func newPlaces(o *options) *cobra.Command {
 	var asJSON bool
@@ -71,7 +30,13 @@ func newPlaces(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			provider, err := newProvider(&cfg.Places)
+			server := cfg.Servers[0]
+			if o.at != "" {
+				if server, err = find(cfg, o.at); err != nil {
+					return err
+				}
+			}
+			provider, err := newProvider(&cfg.Places, server.Name, nil)
 			if err != nil {
 				return err
 			}
@@ -86,6 +51,7 @@ func newPlaces(o *options) *cobra.Command {
 			return printPlaces(c, q, r)
 		},
 	}
+	c.Flags().StringVar(&o.at, "at", "", "`name` of the server whose budget pays (default the first)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the Nearby Search object")
 	return c
 }

@@ -20,6 +20,8 @@ import (
 	"serverherd/cmd/herd/logging"
 	"serverherd/herd"
 	"serverherd/herd/journal"
+	"serverherd/places"
+	"serverherd/places/guard"
 	"serverherd/reactor/gnetreactor"
 )
 
@@ -57,6 +59,7 @@ type process struct {
 	log     *logging.Log
 	reactor *gnetreactor.Reactor
 	journal *journal.Journal // nil if there is none
+	places  places.Provider
 	server  *herd.Server
 }
 
@@ -86,8 +89,8 @@ func (p *process) run(pprof bool) error {
 	if err := p.cfg.CheckDescriptors(descriptors()); err != nil {
 		return err
 	}
-	provider, err := newProvider(&p.cfg.Places)
-	if err != nil {
+	var err error
+	if p.places, err = newProvider(&p.cfg.Places, p.self.Name, p.log.Logger); err != nil {
 		return err
 	}
 	p.reactor = gnetreactor.New(gnetreactor.Options{
@@ -103,7 +106,7 @@ func (p *process) run(pprof bool) error {
 		return err
 	}
 	p.server, err = herd.NewServer(herd.Options{
-		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: provider, Log: p.log.Logger,
+		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: p.places, Log: p.log.Logger,
 		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: "loop",
 		Version: version(), PID: os.Getpid(), Journal: kept,
 	})
@@ -200,6 +203,10 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	select {
 	case s := <-answer:
 		s.Counters.LogDropped = p.log.Dropped()
+		if g, ok := p.places.(*guard.Guard); ok {
+			r := g.Report()
+			s.Places = &r
+		}
 		return s, true
 	case <-ctx.Done():
 		return herd.Status{}, false

@@ -81,7 +81,7 @@ func up(cfg *herd.Config, file string, names []string, out io.Writer) error {
 		return err
 	}
 	// What would end each server at its start, again and again, is said once.
-	if _, err := newProvider(&cfg.Places); err != nil {
+	if _, err := newProvider(&cfg.Places, s.servers[0].Name, nil); err != nil {
 		return err
 	}
 	signal.Ignore(syscall.SIGPIPE)

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/herd"
+	"serverherd/places"
+	"serverherd/places/google"
+	"serverherd/places/guard"
+)
+
+// keyVariable is the environment variable that may hold Google's key.
+const keyVariable = "GOOGLE_PLACES_API_KEY"
+
+// newProvider makes the provider that the configuration names. Server is whose budget pays for it
+// if it costs money.
+func newProvider(c *herd.Places, server string, log *zap.Logger) (places.Provider, error) {
+	if !c.Network() {
+		return newEmbedded(c)
+	}
+	key, err := readKey(c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	o := guard.Options{Name: c.Provider, Timeout: c.Timeout, Rate: c.Rate, Log: log}
+	g := google.Options{Key: key, BaseURL: c.BaseURL, Timeout: c.Timeout}
+	if o.Provider, err = google.NewLegacy(g); err != nil {
+		return nil, err
+	}
+	if o.Budget, err = guard.OpenBudget(c.PlacesState, server, c.DailyBudget, time.Now); err != nil {
+		return nil, err
+	}
+	if c.Fallback != "" {
+		if o.Fallback, err = newEmbedded(c); err != nil {
+			return nil, err
+		}
+	}
+	return guard.New(o), nil
+}
+
+func newEmbedded(c *herd.Places) (places.Provider, error) {
+	rank, err := places.ParseRank(c.Rank)
+	if err != nil {
+		return nil, err
+	}
+	return places.NewEmbedded(rank)
+}
+
+// readKey takes the key from its file, else from the environment.
+func readKey(file string) (google.Key, error) {
+	if file == "" {
+		return google.Key(strings.TrimSpace(os.Getenv(keyVariable))), nil
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return "", fmt.Errorf("places.key_file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("places.key_file: %s can be read by others: chmod 600 it", file)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("places.key_file: %w", err)
+	}
+	return google.Key(strings.TrimSpace(string(text))), nil
+}

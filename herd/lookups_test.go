@@ -1,0 +1,182 @@
+package herd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/places"
+)
+
+// slowPlaces takes a while, and fails on demand.
+type slowPlaces struct {
+	asked     int
+	cancelled int
+	err       error
+}
+
+func (p *slowPlaces) Nearby(ctx context.Context, q places.Query) (places.Result, error) {
+	p.asked++
+	if ctx.Err() != nil {
+		p.cancelled++
+		return places.Result{}, ctx.Err()
+	}
+	r, _ := fakePlaces{}.Nearby(ctx, q)
+	return r, p.err
+}
+
+// differing is n WHATSATs of which no two ask the same, after the IAMATs that they need.
+func differing(w *world, n int) (lines []string) {
+	c := w.dial("Alford")
+	for client := 0; len(lines) < n; client++ {
+		c.ask(1, fmt.Sprintf("IAMAT k%d +%d.5-1 5\n", client, client))
+		for km := 1; km <= 50 && len(lines) < n; km++ {
+			lines = append(lines, fmt.Sprintf("WHATSAT k%d %d 1\n", client, km))
+		}
+	}
+	return lines
+}
+
+func TestLookupsAreBounded(t *testing.T) {
+	p := &slowPlaces{}
+	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w.places = p
+	s := w.start("Alford")
+	w.reactors["Alford"].SetWork(time.Second)
+	questions := differing(w, 18*64)
+	// 64 of one connection are open at once, so it takes 17 connections to ask too much.
+	var clients []client
+	for i := range 18 {
+		c := w.dial("Alford")
+		c.SendString(strings.Join(questions[i*64:][:64], ""))
+		clients = append(clients, c)
+	}
+	w.net.RunFor(100 * time.Millisecond)
+	if s.lookups.inFlight != 4 || len(s.lookups.waiting) != maxWaiting {
+		t.Errorf("%d in flight and %d waiting, want 4 and %d", s.lookups.inFlight, len(s.lookups.waiting), maxWaiting)
+	}
+	if want := uint64(18*64 - 4 - maxWaiting); s.counters.LookupsBusy != want {
+		t.Errorf("%d refused, want %d", s.counters.LookupsBusy, want)
+	}
+	for _, c := range clients[1:] {
+		c.Reset()
+	}
+	w.until("what nobody waits for is not asked", func() bool { return len(s.lookups.waiting) <= 60 })
+	w.until("the one that stayed gets all its replies", func() bool {
+		return strings.Count(string(clients[0].Received()), "\n\n") == 64
+	})
+	if s.lookups.inFlight != 0 || p.asked > 64+8 {
+		t.Errorf("%d in flight at the end; %d questions asked for 64 that anyone waited for", s.lookups.inFlight, p.asked)
+	}
+}
+
+func TestAFailedLookupIsOneReply(t *testing.T) {
+	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w.places = &slowPlaces{err: errors.New("no answer\nwithin 5s")}
+	w.start("Alford")
+	c := w.dial("Alford")
+	c.ask(1, "IAMAT k +1-1 5\n")
+	want := "> WHATSAT PLACES: no answer\\nwithin 5s\n\n"
+	if got := c.ask(1, "WHATSAT k 1 1\n"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := c.ask(1, "IAMAT k +1-1 6\n"); !strings.HasPrefix(got, "AT") {
+		t.Errorf("the next line is answered with %q", got)
+	}
+}
+
+// A thousand clients who ask the same at once cost one question, and each gets as many places as
+// it asked for.
+func TestTheSameQuestionIsAskedOnce(t *testing.T) {
+	p := &slowPlaces{}
+	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg.Limits.MaxConnections = 2000
+	w := newWorld(t, cfg)
+	w.places = p
+	s := w.start("Alford")
+	w.reactors["Alford"].SetWork(time.Second)
+	w.dial("Alford").ask(1, "IAMAT k +1-1 5\n")
+	const askers = 1000
+	var clients []client
+	for i := range askers {
+		c := w.dial("Alford")
+		c.SendString(fmt.Sprintf("WHATSAT k 1 %d\n", i%3))
+		clients = append(clients, c)
+	}
+	w.until("all are answered", func() bool {
+		return !slices.ContainsFunc(clients, func(c client) bool {
+			return !strings.HasSuffix(string(c.Received()), "\n\n")
+		})
+	})
+	if p.asked != 1 || s.counters.LookupsShared != askers-1 {
+		t.Errorf("asked %d times, %d shared", p.asked, s.counters.LookupsShared)
+	}
+	for i, c := range clients {
+		got := string(c.Received())
+		if n := strings.Count(got, `"name"`); n != i%3 || !strings.HasSuffix(got, "\n\n") {
+			t.Fatalf("client %d asked for %d places and got %q", i, i%3, got)
+		}
+	}
+	w.dial("Alford").ask(1, "WHATSAT k 1 1\n")
+	if p.asked != 2 {
+		t.Errorf("a later question was asked %d times: answers are not kept", p.asked-1)
+	}
+	if l := s.Status().Lookups; l != (LookupStatus{}) {
+		t.Errorf("at the end: %+v", l)
+	}
+}
+
+// A provider on the network is not asked again about a place a few metres away; one in memory is.
+func TestWhichQuestionsAreTheSame(t *testing.T) {
+	for provider, want := range map[string]int{"google": 3, "embedded": 4} {
+		p := &slowPlaces{}
+		cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+		cfg.Places.Provider = provider
+		w := newWorld(t, cfg)
+		w.places = p
+		w.start("Alford")
+		w.reactors["Alford"].SetWork(time.Second)
+		c := w.dial("Alford")
+		c.ask(3, "IAMAT here +1.00001-1.00001 5\nIAMAT near +1.00004-0.99996 5\nIAMAT far +1.0002-1 5\n")
+		c.ask(4, "WHATSAT here 1 1\nWHATSAT near 1 1\nWHATSAT far 1 1\nWHATSAT near 2 1\n")
+		if p.asked != want {
+			t.Errorf("%s: asked %d times, want %d", provider, p.asked, want)
+		}
+	}
+}
+
+// A question is called off when the last who waited for it has gone, and not before.
+func TestAQuestionIsCalledOffWithItsLastAsker(t *testing.T) {
+	p := &slowPlaces{}
+	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w.places = p
+	s := w.start("Alford")
+	w.reactors["Alford"].SetWork(time.Second)
+	stays := w.dial("Alford")
+	stays.ask(1, "IAMAT k +1-1 5\n")
+	first, second := w.dial("Alford"), w.dial("Alford")
+	for _, c := range []client{first, second} {
+		c.SendString("WHATSAT k 1 1\n")
+	}
+	w.net.RunFor(100 * time.Millisecond)
+	first.Reset()
+	w.net.RunFor(100 * time.Millisecond)
+	if l := s.Status().Lookups; l != (LookupStatus{Open: 1, InFlight: 1}) || s.counters.LookupsCancelled != 0 {
+		t.Errorf("one of two has gone: %+v", l)
+	}
+	second.Reset()
+	w.net.RunFor(100 * time.Millisecond)
+	if l := s.Status().Lookups; l != (LookupStatus{InFlight: 1}) || s.counters.LookupsCancelled != 1 {
+		t.Errorf("both have gone: %+v, %d called off", l, s.counters.LookupsCancelled)
+	}
+	if got := stays.ask(1, "WHATSAT k 1 1\n"); strings.Count(got, `"name"`) != 1 {
+		t.Errorf("one who asks after that gets %q", got)
+	}
+	if p.asked != 2 || p.cancelled != 1 {
+		t.Errorf("asked %d times, %d of them called off; want 2 and 1", p.asked, p.cancelled)
+	}
+}

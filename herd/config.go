@@ -31,6 +31,7 @@ type Places struct {
 	Provider    string        // "embedded", "google" or "google-legacy"
 	BaseURL     string        // replaces scheme and host of a network provider
 	KeyFile     string        // else $GOOGLE_PLACES_API_KEY
+	Fields      []string      // further ones that google is asked for, each at a price
 	Rank        string        // "class" or "distance", of the embedded data
 	Timeout     time.Duration // of one lookup, waiting, repeating and body included
 	Rate        int           // lookups a second and server at a network provider

@@ -165,3 +165,27 @@ func valueEnd(p []byte, i int) int {
 	}
 	return i
 }
+
+// Members goes through the members of a JSON object in their order: the name without its quotes,
+// escapes and all, and the value as it stands. The text is well-formed and begins with its brace.
+func Members(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		for name, value := range each(object) {
+			if !yield(string(name), value) {
+				return
+			}
+		}
+	}
+}
+
+// Elements goes through the elements of a JSON array. The text is well-formed and begins with its
+// bracket.
+func Elements(array json.RawMessage) iter.Seq[json.RawMessage] {
+	return func(yield func(json.RawMessage) bool) {
+		for _, value := range each(array) {
+			if !yield(value) {
+				return
+			}
+		}
+	}
+}

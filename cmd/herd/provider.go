@@ -28,8 +28,13 @@ func newProvider(c *herd.Places, server string, log *zap.Logger) (places.Provide
 		return nil, err
 	}
 	o := guard.Options{Name: c.Provider, Timeout: c.Timeout, Rate: c.Rate, Log: log}
-	g := google.Options{Key: key, BaseURL: c.BaseURL, Timeout: c.Timeout}
-	if o.Provider, err = google.NewLegacy(g); err != nil {
+	g := google.Options{Key: key, BaseURL: c.BaseURL, Timeout: c.Timeout, Fields: c.Fields}
+	if c.Provider == "google" {
+		o.Provider, err = google.NewPlaces(g)
+	} else {
+		o.Provider, err = google.NewLegacy(g)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if o.Budget, err = guard.OpenBudget(c.PlacesState, server, c.DailyBudget, time.Now); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -27,11 +28,25 @@ func (Key) String() string { return redacted }
 // MarshalText implements encoding.TextMarshaler.
 func (Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// check says why a key cannot be one. A header takes no other bytes, and a key has no others.
+func (k Key) check() error {
+	switch {
+	case k == "":
+		return errors.New("a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file")
+	case strings.ContainsFunc(string(k), func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("the key holds spaces or signs that no key has; it is one line of text")
+	}
+	return nil
+}
+
 // Options are what a client needs.
 type Options struct {
 	Key     Key
 	BaseURL string        // scheme and host; "" for Google's own
 	Timeout time.Duration // of a whole lookup, body included; 0 for 5 s
+	// Fields are further ones that Nearby is to ask for, of MoreFields. Each may raise the price of
+	// every lookup. The legacy API gives all it has.
+	Fields []string
 }
 
 const (
@@ -91,34 +106,34 @@ func newClient(timeout time.Duration) client {
 	}}
 }
 
-// fetch is the body of the answer to a request. Its errors are its own words: those of net/http
-// quote the URL and so the key.
-func (c *client) fetch(ctx context.Context, method, url string) ([]byte, error) {
+// reply is what a request brought home.
+type reply struct {
+	code int // HTTP's
+	body []byte
+	wait time.Duration // Retry-After; 0 for none
+}
+
+// fetch makes one request. Its errors are places.Failure in our own words, for those of net/http
+// quote the URL and so the key; or ctx's error when nobody waits any longer.
+func (c *client) fetch(ctx context.Context, req *http.Request) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
-	if err != nil {
-		return nil, errors.New("the request could not be made")
-	}
 	req.Header.Set("User-Agent", "serverherd")
-	resp, err := c.http.Do(req)
+	resp, err := c.http.Do(req.WithContext(ctx))
 	if err != nil {
-		return nil, c.failure(ctx, err)
+		return reply{}, c.failure(ctx, err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the answer was HTTP %d", resp.StatusCode)
-	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil && ctx.Err() == nil:
-		return nil, errors.New("the answer broke off")
+		return reply{}, transient("the answer broke off")
 	case err != nil:
-		return nil, c.failure(ctx, err)
+		return reply{}, c.failure(ctx, err)
 	case len(body) > maxBody:
-		return nil, errors.New("the answer is longer than 1 MiB")
+		return reply{}, strange("the answer is longer than 1 MiB")
 	}
-	return body, nil
+	return reply{resp.StatusCode, body, retryAfter(resp.Header.Get("Retry-After"))}, nil
 }
 
 // failure is err in words of our own.
@@ -128,15 +143,15 @@ func (c *client) failure(ctx context.Context, err error) error {
 	var op *net.OpError
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("no answer within %v", c.timeout)
+		return transient(fmt.Sprintf("no answer within %v", c.timeout))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &name):
-		return errors.New("the name of the server could not be resolved")
+		return transient("the name of the server could not be resolved")
 	case errors.As(err, &certificate):
-		return errors.New("the certificate of the server is not valid for it")
+		return transient("the certificate of the server is not valid for it")
 	case errors.As(err, &op) && op.Op == "dial":
-		return errors.New("the server could not be reached")
+		return transient("the server could not be reached")
 	}
-	return errors.New("the connection to the server failed")
+	return transient("the connection to the server failed")
 }

@@ -2,10 +2,10 @@ package google
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"serverherd/places"
 )
@@ -27,8 +27,8 @@ var _ places.Provider = (*Legacy)(nil)
 
 // NewLegacy returns a client. Its error says what is wrong with the options, and never the key.
 func NewLegacy(o Options) (*Legacy, error) {
-	if o.Key == "" {
-		return nil, errors.New("a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file")
+	if err := o.Key.check(); err != nil {
+		return nil, err
 	}
 	base, err := parseBase(o.BaseURL, legacyBase)
 	if err != nil {
@@ -41,16 +41,28 @@ func NewLegacy(o Options) (*Legacy, error) {
 // Nearby implements places.Provider. OK and ZERO_RESULTS are answers; everything else is an error
 // that names the status. It asks for one page and never for another.
 func (l *Legacy) Nearby(ctx context.Context, q places.Query) (places.Result, error) {
-	body, err := l.client.fetch(ctx, http.MethodGet, l.url(q))
+	req, err := http.NewRequest(http.MethodGet, l.url(q), nil)
+	if err != nil {
+		return places.Result{}, strange("the request could not be made")
+	}
+	answer, err := l.client.fetch(ctx, req)
 	if err != nil {
 		return places.Result{}, err
 	}
+	if answer.code != http.StatusOK {
+		return places.Result{}, unexpected(answer)
+	}
+	return parse(answer.body, answer.wait)
+}
+
+// parse is an answer in the form of the legacy API.
+func parse(body []byte, wait time.Duration) (places.Result, error) {
 	r, err := places.Parse(body)
 	if err != nil {
-		return places.Result{}, err
+		return places.Result{}, strange(err.Error())
 	}
 	if r.Status != "OK" && r.Status != "ZERO_RESULTS" {
-		return places.Result{}, errors.New("the answer was " + known(r.Status))
+		return places.Result{}, refusal(r.Status, wait)
 	}
 	return r, nil
 }
@@ -72,13 +84,4 @@ func degrees(v float64) string {
 		v = 0 // and not -0
 	}
 	return strconv.FormatFloat(v, 'f', -1, 64)
-}
-
-// known keeps what a stranger put into the status out of our replies and logs.
-func known(status string) string {
-	switch status {
-	case "OVER_QUERY_LIMIT", "REQUEST_DENIED", "INVALID_REQUEST", "UNKNOWN_ERROR", "NOT_FOUND":
-		return status
-	}
-	return "an unknown status"
 }

@@ -1,0 +1,209 @@
+package google
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"slices"
+	"strings"
+
+	"serverherd/places"
+)
+
+var (
+	errObject = errors.New("the answer is not a JSON object")
+	errPlaces = errors.New("the answer's places are not a list of JSON objects")
+)
+
+// member is a member of a JSON object.
+type member struct {
+	name  string // as it stands between its quotes
+	value json.RawMessage
+}
+
+// translate makes an answer of the legacy API of one of the new. Values stand in it byte for byte;
+// what has no name there keeps its own, behind all else.
+func translate(body []byte) ([]byte, error) {
+	body = bytes.Trim(body, " \t\r\n")
+	if err := json.Unmarshal(body, new(json.RawMessage)); err != nil {
+		return nil, fmt.Errorf("the answer is not JSON: %w", err)
+	}
+	if body[0] != '{' {
+		return nil, errObject
+	}
+	var t translation
+	var rest []member
+	for name, value := range places.Members(body) {
+		if name != "places" {
+			rest = append(rest, member{name, value})
+			continue
+		}
+		if value[0] != '[' {
+			return nil, errPlaces
+		}
+		for place := range places.Elements(value) {
+			if place[0] != '{' {
+				return nil, errPlaces
+			}
+			if err := t.place(place); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t.answer(rest), nil
+}
+
+// translation collects what the places of an answer become.
+type translation struct {
+	results [][]byte
+	credits []string // HTML, as JSON strings, each once
+}
+
+// answer puts the parts together.
+func (t *translation) answer(rest []member) []byte {
+	status := "OK"
+	if len(t.results) == 0 {
+		status = "ZERO_RESULTS"
+	}
+	text := []byte(`{"html_attributions":[` + strings.Join(t.credits, ",") + `],"results":[`)
+	text = append(text, bytes.Join(t.results, []byte(","))...)
+	text = append(text, `],"status":"`+status+`"`...)
+	for _, m := range rest {
+		switch m.name {
+		case "html_attributions", "results", "status":
+		default:
+			text = append(text, `,"`+m.name+`":`...)
+			text = append(text, m.value...)
+		}
+	}
+	return append(text, '}')
+}
+
+// legacyNames are the members of a result in the order in which the legacy API writes them, each
+// with what it is called in the new one.
+var legacyNames = []struct{ legacy, name string }{
+	{"business_status", "businessStatus"},
+	{"geometry", ""}, // of location and viewport
+	{"icon_background_color", "iconBackgroundColor"},
+	{"icon_mask_base_uri", "iconMaskBaseUri"},
+	{"name", "displayName"},
+	{"opening_hours", "currentOpeningHours"},
+	{"place_id", "id"},
+	{"plus_code", "plusCode"},
+	{"price_level", "priceLevel"},
+	{"rating", "rating"},
+	{"reference", "id"},
+	{"types", "types"},
+	{"user_ratings_total", "userRatingCount"},
+	{"vicinity", "shortFormattedAddress"},
+}
+
+// object says which members of an object we have a word for, and the signs that their values may
+// begin with.
+type object map[string]string
+
+const number = "-0123456789"
+
+var (
+	placeObject = object{
+		"id": `"`, "displayName": "{", "location": "{", "viewport": "{", "types": "[", "plusCode": "{",
+		"shortFormattedAddress": `"`, "businessStatus": `"`, "iconMaskBaseUri": `"`,
+		"iconBackgroundColor": `"`, "rating": number, "userRatingCount": number, "priceLevel": `"`,
+		"currentOpeningHours": "{", "attributions": "[",
+	}
+	pointObject = object{"latitude": number, "longitude": number}
+	viewObject  = object{"low": "{", "high": "{"}
+	nameObject  = object{"text": `"`}
+	hoursObject = object{"openNow": "tf"}
+	codeObject  = object{"globalCode": `"`, "compoundCode": `"`}
+)
+
+// known are the members of value that o has a word for, and rest are the others. The error names
+// the member that is not what it should be.
+func (o object) known(value json.RawMessage) (known map[string]json.RawMessage, rest []member, err error) {
+	known = make(map[string]json.RawMessage, len(o))
+	for name, value := range places.Members(value) {
+		switch begins, ours := o[name]; {
+		case !ours:
+			rest = append(rest, member{name, value})
+		case strings.IndexByte(begins, value[0]) < 0:
+			return nil, nil, errors.New("the answer has a place whose " + name + " is of another type")
+		default:
+			known[name] = value
+		}
+	}
+	return known, rest, nil
+}
+
+// place translates one place.
+func (t *translation) place(place json.RawMessage) error {
+	of, rest, err := placeObject.known(place)
+	if err != nil {
+		return err
+	}
+	w := writer{text: []byte{'{'}}
+	taken := map[string]bool{}
+	for _, n := range legacyNames {
+		taken[n.legacy] = true
+		value, there := of[n.name]
+		switch {
+		case n.legacy == "geometry":
+			w.geometry(of)
+		case !there:
+		case n.legacy == "name":
+			w.inner("", value, nameObject, "text", "name")
+		case n.legacy == "opening_hours":
+			w.inner(n.legacy, value, hoursObject, "openNow", "open_now")
+		case n.legacy == "plus_code":
+			w.inner(n.legacy, value, codeObject, "compoundCode", "compound_code", "globalCode", "global_code")
+		case n.legacy == "price_level":
+			if level, ok := priceLevels[string(value)]; ok {
+				w.member(n.legacy, []byte(level))
+			}
+		default:
+			w.member(n.legacy, value)
+		}
+	}
+	for _, m := range rest {
+		if !taken[m.name] {
+			w.member(m.name, m.value)
+		}
+	}
+	if w.err != nil {
+		return w.err
+	}
+	t.results = append(t.results, append(w.text, '}'))
+	return t.credit(of["attributions"])
+}
+
+var priceLevels = map[string]string{
+	`"PRICE_LEVEL_FREE"`: "0", `"PRICE_LEVEL_INEXPENSIVE"`: "1", `"PRICE_LEVEL_MODERATE"`: "2",
+	`"PRICE_LEVEL_EXPENSIVE"`: "3", `"PRICE_LEVEL_VERY_EXPENSIVE"`: "4",
+}
+
+// credit notes whom the place's data come from, as the HTML that the legacy API has for it.
+func (t *translation) credit(list json.RawMessage) error {
+	if list == nil {
+		return nil
+	}
+	var all []struct{ Provider, ProviderUri string }
+	if err := json.Unmarshal(list, &all); err != nil {
+		return errors.New("the answer has a place whose attributions are of another type")
+	}
+	for _, a := range all {
+		line := html.EscapeString(a.Provider)
+		if strings.HasPrefix(a.ProviderUri, "https://") || strings.HasPrefix(a.ProviderUri, "http://") {
+			line = `<a href="` + html.EscapeString(a.ProviderUri) + `">` + line + `</a>`
+		}
+		quoted, err := json.Marshal(line)
+		if err != nil {
+			return err
+		}
+		if text := string(quoted); line != "" && !slices.Contains(t.credits, text) {
+			t.credits = append(t.credits, text)
+		}
+	}
+	return nil
+}

@@ -28,9 +28,10 @@ type Peers struct {
 
 // Places is the table [places].
 type Places struct {
-	Provider    string        // "embedded", "google" or "google-legacy"
+	Provider    string        // "embedded", "file", "google" or "google-legacy"
 	BaseURL     string        // replaces scheme and host of a network provider
 	KeyFile     string        // else $GOOGLE_PLACES_API_KEY
+	Path        string        // of the places of provider file
 	Fields      []string      // further ones that google is asked for, each at a price
 	Rank        string        // "class" or "distance", of the embedded data
 	Timeout     time.Duration // of one lookup, waiting, repeating and body included

@@ -184,7 +184,10 @@ func (l *loader) values() {
 	if len(c.Servers) == 0 {
 		l.fail("server", -1, "", "at least one [[server]] is needed")
 	}
-	for _, path := range []*string{&c.Herd.SecretFile, &c.Places.KeyFile, &c.Places.PlacesState, &c.Log.Dir, &c.Storage.Dir} {
+	for _, path := range []*string{
+		&c.Herd.SecretFile,
+		&c.Places.KeyFile, &c.Places.Path, &c.Places.PlacesState, &c.Log.Dir, &c.Storage.Dir,
+	} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(filepath.Dir(l.file), *path)
 		}

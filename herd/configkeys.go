@@ -65,9 +65,10 @@ func (c *Config) keys() []key {
 
 		{"peers", "handshake", &c.Peers.Handshake, oneOf(&c.Peers.Handshake, "required", "optional")},
 
-		{"places", "provider", &p.Provider, oneOf(&p.Provider, "embedded", "google", "google-legacy")},
+		{"places", "provider", &p.Provider, oneOf(&p.Provider, "embedded", "file", "google", "google-legacy")},
 		{"places", "base_url", &p.BaseURL, p.checkBase},
 		{"places", "key_file", &p.KeyFile, nil},
+		{"places", "path", &p.Path, p.checkPath},
 		{"places", "fields", &p.Fields, p.checkFields},
 		{"places", "rank", &p.Rank, oneOf(&p.Rank, "class", "distance")},
 		{"places", "timeout", &p.Timeout, span(&p.Timeout, time.Millisecond, time.Minute)},
@@ -165,6 +166,16 @@ func (p *Places) checkBase() string {
 		return fmt.Sprintf("%q is not a scheme and a host, as https://maps.googleapis.com", p.BaseURL)
 	case u.Scheme == "http" && !loopbackHost(u.Hostname()):
 		return fmt.Sprintf("%q is not https, and a key would go over the network in the clear", p.BaseURL)
+	}
+	return ""
+}
+
+func (p *Places) checkPath() string {
+	switch {
+	case p.Provider == "file" && p.Path == "":
+		return "a file is needed, whose name ends in .csv, .ndjson or .jsonl"
+	case p.Provider != "file" && p.Path != "":
+		return "provider " + p.Provider + " reads no file; file does"
 	}
 	return ""
 }

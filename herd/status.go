@@ -31,7 +31,7 @@ type Status struct {
 	Links       []LinkStatus      `json:"links"` // in the order of herd.toml
 	Propagation PropagationStatus `json:"propagation"`
 	Journal     *JournalStatus    `json:"journal,omitempty"` // if records are kept on a disk
-	// Places is about the network provider, if it is one. Whoever made it fills it in.
+	// Places is about the provider. Whoever made it fills it in.
 	Places    *places.Report `json:"places,omitempty"`
 	Counters  Counters       `json:"counters"`
 	Limits    Limits         `json:"limits"`    // as in force

@@ -7,17 +7,10 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// credits are the sources of the embedded data, as their licences ask for.
-const credits = `[
-    "Populated places: <a href=\"https://www.geonames.org/\">GeoNames</a>, CC BY 4.0",
-    "Airports: <a href=\"https://ourairports.com/\">OurAirports</a> by way of airport-db, ODbL 1.0"
-  ]`
-
-// The members of every answer.
+// The members behind an answer's results.
 var (
-	embeddedBefore = []Field{{"html_attributions", json.RawMessage(credits)}}
-	embeddedOK     = []Field{{"status", json.RawMessage(`"OK"`)}}
-	embeddedNone   = []Field{{"status", json.RawMessage(`"ZERO_RESULTS"`)}}
+	statusOK   = []Field{{"status", json.RawMessage(`"OK"`)}}
+	statusNone = []Field{{"status", json.RawMessage(`"ZERO_RESULTS"`)}}
 )
 
 // viewport is half the height and width of a place's recommended view, in units: about 1.5 km. The
@@ -28,27 +21,27 @@ const viewport = 1350
 const resultBytes = 900
 
 // answer builds the result of a search. All of it is one piece of memory.
-func (e *Embedded) answer(found []candidate) Result {
+func (e *Index) answer(found []candidate) Result {
 	if len(found) == 0 {
 		return Result{
-			Before: embeddedBefore, After: embeddedNone, Status: "ZERO_RESULTS", laidOut: true,
+			Before: e.before, After: statusNone, Status: "ZERO_RESULTS", laidOut: true,
 		}
 	}
 	r := Result{
-		Before: embeddedBefore, Results: make([]json.RawMessage, len(found)), After: embeddedOK,
+		Before: e.before, Results: make([]json.RawMessage, len(found)), After: statusOK,
 		Status: "OK", laidOut: true,
 	}
 	buf := make([]byte, 0, len(found)*resultBytes)
 	for i, c := range found {
 		start := len(buf)
-		buf = appendPlace(buf, e.table.place(c.place))
+		buf = appendPlace(buf, e.table.place(c.place), e.types(c.place), e.source)
 		r.Results[i] = buf[start:len(buf):len(buf)]
 	}
 	return r
 }
 
 // appendPlace appends a result, laid out as AppendJSON would.
-func appendPlace(dst []byte, p Place) []byte {
+func appendPlace(dst []byte, p Place, types, source string) []byte {
 	dst = append(dst, "{\n      \"geometry\": {\n        \"location\": {"...)
 	dst = appendPoint(dst, p.Lat, p.Lng)
 	dst = append(dst, "        },\n        \"viewport\": {\n          \"northeast\": {"...)
@@ -59,16 +52,18 @@ func appendPlace(dst []byte, p Place) []byte {
 	dst = appendString(dst, p.Name)
 	dst = append(dst, ",\n      \"place_id\": "...)
 	id := len(dst)
-	dst = appendID(dst, p)
+	dst = appendID(dst, p, types, source)
 	end := len(dst)
 	dst = append(dst, ",\n      \"plus_code\": {\n        \"global_code\": \""...)
 	dst = appendPlusCode(dst, p.Lat, p.Lng)
 	dst = append(dst, "\"\n      },\n      \"reference\": "...)
 	dst = append(dst, dst[id:end]...)
 	dst = append(dst, ",\n      \"scope\": \"APP\",\n      \"types\": "...)
-	dst = append(dst, p.Kind.types()...)
-	dst = append(dst, ",\n      \"vicinity\": "...)
-	dst = appendString(dst, p.Vicinity)
+	dst = append(dst, types...)
+	if p.Vicinity != "" {
+		dst = append(dst, ",\n      \"vicinity\": "...)
+		dst = appendString(dst, p.Vicinity)
+	}
 	return append(dst, "\n    }"...)
 }
 
@@ -124,14 +119,15 @@ func appendPlusCode(dst []byte, lat, lng int32) []byte {
 }
 
 // appendID appends a place_id: a hash of what the place is, the same as long as the data are.
-func appendID(dst []byte, p Place) []byte {
+func appendID(dst []byte, p Place, types, source string) []byte {
 	var d xxhash.Digest
 	d.Reset()
 	_, _ = d.WriteString(p.Name)
-	at := [9]byte{byte(p.Kind), byte(p.Lat), byte(p.Lat >> 8), byte(p.Lat >> 16), byte(p.Lat >> 24),
-		byte(p.Lng), byte(p.Lng >> 8), byte(p.Lng >> 16), byte(p.Lng >> 24)}
+	_, _ = d.WriteString(types)
+	at := [8]byte{byte(p.Lat), byte(p.Lat >> 8), byte(p.Lat >> 16), byte(p.Lat >> 24), byte(p.Lng),
+		byte(p.Lng >> 8), byte(p.Lng >> 16), byte(p.Lng >> 24)}
 	_, _ = d.Write(at[:])
-	dst = append(dst, `"embedded-`...)
+	dst = append(append(append(dst, '"'), source...), '-')
 	h := d.Sum64()
 	for shift := 60; shift >= 0; shift -= 4 {
 		dst = append(dst, "0123456789abcdef"[h>>shift&15])

@@ -44,7 +44,7 @@ func TestWithAttribution(t *testing.T) {
 
 // A line more in an answer that is laid out leaves it laid out.
 func TestWithAttributionKeepsTheLayout(t *testing.T) {
-	r := WithAttribution((&Embedded{}).answer(nil), "a line")
+	r := WithAttribution((&Index{}).answer(nil), "a line")
 	text := AppendJSON(nil, r, 20)
 	if want := string(appendIndented(nil, text, 0, 1<<20)); string(text) != want {
 		t.Errorf("%s\nwant\n%s", text, want)

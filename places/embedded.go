@@ -1,81 +1,21 @@
 package places
 
-import (
-	"context"
+// credits are the sources of the embedded data, as their licences ask for.
+const credits = `[
+    "Populated places: <a href=\"https://www.geonames.org/\">GeoNames</a>, CC BY 4.0",
+    "Airports: <a href=\"https://ourairports.com/\">OurAirports</a> by way of airport-db, ODbL 1.0"
+  ]`
 
-	"github.com/tidwall/rtree"
-)
-
-// Embedded is the Provider of the data in the binary, in memory. Immutable: any goroutine.
-type Embedded struct {
-	table table
-	runs  rtree.RTreeGN[int64, uint32] // the first place of each run, by the box around the run
-	rank  Rank
-}
-
-var _ Provider = (*Embedded)(nil)
-
-// runLength is how many places share a box of the index. Along the curve that orders the table,
-// places next to each other are near, so a run's box is small; and one box for many places makes
-// the index quick to build and a sixteenth of the size.
-const runLength = 16
-
-// NewEmbedded unpacks and indexes the data, which takes some 100 ms and 15 MB.
-func NewEmbedded(rank Rank) (*Embedded, error) {
+// NewEmbedded unpacks and indexes the data in the binary, which takes some 100 ms and 15 MB.
+func NewEmbedded(rank Rank) (*Index, error) {
 	var all table
+	for k := range kinds {
+		all.types, all.class = append(all.types, k.types()), append(all.class, k.class())
+	}
 	for _, packed := range [][]byte{packedGeoNames, packedAirports} {
 		if err := all.add(packed); err != nil {
 			return nil, err
 		}
 	}
-	return index(all, rank), nil
-}
-
-func index(all table, rank Rank) *Embedded {
-	e := &Embedded{table: all, rank: rank}
-	for first := 0; first < e.table.len(); first += runLength {
-		b := e.table.around(first, min(first+runLength, e.table.len()))
-		e.runs.Insert([2]int64{b.west, b.south}, [2]int64{b.east, b.north}, uint32(first))
-	}
-	return e
-}
-
-// Len is the number of places.
-func (e *Embedded) Len() int { return e.table.len() }
-
-// Nearby implements Provider. It never fails, never blocks and takes some 20 microseconds. A
-// radius of less than a metre is one metre: the data know no better.
-func (e *Embedded) Nearby(_ context.Context, q Query) (Result, error) {
-	best := top{rank: e.rank}
-	e.within(q, func(i uint32, hav float64) {
-		best.offer(candidate{i, e.table.kind[i].class(), hav})
-	})
-	return e.answer(best.found[:best.n]), nil
-}
-
-// Count is how many places there are within the query's radius.
-func (e *Embedded) Count(q Query) (n int) {
-	e.within(q, func(uint32, float64) { n++ })
-	return n
-}
-
-// within calls f for each place within the radius, once, with the haversine of its distance.
-func (e *Embedded) within(q Query, f func(i uint32, hav float64)) {
-	c := newCircle(q.Lat, q.Lng, float64(max(q.RadiusM, 1)))
-	boxes, n := c.boxes()
-	for _, b := range boxes[:n] {
-		low, high := [2]int64{b.west, b.south}, [2]int64{b.east, b.north}
-		e.runs.Search(low, high, func(_, _ [2]int64, first uint32) bool {
-			for i := first; i < min(first+runLength, uint32(e.table.len())); i++ {
-				lat, lng := e.table.lat[i], e.table.lng[i]
-				if !b.holds(lat, lng) {
-					continue
-				}
-				if hav := c.haversine(float64(lat)*unit, float64(lng)*unit); hav <= c.limit {
-					f(i, hav)
-				}
-			}
-			return true
-		})
-	}
+	return newIndex(all, rank, "embedded", credits), nil
 }

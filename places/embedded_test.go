@@ -16,14 +16,14 @@ import (
 )
 
 // loaded are the data in both orders, unpacked once for all tests.
-var loaded = func() (load [2]func() (*Embedded, error)) {
+var loaded = func() (load [2]func() (*Index, error)) {
 	for _, rank := range []Rank{ByClass, ByDistance} {
-		load[rank] = sync.OnceValues(func() (*Embedded, error) { return NewEmbedded(rank) })
+		load[rank] = sync.OnceValues(func() (*Index, error) { return NewEmbedded(rank) })
 	}
 	return load
 }()
 
-func embedded(t testing.TB, rank Rank) *Embedded {
+func embedded(t testing.TB, rank Rank) *Index {
 	t.Helper()
 	e, err := loaded[rank]()
 	if err != nil {
@@ -78,7 +78,7 @@ func TestOrder(t *testing.T) {
 			e := embedded(t, rank)
 			var all []candidate
 			e.within(q, func(i uint32, hav float64) {
-				all = append(all, candidate{i, e.table.kind[i].class(), hav})
+				all = append(all, candidate{i, e.table.class[e.table.kind[i]], hav})
 			})
 			slices.SortFunc(all, func(a, b candidate) int {
 				if rank == ByClass && a.class != b.class {
@@ -90,7 +90,7 @@ func TestOrder(t *testing.T) {
 				return int(a.place) - int(b.place)
 			})
 			for i, raw := range near(t, rank, q).Results {
-				if want := appendPlace(nil, e.table.place(all[i].place)); string(raw) != string(want) {
+				if want := appendPlace(nil, e.table.place(all[i].place), e.types(all[i].place), "embedded"); string(raw) != string(want) {
 					t.Fatalf("rank %d, result %d is\n%s, want\n%s", rank, i, raw, want)
 				}
 			}
@@ -117,8 +117,9 @@ func TestOrder(t *testing.T) {
 // Places at one distance stay in the order of the table.
 func TestOrderOfEquals(t *testing.T) {
 	const n = 100
-	all := table{lat: make([]int32, n), lng: make([]int32, n), kind: make([]Kind, n)}
-	e := index(all, ByDistance)
+	all := table{lat: make([]int32, n), lng: make([]int32, n), kind: make([]uint16, n)}
+	all.class = make([]uint8, 1)
+	e := newIndex(all, ByDistance, "test", "[]")
 	var best top
 	for i := range uint32(n) {
 		best.offer(candidate{place: (i*37 + 50) % n})
@@ -165,7 +166,7 @@ func TestEveryPlace(t *testing.T) {
 	ids := map[string]bool{}
 	for i := range uint32(e.Len()) {
 		p := e.table.place(i)
-		id := string(appendID(nil, p))
+		id := string(appendID(nil, p, e.types(i), "embedded"))
 		if ids[id] {
 			t.Errorf("%+v has the id of another place", p)
 		}
@@ -186,7 +187,7 @@ func TestResults(t *testing.T) {
 	const some = 97 // one place in so many
 	for i := uint32(0); i < uint32(e.Len()); i += some {
 		p := e.table.place(i)
-		text := appendPlace(nil, p)
+		text := appendPlace(nil, p, e.types(i), "embedded")
 		var r result
 		d := json.NewDecoder(bytes.NewReader(text))
 		d.DisallowUnknownFields()
@@ -196,7 +197,7 @@ func TestResults(t *testing.T) {
 		v, at := r.Geometry.Viewport, point{float64(p.Lat) / 1e5, float64(p.Lng) / 1e5}
 		kind := []string{"locality", "neighborhood", "airport", "airport", "airport"}[p.Kind]
 		if r.Name != p.Name || r.Vicinity != p.Vicinity || r.Scope != "APP" || r.Types[0] != kind ||
-			`"`+r.PlaceID+`"` != string(appendID(nil, p)) || r.Reference != r.PlaceID ||
+			`"`+r.PlaceID+`"` != string(appendID(nil, p, e.types(i), "embedded")) || r.Reference != r.PlaceID ||
 			r.PlusCode.GlobalCode != referenceCode(p) || r.Geometry.Location != at ||
 			v.Southwest.Lat > at.Lat || v.Northeast.Lat < at.Lat || v.Southwest.Lat == v.Northeast.Lat {
 			t.Errorf("%+v became %s", p, text)
@@ -223,7 +224,7 @@ func TestPlacesAtTheCorners(t *testing.T) {
 		{0, 0, 0.0135, 0.0135, -0.0135, -0.0135, "0", "0"},
 		{-1, 10, 0.01349, 0.0136, -0.01351, -0.0134, "-0.00001", "0.0001"},
 	} {
-		text := appendPlace(nil, Place{Name: "\"\\\x01é\x7f", Vicinity: "\n", Lat: c.lat, Lng: c.lng})
+		text := appendPlace(nil, Place{Name: "\"\\\x01é\x7f", Vicinity: "\n", Lat: c.lat, Lng: c.lng}, "[]", "test")
 		var r result
 		if err := json.Unmarshal(text, &r); err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func TestPolesAndDateLine(t *testing.T) {
 	put(20, -90, -90, -180, 180)
 	put(20, 0, 0, 180, 180)
 	put(20, 0, 0, -180, -180)
-	all.kind = make([]Kind, len(all.lat))
+	all.kind, all.class = make([]uint16, len(all.lat)), make([]uint8, 1)
 	var queries []Query
 	for _, lat := range []float64{
 		0, 45, -60, 80, 89, 89.5, 89.55, 89.5503, 89.551, 89.9, 90, -89.5, -89.6, -89.9, -90,
@@ -56,11 +56,11 @@ func TestPolesAndDateLine(t *testing.T) {
 			queries = append(queries, Query{lat, lng, 50_000}, Query{lat, lng, 1_000})
 		}
 	}
-	checkSearch(t, index(all, ByDistance), queries)
+	checkSearch(t, newIndex(all, ByDistance, "test", "[]"), queries)
 }
 
 // checkSearch compares searches with a look at every place.
-func checkSearch(t *testing.T, e *Embedded, queries []Query) {
+func checkSearch(t *testing.T, e *Index, queries []Query) {
 	t.Helper()
 	at := make([]vector, e.Len())
 	for i := range at {

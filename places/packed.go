@@ -177,7 +177,9 @@ type table struct {
 	word    []uint32
 	lat     []int32
 	lng     []int32
-	kind    []Kind
+	kind    []uint16
+	types   []string // by kind: Google's place types, laid out as a member of a result
+	class   []uint8  // by kind, see Kind.class
 }
 
 func (t *table) len() int { return len(t.kind) }
@@ -189,7 +191,7 @@ func (t *table) place(i uint32) Place {
 	}
 	return Place{
 		Name: t.names[start:t.nameEnd[i]], Vicinity: t.words[t.word[i]],
-		Lat: t.lat[i], Lng: t.lng[i], Kind: t.kind[i],
+		Lat: t.lat[i], Lng: t.lng[i], Kind: Kind(t.kind[i]),
 	}
 }
 
@@ -225,7 +227,7 @@ func (t *table) unpack(raw []byte) error {
 		t.words = append(t.words, string(u.bytes(u.uvarint())))
 	}
 	for _, k := range u.bytes(uint64(n)) {
-		t.kind = append(t.kind, Kind(k))
+		t.kind = append(t.kind, uint16(k))
 		u.check(Kind(k) < kinds)
 	}
 	t.lat, t.lng = u.deltas(t.lat, n, 90_00000), u.deltas(t.lng, n, 180_00000)

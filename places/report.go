@@ -1,9 +1,23 @@
 package places
 
-// Report is what has become of the questions to a network provider since the process started. Its
-// JSON names are stable.
+import "time"
+
+// Report is what a provider says of itself. Its JSON names are stable.
 type Report struct {
-	Provider string `json:"provider"`
+	Provider string         `json:"provider"` // as herd.toml names it
+	Network  *NetworkReport `json:"network,omitempty"`
+	File     *FileReport    `json:"file,omitempty"`
+}
+
+// FileReport is what a places file held when it was last read in good order.
+type FileReport struct {
+	Path   string    `json:"path"`
+	Places int       `json:"places"`
+	Read   time.Time `json:"read"`
+}
+
+// NetworkReport is what has become of the questions to a network provider since the process started.
+type NetworkReport struct {
 	// Breaker is closed, or open (the provider keeps failing), refused (it does not take the key),
 	// or half-open, when one attempt shall show whether that is over.
 	Breaker  string `json:"breaker"`

@@ -20,8 +20,15 @@ const keyVariable = "GOOGLE_PLACES_API_KEY"
 // newProvider makes the provider that the configuration names. Server is whose budget pays for it
 // if it costs money.
 func newProvider(c *herd.Places, server string, log *zap.Logger) (places.Provider, error) {
-	if !c.Network() {
+	switch c.Provider {
+	case "embedded":
 		return newEmbedded(c)
+	case "file":
+		f, err := places.NewFile(c.Path)
+		if err != nil {
+			return nil, fmt.Errorf("places.path: %w", err)
+		}
+		return f, nil
 	}
 	key, err := readKey(c.KeyFile)
 	if err != nil {
@@ -46,6 +53,20 @@ func newProvider(c *herd.Places, server string, log *zap.Logger) (places.Provide
 		}
 	}
 	return guard.New(o), nil
+}
+
+// report is what a provider says of itself.
+func report(c *herd.Places, p places.Provider) *places.Report {
+	r := &places.Report{Provider: c.Provider}
+	switch p := p.(type) {
+	case *guard.Guard:
+		network := p.Report()
+		r.Network = &network
+	case places.File:
+		file := p.Report()
+		r.File = &file
+	}
+	return r
 }
 
 func newEmbedded(c *herd.Places) (places.Provider, error) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -21,7 +22,6 @@ import (
 	"serverherd/herd"
 	"serverherd/herd/journal"
 	"serverherd/places"
-	"serverherd/places/guard"
 	"serverherd/reactor/gnetreactor"
 )
 
@@ -203,10 +203,7 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	select {
 	case s := <-answer:
 		s.Counters.LogDropped = p.log.Dropped()
-		if g, ok := p.places.(*guard.Guard); ok {
-			r := g.Report()
-			s.Places = &r
-		}
+		s.Places = report(&p.cfg.Places, p.places)
 		return s, true
 	case <-ctx.Done():
 		return herd.Status{}, false
@@ -242,14 +239,35 @@ func stopSignals() []os.Signal {
 	return all
 }
 
-// watchSignals stops the server at the first signal and ends the process at the second.
+// watchSignals stops the server at the first signal and ends the process at the second. A hang-up
+// makes a server with a places file read it again.
 func (p *process) watchSignals() {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, stopSignals()...)
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	file, reloads := p.places.(places.File)
+	stops := stopSignals()
+	if reloads {
+		stops = slices.DeleteFunc(stops, func(s os.Signal) bool { return s == syscall.SIGHUP })
+		signal.Notify(hangups, syscall.SIGHUP)
+		go p.reload(file, hangups)
+	}
+	signal.Notify(signals, stops...)
 	go func() {
 		p.stop((<-signals).String())
 		p.exit((<-signals).String() + " again")
 	}()
+}
+
+// reload reads the places file at each hang-up. What goes wrong leaves the old places in use.
+func (p *process) reload(file places.File, hangups <-chan os.Signal) {
+	for range hangups {
+		begun := time.Now()
+		if err := file.Reload(); err != nil {
+			p.log.Error("places file not read again; the old places stay", zap.Error(err))
+			continue
+		}
+		p.log.Info("places file read again", zap.Int("places", file.Len()),
+			zap.Duration("took", time.Since(begun)))
+	}
 }
 
 // watchParent stops the server when the process that started it is gone.

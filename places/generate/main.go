@@ -300,23 +300,6 @@ json.dump([dict(zip(keys, r)) for r in rows], sys.stdout)`
 
 // byCurve orders places along a Hilbert curve, so that neighbors in the file are near.
 func byCurve(a, b places.Place) int {
-	return cmp.Or(cmp.Compare(curve(a), curve(b)), cmp.Compare(a.Name, b.Name),
+	return cmp.Or(cmp.Compare(places.Curve(a.Lat, a.Lng), places.Curve(b.Lat, b.Lng)), cmp.Compare(a.Name, b.Name),
 		cmp.Compare(a.Lat, b.Lat), cmp.Compare(a.Lng, b.Lng), cmp.Compare(a.Kind, b.Kind))
-}
-
-// curve is the distance along a Hilbert curve of order 16 over the map.
-func curve(p places.Place) (d uint32) {
-	x := uint32(int64(p.Lng+180_00000) * 65535 / 360_00000)
-	y := uint32(int64(p.Lat+90_00000) * 65535 / 180_00000)
-	for s := uint32(1 << 15); s > 0; s /= 2 {
-		rx, ry := x&s/s, y&s/s
-		d += s * s * (3*rx ^ ry)
-		if ry == 0 {
-			if rx == 1 {
-				x, y = 65535-x, 65535-y
-			}
-			x, y = y, x
-		}
-	}
-	return d
 }

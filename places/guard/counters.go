@@ -41,10 +41,10 @@ func (g *Guard) traced(ctx context.Context) context.Context {
 }
 
 // Report is the state of affairs. It reads the file of the budget.
-func (g *Guard) Report() places.Report {
+func (g *Guard) Report() places.NetworkReport {
 	c := &g.counters
-	r := places.Report{
-		Provider: g.options.Name, Breaker: g.state(),
+	r := places.NetworkReport{
+		Breaker:  g.state(),
 		Attempts: c.attempts.Load(), Retries: c.retries.Load(),
 		Transient: c.failures[places.Transient].Load(), OverLimit: c.failures[places.OverLimit].Load(),
 		Denied: c.failures[places.Denied].Load(), Invalid: c.failures[places.Invalid].Load(),

@@ -1,0 +1,133 @@
+package places
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// columns are those that a CSV file may have, the first three of which it must have.
+var columns = []string{"name", "lat", "lng", "types", "vicinity"}
+
+const neededColumns = 3
+
+// typeSeparator stands between the types of one place.
+const typeSeparator = "|"
+
+// readCSV reads a file as RFC 4180 has it, whose first line names its columns in any order.
+func readCSV(r *bufio.Reader, add func(entry, *position) error) error {
+	c := csv.NewReader(r)
+	c.ReuseRecord = true
+	c.FieldsPerRecord = -1 // an error of ours says more
+	header, err := c.Read()
+	switch {
+	case err == io.EOF:
+		return &position{1, 1, "the first line names the columns: " + strings.Join(columns, ",")}
+	case err != nil:
+		return csvError(err)
+	}
+	header = slices.Clone(header)
+	if err := checkHeader(c, header); err != nil {
+		return err
+	}
+	for {
+		record, err := c.Read()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return csvError(err)
+		}
+		line, _ := c.FieldPos(0)
+		if len(record) != len(header) {
+			return &position{line, 1, strconv.Itoa(len(record)) + " fields, and the first line names " +
+				strconv.Itoa(len(header)) + " columns"}
+		}
+		e, err := csvEntry(c, header, record)
+		if err != nil {
+			return err
+		}
+		if err := add(e, &position{line, 1, ""}); err != nil {
+			return err
+		}
+	}
+}
+
+func checkHeader(c *csv.Reader, header []string) error {
+	for i, name := range header {
+		line, column := c.FieldPos(i)
+		at := &position{line: line, column: column}
+		switch {
+		case !slices.Contains(columns, name):
+			return at.wrong("%.64q is no column; there are %s", name, strings.Join(columns, ", "))
+		case slices.Contains(header[:i], name):
+			return at.wrong("column %s stands there twice", name)
+		}
+	}
+	for _, name := range columns[:neededColumns] {
+		if !slices.Contains(header, name) {
+			return &position{1, 1, "the first line names the columns, and " + name + " is not among them"}
+		}
+	}
+	return nil
+}
+
+// csvEntry is a place.
+func csvEntry(c *csv.Reader, header, record []string) (e entry, err error) {
+	for i, text := range record {
+		line, column := c.FieldPos(i)
+		at := &position{line: line, column: column}
+		switch header[i] {
+		case "name":
+			e.name, err = strings.Clone(text), checkName(text, at)
+		case "vicinity":
+			e.vicinity, err = strings.Clone(text), checkText("the vicinity", text, at)
+		case "lat":
+			e.lat, err = parseDegrees("lat", text, 90, at)
+		case "lng":
+			e.lng, err = parseDegrees("lng", text, 180, at)
+		case "types":
+			e.types, err = splitTypes(text, at)
+		}
+		if err != nil {
+			return e, err
+		}
+	}
+	return e, nil
+}
+
+func splitTypes(text string, at *position) (types []string, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	types = strings.Split(text, typeSeparator)
+	if len(types) > maxFileTypes {
+		return nil, at.wrong("more than %d types", maxFileTypes)
+	}
+	for _, word := range types {
+		if err := checkType(word, at); err != nil {
+			return nil, err
+		}
+	}
+	return types, nil
+}
+
+func csvError(err error) error {
+	var p *csv.ParseError
+	if errors.As(err, &p) {
+		return &position{p.Line, p.Column, p.Err.Error()}
+	}
+	return err
+}
+
+// parseDecimal reads a number as people write it: no hexadecimal, no infinity, no underscore.
+func parseDecimal(text string) (float64, error) {
+	if strings.Trim(text, "+-.0123456789eE") != "" {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseFloat(text, 64)
+}

@@ -1,0 +1,219 @@
+package places
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// written is a file of that name and text.
+func written(t testing.TB, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const (
+	threeCSV = "\ufeffname,lng,lat,vicinity,types\r\n" +
+		"\"Joe's \"\"Diner\"\", east\",-118.4452,34.0689,\"1 Main St, LA\",cafe|restaurant\r\n" +
+		"Café ☕ \u202eRTL\u2028,-118.446,34.069,,\r\n" +
+		"Fiji,179.9999,-17,Pacific,island\r\n"
+	threeNDJSON = `{"name":"Joe's \"Diner\", east","lat":34.0689,"lng":-118.4452,"types":["cafe","restaurant"],"vicinity":"1 Main St, LA"}
+{"lng":-118.446,"lat":34.069,"name":"Caf\u00e9 ☕ ` + "\u202eRTL\u2028" + `"}
+ {"name" : "Fiji", "lat":-17e0 ,"lng":179.9999, "vicinity":"Pacific","types":["island"]}`
+)
+
+// Both formats say the same.
+func TestFile(t *testing.T) {
+	var answers []string
+	for _, file := range []struct{ name, text string }{
+		{"a.csv", threeCSV}, {"b.NDJSON", threeNDJSON}, {"c.jsonl", threeNDJSON + "\r\n"},
+	} {
+		f, err := NewFile(written(t, file.name, file.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Len() != 3 || f.Report().Places != 3 {
+			t.Errorf("%s: %d places", file.name, f.Len())
+		}
+		all := ""
+		for _, q := range []Query{
+			{34.0689, -118.4452, 1000}, {-17, -179.999, 50_000}, {0, 0, 50_000},
+		} {
+			r, err := f.Nearby(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += string(AppendJSON(nil, r, 20)) + "\n"
+		}
+		answers = append(answers, all)
+		if all != answers[0] {
+			t.Errorf("%s answers\n%s\nand %s\n%s", file.name, all, "a.csv", answers[0])
+		}
+	}
+	var first struct {
+		Credits []string `json:"html_attributions"`
+		Results []struct {
+			Name, Vicinity, Scope string
+			PlaceID               string `json:"place_id"`
+			Types                 []string
+		}
+		Status string
+	}
+	if err := json.NewDecoder(strings.NewReader(answers[0])).Decode(&first); err != nil {
+		t.Fatal(err)
+	}
+	if len(first.Results) != 2 || len(first.Credits) != 0 || first.Status != "OK" {
+		t.Fatalf("%+v", first)
+	}
+	joe, cafe := first.Results[0], first.Results[1]
+	if joe.Name != `Joe's "Diner", east` || joe.Vicinity != "1 Main St, LA" || joe.Scope != "APP" ||
+		fmt.Sprint(joe.Types) != "[cafe restaurant]" || !strings.HasPrefix(joe.PlaceID, "file-") {
+		t.Errorf("%+v", joe)
+	}
+	if cafe.Name != "Café ☕ \u202eRTL\u2028" || cafe.Vicinity != "" || len(cafe.Types) != 0 {
+		t.Errorf("%+v", cafe)
+	}
+	if strings.Count(answers[0], "Fiji") != 1 || !strings.Contains(answers[0], "ZERO_RESULTS") {
+		t.Error("over the date line, or in the Atlantic:", answers[0])
+	}
+}
+
+// What is wrong, and where.
+func TestFileMistakes(t *testing.T) {
+	const head = "name,lat,lng,types,vicinity\n"
+	long := strings.Repeat("x", maxFileText+1)
+	for _, c := range []struct{ name, text, want string }{
+		{"a.csv", "", "1:1: the first line names the columns: name,lat,lng,types,vicinity"},
+		{"a.csv", head, " there are no places in it"},
+		{"a.csv", "name,lat\nx,1\n", "1:1: the first line names the columns, and lng is not among them"},
+		{"a.csv", "name,lat,lng,lat\n", "1:14: column lat stands there twice"},
+		{"a.csv", "name,lat,lng,color\n", `1:14: "color" is no column; there are name, lat, lng, types, vicinity`},
+		{"a.csv", "Name,lat,lng\n", `1:1: "Name" is no column; there are name, lat, lng, types, vicinity`},
+		{"a.csv", head + "x,1,2\n", "2:1: 3 fields, and the first line names 5 columns"},
+		{"a.csv", head + "x,1,2,,,\n", "2:1: 6 fields, and the first line names 5 columns"},
+		{"a.csv", head + "x,1,2,,\n\"y\"z,1,2,,\n", "3:3: extraneous or missing \" in quoted-field"},
+		{"a.csv", head + "x,1,2,,\ny\",1,2,,\n", "3:2: bare \" in non-quoted-field"},
+		{"a.csv", head + "\"x,1,2,,\n", "2:10: extraneous or missing \" in quoted-field"},
+		{"a.csv", head + "x,91,2,,\n", `2:3: lat: "91" is not a number from -90 to 90`},
+		{"a.csv", head + "x,1,-180.1,,\n", `2:5: lng: "-180.1" is not a number from -180 to 180`},
+		{"a.csv", head + "x,NaN,2,,\n", `2:3: lat: "NaN" is not a number from -90 to 90`},
+		{"a.csv", head + "x,0x1p3,2,,\n", `2:3: lat: "0x1p3" is not a number from -90 to 90`},
+		{"a.csv", head + "x,1_0,2,,\n", `2:3: lat: "1_0" is not a number from -90 to 90`},
+		{"a.csv", head + "x,,2,,\n", `2:3: lat: "" is not a number from -90 to 90`},
+		{"a.csv", head + "x, 1,2,,\n", `2:3: lat: " 1" is not a number from -90 to 90`},
+		{"a.csv", head + " ,1,2,,\n", "2:1: a name is needed"},
+		{"a.csv", head + "a\tb,1,2,,\n", `2:1: the name holds the control character '\t'`},
+		{"a.csv", head + "\"a\nb\",1,2,,\n", `2:1: the name holds the control character '\n'`},
+		{"a.csv", head + "\xff,1,2,,\n", "2:1: the name is not UTF-8"},
+		{"a.csv", head + "x,1,2,," + long + "\n", "2:8: the vicinity is longer than 1024 bytes"},
+		{"a.csv", head + "x,1,2,Cafe,\n", `2:7: "Cafe" is no type: small letters, digits and _, as train_station`},
+		{"a.csv", head + "x,1,2,a||b,\n", `2:7: "" is no type: small letters, digits and _, as train_station`},
+		{"a.csv", head + "x,1,2,a" + strings.Repeat("|a", 20) + ",\n", "2:7: more than 20 types"},
+
+		{"a.ndjson", "", " there are no places in it"},
+		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n\n", "2:1: not JSON: unexpected end of JSON input"},
+		{"a.ndjson", `{"name":"x","lat":1,"lng":2} {}`, "1:30: not JSON: invalid character '{' after top-level value"},
+		{"a.ndjson", `{"name":"x",,`, "1:13: not JSON: invalid character ',' looking for beginning of object key string"},
+		{"a.ndjson", `[1]`, "1:1: one JSON object is wanted on each line"},
+		{"a.ndjson", `{"name":"x","lat":1}`, "1:1: lng is missing"},
+		{"a.ndjson", `{"name":"x","lat":1,"lng":2,"lat":3}`, `1:30: "lat" stands there twice`},
+		{"a.ndjson", `{"name":"x","color":1}`, `1:14: "color" is no field; there are name, lat, lng, types, vicinity`},
+		{"a.ndjson", `{"name":7}`, "1:9: name is not a string"},
+		{"a.ndjson", `{"name":"\u0000"}`, `1:9: the name holds the control character '\x00'`},
+		{"a.ndjson", "{\"name\":\"\xff\"}", "1:9: the name is not UTF-8"},
+		{"a.ndjson", `{"name":""}`, "1:9: a name is needed"},
+		{"a.ndjson", `{"lat":"1"}`, "1:8: lat is not a number"},
+		{"a.ndjson", `{"lat":-90.00001}`, `1:8: lat: "-90.00001" is not a number from -90 to 90`},
+		{"a.ndjson", `{"lng":1e400}`, `1:8: lng: "1e400" is not a number from -180 to 180`},
+		{"a.ndjson", `{"types":"cafe"}`, "1:10: types is not an array of strings"},
+		{"a.ndjson", `{"types":["cafe", 7]}`, "1:19: a type is not a string"},
+		{"a.ndjson", `{"types":["cafe","A"]}`, `1:18: "A" is no type: small letters, digits and _, as train_station`},
+		{"a.ndjson", `{"vicinity":"` + long + `"}`, "1:13: the vicinity is longer than 1024 bytes"},
+		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine), "1:1: not JSON: unexpected end of JSON input"},
+		{"a.ndjson", strings.Repeat(" ", maxFileLine+1), "1:1: the line is longer than 65536 bytes"},
+
+		{"a.txt", head, " its name ends neither in .csv nor in .ndjson or .jsonl"},
+	} {
+		path := written(t, c.name, c.text)
+		_, err := NewFile(path)
+		if err == nil || err.Error() != path+":"+c.want {
+			t.Errorf("%.80q: %v\nwant %s:%s", c.text, err, path, c.want)
+		}
+	}
+	directory := filepath.Join(t.TempDir(), "a.csv")
+	if err := os.Mkdir(directory, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{directory: "is not a file", directory + ".csv": "no such file"} {
+		if _, err := NewFile(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A new file is taken as a whole or not at all.
+func TestFileReload(t *testing.T) {
+	path := written(t, "a.csv", "name,lat,lng\nold,1,2\n")
+	f, err := NewFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ text, err, want string }{
+		{"name,lat,lng\nnew,1,2\nother,1,2\n", "", "new"},
+		{"name,lat,lng\nnewer,1,2\nother,1\n", path + ":3:1: 2 fields, and the first line names 3 columns", "new"},
+		{"", path + ":1:1: the first line names the columns: name,lat,lng,types,vicinity", "new"},
+		{"lat,lng,name\n1,2,newest\n", "", "newest"},
+	} {
+		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := f.Reload()
+		if got := fmt.Sprint(err); step.err == "" && err != nil || step.err != "" && got != step.err {
+			t.Errorf("%v, want %q", err, step.err)
+		}
+		r, err := f.Nearby(t.Context(), Query{1, 2, 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Summarize(r.Results[0]); err != nil || s.Name != step.want {
+			t.Errorf("%+v, %v, want %s", s, err, step.want)
+		}
+	}
+}
+
+// Any file is read or refused, and what is read can be asked for.
+func FuzzFile(f *testing.F) {
+	for _, text := range []string{threeCSV, threeNDJSON, "name,lat,lng\n\"", `{"name":"a","lat":9e1,"lng":-180}`} {
+		f.Add([]byte(text), true)
+		f.Add([]byte(text), false)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte, isCSV bool) {
+		path := filepath.Join(dir, "a.ndjson")
+		if isCSV {
+			path = filepath.Join(dir, "a.csv")
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := NewFile(path)
+		if err != nil {
+			return
+		}
+		index := file.now.Load().index
+		for i := range uint32(file.Len()) {
+			p := index.table.place(i)
+			r, err := file.Nearby(t.Context(), Query{float64(p.Lat) * unit, float64(p.Lng) * unit, 1})
+			if err != nil || len(r.Results) == 0 || !json.Valid(AppendJSON(nil, r, 20)) {
+				t.Fatalf("%+v is not found: %v", p, err)
+			}
+		}
+	})
+}

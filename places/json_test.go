@@ -91,7 +91,7 @@ func TestAppendIndentedStops(t *testing.T) {
 
 func sample(t testing.TB) Result {
 	t.Helper()
-	body, err := os.ReadFile("google/testdata/nearby.json")
+	body, err := os.ReadFile("google/googletest/answers/legacy.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestParseUnescapes(t *testing.T) {
 // it as from the answer, and that its text is that of the answer but for white space and results
 // past the twentieth; and that whatever it refuses is refused in one short line.
 func FuzzParse(f *testing.F) {
-	body, err := os.ReadFile("google/testdata/nearby.json")
+	body, err := os.ReadFile("google/googletest/answers/legacy.json")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -14,20 +14,22 @@ import (
 	"serverherd/cmd/processtest"
 )
 
-// questions asks one WHATSAT after the other until it is stopped, and notes each name that it got.
+// questions sends one line after the other, each after the last one's reply, until it is stopped. It
+// notes the place that it is told of.
 type questions struct {
+	line   string
 	asked  atomic.Int64
 	latest atomic.Pointer[string]
 	failed chan error
 	stop   chan struct{}
 }
 
-func askWithoutPause(addr string) (*questions, error) {
+func askWithoutPause(addr, line string) (*questions, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	q := &questions{failed: make(chan error, 1), stop: make(chan struct{})}
+	q := &questions{line: line, failed: make(chan error, 1), stop: make(chan struct{})}
 	go func() {
 		defer conn.Close()
 		q.failed <- q.run(conn)
@@ -37,7 +39,7 @@ func askWithoutPause(addr string) (*questions, error) {
 
 func (q *questions) run(conn net.Conn) error {
 	r := bufio.NewReader(conn)
-	for line := "IAMAT kiwi +1.0+2.0 5\n"; ; line = "WHATSAT kiwi 1 1\n" {
+	for line := "IAMAT kiwi +1.0+2.0 5\n"; ; line = q.line {
 		select {
 		case <-q.stop:
 			return nil
@@ -60,8 +62,8 @@ func (q *questions) run(conn net.Conn) error {
 		if _, rest, ok := strings.Cut(reply, `"name": "`); ok {
 			name, _, _ := strings.Cut(rest, `"`)
 			q.latest.Store(&name)
-			q.asked.Add(1)
 		}
+		q.asked.Add(1)
 	}
 }
 
@@ -83,7 +85,7 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 	write("first,1,2,cafe")
 	h.Start("Alford", listeners["Alford"]...)
 	h.UntilLive()
-	q, err := askWithoutPause(h.Server("Alford").Address)
+	q, err := askWithoutPause(h.Server("Alford").Address, "WHATSAT kiwi 1 1\n")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"serverherd/places"
+	"serverherd/places/google/googletest"
 )
 
 // marker is a key that must never be seen in an error.
@@ -119,10 +119,7 @@ func negativeZero() float64 { var v float64; return -v }
 // An answer as Google writes it, and beside what Google writes everything else that JSON may hold:
 // all of it comes through, byte for byte up to white space.
 func TestPassesThrough(t *testing.T) {
-	body, err := os.ReadFile("testdata/nearby.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := []byte(googletest.Legacy)
 	r, err := asking(t, answering(string(body))).Nearby(t.Context(), ucla)
 	if err != nil {
 		t.Fatal(err)

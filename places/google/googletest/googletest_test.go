@@ -1,0 +1,72 @@
+package googletest_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/places"
+	"serverherd/places/google"
+	"serverherd/places/google/googletest"
+)
+
+var ucla = places.Query{Lat: 34.06893, Lng: -118.445127, RadiusM: 10_000}
+
+func provider(t *testing.T, d googletest.Dialect, url string, timeout time.Duration) (p places.Provider) {
+	t.Helper()
+	o := google.Options{Key: googletest.Key, BaseURL: url, Timeout: timeout}
+	var err error
+	if d == googletest.NewAPI {
+		p, err = google.NewPlaces(o)
+	} else {
+		p, err = google.NewLegacy(o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Both clients are told what they shall be told of each fault, within the timeout, and the next
+// question is answered.
+func TestFaults(t *testing.T) {
+	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
+		t.Run(string(d), func(t *testing.T) {
+			s := googletest.Start(t)
+			p := provider(t, d, s.URL, 2*time.Second)
+			brief := provider(t, d, s.URL, 50*time.Millisecond)
+			for _, f := range append(d.Faults(),
+				googletest.Fault{Name: "REQUEST_DENIED", Answer: d.Status("REQUEST_DENIED"), Want: "the answer was REQUEST_DENIED"}) {
+				s.Set(f.Answer)
+				asked := s.Asked()
+				client := p
+				if strings.HasPrefix(f.Want, "no answer") {
+					client = brief
+				}
+				r, err := client.Nearby(t.Context(), ucla)
+				if err == nil || !strings.HasPrefix(err.Error(), f.Want) || strings.Contains(err.Error(), googletest.Key) {
+					t.Errorf("%s: %+v, %v, want %q", f.Name, r, err, f.Want)
+				}
+				if _, ok := err.(*places.Failure); !ok {
+					t.Errorf("%s: %T", f.Name, err)
+				}
+				// net/http repeats a GET whose kept connection has died, and no POST.
+				most := 1
+				if f.Name == "hangs up" && d == googletest.LegacyAPI {
+					most = 2
+				}
+				if n := s.Asked() - asked; n < 1 || n > most {
+					t.Errorf("%s: %d requests for one question", f.Name, n)
+				}
+				s.Set(nil)
+				if r, err := p.Nearby(t.Context(), ucla); err != nil || len(r.Results) == 0 {
+					t.Errorf("after %s: %+v, %v", f.Name, r, err)
+				}
+			}
+			s.Set(googletest.Slow(d, time.Millisecond))
+			if r, err := p.Nearby(t.Context(), ucla); err != nil || len(r.Results) == 0 {
+				t.Errorf("slow and compressed: %+v, %v", r, err)
+			}
+		})
+	}
+}

@@ -28,7 +28,7 @@ type Peers struct {
 
 // Places is the table [places].
 type Places struct {
-	Provider    string        // "embedded", "file", "google" or "google-legacy"
+	Provider    string        // one of Providers
 	BaseURL     string        // replaces scheme and host of a network provider
 	KeyFile     string        // else $GOOGLE_PLACES_API_KEY
 	Path        string        // of the places of provider file
@@ -40,6 +40,9 @@ type Places struct {
 	PlacesState string        // directory where DailyBudget is counted, absolute or relative likewise
 	Fallback    string        // "embedded", or "" for none: who answers when a network provider did not
 }
+
+// Providers are the names that provider may have.
+var Providers = []string{"embedded", "file", "google", "google-legacy"}
 
 // Network says whether lookups go over the network and cost money.
 func (p *Places) Network() bool { return p.Provider == "google" || p.Provider == "google-legacy" }

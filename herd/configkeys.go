@@ -65,7 +65,7 @@ func (c *Config) keys() []key {
 
 		{"peers", "handshake", &c.Peers.Handshake, oneOf(&c.Peers.Handshake, "required", "optional")},
 
-		{"places", "provider", &p.Provider, oneOf(&p.Provider, "embedded", "file", "google", "google-legacy")},
+		{"places", "provider", &p.Provider, oneOf(&p.Provider, Providers...)},
 		{"places", "base_url", &p.BaseURL, p.checkBase},
 		{"places", "key_file", &p.KeyFile, nil},
 		{"places", "path", &p.Path, p.checkPath},

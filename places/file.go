@@ -16,6 +16,9 @@ import (
 	"unicode/utf8"
 )
 
+// FileSuffixes are how the names of places files end, behind a dot.
+var FileSuffixes = []string{"csv", "ndjson", "jsonl"}
+
 // Bounds of a places file, so that a wrong one fills no memory.
 const (
 	maxFileBytes  = 1 << 30

@@ -7,24 +7,26 @@ type Summary struct {
 	Name     string
 	Type     string // the first of its types
 	Lat, Lng float64
+	Located  bool // Lat and Lng are known
 }
 
 // Summarize reads the few members of a Nearby Search result that both the embedded data and Google
-// have. A result without them has empty ones.
+// have. A result without them has empty ones. An error comes with what could be read.
 func Summarize(result json.RawMessage) (Summary, error) {
 	var r struct {
 		Name     string   `json:"name"`
 		Types    []string `json:"types"`
 		Geometry struct {
-			Location struct{ Lat, Lng float64 } `json:"location"`
+			Location struct{ Lat, Lng *float64 } `json:"location"`
 		} `json:"geometry"`
 	}
-	if err := json.Unmarshal(result, &r); err != nil {
-		return Summary{}, err
+	err := json.Unmarshal(result, &r)
+	s := Summary{Name: r.Name}
+	if at := r.Geometry.Location; at.Lat != nil && at.Lng != nil {
+		s.Lat, s.Lng, s.Located = *at.Lat, *at.Lng, true
 	}
-	s := Summary{Name: r.Name, Lat: r.Geometry.Location.Lat, Lng: r.Geometry.Location.Lng}
 	if len(r.Types) > 0 {
 		s.Type = r.Types[0]
 	}
-	return s, nil
+	return s, err
 }

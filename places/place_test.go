@@ -12,9 +12,11 @@ func TestSummarize(t *testing.T) {
 		ok     bool
 	}{
 		{`{"name":"a","types":["b","c"],"geometry":{"location":{"lat":-1.5,"lng":2}}}`,
-			Summary{"a", "b", -1.5, 2}, true},
+			Summary{"a", "b", -1.5, 2, true}, true},
 		{`{"types":[],"geometry":{}}`, Summary{}, true},
-		{`{"name":5}`, Summary{}, false},
+		{`{"geometry":{"location":{"lat":-1.5}}}`, Summary{}, true},
+		{`{"name":5,"types":["b"],"geometry":{"location":{"lat":0,"lng":0}}}`,
+			Summary{Type: "b", Located: true}, false},
 		{`[]`, Summary{}, false},
 		{``, Summary{}, false},
 	} {

@@ -36,7 +36,7 @@ func TestClientCommands(t *testing.T) {
 		{"at nobody", "", []string{"whatsat", "kiwi", "--at", "Ball"}, 2, "", `no server is called "Ball"; there are Alford`},
 		{"at nothing", "", []string{"whatsat", "kiwi", "--at", "127.0.0.1:1"}, 1, "", "connection refused"},
 		{"too few", "", []string{"iamat"}, 2, "", "usage: herd iamat CLIENT COORDS [TIME]"},
-		{"places", "", []string{"places", "34.06893,-118.445127", "10"}, 0, "KM", ""},
+		{"places", "", []string{"places", "34.06893,-118.445127", "10"}, 0, "DISTANCE", ""},
 		{"places in the south", "", []string{"places", "-33.8568,151.2153", "--json"}, 0, "{\n", ""},
 		{"places nowhere", "", []string{"places", "91,0"}, 2, "", `"91,0" is not LAT,LNG`},
 		{"status", "", []string{"status"}, 0, "SERVER", ""},

@@ -1,68 +1,139 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"serverherd/herd"
 	"serverherd/places"
 	"serverherd/protocol"
 )
 
+// lookup is the places command's question and to whom it goes.
+type lookup struct {
+	*options
+	query    places.Query
+	provider string // in place of herd.toml's
+	path     string // likewise
+	json     bool
+}
+
 func newPlaces(o *options) *cobra.Command {
-	var asJSON bool
+	l := &lookup{options: o}
 	c := &cobra.Command{
-		Use:     "places LAT,LNG [KM=10]",
-		Short:   "Ask the configured places provider directly",
-		Example: "  herd places 34.06893,-118.445127 10\n  herd places -33.8568,151.2153 --json",
-		Args:    arguments(1, 2),
-		RunE: func(c *cobra.Command, args []string) error {
-			q, err := parseQuery(args)
-			if err != nil {
+		Use:   "places LAT,LNG [KM=10]",
+		Short: "Ask the configured places provider directly",
+		Long: "Ask the places provider of herd.toml, or another, what is within KM kilometres (0 to 50)\n" +
+			"of a position: to see whether its key is good, or what a file of places holds. A lookup that\n" +
+			"costs money counts in the daily budget, and nobody else answers when it fails.",
+		Example: "  herd places 34.06893,-118.445127 10\n" +
+			"  herd places -33.8568,151.2153 --provider google\n" +
+			"  herd places 34.06893,-118.445127 --path cafes.csv\n" +
+			"  herd places +34.068930-118.445127 --json | jq .results[].name",
+		Args:              arguments(1, 2),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if l.query, err = parseQuery(args); err != nil {
 				return usage("%v; usage: %s", err, c.UseLine())
 			}
-			cfg, err := o.load()
-			if err != nil {
-				return err
-			}
-			server := cfg.Servers[0]
-			if o.at != "" {
-				if server, err = find(cfg, o.at); err != nil {
-					return err
-				}
-			}
-			provider, err := newProvider(&cfg.Places, server.Name, nil)
-			if err != nil {
-				return err
-			}
-			r, err := provider.Nearby(context.Background(), q)
-			if err != nil {
-				return fmt.Errorf("places: %w", err)
-			}
-			if asJSON {
-				_, err := fmt.Fprintf(c.OutOrStdout(), "%s\n", places.AppendJSON(nil, r, protocol.MaxBound))
-				return err
-			}
-			return printPlaces(c, q, r)
+			return l.run(c.OutOrStdout())
 		},
 	}
 	c.Flags().StringVar(&o.at, "at", "", "`name` of the server whose budget pays (default the first)")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the Nearby Search object")
+	c.Flags().StringVar(&l.provider, "provider", "",
+		"`provider` to ask (default herd.toml's): "+strings.Join(herd.Providers, ", "))
+	c.Flags().StringVar(&l.path, "path", "", "`file` of places to ask, for provider file")
+	c.Flags().BoolVar(&l.json, "json", false, "print the Nearby Search object")
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		"at":       o.completeServers,
+		"provider": cobra.FixedCompletions(herd.Providers, cobra.ShellCompDirectiveNoFileComp),
+		"path":     cobra.FixedCompletions(places.FileSuffixes, cobra.ShellCompDirectiveFilterFileExt),
+	} {
+		if err := c.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			panic(err) // of a flag that there is not
+		}
+	}
 	return c
 }
 
-// parseQuery reads LAT,LNG [KM].
+func (l *lookup) run(out io.Writer) error {
+	cfg, err := l.load()
+	if err != nil {
+		return err
+	}
+	server := cfg.Servers[0]
+	if l.at != "" {
+		if server, err = find(cfg, l.at); err != nil {
+			return err
+		}
+	}
+	if err := l.choose(&cfg.Places); err != nil {
+		return err
+	}
+	provider, err := newProvider(&cfg.Places, server.Name, nil)
+	if err != nil {
+		return err
+	}
+	r, err := provider.Nearby(context.Background(), l.query)
+	said := report(&cfg.Places, provider)
+	if err != nil {
+		return fmt.Errorf("places, by %s: %w%s", cfg.Places.Provider, err, advice(err, said))
+	}
+	if l.json {
+		_, err := fmt.Fprintf(out, "%s\n", places.AppendJSON(nil, r, protocol.MaxBound))
+		return err
+	}
+	return printPlaces(out, l.query, r, said)
+}
+
+// choose puts what the command line says in place of what herd.toml says. There is no fallback:
+// whoever asks wants to know how this provider does.
+func (l *lookup) choose(c *herd.Places) error {
+	c.Fallback = ""
+	if l.path != "" {
+		c.Path = l.path
+		if l.provider == "" {
+			l.provider = "file"
+		}
+	}
+	if l.provider != "" {
+		c.Provider = l.provider
+	}
+	switch {
+	case !slices.Contains(herd.Providers, c.Provider):
+		return usage("--provider: %q is not available; what is: %s", c.Provider,
+			strings.Join(herd.Providers, ", "))
+	case l.path != "" && c.Provider != "file":
+		return usage("--path goes with provider file, and not with %s", c.Provider)
+	case c.Provider == "file" && c.Path == "":
+		return usage("provider file needs --path FILE, whose name ends in .%s",
+			strings.Join(places.FileSuffixes, ", ."))
+	}
+	return nil
+}
+
+// parseQuery reads LAT,LNG or a position as IAMAT has it, and kilometres.
 func parseQuery(args []string) (q places.Query, err error) {
 	lat, lng, ok := strings.Cut(args[0], ",")
-	var err1, err2 error
-	q.Lat, err1 = strconv.ParseFloat(lat, 64)
-	q.Lng, err2 = strconv.ParseFloat(lng, 64)
-	if !ok || errors.Join(err1, err2) != nil || !(q.Lat >= -90 && q.Lat <= 90 && q.Lng >= -180 && q.Lng <= 180) {
+	if ok {
+		var err1, err2 error
+		q.Lat, err1 = strconv.ParseFloat(strings.TrimSpace(lat), 64)
+		q.Lng, err2 = strconv.ParseFloat(strings.TrimSpace(lng), 64)
+		ok = errors.Join(err1, err2) == nil && q.Lat >= -90 && q.Lat <= 90 && q.Lng >= -180 && q.Lng <= 180
+	} else {
+		q.Lat, q.Lng, ok = protocol.ParsePosition([]byte(args[0]))
+	}
+	if !ok {
 		return q, fmt.Errorf("%q is not LAT,LNG in degrees", args[0])
 	}
 	km := 10.0
@@ -72,25 +143,105 @@ func parseQuery(args []string) (q places.Query, err error) {
 			return q, fmt.Errorf("%q is not a number of kilometres from 0 to %d", args[1], protocol.MaxRadiusKM)
 		}
 	}
-	q.RadiusM = int(km * 1000)
+	q.RadiusM = int(math.Round(km * 1000))
 	return q, nil
 }
 
-// printPlaces prints a line for each result.
-func printPlaces(c *cobra.Command, q places.Query, r places.Result) error {
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KM\tNAME\tKIND")
+// Columns of a terminal that a name, a kind and a line below the table may take.
+const (
+	widestName = 60
+	widestKind = 30
+	widestLine = 500
+)
+
+// printPlaces prints a line for each result, in the provider's order, and below them how many there
+// are and where they come from. The unit in front of a name keeps a terminal from setting the whole
+// line from right to left where the name is.
+func printPlaces(out io.Writer, q places.Query, r places.Result, by *places.Report) error {
+	var text bytes.Buffer
+	var rows [][]string
 	for _, raw := range r.Results {
-		s, err := places.Summarize(raw)
-		if err != nil {
-			return err
+		s, _ := places.Summarize(raw) // of what a provider got wrong the rest is shown
+		far := "-"
+		if s.Located {
+			far = distance(places.Distance(q.Lat, q.Lng, s.Lat, s.Lng))
 		}
-		fmt.Fprintf(w, "%.1f\t%s\t%s\n", places.Distance(q.Lat, q.Lng, s.Lat, s.Lng)/1000,
-			protocol.Printable([]byte(s.Name)), protocol.Printable([]byte(s.Type)))
+		rows = append(rows, []string{far, cell(s.Name, widestName), cell(s.Type, widestKind)})
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	columns := []column{{head: "DISTANCE", right: true}, {head: "NAME"}, {head: "KIND"}}
+	if len(rows) > 0 {
+		writeColumns(&text, columns, rows)
+		text.WriteByte('\n')
 	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "%s, %d places\n", r.Status, len(r.Results))
+	fmt.Fprintf(&text, "%s within %v km of %v,%v, by %s\n", counted(len(rows)),
+		float64(q.RadiusM)/1000, q.Lat, q.Lng, cell(source(by), widestLine))
+	for _, credit := range attributions(r) {
+		fmt.Fprintln(&text, cell(fromHTML(credit), widestLine))
+	}
+	_, err := text.WriteTo(out)
 	return err
+}
+
+// counted is how many places there are, in words.
+func counted(n int) string {
+	switch {
+	case n == 0:
+		return "no places"
+	case n == 1:
+		return "1 place"
+	case n >= protocol.MaxBound:
+		return fmt.Sprintf("the first %d places", n)
+	}
+	return fmt.Sprintf("%d places", n)
+}
+
+// distance is metres below a kilometre, then kilometres.
+func distance(metres float64) string {
+	if metres < 999.5 {
+		return fmt.Sprintf("%.0f m", metres)
+	}
+	return fmt.Sprintf("%.1f km", metres/1000)
+}
+
+// source is who answered, and from what.
+func source(by *places.Report) string {
+	switch {
+	case by.File != nil:
+		return fmt.Sprintf("provider %s, %d in all in %s", by.Provider, by.File.Places, by.File.Path)
+	case by.Network != nil:
+		b := by.Network.Budget
+		return fmt.Sprintf("provider %s, %d of %d lookups spent today (UTC)", by.Provider, b.Spent, b.Limit)
+	}
+	return "provider " + by.Provider
+}
+
+// attributions are the lines that an answer wants to be shown with it.
+func attributions(r places.Result) (lines []string) {
+	for _, fields := range [][]places.Field{r.Before, r.After} {
+		for _, f := range fields {
+			if f.Name == "html_attributions" {
+				_ = json.Unmarshal(f.Value, &lines) // strings; what else there is has no meaning
+			}
+		}
+	}
+	return lines
+}
+
+// advice is what to do about a failed lookup, to stand behind its error.
+func advice(err error, by *places.Report) string {
+	var f *places.Failure
+	switch {
+	case errors.As(err, &f) && f.Kind == places.Denied && by.Provider == "google-legacy":
+		return "; check the key, and that its project has the Places API, which no new project can enable: " +
+			"try --provider google"
+	case errors.As(err, &f) && f.Kind == places.Denied:
+		return "; check the key, and that its project has the Places API (New)"
+	case errors.As(err, &f) && f.Kind == places.OverLimit:
+		return "; check the quota of the key's project, and that its billing is on"
+	case errors.As(err, &f) && f.Kind == places.Transient:
+		return "; check places.base_url and the network, or try again"
+	case by.Network != nil && by.Network.Budget.Spent >= by.Network.Budget.Limit:
+		return "; raise places.daily_budget, or wait for the next day (UTC)"
+	}
+	return ""
 }

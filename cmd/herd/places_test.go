@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"serverherd/places"
+	"serverherd/protocol"
+)
+
+// placesHerd is a directory with a herd.toml that has such a table [places].
+func placesHerd(t *testing.T, table string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	text := "[places]\n" + table + "\n[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "herd.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// askPlaces runs the places command in this process.
+func askPlaces(dir string, args ...string) (out, errOut string, code int) {
+	var o, e bytes.Buffer
+	code = run(append([]string{"places", "--config", filepath.Join(dir, "herd.toml")}, args...),
+		strings.NewReader(""), &o, &e)
+	return o.String(), e.String(), code
+}
+
+// What a person sees, of a file in which names are wide, accented, from right to left and hostile.
+func TestPlacesTable(t *testing.T) {
+	dir := placesHerd(t, "")
+	file := filepath.Join(dir, "mine.csv")
+	if err := os.WriteFile(file, []byte("name,lat,lng,types\n"+
+		"東京タワー,1,2,tourist_attraction|point_of_interest\n"+
+		"Cafe\u0301 \u202eevil,1.001,2,cafe\n"+
+		"שלום עולם,1.01,2,\n"+
+		"\"Joe's \"\"Diner\"\" ☕\",1.09,2,restaurant\n"+
+		strings.Repeat("long", 30)+",1.4,2,park\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"1,2", "50", "--path", file}, "" +
+			"DISTANCE  NAME                                                          KIND\n" +
+			"     0 m  東京タワー                                                    tourist_attraction\n" +
+			"   111 m  Cafe\u0301 \\u202eevil                                               cafe\n" +
+			"  1.1 km  שלום עולם                                                     -\n" +
+			" 10.0 km  Joe's \"Diner\" ☕                                              restaurant\n" +
+			" 44.5 km  " + strings.Repeat("long", 14) + "lon…  park\n" +
+			"\n" +
+			"5 places within 50 km of 1,2, by provider file, 5 in all in " + file + "\n"},
+		{[]string{"-1.5,-2", "0.57", "--path", file, "--provider", "file"},
+			"no places within 0.57 km of -1.5,-2, by provider file, 5 in all in " + file + "\n"},
+		{[]string{"+1.0002+002/", ".05", "--path", file}, "" +
+			"DISTANCE  NAME        KIND\n" +
+			"    22 m  東京タワー  tourist_attraction\n" +
+			"\n" +
+			"1 place within 0.05 km of 1.0002,2, by provider file, 5 in all in " + file + "\n"},
+		{[]string{"34.06893, -118.445127", "0.3"}, "" +
+			"DISTANCE  NAME                                        KIND\n" +
+			"   276 m  Ronald Reagan UCLA Medical Center Helistop  airport\n" +
+			"\n" +
+			"1 place within 0.3 km of 34.06893,-118.445127, by provider embedded\n" +
+			"Populated places: GeoNames (https://www.geonames.org/), CC BY 4.0\n" +
+			"Airports: OurAirports (https://ourairports.com/) by way of airport-db, ODbL 1.0\n"},
+	} {
+		out, errOut, code := askPlaces(dir, c.args...)
+		if out != c.want || errOut != "" || code != 0 {
+			t.Errorf("%q: exit code %d, %s\n%s\nwant\n%s", c.args, code, errOut, out, c.want)
+		}
+	}
+	out, _, _ := askPlaces(dir, "34.06893,-118.445127")
+	if !strings.Contains(out, "\nthe first 20 places within 10 km of") {
+		t.Errorf("more than an answer holds: %s", out)
+	}
+}
+
+// The provider of the command line is asked in place of herd.toml's, with the rest of its keys.
+func TestPlacesOfAnotherProvider(t *testing.T) {
+	dir := placesHerd(t, "provider = \"file\"\npath = \"mine.csv\"\nrank = \"distance\"")
+	if err := os.WriteFile(filepath.Join(dir, "mine.csv"), []byte("name,lat,lng\nmine,34.06893,-118.445127\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "mine"},
+		{[]string{"--provider", "file"}, "mine"},
+		{[]string{"--provider", "embedded"}, "Ronald Reagan UCLA Medical Center Helistop"}, // by distance
+	} {
+		out, errOut, code := askPlaces(dir, append([]string{"34.06893,-118.445127"}, c.args...)...)
+		_, first, _ := strings.Cut(out, "\n")
+		if code != 0 || !strings.Contains(strings.SplitAfter(first, "\n")[0], " m  "+c.want+"  ") {
+			t.Errorf("%q: exit code %d, %s%s", c.args, code, errOut, out)
+		}
+	}
+}
+
+func TestPlacesMistakes(t *testing.T) {
+	t.Setenv(keyVariable, "")
+	dir := placesHerd(t, "")
+	bad := filepath.Join(dir, "bad.ndjson")
+	if err := os.WriteFile(bad, []byte(`{"name":"x","lat":1,"lng":"2"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"1,2", "--provider", "bing"}, 2,
+			`--provider: "bing" is not available; what is: embedded, file, google, google-legacy`},
+		{[]string{"1,2", "--provider", "file"}, 2,
+			"provider file needs --path FILE, whose name ends in .csv, .ndjson, .jsonl"},
+		{[]string{"1,2", "--provider", "google", "--path", "x.csv"}, 2,
+			"--path goes with provider file, and not with google"},
+		{[]string{"1,2", "--path", bad}, 1, "bad.ndjson:1:27: lng is not a number"},
+		{[]string{"1,2", "--path", filepath.Join(dir, "none.csv")}, 1, "none.csv: no such file or directory"},
+		{[]string{"1,2", "--provider", "google"}, 1, "a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file"},
+		{[]string{"1,2", "--at", "Ball"}, 2, `no server is called "Ball"; there are Alford`},
+		{[]string{"91,0"}, 2, `"91,0" is not LAT,LNG in degrees; usage: herd places LAT,LNG [KM=10]`},
+		{[]string{"NaN,0"}, 2, `"NaN,0" is not LAT,LNG`},
+		{[]string{"1"}, 2, `"1" is not LAT,LNG`},
+		{[]string{"1,2", "51"}, 2, `"51" is not a number of kilometres from 0 to 50`},
+		{[]string{"1,2", "NaN"}, 2, `"NaN" is not a number of kilometres`},
+		{[]string{"1,2", "-1"}, 2, `"-1" is not a number of kilometres`},
+	} {
+		out, errOut, code := askPlaces(dir, c.args...)
+		if code != c.code || !strings.Contains(errOut, c.want) || strings.Count(errOut, "\n") != 1 || out != "" {
+			t.Errorf("%q: exit code %d, %q, want %d, %q; %s", c.args, code, errOut, c.code, c.want, out)
+		}
+	}
+}
+
+// A lookup that fails says what to do, and a fallback does not hide it.
+func TestPlacesAdvice(t *testing.T) {
+	t.Setenv(keyVariable, "a-key")
+	answer := ""
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(answer))
+	}))
+	defer s.Close()
+	table := "fallback = \"embedded\"\ndaily_budget = 4\ntimeout = \"500ms\"\nprovider = \"google-legacy\"\nbase_url = \"" + s.URL + "\""
+	status := func(s string) string { return `{"results":[],"status":"` + s + `"}` }
+	for _, c := range []struct{ answer, provider, want string }{
+		{status("REQUEST_DENIED"), "google-legacy", "herd: places, by google-legacy: the answer was REQUEST_DENIED; check the key, " +
+			"and that its project has the Places API, which no new project can enable: try --provider google\n"},
+		{status("OVER_QUERY_LIMIT"), "google-legacy", "check the quota of the key's project, and that its billing is on\n"},
+		{status("UNKNOWN_ERROR"), "google-legacy", "check places.base_url and the network, or try again\n"},
+		{`{"places":7}`, "google", "herd: places, by google: "},
+	} {
+		answer = c.answer
+		dir := placesHerd(t, table) // with a budget of its own
+		out, errOut, code := askPlaces(dir, "1,2", "--provider", c.provider)
+		if code != 1 || !strings.Contains(errOut, c.want) || strings.Count(errOut, "\n") != 1 || out != "" {
+			t.Errorf("%s: exit code %d, %q, want %q; %s", c.answer, code, errOut, c.want, out)
+		}
+	}
+	answer = `{"html_attributions":["Places by <a href=\"https:\/\/x.example\/?a=b&amp;c\">X &amp; <b>Y</b><\/a>\u001b[31m"],` +
+		`"results":[{"name":5,"types":["cafe"]},{"name":"a\u202eb\nc"},{"name":"n","geometry":{"location":{"lat":1,"lng":2}}}],"status":"OK"}`
+	dir := placesHerd(t, strings.Replace(table, "budget = 4", "budget = 2", 1))
+	want := "" +
+		"DISTANCE  NAME         KIND\n" +
+		"       -  -            cafe\n" +
+		"       -  a\\u202eb\\nc  -\n" +
+		"     0 m  n            -\n" +
+		"\n" +
+		"3 places within 10 km of 1,2, by provider google-legacy, 1 of 2 lookups spent today (UTC)\n" +
+		"Places by X & Y (https://x.example/?a=b&c)\\x1b[31m\n"
+	if out, errOut, code := askPlaces(dir, "1,2"); out != want || code != 0 {
+		t.Errorf("exit code %d, %s\n%s\nwant\n%s", code, errOut, out, want)
+	}
+	_, _, _ = askPlaces(dir, "1,2")
+	if _, errOut, code := askPlaces(dir, "1,2"); code != 1 ||
+		!strings.HasSuffix(errOut, "is spent; raise places.daily_budget, or wait for the next day (UTC)\n") {
+		t.Errorf("exit code %d, %q", code, errOut)
+	}
+}
+
+func TestColumns(t *testing.T) {
+	for text, want := range map[string]int{
+		"": 0, "abc": 3, "é": 1, "e\u0301": 1, "東京": 4, "ｱ": 1, "Ａ": 2, "☕": 2, "😀": 2, "שלום": 4, "…": 1,
+	} {
+		if got := textWidth(text); got != want {
+			t.Errorf("%q takes %d columns, want %d", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"":              "-",
+		" \n":           "-",
+		"東京タワー":         "東京…",
+		"東京a":           "東京a",
+		"abcde\u0301":   "abcde\u0301",
+		"abcdef":        "abcd…",
+		"\xff":          `\xff`,
+		"a\x1b":         `a\x1b`,
+		"\u2028\u00a0b": `\u20…`,
+	} {
+		if got := cell(text, 5); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"plain &lt;b&gt;":                     "plain <b>",
+		"<a href='http://x'>y</a>, <i>z":      "y (http://x), z",
+		"<A class=a HREF=http://x >y\n z</A>": "y z (http://x)",
+		"a < b":                               "a < b",
+	} {
+		if got := fromHTML(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// A provider of the full number of results may have more.
+func TestCounted(t *testing.T) {
+	for n, want := range map[int]string{
+		0: "no places", 1: "1 place", 19: "19 places", protocol.MaxBound: "the first 20 places",
+	} {
+		if got := counted(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+	if got := source(&places.Report{Provider: "embedded"}); got != "provider embedded" {
+		t.Error(got)
+	}
+}

@@ -24,11 +24,15 @@ import (
 type bystander struct {
 	stop  chan struct{}
 	waits chan []time.Duration
+	n     *atomic.Int64
 }
+
+// served is how often it has been answered.
+func (b *bystander) served() int { return int(b.n.Load()) }
 
 func (c *cluster) bystander(name string) *bystander {
 	conn := c.dial(name)
-	b := &bystander{make(chan struct{}), make(chan []time.Duration, 1)}
+	b := &bystander{make(chan struct{}), make(chan []time.Duration, 1), &atomic.Int64{}}
 	go func() {
 		var waits []time.Duration
 		defer func() { b.waits <- waits }()
@@ -51,6 +55,7 @@ func (c *cluster) bystander(name string) *bystander {
 				}
 			}
 			waits = append(waits, time.Since(begun))
+			b.n.Add(1)
 		}
 	}()
 	return b

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"serverherd/cmd/processtest"
+	"serverherd/places/google/googletest"
 )
 
 var realSize = flag.Bool("faults.real", false,
@@ -17,7 +18,7 @@ var realSize = flag.Bool("faults.real", false,
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Setenv("GOOGLE_PLACES_API_KEY", "of no use: see placeless")
+	os.Setenv("GOOGLE_PLACES_API_KEY", googletest.Key)
 	if *realSize {
 		processtest.Main(reported{m}, "-race=false")
 		return

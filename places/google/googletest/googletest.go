@@ -42,6 +42,7 @@ type Answer func(w http.ResponseWriter, r *http.Request)
 type Server struct {
 	URL   string
 	t     testing.TB
+	http  *httptest.Server
 	next  atomic.Pointer[Answer]
 	asked atomic.Int64
 }
@@ -50,9 +51,9 @@ type Server struct {
 func Start(t testing.TB) *Server {
 	s := &Server{t: t}
 	s.Set(nil)
-	http := httptest.NewServer(s)
-	t.Cleanup(http.Close)
-	s.URL = http.URL
+	s.http = httptest.NewServer(s)
+	t.Cleanup(s.http.Close)
+	s.URL = s.http.URL
 	return s
 }
 
@@ -61,6 +62,9 @@ func (s *Server) Set(a Answer) { s.next.Store(&a) }
 
 // Asked is how many requests there have been.
 func (s *Server) Asked() int { return int(s.asked.Load()) }
+
+// Disconnect closes the connections that clients keep for further requests.
+func (s *Server) Disconnect() { s.http.CloseClientConnections() }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

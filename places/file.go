@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -21,19 +23,20 @@ var FileSuffixes = []string{"csv", "ndjson", "jsonl"}
 
 // Bounds of a places file, so that a wrong one fills no memory.
 const (
-	maxFileBytes  = 1 << 30
+	maxFileBytes  = 256 << 20
 	maxFilePlaces = 2_000_000
 	maxFileText   = 1024 // bytes of a name or a vicinity
 	maxFileTypes  = 20   // of one place
 	maxFileKinds  = math.MaxUint16
-	maxFileLine   = 64 << 10
+	maxFileLine   = 64 << 10 // bytes of one place
 )
 
 // File is the Provider of the operator's own places, in a file of CSV or of JSON objects, one a
-// line. Any goroutine.
+// line. Any goroutine may ask; one at a time may reload.
 type File struct {
-	path string
-	now  *atomic.Pointer[reading]
+	path   string
+	now    atomic.Pointer[reading]
+	failed atomic.Pointer[refusal] // nil unless the latest reading was refused
 }
 
 // reading is what a file held when it was read. Immutable.
@@ -42,43 +45,58 @@ type reading struct {
 	at    time.Time
 }
 
-var _ Provider = File{}
+// refusal is a file that was not taken. Immutable.
+type refusal struct {
+	why string
+	at  time.Time
+}
 
-// NewFile reads a file whose name ends in .csv, .ndjson or .jsonl. An error names the file, the line
-// and the column of what is wrong, and says what would be right. Positions are kept to 1e-5 degree,
-// a metre.
-func NewFile(path string) (File, error) {
-	f := File{path: path, now: &atomic.Pointer[reading]{}}
-	return f, f.Reload()
+var _ Provider = (*File)(nil)
+
+// NewFile reads a file whose name ends in one of FileSuffixes. An error names the file, the line
+// and the column, in bytes from 1, of the first thing that is wrong, and says what would be right.
+// Positions are kept to 1e-5 degree, a metre.
+func NewFile(path string) (*File, error) {
+	f := &File{path: path}
+	if err := f.Reload(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // Nearby implements Provider.
-func (f File) Nearby(ctx context.Context, q Query) (Result, error) {
+func (f *File) Nearby(ctx context.Context, q Query) (Result, error) {
 	return f.now.Load().index.Nearby(ctx, q)
 }
 
 // Len is the number of places.
-func (f File) Len() int { return f.now.Load().index.Len() }
+func (f *File) Len() int { return f.now.Load().index.Len() }
 
 // Reload reads the file again. Questions are answered from the old places until the new ones are
-// indexed, and for ever if the file is wrong.
-func (f File) Reload() error {
+// indexed, and for ever if the file is wrong. Meanwhile there is memory for both.
+func (f *File) Reload() error {
 	index, err := readFile(f.path)
 	if err != nil {
+		f.failed.Store(&refusal{err.Error(), time.Now()})
 		return err
 	}
 	f.now.Store(&reading{index, time.Now()})
+	f.failed.Store(nil)
 	return nil
 }
 
 // Report is what the file held when it was last read in good order.
-func (f File) Report() FileReport {
+func (f *File) Report() FileReport {
 	now := f.now.Load()
-	return FileReport{Path: f.path, Places: now.index.Len(), Read: now.at}
+	r := FileReport{Path: f.path, Places: now.index.Len(), Read: now.at}
+	if failed := f.failed.Load(); failed != nil {
+		r.Refused, r.Error = &failed.at, failed.why
+	}
+	return r
 }
 
 func readFile(path string) (*Index, error) {
-	var read func(*bufio.Reader, func(entry, *position) error) error
+	var read func(*input, func(entry, position) error) error
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".csv":
 		read = readCSV
@@ -101,22 +119,68 @@ func readFile(path string) (*Index, error) {
 		return nil, err
 	}
 	defer file.Close()
-	b := builder{kinds: map[string]uint16{}}
-	r := bufio.NewReaderSize(file, maxFileLine)
-	if mark, _ := r.Peek(3); string(mark) == "\ufeff" {
-		_, _ = r.Discard(3) // the byte order mark of Windows' programs
+	in, err := newInput(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := read(r, b.add); err != nil {
+	b := newBuilder()
+	if err := read(in, b.add); err != nil {
 		var at *position
 		if errors.As(err, &at) {
 			return nil, fmt.Errorf("%s:%d:%d: %s", path, at.line, at.column, at.what)
 		}
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(b.entries) == 0 {
+	if b.len() == 0 {
 		return nil, fmt.Errorf("%s: there are no places in it", path)
 	}
 	return b.index(), nil
+}
+
+// input is a file that is being read, within its bounds.
+type input struct {
+	*bufio.Reader
+	file  io.Reader
+	read  int64 // bytes taken from file
+	begin int64 // those in front of the place that is being read
+}
+
+var errUTF16 = errors.New("it is UTF-16; save it as UTF-8")
+
+// newInput begins to read a file. It passes over the byte order mark that Windows' programs put
+// in front of UTF-8.
+func newInput(file io.Reader) (*input, error) {
+	in := &input{file: file}
+	in.Reader = bufio.NewReaderSize(meter{in}, maxFileLine)
+	head, err := in.Peek(3)
+	switch mark := string(head); {
+	case err != nil && err != io.EOF:
+		return nil, err
+	case strings.HasPrefix(mark, "\xff\xfe"), strings.HasPrefix(mark, "\xfe\xff"):
+		return nil, errUTF16
+	case mark == "\ufeff":
+		_, _ = in.Discard(len(mark))
+	}
+	return in, nil
+}
+
+// cut says whether the file ended for its reader because a place took too many bytes: more than may
+// be a place, behind what was read ahead.
+func (in *input) cut() bool { return in.read-in.begin > 2*maxFileLine }
+
+// meter is the way from the file to its reader.
+type meter struct{ *input }
+
+func (m meter) Read(p []byte) (int, error) {
+	switch {
+	case m.read > maxFileBytes:
+		return 0, fmt.Errorf("it is larger than %d bytes", maxFileBytes)
+	case m.cut():
+		return 0, io.EOF
+	}
+	n, err := m.file.Read(p)
+	m.read += int64(n)
+	return n, err
 }
 
 // entry is one place of a file.
@@ -134,60 +198,68 @@ type position struct {
 
 func (p *position) Error() string { return p.what }
 
-func (p *position) wrong(format string, a ...any) error {
+func (p position) wrong(format string, a ...any) error {
 	return &position{p.line, p.column, fmt.Sprintf(format, a...)}
 }
 
-// builder collects the places of a file.
+// builder collects the places of a file, in its order.
 type builder struct {
-	entries []Place
-	types   []string // by kind, as JSON
-	kinds   map[string]uint16
-	kind    []uint16
+	table
+	name   []byte            // becomes table.names
+	wordOf map[string]uint32 // its number in table.words
+	kindOf map[string]uint16 // by types, as table.types has them
+}
+
+func newBuilder() *builder {
+	return &builder{wordOf: map[string]uint32{}, kindOf: map[string]uint16{}}
 }
 
 // add takes a place of a file; at is where it stands.
-func (b *builder) add(e entry, at *position) error {
+func (b *builder) add(e entry, at position) error {
 	types := typesJSON(e.types)
-	kind, known := b.kinds[types]
+	kind, known := b.kindOf[types]
 	switch {
-	case len(b.entries) == maxFilePlaces:
+	case b.len() == maxFilePlaces:
 		return at.wrong("more than %d places", maxFilePlaces)
 	case !known && len(b.types) == maxFileKinds:
 		return at.wrong("more than %d different lists of types", maxFileKinds)
 	case !known:
 		kind = uint16(len(b.types))
-		b.types, b.kinds[types] = append(b.types, types), kind
+		b.types, b.kindOf[types] = append(b.types, types), kind
 	}
-	b.entries = append(b.entries, Place{Name: e.name, Vicinity: e.vicinity, Lat: e.lat, Lng: e.lng})
-	b.kind = append(b.kind, kind)
+	word, known := b.wordOf[e.vicinity]
+	if !known {
+		word = uint32(len(b.words))
+		vicinity := strings.Clone(e.vicinity) // and not the line that it is part of
+		b.words, b.wordOf[vicinity] = append(b.words, vicinity), word
+	}
+	b.name = append(b.name, e.name...)
+	b.nameEnd = append(b.nameEnd, uint32(len(b.name)))
+	b.word, b.kind = append(b.word, word), append(b.kind, kind)
+	b.lat, b.lng = append(b.lat, e.lat), append(b.lng, e.lng)
 	return nil
 }
 
 // index puts the places in order: along the curve, and where they are at one point as in the file.
 func (b *builder) index() *Index {
-	order := make([]uint32, len(b.entries))
-	curve := make([]uint32, len(b.entries))
-	for i, p := range b.entries {
-		order[i], curve[i] = uint32(i), Curve(p.Lat, p.Lng)
+	order := make([]uint32, b.len())
+	curve := make([]uint32, b.len())
+	for i := range order {
+		order[i], curve[i] = uint32(i), Curve(b.lat[i], b.lng[i])
 	}
 	slices.SortFunc(order, func(x, y uint32) int {
 		return cmp.Or(cmp.Compare(curve[x], curve[y]), cmp.Compare(x, y))
 	})
-	t := table{types: b.types, class: make([]uint8, len(b.types))}
-	words := map[string]uint32{}
+	b.names = string(b.name)
+	t := table{words: b.words, types: b.types, class: make([]uint8, len(b.types))}
+	t.grow(b.len(), 0)
 	var names strings.Builder
+	names.Grow(len(b.names))
 	for _, i := range order {
-		p := b.entries[i]
-		word, known := words[p.Vicinity]
-		if !known {
-			word = uint32(len(t.words))
-			t.words, words[p.Vicinity] = append(t.words, p.Vicinity), word
-		}
-		names.WriteString(p.Name)
+		names.WriteString(b.place(i).Name)
 		t.nameEnd = append(t.nameEnd, uint32(names.Len()))
-		t.word, t.kind = append(t.word, word), append(t.kind, b.kind[i])
-		t.lat, t.lng = append(t.lat, p.Lat), append(t.lng, p.Lng)
+		t.word, t.kind = append(t.word, b.word[i]), append(t.kind, b.kind[i])
+		t.lat, t.lng = append(t.lat, b.lat[i]), append(t.lng, b.lng[i])
 	}
 	t.names = names.String()
 	return newIndex(t, ByDistance, "file", "[]")
@@ -202,19 +274,25 @@ func typesJSON(types []string) string {
 
 // The values that both formats hold, each as it may be.
 
-func checkText(what, text string, at *position) error {
-	switch i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }); {
-	case !utf8.ValidString(text):
+func checkText(what, text string, at position) error {
+	if !utf8.ValidString(text) {
 		return at.wrong("%s is not UTF-8", what)
-	case i >= 0:
-		return at.wrong("%s holds the control character %q", what, text[i])
-	case len(text) > maxFileText:
+	}
+	if len(text) > maxFileText {
 		return at.wrong("%s is longer than %d bytes", what, maxFileText)
+	}
+	for _, r := range text {
+		switch {
+		case unicode.IsControl(r):
+			return at.wrong("%s holds the control character %q", what, r)
+		case r == utf8.RuneError:
+			return at.wrong("%s holds U+FFFD, which stands for a character that was lost", what)
+		}
 	}
 	return nil
 }
 
-func checkName(name string, at *position) error {
+func checkName(name string, at position) error {
 	if strings.TrimSpace(name) == "" {
 		return at.wrong("a name is needed")
 	}
@@ -222,7 +300,7 @@ func checkName(name string, at *position) error {
 }
 
 // checkType takes words as Google's are: cafe, train_station.
-func checkType(word string, at *position) error {
+func checkType(word string, at position) error {
 	ok := word != "" && len(word) <= 64
 	for _, r := range []byte(word) {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_')
@@ -234,7 +312,7 @@ func checkType(word string, at *position) error {
 }
 
 // parseDegrees reads a decimal number of at most most degrees north or south, east or west.
-func parseDegrees(what, text string, most int, at *position) (int32, error) {
+func parseDegrees(what, text string, most int, at position) (int32, error) {
 	v, err := parseDecimal(text)
 	if err != nil || !(v >= float64(-most) && v <= float64(most)) {
 		return 0, at.wrong("%s: %.64q is not a number from -%d to %d", what, text, most, most)

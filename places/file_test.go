@@ -100,6 +100,15 @@ func TestFileMistakes(t *testing.T) {
 		{"a.csv", head + "x,1,2,,,\n", "2:1: 6 fields, and the first line names 5 columns"},
 		{"a.csv", head + "x,1,2,,\n\"y\"z,1,2,,\n", "3:3: extraneous or missing \" in quoted-field"},
 		{"a.csv", head + "x,1,2,,\ny\",1,2,,\n", "3:2: bare \" in non-quoted-field"},
+		{"a.csv", head + "x,1,2,,\n\"x,1,2,,\ny,1,2,,\nz,\"1\",2,,\n",
+			"5:3: extraneous or missing \" in quoted-field, in the place that begins on line 3"},
+		{"a.csv", head + "\"x" + strings.Repeat(",1,2,,\n", 1<<16), "2:1: the place is longer than 65536 bytes; is a quote missing?"},
+		{"a.csv", head + "x,1,2,," + strings.Repeat("x", 1<<18), "2:1: the place is longer than 65536 bytes"},
+		{"a.csv", head + strings.Repeat("\n", 1<<18), " more than 65536 bytes of empty lines"},
+		{"a.csv", "name;lat;lng\n", "1:1: the columns are not separated by commas"},
+		{"a.csv", "\xff\xfen\x00a\x00m\x00e\x00", " it is UTF-16; save it as UTF-8"},
+		{"a.csv", head + "a\ufffdb,1,2,,\n", "2:1: the name holds U+FFFD, which stands for a character that was lost"},
+		{"a.csv", head + "a\u0085b,1,2,,\n", `2:1: the name holds the control character '\u0085'`},
 		{"a.csv", head + "\"x,1,2,,\n", "2:10: extraneous or missing \" in quoted-field"},
 		{"a.csv", head + "x,91,2,,\n", `2:3: lat: "91" is not a number from -90 to 90`},
 		{"a.csv", head + "x,1,-180.1,,\n", `2:5: lng: "-180.1" is not a number from -180 to 180`},
@@ -118,7 +127,7 @@ func TestFileMistakes(t *testing.T) {
 		{"a.csv", head + "x,1,2,a" + strings.Repeat("|a", 20) + ",\n", "2:7: more than 20 types"},
 
 		{"a.ndjson", "", " there are no places in it"},
-		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n\n", "2:1: not JSON: unexpected end of JSON input"},
+		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n\n{\"name\"\n", "3:8: not JSON: unexpected end of JSON input"},
 		{"a.ndjson", `{"name":"x","lat":1,"lng":2} {}`, "1:30: not JSON: invalid character '{' after top-level value"},
 		{"a.ndjson", `{"name":"x",,`, "1:13: not JSON: invalid character ',' looking for beginning of object key string"},
 		{"a.ndjson", `[1]`, "1:1: one JSON object is wanted on each line"},
@@ -136,8 +145,10 @@ func TestFileMistakes(t *testing.T) {
 		{"a.ndjson", `{"types":["cafe", 7]}`, "1:19: a type is not a string"},
 		{"a.ndjson", `{"types":["cafe","A"]}`, `1:18: "A" is no type: small letters, digits and _, as train_station`},
 		{"a.ndjson", `{"vicinity":"` + long + `"}`, "1:13: the vicinity is longer than 1024 bytes"},
-		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine), "1:1: not JSON: unexpected end of JSON input"},
-		{"a.ndjson", strings.Repeat(" ", maxFileLine+1), "1:1: the line is longer than 65536 bytes"},
+		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine-1), " there are no places in it"},
+		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine+1), "2:1: the place is longer than 65536 bytes"},
+		{"a.ndjson", `{"name":"a\ud800"}`, "1:9: the name holds U+FFFD, which stands for a character that was lost"},
+		{"a.ndjson", "{\"name\":\"a\u009b31m\"}", `1:9: the name holds the control character '\u009b'`},
 
 		{"a.txt", head, " its name ends neither in .csv nor in .ndjson or .jsonl"},
 	} {
@@ -178,6 +189,9 @@ func TestFileReload(t *testing.T) {
 		if got := fmt.Sprint(err); step.err == "" && err != nil || step.err != "" && got != step.err {
 			t.Errorf("%v, want %q", err, step.err)
 		}
+		if r := f.Report(); r.Error != step.err || (r.Refused != nil) != (step.err != "") {
+			t.Errorf("%+v", r)
+		}
 		r, err := f.Nearby(t.Context(), Query{1, 2, 10})
 		if err != nil {
 			t.Fatal(err)
@@ -216,4 +230,51 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What no test would like to write is refused by its size or its count.
+func TestFileBounds(t *testing.T) {
+	path := written(t, "a.csv", "")
+	if err := os.Truncate(path, maxFileBytes+1); err != nil { // it takes no room on the disk
+		t.Fatal(err)
+	}
+	if _, err := NewFile(path); err == nil || err.Error() != path+" is larger than 268435456 bytes" {
+		t.Error(err)
+	}
+	b, at := newBuilder(), position{line: 3, column: 1}
+	b.kind = make([]uint16, maxFilePlaces)
+	if err := b.add(entry{}, at); err == nil || err.Error() != "more than 2000000 places" {
+		t.Error(err)
+	}
+	b.kind, b.types = nil, make([]string, maxFileKinds)
+	if err := b.add(entry{}, at); err == nil || err.Error() != "more than 65535 different lists of types" {
+		t.Error(err)
+	}
+}
+
+// A file of as many places as there are in the binary.
+func BenchmarkNewFile(b *testing.B) {
+	e := embedded(b, ByClass)
+	var csv, ndjson strings.Builder
+	csv.WriteString("name,lat,lng,types,vicinity\n")
+	for i := range uint32(e.Len()) {
+		p := e.table.place(i)
+		fmt.Fprintf(&csv, "\"%s\",%.5f,%.5f,a|b,\"%s\"\n", strings.ReplaceAll(p.Name, `"`, `""`),
+			float64(p.Lat)*unit, float64(p.Lng)*unit, strings.ReplaceAll(p.Vicinity, `"`, `""`))
+		fmt.Fprintf(&ndjson, "{\"name\":%s,\"lat\":%.5f,\"lng\":%.5f,\"types\":[\"a\",\"b\"],\"vicinity\":%s}\n",
+			appendString(nil, p.Name), float64(p.Lat)*unit, float64(p.Lng)*unit, appendString(nil, p.Vicinity))
+	}
+	for name, text := range map[string]string{"a.csv": csv.String(), "a.ndjson": ndjson.String()} {
+		path := written(b, name, text)
+		b.Run(name[2:], func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				f, err := NewFile(path)
+				if err != nil || f.Len() != e.Len() {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

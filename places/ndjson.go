@@ -4,24 +4,32 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// readNDJSON reads a JSON object from each line.
-func readNDJSON(r *bufio.Reader, add func(entry, *position) error) error {
-	for at := (&position{line: 1, column: 1}); ; at.line++ {
-		line, err := r.ReadSlice('\n')
+// errLong is a place of too many bytes.
+var errLong = fmt.Sprintf("the place is longer than %d bytes", maxFileLine)
+
+// readNDJSON reads a JSON object from each line. Empty lines are passed over.
+func readNDJSON(in *input, add func(entry, position) error) error {
+	for at := (position{line: 1, column: 1}); ; at.line++ {
+		line, err := in.ReadSlice('\n')
+		in.begin += int64(len(line))
 		switch {
 		case err == bufio.ErrBufferFull:
-			return at.wrong("the line is longer than %d bytes", maxFileLine)
+			return at.wrong("%s", errLong)
 		case err != nil && err != io.EOF:
 			return err
 		case err == io.EOF && len(line) == 0:
 			return nil
+		case skipSpace(line, 0) == len(line):
+			continue
 		}
-		e, err := jsonEntry(line, *at)
+		e, err := jsonEntry(line, at)
 		if err != nil {
 			return err
 		}
@@ -35,10 +43,11 @@ func readNDJSON(r *bufio.Reader, add func(entry, *position) error) error {
 func jsonEntry(line []byte, at position) (e entry, err error) {
 	whole := cap(line)
 	// here is where a part of the line begins.
-	here := func(part []byte) *position {
-		return &position{line: at.line, column: 1 + whole - cap(part)}
+	here := func(part []byte) position {
+		return position{line: at.line, column: 1 + whole - cap(part)}
 	}
-	if err := json.Unmarshal(line, new(json.RawMessage)); err != nil {
+	if !json.Valid(line) {
+		err := json.Unmarshal(line, new(json.RawMessage)) // which says why
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			at.column = max(1, int(syntax.Offset))
@@ -49,12 +58,13 @@ func jsonEntry(line []byte, at position) (e entry, err error) {
 	if object[0] != '{' {
 		return e, here(object).wrong("one JSON object is wanted on each line")
 	}
-	seen := map[string]bool{}
+	seen := [len(columns)]bool{}
 	for name, value := range each(object) {
 		field := string(name)
 		at := here(name)
+		i := slices.Index(columns[:], field)
 		switch {
-		case seen[field]:
+		case i >= 0 && seen[i]:
 			return e, at.wrong("%q stands there twice", field)
 		case field == "name" || field == "vicinity":
 			err = e.setText(field, value, here(value))
@@ -63,22 +73,22 @@ func jsonEntry(line []byte, at position) (e entry, err error) {
 		case field == "types":
 			e.types, err = jsonTypes(value, here(value))
 		default:
-			err = at.wrong("%.64q is no field; there are %s", field, strings.Join(columns, ", "))
+			err = at.wrong("%.64q is no field; there are %s", field, strings.Join(columns[:], ", "))
 		}
 		if err != nil {
 			return e, err
 		}
-		seen[field] = true
+		seen[i] = true
 	}
-	for _, field := range columns[:neededColumns] {
-		if !seen[field] {
+	for i, field := range columns[:neededColumns] {
+		if !seen[i] {
 			return e, here(object).wrong("%s is missing", field)
 		}
 	}
 	return e, nil
 }
 
-func (e *entry) setText(field string, value []byte, at *position) error {
+func (e *entry) setText(field string, value []byte, at position) error {
 	if value[0] != '"' {
 		return at.wrong("%s is not a string", field)
 	}
@@ -94,7 +104,7 @@ func (e *entry) setText(field string, value []byte, at *position) error {
 	return checkName(text, at)
 }
 
-func (e *entry) setDegrees(field string, value []byte, at *position) (err error) {
+func (e *entry) setDegrees(field string, value []byte, at position) (err error) {
 	if strings.IndexByte("-0123456789", value[0]) < 0 {
 		return at.wrong("%s is not a number", field)
 	}
@@ -106,12 +116,12 @@ func (e *entry) setDegrees(field string, value []byte, at *position) (err error)
 	return err
 }
 
-func jsonTypes(value []byte, at *position) (types []string, err error) {
+func jsonTypes(value []byte, at position) (types []string, err error) {
 	if value[0] != '[' {
 		return nil, at.wrong("types is not an array of strings")
 	}
 	for _, element := range each(value) {
-		at := &position{line: at.line, column: at.column + cap(value) - cap(element)}
+		at := position{line: at.line, column: at.column + cap(value) - cap(element)}
 		switch {
 		case element[0] != '"':
 			return nil, at.wrong("a type is not a string")

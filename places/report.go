@@ -14,6 +14,9 @@ type FileReport struct {
 	Path   string    `json:"path"`
 	Places int       `json:"places"`
 	Read   time.Time `json:"read"`
+	// Refused is when it was read since and not taken, and Error why.
+	Refused *time.Time `json:"refused,omitempty"`
+	Error   string     `json:"error,omitempty"`
 }
 
 // NetworkReport is what has become of the questions to a network provider since the process started.

@@ -126,9 +126,37 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 	if !answers("second")() {
 		t.Errorf("after a bad file the answer is %q", *q.latest.Load())
 	}
+	if out, _, _ := h.Command("", "status"); !strings.Contains(out, "Alford: the places are those of ") ||
+		!strings.Contains(out, "mine.csv:2:9: lng:") {
+		t.Errorf("status does not tell of the file that was refused: %s", out)
+	}
+	write("fourth,1,2,cafe")
+	reload()
+	processtest.Eventually(t, "the mended file answers", answers("fourth"))
+	if s := h.Status("Alford"); s.Places.File.Refused != nil || s.Places.File.Error != "" {
+		t.Errorf("%+v", s.Places.File)
+	}
 	close(q.stop)
 	if err := <-q.failed; err != nil {
 		t.Error(err)
+	}
+	if code := h.Stop("Alford"); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// A server without a places file lives through a hang-up.
+func TestHangupWithoutPlacesFile(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	p := h.Running["Alford"]
+	if err := p.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "the log says so", func() bool {
+		return strings.Contains(p.Stderr.String(), "provider embedded reads no file")
+	})
+	if reply := h.Ask("Alford", "IAMAT kiwi +1+2 5\n"); !strings.HasPrefix(reply, "AT Alford ") {
+		t.Errorf("%q", reply)
 	}
 	if code := h.Stop("Alford"); code != 0 {
 		t.Errorf("exit code %d", code)

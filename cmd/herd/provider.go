@@ -62,7 +62,7 @@ func report(c *herd.Places, p places.Provider) *places.Report {
 	case *guard.Guard:
 		network := p.Report()
 		r.Network = &network
-	case places.File:
+	case *places.File:
 		file := p.Report()
 		r.File = &file
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -35,8 +34,8 @@ func newServe(o *options) *cobra.Command {
 		Use:   "serve NAME",
 		Short: "Run one server in the foreground",
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
-			"a second one at once. LISTEN_FDS, where it is set, hands over its listener and then its\n" +
-			"console's.",
+			"a second one at once; SIGHUP makes it read its file of places again. LISTEN_FDS, where it is\n" +
+			"set, hands over its listener and then its console's.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
@@ -61,6 +60,7 @@ type process struct {
 	journal *journal.Journal // nil if there is none
 	places  places.Provider
 	server  *herd.Server
+	hangups chan os.Signal
 }
 
 // serve runs a server until it is told to stop.
@@ -71,7 +71,8 @@ func serve(cfg *herd.Config, name string, pprof bool, stderr io.Writer) error {
 	}
 	// Whoever reads our output may go away; that is no reason to die.
 	signal.Ignore(syscall.SIGPIPE)
-	p := &process{cfg: cfg, self: self}
+	p := &process{cfg: cfg, self: self, hangups: make(chan os.Signal, 1)}
+	signal.Notify(p.hangups, syscall.SIGHUP) // which would end a process that is still starting
 	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
 	if err != nil {
 		return err
@@ -230,44 +231,35 @@ func (p *process) exit(why string) {
 	os.Exit(exitFailed)
 }
 
-// stopSignals are those that end the program. A hang-up that nohup has made harmless stays so.
-func stopSignals() []os.Signal {
-	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) {
-		all = append(all, syscall.SIGHUP)
-	}
-	return all
-}
-
-// watchSignals stops the server at the first signal and ends the process at the second. A hang-up
-// makes a server with a places file read it again.
+// watchSignals stops the server at the first signal to do so and ends the process at the second. A
+// hang-up does neither: it makes a server with a places file read it again.
 func (p *process) watchSignals() {
-	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	file, reloads := p.places.(places.File)
-	stops := stopSignals()
-	if reloads {
-		stops = slices.DeleteFunc(stops, func(s os.Signal) bool { return s == syscall.SIGHUP })
-		signal.Notify(hangups, syscall.SIGHUP)
-		go p.reload(file, hangups)
-	}
-	signal.Notify(signals, stops...)
+	stops := make(chan os.Signal, 2)
+	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
-		p.stop((<-signals).String())
-		p.exit((<-signals).String() + " again")
+		p.stop((<-stops).String())
+		p.exit((<-stops).String() + " again")
+	}()
+	go func() {
+		for range p.hangups {
+			p.reload()
+		}
 	}()
 }
 
-// reload reads the places file at each hang-up. What goes wrong leaves the old places in use.
-func (p *process) reload(file places.File, hangups <-chan os.Signal) {
-	for range hangups {
-		begun := time.Now()
-		if err := file.Reload(); err != nil {
-			p.log.Error("places file not read again; the old places stay", zap.Error(err))
-			continue
-		}
-		p.log.Info("places file read again", zap.Int("places", file.Len()),
-			zap.Duration("took", time.Since(begun)))
+// reload reads the places file again. What goes wrong leaves the old places in use.
+func (p *process) reload() {
+	file, ok := p.places.(*places.File)
+	if !ok {
+		p.log.Info("hangup ignored", zap.String("reason", "provider "+p.cfg.Places.Provider+" reads no file"))
+		return
 	}
+	begun := time.Now()
+	if err := file.Reload(); err != nil {
+		p.log.Error("places file refused", zap.Int("places", file.Len()), zap.Error(err))
+		return
+	}
+	p.log.Info("places file read", zap.Int("places", file.Len()), zap.Duration("took", time.Since(begun)))
 }
 
 // watchParent stops the server when the process that started it is gone.

@@ -269,6 +269,10 @@ func remarks(s *herd.Status) (all []string) {
 		all = append(all, strings.TrimSuffix(fmt.Sprintf("the journal is behind by %d records and %.0f s: %s",
 			j.Behind, j.Late, j.Error), ": "))
 	}
+	if p := s.Places; p != nil && p.File != nil && p.File.Refused != nil {
+		all = append(all, fmt.Sprintf("the places are those of %s; refused since: %s",
+			p.File.Read.Local().Format(time.DateTime), p.File.Error))
+	}
 	c := s.Counters
 	for _, trouble := range []struct {
 		n    uint64

@@ -115,6 +115,15 @@ func up(cfg *herd.Config, file string, names []string, out io.Writer) error {
 	return nil
 }
 
+// stopSignals are those that end the herd. A hang-up that nohup has made harmless stays so.
+func stopSignals() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
 // portsFree finds a port that is in use before anything is started.
 func (s *supervisor) portsFree() error {
 	for _, server := range s.servers {

@@ -29,7 +29,7 @@ func (s *scripted) Nearby(ctx context.Context, _ places.Query) (places.Result, e
 	s.asked = append(s.asked, time.Now())
 	s.mu.Unlock()
 	switch {
-	case err == silence:
+	case err == errSilence:
 		<-ctx.Done()
 		err = &places.Failure{Text: "no answer"}
 		if ctx.Err() == context.Canceled {
@@ -43,14 +43,14 @@ func (s *scripted) Nearby(ctx context.Context, _ places.Query) (places.Result, e
 }
 
 var (
-	silence   = errors.New("never answers")
-	transient = &places.Failure{Kind: places.Transient, Text: "HTTP 503"}
-	overLimit = &places.Failure{Kind: places.OverLimit, Text: "OVER_QUERY_LIMIT"}
-	denied    = &places.Failure{Kind: places.Denied, Text: "REQUEST_DENIED"}
-	invalid   = &places.Failure{Kind: places.Invalid, Text: "INVALID_REQUEST"}
-	strange   = &places.Failure{Kind: places.Strange, Text: "not JSON"}
-	later     = &places.Failure{Kind: places.Transient, Text: "HTTP 429", RetryAfter: 3 * time.Second}
-	muchLater = &places.Failure{Kind: places.Transient, Text: "HTTP 429", RetryAfter: time.Minute}
+	errSilence = errors.New("never answers")
+	transient  = &places.Failure{Kind: places.Transient, Text: "HTTP 503"}
+	overLimit  = &places.Failure{Kind: places.OverLimit, Text: "OVER_QUERY_LIMIT"}
+	denied     = &places.Failure{Kind: places.Denied, Text: "REQUEST_DENIED"}
+	invalid    = &places.Failure{Kind: places.Invalid, Text: "INVALID_REQUEST"}
+	strange    = &places.Failure{Kind: places.Strange, Text: "not JSON"}
+	later      = &places.Failure{Kind: places.Transient, Text: "HTTP 429", RetryAfter: 3 * time.Second}
+	muchLater  = &places.Failure{Kind: places.Transient, Text: "HTTP 429", RetryAfter: time.Minute}
 )
 
 // guarded runs f in virtual time.
@@ -95,8 +95,8 @@ func TestRetries(t *testing.T) {
 		{"an error of no kind", []error{errors.New("what"), nil}, 1, "what", 0, 0},
 		{"as late as it asked for", []error{later, nil}, 2, "", 3 * time.Second, 3 * time.Second},
 		{"later than anybody waits", []error{muchLater, nil}, 1, "HTTP 429", 0, 0},
-		{"silence", []error{silence}, 1, "no answer", 0, 0},
-		{"late and then silence", []error{later, silence}, 2, "no answer", 3 * time.Second, 3 * time.Second},
+		{"silence", []error{errSilence}, 1, "no answer", 0, 0},
+		{"late and then errSilence", []error{later, errSilence}, 2, "no answer", 3 * time.Second, 3 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			guarded(t, c.script, func(t *testing.T, g *Guard, s *scripted) {
@@ -166,7 +166,7 @@ func TestBreakerIgnoresOurFaults(t *testing.T) {
 			asks(t, g, "INVALID_REQUEST")
 		}
 	})
-	guarded(t, []error{silence}, func(t *testing.T, g *Guard, _ *scripted) {
+	guarded(t, []error{errSilence}, func(t *testing.T, g *Guard, _ *scripted) {
 		for range 3 * maxFailures {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			stop := context.AfterFunc(ctx, cancel)
@@ -266,9 +266,9 @@ func TestFallback(t *testing.T) {
 			}
 			return string(places.AppendJSON(nil, r, 20)), err
 		}
-		for _, failure := range []error{transient, overLimit, denied, invalid, strange, silence} {
+		for _, failure := range []error{transient, overLimit, denied, invalid, strange, errSilence} {
 			why := failure.Error()
-			if failure == silence {
+			if failure == errSilence {
 				why = "no answer"
 			}
 			want := "google could not answer: " + why + ". These places are from the data built into the server."

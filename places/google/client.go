@@ -57,6 +57,10 @@ const (
 	maxHeaders = 64 << 10
 	// maxIdle is how many connections are kept: as many as a server has lookups in flight.
 	maxIdle = 64
+	// silence is how long nothing need come on an HTTP/2 connection before it is asked for a sign of
+	// life, and how long that may take. All lookups share one such connection: without this a dead
+	// one would fail them until the kernel gives it up, a quarter of an hour later.
+	silence = 5 * time.Second
 )
 
 // parseBase checks the address of a service. A key goes over https, or to this machine.
@@ -94,7 +98,12 @@ func newClient(timeout time.Duration) client {
 	}
 	return client{timeout: timeout, http: &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  nil,
+			Proxy: nil,
+			// net/http goes on to dial and to shake hands when the lookup that wanted the connection
+			// is over: another may want it. These have to end by themselves, a little later.
+			DialContext:            (&net.Dialer{Timeout: 2 * timeout}).DialContext,
+			TLSHandshakeTimeout:    2 * timeout,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    maxIdle,
 			IdleConnTimeout:        90 * time.Second,

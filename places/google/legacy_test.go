@@ -140,7 +140,7 @@ func TestPassesThrough(t *testing.T) {
 	}
 	s, err := places.Summarize(r.Results[0])
 	if want := (places.Summary{Name: "東京駅 <Marunouchi & Yaesu> 東京🚉", Type: "train_station",
-		Lat: 35.6812405, Lng: 139.7649361}); err != nil || s != want {
+		Lat: 35.6812405, Lng: 139.7649361, Located: true}); err != nil || s != want {
 		t.Errorf("summary %+v, %v, want %+v", s, err, want)
 	}
 }

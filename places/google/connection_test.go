@@ -1,0 +1,130 @@
+package google
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A server that takes connections and says nothing in reply to a TLS hello: net/http goes on with a
+// handshake that nobody waits for any more, and must not do so for ever.
+func TestHandshakeEnds(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ended := make(chan struct{})
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for {
+					if _, err := c.Read(make([]byte, 1<<10)); err != nil {
+						ended <- struct{}{}
+						return
+					}
+				}
+			}()
+		}
+	}()
+	const lookups = 8
+	l := newLegacy(t, "https://"+listener.Addr().String(), 50*time.Millisecond)
+	for range lookups {
+		fails(t, l, "no answer within 50ms")
+	}
+	for n := range lookups {
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			stacks := make([]byte, 1<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			t.Fatalf("%d of %d connections are still open, %d goroutines in handshakes", lookups-n, lookups,
+				strings.Count(string(stacks), "HandshakeContext"))
+		}
+	}
+}
+
+// A connection on which nothing comes any more is given up, and the next question goes over a new
+// one.
+func TestDeadConnection(t *testing.T) {
+	server := httptest.NewUnstartedServer(answering(`{"results":[],"status":"OK"}`))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	front := newFront(t, server.Listener.Addr().String())
+	l := newLegacy(t, "https://"+front.Addr().String(), time.Minute)
+	transport(l).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
+	transport(l).HTTP2 = &http.HTTP2Config{SendPingTimeout: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond}
+	for range 2 {
+		if _, err := l.Nearby(t.Context(), ucla); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := front.accepted.Load(); n != 1 {
+		t.Fatalf("%d connections for two questions", n)
+	}
+	front.dead.Store(true)
+	fails(t, l, failed)
+	front.dead.Store(false)
+	if _, err := l.Nearby(t.Context(), ucla); err != nil {
+		t.Error("over a new connection:", err)
+	}
+}
+
+// front passes bytes on between clients and a server, unless it is dead.
+type front struct {
+	net.Listener
+	accepted atomic.Int32
+	dead     atomic.Bool // what comes is swallowed
+}
+
+func newFront(t *testing.T, server string) *front {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &front{Listener: listener}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			f.accepted.Add(1)
+			back, err := net.Dial("tcp", server)
+			if err != nil {
+				client.Close()
+				return
+			}
+			go f.pass(client, back)
+			go f.pass(back, client)
+		}
+	}()
+	return f
+}
+
+func (f *front) pass(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	for p := make([]byte, 16<<10); ; {
+		n, err := from.Read(p)
+		if err != nil {
+			return
+		}
+		if !f.dead.Load() {
+			_, _ = to.Write(p[:n])
+		}
+	}
+}

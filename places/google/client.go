@@ -1,6 +1,8 @@
 package google
 
 import (
+	"compress/flate"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -135,14 +137,22 @@ func (c *client) fetch(ctx context.Context, req *http.Request) (reply, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
-	case err != nil && ctx.Err() == nil:
-		return reply{}, transient("the answer broke off")
-	case err != nil:
+	case err != nil && ctx.Err() != nil:
 		return reply{}, c.failure(ctx, err)
+	case isGarbled(err):
+		return reply{}, strange("the answer is not the gzip that it says it is")
+	case err != nil:
+		return reply{}, transient("the answer broke off")
 	case len(body) > maxBody:
 		return reply{}, strange("the answer is longer than 1 MiB")
 	}
 	return reply{resp.StatusCode, body, retryAfter(resp.Header.Get("Retry-After"))}, nil
+}
+
+// isGarbled says that bytes came and were no gzip. They would come again.
+func isGarbled(err error) bool {
+	var corrupt flate.CorruptInputError
+	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt)
 }
 
 // failure is err in words of our own.

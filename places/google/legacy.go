@@ -2,6 +2,7 @@ package google
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -49,10 +50,16 @@ func (l *Legacy) Nearby(ctx context.Context, q places.Query) (places.Result, err
 	if err != nil {
 		return places.Result{}, err
 	}
-	if answer.code != http.StatusOK {
-		return places.Result{}, unexpected(answer)
+	r, err := parse(answer.body, answer.wait)
+	if answer.code == http.StatusOK {
+		return r, err
 	}
-	return parse(answer.body, answer.wait)
+	// A body that gives a reason is better than a number, and one that says OK is not believed.
+	var said *places.Failure
+	if errors.As(err, &said) && said.Status != "" {
+		return places.Result{}, err
+	}
+	return places.Result{}, unexpected(answer)
 }
 
 // parse is an answer in the form of the legacy API.

@@ -162,6 +162,8 @@ func TestBadAnswersOfTheNewAPI(t *testing.T) {
 		`{"places":{}}`:                   "the answer's places are not a list of JSON objects",
 		`{"places":["a"]}`:                "the answer's places are not a list of JSON objects",
 		`{"places":[null]}`:               "the answer's places are not a list of JSON objects",
+		`{"places":[],"places":[]}`:       "the answer has places twice",
+		`{"error":{"code":403}}`:          "the answer says 200 and is an error",
 		`{"places":[{"id":7}]}`:           "the answer has a place whose id is of another type",
 		`{"places":[{"types":""}]`:        notJSON + "unexpected end of JSON input",
 		`{"places":[{"location":[1,2]}]}`: "the answer has a place whose location is of another type",
@@ -230,6 +232,31 @@ func TestFailureKindsOfTheLegacyAPI(t *testing.T) {
 		}))
 		if f.Kind != want || f.RetryAfter != 2*time.Second {
 			t.Errorf("HTTP %d: %+v, want kind %d", code, f, want)
+		}
+	}
+	for _, c := range []struct {
+		code   int
+		status string
+		kind   places.FailureKind
+	}{
+		{429, "OVER_QUERY_LIMIT", places.OverLimit}, {400, "INVALID_REQUEST", places.Invalid},
+		{403, "REQUEST_DENIED", places.Denied}, {503, "UNKNOWN_ERROR", places.Transient},
+	} {
+		f := failure(t, asking(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.code)
+			_, _ = io.WriteString(w, `{"status":"`+c.status+`"}`)
+		}))
+		if f.Kind != c.kind || f.Status != c.status {
+			t.Errorf("HTTP %d with a reason: %+v, want %+v", c.code, f, c)
+		}
+	}
+	for _, body := range []string{`{"results":[],"status":"OK"}`, `{"status":"NEW"}`, "{}"} {
+		f := failure(t, asking(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, body)
+		}))
+		if f.Kind != places.Transient || f.Text != "the answer was HTTP 500" {
+			t.Errorf("HTTP 500 with %s: %+v", body, f)
 		}
 	}
 	hangsUp := asking(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })

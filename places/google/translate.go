@@ -15,6 +15,8 @@ import (
 var (
 	errObject = errors.New("the answer is not a JSON object")
 	errPlaces = errors.New("the answer's places are not a list of JSON objects")
+	errTwice  = errors.New("the answer has places twice")
+	errError  = errors.New("the answer says 200 and is an error")
 )
 
 // member is a member of a JSON object.
@@ -36,27 +38,43 @@ func translate(body []byte) ([]byte, error) {
 	var t translation
 	var rest []member
 	for name, value := range places.Members(body) {
-		if name != "places" {
-			rest = append(rest, member{name, value})
-			continue
-		}
-		if value[0] != '[' {
-			return nil, errPlaces
-		}
-		for place := range places.Elements(value) {
-			if place[0] != '{' {
-				return nil, errPlaces
-			}
-			if err := t.place(place); err != nil {
+		switch name {
+		case "places":
+			if err := t.places(value); err != nil {
 				return nil, err
 			}
+		case "error":
+			return nil, errError
+		default:
+			rest = append(rest, member{name, value})
 		}
 	}
 	return t.answer(rest), nil
 }
 
+// places translates the list of all places.
+func (t *translation) places(list json.RawMessage) error {
+	switch {
+	case list[0] != '[':
+		return errPlaces
+	case t.listed:
+		return errTwice
+	}
+	t.listed = true
+	for place := range places.Elements(list) {
+		if place[0] != '{' {
+			return errPlaces
+		}
+		if err := t.place(place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // translation collects what the places of an answer become.
 type translation struct {
+	listed  bool // the places have been seen
 	results [][]byte
 	credits []string // HTML, as JSON strings, each once
 }

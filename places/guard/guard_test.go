@@ -96,7 +96,7 @@ func TestRetries(t *testing.T) {
 		{"as late as it asked for", []error{later, nil}, 2, "", 3 * time.Second, 3 * time.Second},
 		{"later than anybody waits", []error{muchLater, nil}, 1, "HTTP 429", 0, 0},
 		{"silence", []error{errSilence}, 1, "no answer", 0, 0},
-		{"late and then errSilence", []error{later, errSilence}, 2, "no answer", 3 * time.Second, 3 * time.Second},
+		{"late and then silence", []error{later, errSilence}, 2, "no answer", 3 * time.Second, 3 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			guarded(t, c.script, func(t *testing.T, g *Guard, s *scripted) {

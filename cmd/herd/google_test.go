@@ -13,11 +13,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"serverherd/cmd/processtest"
+	"serverherd/places"
 	"serverherd/places/google/googletest"
 )
 
@@ -37,6 +40,15 @@ func TestGooglesFaults(t *testing.T) {
 			ask := func(h *processtest.Herd) string { return h.Ask("Alford", "WHATSAT puma 1 2\n") }
 			for _, h := range []*processtest.Herd{h, refused} {
 				h.Ask("Alford", "IAMAT puma +3.0+4.0 5\n")
+			}
+			// Trouble that passes is not seen by the client; and kilometres become metres.
+			google.Set(googletest.InTurn(d.Status("UNKNOWN_ERROR"), googletest.Recorded))
+			if reply := ask(h); !strings.HasPrefix(reply, "AT ") {
+				t.Errorf("after one UNKNOWN_ERROR: %q", reply)
+			}
+			want := googletest.Question{Dialect: d, Query: places.Query{Lat: 3, Lng: 4, RadiusM: 1000}, Fields: askedFor(d)}
+			if asked := google.Questions(); !reflect.DeepEqual(asked, []googletest.Question{want, want}) {
+				t.Errorf("asked %+v, want twice %+v", asked, want)
 			}
 			seen := &bytes.Buffer{}
 			for _, f := range d.Faults() {
@@ -93,6 +105,14 @@ func moreFields(d googletest.Dialect) string {
 		return `["rating", "priceLevel"]`
 	}
 	return "[]"
+}
+
+// askedFor are all fields that it then asks for.
+func askedFor(d googletest.Dialect) []string {
+	if d == googletest.NewAPI {
+		return append(slices.Clone(googletest.Fields), "rating", "priceLevel")
+	}
+	return nil
 }
 
 // look collects all that a server shows of itself, and ends it with a dump of its stacks.

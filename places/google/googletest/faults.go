@@ -95,11 +95,7 @@ func Slow(d Dialect, after time.Duration) Answer {
 		}
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
-		text := Legacy
-		if d == NewAPI {
-			text = New
-		}
-		_, _ = io.WriteString(z, text)
+		_, _ = io.WriteString(z, d.Recorded())
 		_ = z.Close()
 	}
 }

@@ -1,18 +1,20 @@
 // Package googletest is a server on loopback that speaks both of Google's Places dialects: recorded
-// answers, every status, and everything else that a service may do instead of answering. It checks
-// each request, and that the key stands where it must and nowhere else.
+// answers, every status, and everything else that a service may do instead of answering. It takes
+// each request apart, and fails the test when one is not exactly as it must be, the key where it
+// belongs and nowhere else.
 package googletest
 
 import (
 	_ "embed" // the recorded answers
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
+
+	"serverherd/places"
 )
 
 // Answers as the APIs give them, with beside what they write everything else that JSON may hold.
@@ -35,22 +37,54 @@ const (
 	NewAPI    Dialect = "google"
 )
 
+// Recorded is the answer that the server gives if it is not told otherwise.
+func (d Dialect) Recorded() string {
+	if d == NewAPI {
+		return New
+	}
+	return Legacy
+}
+
+// Question is a request as the server understood it.
+type Question struct {
+	Dialect Dialect
+	Query   places.Query
+	Fields  []string // that the new API was asked for; the legacy one gives all
+}
+
 // Answer answers a request in place of the recorded answer.
 type Answer func(w http.ResponseWriter, r *http.Request)
 
+// Recorded answers as the server does by itself.
+func Recorded(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	_, _ = io.WriteString(w, dialect(r).Recorded())
+}
+
+// InTurn gives one answer after the other, and the last one to whoever comes then.
+func InTurn(answers ...Answer) Answer {
+	var next atomic.Int32
+	return func(w http.ResponseWriter, r *http.Request) {
+		i := int(next.Add(1)) - 1
+		answers[min(i, len(answers)-1)](w, r)
+	}
+}
+
 // Server is such a server. Any goroutine.
 type Server struct {
-	URL   string
-	t     testing.TB
-	http  *httptest.Server
-	next  atomic.Pointer[Answer]
-	asked atomic.Int64
+	URL  string
+	t    testing.TB
+	http *httptest.Server
+
+	mu        sync.Mutex
+	answer    Answer
+	asked     int
+	questions []Question
 }
 
 // Start starts a server that gives recorded answers and ends with the test.
 func Start(t testing.TB) *Server {
-	s := &Server{t: t}
-	s.Set(nil)
+	s := &Server{t: t, answer: Recorded}
 	s.http = httptest.NewServer(s)
 	t.Cleanup(s.http.Close)
 	s.URL = s.http.URL
@@ -58,115 +92,46 @@ func Start(t testing.TB) *Server {
 }
 
 // Set chooses the answer to all further requests; nil for the recorded one.
-func (s *Server) Set(a Answer) { s.next.Store(&a) }
+func (s *Server) Set(a Answer) {
+	if a == nil {
+		a = Recorded
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = a
+}
 
 // Asked is how many requests there have been.
-func (s *Server) Asked() int { return int(s.asked.Load()) }
+func (s *Server) Asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+// Questions are what has been asked so far, in the order in which it came.
+func (s *Server) Questions() []Question {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.questions)
+}
 
 // Disconnect closes the connections that clients keep for further requests.
 func (s *Server) Disconnect() { s.http.CloseClientConnections() }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.asked.Add(1)
-	recorded, err := check(r)
+	q, err := understand(r)
+	s.mu.Lock()
+	s.asked++
+	answer := s.answer
+	if err == nil {
+		s.questions = append(s.questions, q)
+	}
+	s.mu.Unlock()
 	if err != nil {
 		s.t.Errorf("request: %v", err)
 		http.Error(w, "what is this?", http.StatusBadRequest)
 		return
 	}
-	if answer := *s.next.Load(); answer != nil {
-		answer(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	_, _ = io.WriteString(w, recorded)
-}
-
-// check says what is wrong with a request, or what is the answer to it.
-func check(r *http.Request) (recorded string, err error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return "", err
-	}
-	switch r.Method + " " + r.URL.Path {
-	case "GET /maps/api/place/nearbysearch/json":
-		recorded, err = Legacy, checkLegacy(r, body)
-	case "POST /v1/places:searchNearby":
-		recorded, err = New, checkNew(r, body)
-	default:
-		return "", fmt.Errorf("%s %s", r.Method, r.URL.Path)
-	}
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", r.URL.Path, err)
-	}
-	for _, name := range []string{"Cookie", "Authorization", "Referer"} {
-		if r.Header.Get(name) != "" {
-			return "", fmt.Errorf("header %s is sent", name)
-		}
-	}
-	return recorded, nil
-}
-
-func checkLegacy(r *http.Request, body []byte) error {
-	q := r.URL.Query()
-	var lat, lng float64
-	var radius int
-	_, err1 := fmt.Sscanf(q.Get("location"), "%g,%g", &lat, &lng)
-	_, err2 := fmt.Sscanf(q.Get("radius"), "%d", &radius)
-	switch {
-	case err1 != nil || err2 != nil || strings.Contains(q.Get("location"), "+") || outside(lat, lng, float64(radius)):
-		return fmt.Errorf("location %q, radius %q", q.Get("location"), q.Get("radius"))
-	case len(q) != 3 || q.Get("key") != Key:
-		return fmt.Errorf("parameters %v", q)
-	case len(body) > 0:
-		return fmt.Errorf("body %q", body)
-	}
-	return keyOnlyIn(r, "")
-}
-
-func checkNew(r *http.Request, body []byte) error {
-	var asked struct {
-		LocationRestriction struct {
-			Circle struct {
-				Center struct{ Latitude, Longitude *float64 }
-				Radius float64
-			}
-		}
-		MaxResultCount int
-		RankPreference string
-	}
-	d := json.NewDecoder(strings.NewReader(string(body)))
-	d.DisallowUnknownFields()
-	c := &asked.LocationRestriction.Circle
-	switch err := d.Decode(&asked); {
-	case err != nil:
-		return fmt.Errorf("body %q: %w", body, err)
-	case c.Center.Latitude == nil || c.Center.Longitude == nil ||
-		outside(*c.Center.Latitude, *c.Center.Longitude, c.Radius):
-		return fmt.Errorf("circle in %q", body)
-	case asked.MaxResultCount != 20 || asked.RankPreference != "DISTANCE":
-		return fmt.Errorf("body %q", body)
-	case !strings.HasPrefix(r.Header.Get("X-Goog-FieldMask"), "places.id,"):
-		return fmt.Errorf("field mask %q", r.Header.Get("X-Goog-FieldMask"))
-	case r.Header.Get("X-Goog-Api-Key") != Key || r.Header.Get("Content-Type") != "application/json":
-		return fmt.Errorf("headers %v", r.Header)
-	case r.URL.RawQuery != "":
-		return fmt.Errorf("query %q", r.URL.RawQuery)
-	}
-	return keyOnlyIn(r, "X-Goog-Api-Key")
-}
-
-// keyOnlyIn checks that no other header holds the key.
-func keyOnlyIn(r *http.Request, header string) error {
-	for name, values := range r.Header {
-		if name != header && strings.Contains(strings.Join(values, " "), Key) {
-			return fmt.Errorf("the key is in header %s", name)
-		}
-	}
-	return nil
-}
-
-func outside(lat, lng, radius float64) bool {
-	return !(lat >= -90 && lat <= 90 && lng >= -180 && lng <= 180 && radius >= 1 && radius <= 50_000)
+	answer(w, r)
 }

@@ -7,6 +7,9 @@ type Socket interface {
 	// Write takes as much of p as it can without waiting, possibly nothing. If that was not all,
 	// the engine calls Conn.Writable once more can be taken. An error ends the connection.
 	Write(p []byte) (int, error)
+	// Unsent is how many bytes Write has taken and the kernel has not: of an engine that writes
+	// after the event is over. With wait, the engine calls Conn.Writable once there are none.
+	Unsent(wait bool) int
 	// CloseWrite tells the peer that nothing more comes.
 	CloseWrite()
 	// Close closes the socket, with a reset if the peer must not take what it got for all there
@@ -80,7 +83,15 @@ func (c *Conn) Peer() string { return c.peer }
 func (c *Conn) Host() string { return c.host }
 
 // Backlog implements Transport.
-func (c *Conn) Backlog() int { return len(c.out) - c.sent }
+func (c *Conn) Backlog() int {
+	if c.socket == nil {
+		return 0
+	}
+	return c.owed() + c.socket.Unsent(false)
+}
+
+// owed is what the socket has not taken.
+func (c *Conn) owed() int { return len(c.out) - c.sent }
 
 // Lost reports whether the connection has ended; the engine's Socket is closed then.
 func (c *Conn) Lost() bool { return c.lost }

@@ -29,7 +29,8 @@ func (s *fakeSocket) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *fakeSocket) CloseWrite() { s.shut = true }
+func (s *fakeSocket) Unsent(bool) int { return 0 }
+func (s *fakeSocket) CloseWrite()     { s.shut = true }
 func (s *fakeSocket) Close(reset bool) {
 	s.closed++
 	s.wasReset = reset

@@ -24,19 +24,30 @@ func (c *Conn) flush() {
 		c.lose(c.aborted, true)
 		return
 	}
-	if c.Backlog() > 0 && !c.write() {
+	if c.owed() > 0 && !c.write() {
 		return
 	}
-	if c.full && c.Backlog() < LowWater && !c.disconnecting {
+	ending := c.disconnecting || c.eof || c.eofHeld
+	if !ending && !c.full {
+		return
+	}
+	backlog := c.owed() + c.socket.Unsent(true)
+	if c.full && backlog < LowWater && !c.disconnecting {
 		c.readySoon()
 	}
 	switch {
-	case c.Backlog() > 0 && (c.disconnecting || c.eof || c.eofHeld):
+	case backlog > 0 && ending:
 		c.linger()
-	case c.Backlog() == 0 && c.disconnecting && !c.saidGoodbye:
-		c.sayGoodbye()
+	case backlog == 0 && !c.saidGoodbye:
+		c.stopTimer()
+		if c.disconnecting {
+			c.sayGoodbye()
+		}
 	}
 }
+
+// Progress reports that the kernel has taken some of what is Unsent.
+func (c *Conn) Progress() { c.progress = c.loop.engine.Elapsed() }
 
 // write gives the kernel what it takes and reports whether the connection has survived it.
 func (c *Conn) write() bool {
@@ -50,8 +61,7 @@ func (c *Conn) write() bool {
 		c.lose(err, true)
 		return false
 	}
-	if c.Backlog() == 0 {
-		c.stopTimer()
+	if c.owed() == 0 {
 		c.loop.buffers.giveBack(c.out)
 		c.out, c.sent = nil, 0
 	} else {

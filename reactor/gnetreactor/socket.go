@@ -43,6 +43,9 @@ func (s *socket) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// Unsent implements reactor.Socket: what Write takes, the kernel has taken.
+func (s *socket) Unsent(bool) int { return 0 }
+
 // CloseWrite implements reactor.Socket. An error shows at the next read.
 func (s *socket) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
 

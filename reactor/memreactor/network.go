@@ -148,6 +148,9 @@ func (e *end) Write(p []byte) (int, error) {
 	return e.out.write(p), nil
 }
 
+// Unsent implements reactor.Socket.
+func (e *end) Unsent(bool) int { return 0 }
+
 // CloseWrite implements reactor.Socket.
 func (e *end) CloseWrite() {
 	if !e.out.fin {

@@ -1,0 +1,34 @@
+package netreactor_test
+
+import (
+	"net"
+	"testing"
+
+	"serverherd/reactor"
+	"serverherd/reactor/netreactor"
+	"serverherd/reactor/reactortest"
+)
+
+var modes = []netreactor.Mode{netreactor.Goroutines, netreactor.Owner}
+
+func listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+
+func create(m netreactor.Mode) func() reactor.Reactor {
+	return func() reactor.Reactor { return netreactor.New(netreactor.Options{Mode: m}) }
+}
+
+func TestConformance(t *testing.T) {
+	for _, m := range modes {
+		t.Run(m.String(), func(t *testing.T) {
+			reactortest.Run(t, func(t *testing.T) reactortest.Harness {
+				return reactortest.NewSockets(t, create(m)(), listen)
+			})
+		})
+	}
+}
+
+func TestConformanceSockets(t *testing.T) {
+	for _, m := range modes {
+		t.Run(m.String(), func(t *testing.T) { reactortest.RunSockets(t, create(m), listen) })
+	}
+}

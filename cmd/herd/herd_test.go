@@ -45,11 +45,23 @@ func (c *tcpConn) Await(done func([]byte) bool) (received []byte) {
 func (c *tcpConn) Closed() bool   { return c.closed }
 func (c *tcpConn) Now() time.Time { return time.Now() }
 
-// The transcripts that are played in virtual time hold for a process, too.
+// The transcripts that are played in virtual time hold for a process, too, whichever engine it has.
 func TestTranscripts(t *testing.T) {
+	for _, engine := range engines {
+		t.Run(engine, func(t *testing.T) { playTranscripts(t, engine) })
+	}
+}
+
+func playTranscripts(t *testing.T, engine string) {
 	for _, dialect := range []string{"paper", "cs131"} {
 		t.Run(dialect, func(t *testing.T) {
-			h := processtest.StartHerd(t, fmt.Sprintf("[herd]\ndialect = %q\n", dialect), "Alford")
+			h, listeners := processtest.NewHerd(t, fmt.Sprintf("[herd]\ndialect = %q\n", dialect), "Alford")
+			h.Flags = []string{"--engine", engine}
+			h.Start("Alford", listeners["Alford"]...)
+			h.UntilLive()
+			if s := h.Status("Alford"); s.Engine != engine {
+				t.Errorf("engine %q, want %q", s.Engine, engine)
+			}
 			herdtest.Play(t, "../../testdata/transcripts", dialect, func(t *testing.T) herdtest.Conn {
 				c, err := net.Dial("tcp", h.Server("Alford").Address)
 				if err != nil {

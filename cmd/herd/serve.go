@@ -30,6 +30,7 @@ const parentVariable = "HERD_PARENT_FD"
 
 func newServe(o *options) *cobra.Command {
 	var pprof bool
+	var engine string
 	c := &cobra.Command{
 		Use:   "serve NAME",
 		Short: "Run one server in the foreground",
@@ -40,13 +41,17 @@ func newServe(o *options) *cobra.Command {
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkEngine(engine); err != nil {
+				return err
+			}
 			cfg, err := o.load()
 			if err != nil {
 				return err
 			}
-			return serve(cfg, args[0], pprof, c.ErrOrStderr())
+			return serve(cfg, args[0], engine, pprof, c.ErrOrStderr())
 		},
 	}
+	engineFlag(c, &engine)
 	c.Flags().BoolVar(&pprof, "pprof", false, "serve /debug/pprof on the console")
 	return c
 }
@@ -56,7 +61,8 @@ type process struct {
 	cfg     *herd.Config
 	self    herd.ServerConfig
 	log     *logging.Log
-	reactor *gnetreactor.Reactor
+	engine  string
+	reactor engine
 	journal *journal.Journal // nil if there is none
 	places  places.Provider
 	server  *herd.Server
@@ -64,14 +70,14 @@ type process struct {
 }
 
 // serve runs a server until it is told to stop.
-func serve(cfg *herd.Config, name string, pprof bool, stderr io.Writer) error {
+func serve(cfg *herd.Config, name, engine string, pprof bool, stderr io.Writer) error {
 	self, err := find(cfg, name)
 	if err != nil {
 		return err
 	}
 	// Whoever reads our output may go away; that is no reason to die.
 	signal.Ignore(syscall.SIGPIPE)
-	p := &process{cfg: cfg, self: self, hangups: make(chan os.Signal, 1)}
+	p := &process{cfg: cfg, self: self, engine: engine, hangups: make(chan os.Signal, 1)}
 	signal.Notify(p.hangups, syscall.SIGHUP) // which would end a process that is still starting
 	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
 	if err != nil {
@@ -94,10 +100,10 @@ func (p *process) run(pprof bool) error {
 	if p.places, err = newProvider(&p.cfg.Places, p.self.Name, p.log.Logger); err != nil {
 		return err
 	}
-	p.reactor = gnetreactor.New(gnetreactor.Options{
-		Workers: p.cfg.Limits.PlacesInFlight,
-		Log:     func(message string) { p.log.Warn(message) },
-		OnSlowTurn: func(what string, d time.Duration) {
+	p.reactor = newEngine(p.engine, engineOptions{
+		workers: p.cfg.Limits.PlacesInFlight,
+		log:     func(message string) { p.log.Warn(message) },
+		slow: func(what string, d time.Duration) {
 			p.log.Warn("slow turn", zap.String("what", what), zap.Duration("took", d))
 		},
 	})
@@ -108,7 +114,7 @@ func (p *process) run(pprof bool) error {
 	}
 	p.server, err = herd.NewServer(herd.Options{
 		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: p.places, Log: p.log.Logger,
-		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: "loop",
+		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: p.engine,
 		Version: version(), PID: os.Getpid(), Journal: kept,
 	})
 	if err != nil {

@@ -30,7 +30,8 @@ const (
 )
 
 func newUp(o *options) *cobra.Command {
-	return &cobra.Command{
+	var engine string
+	c := &cobra.Command{
 		Use:   "up [NAME...]",
 		Short: "Start the herd: one process per server",
 		Long: "Start the servers of herd.toml, or those that are named, each as a process of its own. A\n" +
@@ -39,19 +40,25 @@ func newUp(o *options) *cobra.Command {
 		Args:              arguments(0, -1),
 		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, names []string) error {
+			if err := checkEngine(engine); err != nil {
+				return err
+			}
 			cfg, err := o.load()
 			if err != nil {
 				return err
 			}
-			return up(cfg, o.file(), names, c.OutOrStdout())
+			return up(cfg, o.file(), engine, names, c.OutOrStdout())
 		},
 	}
+	engineFlag(c, &engine)
+	return c
 }
 
 // supervisor runs one process for each server and shares their output's terminal.
 type supervisor struct {
 	cfg     *herd.Config
 	file    string
+	engine  string
 	servers []herd.ServerConfig
 	out     *prefixed
 	parent  *os.File // its other end tells the children that this process lives
@@ -62,8 +69,10 @@ type supervisor struct {
 	stop     chan struct{} // closed when stopping
 }
 
-func up(cfg *herd.Config, file string, names []string, out io.Writer) error {
-	s := &supervisor{cfg: cfg, file: file, running: map[string]*os.Process{}, stop: make(chan struct{})}
+func up(cfg *herd.Config, file, engine string, names []string, out io.Writer) error {
+	s := &supervisor{
+		cfg: cfg, file: file, engine: engine, running: map[string]*os.Process{}, stop: make(chan struct{}),
+	}
 	if len(names) == 0 {
 		s.servers = cfg.Servers
 	}
@@ -171,7 +180,7 @@ func (s *supervisor) child(server herd.ServerConfig) error {
 	if err != nil {
 		return err
 	}
-	c := exec.Command(self, "serve", server.Name, "--config", s.file)
+	c := exec.Command(self, "serve", server.Name, "--config", s.file, "--engine", s.engine)
 	out := s.out.writer(server.Name)
 	defer out.Close()
 	c.Stdout, c.Stderr = out, out

@@ -53,8 +53,12 @@ type subject struct {
 
 func subjects(herd string) []subject {
 	return []subject{
-		{"herd, lines logged", func(dir string) (*server, error) { return startHerd(herd, dir, true) }},
-		{"herd, lines not logged", func(dir string) (*server, error) { return startHerd(herd, dir, false) }},
+		{"herd, lines logged", func(dir string) (*server, error) { return startHerd(herd, dir, "loop", true) }},
+		{"the same, engine goroutines", func(dir string) (*server, error) { return startHerd(herd, dir, "goroutines", true) }},
+		{"the same, engine owner", func(dir string) (*server, error) { return startHerd(herd, dir, "owner", true) }},
+		{"herd, lines not logged", func(dir string) (*server, error) { return startHerd(herd, dir, "loop", false) }},
+		{"the same, engine goroutines", func(dir string) (*server, error) { return startHerd(herd, dir, "goroutines", false) }},
+		{"the same, engine owner", func(dir string) (*server, error) { return startHerd(herd, dir, "owner", false) }},
 		{"bare gnet loop, parser and map", func(string) (*server, error) { return startBaseline("gnet") }},
 		{"goroutine per connection, mutex, net", func(string) (*server, error) { return startBaseline("net") }},
 	}

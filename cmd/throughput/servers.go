@@ -60,7 +60,7 @@ func startBaseline(kind string) (*server, error) {
 }
 
 // startHerd runs a herd of one server.
-func startHerd(herd, dir string, lines bool) (*server, error) {
+func startHerd(herd, dir, engine string, lines bool) (*server, error) {
 	herd, err := filepath.Abs(herd)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func startHerd(herd, dir string, lines bool) (*server, error) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	s, err := start(addr, dir, herd, "serve", "Alford", "--config", file)
+	s, err := start(addr, dir, herd, "serve", "Alford", "--config", file, "--engine", engine)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -303,13 +304,25 @@ func BenchmarkEmbedded(b *testing.B) {
 	}
 }
 
+// The time of a load, and the memory that it leaves in use.
 func BenchmarkNewEmbedded(b *testing.B) {
+	inUse := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := inUse()
 	b.ReportAllocs()
+	var e *Index
 	for b.Loop() {
-		if _, err := NewEmbedded(ByClass); err != nil {
+		var err error
+		if e, err = NewEmbedded(ByClass); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(inUse()-before)/1e6, "MB-kept")
+	runtime.KeepAlive(e)
 }
 
 func BenchmarkParse(b *testing.B) {

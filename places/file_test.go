@@ -3,6 +3,7 @@ package places
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -249,6 +250,63 @@ func TestFileBounds(t *testing.T) {
 	b.kind, b.types = nil, make([]string, maxFileKinds)
 	if err := b.add(entry{}, at); err == nil || err.Error() != "more than 65535 different lists of types" {
 		t.Error(err)
+	}
+}
+
+// endless is a file with hardly an end.
+type endless struct {
+	text string
+	read int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read > 16<<20 {
+		return 0, io.EOF
+	}
+	n := copy(p, e.text)
+	e.read += n
+	return n, nil
+}
+
+// No more is read than has to be.
+func TestFileIsReadWithinBounds(t *testing.T) {
+	file := &endless{text: "name,lat,lng\n\"x"}
+	in, err := newInput(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.text = strings.Repeat("x", 1000)
+	if err := readCSV(in, newBuilder().add); err == nil || !strings.HasSuffix(err.Error(), "is a quote missing?") {
+		t.Error(err)
+	}
+	if file.read > 4*maxFileLine {
+		t.Errorf("%d bytes were read of a place without end", file.read)
+	}
+	// A file may grow while it is read.
+	in, err = newInput(&endless{text: "\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.read, in.begin = maxFileBytes, maxFileBytes
+	if err := readNDJSON(in, newBuilder().add); err == nil || err.Error() != "it is larger than 268435456 bytes" {
+		t.Error(err)
+	}
+}
+
+// A file of more than may be one place holds them all.
+func TestFileOfMany(t *testing.T) {
+	const n = 20_000
+	var csv, ndjson strings.Builder
+	csv.WriteString("name,lat,lng\n")
+	for i := range n {
+		fmt.Fprintf(&csv, "place %d,%d,%d\n", i, i%90, i%180)
+		fmt.Fprintf(&ndjson, "{\"name\":\"place %d\",\"lat\":%d,\"lng\":%d}\n", i, i%90, i%180)
+	}
+	for name, text := range map[string]string{"a.csv": csv.String(), "a.ndjson": ndjson.String()} {
+		f, err := NewFile(written(t, name, text))
+		if err != nil || f.Len() != n || len(text) < 4*maxFileLine {
+			t.Errorf("%s, %d bytes: %v, %+v", name, len(text), err, f)
+		}
 	}
 }
 

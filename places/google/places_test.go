@@ -1,7 +1,6 @@
 package google
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -276,35 +275,4 @@ func TestKeysThatAreNone(t *testing.T) {
 			t.Errorf("%q: %v, %v", string(key), err1, err2)
 		}
 	}
-}
-
-// Whatever is answered is refused or becomes an answer with as many results, in which every value
-// stands as it came.
-func FuzzTranslate(f *testing.F) {
-	f.Add([]byte(googletest.New))
-	f.Add([]byte(`{"places":[{"location":{"latitude":1e400},"displayName":{"text":"\ud800\u2028\u0000"}},{"x":-0}]}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		text, err := translate(body)
-		if err != nil {
-			return
-		}
-		var from struct{ Places []map[string]json.RawMessage }
-		var to struct{ Results []map[string]json.RawMessage }
-		if err := json.Unmarshal(text, &to); err != nil {
-			t.Fatalf("%q became %q: %v", body, text, err)
-		}
-		if json.Unmarshal(body, &from) != nil {
-			return // a member in another case, which is none of ours
-		}
-		if bytes.Count(body, []byte(`"places"`)) != 1 || len(from.Places) != len(to.Results) {
-			return
-		}
-		for i, place := range from.Places {
-			for name, legacy := range map[string]string{"id": "place_id", "types": "types", "rating": "rating"} {
-				if value, there := place[name]; there && !bytes.Equal(to.Results[i][legacy], value) {
-					t.Fatalf("%s %q became %q", name, value, to.Results[i][legacy])
-				}
-			}
-		}
-	})
 }

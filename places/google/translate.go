@@ -25,6 +25,15 @@ type member struct {
 	value json.RawMessage
 }
 
+// meaning is what the name of a member stands for: there may be escapes in it.
+func meaning(name string) (s string) {
+	if strings.IndexByte(name, '\\') < 0 {
+		return name
+	}
+	_ = json.Unmarshal([]byte(`"`+name+`"`), &s) // it was checked with the whole answer
+	return s
+}
+
 // translate makes an answer of the legacy API of one of the new. Values stand in it byte for byte;
 // what has no name there keeps its own, behind all else.
 func translate(body []byte) ([]byte, error) {
@@ -38,7 +47,7 @@ func translate(body []byte) ([]byte, error) {
 	var t translation
 	var rest []member
 	for name, value := range places.Members(body) {
-		switch name {
+		switch meaning(name) {
 		case "places":
 			if err := t.places(value); err != nil {
 				return nil, err
@@ -89,7 +98,7 @@ func (t *translation) answer(rest []member) []byte {
 	text = append(text, bytes.Join(t.results, []byte(","))...)
 	text = append(text, `],"status":"`+status+`"`...)
 	for _, m := range rest {
-		switch m.name {
+		switch meaning(m.name) {
 		case "html_attributions", "results", "status":
 		default:
 			text = append(text, `,"`+m.name+`":`...)
@@ -142,10 +151,11 @@ var (
 // the member that is not what it should be.
 func (o object) known(value json.RawMessage) (known map[string]json.RawMessage, rest []member, err error) {
 	known = make(map[string]json.RawMessage, len(o))
-	for name, value := range places.Members(value) {
+	for written, value := range places.Members(value) {
+		name := meaning(written)
 		switch begins, ours := o[name]; {
 		case !ours:
-			rest = append(rest, member{name, value})
+			rest = append(rest, member{written, value})
 		case strings.IndexByte(begins, value[0]) < 0:
 			return nil, nil, errors.New("the answer has a place whose " + name + " is of another type")
 		default:
@@ -185,7 +195,7 @@ func (t *translation) place(place json.RawMessage) error {
 		}
 	}
 	for _, m := range rest {
-		if !taken[m.name] {
+		if !taken[meaning(m.name)] {
 			w.member(m.name, m.value)
 		}
 	}

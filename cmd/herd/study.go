@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/study"
+)
+
+func newStudy() *cobra.Command {
+	o := study.Options{}
+	var list bool
+	c := &cobra.Command{
+		Use:   "study",
+		Short: "Measure event loop against goroutines, and flood against ask, and write a report",
+		Long: "Run experiments on this machine and write a report with every figure, charts, and conclusions\n" +
+			"that are computed by rules stated beforehand. Everything in under an hour, --quick in two\n" +
+			"minutes. Servers and what loads them share the machine: leave it alone meanwhile. Ctrl-C\n" +
+			"writes the report of what there is; --only measures single rows again.",
+		Example: "  herd study --quick\n  herd study --only throughput,memory --out report/\n" +
+			"  herd study --from report/raw.json --out elsewhere/",
+		Args:              arguments(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if list {
+				return listRows(c.OutOrStdout())
+			}
+			if o.From != "" && (o.Quick || len(o.Only) > 0 || o.Rounds > 0) {
+				return usage("--from measures nothing: --quick, --only and --rounds do not go with it")
+			}
+			if o.From != "" && !c.Flags().Changed("out") {
+				o.Out = ""
+			}
+			return conductStudy(c, o)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&o.Quick, "quick", false, "every row in two minutes: fewer settings, too few runs to conclude from")
+	f.StringSliceVar(&o.Only, "only", nil, "measure these `rows` only; others stay in the report (see --list)")
+	f.StringVar(&o.Out, "out", "report", "`folder` of the report")
+	f.StringVar(&o.From, "from", "", "make the report of this raw.json `file` and measure nothing")
+	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row; 0 means 5, or 2 with --quick")
+	f.BoolVar(&list, "list", false, "list the rows")
+	return c
+}
+
+// listRows prints what there is to measure.
+func listRows(out io.Writer) error {
+	for _, e := range study.All() {
+		fmt.Fprintf(out, "%-16s %s\n", e.Name, e.Question)
+	}
+	return nil
+}
+
+// conductStudy runs it until it ends or a signal comes.
+func conductStudy(c *cobra.Command, o study.Options) error {
+	if o.Rounds < 0 {
+		return usage("--rounds %d: a row needs at least one", o.Rounds)
+	}
+	var err error
+	if o.Herd, err = os.Executable(); err != nil {
+		return err
+	}
+	o.Version, o.Progress = version(), c.ErrOrStderr()
+	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err = study.Conduct(ctx, o)
+	if errors.Is(err, study.ErrUnknownRow) {
+		return usage("%s", strings.TrimSpace(err.Error()))
+	}
+	return err
+}

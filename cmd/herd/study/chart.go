@@ -1,0 +1,242 @@
+package study
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+	"strconv"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+const (
+	chartWidth  = 15 * vg.Centimeter
+	chartHeight = 9 * vg.Centimeter
+)
+
+// charts draws a figure, once for each series: a line for each subject over the variable, or bars
+// where a series has one setting. Error bars are [least, greatest].
+func charts(d *Data, f Figure, draw func(title string, svg []byte)) error {
+	for _, series := range seriesOf(d.Settings) {
+		var settings []Setting
+		for _, s := range d.Settings {
+			if s.Series == series {
+				settings = append(settings, s)
+			}
+		}
+		title := d.Name + ": " + f.Name
+		if series != "" {
+			title += ", " + series
+		}
+		c := newChart(d, f)
+		any, err := c.lines(d, f, settings)
+		if len(settings) == 1 {
+			title += ", " + settings[0].Label
+			any, err = c.bars(d, f, settings[0])
+		}
+		if err != nil {
+			return fmt.Errorf("chart %s: %w", title, err)
+		}
+		if !any {
+			continue
+		}
+		svg, err := c.svg()
+		if err != nil {
+			return fmt.Errorf("chart %s: %w", title, err)
+		}
+		draw(title+"; medians with least and greatest", svg)
+	}
+	return nil
+}
+
+// seriesOf are the series in their order.
+func seriesOf(settings []Setting) []string {
+	var all []string
+	for _, s := range settings {
+		if len(all) == 0 || all[len(all)-1] != s.Series {
+			all = append(all, s.Series)
+		}
+	}
+	return all
+}
+
+// chart is one plot with axes that say what they are.
+type chart struct{ plot *plot.Plot }
+
+func newChart(d *Data, f Figure) chart {
+	p := plot.New()
+	for _, s := range []*font.Font{
+		&p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font,
+		&p.Legend.TextStyle.Font, &p.Title.TextStyle.Font,
+	} {
+		s.Variant, s.Size = "Sans", 10
+	}
+	// What Y is stands above it: along a logarithmic axis the library makes room for it twice.
+	p.X.Label.Text, p.Title.Text, p.Title.Padding = d.Variable, f.Name+", "+f.Unit, 3
+	p.Legend.Top = true
+	p.Y.Tick.Marker = ticks{plot.DefaultTicks{}}
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	p.Add(grid)
+	return chart{p}
+}
+
+// points are a subject's values at the settings, for plotter.
+type points struct {
+	plotter.XYs
+	plotter.YErrors
+}
+
+// lines draws a line for each subject.
+func (c chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error) {
+	least, linearX, linearY := math.Inf(1), !d.LogX, !f.LogY
+	for i, subject := range d.Subjects {
+		var p points
+		for _, s := range settings {
+			sum := d.summary(subject, s.Label, f.Name)
+			if sum.N == 0 {
+				continue
+			}
+			p.XYs = append(p.XYs, plotter.XY{X: s.X, Y: sum.Median})
+			p.YErrors = append(p.YErrors, struct{ Low, High float64 }{sum.Median - sum.Min, sum.Max - sum.Median})
+			least = min(least, sum.Min)
+			linearX = linearX || s.X <= 0
+		}
+		if len(p.XYs) == 0 {
+			continue
+		}
+		any = true
+		line, dots, err := plotter.NewLinePoints(p.XYs)
+		if err != nil {
+			return false, err
+		}
+		bars, err := plotter.NewYErrorBars(p)
+		if err != nil {
+			return false, err
+		}
+		line.Color, dots.Color, dots.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
+		bars.Color = line.Color
+		c.plot.Add(line, dots, bars)
+		c.plot.Legend.Add(subject, line, dots)
+	}
+	if !any {
+		return false, nil
+	}
+	if !linearX && c.plot.X.Min > 0 && c.plot.X.Max > c.plot.X.Min {
+		c.plot.X.Scale = plot.LogScale{}
+	}
+	var at plot.ConstantTicks
+	for _, s := range settings {
+		at = append(at, plot.Tick{Value: s.X, Label: short(s.X)})
+	}
+	c.plot.X.Tick.Marker = at
+	if !linearY && least > 0 && c.plot.Y.Max > c.plot.Y.Min {
+		c.plot.Y.Scale, c.plot.Y.Tick.Marker = plot.LogScale{}, ticks{plot.LogTicks{Prec: -1}}
+	} else {
+		c.plot.Y.Min = min(0, c.plot.Y.Min)
+	}
+	c.room()
+	return true, nil
+}
+
+// room makes space above the data for the legend.
+func (c chart) room() {
+	y := &c.plot.Y
+	if _, log := y.Scale.(plot.LogScale); log {
+		y.Max *= math.Pow(y.Max/y.Min, 0.3)
+	} else {
+		y.Max += 0.3 * (y.Max - y.Min)
+	}
+	if y.Max <= y.Min {
+		y.Max = y.Min + 1
+	}
+}
+
+// bars draws a bar for each subject.
+func (c chart) bars(d *Data, f Figure, s Setting) (any bool, err error) {
+	c.plot.X.Label.Text = ""
+	var names []string
+	var p points
+	for _, subject := range d.Subjects {
+		sum := d.summary(subject, s.Label, f.Name)
+		if sum.N == 0 {
+			continue
+		}
+		p.XYs = append(p.XYs, plotter.XY{X: float64(len(names)), Y: sum.Median})
+		p.YErrors = append(p.YErrors, struct{ Low, High float64 }{sum.Median - sum.Min, sum.Max - sum.Median})
+		names = append(names, subject)
+	}
+	if len(names) == 0 {
+		return false, nil
+	}
+	heights := make(plotter.Values, len(names))
+	for i, xy := range p.XYs {
+		heights[i] = xy.Y
+	}
+	bars, err := plotter.NewBarChart(heights, chartWidth/vg.Length(2*len(names)+1))
+	if err != nil {
+		return false, err
+	}
+	bars.Color, bars.LineStyle.Width = color.Gray{0xB0}, 0
+	whiskers, err := plotter.NewYErrorBars(p)
+	if err != nil {
+		return false, err
+	}
+	c.plot.Add(bars, whiskers)
+	c.plot.NominalX(names...)
+	c.plot.X.Min, c.plot.X.Max = -0.6, float64(len(names))-0.4
+	c.plot.Y.Min = min(0, c.plot.Y.Min)
+	return true, nil
+}
+
+func (c chart) svg() ([]byte, error) {
+	canvas := vgsvg.New(chartWidth, chartHeight)
+	c.plot.Draw(draw.New(canvas))
+	var b bytes.Buffer
+	if _, err := canvas.WriteTo(&b); err != nil {
+		return nil, err
+	}
+	// A page has one XML declaration at most, and it is not here.
+	_, svg, found := bytes.Cut(b.Bytes(), []byte("<svg"))
+	if !found {
+		return nil, fmt.Errorf("the plotting library drew no SVG")
+	}
+	return append([]byte("<svg"), svg...), nil
+}
+
+// ticks labels another's ticks as people write numbers: 10 k, not 1e+04.
+type ticks struct{ plot.Ticker }
+
+// Ticks implements plot.Ticker. A tick beyond the axis would take room from what is drawn.
+func (t ticks) Ticks(least, most float64) (all []plot.Tick) {
+	for _, tick := range t.Ticker.Ticks(least, most) {
+		if tick.Value < least || tick.Value > most {
+			continue
+		}
+		if tick.Label != "" {
+			tick.Label = short(tick.Value)
+		}
+		all = append(all, tick)
+	}
+	return all
+}
+
+// short writes a number in a few characters.
+func short(v float64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e9, " G"}, {1e6, " M"}, {1e3, " k"}} {
+		if math.Abs(v) >= unit.size {
+			return strconv.FormatFloat(v/unit.size, 'g', 4, 64) + unit.name
+		}
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}

@@ -1,0 +1,176 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/herd"
+	"serverherd/reactor/memreactor"
+)
+
+// Calm is a herd to which nothing happens, for measuring what things cost: no faults, no checkers,
+// nothing between a client and its server but the loop. One goroutine.
+type Calm struct {
+	World   *memreactor.World
+	Config  *herd.Config
+	Servers []*herd.Server // in the order of Config.Servers
+	Edges   int
+	lines   lineCount
+}
+
+// CalmOptions describe a Calm herd.
+type CalmOptions struct {
+	Seed    uint64
+	Shape   string        // of the topology: see Shape
+	Servers int           // 1 or more
+	Delay   time.Duration // of what travels between two servers
+	Clients int           // max_clients; 0 means 100,000
+}
+
+// Shape makes the servers and edges of a topology of n servers: "line", "ring", "star", "mesh", or
+// "random", a tree with up to n more edges. A ring of two is a line.
+func Shape(shape string, n int, r *rand.Rand) (servers []herd.ServerConfig, edges int, err error) {
+	var t topology
+	switch {
+	case n < 1:
+		return nil, 0, fmt.Errorf("a herd of %d servers is none", n)
+	case shape == "line" || n < 3:
+		t = line(n)
+	case shape == "ring":
+		t = ring(n)
+	case shape == "star":
+		t = star(n)
+	case shape == "mesh":
+		t = mesh(n)
+	case shape == "random":
+		t = random(r, n)
+	default:
+		return nil, 0, fmt.Errorf("no topology is called %q", shape)
+	}
+	return t.servers, t.edges, nil
+}
+
+// NewCalm starts a herd and lets it get together.
+func NewCalm(o CalmOptions) (*Calm, error) {
+	c := &Calm{World: memreactor.NewWorld(o.Seed, memreactor.Options{})}
+	if o.Clients == 0 {
+		o.Clients = 100_000
+	}
+	servers, edges, err := Shape(o.Shape, o.Servers, c.World.Rand())
+	if err != nil {
+		return nil, err
+	}
+	c.Edges = edges
+	c.Config = &herd.Config{
+		Herd:   herd.Herd{Name: "calm", Dialect: "paper"},
+		Peers:  herd.Peers{Handshake: "required"},
+		Places: herd.Places{Provider: "embedded"},
+		Limits: herd.Limits{
+			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 1000, MaxClients: o.Clients,
+			MaxFuture: time.Hour, OutputHard: 4 << 20, OutputSoft: 1 << 20, PlacesInFlight: 64,
+			Drain: 5 * time.Second,
+		},
+		Servers: servers,
+	}
+	Spread(c.World, servers, o.Delay)
+	for _, s := range servers {
+		if err := c.start(s); err != nil {
+			return nil, err
+		}
+	}
+	for !c.live() {
+		if c.World.Elapsed() > time.Minute {
+			return nil, fmt.Errorf("the links of a %s of %d are not live after a minute", o.Shape, o.Servers)
+		}
+		c.World.RunFor(20 * time.Millisecond)
+	}
+	return c, nil
+}
+
+// Spread puts a delay between each server and its neighbors.
+func Spread(w *memreactor.World, servers []herd.ServerConfig, delay time.Duration) {
+	for _, s := range servers {
+		for _, neighbor := range s.Neighbors {
+			w.Slow(s.Name, neighbor, delay)
+		}
+	}
+}
+
+func (c *Calm) start(s herd.ServerConfig) error {
+	r := c.World.NewReactor(s.Name)
+	chance := c.World.Rand()
+	server, err := herd.NewServer(herd.Options{
+		Config: c.Config, Name: s.Name, Reactor: r, Places: fakePlaces{}, Log: zap.NewNop(),
+		Lines:  &c.lines,
+		Rand:   rand.New(rand.NewPCG(chance.Uint64(), chance.Uint64())),
+		Engine: "mem", Version: "sim",
+	})
+	if err != nil {
+		return err
+	}
+	c.Servers = append(c.Servers, server)
+	_, err = server.Start(r.Listen(s.Address))
+	return err
+}
+
+// live says whether every link is.
+func (c *Calm) live() bool {
+	for _, s := range c.Servers {
+		if !s.Status().Ready {
+			return false
+		}
+		for _, l := range s.Status().Links {
+			if l.State != "live" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Equal says whether all servers hold the same.
+func (c *Calm) Equal() bool {
+	for _, s := range c.Servers[1:] {
+		if s.Store().Digest() != c.Servers[0].Store().Digest() {
+			return false
+		}
+	}
+	return true
+}
+
+// lineCount is a herd.LineLog that counts what servers say to each other besides AT lines.
+type lineCount struct{ overhead uint64 }
+
+var overhead = [][]byte{[]byte("MARK "), []byte("ACK "), []byte("PING "), []byte("PONG ")}
+
+// LineSent implements herd.LineLog.
+func (l *lineCount) LineSent(_ uint64, line []byte) {
+	for _, verb := range overhead {
+		if bytes.HasPrefix(line, verb) {
+			l.overhead++
+		}
+	}
+}
+
+// LineReceived implements herd.LineLog.
+func (l *lineCount) LineReceived(uint64, []byte) {}
+
+// LookupSent implements herd.LineLog.
+func (l *lineCount) LookupSent(uint64, []byte, string, int, []byte) {}
+
+// Overhead are the lines other than AT that live links have carried so far.
+func (c *Calm) Overhead() uint64 { return c.lines.overhead }
+
+// ATLines are the AT lines that servers have sent each other so far.
+func (c *Calm) ATLines() (n uint64) {
+	for _, s := range c.Servers {
+		for _, l := range s.Status().Links {
+			n += l.ATSent
+		}
+	}
+	return n
+}

@@ -96,14 +96,9 @@ func (f *File) Report() FileReport {
 }
 
 func readFile(path string) (*Index, error) {
-	var read func(*input, func(entry, position) error) error
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".csv":
-		read = readCSV
-	case ".ndjson", ".jsonl":
-		read = readNDJSON
-	default:
-		return nil, fmt.Errorf("%s: its name ends neither in .csv nor in .ndjson or .jsonl", path)
+	read, err := format(path)
+	if err != nil {
+		return nil, err
 	}
 	// A pipe would keep whoever opens it.
 	switch info, err := os.Stat(path); {
@@ -119,20 +114,43 @@ func readFile(path string) (*Index, error) {
 		return nil, err
 	}
 	defer file.Close()
+	index, err := indexOf(file, read)
+	var at *position
+	switch {
+	case errors.As(err, &at):
+		return nil, fmt.Errorf("%s:%d:%d: %s", path, at.line, at.column, at.what)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return index, nil
+}
+
+// reader reads the places of a file and gives each away with its position. Its error, and that of
+// add, may be a *position.
+type reader func(in *input, add func(entry, position) error) error
+
+// format is how a file of that name is read.
+func format(path string) (reader, error) {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".csv":
+		return readCSV, nil
+	case ".ndjson", ".jsonl":
+		return readNDJSON, nil
+	}
+	return nil, fmt.Errorf("%s: its name ends neither in .csv nor in .ndjson or .jsonl", path)
+}
+
+func indexOf(file io.Reader, read reader) (*Index, error) {
 	in, err := newInput(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	b := newBuilder()
 	if err := read(in, b.add); err != nil {
-		var at *position
-		if errors.As(err, &at) {
-			return nil, fmt.Errorf("%s:%d:%d: %s", path, at.line, at.column, at.what)
-		}
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	if b.len() == 0 {
-		return nil, fmt.Errorf("%s: there are no places in it", path)
+		return nil, errors.New("there are no places in it")
 	}
 	return b.index(), nil
 }

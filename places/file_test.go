@@ -1,6 +1,7 @@
 package places
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -209,23 +210,18 @@ func FuzzFile(f *testing.F) {
 		f.Add([]byte(text), true)
 		f.Add([]byte(text), false)
 	}
-	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte, isCSV bool) {
-		path := filepath.Join(dir, "a.ndjson")
+		read := readNDJSON
 		if isCSV {
-			path = filepath.Join(dir, "a.csv")
+			read = readCSV
 		}
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		file, err := NewFile(path)
+		index, err := indexOf(bytes.NewReader(text), read)
 		if err != nil {
 			return
 		}
-		index := file.now.Load().index
-		for i := range uint32(file.Len()) {
+		for i := range uint32(index.Len()) {
 			p := index.table.place(i)
-			r, err := file.Nearby(t.Context(), Query{float64(p.Lat) * unit, float64(p.Lng) * unit, 1})
+			r, err := index.Nearby(t.Context(), Query{float64(p.Lat) * unit, float64(p.Lng) * unit, 1})
 			if err != nil || len(r.Results) == 0 || !json.Valid(AppendJSON(nil, r, 20)) {
 				t.Fatalf("%+v is not found: %v", p, err)
 			}

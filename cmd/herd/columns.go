@@ -64,11 +64,15 @@ func textWidth(text string) (n int) {
 	return n
 }
 
+// spaces are those of Japanese and French names, which a terminal need not see escaped.
+var spaces = strings.NewReplacer("\u3000", " ", "\u00a0", " ", "\u202f", " ")
+
 // cell is text of any origin as one line for a terminal, no wider than most, or "-" if it is empty.
 func cell(text string, most int) string {
 	if strings.TrimSpace(text) == "" {
 		return "-"
 	}
+	text = spaces.Replace(text)
 	text = strings.ReplaceAll(forTerminal(text), "\n", `\n`)
 	if textWidth(text) <= most {
 		return text

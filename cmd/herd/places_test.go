@@ -195,15 +195,16 @@ func TestColumns(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":              "-",
-		" \n":           "-",
-		"東京タワー":         "東京…",
-		"東京a":           "東京a",
-		"abcde\u0301":   "abcde\u0301",
-		"abcdef":        "abcd…",
-		"\xff":          `\xff`,
-		"a\x1b":         `a\x1b`,
-		"\u2028\u00a0b": `\u20…`,
+		"":               "-",
+		" \n":            "-",
+		"東京タワー":          "東京…",
+		"東京a":            "東京a",
+		"abcde\u0301":    "abcde\u0301",
+		"abcdef":         "abcd…",
+		"\xff":           `\xff`,
+		"a\x1b":          `a\x1b`,
+		"\u2028\u00a0b":  `\u20…`,
+		"東\u3000a\u00a0": "東 a ",
 	} {
 		if got := cell(text, 5); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)

@@ -110,17 +110,23 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 	if s := h.Status("Alford"); s.Places.Provider != "file" || s.Places.File.Places != 1 {
 		t.Errorf("%+v", s.Places)
 	}
+	log := func() string { return h.Running["Alford"].Stderr.String() }
+	logged := func(text string) {
+		t.Helper()
+		processtest.Eventually(t, "the log has "+text, func() bool { return strings.Contains(log(), text) })
+	}
+	logged("places file read\t{\"places\": 1}")
 	write("second,1,2,cafe", "beside,1,2.001,cafe")
 	reload()
 	processtest.Eventually(t, "the second file answers", answers("second"))
 	if s := h.Status("Alford"); s.Places.File.Places != 2 {
 		t.Errorf("%+v", s.Places.File)
 	}
+	logged("places file read again\t{\"places\": 2")
 	write("third,1,200,cafe")
 	reload()
-	log := func() string { return h.Running["Alford"].Stderr.String() }
 	const mistake = `mine.csv:2:9: lng: \"200\" is not a number from -180 to 180`
-	processtest.Eventually(t, "the log names the mistake", func() bool { return strings.Contains(log(), mistake) })
+	logged(mistake)
 	before := q.asked.Load()
 	processtest.Eventually(t, "questions go on", func() bool { return q.asked.Load() > before+10 })
 	if !answers("second")() {

@@ -100,6 +100,9 @@ func (p *process) run(pprof bool) error {
 	if p.places, err = newProvider(&p.cfg.Places, p.self.Name, p.log.Logger); err != nil {
 		return err
 	}
+	if file, ok := p.places.(*places.File); ok {
+		p.log.Info("places file read", zap.Int("places", file.Len()))
+	}
 	p.reactor = newEngine(p.engine, engineOptions{
 		workers: p.cfg.Limits.PlacesInFlight,
 		log:     func(message string) { p.log.Warn(message) },
@@ -262,10 +265,11 @@ func (p *process) reload() {
 	}
 	begun := time.Now()
 	if err := file.Reload(); err != nil {
-		p.log.Error("places file refused", zap.Int("places", file.Len()), zap.Error(err))
+		p.log.Error("places file not read again; the old places stay", zap.Error(err))
 		return
 	}
-	p.log.Info("places file read", zap.Int("places", file.Len()), zap.Duration("took", time.Since(begun)))
+	p.log.Info("places file read again", zap.Int("places", file.Len()),
+		zap.Duration("took", time.Since(begun)))
 }
 
 // watchParent stops the server when the process that started it is gone.

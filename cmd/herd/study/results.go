@@ -85,16 +85,6 @@ func (d *Data) figure(name string) (Figure, bool) {
 	return d.Figures[i], true
 }
 
-// row finds a row by name; nil if it was not measured.
-func (r *Results) row(name string) *Data {
-	for _, d := range r.Rows {
-		if d.Name == name {
-			return d
-		}
-	}
-	return nil
-}
-
 // put adds a row, or replaces what was measured for it before, and keeps the order of names.
 func (r *Results) put(d *Data, order []string) {
 	r.Rows = slices.DeleteFunc(r.Rows, func(old *Data) bool { return old.Name == d.Name })

@@ -29,11 +29,6 @@ func summarize(values []float64) Summary {
 	return s
 }
 
-// scaled is the summary of the values times k.
-func (s Summary) scaled(k float64) Summary {
-	return Summary{s.N, s.Median * k, s.Min * k, s.Max * k}
-}
-
 // Relation is what the rule of no difference says about two summaries.
 type Relation uint8
 

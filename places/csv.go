@@ -45,8 +45,8 @@ func readCSV(in *input, add func(entry, position) error) error {
 		}
 		line, _ := c.FieldPos(0)
 		if len(record) != len(header) {
-			return &position{line, 1, strconv.Itoa(len(record)) + " fields, and the first line names " +
-				strconv.Itoa(len(header)) + " columns"}
+			return position{line: line, column: 1}.wrong(
+				"%d fields, and the first line names %d columns", len(record), len(header))
 		}
 		e, err := csvEntry(c, header, record)
 		if err != nil {
@@ -73,8 +73,8 @@ func readRecord(in *input, c *csv.Reader) ([]string, error) {
 	case in.cut():
 		return nil, fmt.Errorf("more than %d bytes of empty lines", maxFileLine)
 	case parsed && p.StartLine < p.Line:
-		return nil, &position{p.Line, p.Column, fmt.Sprintf("%v, in the place that begins on line %d",
-			p.Err, p.StartLine)}
+		return nil, position{line: p.Line, column: p.Column}.wrong(
+			"%v, in the place that begins on line %d", p.Err, p.StartLine)
 	case parsed:
 		return nil, &position{p.Line, p.Column, p.Err.Error()}
 	}
@@ -86,7 +86,7 @@ func checkHeader(c *csv.Reader, header []string) error {
 		line, column := c.FieldPos(i)
 		at := position{line: line, column: column}
 		switch {
-		case !slices.Contains(columns[:], name) && len(header) == 1 && strings.ContainsAny(name, ";\t"):
+		case len(header) == 1 && strings.ContainsAny(name, ";\t"):
 			return at.wrong("the columns are not separated by commas")
 		case !slices.Contains(columns[:], name):
 			return at.wrong("%.64q is no column; there are %s", name, strings.Join(columns[:], ", "))
@@ -96,7 +96,8 @@ func checkHeader(c *csv.Reader, header []string) error {
 	}
 	for _, name := range columns[:neededColumns] {
 		if !slices.Contains(header, name) {
-			return &position{1, 1, "the first line names the columns, and " + name + " is not among them"}
+			return position{line: 1, column: 1}.wrong(
+				"the first line names the columns, and %s is not among them", name)
 		}
 	}
 	return nil

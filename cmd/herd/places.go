@@ -129,7 +129,8 @@ func parseQuery(args []string) (q places.Query, err error) {
 		var err1, err2 error
 		q.Lat, err1 = strconv.ParseFloat(strings.TrimSpace(lat), 64)
 		q.Lng, err2 = strconv.ParseFloat(strings.TrimSpace(lng), 64)
-		ok = errors.Join(err1, err2) == nil && q.Lat >= -90 && q.Lat <= 90 && q.Lng >= -180 && q.Lng <= 180
+		ok = errors.Join(err1, err2) == nil &&
+			q.Lat >= -90 && q.Lat <= 90 && q.Lng >= -180 && q.Lng <= 180
 	} else {
 		q.Lat, q.Lng, ok = protocol.ParsePosition([]byte(args[0]))
 	}
@@ -140,7 +141,8 @@ func parseQuery(args []string) (q places.Query, err error) {
 	if len(args) > 1 {
 		km, err = strconv.ParseFloat(args[1], 64)
 		if err != nil || !(km >= 0 && km <= protocol.MaxRadiusKM) {
-			return q, fmt.Errorf("%q is not a number of kilometres from 0 to %d", args[1], protocol.MaxRadiusKM)
+			return q, fmt.Errorf("%q is not a number of kilometres from 0 to %d", args[1],
+				protocol.MaxRadiusKM)
 		}
 	}
 	q.RadiusM = int(math.Round(km * 1000))
@@ -210,7 +212,8 @@ func source(by *places.Report) string {
 		return fmt.Sprintf("provider %s, %d in all in %s", by.Provider, by.File.Places, by.File.Path)
 	case by.Network != nil:
 		b := by.Network.Budget
-		return fmt.Sprintf("provider %s, %d of %d lookups spent today (UTC)", by.Provider, b.Spent, b.Limit)
+		return fmt.Sprintf("provider %s, %d of %d lookups spent today (UTC)",
+			by.Provider, b.Spent, b.Limit)
 	}
 	return "provider " + by.Provider
 }
@@ -232,8 +235,8 @@ func advice(err error, by *places.Report) string {
 	var f *places.Failure
 	switch {
 	case errors.As(err, &f) && f.Kind == places.Denied && by.Provider == "google-legacy":
-		return "; check the key, and that its project has the Places API, which no new project can enable: " +
-			"try --provider google"
+		return "; check the key, and that its project has the Places API, " +
+			"which no new project can enable: try --provider google"
 	case errors.As(err, &f) && f.Kind == places.Denied:
 		return "; check the key, and that its project has the Places API (New)"
 	case errors.As(err, &f) && f.Kind == places.OverLimit:

@@ -300,6 +300,6 @@ json.dump([dict(zip(keys, r)) for r in rows], sys.stdout)`
 
 // byCurve orders places along a Hilbert curve, so that neighbors in the file are near.
 func byCurve(a, b places.Place) int {
-	return cmp.Or(cmp.Compare(places.Curve(a.Lat, a.Lng), places.Curve(b.Lat, b.Lng)), cmp.Compare(a.Name, b.Name),
-		cmp.Compare(a.Lat, b.Lat), cmp.Compare(a.Lng, b.Lng), cmp.Compare(a.Kind, b.Kind))
+	return cmp.Or(cmp.Compare(places.Curve(a.Lat, a.Lng), places.Curve(b.Lat, b.Lng)),
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Lat, b.Lat), cmp.Compare(a.Lng, b.Lng), cmp.Compare(a.Kind, b.Kind))
 }

@@ -35,7 +35,8 @@ func newUp(o *options) *cobra.Command {
 		Use:   "up [NAME...]",
 		Short: "Start the herd: one process per server",
 		Long: "Start the servers of herd.toml, or those that are named, each as a process of its own. A\n" +
-			"server that dies is restarted. Ctrl-C stops all in good order, a second one at once.",
+			"server that dies is restarted. Ctrl-C stops all in good order, a second one at once. Without\n" +
+			"a terminal SIGHUP is passed on to the servers.",
 		Example:           "  herd up\n  herd up Alford Welsh",
 		Args:              arguments(0, -1),
 		ValidArgsFunction: o.completeServers,
@@ -102,7 +103,12 @@ func up(cfg *herd.Config, file, engine string, names []string, out io.Writer) er
 	s.parent = theirs
 	defer ours.Close()
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, stopSignals()...)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if hangupStops() {
+		signal.Notify(signals, syscall.SIGHUP)
+	} else {
+		s.passHangupsOn()
+	}
 	var children sync.WaitGroup
 	for _, server := range s.servers {
 		children.Go(func() { s.keep(server) })
@@ -124,13 +130,30 @@ func up(cfg *herd.Config, file, engine string, names []string, out io.Writer) er
 	return nil
 }
 
-// stopSignals are those that end the herd. A hang-up that nohup has made harmless stays so.
-func stopSignals() []os.Signal {
-	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) {
-		all = append(all, syscall.SIGHUP)
+// hangupStops says whether a hang-up means that the terminal is gone, and the herd goes with it. For
+// a herd without a terminal, or one that nohup started, it is a word from the operator.
+func hangupStops() bool {
+	terminal, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
 	}
-	return all
+	terminal.Close()
+	return !signal.Ignored(syscall.SIGHUP)
+}
+
+// passHangupsOn tells the servers of each hang-up.
+func (s *supervisor) passHangupsOn() {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			s.mu.Lock()
+			for _, p := range s.running {
+				_ = p.Signal(syscall.SIGHUP)
+			}
+			s.mu.Unlock()
+		}
+	}()
 }
 
 // portsFree finds a port that is in use before anything is started.

@@ -97,6 +97,34 @@ func TestNoOrphansWhenUpIsKilled(t *testing.T) {
 	})
 }
 
+// A herd without a terminal hands a hang-up to its servers.
+func TestUpPassesHangupsOn(t *testing.T) {
+	h, listeners := processtest.NewHerd(t, "", "Alford")
+	for _, l := range listeners["Alford"] {
+		l.Close()
+	}
+	out := &processtest.Output{}
+	c := exec.Command(processtest.Binary, "up", "--config", h.Config())
+	c.Dir, c.Stdout, c.Stderr = h.Dir, out, out
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill() })
+	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), "are ready") })
+	_ = c.Process.Signal(syscall.SIGHUP)
+	processtest.Eventually(t, "Alford has heard of it", func() bool {
+		return strings.Contains(out.String(), "provider embedded reads no file")
+	})
+	if pid(h, "Alford") == 0 {
+		t.Error("Alford is gone")
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if err := c.Wait(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // A herd whose terminal is gone lives on.
 func TestUpOutlivesItsOutput(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "", "Alford")

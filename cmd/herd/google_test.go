@@ -2,22 +2,14 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"log"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
+	"time"
 
 	"serverherd/cmd/processtest"
 	"serverherd/places"
@@ -33,7 +25,7 @@ func TestGooglesFaults(t *testing.T) {
 			google := googletest.Start(t)
 			// A refused key is asked again after a minute only, so there is a server for it alone.
 			h, refused := startGoogle(t, d, google.URL), startGoogle(t, d, google.URL)
-			bystander, err := askWithoutPause(h.Server("Alford").Address, "IAMAT kiwi +1.0+2.0 5\n")
+			bystander, err := keepAsking(h.Server("Alford").Address, "IAMAT kiwi +1.0+2.0 5\n", time.Millisecond)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,10 +72,67 @@ func TestGooglesFaults(t *testing.T) {
 				t.Errorf("a bystander: %v", err)
 			}
 			look(t, h, seen)
+			if !bytes.Contains(seen.Bytes(), []byte("places lookup")) {
+				t.Error("the log has no lookups at level debug")
+			}
 			look(t, refused, seen)
 			checkSecret(t, seen.Bytes(), googletest.Key)
 		})
 	}
+}
+
+// What may happen on the way to Google, likewise; and no descriptor stays open.
+func TestGoogleOutOfReach(t *testing.T) {
+	googletest.Trust(t)
+	google := googletest.StartTLS(t)
+	h := startGoogle(t, googletest.NewAPI, google.URL)
+	pid := h.Running["Alford"].Cmd.Process.Pid
+	h.Ask("Alford", "IAMAT puma +3.0+4.0 5\n")
+	ask := func(h *processtest.Herd) string { return h.Ask("Alford", "WHATSAT puma 1 2\n") }
+	seen := &bytes.Buffer{}
+	answered := func(when string) {
+		t.Helper()
+		reply := ask(h)
+		if !strings.HasPrefix(reply, "AT ") || !strings.Contains(reply, `"status": "OK"`) {
+			t.Errorf("%s: %q", when, reply)
+		}
+		seen.WriteString(reply)
+	}
+	refused := func(h *processtest.Herd, what, want string) {
+		t.Helper()
+		reply := ask(h)
+		if !strings.HasPrefix(reply, "> WHATSAT PLACES: "+want) || strings.Count(reply, "\n") != 2 {
+			t.Errorf("%s: the reply is %q, want %q", what, reply, want)
+		}
+		seen.WriteString(reply)
+	}
+	answered("at first")
+	before := openDescriptors(t, pid)
+	for _, trouble := range googletest.Troubles {
+		google.SetTrouble(trouble.Serve)
+		refused(h, trouble.Name, trouble.Want)
+		google.SetTrouble(nil)
+		answered("after " + trouble.Name)
+	}
+	google.Close()
+	refused(h, "nobody there", "the server could not be reached")
+	processtest.Eventually(t, "no more descriptors than before", func() bool { return openDescriptors(t, pid) <= before })
+	look(t, h, seen)
+	nowhere := startGoogle(t, googletest.LegacyAPI, googletest.Nowhere)
+	nowhere.Ask("Alford", "IAMAT puma +3.0+4.0 5\n")
+	refused(nowhere, "no such name", "the name of the server could not be resolved")
+	look(t, nowhere, seen)
+	checkSecret(t, seen.Bytes(), googletest.Key)
+}
+
+// openDescriptors is how many a process has open.
+func openDescriptors(t *testing.T, pid int) int {
+	t.Helper()
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
 }
 
 // startGoogle starts a server that asks the scripted one, and logs all it can.
@@ -113,114 +162,6 @@ func askedFor(d googletest.Dialect) []string {
 		return append(slices.Clone(googletest.Fields), "rating", "priceLevel")
 	}
 	return nil
-}
-
-// look collects all that a server shows of itself, and ends it with a dump of its stacks.
-func look(t *testing.T, h *processtest.Herd, seen *bytes.Buffer) {
-	t.Helper()
-	const name = "Alford"
-	r := h.Running[name]
-	for _, page := range []string{
-		"/", "/status.json", "/healthz", "/readyz", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2",
-	} {
-		resp, err := http.Get("http://" + h.Server(name).Console + page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.Copy(seen, resp.Body)
-		resp.Body.Close()
-	}
-	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", r.Cmd.Process.Pid))
-	if err != nil {
-		t.Errorf("NOT RUN: the title of the process: %v", err)
-	}
-	seen.Write(title)
-	if err := r.Cmd.Process.Signal(syscall.SIGQUIT); err != nil {
-		t.Fatal(err)
-	}
-	h.Wait(r)
-	delete(h.Running, name)
-	said := r.Stderr.String()
-	if !strings.Contains(said, "goroutine ") {
-		t.Errorf("no dump of the stacks in %q", said)
-	}
-	seen.WriteString(said)
-	entries, err := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+name+".log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(entries, []byte("places lookup")) {
-		t.Error("the log has no lookups at level debug")
-	}
-	seen.Write(entries)
-}
-
-// checkSecret looks for a secret in every dress that it might wear.
-func checkSecret(t *testing.T, text []byte, secret string) {
-	t.Helper()
-	low := bytes.ToLower(text)
-	half := secret[len(secret)/2:]
-	for what, form := range map[string]string{
-		"plain": secret, "half": half, "hex": hex.EncodeToString([]byte(secret)),
-		"base64": base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)],
-		"URL":    url.QueryEscape(secret), "quoted": strings.Trim(fmt.Sprintf("%q", secret), `"`),
-		"bytes": strings.Trim(fmt.Sprint([]byte(secret)), "[]"),
-	} {
-		if i := bytes.Index(low, []byte(strings.ToLower(form))); i >= 0 {
-			t.Errorf("the key, %s, is in %q", what, text[max(0, i-200):min(len(text), i+200)])
-		}
-	}
-	if len(text) < 10_000 {
-		t.Errorf("only %d bytes were looked at", len(text))
-	}
-}
-
-// The key comes from a file that nobody else can read, or from the environment.
-func TestKey(t *testing.T) {
-	s := googletest.Start(t)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + closed.Addr().String()
-	closed.Close()
-	foreign := httptest.NewTLSServer(http.NotFoundHandler())
-	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
-	t.Cleanup(foreign.Close)
-	key := func(mode os.FileMode, text string) string {
-		path := filepath.Join(t.TempDir(), "key")
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	good := key(0o600, googletest.Key+"\n")
-	for _, c := range []struct{ name, env, file, base, want string }{
-		{"from the environment", googletest.Key, "", s.URL, ""},
-		{"from a file", "", good, s.URL, ""},
-		{"none", "", "", s.URL, "a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file"},
-		{"an empty file", googletest.Key, key(0o600, "\n"), s.URL, "a key is needed"},
-		{"a file that others read", "", key(0o644, googletest.Key), s.URL, "chmod 600"},
-		{"no file", "", "/nowhere/key", s.URL, "no such file"},
-		{"two lines", "", key(0o600, googletest.Key+"\nmore"), s.URL, "the key holds spaces or signs that no key has"},
-		{"nobody there", "", good, nobody, "places, by google: the server could not be reached"},
-		{"a foreign certificate", "", good, foreign.URL, "places, by google: the certificate of the server is not valid for it"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			h := processtest.New(t, fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\nkey_file = %q\n"+
-				"timeout = \"1s\"\n[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n", c.base, c.file))
-			t.Setenv(keyVariable, c.env)
-			out, errOut, code := h.Command("", "places", "35.68,139.76")
-			switch {
-			case strings.Contains(out+errOut, googletest.Key):
-				t.Errorf("the key is shown: %s%s", out, errOut)
-			case c.want == "" && (code != 0 || !strings.Contains(out, "train_station")):
-				t.Errorf("exit %d\n%s%s", code, out, errOut)
-			case c.want != "" && (code != 1 || !strings.Contains(errOut, c.want)):
-				t.Errorf("exit %d, %q, want %q", code, errOut, c.want)
-			}
-		})
-	}
 }
 
 // The budget of a day is one for a server and whoever asks in its name, and outlives both.

@@ -10,26 +10,28 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"serverherd/cmd/processtest"
 )
 
-// questions sends one line after the other, each after the last one's reply, until it is stopped. It
-// notes the place that it is told of.
+// questions sends one line after the other, each after the last one's reply and a pause, until it is
+// stopped. It notes the place that it is told of.
 type questions struct {
 	line   string
+	pause  time.Duration
 	asked  atomic.Int64
 	latest atomic.Pointer[string]
 	failed chan error
 	stop   chan struct{}
 }
 
-func askWithoutPause(addr, line string) (*questions, error) {
+func keepAsking(addr, line string, pause time.Duration) (*questions, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	q := &questions{line: line, failed: make(chan error, 1), stop: make(chan struct{})}
+	q := &questions{line: line, pause: pause, failed: make(chan error, 1), stop: make(chan struct{})}
 	go func() {
 		defer conn.Close()
 		q.failed <- q.run(conn)
@@ -43,7 +45,7 @@ func (q *questions) run(conn net.Conn) error {
 		select {
 		case <-q.stop:
 			return nil
-		default:
+		case <-time.After(q.pause):
 		}
 		if _, err := conn.Write([]byte(line)); err != nil {
 			return err
@@ -85,7 +87,7 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 	write("first,1,2,cafe")
 	h.Start("Alford", listeners["Alford"]...)
 	h.UntilLive()
-	q, err := askWithoutPause(h.Server("Alford").Address, "WHATSAT kiwi 1 1\n")
+	q, err := keepAsking(h.Server("Alford").Address, "WHATSAT kiwi 1 1\n", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

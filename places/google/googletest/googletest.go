@@ -7,6 +7,8 @@ package googletest
 import (
 	_ "embed" // the recorded answers
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -72,9 +74,10 @@ func InTurn(answers ...Answer) Answer {
 
 // Server is such a server. Any goroutine.
 type Server struct {
-	URL  string
-	t    testing.TB
-	http *httptest.Server
+	URL      string
+	t        testing.TB
+	http     *httptest.Server
+	listener *troubled
 
 	mu        sync.Mutex
 	answer    Answer
@@ -84,11 +87,41 @@ type Server struct {
 
 // Start starts a server that gives recorded answers and ends with the test.
 func Start(t testing.TB) *Server {
-	s := &Server{t: t, answer: Recorded}
-	s.http = httptest.NewServer(s)
-	t.Cleanup(s.http.Close)
+	s := unstarted(t)
+	s.http.Start()
 	s.URL = s.http.URL
 	return s
+}
+
+// StartTLS starts such a server behind TLS, which speaks HTTP/2 as Google does. Trust has it trusted.
+func StartTLS(t testing.TB) *Server {
+	s := unstarted(t)
+	s.http.EnableHTTP2 = true
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not like it
+	s.http.StartTLS()
+	s.URL = s.http.URL
+	return s
+}
+
+func unstarted(t testing.TB) *Server {
+	s := &Server{t: t, answer: Recorded}
+	s.http = httptest.NewUnstartedServer(s)
+	s.listener = &troubled{Listener: s.http.Listener}
+	s.http.Listener = s.listener
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Close ends the server before the test does. Nobody listens at its address any more.
+func (s *Server) Close() { s.http.Close() }
+
+// SetTrouble says what becomes of all further connections, and ends those that there are; nil for no
+// trouble.
+func (s *Server) SetTrouble(serve func(net.Conn)) {
+	s.listener.mu.Lock()
+	s.listener.serve = serve
+	s.listener.mu.Unlock()
+	s.Disconnect()
 }
 
 // Set chooses the answer to all further requests; nil for the recorded one.

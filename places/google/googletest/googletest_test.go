@@ -70,3 +70,39 @@ func TestFaults(t *testing.T) {
 		})
 	}
 }
+
+// What may happen before there is any HTTP, and then the next question over a new connection.
+func TestTroubles(t *testing.T) {
+	googletest.Trust(t)
+	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
+		t.Run(string(d), func(t *testing.T) {
+			s := googletest.StartTLS(t)
+			for _, trouble := range googletest.Troubles {
+				timeout := time.Minute
+				if strings.HasPrefix(trouble.Want, "no answer") {
+					timeout = 500 * time.Millisecond
+				}
+				p := provider(t, d, s.URL, timeout)
+				s.SetTrouble(trouble.Serve)
+				refuses(t, trouble.Name, p, trouble.Want)
+				s.SetTrouble(nil)
+				if r, err := p.Nearby(t.Context(), ucla); err != nil || len(r.Results) == 0 {
+					t.Errorf("after %s: %+v, %v", trouble.Name, r, err)
+				}
+			}
+			s.Close()
+			refuses(t, "nobody there", provider(t, d, s.URL, time.Minute), "the server could not be reached")
+			refuses(t, "no such name", provider(t, d, googletest.Nowhere, time.Minute),
+				"the name of the server could not be resolved")
+		})
+	}
+}
+
+func refuses(t *testing.T, name string, p places.Provider, want string) {
+	t.Helper()
+	r, err := p.Nearby(t.Context(), ucla)
+	f, ok := err.(*places.Failure)
+	if !ok || !strings.HasPrefix(err.Error(), want) || f.Kind != places.Transient {
+		t.Errorf("%s: %+v, %v, want %q", name, r, err, want)
+	}
+}

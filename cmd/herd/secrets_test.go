@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"serverherd/cmd/processtest"
+	"serverherd/places/google/googletest"
+)
+
+// A key from the environment, and a question on its way that holds it, when the process is made to
+// say all that it knows.
+func TestKeyInADump(t *testing.T) {
+	t.Setenv(keyVariable, googletest.Key)
+	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
+		t.Run(string(d), func(t *testing.T) {
+			google := googletest.Start(t)
+			google.Set(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+			h, listeners := processtest.NewHerd(t, fmt.Sprintf("[places]\nprovider = %q\nbase_url = %q\ntimeout = \"1m\"\n"+
+				"[log]\nlevel = \"debug\"\nformat = \"text\"\n", d, google.URL), "Alford")
+			h.Flags = []string{"--pprof"}
+			h.Start("Alford", listeners["Alford"]...)
+			h.UntilLive()
+			c, err := net.Dial("tcp", h.Server("Alford").Address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, "IAMAT puma +3.0+4.0 5\nWHATSAT puma 1 2\n"); err != nil {
+				t.Fatal(err)
+			}
+			processtest.Eventually(t, "the question is asked", func() bool { return google.Asked() == 1 })
+			seen := &bytes.Buffer{}
+			look(t, h, seen)
+			if said := seen.String(); !strings.Contains(said, "google.(*client).fetch") {
+				t.Error("no lookup is on its way in the dump")
+			}
+			checkSecret(t, seen.Bytes(), googletest.Key)
+		})
+	}
+}
+
+// look collects all that a server shows of itself, and ends it with a dump of its stacks.
+func look(t *testing.T, h *processtest.Herd, seen *bytes.Buffer) {
+	t.Helper()
+	const name = "Alford"
+	r := h.Running[name]
+	for _, page := range []string{
+		"/status.json", "/healthz", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline",
+		"/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1",
+	} {
+		resp, err := http.Get("http://" + h.Server(name).Console + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", page, resp.Status)
+		}
+		_, _ = io.Copy(seen, resp.Body)
+		resp.Body.Close()
+	}
+	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", r.Cmd.Process.Pid))
+	if err != nil {
+		t.Errorf("NOT RUN: the title of the process: %v", err)
+	}
+	seen.Write(title)
+	if err := r.Cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	h.Wait(r)
+	delete(h.Running, name)
+	said := r.Stderr.String()
+	if !strings.Contains(said, "goroutine ") || strings.Contains(said, "DATA RACE") {
+		t.Errorf("no dump of the stacks, or more, in %q", said)
+	}
+	seen.WriteString(said)
+	entries, err := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+name+".log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen.Write(entries)
+}
+
+// checkSecret looks for a secret in every dress that it might wear.
+func checkSecret(t *testing.T, text []byte, secret string) {
+	t.Helper()
+	if len(text) < 10_000 {
+		t.Errorf("only %d bytes were looked at", len(text))
+	}
+	for what, i := range dressed(text, secret) {
+		t.Errorf("the key, %s, is in %q", what, text[max(0, i-200):min(len(text), i+200)])
+	}
+}
+
+// dressed is where a secret is in a text, and how: whole or half of it, as it is or as bytes are
+// written. A part without signs stays itself in a URL, in HTML and between quotes.
+func dressed(text []byte, secret string) map[string]int {
+	found := map[string]int{}
+	low := strings.ToLower(string(text))
+	// Whatever stands between the digits of bytes is taken away.
+	packed := strings.NewReplacer("\\x", "", "%", "", "0x", "", ",", "", " ", "", "\n", "").Replace(low)
+	for what, part := range map[string]string{"all of it": secret, "a half": secret[len(secret)/2:]} {
+		note := func(how, in, form string) {
+			if i := strings.Index(in, strings.ToLower(form)); i >= 0 {
+				found[what+" "+how] = min(i, len(text)-1)
+			}
+		}
+		note("plain", low, part)
+		note("escaped for a URL", low, url.QueryEscape(part))
+		note("in hex", packed, hex.EncodeToString([]byte(part)))
+		note("as bytes", low, strings.Trim(fmt.Sprint([]byte(part)), "[]"))
+		for shift := range 3 { // it may begin in the middle of a group of three
+			form := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + part))
+			form = form[(8*shift+5)/6 : len(form)-1] // without what depends on the neighbors
+			note("in base64", low, form)
+			note("in base64 for URLs", low, strings.NewReplacer("+", "-", "/", "_").Replace(form))
+		}
+	}
+	return found
+}
+
+// The search finds what it shall find, wherever it begins.
+func TestDressed(t *testing.T) {
+	const secret = googletest.Key
+	for front := range 4 {
+		before := strings.Repeat("a", front)
+		text := before + secret + "zz"
+		for what, dress := range map[string]string{
+			"plain": text, "another case": strings.ToUpper(text), "a half": text[len(text)/2-2:],
+			"hex": hex.EncodeToString([]byte(text)), "hex with spaces": fmt.Sprintf("% x", text),
+			"Go's bytes": fmt.Sprintf("%#v", []byte(text)), "numbers": fmt.Sprint([]byte(text)),
+			"base64": base64.StdEncoding.EncodeToString([]byte(text)),
+			"URL":    base64.RawURLEncoding.EncodeToString([]byte(text)),
+			"quoted": fmt.Sprintf("%q", text), "escaped": "%" + strings.TrimSpace(fmt.Sprintf("% x", text)),
+		} {
+			if found := dressed([]byte("before "+dress+" behind"), secret); len(found) == 0 {
+				t.Errorf("%s behind %d: not found in %s", what, front, dress)
+			}
+		}
+	}
+	if found := dressed([]byte("AIza [key] "+strings.Repeat("0123456789 ", 100)), secret); len(found) > 0 {
+		t.Errorf("found %v where it is not", found)
+	}
+}
+
+// The key comes from a file that nobody else can read, or from the environment.
+func TestKey(t *testing.T) {
+	s := googletest.Start(t)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + closed.Addr().String()
+	closed.Close()
+	foreign := httptest.NewTLSServer(http.NotFoundHandler())
+	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(foreign.Close)
+	key := func(mode os.FileMode, text string) string {
+		path := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := key(0o600, googletest.Key+"\n")
+	for _, c := range []struct{ name, env, file, base, want string }{
+		{"from the environment", googletest.Key, "", s.URL, ""},
+		{"from a file", "", good, s.URL, ""},
+		{"none", "", "", s.URL, "a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file"},
+		{"an empty file", googletest.Key, key(0o600, "\n"), s.URL, "a key is needed"},
+		{"a file that others read", "", key(0o644, googletest.Key), s.URL, "chmod 600"},
+		{"no file", "", "/nowhere/key", s.URL, "no such file"},
+		{"two lines", "", key(0o600, googletest.Key+"\nmore"), s.URL, "the key holds spaces or signs that no key has"},
+		{"nobody there", "", good, nobody, "places, by google: the server could not be reached"},
+		{"a foreign certificate", "", good, foreign.URL, "places, by google: the certificate of the server is not valid for it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := processtest.New(t, fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\nkey_file = %q\n"+
+				"timeout = \"1s\"\n[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n", c.base, c.file))
+			t.Setenv(keyVariable, c.env)
+			out, errOut, code := h.Command("", "places", "35.68,139.76")
+			switch {
+			case strings.Contains(out+errOut, googletest.Key):
+				t.Errorf("the key is shown: %s%s", out, errOut)
+			case c.want == "" && (code != 0 || !strings.Contains(out, "train_station")):
+				t.Errorf("exit %d\n%s%s", code, out, errOut)
+			case c.want != "" && (code != 1 || !strings.Contains(errOut, c.want)):
+				t.Errorf("exit %d, %q, want %q", code, errOut, c.want)
+			}
+		})
+	}
+}

@@ -37,6 +37,8 @@ type Loop struct {
 
 	current *Conn         // the connection whose event is being handled
 	now     time.Duration // when the event or call at hand began
+	wall    time.Time     // the same, as told by a calendar, if somebody has asked
+	wallAt  time.Duration // the now of which wall is
 	inTurn  bool
 	awake   bool // the engine has been asked for a turn
 	stats   Stats
@@ -55,6 +57,18 @@ func (l *Loop) Init(e Engine, onSlowTurn func(what string, d time.Duration)) {
 	l.slow.last = math.MinInt64 / 2
 	l.queue.wake = e.Wake
 	l.queue.elapsed = e.Elapsed
+}
+
+// Time is when the event or call at hand began, by an engine's clock, which is asked once for all
+// who want to know: every line of a chunk does, for its reply and for the log.
+func (l *Loop) Time(clock func() time.Time) time.Time {
+	if l.stats.Turns == 0 { // the loop does not run yet
+		return clock()
+	}
+	if l.wallAt != l.now || l.wall.IsZero() {
+		l.wall, l.wallAt = clock(), l.now
+	}
+	return l.wall
 }
 
 // CallFromThread implements Reactor.

@@ -110,6 +110,7 @@ func (p *process) run(pprof bool) error {
 			p.log.Warn("slow turn", zap.String("what", what), zap.Duration("took", d))
 		},
 	})
+	p.log.UseLoopTime(p.reactor.Now)
 	// Nobody is let in before the server has its records.
 	kept, err := p.openJournal()
 	if err != nil {

@@ -99,7 +99,7 @@ func (r *Reactor) newTimer() *time.Timer {
 }
 
 // Now implements reactor.Clock.
-func (r *Reactor) Now() time.Time { return time.Now() }
+func (r *Reactor) Now() time.Time { return r.Time(time.Now) }
 
 // CallInThread implements reactor.Reactor.
 func (r *Reactor) CallInThread(f func()) { r.workers.Start(f) }

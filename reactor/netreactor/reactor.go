@@ -95,7 +95,7 @@ func New(opts Options) *Reactor {
 }
 
 // Now implements reactor.Clock.
-func (r *Reactor) Now() time.Time { return time.Now() }
+func (r *Reactor) Now() time.Time { return r.Time(time.Now) }
 
 // CallInThread implements reactor.Reactor.
 func (r *Reactor) CallInThread(f func()) { r.workers.Start(f) }

@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"encoding/binary"
 	"io"
 	"strconv"
 	"time"
@@ -113,6 +114,9 @@ func appendQuoted(dst, p []byte) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(p); {
 		start := i
+		for i+8 <= len(p) && plain(binary.LittleEndian.Uint64(p[i:])) {
+			i += 8
+		}
 		for i < len(p) && p[i] >= ' ' && p[i] < 0x7f && p[i] != '"' && p[i] != '\\' {
 			i++
 		}
@@ -125,6 +129,20 @@ func appendQuoted(dst, p []byte) []byte {
 		i += size
 	}
 	return append(dst, '"')
+}
+
+// plain says whether all eight bytes print and stand for themselves in a JSON string. The highest bit
+// of a byte says that it does not: those of x itself; of what is 0x7f, by adding one; of what is
+// less than a space, by taking a space from it; and of a quote and a backslash, which are zero when
+// compared and borrow when one is taken. A borrow can only mark more than it should, and then the
+// bytes are looked at one by one.
+func plain(x uint64) bool {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	quote, slash := x^('"'*each), x^('\\'*each)
+	return (x|(x+each)|(x-' '*each)|(quote-each)&^quote|(slash-each)&^slash)&high == 0
 }
 
 func appendRune(dst []byte, r rune, raw []byte) []byte {

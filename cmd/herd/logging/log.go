@@ -72,6 +72,13 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
+// UseLoopTime has lines carry the time that the loop knows anyway. Call it before the loop runs.
+func (l *Log) UseLoopTime(now func() time.Time) {
+	if lines, ok := l.Lines.(*Lines); ok {
+		lines.now = now
+	}
+}
+
 // buffer puts a buffer in front of out.
 func (l *Log) buffer(out io.Writer, e zapcore.Encoder, now func() time.Time) *Buffer {
 	b := NewBuffer(out, herd.LogBuffer, func(n uint64) []byte {

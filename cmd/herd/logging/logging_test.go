@@ -200,3 +200,22 @@ func FuzzQuote(f *testing.F) {
 
 // each is s with the replacement character for each byte that is no UTF-8.
 func each(s string) string { return string([]rune(s)) }
+
+// Whatever stands among signs that print is escaped as it is by itself, at any place of eight.
+func TestQuoteAtAnyPlace(t *testing.T) {
+	for b := range 256 {
+		for place := range 17 {
+			p := []byte("abcdefghijklmnopq")
+			p[place] = byte(b)
+			want := append([]byte{'"'}, p[:place]...)
+			for _, one := range [][]byte{{byte(b)}, p[place+1:]} {
+				quoted := appendQuoted(nil, one)
+				want = append(want, quoted[1:len(quoted)-1]...)
+			}
+			want = append(want, '"')
+			if got := appendQuoted(nil, p); string(got) != string(want) {
+				t.Fatalf("%q became %s, want %s", p, got, want)
+			}
+		}
+	}
+}

@@ -237,6 +237,9 @@ func (p *turnedAway) ConnectionLost(error) { p.server.turnedAway-- }
 // pumpSoon makes every link send what it has to, once this batch of events is done: many updates
 // that came together leave together.
 func (s *Server) pumpSoon() {
+	if len(s.neighbors) == 0 && s.journal == nil {
+		return // nobody follows
+	}
 	if !s.pumping {
 		s.pumping = true
 		s.reactor.CallSoon(s.pump)

@@ -182,6 +182,9 @@ func (r *Reactor) ConnectTCP(addr string, timeout time.Duration, f reactor.Clien
 // connect dials, and enrolls the connection or posts what failed.
 func (r *Reactor) connect(addr string, timeout time.Duration, f reactor.ClientFactory) {
 	dialer := net.Dialer{Timeout: timeout}
+	if r.opts.Source != nil {
+		dialer.LocalAddr = r.opts.Source(addr)
+	}
 	c, err := dialer.DialContext(r.dials, "tcp", addr)
 	if err == nil {
 		r.enrolling <- struct{}{}

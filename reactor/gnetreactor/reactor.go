@@ -22,6 +22,9 @@ type Options struct {
 	// Log is told what goes wrong beneath the program: accept errors and gnet's warnings. Any
 	// goroutine may call it. Nil drops it; gnet prints nothing either way.
 	Log func(message string)
+	// Source chooses the local address of a dial to addr; a nil result, as a nil Source, leaves it to
+	// the kernel. Any goroutine may call it.
+	Source func(addr string) net.Addr
 	// OnSlowTurn is told, on the loop and at most once a second, what kept the loop for 50 ms or
 	// more.
 	OnSlowTurn func(what string, d time.Duration)

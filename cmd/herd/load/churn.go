@@ -1,0 +1,72 @@
+package load
+
+import (
+	"bytes"
+	"time"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+// comeAndGo has a client come, send one line, take its reply and go, and calls itself for the next.
+func (w *worker) comeAndGo() {
+	if w.ending {
+		return
+	}
+	w.r.CallLater(w.churn, w.comeAndGo)
+	target := &w.options.Targets[int(w.now.counts.Came)%len(w.options.Targets)]
+	w.now.counts.Came++
+	v := &visitor{w: w, target: target, came: w.elapsed()}
+	w.r.ConnectTCP(target.Addr, dialTimeout, v)
+}
+
+// visitor is one such client. Of its worker's loop.
+type visitor struct {
+	w      *worker
+	target *Target
+	t      reactor.Transport
+	came   time.Duration
+	reply  []byte
+	served bool
+}
+
+// BuildProtocol implements reactor.Factory.
+func (v *visitor) BuildProtocol(string) reactor.Protocol { return v }
+
+// ConnectionFailed implements reactor.ClientFactory.
+func (v *visitor) ConnectionFailed(reason error) {
+	if !v.w.ending {
+		v.w.now.counts.failed(v.target.Name+": a client could not come: "+reason.Error(), 1)
+	}
+}
+
+// ConnectionMade implements reactor.Protocol.
+func (v *visitor) ConnectionMade(t reactor.Transport) {
+	v.t = t
+	t.Write([]byte("WHATSAT nobody 1 1\n"))
+}
+
+// DataReceived implements reactor.Protocol.
+func (v *visitor) DataReceived(p []byte) {
+	v.reply = append(v.reply, p...)
+	end := emptyLine
+	if v.w.options.Dialect == protocol.CS131 {
+		end = emptyLine[:1]
+	}
+	if !bytes.HasSuffix(v.reply, end) || v.served {
+		return
+	}
+	v.served = true
+	record(v.w.now.churn, v.w.elapsed()-v.came)
+	if text := reason(v.reply); text != "> WHATSAT REQUEST" && text != "? WHATSAT" {
+		v.w.now.counts.failed(v.target.Name+": "+text, 1)
+	}
+	v.t.LoseConnection()
+}
+
+// ConnectionLost implements reactor.Protocol.
+func (v *visitor) ConnectionLost(reason error) {
+	if !v.served && !v.w.ending {
+		v.w.now.counts.failed(v.target.Name+": a client was not served: "+reason.Error(), 1)
+	}
+}

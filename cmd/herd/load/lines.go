@@ -1,0 +1,96 @@
+package load
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+// lines writes the lines of one connection. The same seed writes the same ones.
+type lines struct {
+	random  *rand.Rand
+	zipf    *rand.Zipf // nil: all ids alike
+	clients uint64
+	iamat   int // of all in the mix
+	all     int
+	whatsat []byte // the end of a WHATSAT, from behind the id
+	stamp   uint64 // microseconds since 1970 of the next IAMAT
+	step    uint64 // between two of them
+}
+
+// newLines returns those of connection k of n: their times differ from all others' of the run.
+func newLines(o *Options, k, n int) *lines {
+	source := rand.NewPCG(o.Seed, uint64(k))
+	l := &lines{
+		random: rand.New(source), clients: uint64(o.Clients), iamat: o.IAMAT, all: o.IAMAT + o.WHATSAT,
+		stamp: uint64(o.Epoch.UnixMicro()) + uint64(k), step: uint64(n),
+	}
+	if o.Zipf > 1 {
+		l.zipf = rand.NewZipf(l.random, o.Zipf, 1, l.clients-1)
+	}
+	l.whatsat = append(l.whatsat, ' ')
+	l.whatsat = strconv.AppendInt(l.whatsat, int64(o.RadiusKM), 10)
+	l.whatsat = append(l.whatsat, ' ')
+	l.whatsat = strconv.AppendInt(l.whatsat, int64(o.Bound), 10)
+	return l
+}
+
+// appendNext appends the next line without its LF, and says whether it is a WHATSAT.
+func (l *lines) appendNext(dst []byte) (line []byte, whatsat bool) {
+	id := uint64(0)
+	if l.zipf != nil {
+		id = l.zipf.Uint64()
+	} else if l.clients > 1 {
+		id = l.random.Uint64N(l.clients)
+	}
+	if l.iamat < l.all && l.random.IntN(l.all) >= l.iamat {
+		return append(appendID(append(dst, "WHATSAT "...), id), l.whatsat...), true
+	}
+	dst = appendIAMAT(dst, id, l.random.Uint64(), l.stamp)
+	l.stamp += l.step
+	return dst, false
+}
+
+// appendIAMAT appends an IAMAT whose position is made of chance.
+func appendIAMAT(dst []byte, id, chance, stamp uint64) []byte {
+	dst = append(appendID(append(dst, "IAMAT "...), id), ' ')
+	dst = appendDegrees(dst, chance>>32, 90)
+	dst = append(appendDegrees(dst, chance&0xffffffff, 180), ' ')
+	dst = strconv.AppendUint(dst, stamp/1e6, 10)
+	return appendDigits(append(dst, '.'), stamp%1e6, 6)
+}
+
+func appendID(dst []byte, id uint64) []byte { return appendDigits(append(dst, "load"...), id, 7) }
+
+// appendDegrees appends a position of at most most degrees either way, from 32 bits of chance.
+func appendDegrees(dst []byte, chance, most uint64) []byte {
+	sign := byte('+')
+	if chance&1 != 0 {
+		sign = '-'
+	}
+	v := chance * most * 1e6 >> 32
+	dst = strconv.AppendUint(append(dst, sign), v/1e6, 10)
+	return appendDigits(append(dst, '.'), v%1e6, 6)
+}
+
+// appendDigits appends v as so many digits.
+func appendDigits(dst []byte, v uint64, digits int) []byte {
+	for range digits {
+		dst = append(dst, '0')
+	}
+	for i := len(dst) - 1; v > 0; i-- {
+		dst[i] = byte('0' + v%10)
+		v /= 10
+	}
+	return dst
+}
+
+// preload appends the IAMATs that make a server know every id, from before the run's times.
+func preload(dst []byte, o *Options, from, to int) []byte {
+	stamp := uint64(o.Epoch.Add(-time.Second).UnixMicro())
+	random := rand.New(rand.NewPCG(o.Seed, 1<<63))
+	for id := from; id < to; id++ {
+		dst = append(appendIAMAT(dst, uint64(id), random.Uint64(), stamp), '\n')
+	}
+	return dst
+}

@@ -1,0 +1,411 @@
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"serverherd/protocol"
+)
+
+// scripted is a server that answers each line as a function says; nil ends the connection.
+func scripted(t *testing.T, answer func(n int, line string) []byte) Target {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		all.Wait()
+	})
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				in := bufio.NewReader(c)
+				for n := 0; ; n++ {
+					line, err := in.ReadString('\n')
+					if err != nil {
+						return
+					}
+					reply := answer(n, strings.TrimSuffix(line, "\n"))
+					if reply == nil {
+						return
+					}
+					if _, err := c.Write(reply); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	return Target{Name: "Alford", Addr: l.Addr().String()}
+}
+
+// well answers as a server does.
+func well(_ int, line string) []byte {
+	verb, rest, _ := strings.Cut(line, " ")
+	if verb == "WHATSAT" {
+		id, _, _ := strings.Cut(rest, " ")
+		if id == "nobody" {
+			return []byte("> WHATSAT REQUEST: There is no location data\n\n")
+		}
+		return []byte("AT Alford +0.1 " + id + " +1-1 5\n{\n  \"status\": \"OK\"\n}\n\n")
+	}
+	return []byte("AT Alford +0.1 " + rest + "\n\n")
+}
+
+func small(target Target) Options {
+	return Options{
+		Targets: []Target{target}, Connections: 4, Pipeline: 3, Duration: 200 * time.Millisecond, Seed: 7,
+		Clients: 50, RadiusKM: 10, Bound: 5,
+	}
+}
+
+func mustRun(t *testing.T, o Options) *Report {
+	t.Helper()
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Every line is one that a server takes, and each has a time of its own.
+func TestLines(t *testing.T) {
+	o := Options{Targets: make([]Target, 1), Connections: 2, Duration: 1, IAMAT: 2, WHATSAT: 1, Clients: 5, RadiusKM: 50, Bound: 20,
+		Zipf: 1.5, Seed: 3, Epoch: time.Unix(1520023934, 0)}
+	if err := o.check(); err != nil {
+		t.Fatal(err)
+	}
+	texts := [2]string{}
+	seen := map[string]bool{}
+	whatsats := 0
+	for k := range 2 {
+		l := newLines(&o, k, 2)
+		for range 1000 {
+			line, whatsat := l.appendNext(nil)
+			fields := bytes.Fields(line)
+			if _, err := protocol.Parse(line, protocol.MaxClientID); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			if whatsat {
+				whatsats++
+				continue
+			}
+			if stamp := string(fields[3]); seen[stamp] {
+				t.Fatalf("the time %s stands in two lines", stamp)
+			} else {
+				seen[stamp] = true
+			}
+			texts[k] += string(line)
+		}
+	}
+	if texts[0] == texts[1] || whatsats < 500 || whatsats > 850 {
+		t.Errorf("connections say the same: %v; %d WHATSATs of 2,000, a third was wanted", texts[0] == texts[1], whatsats)
+	}
+}
+
+// The same seed and epoch are the same lines, byte for byte.
+func TestASeedRepeatsItsLines(t *testing.T) {
+	run := func(seed uint64) []string {
+		var mu sync.Mutex
+		var got []string
+		o := small(scripted(t, func(n int, line string) []byte {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, line)
+			return well(n, line)
+		}))
+		o.Connections, o.Seed, o.Epoch, o.IAMAT, o.WHATSAT = 1, seed, time.Unix(1520023934, 918963000), 3, 1
+		mustRun(t, o)
+		mu.Lock()
+		defer mu.Unlock()
+		return got
+	}
+	first, second, other := run(7), run(7), run(8)
+	n := min(len(first), len(second), len(other))
+	if n < 60 || !slices.Equal(first[:n], second[:n]) {
+		t.Errorf("%d lines, the same in both runs: %v", n, slices.Equal(first[:n], second[:n]))
+	}
+	if slices.Equal(first[:n], other[:n]) {
+		t.Error("another seed says the same")
+	}
+}
+
+// Every line has its reply and every reply is counted, in both loops and dialects.
+func TestCounts(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(o *Options)
+	}{
+		{"closed", func(*Options) {}},
+		{"open", func(o *Options) { o.Rate = 500 }},
+		{"threads", func(o *Options) { o.Threads = 2 }},
+		{"a mix", func(o *Options) { o.IAMAT, o.WHATSAT = 1, 1 }},
+		{"with warm-up, idle ones and churn", func(o *Options) { o.Warmup, o.Idle, o.Churn = 100*time.Millisecond, 3, 100 }},
+		{"connected at a rate", func(o *Options) { o.ConnectRate = 1000 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var mu sync.Mutex
+			lines, visits, known := uint64(0), uint64(0), uint64(0)
+			o := small(scripted(t, func(n int, line string) []byte {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case strings.HasPrefix(line, "WHATSAT nobody"):
+					visits++
+				case strings.Contains(line, "152002393"):
+					known++ // of the second before the first line
+				default:
+					lines++
+				}
+				return well(n, line)
+			}))
+			o.Epoch = time.Unix(1520023940, 0)
+			c.change(&o)
+			r := mustRun(t, o)
+			mu.Lock()
+			defer mu.Unlock()
+			if lines == 0 || r.All.Sent != lines || r.All.Replies != lines || r.All.Errors+r.All.Unanswered != 0 {
+				t.Errorf("%d lines came; %+v", lines, r.All)
+			}
+			if r.All.Came != visits || o.Churn > 0 && visits == 0 {
+				t.Errorf("%d clients came, %d counted", visits, r.All.Came)
+			}
+			if want := uint64(0); o.WHATSAT > 0 {
+				if want = 50; known != want {
+					t.Errorf("%d clients made known, want %d", known, want)
+				}
+			}
+			if r.Measured.Replies == 0 || r.PerSecond == 0 || r.Latency.Count < int64(r.Measured.Replies) || r.Loader.Total() == 0 {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+func TestCS131(t *testing.T) {
+	o := small(scripted(t, func(n int, line string) []byte {
+		reply := well(n, line)
+		if reply[0] == 'A' && !bytes.Contains(reply, []byte("{")) || reply[0] == '>' {
+			return append(bytes.TrimRight(reply, "\n"), '\n')
+		}
+		return reply
+	}))
+	o.Dialect, o.IAMAT, o.WHATSAT = protocol.CS131, 1, 1
+	if r := mustRun(t, o); r.All.Errors != 0 || r.All.Replies == 0 || r.All.Replies != r.All.Sent {
+		t.Errorf("%+v", r.All)
+	}
+}
+
+// A server that stalls once: from when lines were due that shows, from when they were sent it does
+// not, because while it lasted only one was.
+func TestAStallShows(t *testing.T) {
+	const stall = 400 * time.Millisecond
+	o := small(scripted(t, func(n int, line string) []byte {
+		if n == 100 {
+			<-time.After(stall)
+		}
+		return well(n, line)
+	}))
+	o.Connections, o.Pipeline, o.Rate, o.Duration = 1, 1, 1000, 2*time.Second
+	r := mustRun(t, o)
+	if r.Latency.P999 < stall.Seconds()/2 || r.Raw.P999 > r.Latency.P999/2 || r.Raw.Max < stall.Seconds() {
+		t.Errorf("p99.9 %.3f s corrected, %.3f s raw, %.3f s at most", r.Latency.P999, r.Raw.P999, r.Raw.Max)
+	}
+	if r.All.Late == 0 {
+		t.Errorf("%+v", r.All)
+	}
+}
+
+// What a server does wrong is counted under its name.
+func TestErrorsAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer func(n int, line string) []byte
+		want   string
+	}{
+		{"dies", func(n int, line string) []byte {
+			if n == 20 {
+				return nil
+			}
+			return well(n, line)
+		}, "Alford: connection lost: "},
+		{"refuses", func(n int, line string) []byte {
+			if n%10 == 5 {
+				return []byte("> IAMAT FUTURE: too far\n\n")
+			}
+			return well(n, line)
+		}, "Alford: > IAMAT FUTURE"},
+		{"says ?", func(n int, line string) []byte { return []byte("? " + line + "\n\n") }, "Alford: ? IAMAT"},
+		{"mixes them up", func(n int, line string) []byte { return []byte("AT Alford +0.1 somebody +1-1 5\n\n") },
+			"Alford: the reply to IAMAT load"},
+		{"says too much", func(n int, line string) []byte { return append(well(n, line), "more\n\n"...) }, "Alford: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := small(scripted(t, c.answer))
+			o.Pipeline = 1
+			r := mustRun(t, o)
+			if r.All.Errors == 0 || len(r.All.Failures) == 0 || !strings.HasPrefix(r.All.Failures[0].What, c.want) {
+				t.Errorf("%+v, want %q", r.All, c.want)
+			}
+			var text bytes.Buffer
+			if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "error: ") {
+				t.Errorf("%v, %s", err, &text)
+			}
+		})
+	}
+}
+
+// A server that never answers: what was sent is unanswered, and the run ends.
+func TestNoAnswer(t *testing.T) {
+	o := small(scripted(t, func(int, string) []byte { return []byte{} }))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.drain = 100 * time.Millisecond
+	r, err := Run(ctx, o)
+	if err != nil || r.All.Sent != 12 || r.All.Unanswered != 12 || r.All.Replies != 0 {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if _, err := Run(t.Context(), small(Target{Name: "Alford", Addr: l.Addr().String()})); err == nil ||
+		!strings.HasPrefix(err.Error(), "Alford, connection 1: ") {
+		t.Error(err)
+	}
+}
+
+// An early end is a report of what there is.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o := small(scripted(t, well))
+	o.Duration = time.Hour
+	o.OnSecond = func(Second) { cancel() }
+	r, err := Run(ctx, o)
+	if err != nil || r.All.Sent == 0 || r.All.Sent != r.All.Replies || r.Length > time.Minute {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+func TestThresholds(t *testing.T) {
+	r := &Report{PerSecond: 100, Latency: Latency{P99: 0.005, Max: 1}, All: Counts{Errors: 1}}
+	for text, want := range map[string]bool{
+		"p99<5ms": false, "p99<=5ms": true, "p99>=5ms": true, "p99 > 4999us": true, "max<1s": false,
+		"rate>99.5": true, "errors>0": true, "errors<1": false, "skipped>0": false, "p50<1ns": true,
+	} {
+		th, err := ParseThreshold(text)
+		if err != nil || th.Holds(r) != want {
+			t.Errorf("%s: %v, %v", text, th.Holds(r), err)
+		}
+	}
+	for _, text := range []string{"", "p99", "p99=5ms", "p98<5ms", "p99<5", "rate<5ms", "p99<-5ms", "errors>"} {
+		if _, err := ParseThreshold(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+func TestFindMax(t *testing.T) {
+	o := small(scripted(t, well))
+	o.Duration = 100 * time.Millisecond
+	holds, err := ParseThreshold("p50<10s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	r, err := FindMax(t.Context(), o, holds, func(string) { steps++ })
+	if err != nil || r.Rate == 0 || steps != 1+findSteps {
+		t.Errorf("%v, %+v, %d steps", err, r, steps)
+	}
+	never, err := ParseThreshold("errors>5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := FindMax(t.Context(), o, never, func(string) {}); err != nil || r.Rate != 0 {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+// What cannot be is said before anything is sent.
+func TestImpossible(t *testing.T) {
+	for want, change := range map[string]func(o *Options){
+		"no server to load":                func(o *Options) { o.Targets = nil },
+		"no connections":                   func(o *Options) { o.Connections = 0 },
+		"is negative":                      func(o *Options) { o.Rate = -1 },
+		"5 threads for 4 connections":      func(o *Options) { o.Threads = 5 },
+		"a pipeline of -1 lines":           func(o *Options) { o.Pipeline = -1 },
+		"a duration is needed":             func(o *Options) { o.Duration = 0 },
+		"client ids are not between":       func(o *Options) { o.Clients = -1 },
+		"a skew of 0.5 is not above 1":     func(o *Options) { o.Zipf = 0.5 },
+		"a radius from 0 to 50 km":         func(o *Options) { o.RadiusKM = 51 },
+		"ids that the servers know":        func(o *Options) { o.WHATSAT, o.Clients = 1, 2_000_000 },
+		"connections need 100000064 descr": func(o *Options) { o.Idle, o.Connections = 99_999_996, 4 },
+	} {
+		o := small(Target{Name: "Alford", Addr: "127.0.0.1:1"})
+		change(&o)
+		if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func TestManyConnectionsLeaveByManyAddresses(t *testing.T) {
+	if source(2, 2*portsOfOne) != nil {
+		t.Error("few connections leave by other addresses")
+	}
+	by := source(1, 3*portsOfOne)
+	count := map[string]int{}
+	for range 3 * portsOfOne {
+		count[by("127.0.0.1:5").String()]++
+	}
+	if len(count) < 3 || by("10.0.0.1:5") != nil || by("[::1]:5") != nil {
+		t.Errorf("%v", count)
+	}
+	for addr, n := range count {
+		if n > portsOfOne || !strings.HasPrefix(addr, "127.0.0.") {
+			t.Errorf("%d connections leave by %s", n, addr)
+		}
+	}
+}
+
+// BenchmarkLine is what the loader does for one line and its reply, without the network.
+func BenchmarkLine(b *testing.B) {
+	o := small(Target{})
+	if err := o.check(); err != nil {
+		b.Fatal(err)
+	}
+	w := newWorker(&o)
+	w.running = true
+	u := &user{worker: w, target: &o.Targets[0], lines: newLines(&o, 0, 1), window: make([]request, 16)}
+	var reply []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		u.add(0, 0)
+		r := &u.window[u.first]
+		reply = append(append(append(reply[:0], "AT Alford +0.1"...), r.line[len("IAMAT"):]...), "\n\n"...)
+		u.text = u.text[:0]
+		if rest := u.replies(reply, time.Millisecond); len(rest) > 0 || u.open > 0 {
+			b.Fatal(fmt.Sprintf("%q is left", rest))
+		}
+	}
+}

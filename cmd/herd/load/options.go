@@ -1,0 +1,107 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"serverherd/protocol"
+)
+
+// Target is a server to be loaded.
+type Target struct {
+	Name string // for the report
+	Addr string // host:port
+	PID  int    // of its process, if that is on this machine and known; its CPU is then measured
+}
+
+// Options say what load, where and for how long. The zero values of Threads to Clients mean the
+// defaults given.
+type Options struct {
+	Targets []Target // connections are spread over them in turn
+	Dialect protocol.Dialect
+
+	Connections int           // that send
+	Threads     int           // event loops; 1
+	Pipeline    int           // lines in flight on a connection; 1, and 64 with a Rate
+	Rate        float64       // lines due in a second, all connections together; 0: closed loop
+	ConnectRate float64       // connections made in a second; 0: as fast as they are accepted
+	Duration    time.Duration // that is measured
+	Warmup      time.Duration // before that
+	IAMAT       int           // parts of IAMAT and
+	WHATSAT     int           // of WHATSAT in the mix; neither: only IAMAT
+	RadiusKM    int           // of WHATSATs
+	Bound       int           // likewise
+	Clients     int           // different client ids; 1,000
+	Zipf        float64       // skew of the ids, above 1; 0: all alike
+
+	Idle        int     // connections that send nothing, besides
+	SlowReaders int     // connections that send and hardly read, besides
+	Churn       float64 // connections a second that send one line and end, besides
+
+	Seed  uint64
+	Epoch time.Time // time of the first line; later ones are a microsecond apart
+
+	// OnSecond, if not nil, is told each second how things go.
+	OnSecond func(Second)
+
+	drain time.Duration // how long replies are waited for after the last line; maxDrain
+}
+
+// maxDrain is how long replies are waited for when the last line has been sent.
+const maxDrain = 10 * time.Second
+
+// check fills in defaults and says what cannot be.
+func (o *Options) check() error {
+	for _, d := range []struct {
+		value *int
+		ifNot int
+	}{{&o.Threads, 1}, {&o.Clients, 1000}} {
+		if *d.value == 0 {
+			*d.value = d.ifNot
+		}
+	}
+	if o.Pipeline == 0 {
+		o.Pipeline = 1
+		if o.Rate > 0 {
+			o.Pipeline = 64
+		}
+	}
+	if o.IAMAT == 0 && o.WHATSAT == 0 {
+		o.IAMAT = 1
+	}
+	if o.drain == 0 {
+		o.drain = maxDrain
+	}
+	if o.Epoch.IsZero() {
+		o.Epoch = time.Now()
+	}
+	switch {
+	case len(o.Targets) == 0:
+		return errors.New("no server to load")
+	case o.Connections < 1 && o.Idle == 0 && o.Churn == 0:
+		return errors.New("no connections")
+	case o.Connections < 0 || o.Idle < 0 || o.SlowReaders < 0 || o.Churn < 0 || o.Rate < 0 || o.ConnectRate < 0:
+		return errors.New("a number of connections or a rate is negative")
+	case o.Connections == 0 && (o.Rate > 0 || o.Pipeline > 1):
+		return errors.New("a rate or a pipeline needs connections that send")
+	case o.Threads < 1 || o.Threads > max(1, o.Connections):
+		return fmt.Errorf("%d threads for %d connections", o.Threads, o.Connections)
+	case o.Pipeline < 1 || o.Pipeline > 1<<16:
+		return fmt.Errorf("a pipeline of %d lines is not between 1 and 65536", o.Pipeline)
+	case o.Duration <= 0 || o.Warmup < 0:
+		return errors.New("a duration is needed")
+	case o.IAMAT < 0 || o.WHATSAT < 0:
+		return errors.New("a part of the mix is negative")
+	case o.Clients < 1 || o.Clients > 10_000_000:
+		return fmt.Errorf("%d client ids are not between 1 and 10,000,000", o.Clients)
+	case o.Zipf != 0 && o.Zipf <= 1:
+		return fmt.Errorf("a skew of %g is not above 1", o.Zipf)
+	case o.RadiusKM < 0 || o.RadiusKM > protocol.MaxRadiusKM || o.Bound < 0 || o.Bound > protocol.MaxBound:
+		return fmt.Errorf("WHATSATs have a radius from 0 to %d km and a bound from 0 to %d",
+			protocol.MaxRadiusKM, protocol.MaxBound)
+	case o.WHATSAT > 0 && o.Clients > 1_000_000:
+		return errors.New("WHATSATs need ids that the servers know: 1,000,000 at most")
+	}
+	return nil
+}

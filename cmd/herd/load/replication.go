@@ -1,0 +1,105 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"serverherd/protocol"
+)
+
+// Replication measures how long an update takes from one server to another: a line to the first, and
+// then questions to the second until it knows. The time is from the sending of the update to the reply
+// that shows it, and so at least that of one question.
+func Replication(ctx context.Context, o Options) (*Report, error) {
+	if len(o.Targets) != 2 || o.Duration <= 0 {
+		return nil, errors.New("replication is measured from one server to another, for some time")
+	}
+	from, err := talkTo(ctx, &o.Targets[0], o.Dialect)
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	to, err := talkTo(ctx, &o.Targets[1], o.Dialect)
+	if err != nil {
+		return nil, err
+	}
+	defer to.Close()
+	if o.Epoch.IsZero() {
+		o.Epoch = time.Now()
+	}
+	r := &run{o: &o, total: newInterval(), begun: time.Now()}
+	r.report.Began = r.begun
+	id := fmt.Sprintf("replication-%d", o.Seed)
+	for n := 0; time.Since(r.begun) < o.Duration && ctx.Err() == nil; n++ {
+		stamp := o.Epoch.Add(time.Duration(n) * time.Microsecond)
+		text := fmt.Sprintf("%s +34.068930-118.445127 %d.%06d", id, stamp.Unix(), stamp.Nanosecond()/1000)
+		sent := time.Now()
+		r.all.Sent++
+		if reply, err := from.ask("IAMAT " + text); err != nil {
+			return nil, err
+		} else if !strings.HasSuffix(reply, text) {
+			return nil, fmt.Errorf("%s: the reply to an update is %s", from.target.Name, shown([]byte(reply)))
+		}
+		for {
+			reply, err := to.ask("WHATSAT " + id + " 1 0")
+			if err != nil {
+				return nil, err
+			}
+			if strings.HasSuffix(reply, text) {
+				break
+			}
+			if time.Since(sent) > maxDrain {
+				return nil, fmt.Errorf("%s does not know an update of %s's after %v", to.target.Name,
+					from.target.Name, maxDrain)
+			}
+		}
+		r.all.Replies++
+		record(r.total.latency, time.Since(sent))
+	}
+	r.report.Length = time.Since(r.begun)
+	return r.report.fill(r, r.all), nil
+}
+
+// talk is a conversation, one line after the other.
+type talk struct {
+	net.Conn
+	target  *Target
+	dialect protocol.Dialect
+	in      *bufio.Reader
+}
+
+func talkTo(ctx context.Context, target *Target, d protocol.Dialect) (*talk, error) {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	c, err := dialer.DialContext(ctx, "tcp", target.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", target.Name, err)
+	}
+	return &talk{c, target, d, bufio.NewReaderSize(c, 64<<10)}, nil
+}
+
+// ask returns the first line of the reply.
+func (t *talk) ask(line string) (first string, err error) {
+	_ = t.SetDeadline(time.Now().Add(maxDrain))
+	if _, err := t.Write([]byte(line + "\n")); err != nil {
+		return "", fmt.Errorf("%s: %w", t.target.Name, err)
+	}
+	for {
+		text, err := t.in.ReadString('\n')
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("%s: %w", t.target.Name, err)
+		case first == "":
+			first = strings.TrimSuffix(text, "\n")
+			if t.dialect == protocol.CS131 && (line[0] != 'W' || first[0] == '?') {
+				return first, nil
+			}
+		case text == "\n":
+			return first, nil
+		}
+	}
+}

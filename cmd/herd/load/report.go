@@ -1,0 +1,151 @@
+package load
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Latency is how long replies took, in seconds.
+type Latency struct {
+	Count int64   `json:"count"`
+	Mean  float64 `json:"mean"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	P999  float64 `json:"p999"`
+	Max   float64 `json:"max"`
+}
+
+func latencyOf(h *hdrhistogram.Histogram) Latency {
+	at := func(q float64) float64 { return float64(h.ValueAtQuantile(q)) / 1e6 }
+	l := Latency{Count: h.TotalCount()}
+	if l.Count > 0 {
+		l.Mean = h.Mean() / 1e6
+		l.P50, l.P90, l.P99, l.P999, l.Max = at(50), at(90), at(99), at(99.9), float64(h.Max())/1e6
+	}
+	return l
+}
+
+// Usage is processor time, in seconds.
+type Usage struct {
+	User     float64 `json:"user"`
+	System   float64 `json:"system"`
+	Switches int64   `json:"context_switches"`
+}
+
+// Total is user and system time.
+func (u Usage) Total() float64 { return u.User + u.System }
+
+// Report is how a run went. Its JSON names are stable; durations are in seconds.
+type Report struct {
+	Servers     []string      `json:"servers"`
+	Connections int           `json:"connections"`
+	Pipeline    int           `json:"pipeline"`
+	Rate        float64       `json:"rate"` // lines due in a second; 0: closed loop
+	Seed        uint64        `json:"seed"`
+	Epoch       string        `json:"epoch"` // seconds since 1970
+	Began       time.Time     `json:"began"` // of the measured time
+	Length      time.Duration `json:"-"`
+	Seconds     []Second      `json:"-"`
+
+	Duration  float64 `json:"duration"` // of the measured time
+	Measured  Counts  `json:"measured"` // in it
+	All       Counts  `json:"all"`      // with warm-up, and replies that came after the end
+	PerSecond float64 `json:"replies_per_second"`
+
+	// Latency is from the moment at which a line was due: in a closed loop, when it was sent.
+	Latency  Latency `json:"latency"`
+	Raw      Latency `json:"latency_raw"` // from the moment at which it was sent
+	Lateness Latency `json:"lateness"`    // between the two, as far as lines were sent
+	Churn    Latency `json:"churn"`       // connect, one line, its reply
+
+	Loader        Usage         `json:"loader"` // this process, in the measured time
+	LoaderPerLine float64       `json:"loader_per_reply"`
+	ServerCPU     time.Duration `json:"-"`
+	ServerPerLine float64       `json:"server_per_reply"` // 0 if unknown
+
+	histogram *hdrhistogram.Histogram
+}
+
+// fill completes the report.
+func (r *Report) fill(from *run, measured Counts) *Report {
+	o := from.o
+	for _, t := range o.Targets {
+		r.Servers = append(r.Servers, t.Name)
+	}
+	r.Connections, r.Pipeline, r.Rate, r.Seed = o.Connections, o.Pipeline, o.Rate, o.Seed
+	r.Epoch = fmt.Sprintf("%d.%06d", o.Epoch.Unix(), o.Epoch.Nanosecond()/1000)
+	r.Duration, r.Measured, r.All = r.Length.Seconds(), measured, from.all
+	r.Latency, r.Lateness = latencyOf(from.total.latency), latencyOf(from.total.lateness)
+	r.Raw, r.Churn = latencyOf(from.total.raw), latencyOf(from.total.churn)
+	if o.Rate == 0 {
+		r.Raw = r.Latency
+	}
+	r.histogram = from.total.latency
+	if n := float64(measured.Replies); n > 0 && r.Duration > 0 {
+		r.PerSecond = n / r.Duration
+		r.LoaderPerLine = r.Loader.Total() / n
+		r.ServerPerLine = r.ServerCPU.Seconds() / n
+	}
+	return r
+}
+
+// WriteHDR writes the distribution of latencies, in milliseconds, as HdrHistogram's tools read it.
+func (r *Report) WriteHDR(w io.Writer) error {
+	_, err := r.histogram.PercentilesPrint(w, 5, 1000)
+	return err
+}
+
+// WriteText writes the report for people.
+func (r *Report) WriteText(w io.Writer) error {
+	kind := "closed loop"
+	if r.Rate > 0 {
+		kind = fmt.Sprintf("%.0f lines/s due", r.Rate)
+	}
+	fmt.Fprintf(w, "%d connections to %s, pipeline %d, %s, %.1f s; --seed %d --epoch %s repeats the lines\n\n",
+		r.Connections, strings.Join(r.Servers, ", "), r.Pipeline, kind, r.Duration, r.Seed, r.Epoch)
+	fmt.Fprintf(w, "%.0f replies/s, %.2f MB/s\n", r.PerSecond, float64(r.Measured.BytesIn)/1e6/max(r.Duration, 1e-9))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "latency, ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
+	rows := []struct {
+		name string
+		l    Latency
+	}{{"from when a line was due", r.Latency}, {"from when it was sent", r.Raw}, {"sent late by", r.Lateness},
+		{"connect, one line, reply", r.Churn}}
+	if r.Rate == 0 {
+		rows = []struct {
+			name string
+			l    Latency
+		}{{"of replies", r.Latency}, rows[3]}
+	}
+	for _, row := range rows {
+		if l := row.l; l.Count > 0 {
+			fmt.Fprintf(t, "%s\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", row.name, l.Mean*1e3, l.P50*1e3, l.P90*1e3,
+				l.P99*1e3, l.P999*1e3, l.Max*1e3)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	a := r.All
+	fmt.Fprintf(w, "\n%d lines sent in all, %d replies, %d unanswered, %d errors", a.Sent, a.Replies, a.Unanswered, a.Errors)
+	if r.Rate > 0 {
+		fmt.Fprintf(w, ", %d late because an earlier reply was, %d skipped", a.Late, a.Skipped)
+	}
+	fmt.Fprintf(w, "\nloader: %.2f us of CPU a reply, %.0f %% of a processor", r.LoaderPerLine*1e6,
+		100*r.Loader.Total()/max(r.Duration, 1e-9))
+	if r.ServerPerLine > 0 {
+		fmt.Fprintf(w, "; servers: %.2f us, %.0f %%", r.ServerPerLine*1e6,
+			100*r.ServerCPU.Seconds()/max(r.Duration, 1e-9))
+	}
+	fmt.Fprintln(w)
+	for _, f := range a.Failures {
+		fmt.Fprintf(w, "error: %d times %s\n", f.Count, f.What)
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Second is how a part of a run went, usually a second of it.
+type Second struct {
+	At      time.Duration // of its end, since lines are sent
+	Warmup  bool
+	Length  time.Duration
+	Counts  Counts
+	Latency Latency
+}
+
+// run is one Run.
+type run struct {
+	o       *Options
+	workers []*worker
+	slow    []net.Conn
+	stop    []func()
+	report  Report
+	total   interval // of the measured time
+	all     Counts   // warm-up and drain included
+	begun   time.Time
+	// deserted: no connection that sends is left.
+	deserted bool
+	last     time.Time // of the latest collection
+	before   usage     // when the measured time began
+	server   time.Duration
+}
+
+// Run loads the servers and reports. When ctx ends, it stops early and reports what there is. Its
+// error is about a run that could not begin; what goes wrong later is in the report.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if err := checkDescriptors(o.Connections + o.Idle + o.SlowReaders); err != nil {
+		return nil, err
+	}
+	if o.WHATSAT > 0 {
+		if err := makeKnown(ctx, &o); err != nil {
+			return nil, err
+		}
+	}
+	r := &run{o: &o, total: newInterval()}
+	defer r.end()
+	if err := r.connect(ctx); err != nil {
+		return nil, err
+	}
+	r.measure(ctx)
+	return r.finish(), nil
+}
+
+// reserved descriptors are for whatever else a process has open.
+const reserved = 64
+
+// checkDescriptors says that there are too few before half of the connections are made.
+func checkDescriptors(connections int) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return nil // then the connections tell
+	}
+	if need := uint64(connections) + reserved; need > limit.Cur {
+		return fmt.Errorf("%d connections need %d descriptors, and this process may have %d: raise ulimit -n",
+			connections, need, limit.Cur)
+	}
+	return nil
+}
+
+// connect starts the workers and makes all connections.
+func (r *run) connect(ctx context.Context) error {
+	o := r.o
+	for range o.Threads {
+		r.workers = append(r.workers, newWorker(o))
+	}
+	for k := range o.Connections {
+		w := r.workers[k%o.Threads]
+		w.users = append(w.users, &user{
+			worker: w, target: &o.Targets[k%len(o.Targets)], lines: newLines(o, k, o.Connections),
+			window: make([]request, o.Pipeline),
+		})
+	}
+	for k := range o.Idle {
+		r.workers[k%o.Threads].idle++
+	}
+	if o.Churn > 0 {
+		r.workers[0].churn = time.Duration(float64(time.Second) / o.Churn)
+	}
+	for _, w := range r.workers {
+		if o.Rate > 0 {
+			share := o.Rate * float64(len(w.users)) / float64(o.Connections)
+			w.interval = max(1, time.Duration(float64(time.Second)/share))
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if err := w.r.Run(); err != nil {
+				w.tell(err)
+			}
+		}()
+		r.stop = append(r.stop, func() {
+			w.r.Stop()
+			<-ended
+		})
+		w.r.CallFromThread(w.connect)
+	}
+	for _, w := range r.workers {
+		select {
+		case err := <-w.ready:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return errors.New("interrupted before all connections were made")
+		}
+	}
+	return r.connectSlow()
+}
+
+// on runs f on each worker's loop, all at once, and returns when all have.
+func (r *run) on(f func(w *worker)) {
+	var all sync.WaitGroup
+	for _, w := range r.workers {
+		all.Add(1)
+		w.r.CallFromThread(func() {
+			defer all.Done()
+			f(w)
+		})
+	}
+	all.Wait()
+}
+
+// measure sends until the time is over, or ctx.
+func (r *run) measure(ctx context.Context) {
+	r.begun = time.Now()
+	r.last = r.begun
+	r.on((*worker).begin)
+	total := r.o.Warmup + r.o.Duration
+	warm := r.o.Warmup == 0
+	if warm {
+		r.mark()
+	}
+	for at := time.Duration(0); at < total && ctx.Err() == nil && !r.deserted; {
+		next := min(at+time.Second, total)
+		if !warm {
+			next = min(next, r.o.Warmup)
+		}
+		wait(ctx, time.Until(r.begun.Add(next)))
+		at = time.Since(r.begun)
+		r.second(!warm)
+		if !warm && at >= r.o.Warmup {
+			warm = true
+			r.mark()
+		}
+	}
+	r.account()
+}
+
+// mark begins the measured time.
+func (r *run) mark() {
+	r.report.Began = time.Now()
+	r.before = processUsage()
+	r.server = targetsCPU(r.o.Targets)
+}
+
+// account ends it.
+func (r *run) account() {
+	if r.report.Began.IsZero() {
+		return // interrupted in the warm-up
+	}
+	r.report.Length = time.Since(r.report.Began)
+	r.report.Loader = processUsage().since(r.before)
+	if r.server > 0 {
+		r.report.ServerCPU = targetsCPU(r.o.Targets) - r.server
+	}
+}
+
+// second collects what has happened since the last time.
+func (r *run) second(warmup bool) {
+	part := newInterval()
+	var mu sync.Mutex
+	left := 0
+	r.on(func(w *worker) {
+		i := w.collect()
+		mu.Lock()
+		defer mu.Unlock()
+		part.add(i)
+		for _, u := range w.users {
+			if !u.lost {
+				left++
+			}
+		}
+	})
+	r.deserted = left == 0 && r.o.Connections > 0
+	now := time.Now()
+	s := Second{
+		At: now.Sub(r.begun), Warmup: warmup, Length: now.Sub(r.last), Counts: part.counts,
+		Latency: latencyOf(part.latency),
+	}
+	r.last = now
+	r.all.add(&part.counts)
+	if !warmup {
+		r.total.add(&part)
+		r.report.Seconds = append(r.report.Seconds, s)
+	}
+	if r.o.OnSecond != nil {
+		r.o.OnSecond(s)
+	}
+}
+
+// finish waits for the replies that are under way, and makes the report.
+func (r *run) finish() *Report {
+	r.on((*worker).end)
+	late := time.NewTimer(r.o.drain)
+	defer late.Stop()
+	for _, w := range r.workers {
+		select {
+		case <-w.done:
+		case <-late.C:
+			late.Reset(0)
+		}
+	}
+	measured := r.total.counts
+	r.on(func(w *worker) {
+		for _, u := range w.users {
+			w.now.counts.Unanswered += uint64(u.open)
+			u.open = 0
+		}
+	})
+	// Replies that came after the end count as replies of lines, and not for the rate.
+	drained := newInterval()
+	var mu sync.Mutex
+	r.on(func(w *worker) {
+		mu.Lock()
+		defer mu.Unlock()
+		drained.add(w.collect())
+	})
+	r.all.add(&drained.counts)
+	r.total.add(&drained)
+	return r.report.fill(r, measured)
+}
+
+// end stops everything.
+func (r *run) end() {
+	for _, c := range r.slow {
+		c.Close()
+	}
+	for _, stop := range r.stop {
+		stop()
+	}
+}
+
+// wait waits, but not beyond ctx.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

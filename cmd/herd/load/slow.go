@@ -1,0 +1,96 @@
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"serverherd/protocol"
+)
+
+// Slow readers send as fast as they may and read a little each second.
+const (
+	slowBytes  = 1 << 10
+	slowBuffer = 4 << 10 // of the kernel, for what they do not read
+)
+
+// connectSlow makes the connections of slow readers. What becomes of them is not part of the figures;
+// the server cuts them off when it has had enough.
+func (r *run) connectSlow() error {
+	for k := range r.o.SlowReaders {
+		target := &r.o.Targets[k%len(r.o.Targets)]
+		c, err := net.DialTimeout("tcp", target.Addr, dialTimeout)
+		if err != nil {
+			return fmt.Errorf("%s, slow reader %d: %w", target.Name, k+1, err)
+		}
+		r.slow = append(r.slow, c)
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetReadBuffer(slowBuffer)
+		}
+		go func() {
+			lines := bytes.Repeat([]byte("WHATSAT nobody 1 1\n"), 100)
+			for {
+				if _, err := c.Write(lines); err != nil {
+					return
+				}
+			}
+		}()
+		go func() {
+			p := make([]byte, slowBytes)
+			for tick := time.NewTicker(time.Second); ; <-tick.C {
+				if _, err := c.Read(p); err != nil {
+					tick.Stop()
+					return
+				}
+			}
+		}()
+	}
+	return nil
+}
+
+// preloadLines is how many lines of makeKnown are under way at once.
+const preloadLines = 1000
+
+// makeKnown tells every server of every id that WHATSATs will ask for.
+func makeKnown(ctx context.Context, o *Options) error {
+	for i := range o.Targets {
+		if err := makeKnownAt(ctx, o, &o.Targets[i]); err != nil {
+			return fmt.Errorf("%s, making the clients known: %w", o.Targets[i].Name, err)
+		}
+	}
+	return nil
+}
+
+func makeKnownAt(ctx context.Context, o *Options, target *Target) error {
+	c, err := net.DialTimeout("tcp", target.Addr, dialTimeout)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	in := bufio.NewReaderSize(c, 64<<10)
+	perReply := 2
+	if o.Dialect == protocol.CS131 {
+		perReply = 1
+	}
+	for from := 0; from < o.Clients; from += preloadLines {
+		to := min(from+preloadLines, o.Clients)
+		if _, err := c.Write(preload(nil, o, from, to)); err != nil {
+			return err
+		}
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		for range (to - from) * perReply {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				return err
+			}
+			if len(line) > 1 && !bytes.HasPrefix(line, []byte("AT ")) {
+				return fmt.Errorf("the reply is %s", shown(line))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package load
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Threshold is a condition on a report, as p99<5ms or errors>0.
+type Threshold struct {
+	text   string
+	metric func(r *Report) float64
+	less   bool
+	equal  bool
+	value  float64
+}
+
+// metrics are what a threshold may speak of. Latencies are in seconds.
+var metrics = map[string]func(r *Report) float64{
+	"mean":       func(r *Report) float64 { return r.Latency.Mean },
+	"p50":        func(r *Report) float64 { return r.Latency.P50 },
+	"p90":        func(r *Report) float64 { return r.Latency.P90 },
+	"p99":        func(r *Report) float64 { return r.Latency.P99 },
+	"p99.9":      func(r *Report) float64 { return r.Latency.P999 },
+	"max":        func(r *Report) float64 { return r.Latency.Max },
+	"rate":       func(r *Report) float64 { return r.PerSecond },
+	"errors":     func(r *Report) float64 { return float64(r.All.Errors) },
+	"unanswered": func(r *Report) float64 { return float64(r.All.Unanswered) },
+	"skipped":    func(r *Report) float64 { return float64(r.All.Skipped) },
+}
+
+const metricNames = "mean, p50, p90, p99, p99.9, max, rate, errors, unanswered, skipped"
+
+// ParseThreshold reads one. Latencies are durations, as 5ms; the others are numbers.
+func ParseThreshold(text string) (t Threshold, err error) {
+	i := strings.IndexAny(text, "<>")
+	if i < 0 {
+		return t, fmt.Errorf("%q is not a condition as p99<5ms", text)
+	}
+	name, value := strings.TrimSpace(text[:i]), text[i+1:]
+	value, t.equal = strings.CutPrefix(value, "=")
+	value = strings.TrimSpace(value)
+	t.text, t.less = strings.TrimSpace(text), text[i] == '<'
+	if t.metric = metrics[name]; t.metric == nil {
+		return t, fmt.Errorf("%q is not one of %s", name, metricNames)
+	}
+	switch name {
+	case "rate", "errors", "unanswered", "skipped":
+		t.value, err = strconv.ParseFloat(value, 64)
+	default:
+		var d time.Duration
+		d, err = time.ParseDuration(value)
+		t.value = d.Seconds()
+	}
+	if err != nil || t.value < 0 {
+		return t, fmt.Errorf("%q: %q is not what %s can be compared with", text, value, name)
+	}
+	return t, nil
+}
+
+// String is the condition as it was given.
+func (t Threshold) String() string { return t.text }
+
+// Holds says whether the report meets the condition.
+func (t Threshold) Holds(r *Report) bool {
+	switch c := cmp.Compare(t.metric(r), t.value); {
+	case c == 0:
+		return t.equal
+	case t.less:
+		return c < 0
+	default:
+		return c > 0
+	}
+}

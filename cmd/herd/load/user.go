@@ -1,0 +1,183 @@
+package load
+
+import (
+	"bytes"
+	"time"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+// request is a line whose reply has not come.
+type request struct {
+	due, sent time.Duration // on the worker's clock
+	whatsat   bool
+	line      []byte // without its LF; reused
+}
+
+// maxDue bounds the lines of one connection that are due and cannot be sent. What is due beyond is
+// skipped.
+const maxDue = 1024
+
+// user is a connection that sends lines and compares their replies. Of its worker's loop.
+type user struct {
+	worker *worker
+	target *Target
+	lines  *lines
+	t      reactor.Transport
+	text   []byte // scratch: lines to be written
+	part   []byte // a reply that has not come as a whole
+
+	window      []request // a ring: first, and so many
+	first, open int
+	due         []time.Duration // when lines that could not be sent were due
+	givenUp     bool            // for a wrong reply
+	lost, ended bool
+}
+
+// ConnectionMade implements reactor.Protocol.
+func (u *user) ConnectionMade(t reactor.Transport) {
+	u.t = t
+	u.worker.connected(u)
+}
+
+// ConnectionLost implements reactor.Protocol.
+func (u *user) ConnectionLost(reason error) {
+	u.lost = true
+	u.worker.disconnected(u, reason)
+}
+
+// fill has so many lines under way, all due now: a closed loop.
+func (u *user) fill(now time.Duration) {
+	for u.open < len(u.window) {
+		u.add(now, now)
+	}
+	u.write()
+}
+
+// offer is a line that is due: an open loop. It is sent when the window has room.
+func (u *user) offer(due, now time.Duration) {
+	switch {
+	case u.open < len(u.window):
+		u.add(due, now)
+	case len(u.due) < maxDue:
+		u.due = append(u.due, due)
+		u.worker.now.counts.Late++
+	default:
+		u.worker.now.counts.Skipped++
+	}
+}
+
+// add makes the next line. It is written by write.
+func (u *user) add(due, now time.Duration) {
+	r := &u.window[(u.first+u.open)%len(u.window)]
+	u.open++
+	r.due, r.sent = due, now
+	r.line, r.whatsat = u.lines.appendNext(r.line[:0])
+	u.text = append(append(u.text, r.line...), '\n')
+	u.worker.now.counts.Sent++
+	u.worker.sent(now - due)
+}
+
+func (u *user) write() {
+	if len(u.text) > 0 {
+		u.t.Write(u.text)
+		u.text = u.text[:0]
+	}
+}
+
+// DataReceived implements reactor.Protocol.
+func (u *user) DataReceived(p []byte) {
+	now := u.worker.elapsed()
+	u.worker.now.counts.BytesIn += uint64(len(p))
+	if len(u.part) > 0 {
+		u.part = append(u.part, p...)
+		rest := u.replies(u.part, now)
+		u.part = u.part[:copy(u.part, rest)]
+	} else if rest := u.replies(p, now); len(rest) > 0 {
+		u.part = append(u.part, rest...)
+	}
+	if !u.lost && !u.givenUp {
+		u.next(now)
+	}
+}
+
+// next sends what the window has room for again.
+func (u *user) next(now time.Duration) {
+	switch {
+	case u.worker.ending:
+		u.worker.drained(u)
+	case u.worker.interval == 0:
+		u.fill(now)
+	default:
+		n := min(len(u.due), len(u.window)-u.open)
+		for _, due := range u.due[:n] {
+			u.add(due, now)
+		}
+		u.due = u.due[:copy(u.due, u.due[n:])]
+		u.write()
+		u.worker.pump()
+	}
+}
+
+// replies takes all complete replies from p and returns the rest.
+func (u *user) replies(p []byte, now time.Duration) []byte {
+	for len(p) > 0 {
+		if u.open == 0 {
+			u.worker.wrong(u, "a reply to nothing: ", p)
+			return nil
+		}
+		r := &u.window[u.first]
+		n := u.replyEnd(p, r.whatsat)
+		if n == 0 {
+			return p
+		}
+		if u.compare(r, p[:n]); u.givenUp {
+			return nil
+		}
+		u.worker.answered(now-r.due, now-r.sent)
+		u.first = (u.first + 1) % len(u.window)
+		u.open--
+		p = p[n:]
+	}
+	return nil
+}
+
+var emptyLine = []byte("\n\n")
+
+// replyEnd is the length of the reply that p begins with, 0 if it is not complete.
+func (u *user) replyEnd(p []byte, whatsat bool) int {
+	if whatsat && p[0] == 'A' {
+		if i := bytes.Index(p, emptyLine); i >= 0 {
+			return i + len(emptyLine)
+		}
+		return 0
+	}
+	i := bytes.IndexByte(p, '\n') + 1
+	if u.worker.options.Dialect == protocol.CS131 || i == 0 {
+		return i
+	}
+	if i == len(p) {
+		return 0
+	}
+	return i + 1
+}
+
+// compare counts a reply that is not the line's.
+func (u *user) compare(r *request, reply []byte) {
+	if len(reply) > 1 && reply[1] == ' ' { // "? " or "> "
+		u.worker.refused(u, reply)
+		return
+	}
+	line, _, _ := bytes.Cut(reply, []byte("\n"))
+	ok := bytes.HasPrefix(line, []byte("AT "))
+	if r.whatsat {
+		id, _, _ := bytes.Cut(r.line[len("WHATSAT "):], []byte(" "))
+		ok = ok && bytes.Contains(line, id)
+	} else {
+		ok = ok && bytes.HasSuffix(line, r.line[len("IAMAT"):])
+	}
+	if !ok {
+		u.worker.wrong(u, "the reply to "+string(r.line)+" is ", reply)
+	}
+}

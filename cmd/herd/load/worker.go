@@ -1,0 +1,325 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+	"serverherd/reactor/gnetreactor"
+)
+
+// Latencies are counted in microseconds, up to a little more than a minute, to three digits.
+const (
+	lowest  = 1
+	highest = 70_000_000
+	digits  = 3
+)
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(lowest, highest, digits) }
+
+func record(h *hdrhistogram.Histogram, d time.Duration) {
+	_ = h.RecordValue(min(max(d.Microseconds(), lowest), highest))
+}
+
+// interval is what a worker has counted since it was asked last.
+type interval struct {
+	counts   Counts
+	latency  *hdrhistogram.Histogram // from the moment at which a line was due
+	raw      *hdrhistogram.Histogram // from the moment at which it was sent
+	lateness *hdrhistogram.Histogram // between these two
+	churn    *hdrhistogram.Histogram // connect, one line, its reply
+}
+
+func newInterval() interval {
+	return interval{latency: newHistogram(), raw: newHistogram(), lateness: newHistogram(), churn: newHistogram()}
+}
+
+// add adds what another has counted.
+func (i *interval) add(other *interval) {
+	i.counts.add(&other.counts)
+	i.latency.Merge(other.latency)
+	i.raw.Merge(other.raw)
+	i.lateness.Merge(other.lateness)
+	i.churn.Merge(other.churn)
+}
+
+// worker is one event loop and its connections. Loop only, but for the channels.
+type worker struct {
+	interval time.Duration // between two lines that are due; 0 in a closed loop
+	options  *Options
+	r        *gnetreactor.Reactor
+	users    []*user
+	idle     int // connections that it is to have and that send nothing
+	churn    time.Duration
+
+	dialled, made int
+	dialling      int
+	nextDial      time.Duration
+	ready         chan error // all connections are made, or one cannot be
+
+	running, ending bool
+	began           time.Duration
+	now             counted
+	nextUser        int
+	nextDue         time.Duration
+	pumping         *reactor.DelayedCall
+	done            chan struct{} // closed when everything sent has been answered
+	undrained       int
+}
+
+// counted is an interval under way; its counts are at hand.
+type counted = interval
+
+const (
+	maxDialling = 128
+	dialTimeout = 5 * time.Second
+)
+
+func newWorker(o *Options) *worker {
+	w := &worker{options: o, now: newInterval(), ready: make(chan error, 1), done: make(chan struct{})}
+	w.r = gnetreactor.New(gnetreactor.Options{Source: source(len(o.Targets), o.Connections+o.Idle)})
+	return w
+}
+
+// portsOfOne is how many connections to one server leave by one address: the kernel has some 28,000
+// ports for them.
+const portsOfOne = 20_000
+
+// source spreads many connections to servers on this machine over the addresses that it has for
+// itself, 127.0.0.1 and those after it.
+func source(targets, connections int) func(addr string) net.Addr {
+	if connections/targets <= portsOfOne {
+		return nil
+	}
+	var dials atomic.Uint32
+	return func(addr string) net.Addr {
+		host, _, _ := net.SplitHostPort(addr)
+		if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() || ip.To4() == nil {
+			return nil
+		}
+		n := int(dials.Add(1)) / targets / portsOfOne
+		return &net.TCPAddr{IP: net.IPv4(127, 0, byte(n/250), byte(1+n%250))}
+	}
+}
+
+func (w *worker) elapsed() time.Duration { return w.r.Elapsed() }
+
+// connect makes the worker's connections, so many at a time and not above the rate.
+func (w *worker) connect() {
+	now := w.elapsed()
+	for w.dialled < len(w.users)+w.idle && w.dialling < maxDialling {
+		if w.options.ConnectRate > 0 {
+			if w.nextDial > now {
+				w.r.CallLater(w.nextDial-now, w.connect)
+				return
+			}
+			w.nextDial = max(w.nextDial, now-time.Second) +
+				time.Duration(float64(w.options.Threads)*float64(time.Second)/w.options.ConnectRate)
+		}
+		p := reactor.Protocol(&idler{w})
+		target := &w.options.Targets[w.dialled%len(w.options.Targets)]
+		if w.dialled < len(w.users) {
+			p, target = w.users[w.dialled], w.users[w.dialled].target
+		}
+		w.dialled++
+		w.dialling++
+		w.r.ConnectTCP(target.Addr, dialTimeout, &dial{w, target, p})
+	}
+	if w.made == len(w.users)+w.idle {
+		w.tell(nil)
+	}
+}
+
+func (w *worker) tell(err error) {
+	select {
+	case w.ready <- err:
+	default:
+	}
+}
+
+// dial is a connection on its way.
+type dial struct {
+	worker *worker
+	target *Target
+	p      reactor.Protocol
+}
+
+// BuildProtocol implements reactor.Factory.
+func (d *dial) BuildProtocol(string) reactor.Protocol { return d.p }
+
+// ConnectionFailed implements reactor.ClientFactory.
+func (d *dial) ConnectionFailed(reason error) {
+	w := d.worker
+	text := fmt.Sprintf("%s, connection %d: %v", d.target.Name, w.made+1, reason)
+	switch {
+	case errors.Is(reason, syscall.EADDRNOTAVAIL):
+		text += "; no port is left for it: widen net.ipv4.ip_local_port_range or load several servers"
+	case errors.Is(reason, syscall.EMFILE):
+		text += "; no descriptor is left for it: raise ulimit -n"
+	}
+	w.tell(errors.New(text))
+}
+
+// connected is told of each connection that the worker wanted.
+func (w *worker) connected(*user) {
+	w.made++
+	w.dialling--
+	w.connect()
+}
+
+// disconnected is told of each that has ended. While lines are sent that is an error.
+func (w *worker) disconnected(u *user, reason error) {
+	if !w.ending && !u.givenUp {
+		w.now.counts.failed(fmt.Sprintf("%s: connection lost: %v", u.target.Name, reason), 1)
+		w.tell(fmt.Errorf("%s: connection lost: %w", u.target.Name, reason))
+	}
+	w.now.counts.Unanswered += uint64(u.open)
+	u.open = 0
+	if w.ending {
+		w.drained(u)
+	}
+}
+
+// begin starts to send. Lines of an open loop are spread over all connections in turn.
+func (w *worker) begin() {
+	w.running, w.began = true, w.elapsed()
+	if w.churn > 0 {
+		w.r.CallLater(w.churn, w.comeAndGo)
+	}
+	if w.interval > 0 {
+		w.nextDue = w.began
+		w.pump()
+		return
+	}
+	for _, u := range w.users {
+		u.fill(w.began)
+	}
+}
+
+// tick is how long lines of an open loop may be late at high rates, where a wake-up for each would
+// cost more than the lines.
+const tick = 100 * time.Microsecond
+
+// pump offers the lines that are due, and comes back for the next.
+func (w *worker) pump() {
+	now := w.elapsed()
+	if !w.running || w.ending || len(w.users) == 0 {
+		return
+	}
+	first := w.nextUser
+	offered := 0
+	for ; w.nextDue <= now; w.nextDue += w.interval {
+		u := w.users[w.nextUser]
+		w.nextUser = (w.nextUser + 1) % len(w.users)
+		offered++
+		if !u.lost {
+			u.offer(w.nextDue, now)
+		}
+	}
+	for i := range min(offered, len(w.users)) {
+		w.users[(first+i)%len(w.users)].write()
+	}
+	if w.pumping == nil || !w.pumping.Active() {
+		w.pumping = w.r.CallLater(max(w.nextDue-now, tick), w.pump)
+	}
+}
+
+// sent is told how late a line was.
+func (w *worker) sent(late time.Duration) {
+	if w.interval > 0 {
+		record(w.now.lateness, late)
+	}
+}
+
+// answered is told how long a reply took.
+func (w *worker) answered(sinceDue, sinceSent time.Duration) {
+	w.now.counts.Replies++
+	record(w.now.latency, sinceDue)
+	if w.interval > 0 {
+		record(w.now.raw, sinceSent)
+	}
+}
+
+// refused counts a reply that says why there is none.
+func (w *worker) refused(u *user, reply []byte) {
+	w.now.counts.failed(u.target.Name+": "+reason(reply), 1)
+}
+
+// wrong counts a reply that is another line's, or nobody's, and gives the connection up: nothing on
+// it can be told apart any more.
+func (w *worker) wrong(u *user, what string, reply []byte) {
+	w.now.counts.failed(u.target.Name+": "+what+shown(reply), 1)
+	u.givenUp = true
+	u.t.AbortConnection()
+}
+
+// reason is a refusal without the line that it quotes, so that refusals of one kind are counted
+// together: the verb and the kind in capitals.
+func reason(reply []byte) string {
+	text := string(protocol.Printable(reply[:max(0, min(len(reply)-1, 100))]))
+	if text[0] == '>' {
+		if kind, _, found := strings.Cut(text, ":"); found {
+			return kind
+		}
+		return text
+	}
+	verb, _, _ := strings.Cut(text[2:], " ")
+	return "? " + verb
+}
+
+func shown(reply []byte) string {
+	return string(protocol.Printable(reply[:min(len(reply), 100)]))
+}
+
+// end stops sending. What is under way is waited for.
+func (w *worker) end() {
+	w.ending = true
+	w.undrained = len(w.users)
+	for _, u := range w.users {
+		w.drained(u)
+	}
+	if len(w.users) == 0 {
+		close(w.done)
+	}
+}
+
+// drained looks whether u waits for nothing any more.
+func (w *worker) drained(u *user) {
+	if u.open == 0 && !u.ended {
+		u.ended = true
+		if w.undrained--; w.undrained == 0 {
+			close(w.done)
+		}
+	}
+}
+
+// collect hands over what was counted.
+func (w *worker) collect() *interval {
+	out := w.now
+	w.now = newInterval()
+	return &out
+}
+
+// idler is a connection that sends nothing.
+type idler struct{ w *worker }
+
+// ConnectionMade implements reactor.Protocol.
+func (i *idler) ConnectionMade(reactor.Transport) { i.w.connected(nil) }
+
+// DataReceived implements reactor.Protocol.
+func (i *idler) DataReceived([]byte) {}
+
+// ConnectionLost implements reactor.Protocol.
+func (i *idler) ConnectionLost(reason error) {
+	if i.w.running && !i.w.ending {
+		i.w.now.counts.failed(fmt.Sprintf("idle connection lost: %v", reason), 1)
+	}
+}

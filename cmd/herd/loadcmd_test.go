@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"serverherd/cmd/herd/load"
+	"serverherd/cmd/processtest"
+)
+
+// What load says of a server is what the server says of itself.
+func TestLoadCountsAsTheServerDoes(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	out, errOut, code := h.Command("", "load", "-c", "8", "-d", "500ms", "--warmup", "100ms", "--pipeline", "4",
+		"--mix", "iamat:whatsat=9:1", "--clients", "100", "--idle", "25%", "--json", "r.json", "--csv", "r.csv",
+		"--hdr", "r.hdr", "--live")
+	if code != 0 || !strings.Contains(out, "replies/s") || !strings.Contains(errOut, "replies/s") {
+		t.Fatalf("exit %d\n%s%s", code, out, errOut)
+	}
+	var r load.Report
+	text, err := os.ReadFile(filepath.Join(h.Dir, "r.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	c := h.Status("Alford").Counters
+	const known = 100 // lines that made the clients known
+	if c.IAMAT+c.WHATSAT != r.All.Sent+known || c.Replies != r.All.Replies+known || r.All.Errors != 0 || r.Connections != 6 {
+		t.Errorf("the server counts %+v\nthe loader %+v", c, r.All)
+	}
+	if r.ServerPerLine == 0 || r.LoaderPerLine == 0 {
+		t.Errorf("CPU: loader %g, server %g", r.LoaderPerLine, r.ServerPerLine)
+	}
+	for name, want := range map[string]string{"r.csv": "second,replies_per_second", "r.hdr": "Percentile"} {
+		if text, err := os.ReadFile(filepath.Join(h.Dir, name)); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v, %.100s", name, err, text)
+		}
+	}
+	if out, errOut, code := h.Command("", "load", "-d", "200ms", "--warmup", "0s", "--json", "-", "--fail-if", "p99>1us"); code != 1 ||
+		json.Unmarshal([]byte(out), &r) != nil || !strings.Contains(errOut, "--fail-if p99>1us: so it is") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+}
+
+func TestLoadReplication(t *testing.T) {
+	h := processtest.StartHerd(t, "", processtest.Names...)
+	out, errOut, code := h.Command("", "load", "--servers", "Alford,Ball", "--replication", "-d", "300ms")
+	if code != 0 || !strings.Contains(out, "Alford, Ball") || !strings.Contains(out, "of replies") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+	out, errOut, code = h.Command("", "load", "--servers", "all", "-d", "200ms", "--warmup", "0s", "-c", "10")
+	if code != 0 || !strings.Contains(out, "10 connections to Alford, Ball, Hamilton, Holiday, Welsh") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	h := processtest.New(t, "[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n")
+	for want, args := range map[string][]string{
+		"--find-max looks for a rate, and --rate gives one": {"--find-max", "p99<5ms", "--rate", "5"},
+		`"p99" is not a condition as p99<5ms`:               {"--fail-if", "p99"},
+		`--mix "iamat=0": nothing would be sent`:            {"--mix", "iamat=0"},
+		`"at" is neither iamat nor whatsat`:                 {"--mix", "at"},
+		`--mix "iamat:whatsat=9" is not as`:                 {"--mix", "iamat:whatsat=9"},
+		`--idle "120%" is neither a number nor a part`:      {"--idle", "120%"},
+		"--idle and --slow-readers are more than all":       {"--idle", "60%", "--slow-readers", "60%"},
+		"--replication needs two servers":                   {"--replication"},
+		"--servers and --at both name servers":              {"--servers", "all", "--at", "Alford"},
+		`no server is called "Ball"; there are Alford`:      {"--servers", "Ball"},
+		`--churn "fast" is not a rate`:                      {"--churn", "fast"},
+		`--epoch "now" is not a time`:                       {"--epoch", "now"},
+		"--connections 0: nobody would send":                {"-c", "0"},
+	} {
+		_, errOut, code := h.Command("", append([]string{"load"}, args...)...)
+		if code != 2 || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%v: exit %d, %q, want %q", args, code, errOut, want)
+		}
+	}
+	if _, errOut, code := h.Command("", "load"); code != 1 || !strings.Contains(errOut, "Alford, connection 1: ") {
+		t.Errorf("nobody there: exit %d, %q", code, errOut)
+	}
+	few := exec.Command("sh", "-c", "ulimit -n 200; exec \"$0\" load -c 1000 --config \"$1\"", processtest.Binary, h.Config())
+	text, _ := few.CombinedOutput()
+	if want := "1000 connections need 1064 descriptors, and this process may have 200: raise ulimit -n"; !strings.Contains(string(text), want) {
+		t.Errorf("%s, want %s", text, want)
+	}
+}
+
+// A server that dies under the load is named, and the exit code says so.
+func TestLoadOfAServerThatDies(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	c := exec.Command(processtest.Binary, "load", "-c", "4", "-d", "1h", "--live", "--config", h.Config())
+	var out processtest.Output
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "the load has begun", func() bool { return strings.Contains(out.String(), "replies/s") })
+	h.Kill("Alford")
+	// Nobody is left who could send: it does not wait for the end of the hour.
+	err := c.Wait()
+	if err == nil || c.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), "times Alford: connection lost: ") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}

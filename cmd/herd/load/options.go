@@ -42,6 +42,9 @@ type Options struct {
 	Seed  uint64
 	Epoch time.Time // time of the first line; later ones are a microsecond apart
 
+	// OnBegin and OnEnd, if not nil, are called when the measured time begins and when it ends, for
+	// looking at the servers then.
+	OnBegin, OnEnd func()
 	// OnSecond, if not nil, is told each second how things go.
 	OnSecond func(Second)
 

@@ -169,6 +169,9 @@ func (r *run) mark() {
 	r.report.Began = time.Now()
 	r.before = processUsage()
 	r.server = targetsCPU(r.o.Targets)
+	if r.o.OnBegin != nil {
+		r.o.OnBegin()
+	}
 }
 
 // account ends it.
@@ -177,6 +180,9 @@ func (r *run) account() {
 		return // interrupted in the warm-up
 	}
 	r.report.Length = time.Since(r.report.Began)
+	if r.o.OnEnd != nil {
+		r.o.OnEnd()
+	}
 	r.report.Loader = processUsage().since(r.before)
 	if r.server > 0 {
 		r.report.ServerCPU = targetsCPU(r.o.Targets) - r.server

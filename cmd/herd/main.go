@@ -103,7 +103,7 @@ func newRoot() *cobra.Command {
 	})
 	cobra.EnableCommandSorting = false // help lists them in the order of use
 	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newStatus(o), newPlaces(o),
-		newConfig(o), newLoad(o), newStudy(), newVersion())
+		newConfig(o), newLoad(o), newStudy(o), newVersion())
 	return root
 }
 

@@ -15,7 +15,7 @@ import (
 	"serverherd/cmd/herd/study"
 )
 
-func newStudy() *cobra.Command {
+func newStudy(all *options) *cobra.Command {
 	o := study.Options{}
 	var list bool
 	c := &cobra.Command{
@@ -42,6 +42,7 @@ func newStudy() *cobra.Command {
 			return conductStudy(c, o)
 		},
 	}
+	c.AddCommand(newBareServer(), newSlowServer(all))
 	f := c.Flags()
 	f.BoolVar(&o.Quick, "quick", false, "every row in two minutes: fewer settings, too few runs to conclude from")
 	f.StringSliceVar(&o.Only, "only", nil, "measure these `rows` only; others stay in the report (see --list)")

@@ -35,25 +35,38 @@ func charts(d *Data, f Figure, draw func(title string, svg []byte)) error {
 		if series != "" {
 			title += ", " + series
 		}
-		c := newChart(d, f)
-		any, err := c.lines(d, f, settings)
 		if len(settings) == 1 {
 			title += ", " + settings[0].Label
-			any, err = c.bars(d, f, settings[0])
 		}
+		svg, err := drawn(d, f, settings)
 		if err != nil {
 			return fmt.Errorf("chart %s: %w", title, err)
 		}
-		if !any {
-			continue
+		if svg != nil {
+			draw(title+"; medians with least and greatest", svg)
 		}
-		svg, err := c.svg()
-		if err != nil {
-			return fmt.Errorf("chart %s: %w", title, err)
-		}
-		draw(title+"; medians with least and greatest", svg)
 	}
 	return nil
+}
+
+// drawn draws one chart; nil where there is nothing to see. The library panics at what it cannot
+// draw, and that must not cost the rest of the report.
+func drawn(d *Data, f Figure, settings []Setting) (svg []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	c, any := newChart(d, f), false
+	if len(settings) == 1 {
+		any, err = c.bars(d, f, settings[0])
+	} else {
+		any, err = c.lines(d, f, settings)
+	}
+	if err != nil || !any {
+		return nil, err
+	}
+	return c.svg()
 }
 
 // seriesOf are the series in their order.

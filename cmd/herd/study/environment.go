@@ -37,7 +37,7 @@ type Environment struct {
 // newEnvironment looks around. What cannot be found out is left empty.
 func newEnvironment(version string) Environment {
 	e := Environment{
-		CPU: cpuModel(), Cores: cores(), Affinity: runtime.NumCPU(), Kernel: kernel(),
+		CPU: cpuModel(), Cores: processors(), Affinity: runtime.NumCPU(), Kernel: kernel(),
 		System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
 		GOMAXPROCS: runtime.GOMAXPROCS(0), GOGC: os.Getenv("GOGC"), GOMEMLIMIT: os.Getenv("GOMEMLIMIT"),
 		Version: version, Checkout: checkout(), Load: firstFields("/proc/loadavg", 3),
@@ -80,7 +80,7 @@ func checkout() string {
 	return strings.TrimSpace(string(out))
 }
 
-func cores() int {
+func processors() int {
 	n := 0
 	for line := range strings.Lines(firstLines("/proc/cpuinfo")) {
 		if strings.HasPrefix(line, "processor") {

@@ -18,6 +18,8 @@ type Experiment struct {
 	// has, by name. It gives up when ctx is done. An error made by Void says that the run cannot
 	// be trusted; any other that it did not come about.
 	Measure func(ctx context.Context, b *Bench, r Run) (Values, error)
+	// Prepare, if there is one, is called before the first run, for what all runs need to know.
+	Prepare func(ctx context.Context, b *Bench) error
 	// Missing says why a subject cannot be run here and what to do about it; "" where it can. Nil:
 	// all can.
 	Missing func(subject string) string
@@ -90,20 +92,30 @@ type Bench struct {
 	Notes  Notes
 }
 
-// Notes are for what a run has to tell another of the same row: the peak of an engine, of which
-// a part is then the rate for all.
+// Notes are what Prepare has found out, such as the rate of which a part is then offered to all.
+// They are kept with the figures.
 type Notes map[string]float64
 
-// voidError is the error of a run that came about and says nothing.
-type voidError struct{ why string }
+// refusal is the error of a run that says nothing about its subject.
+type refusal struct {
+	void bool // it came about, and must not count; else it cannot be done here at all
+	why  string
+}
 
-func (e *voidError) Error() string { return e.why }
+func (e *refusal) Error() string { return e.why }
 
 // Void makes the error of a run that must not count: a wrong reply, servers that differ, log
 // entries that were dropped.
-func Void(format string, args ...any) error { return &voidError{fmt.Sprintf(format, args...)} }
+func Void(format string, args ...any) error { return &refusal{true, fmt.Sprintf(format, args...)} }
 
-func isVoid(err error) bool {
-	var v *voidError
-	return errors.As(err, &v)
+// Cannot makes the error of a run that this machine does not allow, which says what to do about it.
+func Cannot(format string, args ...any) error { return &refusal{false, fmt.Sprintf(format, args...)} }
+
+// refused says whether an error was made by Void or Cannot.
+func refused(err error) (void, cannot bool) {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.void, !r.void
+	}
+	return false, false
 }

@@ -67,13 +67,18 @@ func (c *conductor) run(ctx context.Context, r Run) {
 	for try := 1; ; try++ {
 		s := Sample{Subject: r.Subject, Setting: r.Setting.Label, Round: r.Round}
 		values, err := c.one(ctx, r)
+		void, cannot := refused(err)
 		switch {
 		case ctx.Err() != nil:
 			c.data.Interrupted = true
 			return
 		case err == nil:
 			s.Values = values
-		case isVoid(err):
+		case cannot:
+			c.data.Skipped = append(c.data.Skipped, Skipped{r.Subject, "at " + r.Setting.Label + ": " + err.Error()})
+			c.failures[[2]string{r.Subject, r.Setting.Label}] = maxFailures
+			return
+		case void:
 			s.Void = err.Error()
 		default:
 			s.Error = err.Error()

@@ -12,7 +12,7 @@ import (
 
 // report makes the document of what was measured. Experiments add what is to be concluded; a row
 // that no experiment knows any more is shown without.
-func report(r *Results, experiments []*Experiment) (*document, error) {
+func report(r *Results, experiments []*Experiment) *document {
 	d := &document{}
 	d.heading(1, "Event loop or goroutines, flood or ask: the study of the server herd")
 	d.paragraph("Made by `herd study`. Servers and what loads them share the machine's cores: compare " +
@@ -24,16 +24,14 @@ func report(r *Results, experiments []*Experiment) (*document, error) {
 	concluded := conclude(r, experiments)
 	concluded.write(d)
 	for _, data := range r.Rows {
-		if err := reportRow(d, data); err != nil {
-			return nil, err
-		}
+		reportRow(d, data)
 	}
 	reportEnvironments(d, r)
-	return d, nil
+	return d
 }
 
 // reportRow is what was measured in one row.
-func reportRow(d *document, data *Data) error {
+func reportRow(d *document, data *Data) {
 	d.heading(2, data.Name)
 	d.paragraph("%s %s %s", data.Question, data.Method, runsOf(data))
 	d.list(troubles(data))
@@ -43,10 +41,9 @@ func reportRow(d *document, data *Data) error {
 			continue
 		}
 		if err := charts(data, f, d.chart); err != nil {
-			return err
+			d.paragraph("There is no %v.", err)
 		}
 	}
-	return nil
 }
 
 // runsOf says how much was measured.

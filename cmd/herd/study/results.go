@@ -31,6 +31,7 @@ type Data struct {
 	Length      time.Duration `json:"length_ns"` // of one measurement
 	Quick       bool          `json:"quick,omitempty"`
 	Interrupted bool          `json:"interrupted,omitempty"`
+	Notes       Notes         `json:"notes,omitempty"`
 	Samples     []Sample      `json:"samples"`
 	Skipped     []Skipped     `json:"skipped,omitempty"`
 }
@@ -94,8 +95,8 @@ func (r *Results) put(d *Data, order []string) {
 	})
 }
 
-// load reads a raw.json. One that is not there has no rows.
-func load(file string) (*Results, error) {
+// readResults reads a raw.json. One that is not there has no rows.
+func readResults(file string) (*Results, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &Results{Format: format}, nil

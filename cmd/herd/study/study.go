@@ -65,7 +65,7 @@ func run(ctx context.Context, o Options, experiments []*Experiment) error {
 	}
 	results := &Results{Format: format}
 	if len(o.Only) > 0 {
-		if results, err = load(filepath.Join(o.Out, rawFile)); err != nil {
+		if results, err = readResults(filepath.Join(o.Out, rawFile)); err != nil {
 			return err
 		}
 	}
@@ -100,7 +100,7 @@ func again(o Options, experiments []*Experiment) error {
 	if _, err := os.Stat(o.From); err != nil {
 		return err
 	}
-	results, err := load(o.From)
+	results, err := readResults(o.From)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,12 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 				e.Name, done+1, of, r.Round+1, r.Setting.Label, r.Subject)
 		},
 	}
-	c.conduct(ctx, rounds)
+	if err := prepare(ctx, e, b); err != nil {
+		data.Skipped = append(data.Skipped, Skipped{Why: err.Error()})
+	} else {
+		c.conduct(ctx, rounds)
+	}
+	data.Notes = b.Notes
 	for _, text := range troubles(data) {
 		fmt.Fprintf(o.Progress, "%s: %s\n", e.Name, text)
 	}
@@ -184,6 +189,17 @@ func quick(e *Experiment) *Experiment {
 	q := *e
 	q.Settings = slices.DeleteFunc(slices.Clone(e.Settings), func(s Setting) bool { return !s.Quick })
 	return &q
+}
+
+// prepare is what comes before the first run.
+func prepare(ctx context.Context, e *Experiment, b *Bench) error {
+	if e.Prepare == nil {
+		return nil
+	}
+	_, err := one(ctx, &Experiment{Measure: func(ctx context.Context, b *Bench, _ Run) (Values, error) {
+		return nil, e.Prepare(ctx, b)
+	}}, b, Run{})
+	return err
 }
 
 // patience is how much longer than what it measures a run may take, before it is given up.
@@ -228,10 +244,7 @@ func write(out string, r *Results, experiments []*Experiment) error {
 	if err := save(filepath.Join(out, rawFile), raw); err != nil {
 		return err
 	}
-	d, err := report(r, experiments)
-	if err != nil {
-		return err
-	}
+	d := report(r, experiments)
 	if err := save(filepath.Join(out, markdownFile), d.markdown()); err != nil {
 		return err
 	}

@@ -1,0 +1,102 @@
+package study
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"serverherd/cmd/herd/load"
+)
+
+// latency is how long replies take at a rate that all can bear.
+func latency() *Experiment {
+	e := &Experiment{Row: Row{
+		Name:     "latency",
+		Question: "How long does a reply take, at the same rate for all?",
+		Method: "50 connections; lines are due at a fixed rate, whatever the server does, and the time of a " +
+			"reply counts from when its line was due. Raw is from when it was sent. The rate is a part of " +
+			"the peak of the slowest of all, found beforehand with a pipeline of 1.",
+		Variable: "% of the slowest one's peak",
+		Subjects: everyone(),
+		Figures:  latencyFigures(),
+	}}
+	for _, percent := range []float64{25, 50, 75} {
+		e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%v %%", percent), X: percent, Quick: percent == 50})
+	}
+	e.Missing = missing
+	e.Prepare = func(ctx context.Context, b *Bench) error {
+		slowest := math.Inf(1)
+		for _, subject := range e.Subjects {
+			if missing(subject) != "" {
+				continue
+			}
+			peak, err := peakOf(ctx, b, subject)
+			if err != nil {
+				return fmt.Errorf("the peak of %s: %w", subject, err)
+			}
+			b.Notes["peak of "+subject+", replies/s"] = peak
+			slowest = min(slowest, peak)
+		}
+		b.Notes[slowestPeak] = slowest
+		return nil
+	}
+	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
+		to, err := startAny(ctx, b, r.Subject, true)
+		if err != nil {
+			return nil, err
+		}
+		defer to.stop()
+		l, err := b.apply(ctx, to, load.Options{Connections: 50, Rate: b.Notes[slowestPeak] * r.Setting.X / 100})
+		if err != nil {
+			return nil, err
+		}
+		return l.latency(), nil
+	}
+	return e
+}
+
+const slowestPeak = "peak of the slowest, replies/s"
+
+// peakOf is what a subject answers in a closed loop.
+func peakOf(ctx context.Context, b *Bench, subject string) (float64, error) {
+	to, err := startAny(ctx, b, subject, true)
+	if err != nil {
+		return 0, err
+	}
+	defer to.stop()
+	l, err := b.applyAny(ctx, to, 50, 1)
+	if err != nil {
+		return 0, err
+	}
+	return l.perSecond(), nil
+}
+
+// latencyFigures are the figures that latency gives.
+func latencyFigures() []Figure {
+	return []Figure{
+		{Name: "p50", Unit: "ms", Better: Lower},
+		{Name: "p90", Unit: "ms"},
+		{Name: "p99", Unit: "ms", Better: Lower, Chart: true, LogY: true},
+		{Name: "p99.9", Unit: "ms"},
+		{Name: "max", Unit: "ms"},
+		{Name: "raw p50", Unit: "ms"},
+		{Name: "raw p99", Unit: "ms"},
+		{Name: "raw p99.9", Unit: "ms"},
+		{Name: "sent late, p99", Unit: "ms, of all lines"},
+		{Name: "lines skipped", Unit: "% of those due"},
+		{Name: "offered", Unit: "lines/s"},
+	}
+}
+
+// latency is how long replies took, under the names of latencyFigures.
+func (l loaded) latency() Values {
+	r := l.report
+	due := float64(r.All.Sent + r.All.Skipped)
+	return Values{
+		"p50": 1e3 * r.Latency.P50, "p90": 1e3 * r.Latency.P90, "p99": 1e3 * r.Latency.P99,
+		"p99.9": 1e3 * r.Latency.P999, "max": 1e3 * r.Latency.Max,
+		"raw p50": 1e3 * r.Raw.P50, "raw p99": 1e3 * r.Raw.P99, "raw p99.9": 1e3 * r.Raw.P999,
+		"sent late, p99": 1e3 * r.Lateness.P99, "lines skipped": 100 * float64(r.All.Skipped) / max(due, 1),
+		"offered": r.Rate,
+	}
+}

@@ -291,12 +291,13 @@ func TestFileIsReadWithinBounds(t *testing.T) {
 
 // A file of more than may be one place holds them all.
 func TestFileOfMany(t *testing.T) {
-	const n = 20_000
+	const n = 1500
+	pad := strings.Repeat("x", 200)
 	var csv, ndjson strings.Builder
 	csv.WriteString("name,lat,lng\n")
 	for i := range n {
-		fmt.Fprintf(&csv, "place %d,%d,%d\n", i, i%90, i%180)
-		fmt.Fprintf(&ndjson, "{\"name\":\"place %d\",\"lat\":%d,\"lng\":%d}\n", i, i%90, i%180)
+		fmt.Fprintf(&csv, "place %d %s,%d,%d\n", i, pad, i%90, i%180)
+		fmt.Fprintf(&ndjson, "{\"name\":\"place %d %s\",\"lat\":%d,\"lng\":%d}\n", i, pad, i%90, i%180)
 	}
 	for name, text := range map[string]string{"a.csv": csv.String(), "a.ndjson": ndjson.String()} {
 		f, err := NewFile(written(t, name, text))

@@ -153,24 +153,6 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 	}
 }
 
-// A server without a places file lives through a hang-up.
-func TestHangupWithoutPlacesFile(t *testing.T) {
-	h := processtest.StartHerd(t, "", "Alford")
-	p := h.Running["Alford"]
-	if err := p.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	processtest.Eventually(t, "the log says so", func() bool {
-		return strings.Contains(p.Stderr.String(), "provider embedded reads no file")
-	})
-	if reply := h.Ask("Alford", "IAMAT kiwi +1+2 5\n"); !strings.HasPrefix(reply, "AT Alford ") {
-		t.Errorf("%q", reply)
-	}
-	if code := h.Stop("Alford"); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-}
-
 // A file that is wrong at the start ends the start, and says where.
 func TestPlacesFileWrongAtTheStart(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "[places]\nprovider = \"file\"\npath = \"mine.ndjson\"\n", "Alford")

@@ -97,7 +97,8 @@ func TestNoOrphansWhenUpIsKilled(t *testing.T) {
 	})
 }
 
-// A herd without a terminal hands a hang-up to its servers.
+// A herd without a terminal hands a hang-up to its servers, and one without a places file lives
+// through it.
 func TestUpPassesHangupsOn(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "", "Alford")
 	for _, l := range listeners["Alford"] {
@@ -116,8 +117,8 @@ func TestUpPassesHangupsOn(t *testing.T) {
 	processtest.Eventually(t, "Alford has heard of it", func() bool {
 		return strings.Contains(out.String(), "provider embedded reads no file")
 	})
-	if pid(h, "Alford") == 0 {
-		t.Error("Alford is gone")
+	if reply := h.Ask("Alford", "IAMAT kiwi +1+2 5\n"); !strings.HasPrefix(reply, "AT Alford ") {
+		t.Errorf("%q", reply)
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if err := c.Wait(); err != nil {

@@ -3,6 +3,7 @@ package places
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -48,6 +49,8 @@ func TestPolesAndDateLine(t *testing.T) {
 	put(20, 0, 0, 180, 180)
 	put(20, 0, 0, -180, -180)
 	all.kind, all.class = make([]uint16, len(all.lat)), make([]uint8, 1)
+	all.nameEnd, all.word = make([]uint32, len(all.lat)), make([]uint32, len(all.lat))
+	all.words, all.types = []string{""}, []string{"[]"}
 	var queries []Query
 	for _, lat := range []float64{
 		0, 45, -60, 80, 89, 89.5, 89.55, 89.5503, 89.551, 89.9, 90, -89.5, -89.6, -89.9, -90,
@@ -66,15 +69,43 @@ func checkSearch(t *testing.T, e *Index, queries []Query) {
 	for i := range at {
 		at[i] = vectorOf(float64(e.table.lat[i])*unit, float64(e.table.lng[i])*unit)
 	}
-	for _, q := range queries {
-		got := map[uint32]int{}
+	const some = 7 // one answer in so many is looked at, too
+	for k, q := range queries {
+		got := make([]uint8, e.Len())
 		e.within(q, func(i uint32, _ float64) { got[i]++ })
 		radius, centre := float64(max(q.RadiusM, 1)), vectorOf(q.Lat, q.Lng)
+		var all []float64
 		for i, v := range at {
-			m, n := v.metres(centre), got[uint32(i)]
+			m, n := v.metres(centre), got[i]
+			if n > 0 {
+				all = append(all, m)
+			}
 			if m < radius-1e-3 && n != 1 || m > radius+1e-3 && n != 0 {
 				t.Errorf("%+v: place %d at %v m was found %d times", q, i, m, n)
 			}
+		}
+		if k%some == 0 {
+			checkNearest(t, e, q, all)
+		}
+	}
+}
+
+// checkNearest compares an answer, which is by distance, with the distances of all places in reach.
+func checkNearest(t *testing.T, e *Index, q Query, all []float64) {
+	t.Helper()
+	slices.Sort(all)
+	r, err := e.Nearby(t.Context(), q)
+	if err != nil || len(r.Results) != min(len(all), maxResults) {
+		t.Fatalf("%+v: %d results of %d places, %v", q, len(r.Results), len(all), err)
+	}
+	for i, raw := range r.Results {
+		s, err := Summarize(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := vectorOf(s.Lat, s.Lng).metres(vectorOf(q.Lat, q.Lng))
+		if math.Abs(m-all[i]) > 1e-3 {
+			t.Errorf("%+v: result %d is at %v m, want %v", q, i, m, all[i])
 		}
 	}
 }

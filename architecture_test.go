@@ -60,6 +60,7 @@ var layers = []layer{
 	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noNetwork},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
 		never: noEngine, loop: true},
+	{path: "testdata/peers", stdOnly: true},
 	{path: "cmd/...", ours: []string{"..."}},
 }
 

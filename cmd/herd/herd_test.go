@@ -2,48 +2,12 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"serverherd/cmd/processtest"
 	"serverherd/herd/herdtest"
 )
-
-// tcpConn is a transcript's connection to a real process.
-type tcpConn struct {
-	t *testing.T
-	*net.TCPConn
-	closed bool
-}
-
-func (c *tcpConn) Send(p []byte) {
-	if _, err := c.Write(p); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c *tcpConn) CloseWrite() { _ = c.TCPConn.CloseWrite() }
-
-func (c *tcpConn) Await(done func([]byte) bool) (received []byte) {
-	_ = c.SetReadDeadline(time.Now().Add(processtest.Patience))
-	buf := make([]byte, 64<<10)
-	for !c.closed && !done(received) {
-		n, err := c.Read(buf)
-		received = append(received, buf[:n]...)
-		if err != nil {
-			c.closed = true
-			if err.Error() != "EOF" {
-				c.t.Errorf("read: %v", err)
-			}
-		}
-	}
-	return received
-}
-
-func (c *tcpConn) Closed() bool   { return c.closed }
-func (c *tcpConn) Now() time.Time { return time.Now() }
 
 // The transcripts that are played in virtual time hold for a process, too, whichever engine it has.
 func TestTranscripts(t *testing.T) {
@@ -63,12 +27,7 @@ func playTranscripts(t *testing.T, engine string) {
 				t.Errorf("engine %q, want %q", s.Engine, engine)
 			}
 			herdtest.Play(t, "../../testdata/transcripts", dialect, func(t *testing.T) herdtest.Conn {
-				c, err := net.Dial("tcp", h.Server("Alford").Address)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { c.Close() })
-				return &tcpConn{t: t, TCPConn: c.(*net.TCPConn)}
+				return processtest.Dial(t, h.Server("Alford").Address)
 			})
 			if code := h.Stop("Alford"); code != 0 {
 				t.Errorf("exit code %d after SIGTERM", code)

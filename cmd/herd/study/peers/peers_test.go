@@ -1,0 +1,334 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/cmd/processtest"
+	"serverherd/herd/herdtest"
+)
+
+// each runs a test for each peer. One that cannot run here says so, loudly.
+func each(t *testing.T, test func(t *testing.T, p *Peer)) {
+	for _, p := range All() {
+		t.Run(p.Name, func(t *testing.T) {
+			if why := p.Missing(); why != "" {
+				fmt.Fprintf(os.Stderr, "NOT RUN: %s: %s\n", t.Name(), why)
+				t.Skip(why)
+			}
+			test(t, p)
+		})
+	}
+}
+
+// start starts servers, which must end well.
+func start(t *testing.T, p *Peer, o Options) []*Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), processtest.Patience)
+	t.Cleanup(cancel)
+	o.Dir = t.TempDir()
+	servers, err := p.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, s := range servers {
+			if err := s.Stop(); err != nil && !s.killed {
+				t.Error(err)
+			}
+			for line := range strings.Lines(s.Said()) {
+				if !strings.HasPrefix(line, "lines for ") { // others may end before it
+					t.Errorf("%s says %s", s.Name, line)
+				}
+			}
+		}
+	})
+	return servers
+}
+
+func ring(t *testing.T, p *Peer, o Options) []*Server {
+	o.Names, o.Neighbors = processtest.Names, processtest.Ring
+	return start(t, p, o)
+}
+
+// ask sends bytes, ends its side, and returns everything that comes.
+func ask(t *testing.T, s *Server, text string) string {
+	t.Helper()
+	c := dial(t, s)
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.CloseWrite()
+	reply, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(reply)
+}
+
+func dial(t *testing.T, s *Server) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(processtest.Patience))
+	return c.(*net.TCPConn)
+}
+
+// Every line that a client can send gets the herd's own bytes.
+func TestTranscripts(t *testing.T) {
+	each(t, func(t *testing.T, p *Peer) {
+		for _, lines := range []bool{false, true} {
+			s := start(t, p, Options{Lines: lines})[0]
+			herdtest.Play(t, "../../../../testdata/transcripts", "paper",
+				func(t *testing.T) herdtest.Conn { return processtest.Dial(t, s.Addr) })
+		}
+	})
+}
+
+// atLines counts the AT lines that a herd's servers got from each other, in their logs.
+func atLines(t *testing.T, servers []*Server) (n int) {
+	t.Helper()
+	for _, s := range servers {
+		text, err := os.ReadFile(s.Log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if _, after, found := strings.Cut(line, " received "); found && strings.Contains(after[:5], "AT ") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Each update comes to every server as the line that acknowledged it, over each edge once at most
+// each way, and then it is quiet.
+func TestFlood(t *testing.T) {
+	each(t, func(t *testing.T, p *Peer) {
+		servers := ring(t, p, Options{Lines: true})
+		const n = 200 // at each
+		var updates, questions, acks strings.Builder
+		for i := range n * len(servers) {
+			fmt.Fprintf(&questions, "WHATSAT client%d 10 0\n", i)
+		}
+		for i, s := range servers {
+			updates.Reset()
+			for k := range n {
+				fmt.Fprintf(&updates, "IAMAT client%d +34.068930-118.445127 1520023934.%09d\n", i*n+k, k)
+			}
+			acks.WriteString(ask(t, s, updates.String()))
+		}
+		want := strings.Split(strings.TrimSuffix(acks.String(), "\n\n"), "\n\n")
+		for _, s := range servers {
+			processtest.Eventually(t, s.Name+" has everything", func() bool {
+				return slices.Equal(firstLines(ask(t, s, questions.String())), want)
+			})
+		}
+		// What is not new goes nowhere: not the same again, not what is older.
+		old := strings.ReplaceAll(updates.String(), "1520023934", "1520023933")
+		ask(t, servers[0], old+updates.String())
+		for _, s := range servers {
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+		lines := atLines(t, servers)
+		if least, most := 4*n*len(servers), 6*n*len(servers); lines < least || lines > most {
+			t.Errorf("%d AT lines for %d updates, want %d to %d", lines, n*len(servers), least, most)
+		}
+	})
+}
+
+// firstLines are the AT lines of replies to WHATSAT.
+func firstLines(replies string) (lines []string) {
+	for reply := range strings.SplitSeq(strings.TrimSuffix(replies, "\n\n"), "\n\n") {
+		line, _, _ := strings.Cut(reply, "\n")
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// Servers agree on one of two updates of the same time, whichever came first where.
+func TestTies(t *testing.T) {
+	each(t, func(t *testing.T, p *Peer) {
+		servers := ring(t, p, Options{})
+		alford, welsh := servers[0], servers[4]
+		for range 20 {
+			_ = ask(t, alford, "IAMAT kiwi +1-1 1520023934\nIAMAT moa +1-1 5.0\n")
+			_ = ask(t, welsh, "IAMAT kiwi +2-2 1520023934\nIAMAT moa +2-2 5\n")
+		}
+		for _, client := range []string{"kiwi", "moa"} {
+			processtest.Eventually(t, "all servers agree", func() bool {
+				answers := map[string]bool{}
+				for _, s := range servers {
+					answers[firstLines(ask(t, s, "WHATSAT "+client+" 10 0\n"))[0]] = true
+				}
+				return len(answers) == 1
+			})
+		}
+	})
+}
+
+// Bytes split in any way give the same replies, and many at once as many.
+func TestChunks(t *testing.T) {
+	each(t, func(t *testing.T, p *Peer) {
+		s := start(t, p, Options{})[0]
+		const lines = "IAMAT kiwi +1-1 99999999\r\n\r\nhelp\nWHATSAT kiwi 10 20\nx\r\r\n"
+		whole := ask(t, s, lines)
+		c := dial(t, s)
+		for i := range len(lines) {
+			if _, err := io.WriteString(c, lines[i:i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = c.CloseWrite()
+		split, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, wantRest, _ := strings.Cut(whole, "\n") // the difference in the first line is another
+		if _, rest, _ := strings.Cut(string(split), "\n"); rest != wantRest || !strings.HasPrefix(whole, "AT Alford +") {
+			t.Errorf("in single bytes %q, at once %q", split, whole)
+		}
+		const n = 20000
+		if got := strings.Count(ask(t, s, strings.Repeat("IAMAT kiwi +1-1 99999999\n", n)), "\n\n"); got != n {
+			t.Errorf("%d replies to %d lines", got, n)
+		}
+	})
+}
+
+// A line that is too long ends its connection, with a reply, wherever in a chunk it stands and
+// however it is cut, and nothing behind it is executed.
+func TestLongLines(t *testing.T) {
+	each(t, func(t *testing.T, p *Peer) {
+		s := start(t, p, Options{})[0]
+		const tooLong = "> LINE: longer than 16384 bytes\n\n"
+		longest := strings.Repeat("y", 16384)
+		for _, c := range []struct{ send, want string }{
+			{longest + "\r\n", "? " + longest + "\n\n"},
+			{longest, "? " + longest + "\n\n"}, // the end of the connection is an end
+			{longest + "y\nIAMAT moa +1-1 5\n", tooLong},
+			{longest + "yy", tooLong},
+			{"x\n" + longest + "y\nIAMAT moa +1-1 5\n", "? x\n\n" + tooLong},
+			{"quit\n" + longest + "y\n", "> Goodbye\n\n"},
+			{strings.Repeat(longest, 64), tooLong},
+			{"WHATSAT moa 1 1\n", "> WHATSAT REQUEST: There is no location data at server Alford for client moa\n\n"},
+		} {
+			if got := ask(t, s, c.send); got != c.want {
+				t.Errorf("%.40q… is answered %.80q", c.send, got)
+			}
+		}
+	})
+}
+
+// A client's last line needs no end. A neighbor's that has none is torn, and is not executed; nor
+// is a line that is no neighbor's.
+func TestTornLines(t *testing.T) {
+	each(t, func(t *testing.T, p *Peer) {
+		s := ring(t, p, Options{})[0] // Alford
+		const at = "AT Ball +0.1 kiwi +1-1 1520023934.5 "
+		for _, c := range []struct{ send, want string }{
+			{"AT Ball +0.1 moa +1-1 5 Welsh\r\nAT Ball +0.1 emu +1-1 5 Welsh", ""},
+			{"WHATSAT emu 1 0", "> WHATSAT REQUEST: There is no location data at server Alford for client emu\n\n"},
+			{at + "Ball\r\n", "? " + at + "Ball\n\n"},   // no neighbor of Alford's
+			{at + "Alford\n", "? " + at + "Alford\n\n"}, // itself
+			{"AT Nobody" + at[7:] + "Welsh\n", "? AT Nobody" + at[7:] + "Welsh\n\n"},
+			{"AT Ball +0.1 kiwi +91-1 5 Welsh\n\nAT Ball nan kiwi +1-1 5 Welsh\n", "? \n\n"},
+			{"WHATSAT kiwi 1 0\n", "> WHATSAT REQUEST: There is no location data at server Alford for client kiwi\n\n"},
+		} {
+			if got := ask(t, s, c.send); got != c.want {
+				t.Errorf("%q is answered %q, want %q", c.send, got, c.want)
+			}
+		}
+		if got := firstLines(ask(t, s, "WHATSAT moa 1 0\n"))[0]; got != "AT Ball +0.1 moa +1-1 5" {
+			t.Errorf("a neighbor's record is %q", got)
+		}
+	})
+}
+
+// A client that sends and does not read gets all its replies when it does, and nobody else waits.
+func TestSlowReader(t *testing.T) {
+	each(t, func(t *testing.T, p *Peer) {
+		s := start(t, p, Options{})[0]
+		ask(t, s, "IAMAT kiwi +1-1 5\n")
+		slow := dial(t, s)
+		const n = 2000 // replies of 14 KB: more than the kernel holds
+		sent := make(chan error, 1)
+		go func() {
+			_, err := io.WriteString(slow, strings.Repeat("WHATSAT kiwi 10 20\n", n))
+			_ = slow.CloseWrite()
+			sent <- err
+		}()
+		if got := ask(t, s, "help\n"); !strings.HasPrefix(got, "Available commands:\n") {
+			t.Errorf("help is answered %q", got)
+		}
+		replies, err := io.ReadAll(slow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		if got := bytes.Count(replies, []byte("\n\n")); got != n {
+			t.Errorf("%d replies to %d lines", got, n)
+		}
+	})
+}
+
+// A neighbor that is gone costs the lines for it and nothing else; that is said once.
+func TestLostNeighbor(t *testing.T) {
+	each(t, func(t *testing.T, p *Peer) {
+		servers := start(t, p, Options{Names: []string{"Alford", "Welsh"},
+			Neighbors: map[string][]string{"Alford": {"Welsh"}, "Welsh": {"Alford"}}})
+		alford, welsh := servers[0], servers[1]
+		ask(t, alford, "IAMAT kiwi +1-1 5\n")
+		processtest.Eventually(t, "the neighbor has it", func() bool {
+			return strings.HasPrefix(ask(t, welsh, "WHATSAT kiwi 1 0\n"), "AT ")
+		})
+		welsh.kill()
+		second := 5
+		processtest.Eventually(t, "the loss is said", func() bool {
+			second++
+			ask(t, alford, fmt.Sprintf("IAMAT kiwi +1-1 %d\n", second))
+			return strings.HasPrefix(alford.Said(), "lines for Welsh are lost: ")
+		})
+		for range 100 {
+			second++
+			ask(t, alford, fmt.Sprintf("IAMAT kiwi +1-1 %d\n", second))
+		}
+		if said := alford.Said(); strings.Contains(said, "\n") {
+			t.Errorf("it says %q", said)
+		}
+	})
+}
+
+// Without an interpreter a peer says what to do.
+func TestMissing(t *testing.T) {
+	for _, check := range [][]string{
+		{"/nowhere/python3"},
+		{"/bin/sh", "-c", "echo 'ModuleNotFoundError: x' >&2; exit 1"},
+	} {
+		p := newPeer("moa", "apt-get install moa", []string{"moa"}, check)
+		if why := p.Missing(); !strings.HasPrefix(why, "moa cannot run (") || !strings.HasSuffix(why, "apt-get install moa") {
+			t.Errorf("missing is said as %q", why)
+		}
+		if s, err := p.Start(context.Background(), Options{Dir: t.TempDir()}); err == nil || s != nil {
+			t.Errorf("it is started: %v, %v", s, err)
+		}
+		if v := p.Version(); v != "" {
+			t.Errorf("its version is %q", v)
+		}
+	}
+}

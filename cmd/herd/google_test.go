@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,8 +17,8 @@ import (
 	"serverherd/places/google/googletest"
 )
 
-// Everything that Google may do, at real servers with a marker for a key: one reply each, within the
-// timeout; a bystander notices nothing; the next question is answered; and the key is nowhere.
+// Everything that Google may do, at real servers with a marker for a key: one reply each, within
+// the timeout; a bystander notices nothing; the next question is answered; and the key is nowhere.
 func TestGooglesFaults(t *testing.T) {
 	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
 		t.Run(string(d), func(t *testing.T) {
@@ -25,7 +26,8 @@ func TestGooglesFaults(t *testing.T) {
 			google := googletest.Start(t)
 			// A refused key is asked again after a minute only, so there is a server for it alone.
 			h, refused := startGoogle(t, d, google.URL), startGoogle(t, d, google.URL)
-			bystander, err := keepAsking(h.Server("Alford").Address, "IAMAT kiwi +1.0+2.0 5\n", time.Millisecond)
+			bystander, err := keepAsking(h.Server("Alford").Address, "IAMAT kiwi +1.0+2.0 5\n",
+				time.Millisecond)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,15 +40,18 @@ func TestGooglesFaults(t *testing.T) {
 			if reply := ask(h); !strings.HasPrefix(reply, "AT ") {
 				t.Errorf("after one UNKNOWN_ERROR: %q", reply)
 			}
-			want := googletest.Question{Dialect: d, Query: places.Query{Lat: 3, Lng: 4, RadiusM: 1000}, Fields: askedFor(d)}
-			if asked := google.Questions(); !reflect.DeepEqual(asked, []googletest.Question{want, want}) {
+			query := places.Query{Lat: 3, Lng: 4, RadiusM: 1000}
+			want := googletest.Question{Dialect: d, Query: query, Fields: askedFor(d)}
+			asked := google.Questions()
+			if !reflect.DeepEqual(asked, []googletest.Question{want, want}) {
 				t.Errorf("asked %+v, want twice %+v", asked, want)
 			}
+			whole(t, d, h.Ask("Alford", "WHATSAT puma 1 20\n"))
 			seen := &bytes.Buffer{}
 			for _, f := range d.Faults() {
 				google.Set(f.Answer)
 				reply := ask(h)
-				if !strings.HasPrefix(reply, "> WHATSAT PLACES: "+f.Want) || strings.Count(reply, "\n") != 2 {
+				if !isRefusal(reply, f.Want) {
 					t.Errorf("%s: the reply is %q, want %q", f.Name, reply, f.Want)
 				}
 				google.Set(nil)
@@ -58,7 +63,8 @@ func TestGooglesFaults(t *testing.T) {
 			}
 			google.Set(d.Status("REQUEST_DENIED"))
 			for _, want := range []string{
-				"the answer was REQUEST_DENIED", string(d) + " refuses the key and is asked again after 1m0s",
+				"the answer was REQUEST_DENIED",
+				string(d) + " refuses the key and is asked again after 1m0s",
 			} {
 				if reply := ask(refused); reply != "> WHATSAT PLACES: "+want+"\n\n" {
 					t.Errorf("%q, want %s", reply, want)
@@ -101,7 +107,7 @@ func TestGoogleOutOfReach(t *testing.T) {
 	refused := func(h *processtest.Herd, what, want string) {
 		t.Helper()
 		reply := ask(h)
-		if !strings.HasPrefix(reply, "> WHATSAT PLACES: "+want) || strings.Count(reply, "\n") != 2 {
+		if !isRefusal(reply, want) {
 			t.Errorf("%s: the reply is %q, want %q", what, reply, want)
 		}
 		seen.WriteString(reply)
@@ -116,13 +122,38 @@ func TestGoogleOutOfReach(t *testing.T) {
 	}
 	google.Close()
 	refused(h, "nobody there", "the server could not be reached")
-	processtest.Eventually(t, "no more descriptors than before", func() bool { return openDescriptors(t, pid) <= before })
+	processtest.Eventually(t, "no more descriptors than before", func() bool {
+		return openDescriptors(t, pid) <= before
+	})
 	look(t, h, seen)
 	nowhere := startGoogle(t, googletest.LegacyAPI, googletest.Nowhere)
 	nowhere.Ask("Alford", "IAMAT puma +3.0+4.0 5\n")
 	refused(nowhere, "no such name", "the name of the server could not be resolved")
 	look(t, nowhere, seen)
 	checkSecret(t, seen.Bytes(), googletest.Key)
+}
+
+// whole checks that a reply has all of the recorded answer, byte for byte but for white space.
+func whole(t *testing.T, d googletest.Dialect, reply string) {
+	t.Helper()
+	answer := []byte(d.Recorded())
+	if d == googletest.NewAPI {
+		var err error
+		if answer, err = os.ReadFile("../../places/google/testdata/translated.json"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, object, _ := strings.Cut(reply, "\n")
+	var got, want bytes.Buffer
+	err1, err2 := json.Compact(&got, []byte(object)), json.Compact(&want, answer)
+	if err1 != nil || err2 != nil || got.String() != want.String() {
+		t.Errorf("%v, %v, the reply is\n%s\nwant\n%s", err1, err2, &got, &want)
+	}
+}
+
+// isRefusal says whether a reply is one that says what has failed, or begins to, and nothing else.
+func isRefusal(reply, want string) bool {
+	return strings.HasPrefix(reply, "> WHATSAT PLACES: "+want) && strings.Count(reply, "\n") == 2
 }
 
 // openDescriptors is how many a process has open.
@@ -139,8 +170,10 @@ func openDescriptors(t *testing.T, pid int) int {
 func startGoogle(t *testing.T, d googletest.Dialect, base string) *processtest.Herd {
 	t.Helper()
 	h, listeners := processtest.NewHerd(t, fmt.Sprintf("[places]\nprovider = %q\nbase_url = %q\n"+
-		"key_file = \"key\"\ntimeout = \"1s\"\nfields = %s\n[log]\nlevel = \"debug\"\n", d, base, moreFields(d)), "Alford")
-	if err := os.WriteFile(filepath.Join(h.Dir, "key"), []byte(googletest.Key+"\n"), 0o600); err != nil {
+		"key_file = \"key\"\ntimeout = \"1s\"\nfields = %s\n[log]\nlevel = \"debug\"\n",
+		d, base, moreFields(d)), "Alford")
+	path := filepath.Join(h.Dir, "key")
+	if err := os.WriteFile(path, []byte(googletest.Key+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h.Flags = []string{"--pprof"}
@@ -167,7 +200,8 @@ func askedFor(d googletest.Dialect) []string {
 // The budget of a day is one for a server and whoever asks in its name, and outlives both.
 func TestBudgetOutlivesTheServer(t *testing.T) {
 	google := googletest.Start(t)
-	extra := fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\ndaily_budget = 3\nfallback = \"embedded\"\n", google.URL)
+	extra := fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\ndaily_budget = 3\n"+
+		"fallback = \"embedded\"\n", google.URL)
 	t.Setenv(keyVariable, googletest.Key)
 	h := processtest.StartHerd(t, extra, "Alford")
 	h.Ask("Alford", "IAMAT kiwi +34.068930-118.445127 5\n")
@@ -183,15 +217,19 @@ func TestBudgetOutlivesTheServer(t *testing.T) {
 	h.UntilLive()
 	h.Ask("Alford", "IAMAT kiwi +34.068930-118.445127 5\n")
 	whatsat()
-	const spent = "google could not answer: the daily budget of lookups is spent. These places are from the data built into the server."
-	if reply := whatsat(); !strings.HasPrefix(reply, "AT ") || !strings.Contains(reply, spent) || !strings.Contains(reply, "GeoNames") {
+	const spent = "google could not answer: the daily budget of lookups is spent. " +
+		"These places are from the data built into the server."
+	reply := whatsat()
+	if !strings.HasPrefix(reply, "AT ") || !strings.Contains(reply, spent) ||
+		!strings.Contains(reply, "GeoNames") {
 		t.Errorf("beyond the budget: %s", reply)
 	}
 	if n := google.Asked(); n != 3 {
 		t.Errorf("%d lookups were paid for, want 3", n)
 	}
 	n := h.Status("Alford").Places.Network
-	if n.Fallbacks != 1 || n.BudgetRefused != 1 || n.Attempts != 1 || n.Budget.Spent != 3 || n.Budget.Limit != 3 {
+	if n.Fallbacks != 1 || n.BudgetRefused != 1 || n.Attempts != 1 || n.Budget.Spent != 3 ||
+		n.Budget.Limit != 3 {
 		t.Errorf("%+v", n)
 	}
 	if code := h.Stop("Alford"); code != 0 {

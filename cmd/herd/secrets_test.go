@@ -29,8 +29,8 @@ func TestKeyInADump(t *testing.T) {
 		t.Run(string(d), func(t *testing.T) {
 			google := googletest.Start(t)
 			google.Set(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-			h, listeners := processtest.NewHerd(t, fmt.Sprintf("[places]\nprovider = %q\nbase_url = %q\ntimeout = \"1m\"\n"+
-				"[log]\nlevel = \"debug\"\nformat = \"text\"\n", d, google.URL), "Alford")
+			h, listeners := processtest.NewHerd(t, fmt.Sprintf("[places]\nprovider = %q\n"+
+				"base_url = %q\ntimeout = \"1m\"\n[log]\nlevel = \"debug\"\nformat = \"text\"\n", d, google.URL), "Alford")
 			h.Flags = []string{"--pprof"}
 			h.Start("Alford", listeners["Alford"]...)
 			h.UntilLive()
@@ -39,10 +39,11 @@ func TestKeyInADump(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			if _, err := io.WriteString(c, "IAMAT puma +3.0+4.0 5\nWHATSAT puma 1 2\n"); err != nil {
+			_, err = io.WriteString(c, "IAMAT puma +3.0+4.0 5\nWHATSAT puma 1 2\n")
+			if err != nil {
 				t.Fatal(err)
 			}
-			processtest.Eventually(t, "the question is asked", func() bool { return google.Asked() == 1 })
+			processtest.Eventually(t, "it is asked", func() bool { return google.Asked() == 1 })
 			seen := &bytes.Buffer{}
 			look(t, h, seen)
 			if said := seen.String(); !strings.Contains(said, "google.(*client).fetch") {
@@ -111,8 +112,10 @@ func dressed(text []byte, secret string) map[string]int {
 	found := map[string]int{}
 	low := strings.ToLower(string(text))
 	// Whatever stands between the digits of bytes is taken away.
-	packed := strings.NewReplacer("\\x", "", "%", "", "0x", "", ",", "", " ", "", "\n", "").Replace(low)
-	for what, part := range map[string]string{"all of it": secret, "a half": secret[len(secret)/2:]} {
+	between := strings.NewReplacer("\\x", "", "%", "", "0x", "", ",", "", " ", "", "\n", "")
+	packed := between.Replace(low)
+	parts := map[string]string{"all of it": secret, "a half": secret[len(secret)/2:]}
+	for what, part := range parts {
 		note := func(how, in, form string) {
 			if i := strings.Index(in, strings.ToLower(form)); i >= 0 {
 				found[what+" "+how] = min(i, len(text)-1)
@@ -142,16 +145,18 @@ func TestDressed(t *testing.T) {
 			"plain": text, "another case": strings.ToUpper(text), "a half": text[len(text)/2-2:],
 			"hex": hex.EncodeToString([]byte(text)), "hex with spaces": fmt.Sprintf("% x", text),
 			"Go's bytes": fmt.Sprintf("%#v", []byte(text)), "numbers": fmt.Sprint([]byte(text)),
-			"base64": base64.StdEncoding.EncodeToString([]byte(text)),
-			"URL":    base64.RawURLEncoding.EncodeToString([]byte(text)),
-			"quoted": fmt.Sprintf("%q", text), "escaped": "%" + strings.TrimSpace(fmt.Sprintf("% x", text)),
+			"base64":  base64.StdEncoding.EncodeToString([]byte(text)),
+			"URL":     base64.RawURLEncoding.EncodeToString([]byte(text)),
+			"quoted":  fmt.Sprintf("%q", text),
+			"escaped": strings.ReplaceAll(fmt.Sprintf("% x", " "+text), " ", "%"),
 		} {
 			if found := dressed([]byte("before "+dress+" behind"), secret); len(found) == 0 {
 				t.Errorf("%s behind %d: not found in %s", what, front, dress)
 			}
 		}
 	}
-	if found := dressed([]byte("AIza [key] "+strings.Repeat("0123456789 ", 100)), secret); len(found) > 0 {
+	none := []byte("AIza [key] " + strings.Repeat("0123456789 ", 100))
+	if found := dressed(none, secret); len(found) > 0 {
 		t.Errorf("found %v where it is not", found)
 	}
 }
@@ -183,13 +188,16 @@ func TestKey(t *testing.T) {
 		{"an empty file", googletest.Key, key(0o600, "\n"), s.URL, "a key is needed"},
 		{"a file that others read", "", key(0o644, googletest.Key), s.URL, "chmod 600"},
 		{"no file", "", "/nowhere/key", s.URL, "no such file"},
-		{"two lines", "", key(0o600, googletest.Key+"\nmore"), s.URL, "the key holds spaces or signs that no key has"},
+		{"two lines", "", key(0o600, googletest.Key+"\nmore"), s.URL,
+			"the key holds spaces or signs that no key has"},
 		{"nobody there", "", good, nobody, "places, by google: the server could not be reached"},
-		{"a foreign certificate", "", good, foreign.URL, "places, by google: the certificate of the server is not valid for it"},
+		{"a foreign certificate", "", good, foreign.URL,
+			"places, by google: the certificate of the server is not valid for it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := processtest.New(t, fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\nkey_file = %q\n"+
-				"timeout = \"1s\"\n[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n", c.base, c.file))
+			h := processtest.New(t, fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\n"+
+				"key_file = %q\ntimeout = \"1s\"\n[[server]]\nname = \"Alford\"\n"+
+				"address = \"127.0.0.1:1\"\n", c.base, c.file))
 			t.Setenv(keyVariable, c.env)
 			out, errOut, code := h.Command("", "places", "35.68,139.76")
 			switch {

@@ -59,9 +59,9 @@ const (
 	maxHeaders = 64 << 10
 	// maxIdle is how many connections are kept: as many as a server has lookups in flight.
 	maxIdle = 64
-	// silence is how long nothing need come on an HTTP/2 connection before it is asked for a sign of
-	// life, and how long that may take. All lookups share one such connection: without this a dead
-	// one would fail them until the kernel gives it up, a quarter of an hour later.
+	// silence is how long nothing need come on an HTTP/2 connection before it is asked for a sign
+	// of life, and how long that may take. All lookups share one such connection: without this a
+	// dead one would fail them until the kernel gives it up, a quarter of an hour later.
 	silence = 5 * time.Second
 )
 
@@ -101,8 +101,9 @@ func newClient(timeout time.Duration) client {
 	return client{timeout: timeout, http: &http.Client{
 		Transport: &http.Transport{
 			Proxy: nil,
-			// net/http goes on to dial and to shake hands when the lookup that wanted the connection
-			// is over: another may want it. These have to end by themselves, a little later.
+			// net/http goes on to dial and to shake hands when the lookup that wanted the
+			// connection is over: another may want it. These have to end by themselves, a little
+			// later.
 			DialContext:            (&net.Dialer{Timeout: 2 * timeout}).DialContext,
 			TLSHandshakeTimeout:    2 * timeout,
 			HTTP2:                  &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
@@ -152,7 +153,8 @@ func (c *client) fetch(ctx context.Context, req *http.Request) (reply, error) {
 // isGarbled says that bytes came and were no gzip. They would come again.
 func isGarbled(err error) bool {
 	var corrupt flate.CorruptInputError
-	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt)
+	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) ||
+		errors.As(err, &corrupt)
 }
 
 // failure is err in words of our own.

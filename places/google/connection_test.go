@@ -48,8 +48,8 @@ func TestHandshakeEnds(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			stacks := make([]byte, 1<<20)
 			stacks = stacks[:runtime.Stack(stacks, true)]
-			t.Fatalf("%d of %d connections are still open, %d goroutines in handshakes", lookups-n, lookups,
-				strings.Count(string(stacks), "HandshakeContext"))
+			t.Fatalf("%d of %d connections are still open, %d goroutines in handshakes",
+				lookups-n, lookups, strings.Count(string(stacks), "HandshakeContext"))
 		}
 	}
 }
@@ -64,7 +64,8 @@ func TestDeadConnection(t *testing.T) {
 	front := newFront(t, server.Listener.Addr().String())
 	l := newLegacy(t, "https://"+front.Addr().String(), time.Minute)
 	transport(l).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
-	transport(l).HTTP2 = &http.HTTP2Config{SendPingTimeout: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond}
+	const silence = 50 * time.Millisecond
+	transport(l).HTTP2 = &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence}
 	for range 2 {
 		if _, err := l.Nearby(t.Context(), ucla); err != nil {
 			t.Fatal(err)

@@ -30,7 +30,9 @@ func refusal(status string, wait time.Duration) error {
 	if !known {
 		return strange("the answer was an unknown status")
 	}
-	return &places.Failure{Kind: kind, Status: status, Text: "the answer was " + status, RetryAfter: wait}
+	return &places.Failure{
+		Kind: kind, Status: status, Text: "the answer was " + status, RetryAfter: wait,
+	}
 }
 
 // unexpected is an answer with another HTTP status than 200 and nothing that explains it.

@@ -62,7 +62,8 @@ func compareLegacy(t *testing.T, answer, reply []byte, bound int) {
 	if len(wanted) <= bound && tight(t, reply) != tight(t, answer) {
 		t.Errorf("got  %q\nwant %q", tight(t, reply), tight(t, answer))
 	}
-	if got, want := decoded(t, joined(list(t, to["results"]))), decoded(t, from["results"]); !reflect.DeepEqual(got, want) {
+	got, want := decoded(t, to["results"]), decoded(t, from["results"])
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("decoded: got  %q\nwant %q", got, want)
 	}
 }
@@ -77,7 +78,8 @@ func compareNew(t *testing.T, answer, reply []byte, bound int) {
 		t.Fatalf("%d results of %d places, at most %d", len(results), len(wanted), bound)
 	}
 	for i, result := range results {
-		if got, want := members(t, []byte(result)), inLegacyWords(t, members(t, []byte(wanted[i]))); !reflect.DeepEqual(got, want) {
+		got, want := members(t, []byte(result)), inLegacyWords(t, members(t, []byte(wanted[i])))
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("place %d:\ngot  %q\nwant %q", i, got, want)
 		}
 	}
@@ -126,7 +128,8 @@ func inLegacyWords(t *testing.T, place map[string]string) map[string]string {
 				to["opening_hours"] = `{"open_now":` + open + `}`
 			}
 		case name == "plusCode":
-			set(to, "plus_code", objectOf("compound_code", in(name, "compoundCode"), "global_code", in(name, "globalCode")))
+			set(to, "plus_code", objectOf("compound_code", in(name, "compoundCode"),
+				"global_code", in(name, "globalCode")))
 		case name == "priceLevel":
 			levels := []string{"FREE", "INEXPENSIVE", "MODERATE", "EXPENSIVE", "VERY_EXPENSIVE"}
 			for i, l := range levels {
@@ -173,7 +176,8 @@ func geometry(t *testing.T, place map[string]string) string {
 	viewport := ""
 	if v, there := place["viewport"]; there {
 		corners := members(t, []byte(v))
-		if viewport = objectOf("northeast", point(corners["high"]), "southwest", point(corners["low"])); viewport == "" {
+		viewport = objectOf("northeast", point(corners["high"]), "southwest", point(corners["low"]))
+		if viewport == "" {
 			viewport = "{}"
 		}
 	}

@@ -13,14 +13,17 @@ type generator struct{ *rand.Rand }
 var (
 	oddStrings = []string{
 		`"plain"`, `""`, `"\"quoted\" and back\\slashed \\\""`, `"two\nlines\r\n"`, `"\u000a\u000A"`,
-		"\"\u2028 and \u2029\"", `"\u2028"`, `"\u0000\u0007\u001b[31m\b\f\t"`, "\"\u007f \u009b31m\"",
+		"\"\u2028 and \u2029\"", `"\u2028"`, `"\u0000\u0007\u001b[31m\b\f\t"`,
+		"\"\u007f \u009b31m\"",
 		"\"\u202eabc\u202c \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627\"", `"\u202e"`,
-		`"<script>&amp;</script>"`, `"https:\/\/example.com\/?a=1&b=2"`, "\"\u6771\u4eac\u99c5 \U0001f689\"",
-		`"\ud83d\ude89"`, `"\ud800 alone"`, "\"\xff\xfe not UTF-8\"", "\"\ufeff\"", `"} ] , : {"`, `"\\"`,
+		`"<script>&amp;</script>"`, `"https:\/\/example.com\/?a=1&b=2"`,
+		"\"\u6771\u4eac\u99c5 \U0001f689\"",
+		`"\ud83d\ude89"`, `"\ud800 alone"`, "\"\xff\xfe not UTF-8\"", "\"\ufeff\"",
+		`"} ] , : {"`, `"\\"`,
 	}
 	oddNumbers = []string{
-		"0", "-0", "0.10", "4.0", "1e400", "-1E-400", "12345678901234567890", "9007199254740993", "1.50e+0",
-		"34.068930000000000", "-118.445127", "3.141592653589793238462643383279",
+		"0", "-0", "0.10", "4.0", "1e400", "-1E-400", "12345678901234567890",
+		"9007199254740993", "1.50e+0", "34.068930000000000", "-118.445127", "3.141592653589793238462643383279",
 	}
 )
 
@@ -88,19 +91,22 @@ func (g generator) unknown(depth int) (all []string) {
 // legacyAnswer is one of the legacy API.
 func (g generator) legacyAnswer() []byte {
 	results := g.list(g.IntN(maxBound+1), func() string {
-		return g.object(append(g.unknown(3), g.some("name", g.string(), "geometry", g.value(2), "rating", g.number(),
+		return g.object(append(g.unknown(3), g.some(
+			"name", g.string(), "geometry", g.value(2), "rating", g.number(),
 			"types", g.list(2, g.string), "vicinity", g.string())...))
 	})
 	all := append(g.unknown(3), g.member("results", results),
 		g.member("status", g.one([]string{`"OK"`, `"ZERO_RESULTS"`, `"\u004fK"`})))
-	return []byte(g.space() + g.object(append(all, g.some("html_attributions", g.list(2, g.string))...)) + g.space())
+	all = append(all, g.some("html_attributions", g.list(2, g.string))...)
+	return []byte(g.space() + g.object(all) + g.space())
 }
 
 // newAnswer is one of the new API.
 func (g generator) newAnswer() []byte {
 	all := g.unknown(3)
 	if g.IntN(8) > 0 {
-		all = append(all, g.member(g.one([]string{"places", `\u0070laces`}), g.list(g.IntN(maxBound+1), g.place)))
+		name := g.one([]string{"places", `\u0070laces`})
+		all = append(all, g.member(name, g.list(g.IntN(maxBound+1), g.place)))
 	}
 	return []byte(g.space() + g.object(all) + g.space())
 }
@@ -109,17 +115,24 @@ func (g generator) place() string {
 	point := func() string {
 		return g.object(g.some("latitude", g.number(), "longitude", g.number(), "x", g.value(1)))
 	}
-	levels := []string{"FREE", "INEXPENSIVE", "MODERATE", "EXPENSIVE", "VERY_EXPENSIVE", "UNSPECIFIED", "OF_MARS"}
+	credit := func() string {
+		return g.object(g.some("provider", g.string(), "providerUri", g.string()))
+	}
+	levels := []string{
+		"FREE", "INEXPENSIVE", "MODERATE", "EXPENSIVE", "VERY_EXPENSIVE", "UNSPECIFIED", "OF_MARS",
+	}
 	return g.object(append(g.unknown(3), g.some(
 		g.one([]string{"id", `i\u0064`}), g.string(),
 		"displayName", g.object(g.some("text", g.string(), "languageCode", `"en"`)),
 		"location", point(), "viewport", g.object(g.some("low", point(), "high", point())),
 		"types", g.list(g.IntN(4), g.string), "shortFormattedAddress", g.string(),
-		"businessStatus", g.string(), "plusCode", g.object(g.some("globalCode", g.string(), "compoundCode", g.string())),
+		"businessStatus", g.string(),
+		"plusCode", g.object(g.some("globalCode", g.string(), "compoundCode", g.string())),
 		"iconMaskBaseUri", g.string(), "iconBackgroundColor", g.string(), "rating", g.number(),
 		"userRatingCount", g.number(), "priceLevel", `"PRICE_LEVEL_`+g.one(levels)+`"`,
-		"currentOpeningHours", g.object(g.some("openNow", g.one([]string{"true", "false"}), "periods", g.value(2))),
-		"attributions", g.list(1, func() string { return g.object(g.some("provider", g.string(), "providerUri", g.string())) }),
+		"currentOpeningHours", g.object(g.some(
+			"openNow", g.one([]string{"true", "false"}), "periods", g.value(2))),
+		"attributions", g.list(1, credit),
 		"name", g.string(), "place_id", g.value(1), // which are ours to give
 	)...))
 }

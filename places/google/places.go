@@ -53,7 +53,8 @@ func NewPlaces(o Options) (*Places, error) {
 	mask := slices.Clone(fields)
 	for _, field := range o.Fields {
 		if !slices.Contains(MoreFields, field) {
-			return nil, fmt.Errorf("places.fields: %q is not available; what is: %s", field, strings.Join(MoreFields, ", "))
+			return nil, fmt.Errorf("places.fields: %q is not available; what is: %s", field,
+				strings.Join(MoreFields, ", "))
 		}
 		mask = append(mask, field)
 	}
@@ -93,8 +94,8 @@ func (p *Places) Nearby(ctx context.Context, q places.Query) (places.Result, err
 // km; beyond that the service refuses it.
 func question(q places.Query) string {
 	return `{"locationRestriction":{"circle":{"center":{"latitude":` + degrees(q.Lat) +
-		`,"longitude":` + degrees(q.Lng) + `},"radius":` + strconv.Itoa(max(1, min(q.RadiusM, 50_000))) +
-		`}},"maxResultCount":20,"rankPreference":"DISTANCE"}`
+		`,"longitude":` + degrees(q.Lng) + `},"radius":` +
+		strconv.Itoa(max(1, min(q.RadiusM, 50_000))) + `}},"maxResultCount":20,"rankPreference":"DISTANCE"}`
 }
 
 // explained is what an answer with another HTTP status than 200 says of itself, in the legacy API's

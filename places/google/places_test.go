@@ -276,3 +276,28 @@ func TestKeysThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+// Twenty places as Google has them, some 20 KB.
+func BenchmarkTranslate(b *testing.B) {
+	const place = `{"id":"ChIJLQjF8X6LGGARVaYYiaVzCoA","types":["cafe","food_store","establishment"],
+      "location":{"latitude":35.6812405,"longitude":139.7649361},"viewport":{
+        "low":{"latitude":35.6798915197085,"longitude":139.7635871197085},
+        "high":{"latitude":35.6825894802915,"longitude":139.7662850802915}},
+      "iconMaskBaseUri":"https://maps.gstatic.com/mapfiles/place_api/icons/v2/train_rail_1",
+      "iconBackgroundColor":"#10BDFF","plusCode":{"globalCode":"8Q7XMQJ7+FX",
+        "compoundCode":"MQJ7+FX Chiyoda City, Tokyo, Japan"},
+      "displayName":{"text":"A place in Chiyoda City","languageCode":"en"},
+      "businessStatus":"OPERATIONAL","shortFormattedAddress":"1 Chome Marunouchi, Chiyoda City"}`
+	body := []byte(`{"places":[` + strings.Repeat(place+",", 19) + place + "]}")
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		text, err := translate(body)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := parse(text, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -149,7 +149,9 @@ var (
 
 // known are the members of value that o has a word for, and rest are the others. The error names
 // the member that is not what it should be.
-func (o object) known(value json.RawMessage) (known map[string]json.RawMessage, rest []member, err error) {
+func (o object) known(value json.RawMessage) (
+	known map[string]json.RawMessage, rest []member, err error,
+) {
 	known = make(map[string]json.RawMessage, len(o))
 	for written, value := range places.Members(value) {
 		name := meaning(written)
@@ -157,7 +159,7 @@ func (o object) known(value json.RawMessage) (known map[string]json.RawMessage, 
 		case !ours:
 			rest = append(rest, member{written, value})
 		case strings.IndexByte(begins, value[0]) < 0:
-			return nil, nil, errors.New("the answer has a place whose " + name + " is of another type")
+			return nil, nil, fmt.Errorf("the answer has a place whose %s is of another type", name)
 		default:
 			known[name] = value
 		}
@@ -185,7 +187,8 @@ func (t *translation) place(place json.RawMessage) error {
 		case n.legacy == "opening_hours":
 			w.inner(n.legacy, value, hoursObject, "openNow", "open_now")
 		case n.legacy == "plus_code":
-			w.inner(n.legacy, value, codeObject, "compoundCode", "compound_code", "globalCode", "global_code")
+			w.inner(n.legacy, value, codeObject,
+				"compoundCode", "compound_code", "globalCode", "global_code")
 		case n.legacy == "price_level":
 			if level, ok := priceLevels[string(value)]; ok {
 				w.member(n.legacy, []byte(level))
@@ -222,8 +225,9 @@ func (t *translation) credit(list json.RawMessage) error {
 	}
 	for _, a := range all {
 		line := html.EscapeString(a.Provider)
-		if strings.HasPrefix(a.ProviderUri, "https://") || strings.HasPrefix(a.ProviderUri, "http://") {
-			line = `<a href="` + html.EscapeString(a.ProviderUri) + `">` + line + `</a>`
+		uri := a.ProviderUri
+		if strings.HasPrefix(uri, "https://") || strings.HasPrefix(uri, "http://") {
+			line = `<a href="` + html.EscapeString(uri) + `">` + line + `</a>`
 		}
 		quoted, err := json.Marshal(line)
 		if err != nil {

@@ -65,7 +65,8 @@ func understand(r *http.Request) (q Question, err error) {
 	case err != nil:
 		return q, err
 	case r.Method != wantMethod || r.RequestURI != wantURL || string(body) != wantBody:
-		return q, fmt.Errorf("%s %s %s\nwant  %s %s %s", r.Method, r.RequestURI, body, wantMethod, wantURL, wantBody)
+		return q, fmt.Errorf("%s %s %s\nwant  %s %s %s", r.Method, r.RequestURI, body,
+			wantMethod, wantURL, wantBody)
 	case fmt.Sprint(r.Header) != fmt.Sprint(headers): // which sorts both
 		return q, fmt.Errorf("headers %v, want %v", r.Header, headers)
 	case len(r.Trailer) > 0 || strings.Contains(r.Host, Key):
@@ -76,7 +77,8 @@ func understand(r *http.Request) (q Question, err error) {
 
 // check says whether Google takes a question.
 func check(q places.Query) error {
-	if q.Lat >= -90 && q.Lat <= 90 && q.Lng >= -180 && q.Lng <= 180 && q.RadiusM >= 1 && q.RadiusM <= 50_000 {
+	if q.Lat >= -90 && q.Lat <= 90 && q.Lng >= -180 && q.Lng <= 180 &&
+		q.RadiusM >= 1 && q.RadiusM <= 50_000 {
 		return nil
 	}
 	return fmt.Errorf("question %+v", q)
@@ -92,7 +94,8 @@ func understandQuery(v url.Values) (q places.Query, err error) {
 }
 
 func legacyQuery(q places.Query) string {
-	return fmt.Sprintf("key=%s&location=%s%%2C%s&radius=%d", Key, decimal(q.Lat), decimal(q.Lng), q.RadiusM)
+	return fmt.Sprintf("key=%s&location=%s%%2C%s&radius=%d",
+		Key, decimal(q.Lat), decimal(q.Lng), q.RadiusM)
 }
 
 func understandBody(body []byte) (q places.Query, err error) {
@@ -110,8 +113,9 @@ func understandBody(body []byte) (q places.Query, err error) {
 }
 
 func newBody(q places.Query) string {
-	return fmt.Sprintf(`{"locationRestriction":{"circle":{"center":{"latitude":%s,"longitude":%s},"radius":%d}},`+
-		`"maxResultCount":20,"rankPreference":"DISTANCE"}`, decimal(q.Lat), decimal(q.Lng), q.RadiusM)
+	return fmt.Sprintf(`{"locationRestriction":{"circle":{"center":{"latitude":%s,"longitude":%s},`+
+		`"radius":%d}},"maxResultCount":20,"rankPreference":"DISTANCE"}`,
+		decimal(q.Lat), decimal(q.Lng), q.RadiusM)
 }
 
 // decimal has no exponent, and no sign at zero.

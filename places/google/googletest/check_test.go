@@ -13,13 +13,14 @@ import (
 
 // asked is a request as it must be, or not quite: each change is what stands for what.
 func asked(d Dialect, changes ...string) *http.Request {
-	request := "GET " + legacyPath + "?key=" + Key + "&location=-1.5%2C0&radius=2000 HTTP/1.1\r\nHost: h\r\n" +
-		"User-Agent: serverherd\r\nAccept-Encoding: gzip\r\n\r\n"
+	request := "GET " + legacyPath + "?key=" + Key + "&location=-1.5%2C0&radius=2000 HTTP/1.1\r\n" +
+		"Host: h\r\nUser-Agent: serverherd\r\nAccept-Encoding: gzip\r\n\r\n"
 	if d == NewAPI {
-		body := `{"locationRestriction":{"circle":{"center":{"latitude":-1.5,"longitude":0},"radius":2000}},` +
-			`"maxResultCount":20,"rankPreference":"DISTANCE"}`
-		request = "POST " + newPath + " HTTP/1.1\r\nHost: h\r\nUser-Agent: serverherd\r\nAccept-Encoding: gzip\r\n" +
-			"Content-Type: application/json\r\nX-Goog-Api-Key: " + Key + "\r\nX-Goog-Fieldmask: places." +
+		body := `{"locationRestriction":{"circle":{"center":{"latitude":-1.5,"longitude":0},` +
+			`"radius":2000}},"maxResultCount":20,"rankPreference":"DISTANCE"}`
+		request = "POST " + newPath + " HTTP/1.1\r\nHost: h\r\nUser-Agent: serverherd\r\n" +
+			"Accept-Encoding: gzip\r\nContent-Type: application/json\r\n" +
+			"X-Goog-Api-Key: " + Key + "\r\nX-Goog-Fieldmask: places." +
 			strings.Join(Fields, ",places.") + ",places.rating\r\n\r\n" + body
 	}
 	request = strings.NewReplacer(changes...).Replace(request)

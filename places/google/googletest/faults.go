@@ -22,7 +22,8 @@ type Fault struct {
 func (d Dialect) Status(status string) Answer {
 	if d == LegacyAPI {
 		return body(200, fmt.Sprintf(
-			`{"html_attributions":[],"results":[],"status":%q,"error_message":"The provided key %s is bad."}`, status, Key))
+			`{"html_attributions":[],"results":[],"status":%q,"error_message":"The key %s is bad."}`,
+			status, Key))
 	}
 	code, name, reason := 400, "INVALID_ARGUMENT", ""
 	switch status {
@@ -41,7 +42,8 @@ func (d Dialect) Status(status string) Answer {
 // Faults are all of a dialect's but a refused key, after which nobody asks for a minute.
 func (d Dialect) Faults() []Fault {
 	list := `{"status":"OK","results":%s}`
-	noList, noObject := "the answer has no list of results", "a result in the answer is not a JSON object"
+	noList := "the answer has no list of results"
+	noObject := "a result in the answer is not a JSON object"
 	if d == NewAPI {
 		list = `{"places":%s}`
 		noList = "the answer's places are not a list of JSON objects"
@@ -67,8 +69,10 @@ func (d Dialect) Faults() []Fault {
 		{"truncated", body(200, strings.TrimSuffix(fmt.Sprintf(list, "[]"), "}")), notJSON},
 		{"results that are none", with(`{"a":1}`), noList},
 		{"a result that is none", with(`[7]`), noObject},
-		{"results without end", with("[" + strings.Repeat(" ", 10<<20) + "]"), "the answer is longer than 1 MiB"},
-		{"100,000 deep", with(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)), notJSON},
+		{"results without end", with("[" + strings.Repeat(" ", 10<<20) + "]"),
+			"the answer is longer than 1 MiB"},
+		{"100,000 deep", with(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)),
+			notJSON},
 		{"a gzip bomb", bomb, "the answer is longer than 1 MiB"},
 		{"not the gzip that it says", notGzip, "the answer is not the gzip that it says it is"},
 		{"another status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },

@@ -93,7 +93,8 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// StartTLS starts such a server behind TLS, which speaks HTTP/2 as Google does. Trust has it trusted.
+// StartTLS starts such a server behind TLS, which speaks HTTP/2 as Google does. Trust has it
+// trusted.
 func StartTLS(t testing.TB) *Server {
 	s := unstarted(t)
 	s.http.EnableHTTP2 = true
@@ -115,8 +116,8 @@ func unstarted(t testing.TB) *Server {
 // Close ends the server before the test does. Nobody listens at its address any more.
 func (s *Server) Close() { s.http.Close() }
 
-// SetTrouble says what becomes of all further connections, and ends those that there are; nil for no
-// trouble.
+// SetTrouble says what becomes of all further connections, and ends those that there are; nil for
+// no trouble.
 func (s *Server) SetTrouble(serve func(net.Conn)) {
 	s.listener.mu.Lock()
 	s.listener.serve = serve

@@ -12,7 +12,9 @@ import (
 
 var ucla = places.Query{Lat: 34.06893, Lng: -118.445127, RadiusM: 10_000}
 
-func provider(t *testing.T, d googletest.Dialect, url string, timeout time.Duration) (p places.Provider) {
+func provider(
+	t *testing.T, d googletest.Dialect, url string, timeout time.Duration,
+) (p places.Provider) {
 	t.Helper()
 	o := google.Options{Key: googletest.Key, BaseURL: url, Timeout: timeout}
 	var err error
@@ -35,8 +37,10 @@ func TestFaults(t *testing.T) {
 			s := googletest.Start(t)
 			p := provider(t, d, s.URL, 2*time.Second)
 			brief := provider(t, d, s.URL, 50*time.Millisecond)
-			for _, f := range append(d.Faults(),
-				googletest.Fault{Name: "REQUEST_DENIED", Answer: d.Status("REQUEST_DENIED"), Want: "the answer was REQUEST_DENIED"}) {
+			const denied = "REQUEST_DENIED"
+			for _, f := range append(d.Faults(), googletest.Fault{
+				Name: denied, Answer: d.Status(denied), Want: "the answer was " + denied,
+			}) {
 				s.Set(f.Answer)
 				asked := s.Asked()
 				client := p
@@ -44,7 +48,8 @@ func TestFaults(t *testing.T) {
 					client = brief
 				}
 				r, err := client.Nearby(t.Context(), ucla)
-				if err == nil || !strings.HasPrefix(err.Error(), f.Want) || strings.Contains(err.Error(), googletest.Key) {
+				if err == nil || !strings.HasPrefix(err.Error(), f.Want) ||
+					strings.Contains(err.Error(), googletest.Key) {
 					t.Errorf("%s: %+v, %v, want %q", f.Name, r, err, f.Want)
 				}
 				if _, ok := err.(*places.Failure); !ok {
@@ -91,7 +96,8 @@ func TestTroubles(t *testing.T) {
 				}
 			}
 			s.Close()
-			refuses(t, "nobody there", provider(t, d, s.URL, time.Minute), "the server could not be reached")
+			refuses(t, "nobody there", provider(t, d, s.URL, time.Minute),
+				"the server could not be reached")
 			refuses(t, "no such name", provider(t, d, googletest.Nowhere, time.Minute),
 				"the name of the server could not be resolved")
 		})

@@ -20,7 +20,7 @@ import (
 
 // Nowhere is the address of a service whose name has no address: no part of a name may be so long,
 // and so nobody is asked for it.
-const Nowhere = "https://a-part-of-a-name-that-is-longer-than-the-sixty-three-signs-it-may-have.example"
+const Nowhere = "https://a-part-of-a-name-that-is-longer-than-the-63-signs-that-it-may-have.example"
 
 // Trouble is what may happen to a connection before there is any HTTP.
 type Trouble struct {
@@ -33,10 +33,11 @@ type Trouble struct {
 var Troubles = []Trouble{
 	{"a reset", reset, "the connection to the server failed"},
 	{"an end of file", func(net.Conn) {}, "the connection to the server failed"},
-	{"no word in reply to a hello", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, "no answer within "},
+	{"no word in reply to a hello", hold, "no answer within "},
 	{"no TLS", plain, "the connection to the server failed"},
 	{"a TLS of the past", outdated, "the connection to the server failed"},
-	{"a certificate that nobody knows", foreign, "the certificate of the server is not valid for it"},
+	{"a certificate that nobody knows", foreign,
+		"the certificate of the server is not valid for it"},
 }
 
 // reset waits for the hello: before it the client would take the server for one that is not there.
@@ -47,10 +48,17 @@ func reset(c net.Conn) {
 	}
 }
 
-func plain(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") }
+func hold(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+
+func plain(c net.Conn) {
+	_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+}
 
 func outdated(c net.Conn) {
-	shake(c, &tls.Config{Certificates: []tls.Certificate{known()}, MaxVersion: tls.VersionTLS10, MinVersion: tls.VersionTLS10})
+	shake(c, &tls.Config{
+		Certificates: []tls.Certificate{known()},
+		MinVersion:   tls.VersionTLS10, MaxVersion: tls.VersionTLS10,
+	})
 }
 
 func foreign(c net.Conn) { shake(c, &tls.Config{Certificates: []tls.Certificate{unknown()}}) }
@@ -58,7 +66,7 @@ func foreign(c net.Conn) { shake(c, &tls.Config{Certificates: []tls.Certificate{
 func shake(c net.Conn, config *tls.Config) {
 	t := tls.Server(c, config)
 	_ = t.Handshake()
-	_, _ = io.Copy(io.Discard, t)
+	hold(t)
 }
 
 // known is the certificate that httptest's servers have.
@@ -85,8 +93,8 @@ var unknown = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{signed}, PrivateKey: key}
 })
 
-// Trust writes the certificate of StartTLS's servers into a file, and has this process and those that
-// it starts trust it and no other. It comes before the first use of TLS.
+// Trust writes the certificate of StartTLS's servers into a file, and has this process and those
+// that it starts trust it and no other. It comes before the first use of TLS.
 func Trust(t testing.TB) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "certificate")

@@ -40,11 +40,13 @@ type flight struct {
 	cancel   context.CancelFunc // nil while it waits for its turn
 }
 
-// answer is what comes home from a worker: the result, and the JSON for one bound. The others'
-// are made when they are needed.
+// answer is what comes home from a worker: the result, and the reply to the lookup for which it was
+// asked. What others need of it is made when they need it.
 type answer struct {
 	result places.Result
-	json   map[int][]byte
+	asker  *lookup
+	reply  []byte         // to asker
+	json   map[int][]byte // by bound
 }
 
 // lookups runs the lookups of all sessions, a bounded number at a time, off the loop. Loop only.
@@ -71,7 +73,7 @@ func (q *lookups) ask(l *lookup) bool {
 		q.server.counters.LookupsShared++
 	case q.inFlight < most:
 		f = &flight{question: question, query: l.query}
-		q.start(f, l.bound)
+		q.start(f, l)
 	default:
 		f = &flight{question: question, query: l.query}
 		q.waiting = append(q.waiting, f)
@@ -93,19 +95,23 @@ func (s *Server) question(q places.Query) places.Query {
 	return q
 }
 
-// start hands f to a worker. The worker also builds the first asker's JSON: it is the larger part
+// start hands f to a worker. The worker also writes the first asker's reply: it is the larger part
 // of the work and needs nothing of the loop's.
-func (q *lookups) start(f *flight, bound int) {
+func (q *lookups) start(f *flight, first *lookup) {
 	q.inFlight++
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel, f.begun = cancel, q.server.reactor.Now()
 	provider, query := q.server.places, f.query
+	at, bound, dialect := first.at, first.bound, q.server.dialect
 	work := func() (answer, error) {
 		r, err := provider.Nearby(ctx, query)
 		if err != nil {
 			return answer{}, err
 		}
-		return answer{r, map[int][]byte{bound: places.AppendJSON(nil, r, bound)}}, nil
+		reply, json := dialect.AppendWhatsat(nil, at, func(dst []byte) []byte {
+			return places.AppendJSON(dst, r, bound)
+		})
+		return answer{r, first, reply, map[int][]byte{bound: json}}, nil
 	}
 	reactor.DeferToThread(q.server.reactor, work, func(a answer, err error) {
 		cancel()
@@ -154,13 +160,19 @@ func (l *lookup) finish(a answer, err error) {
 		s.fill(l, d.AppendRefusal(nil, l.line, protocol.PlacesFailed(err)))
 		return
 	}
-	json, ok := a.json[l.bound]
-	if !ok {
-		json = places.AppendJSON(nil, a.result, l.bound)
-		a.json[l.bound] = json
-	}
 	l.status, l.results = a.result.Status, min(len(a.result.Results), l.bound)
-	s.fill(l, d.AppendWhatsat(make([]byte, 0, len(l.at)+len(json)+3), l.at, json))
+	if l == a.asker {
+		s.fill(l, a.reply)
+		return
+	}
+	reply, json := d.AppendWhatsat(nil, l.at, func(dst []byte) []byte {
+		if json := a.json[l.bound]; json != nil {
+			return append(slices.Grow(dst, len(json)+2), json...)
+		}
+		return places.AppendJSON(dst, a.result, l.bound)
+	})
+	a.json[l.bound] = json
+	s.fill(l, reply)
 }
 
 // next starts the flight that has waited longest.
@@ -170,7 +182,7 @@ func (q *lookups) next() {
 	}
 	f := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
-	q.start(f, f.askers[0].bound)
+	q.start(f, f.askers[0])
 }
 
 // abandon gives up l, whose client has gone. A flight that nobody waits for is called off.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"serverherd/places"
+	"serverherd/protocol"
 )
 
 // slowPlaces takes a while, and fails on demand.
@@ -178,5 +179,60 @@ func TestAQuestionIsCalledOffWithItsLastAsker(t *testing.T) {
 	}
 	if p.asked != 2 || p.cancelled != 1 {
 		t.Errorf("asked %d times, %d of them called off; want 2 and 1", p.asked, p.cancelled)
+	}
+}
+
+// writes counts the calls of Write and their bytes.
+type writes struct {
+	sink
+	n, bytes int
+}
+
+func (w *writes) Write(p []byte) {
+	w.n++
+	w.bytes += len(p)
+}
+
+// A reply of 16 KB is one write, AT line and JSON together.
+func TestALongReplyIsWrittenOnce(t *testing.T) {
+	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w.places = longPlaces{}
+	s := w.start("Alford")
+	n, out := s.BuildProtocol("client").(*session), &writes{}
+	n.ConnectionMade(out)
+	n.DataReceived([]byte("IAMAT k +1-1 5\n"))
+	*out = writes{}
+	n.DataReceived([]byte("WHATSAT k 1 20\n"))
+	w.until("answered", func() bool { return out.n > 0 })
+	if out.n != 1 || out.bytes < 16<<10 {
+		t.Errorf("%d bytes in %d writes", out.bytes, out.n)
+	}
+}
+
+// BenchmarkSessionWhatsat is what the loop does for a WHATSAT with 16 KB of places, the trip to a
+// worker and back apart.
+func BenchmarkSessionWhatsat(b *testing.B) {
+	w := newWorld(b, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w.places = longPlaces{}
+	s := w.start("Alford")
+	n := s.BuildProtocol("client").(*session)
+	n.ConnectionMade(sink{})
+	n.DataReceived([]byte("IAMAT k +1-1 5\n"))
+	line := []byte("WHATSAT k 1 20\n")
+	r, err := longPlaces{}.Nearby(b.Context(), places.Query{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	at := []byte("AT Alford +0.1 k +1-1 5")
+	reply, _ := protocol.Paper.AppendWhatsat(nil, at, func(dst []byte) []byte { return places.AppendJSON(dst, r, 20) })
+	b.ReportAllocs()
+	for b.Loop() {
+		command, err := protocol.Parse(line[:len(line)-1], protocol.MaxClientID)
+		if err != nil {
+			b.Fatal(err)
+		}
+		l := &lookup{session: n, bound: command.Bound, at: at}
+		l.slot = n.replies.reserve(l)
+		l.finish(answer{result: r, asker: l, reply: reply}, nil)
 	}
 }

@@ -68,10 +68,15 @@ func appendReason(dst []byte, reason string) []byte {
 	return append(append(dst, "> "...), reason...)
 }
 
-// AppendWhatsat appends the reply to a WHATSAT: the AT line, and the places from the next line.
-func (d Dialect) AppendWhatsat(dst, at, places []byte) []byte {
+// AppendWhatsat appends the reply to a WHATSAT: the AT line, and from the next line what places
+// appends. Json is that part of the reply.
+func (d Dialect) AppendWhatsat(dst, at []byte, places func(dst []byte) []byte) (reply, json []byte) {
 	dst = append(append(dst, at...), '\n')
-	return append(append(dst, places...), '\n', '\n')
+	start := len(dst)
+	dst = places(dst)
+	end := len(dst)
+	dst = append(dst, '\n', '\n')
+	return dst, dst[start:end:end]
 }
 
 // helpText is the commands that a client can type, as the paper's prototype lists them.

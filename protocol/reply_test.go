@@ -88,7 +88,9 @@ func TestReplies(t *testing.T) {
 			case "refusal":
 				dst = d.AppendRefusal(dst, line, Busy)
 			case "whatsat":
-				dst = d.AppendWhatsat(dst, []byte(paperAT), []byte("{\n  \"results\": []\n}"))
+				dst, _ = d.AppendWhatsat(dst, []byte(paperAT), func(dst []byte) []byte {
+					return append(dst, "{\n  \"results\": []\n}"...)
+				})
 			case "help":
 				dst = d.AppendHelp(dst, line)
 			case "goodbye":

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -405,7 +404,7 @@ func BenchmarkLine(b *testing.B) {
 		reply = append(append(append(reply[:0], "AT Alford +0.1"...), r.line[len("IAMAT"):]...), "\n\n"...)
 		u.text = u.text[:0]
 		if rest := u.replies(reply, time.Millisecond); len(rest) > 0 || u.open > 0 {
-			b.Fatal(fmt.Sprintf("%q is left", rest))
+			b.Fatalf("%q is left", rest)
 		}
 	}
 }

@@ -28,8 +28,8 @@ var (
 // be shown to a client: it quotes no more than one character of the answer.
 func Parse(answer []byte) (Result, error) {
 	answer = bytes.Trim(answer, " \t\r\n")
-	if err := json.Unmarshal(answer, new(json.RawMessage)); err != nil {
-		return Result{}, fmt.Errorf("the answer is not JSON: %w", err)
+	if err := CheckJSON(answer); err != nil {
+		return Result{}, err
 	}
 	if answer[0] != '{' {
 		return Result{}, errObject
@@ -41,6 +41,15 @@ func Parse(answer []byte) (Result, error) {
 		}
 	}
 	return p.finish()
+}
+
+// CheckJSON says why an answer is not JSON, in one short line that quotes no more than one character
+// of it. Unmarshal goes through a text twice, and so it is only asked for the reason.
+func CheckJSON(answer []byte) error {
+	if json.Valid(answer) {
+		return nil
+	}
+	return fmt.Errorf("the answer is not JSON: %w", json.Unmarshal(answer, new(json.RawMessage)))
 }
 
 // parser makes a Result of the members of an answer. It lays out all values in one text.

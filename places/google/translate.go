@@ -38,8 +38,8 @@ func meaning(name string) (s string) {
 // what has no name there keeps its own, behind all else.
 func translate(body []byte) ([]byte, error) {
 	body = bytes.Trim(body, " \t\r\n")
-	if err := json.Unmarshal(body, new(json.RawMessage)); err != nil {
-		return nil, fmt.Errorf("the answer is not JSON: %w", err)
+	if err := places.CheckJSON(body); err != nil {
+		return nil, err
 	}
 	if body[0] != '{' {
 		return nil, errObject

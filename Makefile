@@ -7,9 +7,10 @@ FUZZTIME ?= 5s
 SOAK ?= 10m
 SEEDS ?= 1000
 FIRST ?= 1
+STUDY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint race fuzz cross sim mutants faults soak bench clean
+.PHONY: help build run test lint race fuzz cross sim mutants faults soak bench study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,9 +56,11 @@ faults: ## real processes and what can happen to them, in real size, with figure
 soak: ## mixed load and chance faults for SOAK
 	go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/faults -faults.real -faults.soak $(SOAK)
 
-bench: build ## Go benchmarks with allocations, then the throughput of one server
+bench: ## Go benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...
-	go run ./cmd/throughput -herd bin/herd
+
+study: build ## measure engines and peers and write report/, in an hour (STUDY=--quick: two minutes)
+	bin/herd study $(STUDY)
 
 clean: ## remove what was built and logged
 	rm -rf bin logs

@@ -72,7 +72,7 @@ func mixedLines(seed uint64, n int) string {
 		func() string { return fmt.Sprintf("IAMAT c1 +91+1 %d", r.IntN(1e9)) },
 		func() string { return "IAMAT c1 +1+1 nan" }, func() string { return "IAMAT c1 +1+1" },
 		func() string { return "help" }, func() string { return "" }, func() string { return "iamat c1 +1+1 5" },
-		func() string { return "\xff\xfe\x00" }, func() string { return strings.Repeat("x", r.IntN(10_000)) },
+		func() string { return "\xff\xfe\x00" }, func() string { return strings.Repeat("x", r.IntN(500)) },
 	}
 	var all strings.Builder
 	for range n {

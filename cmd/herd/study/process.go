@@ -29,17 +29,15 @@ type process struct {
 	ended   chan struct{} // closed when it has
 }
 
-// leash is a pipe that every server holds the reading end of: when this process is gone, however
-// it ended, so is the other end, and the servers go too.
-var leash = sync.OnceValues(func() (*os.File, error) {
+// leash makes, once, a pipe that every server holds the reading end of: when this process is gone,
+// however it ended, so is the other end, and the servers go too.
+var leash = sync.OnceValues(func() (ends, error) {
 	r, w, err := os.Pipe()
-	if err == nil {
-		leashHeld = w
-	}
-	return r, err
+	return ends{r, w}, err
 })
 
-var leashHeld *os.File // keeps the collector from closing it
+// ends are those of a pipe. Neither is closed before this process ends.
+type ends struct{ theirs, ours *os.File }
 
 // spawn starts a program in a directory, with further descriptors from 3 on.
 func spawn(name, dir string, env []string, files []*os.File, argv ...string) (*process, error) {

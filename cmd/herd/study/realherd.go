@@ -102,7 +102,7 @@ func startServer(b *Bench, o herdOptions, name, config string, listeners []*os.F
 	env := append([]string{
 		fmt.Sprintf("LISTEN_FDS=%d", len(listeners)), fmt.Sprintf("HERD_PARENT_FD=%d", 3+len(listeners)),
 	}, o.env...)
-	return spawn(name, b.Dir, env, append(listeners[:len(listeners):len(listeners)], held), argv...)
+	return spawn(name, b.Dir, env, append(listeners[:len(listeners):len(listeners)], held.theirs), argv...)
 }
 
 // ready waits until every server has what its neighbors have, and every link is live.

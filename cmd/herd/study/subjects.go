@@ -43,7 +43,7 @@ func startBare(ctx context.Context, b *Bench, name, kind string) (servers, error
 	if err != nil {
 		return nil, err
 	}
-	p, err := spawn("bare-"+kind, b.Dir, []string{"HERD_PARENT_FD=3"}, []*os.File{held},
+	p, err := spawn("bare-"+kind, b.Dir, []string{"HERD_PARENT_FD=3"}, []*os.File{held.theirs},
 		b.Herd, "study", "bare", kind, addr)
 	if err != nil {
 		return nil, err

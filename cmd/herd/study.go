@@ -48,7 +48,7 @@ func newStudy(all *options) *cobra.Command {
 	f.StringSliceVar(&o.Only, "only", nil, "measure these `rows` only; others stay in the report (see --list)")
 	f.StringVar(&o.Out, "out", "report", "`folder` of the report")
 	f.StringVar(&o.From, "from", "", "make the report of this raw.json `file` and measure nothing")
-	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row; 0 means 5, or 2 with --quick")
+	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row; 0 means 5, or 1 with --quick where servers are real")
 	f.BoolVar(&list, "list", false, "list the rows")
 	return c
 }

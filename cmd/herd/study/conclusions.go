@@ -45,7 +45,7 @@ type tally struct {
 
 // ofStandings says who is first: each in the table, and each figure in a sentence.
 func (c *conclusions) ofStandings(d *Data) {
-	var subjects []string
+	var subjects, few []string
 	for _, s := range d.Subjects {
 		if !slices.Contains(d.Yardsticks, s) {
 			subjects = append(subjects, s)
@@ -66,6 +66,13 @@ func (c *conclusions) ofStandings(d *Data) {
 			t.add(s)
 		}
 		c.ofTally(d, f, t)
+		if t.tooFew > 0 {
+			few = append(few, f.Name)
+		}
+	}
+	if len(few) > 0 {
+		c.unsupported = append(c.unsupported,
+			fmt.Sprintf("%s: there are too few runs to say who is first in %s.", d.Name, list(few)))
 	}
 }
 
@@ -96,11 +103,6 @@ func (c *conclusions) ofTally(d *Data, f Figure, t tally) {
 		c.unsupported = append(c.unsupported, fmt.Sprintf(
 			"%s, %s: at %d of %d settings the best does not differ from another.",
 			d.Name, f.Name, t.together, t.settings))
-	}
-	if t.tooFew > 0 {
-		c.unsupported = append(c.unsupported, fmt.Sprintf(
-			"%s, %s: at %d of %d settings there are too few runs to say who is first.",
-			d.Name, f.Name, t.tooFew, t.settings))
 	}
 }
 
@@ -155,7 +157,7 @@ func (c *conclusions) ofGrowth(d *Data, growth []Growth) {
 		all = append(all, e)
 		f, _ := d.figure(g.Figure)
 		c.growth = append(c.growth, []string{d.Name + ": " + g.Figure + ", " + f.Unit,
-			named(g.Subject, g.Series), e.Last.Label, fmt.Sprintf("%s^%.2f", d.Variable, e.Exponent),
+			named(g.Subject, g.Series), e.Last.Label, e.way(d.Variable),
 			number(e.AtTen), number(g.Limit) + ", " + g.Why, multiple(e.Breaks)})
 	}
 	if len(all) == 0 {

@@ -38,9 +38,9 @@ func growthOfRecords() *Experiment {
 		return growRecords(ctx, uint64(r.Round), int(r.Setting.X))
 	}
 	e.Growth = []Growth{
-		{"cost per update", subject, "", 10, "100,000 updates a second"},
-		{"memory", subject, "", 4096, "what a small machine has"},
-		{"copy to a neighbor", subject, "", 10, "the time in which a server that restarts should be ready"},
+		{"cost per update", subject, "", 10, "100,000 updates a second", false},
+		{"memory", subject, "", 4096, "what a small machine has", true},
+		{"copy to a neighbor", subject, "", 10, "the time in which a server that restarts should be ready", false},
 	}
 	return e
 }

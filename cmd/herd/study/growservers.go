@@ -40,10 +40,10 @@ func growthOfServers() *Experiment {
 	}
 	for _, s := range e.Subjects {
 		e.Growth = append(e.Growth,
-			Growth{"longest time to converge", s, "", 1000, "a second in which answers are old"},
+			Growth{"longest time to converge", s, "", 1000, "a second in which answers are old", false},
 			Growth{"messages per update and server", s, "", 50,
-				"at 10,000 updates a second, 500,000 lines a second for each loop"},
-			Growth{"connections", s, "", 700, "what a server keeps descriptors for"})
+				"at 10,000 updates a second, 500,000 lines a second for each loop", false},
+			Growth{"connections", s, "", 700, "what a server keeps descriptors for", true})
 	}
 	return e
 }

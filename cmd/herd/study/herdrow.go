@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/load"
+	"serverherd/cmd/herd/study/peers"
 )
 
 // wholeHerd is five real servers on the paper's ring.
@@ -40,7 +41,8 @@ func wholeHerd() *Experiment {
 		if own {
 			all, err = startHerd(ctx, b, herdOptions{engine: r.Subject, logged: true, servers: ringNames, neighbors: ring})
 		} else {
-			all, err = startPeerHerd(ctx, b, r.Subject)
+			all, err = startPeer(ctx, r.Subject,
+				peers.Options{Dir: b.Dir, Lines: true, Names: ringNames, Neighbors: ring})
 		}
 		if err != nil {
 			return nil, err

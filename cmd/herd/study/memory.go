@@ -78,7 +78,7 @@ func memory() *Experiment {
 		{Work: "an idle connection", Figure: "memory per connection", Setting: most, Subject: "loop",
 			Against: "goroutines", AtMost: 0.2},
 	}
-	e.Growth = []Growth{{"resident", "loop", silent, 4096, "what a small machine has"},
-		{"resident", "goroutines", silent, 4096, "what a small machine has"}}
+	e.Growth = []Growth{{"resident", "loop", silent, 4096, "what a small machine has", true},
+		{"resident", "goroutines", silent, 4096, "what a small machine has", true}}
 	return e
 }

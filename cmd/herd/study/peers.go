@@ -3,24 +3,67 @@ package study
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	"serverherd/cmd/herd/study/peers"
 )
 
-// Peers: programs that speak the same wire on engines of others.
+// Peers by name, where a target or a guess is about one.
 const (
-	twisted = "Twisted"
-	asyncio = "asyncio"
-	nodeJS  = "Node.js"
+	twisted = "twisted"
+	nodeJS  = "node"
 )
 
-// peers are those that there are.
-var peers []string
-
-func startPeer(_ context.Context, _ *Bench, subject string) (servers, error) {
-	return nil, fmt.Errorf("nothing is called %q", subject)
+// peerNames are the subjects that stand on engines of others.
+func peerNames() (all []string) {
+	for _, p := range peers.All() {
+		all = append(all, p.Name)
+	}
+	return all
 }
 
-func startPeerHerd(ctx context.Context, b *Bench, subject string) (servers, error) {
-	return startPeer(ctx, b, subject)
+// peer finds one by name.
+func peer(name string) (*peers.Peer, error) {
+	i := slices.IndexFunc(peers.All(), func(p *peers.Peer) bool { return p.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("no peer is called %q", name)
+	}
+	return peers.All()[i], nil
 }
 
-func missingPeer(subject string) string { return fmt.Sprintf("nothing is called %q", subject) }
+// startPeer starts servers of a peer.
+func startPeer(ctx context.Context, name string, o peers.Options) (servers, error) {
+	p, err := peer(name)
+	if err != nil {
+		return nil, err
+	}
+	started, err := p.Start(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var all servers
+	for _, s := range started {
+		all = append(all, &process{name: s.Name, addr: s.Addr, cmd: s.Cmd, said: s.Said, ended: s.Done})
+	}
+	return all, nil
+}
+
+// missingPeer says why a peer cannot run here.
+func missingPeer(name string) string {
+	p, err := peer(name)
+	if err != nil {
+		return err.Error()
+	}
+	return p.Missing()
+}
+
+// versionsOf are the versions of the peers among subjects.
+func versionsOf(subjects []string) map[string]string {
+	versions := map[string]string{}
+	for _, s := range subjects {
+		if p, err := peer(s); err == nil && p.Version() != "" {
+			versions[s] = p.Version()
+		}
+	}
+	return versions
+}

@@ -25,8 +25,8 @@ type process struct {
 	addr    string
 	console string // of a herd's server
 	cmd     *exec.Cmd
-	output  string        // file of what it has said
-	ended   chan struct{} // closed when it has
+	said    func() string   // what it has written
+	ended   <-chan struct{} // closed when it has
 }
 
 // leash makes, once, a pipe that every server holds the reading end of: when this process is gone,
@@ -41,13 +41,17 @@ type ends struct{ theirs, ours *os.File }
 
 // spawn starts a program in a directory, with further descriptors from 3 on.
 func spawn(name, dir string, env []string, files []*os.File, argv ...string) (*process, error) {
-	p := &process{name: name, output: filepath.Join(dir, name+".out"), ended: make(chan struct{})}
-	out, err := os.Create(p.output)
+	file := filepath.Join(dir, name+".out")
+	out, err := os.Create(file)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	p.cmd = exec.Command(argv[0], argv[1:]...)
+	ended := make(chan struct{})
+	p := &process{name: name, cmd: exec.Command(argv[0], argv[1:]...), ended: ended, said: func() string {
+		text, _ := os.ReadFile(file) // it is there
+		return string(text)
+	}}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, out, out
 	p.cmd.Env, p.cmd.ExtraFiles = append(os.Environ(), env...), files
 	if err := p.cmd.Start(); err != nil {
@@ -55,7 +59,7 @@ func spawn(name, dir string, env []string, files []*os.File, argv ...string) (*p
 	}
 	go func() {
 		_ = p.cmd.Wait() // how it ended is not asked: stop kills it
-		close(p.ended)
+		close(ended)
 	}()
 	return p, nil
 }
@@ -70,8 +74,7 @@ func (p *process) stop() {
 func (p *process) alive() error {
 	select {
 	case <-p.ended:
-		text, _ := os.ReadFile(p.output)
-		return fmt.Errorf("%s has ended: %s", p.name, lastLine(string(text)))
+		return fmt.Errorf("%s has ended: %s", p.name, lastLine(p.said()))
 	default:
 		return nil
 	}

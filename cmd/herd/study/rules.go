@@ -24,8 +24,9 @@ var Rules = []string{
 		"missed by is the part of it that the median lacks.",
 	"A guess of the paper is borne out if the two differ as it says, contradicted if they differ the " +
 		"other way, and otherwise left open.",
-	"Growth: between the last two settings of a series a figure goes as a power of the variable, and is " +
-		"taken to go on like that. What breaks first is what reaches its limit at the smallest multiple.",
+	"Growth: between the last two settings of a series a figure goes as a power of the variable, or, where " +
+		"there is a part that does not grow, along a line, and is taken to go on like that. What breaks " +
+		"first is what reaches its limit at the smallest multiple.",
 	"A run with a wrong reply, with servers that end up different, or with dropped log entries is void. " +
 		"It is repeated, and told of.",
 }
@@ -190,6 +191,7 @@ type Growth struct {
 	Series  string
 	Limit   float64
 	Why     string // what the limit is
+	Line    bool   // along a line, rather than as a power
 }
 
 // Extrapolated is how a figure goes on beyond what was measured.
@@ -220,6 +222,10 @@ func extrapolated(d *Data, g Growth) (e Extrapolated, ok bool) {
 	if found < 2 {
 		return e, false
 	}
+	if g.Line {
+		e.alongLine((e.Value - beforeValue) / (e.Last.X - before.X))
+		return e, true
+	}
 	e.Exponent = exponent(before.X, beforeValue, e.Last.X, e.Value)
 	e.AtTen = e.Value * math.Pow(10, e.Exponent)
 	switch {
@@ -231,6 +237,27 @@ func extrapolated(d *Data, g Growth) (e Extrapolated, ok bool) {
 		e.Breaks = math.Pow(g.Limit/e.Value, 1/e.Exponent)
 	}
 	return e, true
+}
+
+// alongLine goes on with a slope.
+func (e *Extrapolated) alongLine(slope float64) {
+	e.AtTen = e.Value + slope*9*e.Last.X
+	switch {
+	case e.Value >= e.Limit:
+		e.Breaks = 1
+	case slope <= 0:
+		e.Breaks = math.Inf(1)
+	default:
+		e.Breaks = 1 + (e.Limit-e.Value)/slope/e.Last.X
+	}
+}
+
+// way is how it goes on, in words.
+func (e Extrapolated) way(variable string) string {
+	if e.Line {
+		return "a line"
+	}
+	return fmt.Sprintf("%s^%.2f", variable, e.Exponent)
 }
 
 // breaksFirst is the one whose limit is the nearest; ok is false where none is ever reached.

@@ -140,6 +140,20 @@ func TestExtrapolated(t *testing.T) {
 				c.breaks)
 		}
 	}
+	for _, c := range []struct {
+		name          string
+		d             *Data
+		atTen, breaks float64
+	}{
+		{"from a part that does not grow", grow(10, 19, 109), 1009, 4.91},
+		{"level", grow(1, 10, 10), 10, math.Inf(1)},
+		{"beyond its limit already", grow(1, 100, 1000), 10_000, 1},
+	} {
+		e, ok := extrapolated(c.d, Growth{Figure: "speed", Subject: "a", Limit: 500, Line: true})
+		if !ok || math.Abs(e.AtTen-c.atTen) > 1e-6 || e.Breaks != c.breaks && math.Abs(e.Breaks-c.breaks) > 1e-9 {
+			t.Errorf("a line %s: %+v, want %v at ten times, reached at %v", c.name, e, c.atTen, c.breaks)
+		}
+	}
 	if _, ok := extrapolated(grow(1), Growth{Figure: "speed", Subject: "a", Limit: 500}); ok {
 		t.Error("one point was extrapolated")
 	}

@@ -30,7 +30,7 @@ type Options struct {
 const (
 	fullRounds  = 5
 	fullLength  = time.Second
-	quickRounds = 2
+	quickRounds = 1
 	quickLength = 200 * time.Millisecond
 )
 
@@ -163,6 +163,7 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 		Row: e.Row, Environment: newEnvironment(o.Version), Begun: time.Now().UTC(), Rounds: rounds,
 		Length: b.Length, Quick: o.Quick,
 	}
+	data.Environment.Versions = versionsOf(e.Subjects)
 	defer func() { data.Took = time.Since(data.Begun) }()
 	c := &conductor{
 		experiment: e, data: data, failures: map[[2]string]int{},

@@ -37,7 +37,7 @@ func fake(name string) *Experiment {
 		{Work: "being light", Figure: "weight", Setting: "10 things", Subject: "hare", AtMost: 2},
 	}
 	e.Guesses = []Guess{{"the hare is faster", "speed", "10 things", "hare", "hedgehog", Above}}
-	e.Growth = []Growth{{"speed", "hare", "", 300, "the speed of sound"}}
+	e.Growth = []Growth{{"speed", "hare", "", 300, "the speed of sound", false}}
 	return e
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"serverherd/cmd/herd/load"
+	"serverherd/cmd/herd/study/peers"
 )
 
 // Yardsticks: what does less than a server of a herd, or something else.
@@ -30,7 +31,7 @@ func startAny(ctx context.Context, b *Bench, subject string, logged bool) (serve
 	case subject == redis:
 		return startRedis(ctx, b)
 	}
-	return startPeer(ctx, b, subject)
+	return startPeer(ctx, subject, peers.Options{Dir: b.Dir, Lines: logged})
 }
 
 // startBare starts a server that is the same parser and a map, and nothing else.

@@ -7,7 +7,7 @@ import (
 )
 
 // everyone is compared in the first two rows.
-func everyone(more ...string) []string { return slices.Concat(engines, peers, more) }
+func everyone(more ...string) []string { return slices.Concat(engines, peerNames(), more) }
 
 // Settings of throughput: what is logged, and how much is under way.
 const (
@@ -25,9 +25,9 @@ func throughput() *Experiment {
 		Name:     "throughput",
 		Question: "How many updates a second does one server take, and what does one cost?",
 		Method: "Each connection keeps its lines in flight: IAMATs of 1,000 clients, each newer than the last. " +
-			"The engines, and no one else unless it says so itself, log every line in and out except where " +
-			"it is said otherwise. The loader is one event loop that compares every reply; for Redis it " +
-			"is one that only counts them, which costs less. The bare servers have the herd's parser and " +
+			"Engines and peers log every line in and out, except where it is said otherwise; yardsticks do " +
+			"not. The loader is one event loop that compares every reply; for Redis it only counts them, " +
+			"which costs less. The bare servers have the herd's parser and " +
 			"a map, and neither log nor feed, digest, limits, or links.",
 		Variable: "connections", LogX: true,
 		Subjects:   everyone(redis, bareLoop, bareGoroutines),
@@ -43,8 +43,8 @@ func throughput() *Experiment {
 		}
 	}
 	for _, pipeline := range []int{1, 16} {
-		label := fmt.Sprint(unloggedLabel, pipeline)
-		e.Settings = append(e.Settings, Setting{Label: label, X: 50, Series: fmt.Sprint(unlogged, pipeline)})
+		e.Settings = append(e.Settings, Setting{Label: fmt.Sprint(unloggedLabel, pipeline), X: 50,
+			Series: fmt.Sprint(unlogged, pipeline), Quick: pipeline == 16})
 	}
 	e.Missing = missing
 	e.Excludes = func(subject string, s Setting) bool {

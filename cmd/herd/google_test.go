@@ -20,6 +20,7 @@ import (
 // Everything that Google may do, at real servers with a marker for a key: one reply each, within
 // the timeout; a bystander notices nothing; the next question is answered; and the key is nowhere.
 func TestGooglesFaults(t *testing.T) {
+	t.Parallel()
 	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
@@ -47,6 +48,8 @@ func TestGooglesFaults(t *testing.T) {
 				t.Errorf("asked %+v, want twice %+v", asked, want)
 			}
 			whole(t, d, h.Ask("Alford", "WHATSAT puma 1 20\n"))
+			pid := h.Running["Alford"].Cmd.Process.Pid
+			before := openDescriptors(t, pid)
 			seen := &bytes.Buffer{}
 			for _, f := range d.Faults() {
 				google.Set(f.Answer)
@@ -61,6 +64,7 @@ func TestGooglesFaults(t *testing.T) {
 				}
 				seen.WriteString(reply + next)
 			}
+			noMore(t, pid, before)
 			google.Set(d.Status("REQUEST_DENIED"))
 			for _, want := range []string{
 				"the answer was REQUEST_DENIED",
@@ -89,9 +93,9 @@ func TestGooglesFaults(t *testing.T) {
 
 // What may happen on the way to Google, likewise; and no descriptor stays open.
 func TestGoogleOutOfReach(t *testing.T) {
-	googletest.Trust(t)
+	t.Parallel()
 	google := googletest.StartTLS(t)
-	h := startGoogle(t, googletest.NewAPI, google.URL)
+	h := startGoogle(t, googletest.NewAPI, google.URL, "SSL_CERT_FILE="+googletest.Certificate(t))
 	pid := h.Running["Alford"].Cmd.Process.Pid
 	h.Ask("Alford", "IAMAT puma +3.0+4.0 5\n")
 	ask := func(h *processtest.Herd) string { return h.Ask("Alford", "WHATSAT puma 1 2\n") }
@@ -122,9 +126,7 @@ func TestGoogleOutOfReach(t *testing.T) {
 	}
 	google.Close()
 	refused(h, "nobody there", "the server could not be reached")
-	processtest.Eventually(t, "no more descriptors than before", func() bool {
-		return openDescriptors(t, pid) <= before
-	})
+	noMore(t, pid, before)
 	look(t, h, seen)
 	nowhere := startGoogle(t, googletest.LegacyAPI, googletest.Nowhere)
 	nowhere.Ask("Alford", "IAMAT puma +3.0+4.0 5\n")
@@ -166,17 +168,27 @@ func openDescriptors(t *testing.T, pid int) int {
 	return len(all)
 }
 
+// noMore waits until a process has no more descriptors open than it had.
+func noMore(t *testing.T, pid, before int) {
+	t.Helper()
+	processtest.Eventually(t, fmt.Sprintf("%d descriptors at most", before), func() bool {
+		return openDescriptors(t, pid) <= before
+	})
+}
+
 // startGoogle starts a server that asks the scripted one, and logs all it can.
-func startGoogle(t *testing.T, d googletest.Dialect, base string) *processtest.Herd {
+func startGoogle(
+	t *testing.T, d googletest.Dialect, base string, env ...string,
+) *processtest.Herd {
 	t.Helper()
 	h, listeners := processtest.NewHerd(t, fmt.Sprintf("[places]\nprovider = %q\nbase_url = %q\n"+
-		"key_file = \"key\"\ntimeout = \"1s\"\nfields = %s\n[log]\nlevel = \"debug\"\n",
+		"key_file = \"key\"\ntimeout = \"2s\"\nfields = %s\n[log]\nlevel = \"debug\"\n",
 		d, base, moreFields(d)), "Alford")
 	path := filepath.Join(h.Dir, "key")
 	if err := os.WriteFile(path, []byte(googletest.Key+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.Flags = []string{"--pprof"}
+	h.Flags, h.Env = []string{"--pprof"}, env
 	h.Start("Alford", listeners["Alford"]...)
 	h.UntilLive()
 	return h

@@ -100,6 +100,7 @@ type Herd struct {
 	Servers []herd.ServerConfig
 	Running map[string]*Process // by server
 	Flags   []string            // more of serve's
+	Env     []string            // likewise
 }
 
 // Process is one server's.
@@ -228,7 +229,8 @@ func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 		defer l.Close()
 		r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, f)
 	}
-	r.Cmd.Env = append(os.Environ(), fmt.Sprintf("HERD_PARENT_FD=%d", 3+len(listeners)))
+	r.Cmd.Env = append(os.Environ(), h.Env...)
+	r.Cmd.Env = append(r.Cmd.Env, fmt.Sprintf("HERD_PARENT_FD=%d", 3+len(listeners)))
 	if len(listeners) > 0 {
 		r.Cmd.Env = append(r.Cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(listeners)))
 	}

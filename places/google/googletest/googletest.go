@@ -93,8 +93,7 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// StartTLS starts such a server behind TLS, which speaks HTTP/2 as Google does. Trust has it
-// trusted.
+// StartTLS starts such a server behind TLS, which speaks HTTP/2 as Google does.
 func StartTLS(t testing.TB) *Server {
 	s := unstarted(t)
 	s.http.EnableHTTP2 = true

@@ -93,17 +93,16 @@ var unknown = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{signed}, PrivateKey: key}
 })
 
-// Trust writes the certificate of StartTLS's servers into a file, and has this process and those
-// that it starts trust it and no other. It comes before the first use of TLS.
-func Trust(t testing.TB) {
+// Certificate writes the certificate of StartTLS's servers into a file. A process that starts with
+// its path in $SSL_CERT_FILE trusts them.
+func Certificate(t testing.TB) (path string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "certificate")
+	path = filepath.Join(t.TempDir(), "certificate")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: known().Certificate[0]})
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("SSL_CERT_FILE", path)
-	t.Setenv("SSL_CERT_DIR", filepath.Dir(path))
+	return path
 }
 
 // troubled is a listener whose connections may come to grief before anybody else gets them.

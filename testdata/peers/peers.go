@@ -2,6 +2,7 @@
 // loops, so that a program can bring them along.
 //
 //   - python: one server for asyncio and for Twisted, each as an expert of it would write it.
+//   - node: the same for Node.js.
 //   - twisted: the paper's own prototype as its text has it, on today's Twisted. It is no part of
 //     Files: it is a neighbor for tests, and knows no line that ends in LF alone.
 //
@@ -14,5 +15,5 @@ import "embed"
 
 // Files are the servers and what they read.
 //
-//go:embed places.json python/*.py
+//go:embed places.json python/*.py node/*.js
 var Files embed.FS

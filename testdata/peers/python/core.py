@@ -272,8 +272,7 @@ class Session:
         if self.neighbor:
             return self._take(lines)
         server = self.server
-        records = server.records
-        flood = server.flood
+        records, links = server.records, server.links
         acknowledge = b"AT " + server.name + b" +"
         now = time_ns()
         replies = []
@@ -285,8 +284,8 @@ class Session:
                     break
                 continue
             client, coords, stamp, seconds, fraction = match.groups()
-            if fraction is not None and len(fraction) == 9:
-                time, rest = int(seconds + fraction), b""
+            if fraction is not None and len(fraction) <= 9:
+                time, rest = int(seconds + fraction.ljust(9, b"0")), b""
             else:
                 time, rest = exact(seconds, fraction)
             age = now - time
@@ -300,7 +299,8 @@ class Session:
             known = records.get(client)
             if known is None or time > known[1] or time == known[1] and rest > known[2]:
                 records[client] = response, time, rest
-                flood(response)
+                if links:
+                    server.flood(response)
         if server.log is not None:
             server.log.lines(now, self.number, lines, replies)
         return replies

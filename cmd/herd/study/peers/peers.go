@@ -12,7 +12,7 @@ const python = "/usr/bin/python3"
 
 // A Peer is one of the servers to compare with. It may be used by any goroutine.
 type Peer struct {
-	Name string // as a subject is called: asyncio, twisted
+	Name string // as a subject is called: asyncio, twisted, node
 
 	argv    []string // interpreter and program; the latter below the directory of a server
 	check   []string // prints the version of the platform, or fails
@@ -31,6 +31,10 @@ var all = []*Peer{
 		[]string{python, "-B", "python/server.py", "--on", "twisted"},
 		[]string{python, "-c", "import asyncio, platform, twisted; asyncio.timeout; " +
 			"print('Twisted', twisted.__version__, 'on Python', platform.python_version())"}),
+	newPeer("node", "apt-get install nodejs, which must be 18 or newer",
+		[]string{"node", "node/server.js"},
+		[]string{"node", "-e", "if (parseInt(process.versions.node) < 18) throw Error('Node.js ' + process.version);" +
+			"console.log('Node.js', process.versions.node)"}),
 }
 
 func newPeer(name, install string, argv, check []string) *Peer {

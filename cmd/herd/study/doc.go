@@ -23,7 +23,13 @@
 // Targets, Guesses or Growth what should be concluded, and name it in All. Everything else, the
 // tables, the charts with their axes, the conclusions, --only and --from, follows. A run that
 // cannot be right returns an error made by Void and is thrown away, in front of everyone; a
-// subject that is not installed says in Missing how to install it, and is skipped.
+// subject that is not installed says in Missing how to install it, and is skipped; what this
+// machine does not allow is an error made by Cannot, which says what to raise.
+//
+// A run of real servers is startHerd, for engines of the herd, or startAny, for anybody; then apply,
+// which is herd load, or a blast, which hardly looks at replies; and then verdict, which sees that the
+// servers are alive, agree, and have dropped nothing from their logs. idle.go is a row of that kind
+// in fifty lines. A simulated run is sim.NewCalm and what is done to it; growservers.go is one.
 //
 // # What can be compared
 //

@@ -35,6 +35,11 @@ func reportRow(d *document, data *Data) {
 	d.heading(2, data.Name)
 	d.paragraph("%s %s %s", data.Question, data.Method, runsOf(data))
 	d.list(troubles(data))
+	var notes []string
+	for _, name := range sortedKeys(data.Notes) {
+		notes = append(notes, fmt.Sprintf("%s: %s", name, number(data.Notes[name])))
+	}
+	d.list(notes)
 	for _, f := range data.Figures {
 		d.table(figureTable(data, f))
 		if !f.Chart {

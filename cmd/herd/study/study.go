@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -179,6 +180,7 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 		c.conduct(ctx, rounds)
 	}
 	data.Notes = b.Notes
+	maps.DeleteFunc(data.Notes, func(_ string, v float64) bool { return math.IsInf(v, 0) || math.IsNaN(v) })
 	for _, text := range troubles(data) {
 		fmt.Fprintf(o.Progress, "%s: %s\n", e.Name, text)
 	}

@@ -16,6 +16,8 @@ import (
 var realSize = flag.Bool("faults.real", false,
 	"scenarios in real size, one after another, without the race detector")
 
+var engine = flag.String("faults.engine", "loop", "what runs the servers: loop, goroutines or owner")
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Setenv("GOOGLE_PLACES_API_KEY", googletest.Key)

@@ -64,7 +64,7 @@ func newClusterOf(t *testing.T, extra string, edges map[string][]string, names .
 		servers = append(servers, s)
 	}
 	c := &cluster{processtest.New(t, extra, servers...), n}
-	c.Flags = []string{"--pprof"}
+	c.Flags = []string{"--pprof", "--engine", *engine}
 	return c
 }
 

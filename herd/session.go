@@ -11,15 +11,6 @@ import (
 	"serverherd/reactor"
 )
 
-// admission says on what terms a connection was accepted.
-type admission uint8
-
-const (
-	asClient   admission = iota // counts against max_connections
-	asOverflow                  // beyond it: stays if its first line proves a neighbor
-	asNeighbor                  // has proven itself
-)
-
 // session is one accepted connection. It is a client's, answered line by line, until its first
 // line is HELLO: then an intake takes its lines. Loop only.
 type session struct {

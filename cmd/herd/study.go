@@ -44,11 +44,11 @@ func newStudy(all *options) *cobra.Command {
 	}
 	c.AddCommand(newBareServer(), newSlowServer(all))
 	f := c.Flags()
-	f.BoolVar(&o.Quick, "quick", false, "every row in two minutes: fewer settings, too few runs to conclude from")
-	f.StringSliceVar(&o.Only, "only", nil, "measure these `rows` only; others stay in the report (see --list)")
+	f.BoolVar(&o.Quick, "quick", false, "two minutes: fewer settings, too few runs to conclude from")
+	f.StringSliceVar(&o.Only, "only", nil, "measure these `rows`; others stay in the report (see --list)")
 	f.StringVar(&o.Out, "out", "report", "`folder` of the report")
 	f.StringVar(&o.From, "from", "", "make the report of this raw.json `file` and measure nothing")
-	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row; 0 means 5, or 1 with --quick where servers are real")
+	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row; 0: 5, or 1 with --quick")
 	f.BoolVar(&list, "list", false, "list the rows")
 	return c
 }

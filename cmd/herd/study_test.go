@@ -31,7 +31,8 @@ func TestStudy(t *testing.T) {
 	if strings.Contains(report, "failed:") || strings.Contains(report, "void:") {
 		t.Errorf("not every run came about:\n%s", report)
 	}
-	if _, said, code := processtest.Command(t, dir, "", "study", "--from", "report/raw.json", "--out", "again"); code != 0 {
+	_, said, code = processtest.Command(t, dir, "", "study", "--from", "report/raw.json", "--out", "again")
+	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, said)
 	}
 	if again := readFile(t, dir, "again/report.md"); again != report {
@@ -63,8 +64,8 @@ func TestStudyUsage(t *testing.T) {
 			t.Errorf("%q: exit code %d: %s", c.args, code, said)
 		}
 	}
-	if _, said, code := processtest.Command(t, t.TempDir(), "", "study", "--from", "nothing.json"); code != exitFailed ||
-		!strings.Contains(said, "nothing.json") {
+	_, said, code := processtest.Command(t, t.TempDir(), "", "study", "--from", "nothing.json")
+	if code != exitFailed || !strings.Contains(said, "nothing.json") {
 		t.Errorf("without its file: exit code %d: %s", code, said)
 	}
 	out, _, code := processtest.Command(t, t.TempDir(), "", "study", "--list")

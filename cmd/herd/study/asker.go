@@ -135,7 +135,8 @@ func (e *end) command(line []byte) {
 		a.asked++
 		id := fmt.Sprintf("%s.%d", a.name, a.asked)
 		a.seek(id, c.Client, nil, func(at []byte) {
-			reply, _ := protocol.Paper.AppendWhatsat(nil, at, func(dst []byte) []byte { return append(dst, "{}"...) })
+			nothing := func(dst []byte) []byte { return append(dst, "{}"...) }
+			reply, _ := protocol.Paper.AppendWhatsat(nil, at, nothing)
 			e.t.Write(reply)
 		})
 	}

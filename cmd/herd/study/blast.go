@@ -25,8 +25,10 @@ type blast struct {
 
 // run loads a server and gives the replies that came in the measured time, and their bytes.
 func (k blast) run(ctx context.Context, p *process) (l loaded, received float64, err error) {
-	g := &gun{blast: k, r: gnetreactor.New(gnetreactor.Options{}), ready: make(chan struct{}), left: k.conns,
-		failed: make(chan error, 1)}
+	g := &gun{
+		blast: k, r: gnetreactor.New(gnetreactor.Options{}), left: k.conns,
+		ready: make(chan struct{}), failed: make(chan error, 1),
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- g.r.Run() }()
 	defer func() {

@@ -107,6 +107,11 @@ type points struct {
 	plotter.YErrors
 }
 
+// whisker is how far values go beyond their median.
+func whisker(s Summary) struct{ Low, High float64 } {
+	return struct{ Low, High float64 }{s.Median - s.Min, s.Max - s.Median}
+}
+
 // lines draws a line for each subject.
 func (c chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error) {
 	least, linearX, linearY := math.Inf(1), !d.LogX, !f.LogY
@@ -118,7 +123,7 @@ func (c chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error
 				continue
 			}
 			p.XYs = append(p.XYs, plotter.XY{X: s.X, Y: sum.Median})
-			p.YErrors = append(p.YErrors, struct{ Low, High float64 }{sum.Median - sum.Min, sum.Max - sum.Median})
+			p.YErrors = append(p.YErrors, whisker(sum))
 			least = min(least, sum.Min)
 			linearX = linearX || s.X <= 0
 		}
@@ -183,7 +188,7 @@ func (c chart) bars(d *Data, f Figure, s Setting) (any bool, err error) {
 			continue
 		}
 		p.XYs = append(p.XYs, plotter.XY{X: float64(len(names)), Y: sum.Median})
-		p.YErrors = append(p.YErrors, struct{ Low, High float64 }{sum.Median - sum.Min, sum.Max - sum.Median})
+		p.YErrors = append(p.YErrors, whisker(sum))
 		names = append(names, subject)
 	}
 	if len(names) == 0 {

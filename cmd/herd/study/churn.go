@@ -13,7 +13,8 @@ func churn() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "churn",
 		Question: "What does a connection cost that is made for one line?",
-		Method:   "Sixteen clients each connect, send an IAMAT, read the reply, close, and begin again. Lines are logged.",
+		Method: "Sixteen clients each connect, send an IAMAT, read the reply, close, and begin " +
+			"again. Lines are logged.",
 		Variable: "clients",
 		Subjects: engines,
 		Settings: []Setting{{Label: "16 clients", X: 16, Quick: true}},
@@ -42,7 +43,8 @@ func churn() *Experiment {
 }
 
 // comeAndGo has so many clients come and go, and counts the connections of the measured time.
-func comeAndGo(ctx context.Context, addr string, clients int, length time.Duration, m *meter) (float64, error) {
+func comeAndGo(ctx context.Context, addr string, clients int, length time.Duration,
+	m *meter) (float64, error) {
 	var done atomic.Int64
 	var ended atomic.Bool
 	var group sync.WaitGroup

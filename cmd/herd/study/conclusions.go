@@ -170,7 +170,8 @@ func (c *conclusions) ofGrowth(d *Data, growth []Growth) {
 	case first.Breaks <= 10:
 		c.supported = append(c.supported, fmt.Sprintf(
 			"%s: at ten times %s what breaks first is %s of %s: its limit of %s (%s) is reached at %s.",
-			d.Name, first.Last.Label, first.Figure, named(first.Subject, first.Series), number(first.Limit), first.Why, multiple(first.Breaks)))
+			d.Name, first.Last.Label, first.Figure, named(first.Subject, first.Series),
+			number(first.Limit), first.Why, multiple(first.Breaks)))
 	default:
 		c.supported = append(c.supported, fmt.Sprintf(
 			"%s: at ten times %s nothing breaks; the first to do so is %s of %s, at %s.", d.Name,

@@ -12,8 +12,8 @@ func cores() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "cores",
 		Question: "What does a second processor bring?",
-		Method: "Throughput again, and p99 in the same closed loop, of 50 connections with logs, where the server's " +
-			"GOMAXPROCS is 1 or 2. The loader runs beside it, on the same cores.",
+		Method: "Throughput again, and p99 in the same closed loop, of 50 connections with logs, where " +
+			"the server's GOMAXPROCS is 1 or 2. The loader runs beside it, on the same cores.",
 		Variable: "GOMAXPROCS of the server",
 		Subjects: engines,
 		Figures: []Figure{
@@ -25,8 +25,10 @@ func cores() *Experiment {
 	for _, pipeline := range []int{1, 16} {
 		series := fmt.Sprintf("pipeline %d", pipeline)
 		for _, n := range []int{1, 2} {
-			e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("GOMAXPROCS %d, %s", n, series), X: float64(n),
-				Series: series, Quick: pipeline == 1})
+			e.Settings = append(e.Settings, Setting{
+				Label: fmt.Sprintf("GOMAXPROCS %d, %s", n, series),
+				X:     float64(n), Series: series, Quick: pipeline == 1,
+			})
 		}
 	}
 	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {

@@ -16,10 +16,11 @@ func correctness() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "correctness",
 		Question: "Do all engines answer alike?",
-		Method: "3,000 lines of every kind, good and bad, from one seed for each round, sent in pieces, are answered " +
-			"by each engine and by the herd's server in the simulation. Replies are compared byte for byte, " +
-			"but for the time difference, which no two have alike. Besides, every run of the other rows " +
-			"is void where a reply is wrong or where servers do not end up with one digest.",
+		Method: "3,000 lines of every kind, good and bad, from one seed for each round, sent in " +
+			"pieces, are answered by each engine and by the herd's server in the simulation. Replies are " +
+			"compared byte for byte, but for the time difference, which no two have alike. Besides, every " +
+			"run of the other rows is void where a reply is wrong or where servers do not end up with one " +
+			"digest.",
 		Variable: "lines",
 		Subjects: engines,
 		Settings: []Setting{{Label: "3,000 lines", X: 3000, Quick: true}},
@@ -53,7 +54,8 @@ func correctness() *Experiment {
 		if differ > 0 {
 			return nil, Void("%d replies of %d differ", differ, len(expected))
 		}
-		return Values{"replies": float64(len(expected)), "replies that differ": float64(differ)}, to.verdict(ctx)
+		v := Values{"replies": float64(len(expected)), "replies that differ": float64(differ)}
+		return v, to.verdict(ctx)
 	}
 	return e
 }
@@ -71,7 +73,8 @@ func mixedLines(seed uint64, n int) string {
 		func() string { return fmt.Sprintf("WHATSAT c%d %d 5", r.IntN(50), 51+r.IntN(50)) },
 		func() string { return fmt.Sprintf("IAMAT c1 +91+1 %d", r.IntN(1e9)) },
 		func() string { return "IAMAT c1 +1+1 nan" }, func() string { return "IAMAT c1 +1+1" },
-		func() string { return "help" }, func() string { return "" }, func() string { return "iamat c1 +1+1 5" },
+		func() string { return "help" }, func() string { return "" },
+		func() string { return "iamat c1 +1+1 5" },
 		func() string { return "\xff\xfe\x00" }, func() string { return strings.Repeat("x", r.IntN(500)) },
 	}
 	var all strings.Builder

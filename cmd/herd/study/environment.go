@@ -120,8 +120,9 @@ func (e Environment) sentences() []string {
 		fmt.Sprintf("%s, %d cores, of which the study may use %d; %.1f GiB of memory; %s; %s; %d descriptors "+
 			"a process.", or(e.CPU, "an unknown CPU"), e.Cores, e.Affinity,
 			float64(e.MemoryBytes)/(1<<30), or(e.Kernel, "an unknown kernel"), e.System, e.Descriptors),
-		fmt.Sprintf("herd %s, checkout %s, %s, GOAMD64 %s, GOMAXPROCS %d, GOGC %s, GOMEMLIMIT %s.", or(e.Version, "unknown"),
-			or(e.Checkout, "unknown"), e.Go, or(e.GOAMD64, "not set"), e.GOMAXPROCS, or(e.GOGC, "not set"), or(e.GOMEMLIMIT, "not set")),
+		fmt.Sprintf("herd %s, checkout %s, %s, GOAMD64 %s, GOMAXPROCS %d, GOGC %s, GOMEMLIMIT %s.",
+			or(e.Version, "unknown"), or(e.Checkout, "unknown"), e.Go, or(e.GOAMD64, "not set"),
+			e.GOMAXPROCS, or(e.GOGC, "not set"), or(e.GOMEMLIMIT, "not set")),
 	}
 	var versions []string
 	for _, name := range sortedKeys(e.Versions) {

@@ -38,14 +38,15 @@ func floodOrAsk() *Experiment {
 	e := &Experiment{Simulated: true, Row: Row{
 		Name:     "flood-or-ask",
 		Question: "Is it better to flood every update, or to fetch a location when somebody asks?",
-		Method: "Simulated, 5 ms from server to server, none from a client to its own: the herd, and one " +
-			"that stores a client's location at its server only and asks for it along the same " +
+		Method: "Simulated, 5 ms from server to server, none from a client to its own: the herd, and " +
+			"one that stores a client's location at its server only and asks for it along the same " +
 			"topology. 1,000 clients that stay with their server send an operation each 2 ms in the mean, " +
 			"at chance; queries go to any server.",
 		Variable: "queries per update", LogX: true,
 		Subjects: []string{flooding, asking},
 		Figures: []Figure{
-			{Name: "messages per operation", Unit: "AT lines and requests", Better: Lower, Chart: true, LogY: true},
+			{Name: "messages per operation", Unit: "AT lines and requests", Better: Lower,
+				Chart: true, LogY: true},
 			{Name: "lines per operation", Unit: "all between servers", Better: Lower},
 			{Name: "response time", Unit: "ms, mean of all operations", Better: Lower, Chart: true},
 			{Name: "response time of queries", Unit: "ms, p99", Better: Lower},
@@ -68,7 +69,9 @@ func floodOrAsk() *Experiment {
 			operations = 1000
 		}
 		updates := 1 / (1 + r.Setting.X)
-		h := askedHerds[slices.IndexFunc(askedHerds, func(h askedHerd) bool { return h.name == r.Setting.Series })]
+		h := askedHerds[slices.IndexFunc(askedHerds, func(h askedHerd) bool {
+			return h.name == r.Setting.Series
+		})]
 		if r.Subject == flooding {
 			return flood(uint64(r.Round), h.shape, h.servers, operations, updates)
 		}
@@ -76,10 +79,12 @@ func floodOrAsk() *Experiment {
 	}
 	const queries, busy = "1:100, ring of 5", "1:1, ring of 5"
 	e.Guesses = []Guess{
-		{"asking has the larger response time (3.3)", "response time of queries", busy, asking, flooding, Above},
+		{"asking has the larger response time (3.3)", "response time of queries", busy,
+			asking, flooding, Above},
 		{"flooding is the more efficient where there are a lot of queries and updates (3.3)",
 			"messages per operation", busy, flooding, asking, Below},
-		{"the same, of a herd of twenty", "messages per operation", "1:1, random graph of 20", flooding, asking, Below},
+		{"the same, of a herd of twenty", "messages per operation", "1:1, random graph of 20",
+			flooding, asking, Below},
 		{"the same, where almost all are queries", "messages per operation", queries, flooding, asking, Below},
 		{"asking stores less at each server (3.3)", "records", busy, asking, flooding, Below},
 	}

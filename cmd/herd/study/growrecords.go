@@ -17,9 +17,9 @@ func growthOfRecords() *Experiment {
 	e := &Experiment{Simulated: true, Row: Row{
 		Name:     "growth-records",
 		Question: "What does an update cost as the records grow?",
-		Method: "Simulated: a server without sockets takes every client once, then updates of clients drawn " +
-			"at random; then everything goes to a neighbor that was cut off. The times are those of one " +
-			"core, the network of the simulation included.",
+		Method: "Simulated: a server without sockets takes every client once, then updates of clients " +
+			"drawn at random; then everything goes to a neighbor that was cut off. The times are those of " +
+			"one core, the network of the simulation included.",
 		Variable: "records", LogX: true,
 		Subjects: []string{subject},
 		Figures: []Figure{
@@ -40,7 +40,8 @@ func growthOfRecords() *Experiment {
 	e.Growth = []Growth{
 		{"cost per update", subject, "", 10, "100,000 updates a second", false},
 		{"memory", subject, "", 4096, "what a small machine has", true},
-		{"copy to a neighbor", subject, "", 10, "the time in which a server that restarts should be ready", false},
+		{"copy to a neighbor", subject, "", 10,
+			"the time in which a server that restarts should be ready", false},
 	}
 	return e
 }

@@ -13,9 +13,10 @@ func growthOfServers() *Experiment {
 	e := &Experiment{Simulated: true, Row: Row{
 		Name:     "growth-servers",
 		Question: "What does an update cost, and how long until it is known everywhere, as a herd grows?",
-		Method: "Simulated, 5 ms from server to server: single updates at servers drawn at random, each " +
-			"followed until all servers hold it. The random graph is a tree with up to N more edges. No " +
-			"flood can do with fewer lines than a tree has edges, N-1, and none needs more than 2E-(N-1).",
+		Method: "Simulated, 5 ms from server to server: single updates at servers drawn at random, " +
+			"each followed until all servers hold it. The random graph is a tree with up to N more edges. " +
+			"No flood can do with fewer lines than a tree has edges, N-1, and none needs more than " +
+			"2E-(N-1).",
 		Variable: "servers", LogX: true,
 		Subjects: []string{"ring", "random", "mesh"},
 		Figures: []Figure{

@@ -17,10 +17,10 @@ func wholeHerd() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "herd",
 		Question: "How many updates a second does a herd of five take, and how soon are they everywhere?",
-		Method: "Five processes on the paper's ring, every line logged, on the same cores as the loader: 50 " +
-			"connections with 16 lines in flight, to one server or spread over all. What is applied " +
-			"everywhere counts until every server answers the same of every client. Propagation is " +
-			"measured before, by 200 updates a second.",
+		Method: "Five processes on the paper's ring, every line logged, on the same cores as the " +
+			"loader: 50 connections with 16 lines in flight, to one server or spread over all. What is " +
+			"applied everywhere counts until every server answers the same of every client. Propagation " +
+			"is measured before, by 200 updates a second.",
 		Variable: "servers that take updates",
 		Subjects: everyone(),
 		Settings: []Setting{{Label: atOne, X: 1, Quick: true}, {Label: atAll, X: 5, Quick: true}},
@@ -39,7 +39,9 @@ func wholeHerd() *Experiment {
 		var all servers
 		var err error
 		if own {
-			all, err = startHerd(ctx, b, herdOptions{engine: r.Subject, logged: true, servers: ringNames, neighbors: ring})
+			all, err = startHerd(ctx, b, herdOptions{
+				engine: r.Subject, logged: true, servers: ringNames, neighbors: ring,
+			})
 		} else {
 			all, err = startPeer(ctx, r.Subject,
 				peers.Options{Dir: b.Dir, Lines: true, Names: ringNames, Neighbors: ring})
@@ -54,8 +56,10 @@ func wholeHerd() *Experiment {
 		}
 		return measureHerd(ctx, b, all, to, own)
 	}
-	e.Targets = []Target{{Work: "five processes, updates at all, applied at all five", Figure: "applied everywhere",
-		Setting: atAll, Subject: "loop", Against: twisted, AtLeast: 8}}
+	e.Targets = []Target{{
+		Work:   "five processes, updates at all, applied at all five",
+		Figure: "applied everywhere", Setting: atAll, Subject: "loop", Against: twisted, AtLeast: 8,
+	}}
 	return e
 }
 
@@ -67,17 +71,19 @@ func measureHerd(ctx context.Context, b *Bench, all, to servers, own bool) (Valu
 	v := Values{}
 	var quiet counted
 	if own {
-		if _, err := b.apply(ctx, to, load.Options{Connections: len(to), Rate: 200, Duration: 2 * b.Length}); err != nil {
+		_, err := b.apply(ctx, to, load.Options{Connections: len(to), Rate: 200, Duration: 2 * b.Length})
+		if err != nil {
 			return nil, err
 		}
-		var err error
 		if quiet, err = all.counts(); err != nil {
 			return nil, err
 		}
 		v["propagation p50"], v["propagation p99"] = 1e3*quiet.p50, 1e3*quiet.p99
 	}
 	begun := time.Now()
-	l, err := b.apply(ctx, to, load.Options{Connections: 50, Pipeline: 16, Clients: herdClients, Duration: 2 * b.Length})
+	l, err := b.apply(ctx, to, load.Options{
+		Connections: 50, Pipeline: 16, Clients: herdClients, Duration: 2 * b.Length,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,8 @@ func idleRatio() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "idle-ratio",
 		Question: "What do idle connections cost those that are active?",
-		Method:   "1,000 connections, of which some say nothing; the others each have a line in flight. Lines are logged.",
+		Method: "1,000 connections, of which some say nothing; the others each have a line in flight. " +
+			"Lines are logged.",
 		Variable: "% idle",
 		Subjects: engines,
 		Figures: append([]Figure{

@@ -20,10 +20,11 @@ func latency() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "latency",
 		Question: "How long does a reply take, at the same rate for all?",
-		Method: "50 connections; lines are due at a fixed rate, whatever the server does, and the time of a " +
-			"reply counts from when its line was due. Raw is from when it was sent. The rate is a part of a " +
-			"peak that was found beforehand with a pipeline of 1: of the slowest of all, so that all can bear " +
-			"it, and of the slowest of the herd's engines, without the others. Lines are logged.",
+		Method: "50 connections; lines are due at a fixed rate, whatever the server does, and the time " +
+			"of a reply counts from when its line was due. Raw is from when it was sent. The rate is a " +
+			"part of a peak that was found beforehand with a pipeline of 1: of the slowest of all, so " +
+			"that all can bear it, and of the slowest of the herd's engines, without the others. Lines " +
+			"are logged.",
 		Variable: "% of the peak",
 		Subjects: everyone(),
 		Figures:  latencyFigures(),
@@ -62,7 +63,8 @@ func latency() *Experiment {
 			return nil, err
 		}
 		defer to.stop()
-		l, err := b.apply(ctx, to, load.Options{Connections: 50, Rate: b.Notes[r.Setting.Series] * r.Setting.X / 100})
+		rate := b.Notes[r.Setting.Series] * r.Setting.X / 100
+		l, err := b.apply(ctx, to, load.Options{Connections: 50, Rate: rate})
 		if err != nil {
 			return nil, err
 		}

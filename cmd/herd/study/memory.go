@@ -11,9 +11,10 @@ func memory() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "memory",
 		Question: "What does an idle connection cost?",
-		Method: "Connections are made and held; those that were once active have sent sixteen updates and read " +
-			"their replies. What the heap and the stacks have in use is taken after a collection, less what it " +
-			"was before the first connection; resident is the process's memory, likewise.",
+		Method: "Connections are made and held; those that were once active have sent sixteen updates " +
+			"and read their replies. What the heap and the stacks have in use is taken after a " +
+			"collection, less what it was before the first connection; resident is the process's memory, " +
+			"likewise.",
 		Variable: "connections",
 		Subjects: engines,
 		Figures: []Figure{
@@ -74,7 +75,8 @@ func memory() *Experiment {
 	}
 	most := "10000 connections, " + silent
 	e.Targets = []Target{
-		{Work: "an idle connection", Figure: "memory per connection", Setting: most, Subject: "loop", AtMost: 2560},
+		{Work: "an idle connection", Figure: "memory per connection", Setting: most, Subject: "loop",
+			AtMost: 2560},
 		{Work: "an idle connection", Figure: "memory per connection", Setting: most, Subject: "loop",
 			Against: "goroutines", AtMost: 0.2},
 	}

@@ -16,9 +16,10 @@ func pauses() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "gc-pauses",
 		Question: "How long does the garbage collector stop a server that holds many records?",
-		Method: "A server is told of every client once. Then 50 connections with 16 lines in flight update " +
-			"clients at random for ten times as long, while the collector is made to run: by itself it hardly would, " +
-			"for an update leaves no garbage. Pauses are those of the cycles meanwhile. Lines are not logged.",
+		Method: "A server is told of every client once. Then 50 connections with 16 lines in flight " +
+			"update clients at random for ten times as long, while the collector is made to run: by " +
+			"itself it hardly would, for an update leaves no garbage. Pauses are those of the cycles " +
+			"meanwhile. Lines are not logged.",
 		Variable: "records", LogX: true,
 		Subjects: []string{subjects},
 		Settings: []Setting{{Label: "100 k records", X: 1e5, Quick: true}, {Label: "1 M records", X: 1e6}},
@@ -39,8 +40,8 @@ func pauses() *Experiment {
 		defer to.stop()
 		return pausesOf(ctx, b, to, int(r.Setting.X))
 	}
-	e.Targets = []Target{{Work: "1,000,000 records under load", Figure: "GC pause p99", Setting: "1 M records",
-		Subject: subjects, AtMost: 1}}
+	e.Targets = []Target{{Work: "1,000,000 records under load", Figure: "GC pause p99",
+		Setting: "1 M records", Subject: subjects, AtMost: 1}}
 	e.Growth = []Growth{{"GC pause p99", subjects, "", 10, "a pause that a client notices", false},
 		{"resident", subjects, "", 4096, "what a small machine has", true}}
 	return e

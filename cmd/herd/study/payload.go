@@ -11,9 +11,9 @@ func payload() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "payload",
 		Question: "What does the size of replies change?",
-		Method: "50 connections with a line in flight each, not logged: an IAMAT that is known already, answered " +
-			"with one line, or a WHATSAT of 50 km and 20 places in Tokyo, answered with JSON. Before, one reply " +
-			"is read with care; then all have to be as long.",
+		Method: "50 connections with a line in flight each, not logged: an IAMAT that is known " +
+			"already, answered with one line, or a WHATSAT of 50 km and 20 places in Tokyo, answered with " +
+			"JSON. Before, one reply is read with care; then all have to be as long.",
 		Variable: "payload",
 		Subjects: engines,
 		Settings: []Setting{
@@ -47,7 +47,10 @@ func payload() *Experiment {
 		if err := checkPayload(reply, r.Setting.Series == "WHATSAT"); err != nil {
 			return nil, err
 		}
-		k := blast{conns: 50, request: []byte(line), depth: 1, end: endOfReply, warmup: b.Length / 4, length: b.Length}
+		k := blast{
+			conns: 50, request: []byte(line), depth: 1, end: endOfReply,
+			warmup: b.Length / 4, length: b.Length,
+		}
 		l, received, err := k.run(ctx, to[0])
 		if err != nil {
 			return nil, err
@@ -64,7 +67,8 @@ func payload() *Experiment {
 // checkPayload looks at one reply.
 func checkPayload(reply string, places bool) error {
 	line, rest, _ := bytes.Cut([]byte(reply), []byte("\n"))
-	if !bytes.HasPrefix(line, []byte("AT ")) || !bytes.HasSuffix(line, []byte(" tokyo +35.689500+139.691700 1500000000")) {
+	if !bytes.HasPrefix(line, []byte("AT ")) ||
+		!bytes.HasSuffix(line, []byte(" tokyo +35.689500+139.691700 1500000000")) {
 		return Void("the reply begins with %q", line)
 	}
 	if !places {

@@ -75,7 +75,8 @@ func (c *conductor) run(ctx context.Context, r Run) {
 		case err == nil:
 			s.Values = values
 		case cannot:
-			c.data.Skipped = append(c.data.Skipped, Skipped{r.Subject, "at " + r.Setting.Label + ": " + err.Error()})
+			why := "at " + r.Setting.Label + ": " + err.Error()
+			c.data.Skipped = append(c.data.Skipped, Skipped{r.Subject, why})
 			c.failures[[2]string{r.Subject, r.Setting.Label}] = maxFailures
 			return
 		case void:

@@ -114,7 +114,9 @@ func (p *process) listening(ctx context.Context) error {
 	})
 }
 
-var consoles = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+var consoles = http.Client{
+	Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second,
+}
 
 // fetch asks the console.
 func (p *process) fetch(path string) (*http.Response, error) {

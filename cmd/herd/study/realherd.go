@@ -61,7 +61,8 @@ func startHerd(ctx context.Context, b *Bench, o herdOptions) (servers, error) {
 			pair[i], files[name] = addr, append(files[name], file)
 		}
 		addresses[name] = pair
-		fmt.Fprintf(&toml, "[[server]]\nname = %q\naddress = %q\nconsole = %q\nneighbors = [", name, pair[0], pair[1])
+		fmt.Fprintf(&toml, "[[server]]\nname = %q\naddress = %q\nconsole = %q\nneighbors = [",
+			name, pair[0], pair[1])
 		for _, n := range o.neighbors[name] {
 			fmt.Fprintf(&toml, "%q, ", n)
 		}
@@ -98,7 +99,8 @@ func startServer(b *Bench, o herdOptions, name, config string, listeners []*os.F
 	if command == nil {
 		command = []string{"serve"}
 	}
-	argv := slices.Concat([]string{b.Herd}, command, []string{name, "--config", config, "--engine", o.engine}, o.args)
+	argv := slices.Concat([]string{b.Herd}, command,
+		[]string{name, "--config", config, "--engine", o.engine}, o.args)
 	env := append([]string{
 		fmt.Sprintf("LISTEN_FDS=%d", len(listeners)), fmt.Sprintf("HERD_PARENT_FD=%d", 3+len(listeners)),
 	}, o.env...)

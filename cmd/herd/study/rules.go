@@ -17,18 +17,18 @@ var Rules = []string{
 	"A value is a median of the runs, with [least, greatest].",
 	fmt.Sprintf("No difference: of two subjects each has at least %d runs and their [least, greatest] "+
 		"overlap. With fewer runs nothing is concluded. Else the better one is better.", enough),
-	"First is who is better than every other. Where the best median is no different from others, they " +
-		"are first together. Yardsticks do not take part.",
+	"First is who is better than every other. Where the best median is no different from others, " +
+		"they are first together. Yardsticks do not take part.",
 	"A ratio is taken run by run, of two runs of the same round, and is a median with [least, greatest].",
 	"A target is met if the median reaches it; whether every run did is said beside it. What it is " +
 		"missed by is the part of it that the median lacks.",
-	"A guess of the paper is borne out if the two differ as it says, contradicted if they differ the " +
-		"other way, and otherwise left open.",
-	"Growth: between the last two settings of a series a figure goes as a power of the variable, or, where " +
-		"there is a part that does not grow, along a line, and is taken to go on like that. What breaks " +
-		"first is what reaches its limit at the smallest multiple.",
-	"A run with a wrong reply, with servers that end up different, or with dropped log entries is void. " +
-		"It is repeated, and told of.",
+	"A guess of the paper is borne out if the two differ as it says, contradicted if they differ " +
+		"the other way, and otherwise left open.",
+	"Growth: between the last two settings of a series a figure goes as a power of the variable, " +
+		"or, where there is a part that does not grow, along a line, and is taken to go on like that. " +
+		"What breaks first is what reaches its limit at the smallest multiple.",
+	"A run with a wrong reply, with servers that end up different, or with dropped log entries is " +
+		"void. It is repeated, and told of.",
 }
 
 // Standing is who is first in one figure at one setting.
@@ -167,7 +167,9 @@ type Tested struct {
 // tested compares a guess with what was measured.
 func tested(d *Data, g Guess) Tested {
 	t := Tested{Guess: g}
-	t.Subjects = [2]Summary{d.summary(g.Subject, g.Setting, g.Figure), d.summary(g.Than, g.Setting, g.Figure)}
+	t.Subjects = [2]Summary{
+		d.summary(g.Subject, g.Setting, g.Figure), d.summary(g.Than, g.Setting, g.Figure),
+	}
 	t.Ratio = d.ratio(g.Subject, g.Than, g.Setting, g.Figure)
 	switch r := relate(t.Subjects[0], t.Subjects[1]); {
 	case t.Subjects[0].N == 0 || t.Subjects[1].N == 0:

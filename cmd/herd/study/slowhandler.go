@@ -19,9 +19,10 @@ func slowHandler() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "slow-handler",
 		Question: "What does a handler that blocks do to other clients?",
-		Method: "One client sends five WHATSATs a second, whose lookup sleeps, as a call to another server does: " +
-			"in the handler, which is how it ought not to be, or in another thread, from where it comes home " +
-			"as the herd does it. On 50 other connections 2,000 lines are due a second. Lines are not logged.",
+		Method: "One client sends five WHATSATs a second, whose lookup sleeps, as a call to another " +
+			"server does: in the handler, which is how it ought not to be, or in another thread, from " +
+			"where it comes home as the herd does it. On 50 other connections 2,000 lines are due a " +
+			"second. Lines are not logged.",
 		Variable: "ms that a lookup takes",
 		Subjects: engines,
 		Figures: []Figure{
@@ -33,8 +34,8 @@ func slowHandler() *Experiment {
 	}}
 	for _, series := range []string{on, off} {
 		for _, ms := range []float64{0, 1, 10, 100} {
-			e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%v ms %s", ms, series), X: ms, Series: series,
-				Quick: ms == 10})
+			e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%v ms %s", ms, series), X: ms,
+				Series: series, Quick: ms == 10})
 		}
 	}
 	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
@@ -60,8 +61,7 @@ func slowHandler() *Experiment {
 		if asked < 2 {
 			return nil, Void("only %d lookups were answered", asked)
 		}
-		v := l.latency()
-		return Values{"p50": v["p50"], "p99": v["p99"], "raw p99": v["raw p99"], "max": v["max"]}, to.verdict(ctx)
+		return l.latency(), to.verdict(ctx)
 	}
 	return e
 }

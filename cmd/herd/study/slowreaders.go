@@ -13,9 +13,9 @@ func slowReaders() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "slow-readers",
 		Question: "What do clients that do not read their replies cost the others?",
-		Method: "200 connections, of which some send as fast as they may and read 1 KiB a second, until the server " +
-			"has had enough of them; on the others together 5,000 lines are due a second. Memory is the " +
-			"process's at the end.",
+		Method: "200 connections, of which some send as fast as they may and read 1 KiB a second, " +
+			"until the server has had enough of them; on the others together 5,000 lines are due a " +
+			"second. Memory is the process's at the end.",
 		Variable: "% slow readers",
 		Subjects: engines,
 		Figures: []Figure{
@@ -26,7 +26,8 @@ func slowReaders() *Experiment {
 		},
 	}}
 	for _, percent := range []float64{0, 1, 10} {
-		e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%v %%", percent), X: percent, Quick: percent != 1})
+		e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%v %%", percent), X: percent,
+			Quick: percent != 1})
 	}
 	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
 		slow := int(r.Setting.X) * all / 100

@@ -180,7 +180,7 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 		c.conduct(ctx, rounds)
 	}
 	data.Notes = b.Notes
-	maps.DeleteFunc(data.Notes, func(_ string, v float64) bool { return math.IsInf(v, 0) || math.IsNaN(v) })
+	maps.DeleteFunc(data.Notes, func(_ string, v float64) bool { return !isFigure(v) })
 	for _, text := range troubles(data) {
 		fmt.Fprintf(o.Progress, "%s: %s\n", e.Name, text)
 	}
@@ -227,12 +227,15 @@ func one(ctx context.Context, e *Experiment, b *Bench, r Run) (values Values, er
 		return nil, err
 	}
 	for _, name := range sortedKeys(values) {
-		if v := values[name]; math.IsNaN(v) || math.IsInf(v, 0) {
+		if v := values[name]; !isFigure(v) {
 			return nil, fmt.Errorf("%s is %v, which is no figure", name, v)
 		}
 	}
 	return values, nil
 }
+
+// isFigure says whether a value is a number, as JSON has them.
+func isFigure(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func noValues(d *Data) bool {
 	return !slices.ContainsFunc(d.Samples, func(s Sample) bool { return len(s.Values) > 0 })

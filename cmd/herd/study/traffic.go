@@ -82,7 +82,9 @@ func (t *traffic) operate(n int, updates float64, pace time.Duration) {
 
 // send sends one operation to a server.
 func (t *traffic) send(server, client int, query bool) {
-	o := &operation{server: server, client: client, query: query, sent: t.world.Elapsed(), counted: t.counted}
+	o := &operation{
+		server: server, client: client, query: query, sent: t.world.Elapsed(), counted: t.counted,
+	}
 	if free := t.idle[server]; len(free) > 0 {
 		o.conn, t.idle[server] = free[len(free)-1], free[:len(free)-1]
 	} else {

@@ -79,6 +79,10 @@ func memory() *Experiment {
 			AtMost: 2560},
 		{Work: "an idle connection", Figure: "memory per connection", Setting: most, Subject: "loop",
 			Against: "goroutines", AtMost: 0.2},
+		{Work: "an idle connection", Figure: "resident per connection", Setting: most, Subject: "loop",
+			AtMost: 2560},
+		{Work: "an idle connection", Figure: "resident per connection", Setting: most, Subject: "loop",
+			Against: "goroutines", AtMost: 0.2},
 	}
 	e.Growth = []Growth{{"resident", "loop", silent, 4096, "what a small machine has", true},
 		{"resident", "goroutines", silent, 4096, "what a small machine has", true}}

@@ -135,7 +135,7 @@ func outcome(d *Data, t Target) (o Outcome, ok bool) {
 func (o Outcome) verdict() string {
 	few := ""
 	if o.Measured.N < enough {
-		few = fmt.Sprintf(" (%d runs: too few to rely on)", o.Measured.N)
+		few = fmt.Sprintf(" (too few runs to rely on: %d)", o.Measured.N)
 	}
 	switch {
 	case !o.Met:

@@ -87,7 +87,7 @@ func TestOutcome(t *testing.T) {
 	}
 	few := at10(Higher, map[string][]float64{"a": {2, 2}})
 	o, _ := outcome(few, Target{Subject: "a", Setting: "10 things", Figure: "speed", AtLeast: 1})
-	if got := o.verdict(); !strings.Contains(got, "2 runs: too few") {
+	if got := o.verdict(); !strings.Contains(got, "too few runs to rely on: 2") {
 		t.Errorf("of two runs is said: %q", got)
 	}
 }

@@ -196,7 +196,7 @@ func TestKey(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := processtest.New(t, fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\n"+
-				"key_file = %q\ntimeout = \"1s\"\n[[server]]\nname = \"Alford\"\n"+
+				"key_file = %q\ntimeout = \"30s\"\n[[server]]\nname = \"Alford\"\n"+
 				"address = \"127.0.0.1:1\"\n", c.base, c.file))
 			t.Setenv(keyVariable, c.env)
 			out, errOut, code := h.Command("", "places", "35.68,139.76")

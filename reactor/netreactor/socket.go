@@ -47,13 +47,12 @@ type socket struct {
 	reading func(fd uintptr) bool // read, without waiting or in order to wait
 
 	// Of whoever sends.
-	out       *[]byte
-	sent      int
-	sendErr   error
-	writing   func(fd uintptr) bool // write, without waiting
-	awaiting  func(fd uintptr) bool // write, and wait first
-	hasWaited bool
-	writable  func() // posted when all is sent
+	out      *[]byte
+	sent     int
+	sendErr  error
+	writing  func(fd uintptr) bool // write, without waiting
+	awaiting func(fd uintptr) bool // write, or wait until that does something
+	writable func()                // posted when all is sent
 
 	unsent  atomic.Int64 // bytes in out that the kernel has not taken
 	sending atomic.Bool
@@ -73,13 +72,7 @@ func (r *Reactor) newSocket(c net.Conn) (*socket, error) {
 	s.event = event{handle: s.handle, done: make(chan struct{}, 1)}
 	s.reading = s.tryRead
 	s.writing = s.tryWrite
-	s.awaiting = func(fd uintptr) bool {
-		if !s.hasWaited {
-			s.hasWaited = true
-			return false
-		}
-		return s.tryWrite(fd)
-	}
+	s.awaiting = s.writeSome
 	s.writable = func() {
 		if !s.closed {
 			s.conn.Writable()
@@ -170,7 +163,6 @@ func (s *socket) sendRest() {
 	defer s.r.serving.Done()
 	for s.sendErr == nil && s.sent < len(*s.out) {
 		before := s.sent
-		s.hasWaited = false
 		if err := s.raw.Write(s.awaiting); err != nil {
 			s.sendErr = err
 		}
@@ -223,6 +215,14 @@ func (s *socket) tryWrite(fd uintptr) bool {
 		s.unsent.Add(int64(-n))
 	}
 	return true
+}
+
+// writeSome is the same, or false if the kernel takes nothing. It has to try before it waits: readiness
+// that the poller has seen since the last write is forgotten when RawConn.Write begins.
+func (s *socket) writeSome(fd uintptr) bool {
+	before := s.sent
+	s.tryWrite(fd)
+	return s.sent > before || s.sendErr != nil
 }
 
 // tryRead is one read(2), or false if there is nothing to read.

@@ -244,8 +244,15 @@ func longLines(t *testing.T, s *Server) {
 		{strings.Repeat(longest, 64), tooLong},
 		{"WHATSAT moa 1 1\n", "> WHATSAT REQUEST: There is no location data at server Alford for client moa\n\n"},
 	} {
-		if got := ask(t, s, c.send); got != c.want {
-			t.Errorf("%.40q… is answered %.80q", c.send, got)
+		conn := dial(t, s)
+		if _, err := io.WriteString(conn, c.send); err != nil {
+			t.Fatal(err)
+		}
+		if c.want != tooLong { // one that is too long is found before its end
+			_ = conn.CloseWrite()
+		}
+		if got, err := io.ReadAll(conn); err != nil || string(got) != c.want {
+			t.Errorf("%.40q… is answered %.80q, %v", c.send, got, err)
 		}
 	}
 }
@@ -272,7 +279,8 @@ func tornLines(t *testing.T, s *Server) {
 	}
 }
 
-// A client that sends and does not read gets all its replies when it does, and nobody else waits.
+// A client that sends and does not read gets all its replies when it does, and nobody else waits. It
+// is not read from for ever.
 func slowReader(t *testing.T, s *Server) {
 	ask(t, s, "IAMAT kiwi +1-1 5\n")
 	slow := dial(t, s)
@@ -296,6 +304,14 @@ func slowReader(t *testing.T, s *Server) {
 	if got := bytes.Count(replies, []byte("\n\n")); got != n {
 		t.Errorf("%d replies to %d lines", got, n)
 	}
+
+	never := dial(t, s)
+	_ = never.SetWriteDeadline(time.Now().Add(time.Second))
+	line := strings.Repeat("y", 16000) + "\n"
+	const held = 32 << 20 // twice what the kernel holds, both ways
+	if written, _ := io.WriteString(never, strings.Repeat(line, 2*held/len(line))); written > held {
+		t.Errorf("%d MiB were taken from a client that does not read", written>>20)
+	}
 }
 
 // A neighbor that is gone costs the lines for it and nothing else; that is said once.
@@ -315,7 +331,7 @@ func TestLostNeighbor(t *testing.T) {
 			ask(t, alford, fmt.Sprintf("IAMAT kiwi +1-1 %d\n", second))
 			return strings.HasPrefix(alford.Said(), "lines for Welsh are lost: ")
 		})
-		for range 100 {
+		for begun := time.Now(); time.Since(begun) < time.Second/2; { // it dials ten times a second
 			second++
 			ask(t, alford, fmt.Sprintf("IAMAT kiwi +1-1 %d\n", second))
 		}

@@ -166,10 +166,11 @@ class Server {
     this.neighbors.add(link.name);
   }
 
-  // store keeps a record and passes it on to every neighbor but the one that sent it.
-  store(client, record, sender) {
+  // store keeps a record, instead of the known one if there is one, and passes it on to every
+  // neighbor but the one that sent it.
+  store(client, record, known, sender) {
     record.response = flat(record.response);
-    this.records.set(this.records.has(client) ? client : flat(client), record);
+    this.records.set(known === undefined ? flat(client) : client, record);
     const line = `${record.response} ${this.name}\r\n`;
     for (const link of this.links) {
       if (link.name !== sender) link.send(line);
@@ -243,9 +244,12 @@ class Session {
     const { herd, neighbors, records } = this.server;
     if (!herd.has(origin) || !neighbors.has(sender)) return null;
     if (coords.length > MAX_COORDS || stamp.length > MAX_TIME || seconds >= END_OF_TIME) return null;
-    const record = new Record(response, Number(seconds), nanosecondsOf(fraction), restOf(fraction));
     const known = records.get(client);
-    if (known === undefined || record.compare(known) > 0) this.server.store(client, record, sender);
+    if (known !== undefined && known.response === response) return ''; // it has come by another way
+    const record = new Record(response, Number(seconds), nanosecondsOf(fraction), restOf(fraction));
+    if (known === undefined || record.compare(known) > 0) {
+      this.server.store(client, record, known, sender);
+    }
     return '';
   }
 
@@ -257,7 +261,9 @@ class Session {
     const response = `AT ${name} ${diff} ${client} ${coords} ${stamp}`;
     const record = new Record(response, seconds, nanoseconds, restOf(fraction));
     const known = records.get(client);
-    if (known === undefined || record.compareTime(known) > 0) this.server.store(client, record, '');
+    if (known === undefined || record.compareTime(known) > 0) {
+      this.server.store(client, record, known, '');
+    }
     return `${response}\n\n`;
   }
 

@@ -317,13 +317,16 @@ class Session:
                 replies.append(self._long_way(line, now))
                 continue
             response, origin, _, client, coords, stamp, seconds, fraction, sender = match.groups()
+            known = records.get(client)
+            if known is not None and known[0] == response and sender in server.neighbors:
+                replies.append(b"")  # it has come by another way, as half of them do in a ring
+                continue
             time, rest = exact(seconds, fraction)
             if (origin not in server.herd or sender not in server.neighbors
                     or len(coords) > MAX_COORDS or len(stamp) > MAX_TIME or time >= END_OF_TIME * SECOND):
                 replies.append(self._long_way(line, now))
                 continue
             replies.append(b"")
-            known = records.get(client)
             if known is None or newer(response, time, rest, known):
                 records[client] = response, time, rest
                 server.flood(response, sender)

@@ -79,8 +79,7 @@ func (b *Bench) apply(ctx context.Context, to servers, o load.Options) (loaded, 
 		o.Targets = append(o.Targets, load.Target{Name: p.name, Addr: p.addr})
 	}
 	if o.Duration == 0 {
-		o.Duration = b.Length
-		o.Warmup = b.Length / 4
+		o.Warmup, o.Duration = b.lengths(o.Connections)
 	}
 	m := &meter{servers: to}
 	o.OnBegin, o.OnEnd = m.begin, m.end
@@ -105,6 +104,13 @@ func (b *Bench) apply(ctx context.Context, to servers, o load.Options) (loaded, 
 		return loaded{}, fmt.Errorf("no reply came in %v", o.Duration)
 	}
 	return m.result, nil
+}
+
+// lengths are how long so many connections are loaded before they are measured, and then. Many take
+// a while until each has had its turn.
+func (b *Bench) lengths(conns int) (warmup, measured time.Duration) {
+	more := time.Duration(conns) * 100 * time.Microsecond
+	return b.Length/4 + more, b.Length + more
 }
 
 // costFigures are the figures that cost gives.

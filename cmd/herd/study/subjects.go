@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"time"
 
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/study/peers"
@@ -95,16 +94,11 @@ func missing(subject string) string {
 // applyAny loads a server in a closed loop: with IAMATs that are each compared with their replies,
 // or Redis with GEOADDs of as many members, which nobody looks at.
 func (b *Bench) applyAny(ctx context.Context, to servers, conns, pipeline int) (loaded, error) {
-	// Many connections take a while until each has had its turn.
-	more := time.Duration(conns) * 100 * time.Microsecond
 	if to[0].name != "redis" {
-		return b.apply(ctx, to, load.Options{Connections: conns, Pipeline: pipeline,
-			Warmup: b.Length/4 + more, Duration: b.Length + more})
+		return b.apply(ctx, to, load.Options{Connections: conns, Pipeline: pipeline})
 	}
-	k := blast{
-		conns: conns, depth: pipeline, end: []byte("\r\n"),
-		warmup: b.Length/4 + more, length: b.Length + more,
-	}
+	k := blast{conns: conns, depth: pipeline, end: []byte("\r\n")}
+	k.warmup, k.length = b.lengths(conns)
 	for i := range pipeline {
 		member := fmt.Sprintf("load%07d", i)
 		k.request = fmt.Appendf(k.request, "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n"+

@@ -1,8 +1,8 @@
 // What a server of the herd does with bytes, which are Latin-1 strings here, a character a byte.
 //
-// Lines, replies and records are the herd's, byte for byte, as far as clients are concerned. Between
-// servers it speaks as the paper does: a plain AT line with its sender's name for each update that is
-// new (3.3.1).
+// Lines, replies and records are the herd's, byte for byte, as far as clients are concerned.
+// Between servers it speaks as the paper does: a plain AT line with its sender's name for each
+// update that is new (3.3.1).
 //
 // A time is kept as seconds and nanoseconds, which doubles hold exactly, and the digits beyond: a
 // BigInt for each line would be slower than the rest of the line.
@@ -243,7 +243,8 @@ class Session {
   plainAT([, response, origin, , client, coords, stamp, seconds, fraction, sender]) {
     const { herd, neighbors, records } = this.server;
     if (!herd.has(origin) || !neighbors.has(sender)) return null;
-    if (coords.length > MAX_COORDS || stamp.length > MAX_TIME || seconds >= END_OF_TIME) return null;
+    if (coords.length > MAX_COORDS || stamp.length > MAX_TIME) return null;
+    if (seconds >= END_OF_TIME) return null;
     const known = records.get(client);
     if (known !== undefined && known.response === response) return ''; // it has come by another way
     const record = new Record(response, Number(seconds), nanosecondsOf(fraction), restOf(fraction));
@@ -291,7 +292,8 @@ class Session {
     const [verb, client, coords, stamp] = fields;
     if (client.length > MAX_CLIENT) throw refuse(verb, 'CLIENT', `longer than ${MAX_CLIENT} bytes`);
     if (coords.length > MAX_COORDS || !isPosition.test(coords)) {
-      throw refuse(verb, 'POSITION', `${printable(coords)} is not a position in ISO 6709 decimal degrees`);
+      throw refuse(verb, 'POSITION',
+        `${printable(coords)} is not a position in ISO 6709 decimal degrees`);
     }
     const match = stamp.length > MAX_TIME ? null : isTime.exec(stamp);
     if (match === null || match[1] >= END_OF_TIME) {
@@ -332,7 +334,9 @@ class Session {
     if (match === null || !isDiff.test(diff) || !isPosition.test(coords)) return '';
     if (client.length > MAX_CLIENT) return '';
     const response = fields.slice(0, 6).join(' ');
-    return this.plainAT([, response, origin, diff, client, coords, stamp, match[1], match[2], sender]) ?? '';
+    const [, seconds, fraction] = match;
+    const found = [, response, origin, diff, client, coords, stamp, seconds, fraction, sender];
+    return this.plainAT(found) ?? '';
   }
 
   quit() {
@@ -342,7 +346,8 @@ class Session {
 }
 
 function count(fields, want) {
-  if (fields.length !== want) throw refuse(fields[0], 'FIELDS', `${fields.length} instead of ${want}`);
+  const got = fields.length;
+  if (got !== want) throw refuse(fields[0], 'FIELDS', `${got} instead of ${want}`);
   return true;
 }
 

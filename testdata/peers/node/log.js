@@ -5,8 +5,8 @@ const fs = require('node:fs');
 const CHUNK = 256 << 10; // characters that are written together
 
 // Log keeps each line in and out, with its time, in a file that is written a quarter of a MiB at a
-// time, by a thread of libuv's. Lines are shown as JSON has them, without what a terminal would obey,
-// and 1,024 bytes of them at most.
+// time, by a thread of libuv's. Lines are shown as JSON has them, without what a terminal would
+// obey, and 1,024 bytes of them at most.
 class Log {
   constructor(file) {
     this.stream = fs.createWriteStream(file, { flags: 'a' });
@@ -20,7 +20,8 @@ class Log {
   line(now, connection, line, reply) {
     const head = `${this.time(now)} ${connection} `;
     this.entries += `${head}received ${show(line)}\n`;
-    if (reply !== '') this.entries += `${head}sent ${show(reply.slice(0, -2))}\n`; // its end is known
+    // The two ends of line of a reply go unsaid, and so nothing in most replies needs an escape.
+    if (reply !== '') this.entries += `${head}sent ${show(reply.slice(0, -2))}\n`;
     if (this.entries.length > CHUNK) this.flush();
   }
 

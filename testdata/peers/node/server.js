@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-// Runs one server of a herd on Node.js, for comparison. It needs Node.js 18 or newer, and nothing else:
+// Runs one server of a herd on Node.js, for comparison. It needs Node.js 18 or newer:
 //
 //     node server.js --name Ball --listen 127.0.0.1:11501
 //
-// It says "listening HOST:PORT" on standard output when clients may come. A herd is made of the same
-// with neighbors:
+// It says "listening HOST:PORT" on standard output when clients may come. A herd is made of the
+// same with neighbors:
 //
 //     --herd Alford,Ball,Welsh --neighbor Alford=127.0.0.1:11500 --neighbor Welsh=127.0.0.1:11504
 'use strict';

@@ -29,7 +29,7 @@ BACKLOG = 4096  # connections that wait to be accepted
 RETRY = 0.1  # seconds after a connection to a neighbor is lost, or failed
 MAX_WAITING = 500_000  # lines for a neighbor that does not read
 
-# Possessive quantifiers, new in Python 3.11, spare the expression its way back: a third of its time.
+# Possessive quantifiers, new in Python 3.11, never go back, which saves a third of the time.
 POSITION = (
     rb"[+-](?:[0-8]?\d(?:\.\d++)?|90(?:\.0++)?)"
     rb"[+-](?:(?:1[0-7]\d|0?\d?\d)(?:\.\d++)?|180(?:\.0++)?)/?"
@@ -323,7 +323,8 @@ class Session:
                 continue
             time, rest = exact(seconds, fraction)
             if (origin not in server.herd or sender not in server.neighbors
-                    or len(coords) > MAX_COORDS or len(stamp) > MAX_TIME or time >= END_OF_TIME * SECOND):
+                    or len(coords) > MAX_COORDS or len(stamp) > MAX_TIME
+                    or time >= END_OF_TIME * SECOND):
                 replies.append(self._long_way(line, now))
                 continue
             replies.append(b"")
@@ -361,7 +362,8 @@ class Session:
         if (time, rest) > (now + MAX_FUTURE, b""):
             raise refuse(fields[0], "TIME",
                          printable(stamp) + " is more than 1h0m0s ahead of this server")
-        response = b" ".join((b"AT", self.server.name, difference(now, time), client, coords, stamp))
+        diff = difference(now, time)
+        response = b" ".join((b"AT", self.server.name, diff, client, coords, stamp))
         known = self.server.records.get(client)
         if known is None or (time, rest) > known[1:]:
             self.server.records[client] = response, time, rest
@@ -375,11 +377,12 @@ class Session:
             raise refuse(fields[0], "CLIENT", f"longer than {MAX_CLIENT} bytes")
         for what, field, most in (("RADIUS", radius, 50), ("BOUND", bound, 20)):
             if not is_digits(field) or len(field.lstrip(b"0")) > 2 or int(field) > most:
-                raise refuse(fields[0], what, f"{printable(field)} is not an integer from 0 to {most}")
+                raise refuse(fields[0], what,
+                             f"{printable(field)} is not an integer from 0 to {most}")
         known = self.server.records.get(client)
         if known is None:
-            return b"> WHATSAT REQUEST: There is no location data at server %b for client %b\n\n" % (
-                self.server.name, printable(client).encode())
+            return (b"> WHATSAT REQUEST: There is no location data at server %b for client %b\n\n"
+                    % (self.server.name, printable(client).encode()))
         return b"%b\n%b" % (known[0], self.server.places[int(bound)])
 
     def _at(self, fields: list[bytes], line: bytes, now: int) -> bytes:

@@ -36,8 +36,8 @@ def neighbor(text: str) -> core.Neighbor:
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="one server of a herd on an event loop of Python's")
-    parser.add_argument("--on", choices=("asyncio", "twisted"), required=True, help="the event loop")
+    parser = argparse.ArgumentParser(description="one server of a herd on a loop of Python's")
+    parser.add_argument("--on", choices=("asyncio", "twisted"), required=True, help="the loop")
     parser.add_argument("--name", required=True, help="of this server")
     parser.add_argument("--herd", default="", help="the names of all servers, separated by commas")
     parser.add_argument("--neighbor", type=neighbor, action="append", default=[],

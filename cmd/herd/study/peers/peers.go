@@ -26,14 +26,15 @@ func All() []*Peer { return all }
 var all = []*Peer{
 	newPeer("asyncio", "apt-get install python3, which must be 3.11 or newer",
 		[]string{python, "-B", "python/server.py", "--on", "asyncio"},
-		[]string{python, "-c", "import asyncio, platform, sys; asyncio.timeout; print('Python', platform.python_version())"}),
+		[]string{python, "-c", "import asyncio, platform; asyncio.timeout; " +
+			"print('Python', platform.python_version())"}),
 	newPeer("twisted", "apt-get install python3-twisted, and python3 must be 3.11 or newer",
 		[]string{python, "-B", "python/server.py", "--on", "twisted"},
 		[]string{python, "-c", "import asyncio, platform, twisted; asyncio.timeout; " +
 			"print('Twisted', twisted.__version__, 'on Python', platform.python_version())"}),
 	newPeer("node", "apt-get install nodejs, which must be 18 or newer",
 		[]string{"node", "node/server.js"},
-		[]string{"node", "-e", "if (parseInt(process.versions.node) < 18) throw Error('Node.js ' + process.version);" +
+		[]string{"node", "-e", "if (parseInt(process.versions.node) < 18) throw Error(process.version);" +
 			"console.log('Node.js', process.versions.node)"}),
 }
 

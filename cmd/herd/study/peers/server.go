@@ -116,7 +116,8 @@ func listen(names []string) (sockets []*os.File, addrs []string, err error) {
 }
 
 // spawn starts the i-th server. Whether it comes up is for untilReady to say.
-func (p *Peer) spawn(ctx context.Context, o Options, i int, socket *os.File, addrs []string) (*Server, error) {
+func (p *Peer) spawn(ctx context.Context, o Options, i int, socket *os.File, addrs []string) (
+	*Server, error) {
 	s := &Server{Name: o.Names[i], Addr: addrs[i], ready: make(chan struct{}),
 		said: filepath.Join(o.Dir, o.Names[i]+".said")}
 	args := append(slices.Clone(p.argv[1:]),

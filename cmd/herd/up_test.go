@@ -126,7 +126,7 @@ func TestUpPassesHangupsOn(t *testing.T) {
 	}
 }
 
-// A herd whose terminal is gone lives on.
+// A herd whose terminal is gone lives on, on the engine that was asked for.
 func TestUpOutlivesItsOutput(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "", "Alford")
 	for _, l := range listeners["Alford"] {
@@ -136,7 +136,7 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(processtest.Binary, "up", "--config", h.Config())
+	c := exec.Command(processtest.Binary, "up", "--engine", "owner", "--config", h.Config())
 	c.Dir, c.Stdout, c.Stderr = h.Dir, w, w
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -144,6 +144,9 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 	w.Close()
 	r.Close() // from now on its output is a broken pipe
 	processtest.Eventually(t, "Alford answers", func() bool { return h.Status("Alford") != nil })
+	if s := h.Status("Alford"); s == nil || s.Engine != "owner" {
+		t.Errorf("Alford's status is %+v", s)
+	}
 	if got := h.Ask("Alford", "IAMAT kiwi +1-1 1\n"); !strings.HasPrefix(got, "AT Alford ") {
 		t.Errorf("Alford answered %q", got)
 	}

@@ -31,22 +31,30 @@ func Serve(kind, addr string) error {
 // state is the newest record of each client.
 type state map[string]protocol.Record
 
-// answer appends the reply to one line.
-func (s state) answer(dst, line []byte, now time.Time, scratch *protocol.Record) []byte {
+// read makes the record of one line, in scratch, or appends the reply to what is none.
+func read(dst, line []byte, now time.Time, scratch *protocol.Record) (reply []byte, id []byte) {
 	c, err := protocol.Parse(line, protocol.MaxClientID)
 	if err != nil || c.Verb != protocol.VerbIAMAT {
-		return protocol.Paper.AppendUnknown(dst, line)
+		return protocol.Paper.AppendUnknown(dst, line), nil
 	}
 	*scratch = protocol.MakeRecord(scratch.Text(), "Alford", now, c)
-	old, known := s[string(c.Client)]
-	if !known || scratch.CompareTime(old) > 0 {
-		s[string(c.Client)] = scratch.CloneInto(old.Text())
-	}
-	return protocol.Paper.AppendAck(dst, *scratch)
+	return dst, c.Client
 }
 
-// serveGoroutines is the plain way: a goroutine for each connection, a mutex around the map, held
-// for as long as the map is used, and one write for all the lines that were there to be read.
+// apply keeps the record if it is the newest of its client.
+func (s state) apply(id []byte, r protocol.Record) {
+	if old, known := s[string(id)]; !known || r.CompareTime(old) > 0 {
+		s[string(id)] = r.CloneInto(old.Text())
+	}
+}
+
+// buffer is how much either reads at a time; what fits is answered by one write.
+const buffer = 64 << 10
+
+// serveGoroutines is the plain way: a goroutine for each connection, a mutex around the map, and one
+// write for all the lines that were there to be read. The mutex is held for the map alone: lines are
+// parsed and replies made side by side. It is a Mutex, as every access may write, and one, as two
+// processors do not fight over it: uncontended it costs some 20 ns a line.
 func serveGoroutines(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -61,18 +69,25 @@ func serveGoroutines(addr string) error {
 		}
 		go func() {
 			defer c.Close()
-			in := bufio.NewReaderSize(c, 8<<10)
+			in := bufio.NewReaderSize(c, buffer)
 			var out []byte
 			var scratch protocol.Record
+			var now time.Time // asked for once a write, as the loop does once a chunk
 			for {
 				line, err := in.ReadSlice('\n')
 				if err != nil {
 					return
 				}
-				now := time.Now()
-				mu.Lock()
-				out = s.answer(out, line[:len(line)-1], now, &scratch)
-				mu.Unlock()
+				if len(out) == 0 {
+					now = time.Now()
+				}
+				var id []byte
+				if out, id = read(out, line[:len(line)-1], now, &scratch); id != nil {
+					mu.Lock()
+					s.apply(id, scratch)
+					mu.Unlock()
+					out = protocol.Paper.AppendAck(out, scratch)
+				}
 				if in.Buffered() > 0 {
 					continue
 				}
@@ -104,7 +119,11 @@ func (b *loop) OnTraffic(c gnet.Conn) gnet.Action {
 		if i < 0 {
 			break
 		}
-		b.out = b.state.answer(b.out, chunk[used:used+i], now, &b.scratch)
+		var id []byte
+		if b.out, id = read(b.out, chunk[used:used+i], now, &b.scratch); id != nil {
+			b.state.apply(id, b.scratch)
+			b.out = protocol.Paper.AppendAck(b.out, b.scratch)
+		}
 		used += i + 1
 	}
 	c.Discard(used)
@@ -112,8 +131,9 @@ func (b *loop) OnTraffic(c gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// serveLoop uses gnet as its examples do, with its own listener.
+// serveLoop uses gnet as its examples do, with its own listener. It is one loop: with more the map
+// would need a lock, and the herd's server has one, too.
 func serveLoop(addr string) error {
 	return gnet.Run(&loop{state: state{}}, "tcp://"+addr, gnet.WithReuseAddr(true),
-		gnet.WithReadBufferCap(64<<10), gnet.WithLogLevel(logging.ErrorLevel))
+		gnet.WithReadBufferCap(buffer), gnet.WithLogLevel(logging.ErrorLevel))
 }

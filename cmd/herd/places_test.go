@@ -147,7 +147,7 @@ func TestPlacesAdvice(t *testing.T) {
 		_, _ = w.Write([]byte(answer))
 	}))
 	defer s.Close()
-	table := "fallback = \"embedded\"\ndaily_budget = 4\ntimeout = \"500ms\"\nprovider = \"google-legacy\"\nbase_url = \"" + s.URL + "\""
+	table := "fallback = \"embedded\"\ndaily_budget = 4\ntimeout = \"30s\"\nprovider = \"google-legacy\"\nbase_url = \"" + s.URL + "\""
 	status := func(s string) string { return `{"results":[],"status":"` + s + `"}` }
 	for _, c := range []struct{ answer, provider, want string }{
 		{status("REQUEST_DENIED"), "google-legacy", "herd: places, by google-legacy: the answer was REQUEST_DENIED; check the key, " +

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -119,7 +120,7 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 		if err != nil || !(seconds > 0 && seconds < 1e11) {
 			return usage("--epoch %q is not a time in seconds since 1970", f.epoch)
 		}
-		f.Epoch = time.UnixMicro(int64(seconds * 1e6))
+		f.Epoch = time.UnixMicro(int64(math.Round(seconds * 1e6)))
 	}
 	for _, text := range append(f.failIf, f.findMax) {
 		if _, err := load.ParseThreshold(text); err != nil && text != "" {
@@ -135,6 +136,26 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 		return usage("--replication sends one update after the other; it has no rate")
 	case f.Connections < 1 && f.Idle == 0 && f.Churn == 0:
 		return usage("--connections %d: nobody would send", f.Connections)
+	case f.replicated:
+		return onlyOfLoads(set)
+	}
+	checked := f.Options
+	if f.findMax != "" {
+		checked.Rate = 1
+	}
+	if err := checked.Check(); err != nil {
+		return usage("%v", err)
+	}
+	return nil
+}
+
+// onlyOfLoads refuses, with --replication, what speaks of many connections.
+func onlyOfLoads(set *pflag.FlagSet) error {
+	for _, name := range []string{"connections", "threads", "connect-rate", "warmup", "pipeline", "mix", "clients",
+		"zipf", "idle", "slow-readers", "churn", "csv", "live"} {
+		if set.Changed(name) {
+			return usage("--replication sends one update after the other; --%s has no meaning there", name)
+		}
 	}
 	return nil
 }
@@ -242,12 +263,17 @@ func share(flag, text string, of int) (int, error) {
 func (f *loadFlags) run(c *cobra.Command) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	errOut := c.ErrOrStderr()
 	onTerminal := isTerminal(errOut)
 	if f.live || onTerminal {
 		f.OnSecond = func(s load.Second) { f.tell(errOut, onTerminal, s) }
 	}
-	report, err := f.load(ctx, c.OutOrStdout())
+	steps := c.OutOrStdout()
+	if f.json == "-" {
+		steps = errOut
+	}
+	report, err := f.load(ctx, steps)
 	if onTerminal && f.OnSecond != nil {
 		fmt.Fprint(errOut, "\r\x1b[K")
 	}
@@ -309,13 +335,15 @@ func (f *loadFlags) writeFiles(r *load.Report, out io.Writer) error {
 		return e.Encode(r)
 	}
 	if f.json == "-" {
-		return asJSON(out)
+		if err := asJSON(out); err != nil {
+			return err
+		}
 	}
 	for _, file := range []struct {
 		name  string
 		write func(io.Writer) error
 	}{{f.json, asJSON}, {f.csv, func(w io.Writer) error { return writeSeconds(w, r.Seconds) }}, {f.hdr, r.WriteHDR}} {
-		if file.name == "" {
+		if file.name == "" || file.name == "-" {
 			continue
 		}
 		w, err := os.Create(file.name)

@@ -42,16 +42,20 @@ func TestLoadCountsAsTheServerDoes(t *testing.T) {
 			t.Errorf("%s: %v, %.100s", name, err, text)
 		}
 	}
-	if out, errOut, code := h.Command("", "load", "-d", "200ms", "--warmup", "0s", "--json", "-", "--fail-if", "p99>1us"); code != 1 ||
+	if out, errOut, code := h.Command("", "load", "-d", "200ms", "--warmup", "0s", "--json", "-", "--csv", "too.csv",
+		"--fail-if", "p99>1us"); code != 1 ||
 		json.Unmarshal([]byte(out), &r) != nil || !strings.Contains(errOut, "--fail-if p99>1us: so it is") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+	if _, err := os.Stat(filepath.Join(h.Dir, "too.csv")); err != nil {
+		t.Errorf("with --json -: %v", err)
 	}
 }
 
 func TestLoadReplication(t *testing.T) {
 	h := processtest.StartHerd(t, "", processtest.Names...)
 	out, errOut, code := h.Command("", "load", "--servers", "Alford,Ball", "--replication", "-d", "300ms")
-	if code != 0 || !strings.Contains(out, "Alford, Ball") || !strings.Contains(out, "of replies") {
+	if code != 0 || !strings.Contains(out, "updates at Alford, each until known at Ball") || !strings.Contains(out, "p99.9") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)
 	}
 	out, errOut, code = h.Command("", "load", "--servers", "all", "-d", "200ms", "--warmup", "0s", "-c", "10")
@@ -71,11 +75,15 @@ func TestLoadRefuses(t *testing.T) {
 		`--idle "120%" is neither a number nor a part`:      {"--idle", "120%"},
 		"--idle and --slow-readers are more than all":       {"--idle", "60%", "--slow-readers", "60%"},
 		"--replication needs two servers":                   {"--replication"},
+		"one update after the other; --pipeline has no":     {"--replication", "--servers", "Alford,Alford", "--pipeline", "2"},
 		"--servers and --at both name servers":              {"--servers", "all", "--at", "Alford"},
 		`no server is called "Ball"; there are Alford`:      {"--servers", "Ball"},
 		`--churn "fast" is not a rate`:                      {"--churn", "fast"},
 		`--epoch "now" is not a time`:                       {"--epoch", "now"},
 		"--connections 0: nobody would send":                {"-c", "0"},
+		"a skew of 0.5 is not above 1":                      {"--zipf", "0.5"},
+		"5 threads for 4 connections":                       {"-c", "4", "-t", "5"},
+		"a rate or a pipeline needs connections that send":  {"-c", "4", "--idle", "100%", "--rate", "5"},
 	} {
 		_, errOut, code := h.Command("", append([]string{"load"}, args...)...)
 		if code != 2 || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {

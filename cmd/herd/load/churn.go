@@ -48,7 +48,9 @@ func (v *visitor) ConnectionMade(t reactor.Transport) {
 
 // DataReceived implements reactor.Protocol.
 func (v *visitor) DataReceived(p []byte) {
-	v.reply = append(v.reply, p...)
+	if len(v.reply) <= maxReply {
+		v.reply = append(v.reply, p...)
+	}
 	end := emptyLine
 	if v.w.options.Dialect == protocol.CS131 {
 		end = emptyLine[:1]

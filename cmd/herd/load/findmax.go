@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -21,6 +22,9 @@ func FindMax(ctx context.Context, o Options, holds Threshold, said func(string))
 	if err != nil {
 		return nil, err
 	}
+	if peak.PerSecond == 0 {
+		return nil, errors.New("the closed loop got no reply, and so there is no rate to begin at")
+	}
 	said(fmt.Sprintf("closed loop, pipeline 16: %.0f replies/s", peak.PerSecond))
 	best := &Report{Servers: peak.Servers, Seed: o.Seed}
 	low, high := 0.0, peak.PerSecond
@@ -32,6 +36,9 @@ func FindMax(ctx context.Context, o Options, holds Threshold, said func(string))
 		r, err := Run(ctx, o)
 		if err != nil {
 			return nil, err
+		}
+		if ctx.Err() != nil {
+			break // what was cut short proves nothing
 		}
 		// Each connection may have a line under way at the end.
 		answered := float64(r.Measured.Replies) + float64(o.Connections)

@@ -87,7 +87,7 @@ func mustRun(t *testing.T, o Options) *Report {
 func TestLines(t *testing.T) {
 	o := Options{Targets: make([]Target, 1), Connections: 2, Duration: 1, IAMAT: 2, WHATSAT: 1, Clients: 5, RadiusKM: 50, Bound: 20,
 		Zipf: 1.5, Seed: 3, Epoch: time.Unix(1520023934, 0)}
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		t.Fatal(err)
 	}
 	texts := [2]string{}
@@ -250,6 +250,9 @@ func TestErrorsAreNamed(t *testing.T) {
 			}
 			return well(n, line)
 		}, "Alford: > IAMAT FUTURE"},
+		{"refuses in two lines", func(n int, line string) []byte {
+			return []byte("> IAMAT TIME: 3 is more than 1h0m0s ahead of this server\n? " + line + "\n\n")
+		}, "Alford: > IAMAT TIME"},
 		{"says ?", func(n int, line string) []byte { return []byte("? " + line + "\n\n") }, "Alford: ? IAMAT"},
 		{"mixes them up", func(n int, line string) []byte { return []byte("AT Alford +0.1 somebody +1-1 5\n\n") },
 			"Alford: the reply to IAMAT load"},
@@ -267,6 +270,71 @@ func TestErrorsAreNamed(t *testing.T) {
 				t.Errorf("%v, %s", err, &text)
 			}
 		})
+	}
+}
+
+// A refusal of two lines is one error, and the connection goes on.
+func TestARefusalOfTwoLinesIsOneReply(t *testing.T) {
+	o := small(scripted(t, func(n int, line string) []byte {
+		if n%2 == 0 {
+			return []byte("> IAMAT TIME: 3 is too far ahead\n? " + line + "\n\n")
+		}
+		return well(n, line)
+	}))
+	r := mustRun(t, o)
+	if c := r.All; c.Replies != c.Sent || len(c.Failures) != 1 || c.Errors < c.Sent/3 || c.Errors >= c.Replies {
+		t.Errorf("%+v", r.All)
+	}
+}
+
+// A server that is full says so to those who send nothing, too, and before any line is sent.
+func TestIdleConnectionsThatAreRefused(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("> SERVER FULL\n\n"))
+			c.Close()
+		}
+	}()
+	o := small(Target{Name: "Alford", Addr: l.Addr().String()})
+	o.Connections, o.Pipeline, o.Idle = 0, 0, 5
+	r := mustRun(t, o)
+	if r.All.Errors != 5 || !strings.HasPrefix(r.All.Failures[0].What, "Alford: an idle connection: > SERVER FULL") {
+		t.Errorf("%+v", r.All)
+	}
+}
+
+// Every line that was due has been sent or skipped, though the server stopped answering.
+func TestWhatIsDueIsSentOrSkipped(t *testing.T) {
+	o := small(scripted(t, func(n int, line string) []byte {
+		if n > 10 {
+			return []byte{}
+		}
+		return well(n, line)
+	}))
+	o.Connections, o.Pipeline, o.Rate, o.drain = 1, 2, 1000, 100*time.Millisecond
+	r := mustRun(t, o)
+	if c := r.All; c.Unanswered != 2 || c.Late == 0 || c.Sent-13+c.Skipped != c.Late {
+		t.Errorf("%+v", r.All)
+	}
+}
+
+// A server that answers nonsense, however short, is an error and no more.
+func TestReasons(t *testing.T) {
+	for reply, want := range map[string]string{
+		"\n": "", "a\n": "a", "? \n": "? ", "?\n": "?", ">\n": ">", "> A B: c\n\n": "> A B", "? IAMAT x\n\n": "? IAMAT", "\n ": "\\n",
+	} {
+		if got := reason([]byte(reply)); got != want {
+			t.Errorf("%q: %q, want %q", reply, got, want)
+		}
 	}
 }
 
@@ -390,10 +458,10 @@ func TestManyConnectionsLeaveByManyAddresses(t *testing.T) {
 // BenchmarkLine is what the loader does for one line and its reply, without the network.
 func BenchmarkLine(b *testing.B) {
 	o := small(Target{})
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		b.Fatal(err)
 	}
-	w := newWorker(&o)
+	w := newWorker(&o, nil)
 	w.running = true
 	u := &user{worker: w, target: &o.Targets[0], lines: newLines(&o, 0, 1), window: make([]request, 16)}
 	var reply []byte

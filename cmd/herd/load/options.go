@@ -54,8 +54,8 @@ type Options struct {
 // maxDrain is how long replies are waited for when the last line has been sent.
 const maxDrain = 10 * time.Second
 
-// check fills in defaults and says what cannot be.
-func (o *Options) check() error {
+// Check fills in defaults and says what cannot be. Run and FindMax check for themselves.
+func (o *Options) Check() error {
 	for _, d := range []struct {
 		value *int
 		ifNot int

@@ -32,8 +32,10 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()
 	}
+	o.Connections, o.Pipeline = 2, 1
 	r := &run{o: &o, total: newInterval(), begun: time.Now()}
-	r.report.Began = r.begun
+	r.report.Began, r.report.replicated = r.begun, true
+	before := processUsage()
 	id := fmt.Sprintf("replication-%d", o.Seed)
 	for n := 0; time.Since(r.begun) < o.Duration && ctx.Err() == nil; n++ {
 		stamp := o.Epoch.Add(time.Duration(n) * time.Microsecond)
@@ -62,6 +64,7 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 		record(r.total.latency, time.Since(sent))
 	}
 	r.report.Length = time.Since(r.begun)
+	r.report.Loader = processUsage().since(before)
 	return r.report.fill(r, r.all), nil
 }
 

@@ -69,7 +69,8 @@ type Report struct {
 	ServerCPU     time.Duration `json:"-"`
 	ServerPerLine float64       `json:"server_per_reply"` // 0 if unknown
 
-	histogram *hdrhistogram.Histogram
+	histogram  *hdrhistogram.Histogram
+	replicated bool // it is Replication's
 }
 
 // fill completes the report.
@@ -106,6 +107,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	kind := "closed loop"
 	if r.Rate > 0 {
 		kind = fmt.Sprintf("%.0f lines/s due", r.Rate)
+	}
+	if r.replicated {
+		return r.writeReplication(w)
 	}
 	fmt.Fprintf(w, "%d connections to %s, pipeline %d, %s, %.1f s; --seed %d --epoch %s repeats the lines\n\n",
 		r.Connections, strings.Join(r.Servers, ", "), r.Pipeline, kind, r.Duration, r.Seed, r.Epoch)
@@ -148,4 +152,16 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(w, "error: %d times %s\n", f.Count, f.What)
 	}
 	return nil
+}
+
+// writeReplication writes the report of Replication.
+func (r *Report) writeReplication(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%d updates at %s, each until known at %s, one after the other, %.1f s; --seed %d --epoch %s\n\n",
+		r.All.Replies, r.Servers[0], r.Servers[1], r.Duration, r.Seed, r.Epoch)
+	l := r.Latency
+	fmt.Fprintln(t, "from update to known, ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
+	fmt.Fprintf(t, "with a question and its reply\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", l.Mean*1e3, l.P50*1e3,
+		l.P90*1e3, l.P99*1e3, l.P999*1e3, l.Max*1e3)
+	return t.Flush()
 }

@@ -39,7 +39,7 @@ type run struct {
 // Run loads the servers and reports. When ctx ends, it stops early and reports what there is. Its
 // error is about a run that could not begin; what goes wrong later is in the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	if err := checkDescriptors(o.Connections + o.Idle + o.SlowReaders); err != nil {
@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	r.measure(ctx)
-	return r.finish(), nil
+	return r.finish(ctx), nil
 }
 
 // reserved descriptors are for whatever else a process has open.
@@ -78,8 +78,9 @@ func checkDescriptors(connections int) error {
 // connect starts the workers and makes all connections.
 func (r *run) connect(ctx context.Context) error {
 	o := r.o
+	from := source(len(o.Targets), o.Connections+o.Idle)
 	for range o.Threads {
-		r.workers = append(r.workers, newWorker(o))
+		r.workers = append(r.workers, newWorker(o, from))
 	}
 	for k := range o.Connections {
 		w := r.workers[k%o.Threads]
@@ -222,11 +223,16 @@ func (r *run) second(warmup bool) {
 	}
 }
 
+// interruptedDrain is how long replies are waited for when somebody wants to see the report.
+const interruptedDrain = time.Second
+
 // finish waits for the replies that are under way, and makes the report.
-func (r *run) finish() *Report {
+func (r *run) finish(ctx context.Context) *Report {
 	r.on((*worker).end)
 	late := time.NewTimer(r.o.drain)
 	defer late.Stop()
+	hurry := context.AfterFunc(ctx, func() { late.Reset(min(r.o.drain, interruptedDrain)) })
+	defer hurry()
 	for _, w := range r.workers {
 		select {
 		case <-w.done:
@@ -237,8 +243,7 @@ func (r *run) finish() *Report {
 	measured := r.total.counts
 	r.on(func(w *worker) {
 		for _, u := range w.users {
-			w.now.counts.Unanswered += uint64(u.open)
-			u.open = 0
+			w.abandon(u)
 		}
 	})
 	// Replies that came after the end count as replies of lines, and not for the rate.

@@ -15,6 +15,9 @@ type request struct {
 	line      []byte // without its LF; reused
 }
 
+// maxReply bounds a reply, in bytes; places are some hundred KiB at most. One that is longer is wrong.
+const maxReply = 4 << 20
+
 // maxDue bounds the lines of one connection that are due and cannot be sent. What is due beyond is
 // skipped.
 const maxDue = 1024
@@ -58,6 +61,8 @@ func (u *user) fill(now time.Duration) {
 // offer is a line that is due: an open loop. It is sent when the window has room.
 func (u *user) offer(due, now time.Duration) {
 	switch {
+	case u.lost || u.givenUp:
+		u.worker.now.counts.Skipped++
 	case u.open < len(u.window):
 		u.add(due, now)
 	case len(u.due) < maxDue:
@@ -96,6 +101,10 @@ func (u *user) DataReceived(p []byte) {
 		u.part = u.part[:copy(u.part, rest)]
 	} else if rest := u.replies(p, now); len(rest) > 0 {
 		u.part = append(u.part, rest...)
+	}
+	if len(u.part) > maxReply && !u.givenUp {
+		u.worker.wrong(u, "a reply without end: ", u.part)
+		u.part = nil
 	}
 	if !u.lost && !u.givenUp {
 		u.next(now)
@@ -147,14 +156,15 @@ var emptyLine = []byte("\n\n")
 
 // replyEnd is the length of the reply that p begins with, 0 if it is not complete.
 func (u *user) replyEnd(p []byte, whatsat bool) int {
-	if whatsat && p[0] == 'A' {
+	cs131 := u.worker.options.Dialect == protocol.CS131
+	if whatsat && p[0] == 'A' || p[0] != 'A' && !cs131 { // of more than one line, perhaps
 		if i := bytes.Index(p, emptyLine); i >= 0 {
 			return i + len(emptyLine)
 		}
 		return 0
 	}
 	i := bytes.IndexByte(p, '\n') + 1
-	if u.worker.options.Dialect == protocol.CS131 || i == 0 {
+	if cs131 || i == 0 {
 		return i
 	}
 	if i == len(p) {
@@ -170,7 +180,7 @@ func (u *user) compare(r *request, reply []byte) {
 		return
 	}
 	line, _, _ := bytes.Cut(reply, []byte("\n"))
-	ok := bytes.HasPrefix(line, []byte("AT "))
+	ok := bytes.HasPrefix(line, []byte("AT ")) && reply[len(reply)-1] == '\n'
 	if r.whatsat {
 		id, _, _ := bytes.Cut(r.line[len("WHATSAT "):], []byte(" "))
 		ok = ok && bytes.Contains(line, id)

@@ -83,9 +83,10 @@ const (
 	dialTimeout = 5 * time.Second
 )
 
-func newWorker(o *Options) *worker {
+// newWorker makes a worker, the connections of which leave by what from says.
+func newWorker(o *Options, from func(addr string) net.Addr) *worker {
 	w := &worker{options: o, now: newInterval(), ready: make(chan error, 1), done: make(chan struct{})}
-	w.r = gnetreactor.New(gnetreactor.Options{Source: source(len(o.Targets), o.Connections+o.Idle)})
+	w.r = gnetreactor.New(gnetreactor.Options{Source: from})
 	return w
 }
 
@@ -94,7 +95,7 @@ func newWorker(o *Options) *worker {
 const portsOfOne = 20_000
 
 // source spreads many connections to servers on this machine over the addresses that it has for
-// itself, 127.0.0.1 and those after it.
+// itself, 127.0.0.1 and those after it. All workers dial by one, which any of them may call.
 func source(targets, connections int) func(addr string) net.Addr {
 	if connections/targets <= portsOfOne {
 		return nil
@@ -124,8 +125,8 @@ func (w *worker) connect() {
 			w.nextDial = max(w.nextDial, now-time.Second) +
 				time.Duration(float64(w.options.Threads)*float64(time.Second)/w.options.ConnectRate)
 		}
-		p := reactor.Protocol(&idler{w})
 		target := &w.options.Targets[w.dialled%len(w.options.Targets)]
+		p := reactor.Protocol(&idler{w: w, target: target})
 		if w.dialled < len(w.users) {
 			p, target = w.users[w.dialled], w.users[w.dialled].target
 		}
@@ -181,11 +182,17 @@ func (w *worker) disconnected(u *user, reason error) {
 		w.now.counts.failed(fmt.Sprintf("%s: connection lost: %v", u.target.Name, reason), 1)
 		w.tell(fmt.Errorf("%s: connection lost: %w", u.target.Name, reason))
 	}
-	w.now.counts.Unanswered += uint64(u.open)
-	u.open = 0
+	w.abandon(u)
 	if w.ending {
 		w.drained(u)
 	}
+}
+
+// abandon counts what u has waited for in vain, and what it was to send and will not.
+func (w *worker) abandon(u *user) {
+	w.now.counts.Unanswered += uint64(u.open)
+	w.now.counts.Skipped += uint64(len(u.due))
+	u.open, u.due = 0, nil
 }
 
 // begin starts to send. Lines of an open loop are spread over all connections in turn.
@@ -200,7 +207,9 @@ func (w *worker) begin() {
 		return
 	}
 	for _, u := range w.users {
-		u.fill(w.began)
+		if !u.lost {
+			u.fill(w.began)
+		}
 	}
 }
 
@@ -220,9 +229,7 @@ func (w *worker) pump() {
 		u := w.users[w.nextUser]
 		w.nextUser = (w.nextUser + 1) % len(w.users)
 		offered++
-		if !u.lost {
-			u.offer(w.nextDue, now)
-		}
+		u.offer(w.nextDue, now)
 	}
 	for i := range min(offered, len(w.users)) {
 		w.users[(first+i)%len(w.users)].write()
@@ -265,13 +272,17 @@ func (w *worker) wrong(u *user, what string, reply []byte) {
 // together: the verb and the kind in capitals.
 func reason(reply []byte) string {
 	text := string(protocol.Printable(reply[:max(0, min(len(reply)-1, 100))]))
-	if text[0] == '>' {
+	if strings.HasPrefix(text, ">") {
 		if kind, _, found := strings.Cut(text, ":"); found {
 			return kind
 		}
 		return text
 	}
-	verb, _, _ := strings.Cut(text[2:], " ")
+	line, quoted := strings.CutPrefix(text, "? ")
+	if !quoted {
+		return text
+	}
+	verb, _, _ := strings.Cut(line, " ")
 	return "? " + verb
 }
 
@@ -308,18 +319,27 @@ func (w *worker) collect() *interval {
 	return &out
 }
 
-// idler is a connection that sends nothing.
-type idler struct{ w *worker }
+// idler is a connection that sends nothing. Of its worker's loop.
+type idler struct {
+	w      *worker
+	target *Target
+	told   bool // a server that refuses says why; the end that follows is no news
+}
 
 // ConnectionMade implements reactor.Protocol.
 func (i *idler) ConnectionMade(reactor.Transport) { i.w.connected(nil) }
 
-// DataReceived implements reactor.Protocol.
-func (i *idler) DataReceived([]byte) {}
+// DataReceived implements reactor.Protocol. There is nothing to answer: it is a refusal, as SERVER FULL.
+func (i *idler) DataReceived(p []byte) {
+	if !i.told {
+		i.told = true
+		i.w.now.counts.failed(i.target.Name+": an idle connection: "+shown(p), 1)
+	}
+}
 
 // ConnectionLost implements reactor.Protocol.
 func (i *idler) ConnectionLost(reason error) {
-	if i.w.running && !i.w.ending {
-		i.w.now.counts.failed(fmt.Sprintf("idle connection lost: %v", reason), 1)
+	if !i.told && !i.w.ending {
+		i.w.now.counts.failed(fmt.Sprintf("%s: an idle connection was lost: %v", i.target.Name, reason), 1)
 	}
 }

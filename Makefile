@@ -36,11 +36,11 @@ race: ## every test, under the race detector
 	go test -race ./...
 
 fuzz: ## each fuzz target for FUZZTIME
-	for package in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	grep -r --include='*_test.go' '^func Fuzz' . | \
+	  sed -E 's,^(.*)/[^/]*:func (Fuzz[^(]*).*,\1 \2,' | sort | \
+	  while read -r package target; do \
 	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
-	  done; \
-	done
+	  done
 
 cross: ## builds for the other platforms
 	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/herd

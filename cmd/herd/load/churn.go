@@ -2,19 +2,38 @@ package load
 
 import (
 	"bytes"
+	"fmt"
 	"time"
 
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
 
-// comeAndGo has a client come, send one line, take its reply and go, and calls itself for the next.
+// maxVisitors bounds the clients that have come and not gone. Who is due beyond is an error.
+const maxVisitors = 1000
+
+// comeAndGo has those clients come who are due, however late it is called, and comes back for the
+// next.
 func (w *worker) comeAndGo() {
 	if w.ending {
 		return
 	}
-	w.r.CallLater(w.churn, w.comeAndGo)
+	now := w.elapsed()
+	for ; w.nextVisit <= now; w.nextVisit += w.churn {
+		w.visit()
+	}
+	w.r.CallLater(w.nextVisit-now, w.comeAndGo)
+}
+
+// visit has a client come, send one line, take its reply and go.
+func (w *worker) visit() {
 	target := &w.options.Targets[int(w.now.counts.Came)%len(w.options.Targets)]
+	if w.visitors == maxVisitors {
+		what := fmt.Sprintf("%s: a client could not come: %d others wait", target.Name, maxVisitors)
+		w.now.counts.failed(what, 1)
+		return
+	}
+	w.visitors++
 	w.now.counts.Came++
 	v := &visitor{w: w, target: target, came: w.elapsed()}
 	w.r.ConnectTCP(target.Addr, dialTimeout, v)
@@ -35,6 +54,8 @@ func (v *visitor) BuildProtocol(string) reactor.Protocol { return v }
 
 // ConnectionFailed implements reactor.ClientFactory.
 func (v *visitor) ConnectionFailed(reason error) {
+	v.w.visitors--
+	v.w.settle()
 	if !v.w.ending {
 		v.w.now.counts.failed(v.target.Name+": a client could not come: "+reason.Error(), 1)
 	}
@@ -68,6 +89,8 @@ func (v *visitor) DataReceived(p []byte) {
 
 // ConnectionLost implements reactor.Protocol.
 func (v *visitor) ConnectionLost(reason error) {
+	v.w.visitors--
+	v.w.settle()
 	if !v.served && !v.w.ending {
 		v.w.now.counts.failed(v.target.Name+": a client was not served: "+reason.Error(), 1)
 	}

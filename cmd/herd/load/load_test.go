@@ -312,6 +312,19 @@ func TestIdleConnectionsThatAreRefused(t *testing.T) {
 	}
 }
 
+// Clients come at the rate that was asked for, however late the loop looks.
+func TestChurnKeepsItsRate(t *testing.T) {
+	o := small(scripted(t, well))
+	o.Connections, o.Pipeline, o.Churn, o.Duration = 0, 0, 2000, 500*time.Millisecond
+	r := mustRun(t, o)
+	if due := o.Churn * r.Duration; float64(r.All.Came) < due-2000/8 || float64(r.All.Came) > due+2000/8 {
+		t.Errorf("%d clients came in %.3f s, %.0f were due", r.All.Came, r.Duration, due)
+	}
+	if len(r.All.Failures) > 0 || r.Churn.Count == 0 {
+		t.Errorf("%+v", r.All)
+	}
+}
+
 // Every line that was due has been sent or skipped, though the server stopped answering.
 func TestWhatIsDueIsSentOrSkipped(t *testing.T) {
 	o := small(scripted(t, func(n int, line string) []byte {
@@ -330,7 +343,8 @@ func TestWhatIsDueIsSentOrSkipped(t *testing.T) {
 // A server that answers nonsense, however short, is an error and no more.
 func TestReasons(t *testing.T) {
 	for reply, want := range map[string]string{
-		"\n": "", "a\n": "a", "? \n": "? ", "?\n": "?", ">\n": ">", "> A B: c\n\n": "> A B", "? IAMAT x\n\n": "? IAMAT", "\n ": "\\n",
+		"\n": "", "a\n": "a", "? \n": "? ", "?\n": "?", ">\n": ">", "\n ": "\\n",
+		"> A B: c\n\n": "> A B", "? IAMAT x\n\n": "? IAMAT",
 	} {
 		if got := reason([]byte(reply)); got != want {
 			t.Errorf("%q: %q, want %q", reply, got, want)

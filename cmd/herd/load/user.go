@@ -15,7 +15,7 @@ type request struct {
 	line      []byte // without its LF; reused
 }
 
-// maxReply bounds a reply, in bytes; places are some hundred KiB at most. One that is longer is wrong.
+// maxReply bounds a reply, in bytes. Places are some hundred KiB at most; what is longer is wrong.
 const maxReply = 4 << 20
 
 // maxDue bounds the lines of one connection that are due and cannot be sent. What is due beyond is

@@ -57,8 +57,8 @@ type worker struct {
 	options  *Options
 	r        *gnetreactor.Reactor
 	users    []*user
-	idle     int // connections that it is to have and that send nothing
-	churn    time.Duration
+	idle     int           // connections that it is to have and that send nothing
+	churn    time.Duration // between two clients that come and go; 0: none do
 
 	dialled, made int
 	dialling      int
@@ -71,8 +71,11 @@ type worker struct {
 	nextUser        int
 	nextDue         time.Duration
 	pumping         *reactor.DelayedCall
+	nextVisit       time.Duration
+	visitors        int           // clients that have come and not gone
 	done            chan struct{} // closed when everything sent has been answered
-	undrained       int
+	undrained       int           // users who wait for replies
+	settled         bool          // done is closed
 }
 
 // counted is an interval under way; its counts are at hand.
@@ -199,6 +202,7 @@ func (w *worker) abandon(u *user) {
 func (w *worker) begin() {
 	w.running, w.began = true, w.elapsed()
 	if w.churn > 0 {
+		w.nextVisit = w.began + w.churn
 		w.r.CallLater(w.churn, w.comeAndGo)
 	}
 	if w.interval > 0 {
@@ -297,7 +301,13 @@ func (w *worker) end() {
 	for _, u := range w.users {
 		w.drained(u)
 	}
-	if len(w.users) == 0 {
+	w.settle()
+}
+
+// settle looks whether anything is waited for when sending has ended.
+func (w *worker) settle() {
+	if w.ending && !w.settled && w.undrained == 0 && w.visitors == 0 {
+		w.settled = true
 		close(w.done)
 	}
 }
@@ -306,9 +316,8 @@ func (w *worker) end() {
 func (w *worker) drained(u *user) {
 	if u.open == 0 && !u.ended {
 		u.ended = true
-		if w.undrained--; w.undrained == 0 {
-			close(w.done)
-		}
+		w.undrained--
+		w.settle()
 	}
 }
 
@@ -329,7 +338,7 @@ type idler struct {
 // ConnectionMade implements reactor.Protocol.
 func (i *idler) ConnectionMade(reactor.Transport) { i.w.connected(nil) }
 
-// DataReceived implements reactor.Protocol. There is nothing to answer: it is a refusal, as SERVER FULL.
+// DataReceived implements reactor.Protocol. Nothing was asked: it is a refusal, as SERVER FULL.
 func (i *idler) DataReceived(p []byte) {
 	if !i.told {
 		i.told = true

@@ -14,8 +14,9 @@ import (
 	"serverherd/reactor"
 )
 
-// readBuffer is how much is read at a time.
-const readBuffer = 16 << 10
+// readBuffer is how much is read at a time: as much as the event loop reads, so that a connection
+// keeps the others from the state no longer here than there.
+const readBuffer = 8 << 10
 
 // readBuffers and writeBuffers are those that are in use for a moment.
 var (

@@ -129,6 +129,11 @@ func (s sockets) acceptErrors(t *testing.T) {
 	p.Send([]byte("hello"))
 	same(t, p.Receive(5), []byte("hello"))
 	p.Close()
+	counts, ok := h.Reactor().(interface{ Stats() reactor.Stats })
+	if !ok {
+		t.Fatal("the engine has no Stats")
+	}
+	h.Wait("the count of what could not be accepted", func() bool { return counts.Stats().Unaccepted > 0 })
 }
 
 // Fact 1: a second server on one port is an error that names it (with gnet's own listener and

@@ -202,6 +202,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford")
 	b := c.bystander("Alford")
+	processtest.Eventually(t, "the bystander is served", func() bool { return b.served() > 0 })
 	pid := c.Running["Alford"].Cmd.Process.Pid
 	var limit unix.Rlimit
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit); err != nil {

@@ -312,12 +312,13 @@ func TestIdleConnectionsThatAreRefused(t *testing.T) {
 	}
 }
 
-// Clients come at the rate that was asked for, however late the loop looks.
+// Clients come at the rate that was asked for, however late the loop looks: on a machine that is
+// busy a quarter of a second may be missing.
 func TestChurnKeepsItsRate(t *testing.T) {
 	o := small(scripted(t, well))
-	o.Connections, o.Pipeline, o.Churn, o.Duration = 0, 0, 2000, 500*time.Millisecond
+	o.Connections, o.Pipeline, o.Churn, o.Duration = 0, 0, 400, time.Second
 	r := mustRun(t, o)
-	if due := o.Churn * r.Duration; float64(r.All.Came) < due-2000/8 || float64(r.All.Came) > due+2000/8 {
+	if due := o.Churn * r.Duration; float64(r.All.Came) < due-o.Churn/4 || float64(r.All.Came) > due+o.Churn/4 {
 		t.Errorf("%d clients came in %.3f s, %.0f were due", r.All.Came, r.Duration, due)
 	}
 	if len(r.All.Failures) > 0 || r.Churn.Count == 0 {
@@ -335,7 +336,8 @@ func TestWhatIsDueIsSentOrSkipped(t *testing.T) {
 	}))
 	o.Connections, o.Pipeline, o.Rate, o.drain = 1, 2, 1000, 100*time.Millisecond
 	r := mustRun(t, o)
-	if c := r.All; c.Unanswered != 2 || c.Late == 0 || c.Sent-13+c.Skipped != c.Late {
+	// Eleven have a reply and two are under way. Of the eleven, some may have waited, too.
+	if c := r.All; c.Sent != 13 || c.Unanswered != 2 || c.Late == 0 || c.Skipped > c.Late || c.Skipped+11 < c.Late {
 		t.Errorf("%+v", r.All)
 	}
 }

@@ -31,7 +31,7 @@ lint: ## gofmt, go vet, staticcheck
 race: ## every test, under the race detector
 	@/usr/bin/python3 -c 'import twisted, tomllib' 2>/dev/null || \
 	  echo "NOT RUN: a herd with the paper's server in it, the peer twisted: apt-get install python3-twisted"
-	@node -e 'process.exit(parseInt(process.versions.node) < 18)' 2>/dev/null || \
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null || \
 	  echo "NOT RUN: the peer node: apt-get install nodejs, 18 or newer"
 	go test -race ./...
 

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,10 +23,6 @@ type cluster struct {
 	net *network
 }
 
-// hosts counts the loopback addresses given out. Each cluster has one to itself, so that nobody
-// else is given the port of a server that is down.
-var hosts atomic.Uint32
-
 // newCluster writes the herd.toml of the paper's ring or a part of it, extra in front. No server
 // runs yet.
 func newCluster(t *testing.T, extra string, names ...string) *cluster {
@@ -39,13 +34,12 @@ func newCluster(t *testing.T, extra string, names ...string) *cluster {
 func newClusterOf(t *testing.T, extra string, edges map[string][]string, names ...string) *cluster {
 	t.Helper()
 	n := newNetwork(t)
-	host := hosts.Add(1)
+	host := processtest.Host() // so that nobody else is given the port of a server that is down
 	var servers []herd.ServerConfig
 	for _, name := range names {
 		var free [2]string
 		for i := range free {
-			l, err := net.Listen("tcp",
-				fmt.Sprintf("127.%d.%d.%d:0", 1+os.Getpid()%250, host/250, 1+host%250))
+			l, err := net.Listen("tcp", host+":0")
 			if err != nil {
 				t.Fatal(err)
 			}

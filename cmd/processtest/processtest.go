@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -131,14 +133,29 @@ var Ring = map[string][]string{
 // Names are the five servers of the paper.
 var Names = []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"}
 
+// hosts counts the addresses that Host has given out.
+var hosts atomic.Uint32
+
+// Host is a loopback address of the caller's own. The port of a server that is down is given to nobody
+// else there: connections that are made leave by 127.0.0.1. Systems other than Linux have that one
+// only.
+func Host() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1"
+	}
+	n := hosts.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()%250, n/250, 1+n%250)
+}
+
 // NewHerd writes a herd.toml whose ports are those of listeners made here. extra goes in front.
 func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]net.Listener) {
 	listeners := map[string][]net.Listener{}
+	host := Host()
 	var servers []herd.ServerConfig
 	for _, name := range names {
 		s := herd.ServerConfig{Name: name}
 		for range 2 {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			l, err := net.Listen("tcp", host+":0")
 			if err != nil {
 				t.Fatal(err)
 			}

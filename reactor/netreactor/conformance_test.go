@@ -20,7 +20,6 @@ func create(m netreactor.Mode) func() reactor.Reactor {
 func TestConformance(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.String(), func(t *testing.T) {
-			t.Parallel() // most of it is waiting
 			reactortest.Run(t, func(t *testing.T) reactortest.Harness {
 				return reactortest.NewSockets(t, create(m)(), listen)
 			})

@@ -2,6 +2,7 @@ package logging
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"sync"
 	"time"
@@ -17,15 +18,16 @@ const (
 )
 
 // Buffer stands between a loop that must never wait and a disk that may stall: entries are
-// appended to memory, and a goroutine writes them out. What does not fit, and what the disk refuses,
-// is dropped and counted, and the next thing written says how many. Any goroutine.
+// appended to memory, and a goroutine writes them out. Lines are kept as they are, and made into
+// entries by that goroutine, which has the time. What does not fit, and what the disk refuses, is
+// dropped and counted, and the next thing written says how many. Any goroutine.
 type Buffer struct {
 	out     io.Writer
 	size    int                   // of a chunk, in bytes
 	dropped func(n uint64) []byte // the entry that says so
 
 	mu      sync.Mutex
-	last    []byte   // the chunk that entries go into
+	last    []byte   // the chunk that records go into
 	full    [][]byte // chunks before it, in order
 	free    [][]byte
 	used    int    // bytes of all chunks that are not free, those being written included
@@ -33,17 +35,19 @@ type Buffer struct {
 	total   uint64 // entries dropped in all
 	closing bool
 
-	torn bool // the disk has taken a part of an entry; the goroutine's own
+	// The goroutine's own.
+	torn    bool // the disk has taken a part of an entry
+	entries lineEncoder
 
 	wake     chan struct{} // closing, or a full chunk
 	finished chan struct{}
 }
 
-// NewBuffer returns a running buffer of limit bytes in front of out. dropped makes the entry for n
-// entries that were dropped.
-func NewBuffer(out io.Writer, limit int, dropped func(n uint64) []byte) *Buffer {
+// NewBuffer returns a running buffer of limit bytes in front of out. Lines become entries in zap's
+// console form if text, else in JSON. dropped makes the entry for n entries that were dropped.
+func NewBuffer(out io.Writer, limit int, text bool, dropped func(n uint64) []byte) *Buffer {
 	b := &Buffer{
-		out: out, size: limit / chunks, dropped: dropped,
+		out: out, size: limit / chunks, dropped: dropped, entries: lineEncoder{text: text},
 		wake: make(chan struct{}, 1), finished: make(chan struct{}),
 	}
 	go b.run()
@@ -51,27 +55,33 @@ func NewBuffer(out io.Writer, limit int, dropped func(n uint64) []byte) *Buffer 
 }
 
 // Write implements io.Writer with one whole entry. It never blocks and never fails.
-func (b *Buffer) Write(entry []byte) (int, error) {
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.add(entry, 0, time.Time{}, p, len(p))
+	return len(p), nil
+}
+
+// add appends a record, or counts it as dropped.
+func (b *Buffer) add(k kind, conn uint64, at time.Time, text []byte, length int) {
+	n := header + len(text)
 	b.mu.Lock()
 	full := false
-	if len(b.last)+len(entry) > cap(b.last) {
-		full = b.grow(len(entry))
+	if len(b.last)+n > cap(b.last) {
+		full = b.grow(n)
 	}
-	if b.closing || len(b.last)+len(entry) > cap(b.last) {
+	if b.closing || len(b.last)+n > cap(b.last) {
 		b.lost++
 		b.total++
 	} else {
-		b.last = append(b.last, entry...)
+		b.last = appendRecord(b.last, k, conn, at, text, length)
 	}
 	b.mu.Unlock()
 	if full {
 		b.signal()
 	}
-	return len(entry), nil
 }
 
 // grow starts a chunk with room for n bytes, if there may be one more, and says whether there is a
-// full one now. An entry longer than a chunk gets one of its own length.
+// full one now. A record longer than a chunk gets one of its own length.
 func (b *Buffer) grow(n int) (full bool) {
 	n = max(n, b.size)
 	if b.used+n > b.size*chunks {
@@ -136,9 +146,7 @@ func (b *Buffer) run() {
 		}
 		batch, lost, closing := b.take()
 		for _, chunk := range batch {
-			if refused := b.write(chunk); refused > 0 {
-				b.refused(refused, refused)
-			}
+			b.writeChunk(chunk)
 			b.release(chunk)
 		}
 		if lost > 0 && b.write(b.dropped(lost)) > 0 {
@@ -147,6 +155,23 @@ func (b *Buffer) run() {
 		if closing {
 			return
 		}
+	}
+}
+
+// writeChunk makes entries of records and writes them, so many at a time as fill a chunk.
+func (b *Buffer) writeChunk(chunk []byte) {
+	e := &b.entries
+	for len(chunk) > 0 {
+		n := header + int(binary.LittleEndian.Uint32(chunk))
+		e.record(chunk[:n])
+		chunk = chunk[n:]
+		if len(e.buf) < b.size && len(chunk) > 0 {
+			continue
+		}
+		if refused := b.write(e.buf); refused > 0 {
+			b.refused(refused, refused)
+		}
+		e.buf = e.buf[:0]
 	}
 }
 

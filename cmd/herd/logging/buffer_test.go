@@ -34,7 +34,7 @@ func droppedEntry(n uint64) []byte { return fmt.Appendf(nil, "dropped %d\n", n) 
 
 func TestAStalledDiskCostsEntriesAndNoTime(t *testing.T) {
 	disk := newStalled()
-	b := NewBuffer(disk, chunks*100, droppedEntry)
+	b := NewBuffer(disk, chunks*5*(header+20), false, droppedEntry)
 	b.Write([]byte("first\n"))
 	<-disk.entered // the goroutine is stuck now, with one chunk
 	entry := []byte("0123456789012345678\n")
@@ -68,7 +68,7 @@ func (l *lockable) Write(p []byte) (int, error) {
 // After a stall all is as before: the room is there again, and each loss has been told once.
 func TestRoomComesBack(t *testing.T) {
 	disk := &lockable{}
-	b := NewBuffer(disk, chunks*10, droppedEntry)
+	b := NewBuffer(disk, chunks*(header+10), false, droppedEntry)
 	written := 0
 	for stall := range 5 {
 		disk.Lock()
@@ -106,7 +106,7 @@ func (b *Buffer) empty() bool {
 
 func TestEntriesOfAnyLengthKeepTheirOrder(t *testing.T) {
 	var out bytes.Buffer
-	b := NewBuffer(&out, chunks*1000, droppedEntry)
+	b := NewBuffer(&out, chunks*(header+1000), false, droppedEntry)
 	var want strings.Builder
 	for i, n := range []int{1, 999, 1000, 1001, 5000, 3, 0, 998, 1000, 2} {
 		entry := strings.Repeat(string(rune('a'+i)), n) + "\n"
@@ -121,7 +121,7 @@ func TestEntriesOfAnyLengthKeepTheirOrder(t *testing.T) {
 
 func TestWritersDoNotMix(t *testing.T) {
 	var out bytes.Buffer
-	b := NewBuffer(&out, herd.LogBuffer, droppedEntry)
+	b := NewBuffer(&out, herd.LogBuffer, false, droppedEntry)
 	var group sync.WaitGroup
 	for w := range 8 {
 		group.Go(func() {
@@ -145,7 +145,7 @@ func TestWritersDoNotMix(t *testing.T) {
 // A disk that never answers does not keep a process from ending.
 func TestCloseDoesNotWaitForEver(t *testing.T) {
 	disk := newStalled()
-	b := NewBuffer(disk, herd.LogBuffer, droppedEntry)
+	b := NewBuffer(disk, herd.LogBuffer, false, droppedEntry)
 	b.Write([]byte("x\n"))
 	<-disk.entered
 	if b.Close(time.Millisecond) {
@@ -160,15 +160,25 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 }
 
 func BenchmarkLineEntry(b *testing.B) {
-	l := &Lines{out: NewBuffer(io.Discard, herd.LogBuffer, func(uint64) []byte { return nil }), now: time.Now}
 	line := []byte("IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997")
-	b.ReportAllocs()
-	for b.Loop() {
-		l.LineReceived(12345, line)
-	}
-	if n := l.out.(*Buffer).Dropped(); n > 0 {
-		b.ReportMetric(float64(n)/float64(b.N), "dropped/op")
-	}
+	b.Run("on the loop", func(b *testing.B) {
+		// More than fits is dropped, at no less a price.
+		l := &Lines{now: fixedNow, out: NewBuffer(io.Discard, herd.LogBuffer, false, droppedEntry)}
+		b.ReportAllocs()
+		for b.Loop() {
+			l.LineReceived(12345, line)
+		}
+		l.out.Close(time.Minute)
+	})
+	b.Run("beside it", func(b *testing.B) {
+		var e lineEncoder
+		record := appendRecord(nil, lineReceived, 12345, time.Now(), line, len(line))
+		b.ReportAllocs()
+		for b.Loop() {
+			e.buf = e.buf[:0]
+			e.record(record)
+		}
+	})
 }
 
 // fullDisk takes so many bytes and refuses the rest, until it is healed.
@@ -196,7 +206,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 // with whole lines.
 func TestAFullDiskIsCounted(t *testing.T) {
 	disk := &fullDisk{room: 15, refused: make(chan struct{}, 1)}
-	b := NewBuffer(disk, 64*chunks, func(n uint64) []byte { return fmt.Appendf(nil, "dropped %d\n", n) })
+	b := NewBuffer(disk, 256*chunks, false, func(n uint64) []byte { return fmt.Appendf(nil, "dropped %d\n", n) })
 	b.Write([]byte(strings.Repeat("123456789\n", 5))) // at once, lest a tick come between them
 	b.signal()
 	<-disk.refused

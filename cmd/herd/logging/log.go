@@ -58,16 +58,17 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{file: &lumberjack.Logger{Filename: name, MaxSize: rotateMB, MaxBackups: keep}}
 	text := o.Config.Format == "text"
-	file := l.buffer(l.file, encoder(text), o.Now)
+	file := l.buffer(l.file, text, o.Now)
 	cores := []zapcore.Core{zapcore.NewCore(encoder(text), file, level)}
 	if o.Stderr != nil {
-		out := l.buffer(o.Stderr, encoder(true), o.Now)
+		out := l.buffer(o.Stderr, true, o.Now)
 		cores = append(cores, zapcore.NewCore(encoder(true), out, max(level, zapcore.InfoLevel)))
 	}
 	l.File = zap.New(cores[0], zap.WithClock(clock(o.Now)))
 	l.Logger = zap.New(zapcore.NewTee(cores...), zap.WithClock(clock(o.Now)))
 	if o.Config.Lines && level <= zapcore.InfoLevel {
-		l.Lines = &Lines{out: file, now: o.Now, text: text, whole: level == zapcore.DebugLevel}
+		l.Lines = &Lines{out: file, now: o.Now, whole: level == zapcore.DebugLevel,
+			lookup: lineEncoder{text: text}}
 	}
 	return l, nil
 }
@@ -80,8 +81,9 @@ func (l *Log) UseLoopTime(now func() time.Time) {
 }
 
 // buffer puts a buffer in front of out.
-func (l *Log) buffer(out io.Writer, e zapcore.Encoder, now func() time.Time) *Buffer {
-	b := NewBuffer(out, herd.LogBuffer, func(n uint64) []byte {
+func (l *Log) buffer(out io.Writer, text bool, now func() time.Time) *Buffer {
+	e := encoder(text)
+	b := NewBuffer(out, herd.LogBuffer, text, func(n uint64) []byte {
 		entry := zapcore.Entry{Level: zapcore.WarnLevel, Time: now(), Message: "dropped log entries"}
 		line, err := e.EncodeEntry(entry, []zapcore.Field{zap.Uint64("dropped", n)})
 		if err != nil {

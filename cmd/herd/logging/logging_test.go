@@ -19,18 +19,26 @@ import (
 
 func fixedNow() time.Time { return time.Date(2018, 3, 2, 20, 58, 54, 918963997, time.UTC) }
 
+// lines gives what Lines has written at the end of log.
+func lines(text bool, now func() time.Time, log func(l *Lines)) string {
+	var out bytes.Buffer
+	l := &Lines{now: now, out: NewBuffer(&out, herd.LogBuffer, text, nil)}
+	log(l)
+	l.out.Close(time.Minute)
+	return out.String()
+}
+
 // Entries of lines are what zap would have written, byte for byte.
 func TestLinesAreAsZapWritesThem(t *testing.T) {
 	for _, text := range []bool{false, true} {
 		for _, line := range []string{"", "IAMAT kiwi +34.0-118.0 1", `quote " and \ slash`, "tab\tcr\r", "Zürich 東京", "\x01\xff\xe6\x9d"} {
-			var got, want bytes.Buffer
-			l := &Lines{out: &got, now: fixedNow, text: text}
-			l.LineReceived(7, []byte(line))
+			got := lines(text, fixedNow, func(l *Lines) { l.LineReceived(7, []byte(line)) })
+			var want bytes.Buffer
 			z := zap.New(zapcore.NewCore(encoder(text), zapcore.AddSync(&want), zap.InfoLevel),
 				zap.WithClock(clock(fixedNow)))
 			z.Info("line received", zap.Uint64("conn", 7), zap.String("line", line), zap.Int("length", len(line)))
-			if got.String() != want.String() {
-				t.Errorf("text %v, %q:\ngot  %swant %s", text, line, &got, &want)
+			if got != want.String() {
+				t.Errorf("text %v, %q:\ngot  %swant %s", text, line, got, &want)
 			}
 		}
 	}
@@ -39,16 +47,18 @@ func TestLinesAreAsZapWritesThem(t *testing.T) {
 func TestLinesTellTheTimeAsZapDoes(t *testing.T) {
 	now := fixedNow()
 	clockNow := func() time.Time { return now }
-	var got, want bytes.Buffer
-	l := &Lines{out: &got, now: clockNow}
+	var want bytes.Buffer
 	z := zap.New(zapcore.NewCore(encoder(false), zapcore.AddSync(&want), zap.InfoLevel), zap.WithClock(clock(clockNow)))
-	for _, step := range []time.Duration{0, 1, time.Microsecond, 81 * time.Millisecond, time.Second, time.Hour, -3 * time.Hour, 1e7 * time.Second} {
-		now = now.Add(step).In(time.FixedZone("", 3600))
-		l.LineSent(1, nil)
-		z.Info("line sent", zap.Uint64("conn", 1), zap.String("line", ""), zap.Int("length", 0))
-	}
-	if got.String() != want.String() {
-		t.Errorf("got\n%s\nwant\n%s", &got, &want)
+	got := lines(false, clockNow, func(l *Lines) {
+		for _, step := range []time.Duration{0, 1, time.Microsecond, 81 * time.Millisecond, time.Second,
+			time.Hour, -3 * time.Hour, 1e7 * time.Second} {
+			now = now.Add(step).In(time.FixedZone("", 3600))
+			l.LineSent(1, nil)
+			z.Info("line sent", zap.Uint64("conn", 1), zap.String("line", ""), zap.Int("length", 0))
+		}
+	})
+	if got != want.String() {
+		t.Errorf("got\n%s\nwant\n%s", got, &want)
 	}
 }
 
@@ -59,10 +69,8 @@ func TestLinesArePrintable(t *testing.T) {
 		all = append(all, byte(b))
 	}
 	for _, line := range []string{string(all), "\x1b[31mred", "\u202egnp.exe", "\u2028\u2029\ufeff", "\U000e0001\U0001f600"} {
-		var out bytes.Buffer
-		l := &Lines{out: &out, now: fixedNow}
-		l.LineSent(1, []byte(line))
-		entry := strings.TrimSuffix(out.String(), "\n")
+		entry := lines(false, fixedNow, func(l *Lines) { l.LineSent(1, []byte(line)) })
+		entry = strings.TrimSuffix(entry, "\n")
 		for _, r := range entry {
 			if r < ' ' || r == 0x7f || r == '\u202e' || r == '\u2028' || r == '\ufeff' || r == '\U000e0001' {
 				t.Errorf("entry for %q holds %U: %s", line, r, entry)
@@ -72,11 +80,9 @@ func TestLinesArePrintable(t *testing.T) {
 }
 
 func TestLongLinesAreCut(t *testing.T) {
-	var out bytes.Buffer
-	l := &Lines{out: &out, now: fixedNow}
-	l.LineReceived(1, bytes.Repeat([]byte{'x'}, 5000))
-	if n := strings.Count(out.String(), "x"); n != maxLine || !strings.Contains(out.String(), `"length":5000`) {
-		t.Errorf("%d bytes kept, want %d, and the length: %s", n, maxLine, out.String())
+	out := lines(false, fixedNow, func(l *Lines) { l.LineReceived(1, bytes.Repeat([]byte{'x'}, 5000)) })
+	if n := strings.Count(out, "x"); n != maxLine || !strings.Contains(out, `"length":5000`) {
+		t.Errorf("%d bytes kept, want %d, and the length: %s", n, maxLine, out)
 	}
 }
 

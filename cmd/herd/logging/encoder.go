@@ -1,0 +1,131 @@
+package logging
+
+import (
+	"encoding/binary"
+	"strconv"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// lineEncoder appends entries of lines to buf, in the very form in which zap encodes all others.
+// One goroutine.
+type lineEncoder struct {
+	text   bool // zap's console form instead of JSON
+	buf    []byte
+	second int64 // of which stamp is the text
+	stamp  []byte
+}
+
+// begin starts an entry with what every entry has: level, time, message; and the connection.
+func (e *lineEncoder) begin(message string, conn uint64, at time.Time) {
+	if e.text {
+		e.time(at)
+		e.buf = append(append(e.buf, "\tinfo\t"...), message...)
+		e.buf = append(e.buf, "\t{\"conn\": "...)
+	} else {
+		e.buf = append(e.buf, `{"level":"info","time":"`...)
+		e.time(at)
+		e.buf = append(append(e.buf, `","msg":"`...), message...)
+		e.buf = append(e.buf, `","conn":`...)
+	}
+	e.buf = strconv.AppendUint(e.buf, conn, 10)
+}
+
+// time appends a time as timeLayout has it. The seconds' text is made once a second.
+func (e *lineEncoder) time(at time.Time) {
+	if s := at.Unix(); s != e.second || len(e.stamp) == 0 {
+		e.second = s
+		e.stamp = at.UTC().AppendFormat(e.stamp[:0], "2006-01-02T15:04:05.")
+	}
+	e.buf = append(e.buf, e.stamp...)
+	micros := at.Nanosecond() / 1000
+	for unit := 100_000; unit > 0; unit /= 10 {
+		e.buf = append(e.buf, byte('0'+micros/unit%10))
+	}
+	e.buf = append(e.buf, 'Z')
+}
+
+func (e *lineEncoder) field(key string) {
+	if e.text {
+		e.buf = append(append(append(e.buf, `, "`...), key...), `": `...)
+	} else {
+		e.buf = append(append(append(e.buf, `,"`...), key...), `":`...)
+	}
+}
+
+// line appends a line, which may be cut, and the length that it had.
+func (e *lineEncoder) line(line []byte, length int) {
+	e.field("line")
+	e.quote(line)
+	e.field("length")
+	e.number(length)
+}
+
+func (e *lineEncoder) number(n int)   { e.buf = strconv.AppendInt(e.buf, int64(n), 10) }
+func (e *lineEncoder) quote(p []byte) { e.buf = appendQuoted(e.buf, p) }
+func (e *lineEncoder) end()           { e.buf = append(e.buf, '}', '\n') }
+
+const hexDigits = "0123456789abcdef"
+
+// appendQuoted appends p as a JSON string in which every character that does not print is
+// escaped, so that an entry is one line and no terminal obeys it. A byte that is no UTF-8 becomes
+// \ufffd as in encoding/json.
+func appendQuoted(dst, p []byte) []byte {
+	dst = append(dst, '"')
+	for i := 0; i < len(p); {
+		start := i
+		for i+8 <= len(p) && plain(binary.LittleEndian.Uint64(p[i:])) {
+			i += 8
+		}
+		for i < len(p) && p[i] >= ' ' && p[i] < 0x7f && p[i] != '"' && p[i] != '\\' {
+			i++
+		}
+		dst = append(dst, p[start:i]...)
+		if i == len(p) {
+			break
+		}
+		r, size := utf8.DecodeRune(p[i:])
+		dst = appendRune(dst, r, p[i:i+size])
+		i += size
+	}
+	return append(dst, '"')
+}
+
+// plain says whether all eight bytes print and stand for themselves in a JSON string. The highest bit
+// of a byte says that it does not: those of x itself; of what is 0x7f, by adding one; of what is
+// less than a space, by taking a space from it; and of a quote and a backslash, which are zero when
+// compared and borrow when one is taken. A borrow can only mark more than it should, and then the
+// bytes are looked at one by one.
+func plain(x uint64) bool {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	quote, slash := x^('"'*each), x^('\\'*each)
+	return (x|(x+each)|(x-' '*each)|(quote-each)&^quote|(slash-each)&^slash)&high == 0
+}
+
+func appendRune(dst []byte, r rune, raw []byte) []byte {
+	switch {
+	case r == '"' || r == '\\':
+		return append(dst, '\\', byte(r))
+	case r == '\n':
+		return append(dst, `\n`...)
+	case r == '\r':
+		return append(dst, `\r`...)
+	case r == '\t':
+		return append(dst, `\t`...)
+	case r != utf8.RuneError && unicode.IsPrint(r):
+		return append(dst, raw...)
+	case r > 0xffff:
+		r -= 0x10000
+		dst = appendUnit(dst, 0xd800+r>>10)
+		return appendUnit(dst, 0xdc00+r&0x3ff)
+	}
+	return appendUnit(dst, r)
+}
+
+func appendUnit(dst []byte, r rune) []byte {
+	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+}

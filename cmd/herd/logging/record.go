@@ -1,0 +1,56 @@
+package logging
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// A record is what stands in a chunk: a header, and an entry as it is to be written or a line.
+//
+//	offset  bytes
+//	0       4      length of what follows the header
+//	4       1      kind
+//	5       4      of a line: its length before it was cut
+//	9       8      of a line: its connection
+//	17      8      of a line: when, in microseconds since 1970
+const header = 25
+
+// kind is of a record.
+type kind byte
+
+const (
+	entry kind = iota
+	lineReceived
+	lineSent
+)
+
+// appendRecord appends a record to dst.
+func appendRecord(dst []byte, k kind, conn uint64, at time.Time, text []byte, length int) []byte {
+	var h [header]byte
+	binary.LittleEndian.PutUint32(h[0:], uint32(len(text)))
+	h[4] = byte(k)
+	if k != entry {
+		binary.LittleEndian.PutUint32(h[5:], uint32(length))
+		binary.LittleEndian.PutUint64(h[9:], conn)
+		binary.LittleEndian.PutUint64(h[17:], uint64(at.UnixMicro()))
+	}
+	return append(append(dst, h[:]...), text...)
+}
+
+// record appends the entry that a record holds, or that its line becomes.
+func (e *lineEncoder) record(r []byte) {
+	text := r[header:]
+	k := kind(r[4])
+	if k == entry {
+		e.buf = append(e.buf, text...)
+		return
+	}
+	message := "line received"
+	if k == lineSent {
+		message = "line sent"
+	}
+	at := time.UnixMicro(int64(binary.LittleEndian.Uint64(r[17:])))
+	e.begin(message, binary.LittleEndian.Uint64(r[9:]), at)
+	e.line(text, int(binary.LittleEndian.Uint32(r[5:])))
+	e.end()
+}

@@ -16,6 +16,7 @@ type lines struct {
 	whatsat []byte // the end of a WHATSAT, from behind the id
 	stamp   uint64 // microseconds since 1970 of the next IAMAT
 	step    uint64 // between two of them
+	redis   bool
 }
 
 // newLines returns those of connection k of n: their times differ from all others' of the run.
@@ -24,6 +25,7 @@ func newLines(o *Options, k, n int) *lines {
 	l := &lines{
 		random: rand.New(source), clients: uint64(o.Clients), iamat: o.IAMAT, all: o.IAMAT + o.WHATSAT,
 		stamp: uint64(o.Epoch.UnixMicro()) + uint64(k), step: uint64(n),
+		redis: o.Redis,
 	}
 	if o.Zipf > 1 {
 		l.zipf = rand.NewZipf(l.random, o.Zipf, 1, l.clients-1)
@@ -45,6 +47,9 @@ func (l *lines) appendNext(dst []byte) (line []byte, whatsat bool) {
 	}
 	if l.iamat < l.all && l.random.IntN(l.all) >= l.iamat {
 		return append(appendID(append(dst, "WHATSAT "...), id), l.whatsat...), true
+	}
+	if l.redis {
+		return appendGEOADD(dst, id, l.random.Uint64()), false
 	}
 	dst = appendIAMAT(dst, id, l.random.Uint64(), l.stamp)
 	l.stamp += l.step

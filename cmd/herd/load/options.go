@@ -39,6 +39,10 @@ type Options struct {
 	SlowReaders int     // connections that send and hardly read, besides
 	Churn       float64 // connections a second that send one line and end, besides
 
+	// Redis says that the targets are Redis servers. They are sent a GEOADD of the same id and
+	// position for each IAMAT, the only line there is then, and each reply is looked at likewise.
+	Redis bool
+
 	Seed  uint64
 	Epoch time.Time // time of the first line; later ones are a microsecond apart
 
@@ -103,6 +107,8 @@ func (o *Options) Check() error {
 	case o.RadiusKM < 0 || o.RadiusKM > protocol.MaxRadiusKM || o.Bound < 0 || o.Bound > protocol.MaxBound:
 		return fmt.Errorf("WHATSATs have a radius from 0 to %d km and a bound from 0 to %d",
 			protocol.MaxRadiusKM, protocol.MaxBound)
+	case o.Redis && (o.WHATSAT > 0 || o.SlowReaders > 0 || o.Churn > 0):
+		return errors.New("Redis is sent GEOADDs and nothing else")
 	case o.WHATSAT > 0 && o.Clients > 1_000_000:
 		return errors.New("WHATSATs need ids that the servers know: 1,000,000 at most")
 	}

@@ -156,6 +156,9 @@ var emptyLine = []byte("\n\n")
 
 // replyEnd is the length of the reply that p begins with, 0 if it is not complete.
 func (u *user) replyEnd(p []byte, whatsat bool) int {
+	if u.lines.redis {
+		return bytes.IndexByte(p, '\n') + 1
+	}
 	cs131 := u.worker.options.Dialect == protocol.CS131
 	if whatsat && p[0] == 'A' || p[0] != 'A' && !cs131 { // of more than one line, perhaps
 		if i := bytes.Index(p, emptyLine); i >= 0 {
@@ -175,6 +178,10 @@ func (u *user) replyEnd(p []byte, whatsat bool) int {
 
 // compare counts a reply that is not the line's.
 func (u *user) compare(r *request, reply []byte) {
+	if u.lines.redis {
+		u.compareRedis(reply)
+		return
+	}
 	if len(reply) > 1 && reply[1] == ' ' { // "? " or "> "
 		u.worker.refused(u, reply)
 		return

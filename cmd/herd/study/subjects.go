@@ -3,7 +3,6 @@ package study
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -18,6 +17,8 @@ const (
 	bareGoroutines = "bare goroutines"
 	redis          = "Redis GEOADD"
 )
+
+const redisProcess = "redis"
 
 // startAny starts one server of a subject.
 func startAny(ctx context.Context, b *Bench, subject string, logged bool) (servers, error) {
@@ -60,7 +61,7 @@ func startRedis(ctx context.Context, b *Bench) (servers, error) {
 		return nil, err
 	}
 	_, port, _ := bytes.Cut([]byte(addr), []byte(":"))
-	p, err := spawn("redis", b.Dir, nil, nil, "redis-server", "--port", string(port), "--bind", "127.0.0.1",
+	p, err := spawn(redisProcess, b.Dir, nil, nil, "redis-server", "--port", string(port), "--bind", "127.0.0.1",
 		"--save", "", "--appendonly", "no", "--daemonize", "no")
 	if err != nil {
 		return nil, err
@@ -91,19 +92,10 @@ func missing(subject string) string {
 	return missingPeer(subject)
 }
 
-// applyAny loads a server in a closed loop: with IAMATs that are each compared with their replies,
-// or Redis with GEOADDs of as many members, which nobody looks at.
+// applyAny loads a server in a closed loop: with IAMATs, or Redis with GEOADDs of as many members
+// at the same positions. One loader looks at each reply of either.
 func (b *Bench) applyAny(ctx context.Context, to servers, conns, pipeline int) (loaded, error) {
-	if to[0].name != "redis" {
-		return b.apply(ctx, to, load.Options{Connections: conns, Pipeline: pipeline})
-	}
-	k := blast{conns: conns, depth: pipeline, end: []byte("\r\n")}
-	k.warmup, k.length = b.lengths(conns)
-	for i := range pipeline {
-		member := fmt.Sprintf("load%07d", i)
-		k.request = fmt.Appendf(k.request, "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n"+
-			"$11\r\n-118.445127\r\n$9\r\n34.068930\r\n$%d\r\n%s\r\n", len(member), member)
-	}
-	l, _, err := k.run(ctx, to[0])
-	return l, err
+	return b.apply(ctx, to, load.Options{
+		Connections: conns, Pipeline: pipeline, Redis: to[0].name == redisProcess,
+	})
 }

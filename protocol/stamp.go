@@ -55,7 +55,11 @@ func isFraction(text []byte) bool {
 // fraction is the digits behind the point of a well-formed stamp, without trailing zeros, so that
 // fractions are in the order of their digits as bytes.
 func fraction(text []byte) []byte {
-	_, digits, _ := bytes.Cut(text, []byte{'.'})
+	point := bytes.IndexByte(text, '.')
+	if point < 0 {
+		return nil
+	}
+	digits := text[point+1:]
 	for len(digits) > 0 && digits[len(digits)-1] == '0' {
 		digits = digits[:len(digits)-1]
 	}
@@ -114,9 +118,10 @@ func AppendDiff(dst []byte, now time.Time, s Stamp) []byte {
 	}
 	dst = append(dst, sign)
 	dst = strconv.AppendInt(dst, seconds, 10)
-	dst = append(dst, '.')
-	for unit := int64(1e8); unit > 0; unit /= 10 {
-		dst = append(dst, byte('0'+nanos/unit%10))
+	dst = append(dst, ".000000000"...)
+	for i := len(dst) - 1; nanos > 0; i-- { // from the last digit on: ten is a constant, and units are not
+		dst[i] = byte('0' + nanos%10)
+		nanos /= 10
 	}
 	return dst
 }

@@ -38,12 +38,12 @@ func (e *lineEncoder) time(at time.Time) {
 		e.second = s
 		e.stamp = at.UTC().AppendFormat(e.stamp[:0], "2006-01-02T15:04:05.")
 	}
-	e.buf = append(e.buf, e.stamp...)
+	e.buf = append(append(e.buf, e.stamp...), "000000Z"...)
 	micros := at.Nanosecond() / 1000
-	for unit := 100_000; unit > 0; unit /= 10 {
-		e.buf = append(e.buf, byte('0'+micros/unit%10))
+	for i := len(e.buf) - 2; micros > 0; i-- {
+		e.buf[i] = byte('0' + micros%10)
+		micros /= 10
 	}
-	e.buf = append(e.buf, 'Z')
 }
 
 func (e *lineEncoder) field(key string) {

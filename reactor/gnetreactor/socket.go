@@ -84,6 +84,7 @@ func (h *handler) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	t.opened = true
 	s := &socket{r: h.r, gnet: c, fd: c.Fd(), inEvent: true}
 	c.SetContext(s)
+	c.SetSafeContext(nil) // EnrollContext has put the ticket there too, where it would stay
 	if !h.r.ending {
 		s.conn = h.r.Accept(t.factory, s, t.peer, t.host)
 	}

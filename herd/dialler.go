@@ -140,7 +140,7 @@ func (l *link) welcomed(w protocol.Welcome) {
 		// it once sent us itself. A repair that was cut is one until it is done.
 		c.copies++
 		l.skipNothing = l.fromHead || known && (l.acked > 0 || l.skipNothing)
-		l.acked, l.highest, l.fromHead = 0, 0, false
+		l.acked, l.highest = 0, 0
 		l.ackedCursor.Rewind()
 	}
 	l.peer = w.Epoch

@@ -125,7 +125,7 @@ func (s *session) sweep(now time.Time) {
 	}
 	switch {
 	case s.closing:
-	case s.admission == asOverflow && now.Sub(s.accepted) >= handshakeTimeout:
+	case s.admission == asOverflow && now.Sub(s.accepted) >= handshakeTimeout && !s.server.admit(s):
 		s.refuse()
 	case l.PartialLineTimeout > 0 && !s.held && !s.partialSince.IsZero() &&
 		now.Sub(s.partialSince) >= l.PartialLineTimeout:

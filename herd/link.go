@@ -87,8 +87,10 @@ type link struct {
 	sent        *Cursor // on this connection
 	highest     uint64  // seq of the greatest MARK ever sent to peer
 	skipNothing bool    // a repair: records learned from peer are sent to it too
-	fromHead    bool    // the next WELCOME is followed by such a copy, whatever it names
-	copyTail    uint64  // the tail noted at WELCOME
+	// fromHead makes each WELCOME begin such a copy, whatever it names, until some of the copy is
+	// acknowledged: before that it may name what the neighbor had before the repair.
+	fromHead bool
+	copyTail uint64 // the tail noted at WELCOME
 
 	// The window: every MARK on its way with what had been sent by then.
 	marks      []sentMark // by seq
@@ -313,7 +315,7 @@ func (l *link) ackReceived(seq uint64) {
 	if found {
 		l.ackedBytes = l.marks[i].bytes
 		l.marks = append(l.marks[:0], l.marks[i+1:]...)
-		l.acked = seq
+		l.acked, l.fromHead = seq, false
 		l.ackedCursor.Advance(seq)
 		l.progress()
 		l.server.pumpSoon()

@@ -327,3 +327,35 @@ func TestAResumePointThatCannotBe(t *testing.T) {
 		t.Errorf("%q was sent again, want c4", a.clients[0])
 	}
 }
+
+// A repair that is cut before anything of it has arrived begins again: what the neighbor names is
+// what it had before.
+func TestARepairIsNoResumeOfWhatWasBefore(t *testing.T) {
+	w := newWorld(t, testConfig(ring...))
+	a := w.acceptor()
+	s := w.start("Alford")
+	for i := range 10 {
+		w.iamat("Alford", fmt.Sprint("c", i), stamp)
+	}
+	l := s.neighbor([]byte("Welsh")).link
+	w.until("all is acknowledged", func() bool { return l.acked == 10 })
+	a.since, a.ack = s.epoch.String()+" 10", false
+	l.recopy()
+	for range 3 {
+		before := a.t
+		w.until("welcomed", func() bool { return a.t != before && l.sending() })
+		w.net.Reset("Alford", "Welsh")
+		w.until("cut", func() bool { return l.state == linkDown })
+	}
+	a.ack = true
+	w.until("live again", func() bool { return l.state == linkLive })
+	if len(a.clients) != 10 {
+		t.Errorf("%d records sent, want 10", len(a.clients))
+	}
+	w.net.Reset("Alford", "Welsh")
+	w.until("down", func() bool { return l.state == linkDown })
+	w.until("live for good", func() bool { return l.state == linkLive })
+	if len(a.clients) != 0 {
+		t.Errorf("%d records sent once it was done, want 0", len(a.clients))
+	}
+}

@@ -128,6 +128,14 @@ func TestMaxConnections(t *testing.T) {
 	if got := c.Take(); got != "> SERVER FULL\n\n" {
 		t.Errorf("a silent fourth client got %q", got)
 	}
+	c = w.dial("Alford")
+	w.net.RunFor(time.Second)
+	clients[0].ask(1, "quit\n")
+	w.net.RunFor(5 * time.Second)
+	if got := c.ask(1, "WHATSAT x 1 1\n"); !strings.HasPrefix(got, "> WHATSAT REQUEST: ") {
+		t.Errorf("a silent one, with room for it since: %q", got)
+	}
+	clients[0] = c
 	// Beyond those that may be neighbors there is no waiting.
 	for range s.overflow() {
 		w.dial("Alford")

@@ -59,6 +59,9 @@ const (
 	maxHeaders = 64 << 10
 	// maxIdle is how many connections are kept: as many as a server has lookups in flight.
 	maxIdle = 64
+	// maxConnections is how many there are at most. A dial or a handshake goes on when nobody waits
+	// for it any longer, and clients that ask and go must not use up the server's descriptors.
+	maxConnections = 256
 	// silence is how long nothing need come on an HTTP/2 connection before it is asked for a sign
 	// of life, and how long that may take. All lookups share one such connection: without this a
 	// dead one would fail them until the kernel gives it up, a quarter of an hour later.
@@ -109,6 +112,7 @@ func newClient(timeout time.Duration) client {
 			HTTP2:                  &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    maxIdle,
+			MaxConnsPerHost:        maxConnections,
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: maxHeaders,
 		},

@@ -1,6 +1,7 @@
 package google
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -51,6 +52,50 @@ func TestHandshakeEnds(t *testing.T) {
 			t.Fatalf("%d of %d connections are still open, %d goroutines in handshakes",
 				lookups-n, lookups, strings.Count(string(stacks), "HandshakeContext"))
 		}
+	}
+}
+
+// Those who ask such a server and go at once leave no more than so many connections behind.
+func TestConnectionsLeftBehind(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	l := newLegacy(t, "https://"+listener.Addr().String(), time.Minute)
+	defer transport(l).CloseIdleConnections()
+	n := 0
+	for range maxConnections + 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		went := make(chan struct{})
+		go func() {
+			_, _ = l.Nearby(ctx, ucla)
+			close(went)
+		}()
+		select {
+		case c := <-accepted:
+			defer c.Close()
+			n++
+		case <-time.After(50 * time.Millisecond):
+		}
+		cancel()
+		<-went
+	}
+	if n > maxConnections {
+		t.Errorf("%d connections, want %d at most", n, maxConnections)
+	}
+	if n == 0 {
+		t.Error("nobody came")
 	}
 }
 

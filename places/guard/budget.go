@@ -137,11 +137,12 @@ func (b *Budget) path(day string) string { return filepath.Join(b.dir, b.server+
 // forget removes the counts of old days. Yesterday's and tomorrow's stay: a clock that jumps over
 // midnight and back finds what was spent.
 func (b *Budget) forget(now time.Time) {
-	all, _ := filepath.Glob(b.path("*")) // a name has no character that means something to Glob
-	for _, path := range all {
-		text := strings.TrimPrefix(path, b.path(""))
-		if day, err := time.Parse(dayForm, text); err == nil && now.Sub(day) >= 48*time.Hour {
-			_ = os.Remove(path) // it is small, and tried again tomorrow
+	all, _ := os.ReadDir(b.dir)
+	for _, file := range all {
+		text, ours := strings.CutPrefix(file.Name(), b.server+".")
+		day, err := time.Parse(dayForm, text)
+		if ours && err == nil && now.Sub(day) >= 48*time.Hour {
+			_ = os.Remove(b.path(text)) // it is small, and tried again tomorrow
 		}
 	}
 }

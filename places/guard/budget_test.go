@@ -54,7 +54,7 @@ func spend(t *testing.T, b *Budget) (n int) {
 }
 
 func TestBudget(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "state")
+	dir := filepath.Join(t.TempDir(), "state [1")
 	c := &clock{time.Date(2026, 11, 23, 23, 30, 0, 0, time.UTC)}
 	b := openBudget(t, dir, 10, c.now)
 	if _, err := b.Spend(); err != nil {
@@ -76,8 +76,8 @@ func TestBudget(t *testing.T) {
 	}
 	c.Time = c.Add(5 * 24 * time.Hour)
 	b.Report()
-	left, _ := filepath.Glob(filepath.Join(dir, "*"))
-	if len(left) != 1 || filepath.Base(left[0]) != "Alford.2026-11-28" {
+	left, _ := os.ReadDir(dir)
+	if len(left) != 1 || left[0].Name() != "Alford.2026-11-28" {
 		t.Errorf("what is kept: %v", left)
 	}
 	if n := spend(t, openBudget(t, dir, 20, c.now)); n != 20 {

@@ -4,17 +4,22 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // conclusions are what the rules make of all that was measured.
 type conclusions struct {
-	supported   []string // sentences
+	breaks      []string // sentences
 	unsupported []string
-	standings   [][]string // tables, the first row their head
+	duels       [][][]string // tables, the first row their head
+	standings   [][]string
 	targets     [][]string
 	guesses     [][]string
 	growth      [][]string
 }
+
+// duels are the questions of the study: who is better of two.
+var duels = [][2]string{{"loop", "goroutines"}, {"flood", "ask"}}
 
 // conclude applies the rules to each row.
 func conclude(r *Results, experiments []*Experiment) *conclusions {
@@ -23,6 +28,9 @@ func conclude(r *Results, experiments []*Experiment) *conclusions {
 		targets:   [][]string{{"target", "of", "to", "wanted", "measured", "verdict"}},
 		guesses:   [][]string{{"the paper supposes", "measured", "ratio", "verdict"}},
 		growth:    [][]string{{"figure", "of", "up to", "goes as", "at ten times", "limit", "reached at"}},
+	}
+	for _, pair := range duels {
+		c.duels = append(c.duels, duel(r, pair[0], pair[1]))
 	}
 	for _, d := range r.Rows {
 		c.ofStandings(d)
@@ -36,14 +44,63 @@ func conclude(r *Results, experiments []*Experiment) *conclusions {
 	return c
 }
 
-// tally is in how many settings who was what in one figure.
-type tally struct {
-	first            map[string]int
-	together, tooFew int
-	settings         int
+// duel compares two subjects in all figures of all rows, and says at which settings who is better.
+func duel(r *Results, a, b string) [][]string {
+	table := [][]string{{"figure", a + " is better", b + " is better", "no difference", "too few runs"}}
+	for _, d := range r.Rows {
+		for _, f := range d.Figures {
+			if f.Better == "" {
+				continue
+			}
+			var better, worse, same, unknown []string
+			for _, setting := range d.Settings {
+				ratio := d.ratio(a, b, setting.Label, f.Name)
+				if ratio.N == 0 {
+					continue
+				}
+				text := setting.Label + ": " + spread(ratio)
+				above := Above
+				if f.Better == Lower {
+					above = Below
+				}
+				switch d.relation(a, b, setting.Label, f.Name) {
+				case Unknown:
+					unknown = append(unknown, text)
+				case Same:
+					same = append(same, text)
+				case above:
+					better = append(better, text)
+				default:
+					worse = append(worse, text)
+				}
+			}
+			if len(better)+len(worse)+len(same)+len(unknown) > 0 {
+				row := []string{d.Name + ": " + f.Name}
+				for _, all := range [][]string{better, worse, same, unknown} {
+					row = append(row, strings.Join(all, "; "))
+				}
+				table = append(table, row)
+			}
+		}
+	}
+	return withoutEmptyColumns(table)
 }
 
-// ofStandings says who is first: each in the table, and each figure in a sentence.
+// withoutEmptyColumns leaves out what only has a head.
+func withoutEmptyColumns(table [][]string) [][]string {
+	out := make([][]string, len(table))
+	for k := range table[0] {
+		if !slices.ContainsFunc(table[1:], func(row []string) bool { return row[k] != "" }) {
+			continue
+		}
+		for i, row := range table {
+			out[i] = append(out[i], row[k])
+		}
+	}
+	return out
+}
+
+// ofStandings says who is first.
 func (c *conclusions) ofStandings(d *Data) {
 	var subjects, few []string
 	for _, s := range d.Subjects {
@@ -55,7 +112,7 @@ func (c *conclusions) ofStandings(d *Data) {
 		if f.Better == "" {
 			continue
 		}
-		t := tally{first: map[string]int{}}
+		tooFew := false
 		for _, setting := range d.Settings {
 			s, ok := standing(d, subjects, f, setting.Label)
 			if !ok {
@@ -63,46 +120,15 @@ func (c *conclusions) ofStandings(d *Data) {
 			}
 			c.standings = append(c.standings, []string{d.Name, f.Name + ", " + f.Unit, setting.Label,
 				s.verdict(), s.First[0] + " to " + s.Next, spread(s.Ratio)})
-			t.add(s)
+			tooFew = tooFew || !s.Enough
 		}
-		c.ofTally(d, f, t)
-		if t.tooFew > 0 {
+		if tooFew {
 			few = append(few, f.Name)
 		}
 	}
 	if len(few) > 0 {
 		c.unsupported = append(c.unsupported,
 			fmt.Sprintf("%s: there are too few runs to say who is first in %s.", d.Name, list(few)))
-	}
-}
-
-func (t *tally) add(s Standing) {
-	t.settings++
-	switch {
-	case !s.Enough:
-		t.tooFew++
-	case len(s.First) > 1:
-		t.together++
-	default:
-		t.first[s.First[0]]++
-	}
-}
-
-// ofTally sums a figure up in a sentence.
-func (c *conclusions) ofTally(d *Data, f Figure, t tally) {
-	if t.settings == 0 {
-		return
-	}
-	for _, subject := range d.Subjects { // in their order
-		if n := t.first[subject]; n > 0 {
-			c.supported = append(c.supported, fmt.Sprintf("%s, %s: %s is first at %d of %d settings.",
-				d.Name, f.Name, subject, n, t.settings))
-		}
-	}
-	if t.together > 0 {
-		c.unsupported = append(c.unsupported, fmt.Sprintf(
-			"%s, %s: at %d of %d settings the best does not differ from another.",
-			d.Name, f.Name, t.together, t.settings))
 	}
 }
 
@@ -166,14 +192,14 @@ func (c *conclusions) ofGrowth(d *Data, growth []Growth) {
 	first, ok := breaksFirst(all)
 	switch {
 	case !ok:
-		c.supported = append(c.supported, d.Name+": no figure grows towards its limit.")
+		c.breaks = append(c.breaks, d.Name+": no figure grows towards its limit.")
 	case first.Breaks <= 10:
-		c.supported = append(c.supported, fmt.Sprintf(
+		c.breaks = append(c.breaks, fmt.Sprintf(
 			"%s: at ten times %s what breaks first is %s of %s: its limit of %s (%s) is reached at %s.",
 			d.Name, first.Last.Label, first.Figure, named(first.Subject, first.Series),
 			number(first.Limit), first.Why, multiple(first.Breaks)))
 	default:
-		c.supported = append(c.supported, fmt.Sprintf(
+		c.breaks = append(c.breaks, fmt.Sprintf(
 			"%s: at ten times %s nothing breaks; the first to do so is %s of %s, at %s.", d.Name,
 			first.Last.Label, first.Figure, named(first.Subject, first.Series), multiple(first.Breaks)))
 	}
@@ -199,30 +225,39 @@ func multiple(x float64) string {
 	return number(x) + " times as much"
 }
 
-// write puts the conclusions into a document.
+// write puts the conclusions into a document: the questions first.
 func (c *conclusions) write(d *document) {
 	d.heading(2, "Conclusions")
-	d.paragraph("What the data support:")
-	d.list(orNothing(c.supported))
-	d.paragraph("What they do not support:")
-	d.list(orNothing(c.unsupported))
-	for _, t := range []struct {
-		title string
-		rows  [][]string
-	}{
-		{"Targets", c.targets}, {"What the paper supposed, and what was measured", c.guesses},
-		{"Growth, and what breaks first", c.growth}, {"Who is first", c.standings},
-	} {
-		if len(t.rows) > 1 {
-			d.heading(3, t.title)
-			d.table(t.rows)
+	for i, pair := range duels {
+		if len(c.duels[i]) > 1 {
+			d.heading(3, pair[0]+" or "+pair[1])
+			d.paragraph("Ratios of %s to %s.", pair[0], pair[1])
+			d.table(c.duels[i])
 		}
+	}
+	if len(c.guesses) > 1 {
+		d.heading(3, "What the paper supposed, and what was measured")
+		d.table(c.guesses)
+	}
+	if len(c.targets) > 1 {
+		d.heading(3, "Targets")
+		d.table(c.targets)
+	}
+	if len(c.growth) > 1 {
+		d.heading(3, "Growth, and what breaks first")
+		d.list(c.breaks)
+		d.table(c.growth)
+	}
+	if len(c.unsupported) > 0 {
+		d.heading(3, "What the data do not support")
+		d.list(c.unsupported)
 	}
 }
 
-func orNothing(all []string) []string {
-	if len(all) == 0 {
-		return []string{"Nothing."}
+// writeStandings puts the longest table where it is in nobody's way.
+func (c *conclusions) writeStandings(d *document) {
+	if len(c.standings) > 1 {
+		d.heading(2, "Who is first, setting by setting")
+		d.table(c.standings)
 	}
-	return all
 }

@@ -23,16 +23,19 @@ func report(r *Results, experiments []*Experiment) *document {
 	d.list(r.Rules)
 	concluded := conclude(r, experiments)
 	concluded.write(d)
+	d.heading(2, "Rows")
+	d.paragraph("Each is a question, how it was measured, and its figures.")
 	for _, data := range r.Rows {
 		reportRow(d, data)
 	}
+	concluded.writeStandings(d)
 	reportEnvironments(d, r)
 	return d
 }
 
 // reportRow is what was measured in one row.
 func reportRow(d *document, data *Data) {
-	d.heading(2, data.Name)
+	d.heading(3, data.Name)
 	d.paragraph("%s %s %s", data.Question, data.Method, runsOf(data))
 	d.list(troubles(data))
 	var notes []string

@@ -77,6 +77,11 @@ func (d *Data) ratio(a, b, setting, figure string) Summary {
 	return summarize(ratios(d.values(a, setting, figure), d.values(b, setting, figure)))
 }
 
+// relation compares two subjects by the rule of no difference.
+func (d *Data) relation(a, b, setting, figure string) Relation {
+	return relate(d.values(a, setting, figure), d.values(b, setting, figure))
+}
+
 // figure finds a figure by name.
 func (d *Data) figure(name string) (Figure, bool) {
 	i := slices.IndexFunc(d.Figures, func(f Figure) bool { return f.Name == name })

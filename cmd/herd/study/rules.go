@@ -15,8 +15,10 @@ var Rules = []string{
 		"each round begins with another one. Each run is against a server that was started for it, and " +
 		"what happens while it warms up is not counted.",
 	"A value is a median of the runs, with [least, greatest].",
-	fmt.Sprintf("No difference: of two subjects each has at least %d runs and their [least, greatest] "+
-		"overlap. With fewer runs nothing is concluded. Else the better one is better.", enough),
+	fmt.Sprintf("Two are compared round by round, as the machine is now faster and now slower for both. One "+
+		"is better if it was so in every round, of which there must be at least %d; else there is no "+
+		"difference. Of two that are alike one seems better by chance in %d of %d such comparisons. With "+
+		"fewer rounds nothing is concluded.", enough, 2, 1<<enough),
 	"First is who is better than every other. Where the best median is no different from others, " +
 		"they are first together. Yardsticks do not take part.",
 	"A ratio is taken run by run, of two runs of the same round, and is a median with [least, greatest].",
@@ -64,7 +66,7 @@ func standing(d *Data, subjects []string, f Figure, setting string) (s Standing,
 	})
 	s.First, s.Next = ranked[:1], ranked[1]
 	for _, other := range ranked[1:] {
-		switch relate(sums[ranked[0]], sums[other]) {
+		switch d.relation(ranked[0], other, setting, f.Name) {
 		case Unknown:
 			s.Enough = false
 		case Same:
@@ -171,7 +173,7 @@ func tested(d *Data, g Guess) Tested {
 		d.summary(g.Subject, g.Setting, g.Figure), d.summary(g.Than, g.Setting, g.Figure),
 	}
 	t.Ratio = d.ratio(g.Subject, g.Than, g.Setting, g.Figure)
-	switch r := relate(t.Subjects[0], t.Subjects[1]); {
+	switch r := d.relation(g.Subject, g.Than, g.Setting, g.Figure); {
 	case t.Subjects[0].N == 0 || t.Subjects[1].N == 0:
 		t.Verdict = "not measured"
 	case r == Unknown:

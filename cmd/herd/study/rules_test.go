@@ -2,6 +2,7 @@ package study
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,7 +35,7 @@ func at10(better Better, values map[string][]float64) *Data {
 }
 
 func TestStanding(t *testing.T) {
-	slow, fast, middle := []float64{1, 1, 2, 2, 1}, []float64{8, 9, 8, 9, 10}, []float64{2, 5, 6, 5, 8}
+	slow, fast, middle := []float64{1, 1, 2, 2, 1}, []float64{8, 9, 8, 9, 10}, []float64{2, 5, 9, 5, 8}
 	for _, c := range []struct {
 		name   string
 		better Better
@@ -59,6 +60,26 @@ func TestStanding(t *testing.T) {
 		}
 		if ok && (s.verdict() != c.want || s.Next != c.next) {
 			t.Errorf("%s: %q, next %q; want %q, %q", c.name, s.verdict(), s.Next, c.want, c.next)
+		}
+	}
+}
+
+// A duel says at which settings who is better, and leaves out what does not occur.
+func TestDuel(t *testing.T) {
+	at := map[string][]float64{"10 things": {4, 4, 6, 4, 4}, "100 things": {1, 2, 3, 2, 1}}
+	double := map[string][]float64{"10 things": {2, 2, 3, 2, 2}, "100 things": {1, 2, 4, 2, 1}}
+	settings := append(atTen, Setting{Label: "100 things", X: 100})
+	for _, better := range []Better{Higher, Lower} {
+		d := made(better, settings, map[string]map[string][]float64{"loop": at, "goroutines": double})
+		got := duel(&Results{Rows: []*Data{d, made(better, settings, nil)}}, "loop", "goroutines")
+		who := "loop is better"
+		if better == Lower {
+			who = "goroutines is better"
+		}
+		want := [][]string{{"figure", who, "no difference"},
+			{"made: speed", "10 things: 2 [2, 2]", "100 things: 1 [0.75, 1]"}}
+		if !slices.EqualFunc(got, want, slices.Equal[[]string]) {
+			t.Errorf("%s is better: %q, want %q", better, got, want)
 		}
 	}
 }

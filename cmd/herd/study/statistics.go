@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// enough is how many runs it takes to say that two subjects differ.
+// enough is how many rounds it takes to say that two subjects differ.
 const enough = 5
 
 // Summary is what the runs of one subject at one setting gave for one figure.
@@ -29,25 +29,39 @@ func summarize(values []float64) Summary {
 	return s
 }
 
-// Relation is what the rule of no difference says about two summaries.
+// Relation is what the rule of no difference says about two subjects.
 type Relation uint8
 
 // The relations of a to b.
 const (
-	Unknown Relation = iota // too few runs of either
-	Same                    // [min, max] overlap
-	Below                   // all of a are less than all of b
+	Unknown Relation = iota // too few rounds with both
+	Same                    // now one is greater, now the other, or they are equal
+	Below                   // a is less than b in every round
 	Above
 )
 
-// relate applies the rule.
-func relate(a, b Summary) Relation {
+// relate applies the rule to what two subjects had, by round: the same as to ask whether the least
+// and the greatest of ratios have 1 between them, but for values of zero.
+func relate(a, b map[int]float64) Relation {
+	rounds, below, above := 0, 0, 0
+	for round, v := range a {
+		w, ok := b[round]
+		if !ok {
+			continue
+		}
+		rounds++
+		if v < w {
+			below++
+		} else if v > w {
+			above++
+		}
+	}
 	switch {
-	case a.N < enough || b.N < enough:
+	case rounds < enough:
 		return Unknown
-	case a.Max < b.Min:
+	case below == rounds:
 		return Below
-	case a.Min > b.Max:
+	case above == rounds:
 		return Above
 	}
 	return Same

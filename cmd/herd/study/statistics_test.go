@@ -28,23 +28,35 @@ func TestSummarize(t *testing.T) {
 }
 
 func TestRelate(t *testing.T) {
-	s := func(n int, least, most float64) Summary { return Summary{n, (least + most) / 2, least, most} }
+	by := func(values ...float64) map[int]float64 {
+		m := map[int]float64{}
+		for round, v := range values {
+			if v >= 0 {
+				m[round] = v
+			}
+		}
+		return m
+	}
+	const missing = -1
 	for _, c := range []struct {
-		a, b Summary
+		a, b map[int]float64
 		want Relation
 	}{
-		{s(5, 1, 2), s(5, 3, 4), Below},
-		{s(5, 3, 4), s(5, 1, 2), Above},
-		{s(5, 1, 3), s(5, 2, 4), Same},
-		{s(5, 1, 2), s(5, 2, 3), Same}, // they touch
-		{s(5, 1, 9), s(5, 4, 5), Same}, // one within the other
-		{s(5, 2, 2), s(5, 2, 2), Same},
-		{s(4, 1, 2), s(5, 3, 4), Unknown},
-		{s(5, 1, 2), s(4, 3, 4), Unknown},
-		{s(7, 1, 2), s(5, 3, 4), Below},
+		{by(1, 2, 1, 2, 1), by(3, 4, 3, 4, 3), Below},
+		{by(1, 2, 10, 2, 1), by(2, 3, 11, 3, 2), Below}, // the machine was fast in one round
+		{by(3, 4, 3, 4, 3), by(1, 2, 1, 2, 1), Above},
+		{by(0, 0, 0, 0, 0), by(1, 2, 1, 2, 1), Below},
+		{by(1, 2, 1, 2, 1), by(0, 0, 0, 0, 0), Above},
+		{by(1, 2, 1, 5, 1), by(3, 4, 3, 4, 3), Same},
+		{by(1, 2, 1, 4, 1), by(3, 4, 3, 4, 3), Same}, // they are equal in one
+		{by(2, 2, 2, 2, 2), by(2, 2, 2, 2, 2), Same},
+		{by(1, 2, 1, 2), by(3, 4, 3, 4, 3), Unknown},
+		{by(1, 2, missing, 2, 1), by(3, 4, 3, 4, 3), Unknown},
+		{by(missing, 2, 1, 2, 1, 1), by(3, missing, 3, 4, 3, 3), Unknown},
+		{by(1, 2, missing, 2, 1, 1), by(3, 4, 3, 4, 3, 3), Below},
 	} {
 		if got := relate(c.a, c.b); got != c.want {
-			t.Errorf("relate(%+v, %+v) = %v, want %v", c.a, c.b, got, c.want)
+			t.Errorf("relate(%v, %v) = %v, want %v", c.a, c.b, got, c.want)
 		}
 	}
 }

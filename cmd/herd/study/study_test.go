@@ -68,7 +68,7 @@ func TestConduct(t *testing.T) {
 	}
 	first := contents(t, dir)
 	for _, want := range []string{
-		"## race", "## walk", "race, speed: hedgehog is first at 2 of 2 settings.",
+		"### race", "### walk", "| race | speed, m/s | 100 things | hedgehog is first |",
 		"missed by 100 %", "contradicted",
 	} {
 		if !strings.Contains(first[markdownFile], want) {

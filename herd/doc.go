@@ -66,7 +66,8 @@
 // that was restarted knows nothing of what it once sent.
 //
 // A connection that is newer replaces an older one of the same neighbor; what the older one
-// still delivers is applied, but its MARKs no longer count.
+// still delivers is applied, but its MARKs no longer count. If the older one is of another process,
+// and that still answers a PING, two servers run under one name: it is cut off, and refused.
 //
 // # Reading order
 //

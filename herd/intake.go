@@ -20,6 +20,7 @@ const (
 
 var (
 	errReplaced  = errors.New("replaced by newer connections of the same neighbor")
+	errOutlived  = errors.New("two servers run under one name")
 	errDiverged  = errors.New("states differ, repairing")
 	errSilent    = errors.New("neighbor was silent")
 	errBadLines  = errors.New("too many lines that are not of this protocol")
@@ -47,6 +48,9 @@ type intake struct {
 	acked    uint64 // the last ACK's
 	ackTimer *reactor.DelayedCall
 	unacked  int // bytes of AT lines since the last ACK
+
+	outlived int    // beats since another process has taken the neighbor's name
+	asked    uint64 // the PING that asks whether this one is still there; 0: none
 }
 
 func newIntake(s *session) *intake {
@@ -134,8 +138,24 @@ func (in *intake) lineReceived(line []byte) {
 	case l.Verb == protocol.LinkPing:
 		in.write(protocol.AppendPong(in.server().small[:0], l.N), false)
 	case l.Verb == protocol.LinkPong:
+		if in.asked != 0 && l.N == in.asked {
+			in.session.abort(errOutlived)
+		}
 	default:
 		in.badLine()
+	}
+}
+
+// beat asks a process whether it is still there when another one has proven to be this neighbor a
+// while ago. One that has ended is read to its end, however long that takes. One that answers is a
+// second server of that name: as long as its connection stands, nothing of it is acknowledged, and
+// neither it nor anybody else is told. When it dials again it is refused.
+func (in *intake) beat() {
+	if in.epoch == in.neighbor.epoch {
+		return
+	}
+	if in.outlived++; in.outlived == deadAfter {
+		in.asked = in.pulse.ask()
 	}
 }
 
@@ -165,6 +185,7 @@ func (in *intake) proof(line, mac []byte) {
 		clock: srv.reactor,
 		ping:  func(k uint64) { in.write(protocol.AppendPing(nil, k), false) },
 		dead:  func() { in.session.abort(errSilent) },
+		tick:  in.beat,
 	}
 	in.pulse.start()
 	srv.log.Info("neighbor joined", zap.String("neighbor", n.name),

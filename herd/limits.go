@@ -48,7 +48,7 @@ func (c *Counters) dropped(reason error) {
 		c.LinksUnread++
 	case errBadLines, errLineTooLong:
 		c.LinksGarbled++
-	case errReplaced:
+	case errReplaced, errOutlived:
 		c.LinksReplaced++
 	case errHandshake:
 		c.LinksUnanswered++

@@ -113,6 +113,31 @@ func TestASecondServerOfOneNameIsRefused(t *testing.T) {
 	}
 }
 
+// A process that lives on when another one has taken its name is cut off, to be refused when it
+// dials again; what one that has ended still delivers is read to its end.
+func TestASecondServerOfOneNameIsFound(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	older := w.welcomed(welshHello)
+	ghost := w.welcomed(strings.Replace(welshHello, "aa", "bb", 1))
+	newer := w.welcomed(strings.Replace(welshHello, "aa", "cc", 1))
+	n := w.servers["Alford"].neighbor([]byte("Welsh"))
+	for i := range 30 {
+		w.net.RunFor(time.Second)
+		for _, p := range []*impostor{older, ghost, newer} {
+			p.SendString(fmt.Sprintf("AT Welsh +0.1 kiwi +1-1 %d Welsh\r\n", 100+i))
+			if p != ghost {
+				p.SendString(strings.ReplaceAll(p.Take(), "PING", "PONG"))
+			}
+		}
+	}
+	if !older.Closed() || ghost.Closed() || newer.Closed() {
+		t.Errorf("closed: older %v, ghost %v, newer %v", older.Closed(), ghost.Closed(), newer.Closed())
+	}
+	if got := w.servers["Alford"].counters.LinksReplaced; got != 1 || len(n.intakes) != 2 {
+		t.Errorf("%d counted, %d connections left", got, len(n.intakes))
+	}
+}
+
 // A server whose neighbors are all gone serves, and does not dial busily.
 func TestAServerAloneDoesNotDialBusily(t *testing.T) {
 	w := ringOf(t, nil, "Alford")

@@ -50,12 +50,18 @@ func (p *pulse) beat() {
 		return
 	}
 	if p.quiet%pingAfter == 0 {
-		p.pings++
-		p.ping(p.pings)
+		p.ask()
 	}
 	if p.tick != nil {
 		p.tick()
 	}
+}
+
+// ask sends a PING and returns its number, which the PONG repeats.
+func (p *pulse) ask() uint64 {
+	p.pings++
+	p.ping(p.pings)
+	return p.pings
 }
 
 // badLines counts lines that break the grammar of a link. A few are dropped; a neighbor that

@@ -159,7 +159,7 @@ type Counters struct {
 	LinksSilent      uint64 `json:"links_silent"`      // links dropped, either side: nothing came
 	LinksUnread      uint64 `json:"links_unread"`      // likewise: the neighbor did not read
 	LinksGarbled     uint64 `json:"links_garbled"`     // likewise: too many bad lines, or one too long
-	LinksReplaced    uint64 `json:"links_replaced"`    // likewise: too many of one neighbor
+	LinksReplaced    uint64 `json:"links_replaced"`    // likewise: too many of one neighbor, or two processes
 	LinksUnanswered  uint64 `json:"links_unanswered"`  // handshakes not finished in time, either side
 	LogDropped       uint64 `json:"log_dropped"`       // log entries
 }

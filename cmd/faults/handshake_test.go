@@ -107,7 +107,6 @@ func TestSecondServerOfOneName(t *testing.T) {
 		s := h.Status("Welsh")
 		return s != nil && s.Links[0].State == "live"
 	})
-	c.net.reset("Welsh", "Alford")
 	says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"duplicate"`)
 	says(c.Herd, "Welsh", `"msg":"link down","neighbor":"Alford","address":"`+c.Server("Alford").Address+
 		`","reason":"refused by Alford: duplicate"`)

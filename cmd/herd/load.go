@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,13 +80,13 @@ func (f *loadFlags) define(s *pflag.FlagSet) {
 	s.StringVar(&f.churn, "churn", "0", "clients that come for one line and go, as 100/s")
 	s.StringVar(&f.servers, "servers", "", "servers of herd.toml, as Alford,Ball, or all (default: --at)")
 	s.BoolVar(&f.replicated, "replication", false, "measure how long an update takes from the first server to the second")
-	s.StringVar(&f.findMax, "find-max", "", "find the highest rate at which a condition holds, as 'p99<5ms'")
+	s.StringVar(&f.findMax, "find-max", "", "find the highest rate at which a condition holds, as 'p99<5ms': 8 times -d")
 	s.StringArrayVar(&f.failIf, "fail-if", nil, "exit with 1 if a condition holds, as 'p99>5ms' or 'errors>0'; may be repeated")
 	s.Uint64Var(&f.Seed, "seed", 0, "of ids, positions and the mix (default: by chance)")
 	s.StringVar(&f.epoch, "epoch", "", "time of the first line, in seconds since 1970 (default: now)")
 	s.StringVar(&f.json, "json", "", "write the report to a `file`, - for standard output")
-	s.StringVar(&f.csv, "csv", "", "write a row for each second to a `file`")
-	s.StringVar(&f.hdr, "hdr", "", "write the distribution of latencies to a `file`, as HdrHistogram has it")
+	s.StringVar(&f.csv, "csv", "", "write a row for each second to a `file`, or to -")
+	s.StringVar(&f.hdr, "hdr", "", "write the distribution of latencies to a `file` or -, as HdrHistogram has it")
 	s.BoolVar(&f.live, "live", false, "a line each second (on a terminal that is so anyway)")
 }
 
@@ -109,7 +107,7 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 	if f.Connections -= f.Idle + f.SlowReaders; f.Connections < 0 {
 		return usage("--idle and --slow-readers are more than all connections")
 	}
-	if f.Churn, err = strconv.ParseFloat(strings.TrimSuffix(f.churn, "/s"), 64); err != nil || f.Churn < 0 {
+	if f.Churn, err = strconv.ParseFloat(strings.TrimSuffix(f.churn, "/s"), 64); err != nil || !(f.Churn >= 0) {
 		return usage("--churn %q is not a rate as 100/s", f.churn)
 	}
 	if !set.Changed("seed") {
@@ -128,6 +126,8 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 		}
 	}
 	switch {
+	case sameFile(f.json, f.csv) || sameFile(f.json, f.hdr) || sameFile(f.csv, f.hdr):
+		return usage("two of --json, --csv and --hdr name the same file")
 	case f.findMax != "" && f.Rate > 0:
 		return usage("--find-max looks for a rate, and --rate gives one")
 	case f.replicated && len(f.Targets) != 2:
@@ -148,6 +148,8 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 	}
 	return nil
 }
+
+func sameFile(a, b string) bool { return a != "" && a == b }
 
 // onlyOfLoads refuses, with --replication, what speaks of many connections.
 func onlyOfLoads(set *pflag.FlagSet) error {
@@ -251,7 +253,7 @@ func share(flag, text string, of int) (int, error) {
 	number, percent := strings.CutSuffix(text, "%")
 	v, err := strconv.ParseFloat(number, 64)
 	switch {
-	case err != nil || v < 0 || percent && v > 100 || !percent && v != float64(int(v)):
+	case err != nil || !(v >= 0) || percent && v > 100 || !percent && (v > 1e9 || v != float64(int(v))):
 		return 0, usage("--%s %q is neither a number nor a part as 80%%", flag, text)
 	case percent:
 		return int(v / 100 * float64(of)), nil
@@ -270,8 +272,12 @@ func (f *loadFlags) run(c *cobra.Command) error {
 		f.OnSecond = func(s load.Second) { f.tell(errOut, onTerminal, s) }
 	}
 	steps := c.OutOrStdout()
-	if f.json == "-" {
+	if f.toOut() {
 		steps = errOut
+	}
+	files, err := f.openFiles()
+	if err != nil {
+		return err
 	}
 	report, err := f.load(ctx, steps)
 	if onTerminal && f.OnSecond != nil {
@@ -280,16 +286,20 @@ func (f *loadFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if f.json != "-" {
+	// The files come first: whoever reads standard output may have had enough, and then we end.
+	if err := writeFiles(files, report, c.OutOrStdout()); err != nil {
+		return err
+	}
+	if !f.toOut() {
 		if err := report.WriteText(c.OutOrStdout()); err != nil {
 			return err
 		}
 	}
-	if err := f.writeFiles(report, c.OutOrStdout()); err != nil {
-		return err
-	}
 	return f.verdict(report)
 }
+
+// toOut says whether standard output is one of the files.
+func (f *loadFlags) toOut() bool { return f.json == "-" || f.csv == "-" || f.hdr == "-" }
 
 func (f *loadFlags) load(ctx context.Context, out io.Writer) (*load.Report, error) {
 	switch {
@@ -301,7 +311,10 @@ func (f *loadFlags) load(ctx context.Context, out io.Writer) (*load.Report, erro
 			return nil, err
 		}
 		r, err := load.FindMax(ctx, f.Options, holds, func(s string) { fmt.Fprintln(out, s) })
-		if err == nil && r.Rate == 0 {
+		switch {
+		case err == nil && r.Rate == 0 && ctx.Err() != nil:
+			err = errors.New("interrupted before a rate was found")
+		case err == nil && r.Rate == 0:
 			err = fmt.Errorf("%s held at no rate", f.findMax)
 		}
 		return r, err
@@ -309,67 +322,29 @@ func (f *loadFlags) load(ctx context.Context, out io.Writer) (*load.Report, erro
 	return load.Run(ctx, f.Options)
 }
 
-// tell prints how things go: a line, or on a terminal the same line again and again.
+// tell prints how things go: a line, or on a terminal of 80 columns or more the same line again and
+// again.
 func (f *loadFlags) tell(w io.Writer, onTerminal bool, s load.Second) {
 	phase := ""
 	if s.Warmup {
-		phase = ", warm-up"
+		phase = " warm-up"
 	}
-	line := fmt.Sprintf("%4.0f s of %.0f: %.0f replies/s, p50 %.3f ms, p99 %.3f ms, %d errors%s", s.At.Seconds(),
-		(f.Warmup + f.Duration).Seconds(), float64(s.Counts.Replies)/s.Length.Seconds(), s.Latency.P50*1e3,
-		s.Latency.P99*1e3, s.Counts.Errors, phase)
+	all := (f.Warmup + f.Duration).Seconds()
+	line := fmt.Sprintf("%3.0f/%.0f s%s: %.0f replies/s, p50 %.3f, p99 %.3f ms, %d errors", s.At.Seconds(), all,
+		phase, float64(s.Counts.Replies)/s.Length.Seconds(), s.Latency.P50*1e3, s.Latency.P99*1e3,
+		s.Counts.Errors)
 	if !onTerminal {
 		fmt.Fprintln(w, line)
 		return
 	}
-	const width = 20
-	done := int(width * min(s.At.Seconds()/(f.Warmup+f.Duration).Seconds(), 1))
-	fmt.Fprintf(w, "\r\x1b[K[%s%s] %s", strings.Repeat("=", done), strings.Repeat(" ", width-done), line)
-}
-
-// writeFiles writes what --json, --csv and --hdr ask for.
-func (f *loadFlags) writeFiles(r *load.Report, out io.Writer) error {
-	asJSON := func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+	// A line that reaches the edge goes on below it, and is not overwritten by the next.
+	const width = 79
+	line = line[:min(len(line), width)]
+	if bar := min(width-len(line)-3, 20); bar > 4 {
+		done := int(float64(bar) * min(s.At.Seconds()/all, 1))
+		line = "[" + strings.Repeat("=", done) + strings.Repeat(" ", bar-done) + "] " + line
 	}
-	if f.json == "-" {
-		if err := asJSON(out); err != nil {
-			return err
-		}
-	}
-	for _, file := range []struct {
-		name  string
-		write func(io.Writer) error
-	}{{f.json, asJSON}, {f.csv, func(w io.Writer) error { return writeSeconds(w, r.Seconds) }}, {f.hdr, r.WriteHDR}} {
-		if file.name == "" || file.name == "-" {
-			continue
-		}
-		w, err := os.Create(file.name)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(file.write(w), w.Close()); err != nil {
-			return fmt.Errorf("%s: %w", file.name, err)
-		}
-	}
-	return nil
-}
-
-func writeSeconds(w io.Writer, all []load.Second) error {
-	c := csv.NewWriter(w)
-	_ = c.Write([]string{"second", "replies_per_second", "errors", "p50_ms", "p90_ms", "p99_ms", "p99.9_ms", "max_ms"})
-	for _, s := range all {
-		row := []string{fmt.Sprintf("%.3f", s.At.Seconds()),
-			fmt.Sprintf("%.1f", float64(s.Counts.Replies)/s.Length.Seconds()), fmt.Sprint(s.Counts.Errors)}
-		for _, v := range []float64{s.Latency.P50, s.Latency.P90, s.Latency.P99, s.Latency.P999, s.Latency.Max} {
-			row = append(row, fmt.Sprintf("%.3f", v*1e3))
-		}
-		_ = c.Write(row)
-	}
-	c.Flush()
-	return c.Error()
+	fmt.Fprint(w, "\r\x1b[K"+line)
 }
 
 // verdict is the error that makes the exit code.

@@ -83,6 +83,9 @@ func TestLoadRefuses(t *testing.T) {
 		"--connections 0: nobody would send":                {"-c", "0"},
 		"a skew of 0.5 is not above 1":                      {"--zipf", "0.5"},
 		"5 threads for 4 connections":                       {"-c", "4", "-t", "5"},
+		"two of --json, --csv and --hdr name the same":      {"--json", "x", "--hdr", "x"},
+		`--idle "NaN%" is neither a number nor a part`:      {"--idle", "NaN%"},
+		"a rate of +Inf lines in a second: it is from 0":    {"--rate", "Inf"},
 		"a rate or a pipeline needs connections that send":  {"-c", "4", "--idle", "100%", "--rate", "5"},
 	} {
 		_, errOut, code := h.Command("", append([]string{"load"}, args...)...)

@@ -57,7 +57,7 @@ func (v *visitor) ConnectionFailed(reason error) {
 	v.w.visitors--
 	v.w.settle()
 	if !v.w.ending {
-		v.w.now.counts.failed(v.target.Name+": a client could not come: "+reason.Error(), 1)
+		v.w.now.counts.failed(v.target.Name+": a client could not come: "+explained(reason).Error(), 1)
 	}
 }
 

@@ -16,13 +16,14 @@ type Counts struct {
 	Came       uint64 `json:"came"`       // clients that came for one line
 	BytesIn    uint64 `json:"bytes_in"`
 
-	Failures []Failure `json:"failures,omitempty"` // the most frequent first
+	Failures []Failure `json:"failures,omitempty"` // and what is unanswered; the most frequent first
 }
 
 // Failure is one kind of error.
 type Failure struct {
-	What  string `json:"what"` // the server's name first
-	Count uint64 `json:"count"`
+	What    string `json:"what"`              // the server's name first
+	Example string `json:"example,omitempty"` // one of them, where they differ in more than that
+	Count   uint64 `json:"count"`
 }
 
 // maxFailures bounds the kinds that are told apart.
@@ -33,18 +34,19 @@ const otherFailures = "others"
 // failed counts an error.
 func (c *Counts) failed(what string, n uint64) {
 	c.Errors += n
-	c.note(what, n)
+	c.note(what, "", n)
 }
 
-func (c *Counts) note(what string, n uint64) {
+// note counts what is an error already, or is counted as something else.
+func (c *Counts) note(what, example string, n uint64) {
 	i := slices.IndexFunc(c.Failures, func(f Failure) bool { return f.What == what })
 	switch {
 	case i >= 0:
 		c.Failures[i].Count += n
 	case len(c.Failures) < maxFailures || what == otherFailures:
-		c.Failures = append(c.Failures, Failure{what, n})
+		c.Failures = append(c.Failures, Failure{what, example, n})
 	default:
-		c.note(otherFailures, n)
+		c.note(otherFailures, "", n)
 	}
 }
 
@@ -59,7 +61,7 @@ func (c *Counts) add(o *Counts) {
 	c.Came += o.Came
 	c.BytesIn += o.BytesIn
 	for _, f := range o.Failures {
-		c.note(f.What, f.Count)
+		c.note(f.What, f.Example, f.Count)
 	}
 	slices.SortStableFunc(c.Failures, func(a, b Failure) int { return cmp.Compare(b.Count, a.Count) })
 }

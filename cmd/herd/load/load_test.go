@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -255,7 +256,7 @@ func TestErrorsAreNamed(t *testing.T) {
 		}, "Alford: > IAMAT TIME"},
 		{"says ?", func(n int, line string) []byte { return []byte("? " + line + "\n\n") }, "Alford: ? IAMAT"},
 		{"mixes them up", func(n int, line string) []byte { return []byte("AT Alford +0.1 somebody +1-1 5\n\n") },
-			"Alford: the reply to IAMAT load"},
+			"Alford: a reply that is not its line's"},
 		{"says too much", func(n int, line string) []byte { return append(well(n, line), "more\n\n"...) }, "Alford: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -362,7 +363,71 @@ func TestNoAnswer(t *testing.T) {
 	o.drain = 100 * time.Millisecond
 	r, err := Run(ctx, o)
 	if err != nil || r.All.Sent != 12 || r.All.Unanswered != 12 || r.All.Replies != 0 {
-		t.Errorf("%v, %+v", err, r)
+		t.Fatalf("%v, %+v", err, r)
+	}
+	want := Failure{"Alford: no reply came, or no whole one", "", 12}
+	if len(r.All.Failures) != 1 || r.All.Failures[0] != want {
+		t.Errorf("%+v, want %+v", r.All.Failures, want)
+	}
+}
+
+// A line that never ends is taken up to a bound, and the connection is given up: 64 KiB where a line
+// was due, 4 MiB where places were.
+func TestRepliesAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		verb                  string
+		iamat, whatsat, bound int
+	}{{"IAMAT", 1, 0, maxShort}, {"WHATSAT", 0, 1, maxReply}} {
+		for _, more := range []int{0, 1} {
+			o := small(scripted(t, func(n int, line string) []byte {
+				if !strings.HasPrefix(line, c.verb) || strings.Contains(line, " 1520023939.") {
+					return well(n, line) // what makes the clients known
+				}
+				return bytes.Repeat([]byte("A"), c.bound+more)
+			}))
+			o.Connections, o.Pipeline, o.Epoch = 1, 1, time.Unix(1520023940, 0)
+			o.IAMAT, o.WHATSAT, o.drain = c.iamat, c.whatsat, 100*time.Millisecond
+			r := mustRun(t, o)
+			if len(r.All.Failures) != 1 || r.All.Replies != 0 {
+				t.Fatalf("%s: %+v", c.verb, r.All)
+			}
+			f := r.All.Failures[0]
+			if unending := f.What == "Alford: a reply without end"; unending != (more > 0) ||
+				!strings.HasPrefix(f.Example, "AAAA") {
+				t.Errorf("%s, %d bytes beyond the bound: %+v", c.verb, more, f)
+			}
+		}
+	}
+}
+
+// Whatever the servers do, Replication says it of them, with what there was before.
+func TestReplicationNamesErrors(t *testing.T) {
+	endless := bytes.Repeat([]byte("A"), 1<<20)
+	last := ""
+	from := scripted(t, func(n int, line string) []byte {
+		last = line
+		return well(n, line)
+	})
+	for want, answer := range map[string]func(n int, line string) []byte{
+		"Ball: bufio: buffer full": func(int, string) []byte { return endless },
+		"Ball: EOF":                func(int, string) []byte { return nil },
+	} {
+		to := scripted(t, func(n int, line string) []byte {
+			if n < 3 {
+				return []byte("AT Alford +0.1 " + strings.TrimPrefix(last, "IAMAT ") + "\n{}\n\n")
+			}
+			return answer(n, line)
+		})
+		to.Name = "Ball"
+		o := Options{Targets: []Target{from, to}, Duration: time.Minute}
+		r, err := Replication(t.Context(), o)
+		if err != nil || r.All.Replies != 3 || r.All.Errors != 1 || r.All.Failures[0].What != want {
+			t.Errorf("%v, %+v, want %s", err, r, want)
+		}
+		var text bytes.Buffer
+		if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "error: 1 times "+want) {
+			t.Errorf("%v, %s", err, &text)
+		}
 	}
 }
 
@@ -434,10 +499,17 @@ func TestImpossible(t *testing.T) {
 	for want, change := range map[string]func(o *Options){
 		"no server to load":                func(o *Options) { o.Targets = nil },
 		"no connections":                   func(o *Options) { o.Connections = 0 },
-		"is negative":                      func(o *Options) { o.Rate = -1 },
+		"a rate of -1 lines in a second":   func(o *Options) { o.Rate = -1 },
 		"5 threads for 4 connections":      func(o *Options) { o.Threads = 5 },
 		"a pipeline of -1 lines":           func(o *Options) { o.Pipeline = -1 },
-		"a duration is needed":             func(o *Options) { o.Duration = 0 },
+		"a duration of 0s is not above 0":  func(o *Options) { o.Duration = 0 },
+		"a warm-up of -1s is not":          func(o *Options) { o.Warmup = -time.Second },
+		"a rate of NaN lines in a second":  func(o *Options) { o.Rate = math.NaN() },
+		"a rate of +Inf lines in a second": func(o *Options) { o.Rate = math.Inf(1) },
+		"1e+09 clients that come and go":   func(o *Options) { o.Churn = 1e9 },
+		"a skew of NaN is not above 1":     func(o *Options) { o.Zipf = math.NaN() },
+		"6553600 in all are too many":      func(o *Options) { o.Connections, o.Pipeline = 100, 65536 },
+		"a number of connections is neg":   func(o *Options) { o.Idle = -1 },
 		"client ids are not between":       func(o *Options) { o.Clients = -1 },
 		"a skew of 0.5 is not above 1":     func(o *Options) { o.Zipf = 0.5 },
 		"a radius from 0 to 50 km":         func(o *Options) { o.RadiusKM = 51 },

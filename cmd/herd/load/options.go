@@ -58,6 +58,16 @@ type Options struct {
 // maxDrain is how long replies are waited for when the last line has been sent.
 const maxDrain = 10 * time.Second
 
+// What can be asked for. A loop that owes more lines than it can make is busy with them for ever; a
+// line in flight costs about 120 bytes here.
+const (
+	maxRate     = 10_000_000
+	maxChurn    = 100_000
+	maxInFlight = 4 << 20
+	maxZipf     = 100
+	maxDuration = 1000 * time.Hour
+)
+
 // Check fills in defaults and says what cannot be. Run and FindMax check for themselves.
 func (o *Options) Check() error {
 	for _, d := range []struct {
@@ -83,27 +93,43 @@ func (o *Options) Check() error {
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()
 	}
+	for _, d := range []struct {
+		what       string
+		rate, most float64
+	}{
+		{"a rate of %g lines", o.Rate, maxRate}, {"%g connections", o.ConnectRate, maxRate},
+		{"%g clients that come and go", o.Churn, maxChurn},
+	} {
+		if !(d.rate >= 0 && d.rate <= d.most) { // nor is NaN
+			return fmt.Errorf(d.what+" in a second: it is from 0 to %.0f", d.rate, d.most)
+		}
+	}
 	switch {
 	case len(o.Targets) == 0:
 		return errors.New("no server to load")
 	case o.Connections < 1 && o.Idle == 0 && o.Churn == 0:
 		return errors.New("no connections")
-	case o.Connections < 0 || o.Idle < 0 || o.SlowReaders < 0 || o.Churn < 0 || o.Rate < 0 || o.ConnectRate < 0:
-		return errors.New("a number of connections or a rate is negative")
+	case o.Connections < 0 || o.Idle < 0 || o.SlowReaders < 0:
+		return errors.New("a number of connections is negative")
 	case o.Connections == 0 && (o.Rate > 0 || o.Pipeline > 1):
 		return errors.New("a rate or a pipeline needs connections that send")
 	case o.Threads < 1 || o.Threads > max(1, o.Connections):
 		return fmt.Errorf("%d threads for %d connections", o.Threads, o.Connections)
 	case o.Pipeline < 1 || o.Pipeline > 1<<16:
 		return fmt.Errorf("a pipeline of %d lines is not between 1 and 65536", o.Pipeline)
-	case o.Duration <= 0 || o.Warmup < 0:
-		return errors.New("a duration is needed")
+	case o.Connections*o.Pipeline > maxInFlight:
+		return fmt.Errorf("%d connections with %d lines in flight each: %d in all are too many, at most %d",
+			o.Connections, o.Pipeline, o.Connections*o.Pipeline, maxInFlight)
+	case o.Duration <= 0 || o.Duration > maxDuration:
+		return fmt.Errorf("a duration of %v is not above 0 and at most %v", o.Duration, maxDuration)
+	case o.Warmup < 0 || o.Warmup > maxDuration:
+		return fmt.Errorf("a warm-up of %v is not between 0 and %v", o.Warmup, maxDuration)
 	case o.IAMAT < 0 || o.WHATSAT < 0:
 		return errors.New("a part of the mix is negative")
 	case o.Clients < 1 || o.Clients > 10_000_000:
 		return fmt.Errorf("%d client ids are not between 1 and 10,000,000", o.Clients)
-	case o.Zipf != 0 && o.Zipf <= 1:
-		return fmt.Errorf("a skew of %g is not above 1", o.Zipf)
+	case o.Zipf != 0 && !(o.Zipf > 1 && o.Zipf <= maxZipf):
+		return fmt.Errorf("a skew of %g is not above 1, and at most %d", o.Zipf, maxZipf)
 	case o.RadiusKM < 0 || o.RadiusKM > protocol.MaxRadiusKM || o.Bound < 0 || o.Bound > protocol.MaxBound:
 		return fmt.Errorf("WHATSATs have a radius from 0 to %d km and a bound from 0 to %d",
 			protocol.MaxRadiusKM, protocol.MaxBound)

@@ -45,6 +45,6 @@ func (u *user) compareRedis(reply []byte) {
 	case reply[0] == '-':
 		u.worker.refused(u, append([]byte("> "), reply...))
 	default:
-		u.worker.wrong(u, "the reply to a GEOADD is ", reply)
+		u.worker.wrong(u, "a reply that is not a GEOADD's", shown(reply))
 	}
 }

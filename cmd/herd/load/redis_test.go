@@ -53,7 +53,7 @@ func TestRedisIsSentGEOADDs(t *testing.T) {
 func TestRedisRefuses(t *testing.T) {
 	for reply, want := range map[string]string{
 		"-ERR invalid longitude,latitude pair 1,90\r\n": "Alford: > -ERR invalid longitude,latitude pair 1,90",
-		"+OK\r\n": `Alford: the reply to a GEOADD is +OK`,
+		"+OK\r\n": `Alford: a reply that is not a GEOADD's`,
 	} {
 		o := small(scripted(t, func(n int, _ string) []byte {
 			if n%11 < 10 {

@@ -29,6 +29,10 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer to.Close()
+	defer context.AfterFunc(ctx, func() { // whoever waits for a reply does so no more
+		from.Close()
+		to.Close()
+	})()
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()
 	}
@@ -42,23 +46,13 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 		text := fmt.Sprintf("%s +34.068930-118.445127 %d.%06d", id, stamp.Unix(), stamp.Nanosecond()/1000)
 		sent := time.Now()
 		r.all.Sent++
-		if reply, err := from.ask("IAMAT " + text); err != nil {
-			return nil, err
-		} else if !strings.HasSuffix(reply, text) {
-			return nil, fmt.Errorf("%s: the reply to an update is %s", from.target.Name, shown([]byte(reply)))
-		}
-		for {
-			reply, err := to.ask("WHATSAT " + id + " 1 0")
-			if err != nil {
-				return nil, err
-			}
-			if strings.HasSuffix(reply, text) {
-				break
-			}
-			if time.Since(sent) > maxDrain {
-				return nil, fmt.Errorf("%s does not know an update of %s's after %v", to.target.Name,
-					from.target.Name, maxDrain)
-			}
+		if err := replicate(from, to, id, text); ctx.Err() != nil {
+			r.all.Sent-- // nobody knows what would have become of it
+			break
+		} else if err != nil {
+			r.all.failed(err.Error(), 1)
+			r.all.Unanswered++
+			break
 		}
 		r.all.Replies++
 		record(r.total.latency, time.Since(sent))
@@ -66,6 +60,29 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 	r.report.Length = time.Since(r.begun)
 	r.report.Loader = processUsage().since(before)
 	return r.report.fill(r, r.all), nil
+}
+
+// replicate sends one update and asks until it is known.
+func replicate(from, to *talk, id, text string) error {
+	reply, err := from.ask("IAMAT " + text)
+	if err != nil {
+		return err
+	}
+	if !strings.HasSuffix(reply, text) {
+		return fmt.Errorf("%s: the reply to an update is %s", from.target.Name, shown([]byte(reply)))
+	}
+	for began := time.Now(); ; {
+		reply, err := to.ask("WHATSAT " + id + " 1 0")
+		switch {
+		case err != nil:
+			return err
+		case strings.HasSuffix(reply, text):
+			return nil
+		case time.Since(began) > maxDrain:
+			return fmt.Errorf("%s: does not know an update of %s's after %v", to.target.Name,
+				from.target.Name, maxDrain)
+		}
+	}
 }
 
 // talk is a conversation, one line after the other.
@@ -92,7 +109,8 @@ func (t *talk) ask(line string) (first string, err error) {
 		return "", fmt.Errorf("%s: %w", t.target.Name, err)
 	}
 	for {
-		text, err := t.in.ReadString('\n')
+		raw, err := t.in.ReadSlice('\n') // a line that the buffer does not hold is an error
+		text := string(raw)
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("%s: %w", t.target.Name, err)

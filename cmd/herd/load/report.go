@@ -148,10 +148,17 @@ func (r *Report) WriteText(w io.Writer) error {
 			100*r.ServerCPU.Seconds()/max(r.Duration, 1e-9))
 	}
 	fmt.Fprintln(w)
-	for _, f := range a.Failures {
-		fmt.Fprintf(w, "error: %d times %s\n", f.Count, f.What)
-	}
+	r.writeFailures(w)
 	return nil
+}
+
+func (r *Report) writeFailures(w io.Writer) {
+	for _, f := range r.All.Failures {
+		fmt.Fprintf(w, "error: %d times %s\n", f.Count, f.What)
+		if f.Example != "" {
+			fmt.Fprintf(w, "       as %s\n", f.Example)
+		}
+	}
 }
 
 // writeReplication writes the report of Replication.
@@ -163,5 +170,9 @@ func (r *Report) writeReplication(w io.Writer) error {
 	fmt.Fprintln(t, "from update to known, ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
 	fmt.Fprintf(t, "with a question and its reply\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", l.Mean*1e3, l.P50*1e3,
 		l.P90*1e3, l.P99*1e3, l.P999*1e3, l.Max*1e3)
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	r.writeFailures(w)
+	return nil
 }

@@ -123,7 +123,7 @@ func (r *run) connect(ctx context.Context) error {
 			return errors.New("interrupted before all connections were made")
 		}
 	}
-	return r.connectSlow()
+	return r.connectSlow(ctx)
 }
 
 // on runs f on each worker's loop, all at once, and returns when all have.
@@ -186,7 +186,7 @@ func (r *run) account() {
 	}
 	r.report.Loader = processUsage().since(r.before)
 	if r.server > 0 {
-		r.report.ServerCPU = targetsCPU(r.o.Targets) - r.server
+		r.report.ServerCPU = max(0, targetsCPU(r.o.Targets)-r.server) // 0 if one is no more
 	}
 }
 
@@ -216,7 +216,9 @@ func (r *run) second(warmup bool) {
 	r.all.add(&part.counts)
 	if !warmup {
 		r.total.add(&part)
-		r.report.Seconds = append(r.report.Seconds, s)
+		kept := s
+		kept.Counts.Failures = nil // the report has them all: a long run is to stay small
+		r.report.Seconds = append(r.report.Seconds, kept)
 	}
 	if r.o.OnSecond != nil {
 		r.o.OnSecond(s)

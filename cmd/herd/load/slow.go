@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -19,12 +20,13 @@ const (
 
 // connectSlow makes the connections of slow readers. What becomes of them is not part of the figures;
 // the server cuts them off when it has had enough.
-func (r *run) connectSlow() error {
+func (r *run) connectSlow(ctx context.Context) error {
+	dialer := net.Dialer{Timeout: dialTimeout}
 	for k := range r.o.SlowReaders {
 		target := &r.o.Targets[k%len(r.o.Targets)]
-		c, err := net.DialTimeout("tcp", target.Addr, dialTimeout)
+		c, err := dialer.DialContext(ctx, "tcp", target.Addr)
 		if err != nil {
-			return fmt.Errorf("%s, slow reader %d: %w", target.Name, k+1, err)
+			return fmt.Errorf("%s, slow reader %d: %w", target.Name, k+1, explained(err))
 		}
 		r.slow = append(r.slow, c)
 		if tcp, ok := c.(*net.TCPConn); ok {
@@ -57,7 +59,9 @@ const preloadLines = 1000
 // makeKnown tells every server of every id that WHATSATs will ask for.
 func makeKnown(ctx context.Context, o *Options) error {
 	for i := range o.Targets {
-		if err := makeKnownAt(ctx, o, &o.Targets[i]); err != nil {
+		if err := makeKnownAt(ctx, o, &o.Targets[i]); ctx.Err() != nil {
+			return errors.New("interrupted before the clients were made known")
+		} else if err != nil {
 			return fmt.Errorf("%s, making the clients known: %w", o.Targets[i].Name, err)
 		}
 	}
@@ -65,9 +69,10 @@ func makeKnown(ctx context.Context, o *Options) error {
 }
 
 func makeKnownAt(ctx context.Context, o *Options, target *Target) error {
-	c, err := net.DialTimeout("tcp", target.Addr, dialTimeout)
+	dialer := net.Dialer{Timeout: dialTimeout}
+	c, err := dialer.DialContext(ctx, "tcp", target.Addr)
 	if err != nil {
-		return err
+		return explained(err)
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()

@@ -54,7 +54,7 @@ func ParseThreshold(text string) (t Threshold, err error) {
 		d, err = time.ParseDuration(value)
 		t.value = d.Seconds()
 	}
-	if err != nil || t.value < 0 {
+	if err != nil || !(t.value >= 0) {
 		return t, fmt.Errorf("%q: %q is not what %s can be compared with", text, value, name)
 	}
 	return t, nil

@@ -15,8 +15,12 @@ type request struct {
 	line      []byte // without its LF; reused
 }
 
-// maxReply bounds a reply, in bytes. Places are some hundred KiB at most; what is longer is wrong.
-const maxReply = 4 << 20
+// What is longer than these is wrong: a reply with places, of which there are some hundred KiB at
+// most, and any other, which is a line or two. In bytes.
+const (
+	maxReply = 4 << 20
+	maxShort = 64 << 10
+)
 
 // maxDue bounds the lines of one connection that are due and cannot be sent. What is due beyond is
 // skipped.
@@ -102,13 +106,21 @@ func (u *user) DataReceived(p []byte) {
 	} else if rest := u.replies(p, now); len(rest) > 0 {
 		u.part = append(u.part, rest...)
 	}
-	if len(u.part) > maxReply && !u.givenUp {
-		u.worker.wrong(u, "a reply without end: ", u.part)
+	if len(u.part) > u.mostOfReply() && !u.givenUp {
+		u.worker.wrong(u, "a reply without end", shown(u.part))
 		u.part = nil
 	}
 	if !u.lost && !u.givenUp {
 		u.next(now)
 	}
+}
+
+// mostOfReply is how long the reply that is awaited may be.
+func (u *user) mostOfReply() int {
+	if u.open > 0 && u.window[u.first].whatsat {
+		return maxReply
+	}
+	return maxShort
 }
 
 // next sends what the window has room for again.
@@ -133,7 +145,7 @@ func (u *user) next(now time.Duration) {
 func (u *user) replies(p []byte, now time.Duration) []byte {
 	for len(p) > 0 {
 		if u.open == 0 {
-			u.worker.wrong(u, "a reply to nothing: ", p)
+			u.worker.wrong(u, "a reply to nothing", shown(p))
 			return nil
 		}
 		r := &u.window[u.first]
@@ -195,6 +207,6 @@ func (u *user) compare(r *request, reply []byte) {
 		ok = ok && bytes.HasSuffix(line, r.line[len("IAMAT"):])
 	}
 	if !ok {
-		u.worker.wrong(u, "the reply to "+string(r.line)+" is ", reply)
+		u.worker.wrong(u, "a reply that is not its line's", string(r.line)+": "+shown(reply))
 	}
 }

@@ -162,14 +162,19 @@ func (d *dial) BuildProtocol(string) reactor.Protocol { return d.p }
 // ConnectionFailed implements reactor.ClientFactory.
 func (d *dial) ConnectionFailed(reason error) {
 	w := d.worker
-	text := fmt.Sprintf("%s, connection %d: %v", d.target.Name, w.made+1, reason)
+	w.tell(fmt.Errorf("%s, connection %d: %w", d.target.Name, w.made+1, explained(reason)))
+}
+
+// explained adds, to an error of a dial for which this machine has too little, how to have more.
+func explained(reason error) error {
 	switch {
 	case errors.Is(reason, syscall.EADDRNOTAVAIL):
-		text += "; no port is left for it: widen net.ipv4.ip_local_port_range or load several servers"
+		const how = "no port is left for it: widen net.ipv4.ip_local_port_range or load several servers"
+		return fmt.Errorf("%w; %s", reason, how)
 	case errors.Is(reason, syscall.EMFILE):
-		text += "; no descriptor is left for it: raise ulimit -n"
+		return fmt.Errorf("%w; no descriptor is left for it: raise ulimit -n", reason)
 	}
-	w.tell(errors.New(text))
+	return reason
 }
 
 // connected is told of each connection that the worker wanted.
@@ -194,6 +199,9 @@ func (w *worker) disconnected(u *user, reason error) {
 // abandon counts what u has waited for in vain, and what it was to send and will not.
 func (w *worker) abandon(u *user) {
 	w.now.counts.Unanswered += uint64(u.open)
+	if u.open > 0 && !u.lost && !u.givenUp {
+		w.now.counts.note(u.target.Name+": no reply came, or no whole one", shown(u.part), uint64(u.open))
+	}
 	w.now.counts.Skipped += uint64(len(u.due))
 	u.open, u.due = 0, nil
 }
@@ -266,8 +274,9 @@ func (w *worker) refused(u *user, reply []byte) {
 
 // wrong counts a reply that is another line's, or nobody's, and gives the connection up: nothing on
 // it can be told apart any more.
-func (w *worker) wrong(u *user, what string, reply []byte) {
-	w.now.counts.failed(u.target.Name+": "+what+shown(reply), 1)
+func (w *worker) wrong(u *user, what, example string) {
+	w.now.counts.Errors++
+	w.now.counts.note(u.target.Name+": "+what, example, 1)
 	u.givenUp = true
 	u.t.AbortConnection()
 }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"serverherd/cmd/herd/load"
+	"serverherd/cmd/processtest"
+)
+
+// A line that says how things go does not reach the edge of a terminal of 80 columns.
+func TestLoadsLineFitsTheTerminal(t *testing.T) {
+	f := &loadFlags{Options: load.Options{Duration: time.Hour, Warmup: time.Second}}
+	for _, s := range []load.Second{
+		{Length: time.Second, Warmup: true},
+		{At: time.Hour, Length: time.Second, Latency: load.Latency{P50: 12.345678, P99: 60}, Warmup: true,
+			Counts: load.Counts{Replies: 1_234_567, Errors: 123_456_789}},
+	} {
+		var out bytes.Buffer
+		f.tell(&out, true, s)
+		line, same := strings.CutPrefix(out.String(), "\r\x1b[K")
+		if !same || len(line) > 79 || strings.ContainsAny(line, "\n") || !strings.Contains(line, "replies/s") {
+			t.Errorf("%d columns: %q", len(line), out.String())
+		}
+	}
+}
+
+// Ctrl-C ends a load early: it prints what there is, and writes the files.
+func TestLoadInterrupted(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	name := filepath.Join(h.Dir, "r.json")
+	c := exec.Command(processtest.Binary, "load", "-c", "4", "-d", "1h", "--warmup", "0s", "--live", "--json", name,
+		"--config", h.Config())
+	var out processtest.Output
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "the load has begun", func() bool { return strings.Contains(out.String(), "replies/s") })
+	if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil || !strings.Contains(out.String(), "of replies") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	var r load.Report
+	text, err := os.ReadFile(name)
+	if err != nil || json.Unmarshal(text, &r) != nil || r.All.Replies == 0 || r.All.Unanswered != 0 {
+		t.Errorf("%v, %s", err, text)
+	}
+}
+
+// With --find-max standard output has the report and nothing else, where it is asked for.
+func TestLoadFindMax(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	args := []string{"load", "-c", "4", "-d", "100ms", "--warmup", "0s", "--json", "-", "--find-max"}
+	out, errOut, code := h.Command("", append(args, "p50<10s")...)
+	var r load.Report
+	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil || r.Rate <= 0 || r.Seed == 0 {
+		t.Errorf("exit %d, %v\n%s", code, err, out)
+	}
+	if !strings.Contains(errOut, "closed loop, pipeline 16: ") || !strings.Contains(errOut, ": yes\n") {
+		t.Error(errOut)
+	}
+	out, errOut, code = h.Command("", append(args, "p50<1ns")...)
+	if code != 1 || out != "" || !strings.Contains(errOut, "p50<1ns held at no rate") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+}
+
+// A file that cannot be made stops a load before it begins; one that cannot be written, or an output
+// that nobody reads, does not keep the others from being written.
+func TestLoadsFiles(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	short := []string{"load", "-c", "2", "-d", "100ms", "--warmup", "0s"}
+	out, errOut, code := h.Command("", append(short, "-d", "1h", "--json", "none/r.json")...)
+	if code != 1 || !strings.Contains(errOut, "none/r.json: no such file") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+	out, errOut, code = h.Command("", append(short, "--json", "/dev/full", "--csv", "a.csv", "--hdr", "a.hdr")...)
+	if code != 1 || !strings.Contains(errOut, "/dev/full: ") || !strings.Contains(errOut, "no space left") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+	out, _, code = h.Command("", append(short, "--csv", "-")...)
+	if code != 0 || !strings.HasPrefix(out, "second,") || strings.Contains(out, "of replies") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	name := filepath.Join(h.Dir, "b.json")
+	c := exec.Command(processtest.Binary, append(short, "--json", name, "--config", h.Config())...)
+	c.Stdout = w
+	if err := c.Run(); err == nil {
+		t.Error("nobody reads what it prints, and it does not say so")
+	}
+	w.Close()
+	for _, file := range []string{"a.csv", "a.hdr", "b.json"} {
+		if text, err := os.ReadFile(filepath.Join(h.Dir, file)); err != nil || len(text) == 0 {
+			t.Errorf("%s: %v, %q", file, err, text)
+		}
+	}
+}

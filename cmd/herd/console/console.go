@@ -109,9 +109,9 @@ func isLocal(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// Serve serves until the server is closed.
+// Serve serves until the server is closed, herd.ConsoleConnections at a time.
 func Serve(s *http.Server, l net.Listener) error {
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.Serve(limit(l, herd.ConsoleConnections)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -134,7 +134,7 @@ func (o *Options) Check() error {
 		return fmt.Errorf("WHATSATs have a radius from 0 to %d km and a bound from 0 to %d",
 			protocol.MaxRadiusKM, protocol.MaxBound)
 	case o.Redis && (o.WHATSAT > 0 || o.SlowReaders > 0 || o.Churn > 0):
-		return errors.New("Redis is sent GEOADDs and nothing else")
+		return errors.New("a Redis server is sent GEOADDs and nothing else")
 	case o.WHATSAT > 0 && o.Clients > 1_000_000:
 		return errors.New("WHATSATs need ids that the servers know: 1,000,000 at most")
 	}

@@ -21,7 +21,7 @@ import (
 	"serverherd/herd"
 	"serverherd/herd/journal"
 	"serverherd/places"
-	"serverherd/reactor/gnetreactor"
+	"serverherd/reactor/sockets"
 )
 
 // parentVariable names a descriptor of which the other end is held by the process that started
@@ -174,7 +174,7 @@ func (p *process) closeJournal() {
 // listen takes the listeners that were handed over, the server's and the console's in this order,
 // and binds what is missing.
 func (p *process) listen() (server, console net.Listener, err error) {
-	handed, err := gnetreactor.ListenFDs()
+	handed, err := sockets.ListenFDs()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -184,7 +184,7 @@ func (p *process) listen() (server, console net.Listener, err error) {
 			server.Close()
 			return nil, nil, fmt.Errorf("%s was handed a listener: %w", p.self.Name, err)
 		}
-	} else if server, err = gnetreactor.Listen(p.self.Listen); err != nil {
+	} else if server, err = sockets.Listen(p.self.Listen); err != nil {
 		return nil, nil, fmt.Errorf("%s cannot listen: %w", p.self.Name, err)
 	}
 	if len(handed) > 1 {

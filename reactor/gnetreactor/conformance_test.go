@@ -12,10 +12,10 @@ func create() reactor.Reactor { return gnetreactor.New(gnetreactor.Options{}) }
 
 func TestConformance(t *testing.T) {
 	reactortest.Run(t, func(t *testing.T) reactortest.Harness {
-		return reactortest.NewSockets(t, create(), gnetreactor.Listen)
+		return reactortest.NewSockets(t, create())
 	})
 }
 
 func TestConformanceSockets(t *testing.T) {
-	reactortest.RunSockets(t, create, gnetreactor.Listen)
+	reactortest.RunSockets(t, create)
 }

@@ -19,6 +19,5 @@
 //     a call, and one end of a socket pair, that waker, is enrolled at start.
 //   - Enrolling while gnet stops never returns. So everything that enrolls has ended by then.
 //
-// Goroutines: gnet's loop, one acceptor for each port, at most 256 enrollers, one for each dial
-// under way, and the workers of CallInThread.
+// Goroutines: gnet's loop, the gate's (package sockets), and the workers of CallInThread.
 package gnetreactor

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // echo writes back what it reads. Its methods run on the loop.
@@ -57,7 +56,7 @@ func do(r *Reactor, f func()) {
 
 func serve(t testing.TB, r *Reactor, f reactor.Factory) string {
 	t.Helper()
-	l, err := Listen("127.0.0.1:0")
+	l, err := sockets.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,68 +106,6 @@ func TestSocketOptions(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Fact 1: without descriptors the server goes on with the connections it has, and accepts again
-// when there are some.
-func TestNoDescriptors(t *testing.T) {
-	told := make(chan string, 100)
-	r := New(Options{Log: func(s string) { told <- s }})
-	run(t, r)
-	addr := serve(t, r, &echo{})
-	old, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Close()
-	roundTrip(t, old)
-
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	late, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	few := limit
-	few.Cur = 200
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
-		t.Fatal(err)
-	}
-	var filled []int
-	for {
-		fd, err := unix.Dup(late)
-		if err != nil {
-			break
-		}
-		filled = append(filled, fd)
-	}
-	tcp, _ := net.ResolveTCPAddr("tcp", addr)
-	sa := &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte{127, 0, 0, 1}}
-	if err := unix.Connect(late, sa); err != nil {
-		t.Fatal(err)
-	}
-	for s := range told {
-		if strings.Contains(s, "too many open files") {
-			break
-		}
-	}
-	roundTrip(t, old)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	f := os.NewFile(uintptr(late), "late")
-	roundTrip(t, f)
-	counted := make(chan uint64)
-	r.CallFromThread(func() { counted <- r.Stats().Unaccepted })
-	if n := <-counted; n == 0 {
-		t.Error("what could not be accepted is not counted")
-	}
-	f.Close()
-	for _, fd := range filled {
-		unix.Close(fd)
-	}
 }
 
 // Fact 6: a half-closed connection that is still owed something is counted as a connection.
@@ -285,68 +222,6 @@ func TestSlowTurnIsNamed(t *testing.T) {
 	})
 	if what := <-told; !strings.Contains(what, "posted call") {
 		t.Errorf("the alarm names %q", what)
-	}
-}
-
-// LISTEN_FDS hands listeners to a process, which sees them once.
-func TestListenFDs(t *testing.T) {
-	if os.Getenv("LISTEN_FDS") != "" {
-		listeners, err := ListenFDs()
-		if err != nil || len(listeners) != 2 {
-			t.Fatalf("%d listeners, %v", len(listeners), err)
-		}
-		if again, _ := ListenFDs(); len(again) != 0 {
-			t.Error("the same listeners twice")
-		}
-		r := New(Options{})
-		r.ListenTCP(listeners[1], &echo{})
-		r.Run()
-		return
-	}
-	var files []*os.File
-	var addr string
-	for range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr = l.Addr().String()
-		f, err := l.(*net.TCPListener).File()
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		files = append(files, f)
-	}
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestListenFDs$")
-	cmd.Env = append(os.Environ(), "LISTEN_FDS=2")
-	cmd.ExtraFiles = files
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := net.Dial("tcp", addr) // the port is open all along
-	if err != nil {
-		t.Fatal(err)
-	}
-	roundTrip(t, c)
-	c.Close()
-	cmd.Process.Kill()
-	cmd.Wait()
-	for _, f := range files {
-		f.Close()
-	}
-}
-
-// LISTEN_FDS that are meant for another process, or are none, are left alone or refused.
-func TestListenFDsForOthers(t *testing.T) {
-	t.Setenv("LISTEN_FDS", "1")
-	t.Setenv("LISTEN_PID", "1")
-	if l, err := ListenFDs(); len(l) != 0 || err != nil {
-		t.Errorf("%d listeners of another process, %v", len(l), err)
-	}
-	t.Setenv("LISTEN_FDS", "many")
-	if _, err := ListenFDs(); err == nil || !strings.Contains(err.Error(), `"many"`) {
-		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // Options tune a Reactor. The zero value is right for a server.
@@ -30,17 +30,14 @@ type Options struct {
 	OnSlowTurn func(what string, d time.Duration)
 }
 
-// Limits of the engine.
-const (
-	maxEnrolling = 256
-	// readBuffer is how much is read from one socket before the next has its turn: with 64
-	// saturating connections 64 KiB make a posted call wait 48 ms, 8 KiB less than 10 ms.
-	readBuffer = 8 << 10
-)
+// readBuffer is how much is read from one socket before the next has its turn: with 64 saturating
+// connections 64 KiB make a posted call wait 48 ms, 8 KiB less than 10 ms.
+const readBuffer = 8 << 10
 
 // Reactor is a reactor on one gnet event loop. Loop only, but for CallFromThread, Run and Stop.
 type Reactor struct {
 	reactor.Loop
+	sockets.Gate
 	opts    Options
 	began   time.Time
 	workers *reactor.Workers
@@ -54,16 +51,6 @@ type Reactor struct {
 	timer     *time.Timer    // posts a call at armed
 	armed     time.Duration
 	watch     watch
-
-	ports      []*port
-	dials      context.Context
-	cancel     context.CancelFunc
-	accepting  sync.WaitGroup // acceptors
-	connecting sync.WaitGroup // dials and enrollers
-	enrolling  chan struct{}  // holds one token for each enroller
-
-	ending   bool          // Shutdown has been called: no new connections
-	shutdown chan struct{} // closed by Shutdown
 }
 
 var _ reactor.Reactor = (*Reactor)(nil)
@@ -77,17 +64,15 @@ func New(opts Options) *Reactor {
 		opts.Log = func(string) {}
 	}
 	r := &Reactor{
-		opts:      opts,
-		began:     time.Now(),
-		workers:   reactor.NewWorkers(opts.Workers),
-		enrolling: make(chan struct{}, maxEnrolling),
-		shutdown:  make(chan struct{}),
-		armed:     disarmed,
+		opts:    opts,
+		began:   time.Now(),
+		workers: reactor.NewWorkers(opts.Workers),
+		armed:   disarmed,
 	}
-	r.dials, r.cancel = context.WithCancel(context.Background())
 	r.timer = r.newTimer()
 	r.watch = watch{r: r, timer: r.newTimer()}
-	r.Init(r, opts.OnSlowTurn)
+	r.Loop.Init(r, opts.OnSlowTurn)
+	r.Gate.Init(&r.Loop, sockets.Options{Take: r.enroll, Log: opts.Log, Source: opts.Source})
 	return r
 }
 
@@ -163,12 +148,9 @@ func (r *Reactor) Run() error {
 	if err := r.start(); err != nil {
 		return err
 	}
-	<-r.shutdown
 	// The loop goes on meanwhile: an Enroll returns only when the loop has taken the connection,
 	// and never once gnet is stopping.
-	r.accepting.Wait()
-	r.cancel()
-	r.connecting.Wait()
+	r.Wait()
 	closed := make(chan struct{})
 	r.CallFromThread(func() {
 		r.CloseAll()
@@ -185,15 +167,6 @@ func (r *Reactor) Run() error {
 		return fmt.Errorf("gnet: %w", err)
 	}
 	return nil
-}
-
-// Shutdown implements reactor.Engine.
-func (r *Reactor) Shutdown() {
-	r.ending = true
-	for _, p := range r.ports {
-		p.StopListening()
-	}
-	close(r.shutdown)
 }
 
 // start starts gnet and enrolls one end of the waker, through which alone its loop can be reached.

@@ -81,11 +81,13 @@ func (h *handler) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	if !ok { // the waker
 		return nil, gnet.None
 	}
-	t.opened = true
+	t.outcome = nil
 	s := &socket{r: h.r, gnet: c, fd: c.Fd(), inEvent: true}
 	c.SetContext(s)
 	c.SetSafeContext(nil) // EnrollContext has put the ticket there too, where it would stay
-	if !h.r.ending {
+	if h.r.Ending() {
+		t.outcome = reactor.ErrConnectionAborted
+	} else {
 		s.conn = h.r.Accept(t.factory, s, t.peer, t.host)
 	}
 	s.inEvent = false

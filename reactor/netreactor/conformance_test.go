@@ -1,7 +1,6 @@
 package netreactor_test
 
 import (
-	"net"
 	"testing"
 
 	"serverherd/reactor"
@@ -11,8 +10,6 @@ import (
 
 var modes = []netreactor.Mode{netreactor.Goroutines, netreactor.Owner}
 
-func listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
-
 func create(m netreactor.Mode) func() reactor.Reactor {
 	return func() reactor.Reactor { return netreactor.New(netreactor.Options{Mode: m}) }
 }
@@ -21,7 +18,7 @@ func TestConformance(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.String(), func(t *testing.T) {
 			reactortest.Run(t, func(t *testing.T) reactortest.Harness {
-				return reactortest.NewSockets(t, create(m)(), listen)
+				return reactortest.NewSockets(t, create(m)())
 			})
 		})
 	}
@@ -29,6 +26,6 @@ func TestConformance(t *testing.T) {
 
 func TestConformanceSockets(t *testing.T) {
 	for _, m := range modes {
-		t.Run(m.String(), func(t *testing.T) { reactortest.RunSockets(t, create(m), listen) })
+		t.Run(m.String(), func(t *testing.T) { reactortest.RunSockets(t, create(m)) })
 	}
 }

@@ -30,6 +30,5 @@
 //     lets their goroutines go on.
 //
 // Goroutines: one for each connection, one more for each that is owed what its peer does not read,
-// the turns' or the owner, one acceptor for each port, one for each dial under way, and the workers
-// of CallInThread.
+// the turns' or the owner, the gate's (package sockets), and the workers of CallInThread.
 package netreactor

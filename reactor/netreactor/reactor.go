@@ -1,13 +1,11 @@
 package netreactor
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"sync"
 	"time"
 
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // Mode is how goroutines come onto the loop.
@@ -40,6 +38,7 @@ type Options struct {
 // and Stop.
 type Reactor struct {
 	reactor.Loop
+	sockets.Gate
 	opts    Options
 	began   time.Time
 	workers *reactor.Workers
@@ -49,16 +48,8 @@ type Reactor struct {
 	armed   time.Duration
 	foreign []*socket // written to in the event at hand, which is another's
 
-	ports      []*port
-	dials      context.Context
-	cancel     context.CancelFunc
-	accepting  sync.WaitGroup // acceptors
-	connecting sync.WaitGroup // dials
-	serving    sync.WaitGroup // goroutines of connections
-
-	ending   bool          // Shutdown has been called: no new connections
-	shutdown chan struct{} // closed by Shutdown
-	gone     chan struct{} // closed when the last connection's goroutine has ended
+	serving sync.WaitGroup // goroutines of connections
+	gone    chan struct{}  // closed when the last of them has ended
 }
 
 var _ reactor.Reactor = (*Reactor)(nil)
@@ -74,15 +65,13 @@ func New(opts Options) *Reactor {
 		opts.Log = func(string) {}
 	}
 	r := &Reactor{
-		opts:     opts,
-		began:    time.Now(),
-		workers:  reactor.NewWorkers(opts.Workers),
-		wakeup:   make(chan struct{}, 1),
-		armed:    disarmed,
-		shutdown: make(chan struct{}),
-		gone:     make(chan struct{}),
+		opts:    opts,
+		began:   time.Now(),
+		workers: reactor.NewWorkers(opts.Workers),
+		wakeup:  make(chan struct{}, 1),
+		armed:   disarmed,
+		gone:    make(chan struct{}),
 	}
-	r.dials, r.cancel = context.WithCancel(context.Background())
 	r.timer = time.AfterFunc(time.Hour, r.Wake)
 	r.timer.Stop()
 	if opts.Mode == Owner {
@@ -90,7 +79,8 @@ func New(opts Options) *Reactor {
 	} else {
 		r.loop = &mutex{r: r}
 	}
-	r.Init(r, opts.OnSlowTurn)
+	r.Loop.Init(r, opts.OnSlowTurn)
+	r.Gate.Init(&r.Loop, sockets.Options{Take: r.take, Log: opts.Log})
 	return r
 }
 
@@ -135,10 +125,7 @@ func (r *Reactor) Run() error {
 		close(ended)
 	}()
 	r.Wake()
-	<-r.shutdown
-	r.accepting.Wait()
-	r.cancel()
-	r.connecting.Wait()
+	r.Wait()
 	closed := make(chan struct{})
 	r.CallFromThread(func() {
 		r.CloseAll()
@@ -152,37 +139,4 @@ func (r *Reactor) Run() error {
 	close(r.gone)
 	<-ended
 	return nil
-}
-
-// Shutdown implements reactor.Engine.
-func (r *Reactor) Shutdown() {
-	r.ending = true
-	for _, p := range r.ports {
-		p.StopListening()
-	}
-	close(r.shutdown)
-}
-
-// ConnectTCP implements reactor.Reactor.
-func (r *Reactor) ConnectTCP(addr string, timeout time.Duration, f reactor.ClientFactory) {
-	r.CallSoon(func() { // when the loop runs
-		if r.ending {
-			f.ConnectionFailed(fmt.Errorf("dial %s: %w", addr, reactor.ErrConnectionAborted))
-			return
-		}
-		r.connecting.Add(1)
-		go r.connect(addr, timeout, f)
-	})
-}
-
-// connect dials, and serves the connection or posts what failed.
-func (r *Reactor) connect(addr string, timeout time.Duration, f reactor.ClientFactory) {
-	defer r.connecting.Done()
-	dialer := net.Dialer{Timeout: timeout}
-	c, err := dialer.DialContext(r.dials, "tcp", addr)
-	if err != nil {
-		r.CallFromThread(func() { f.ConnectionFailed(err) })
-		return
-	}
-	r.begin(c, f)
 }

@@ -3,6 +3,7 @@ package reactortest
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -13,16 +14,19 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // RunSockets runs the tests about descriptors, listeners and processes, for an engine with real
-// sockets. create makes a reactor that is not running yet, listen binds as the engine wants it.
-func RunSockets(t *testing.T, create func() reactor.Reactor,
-	listen func(string) (net.Listener, error)) {
-	s := sockets{create, listen}
+// sockets. create makes a reactor that is not running yet.
+func RunSockets(t *testing.T, create func() reactor.Reactor) {
+	s := kernel{create}
 	t.Run("NothingIsLeft", s.nothingIsLeft)
 	t.Run("AcceptErrors", s.acceptErrors)
+	t.Run("NoDescriptors", s.noDescriptors)
 	t.Run("AddressInUse", s.addressInUse)
 	t.Run("StopWithManyAndStartAgain", s.stopWithMany)
 	t.Run("StopWhileConnecting", s.stopWhileConnecting)
@@ -30,16 +34,16 @@ func RunSockets(t *testing.T, create func() reactor.Reactor,
 	t.Run("PanicEndsTheProcess", s.panicEndsTheProcess)
 }
 
-type sockets struct {
+// kernel are the tests of engines with real sockets.
+type kernel struct {
 	create func() reactor.Reactor
-	listen func(string) (net.Listener, error)
 }
 
-func (s sockets) harness(t *testing.T) *Sockets { return NewSockets(t, s.create(), s.listen) }
+func (s kernel) harness(t *testing.T) *Sockets { return NewSockets(t, s.create()) }
 
 // Descriptors and goroutines are back where they were after a thousand connections of each kind
 // of end, and after the reactor itself has ended.
-func (s sockets) nothingIsLeft(t *testing.T) {
+func (s kernel) nothingIsLeft(t *testing.T) {
 	fds, goroutines := openDescriptors(t), runtime.NumGoroutine()
 	h := s.harness(t)
 	open := 0
@@ -112,9 +116,9 @@ func (l *failing) Accept() (net.Conn, error) {
 }
 
 // Fact 1: no accept error ends accepting (any ends gnet's own acceptor, and gnet.Run with nil).
-func (s sockets) acceptErrors(t *testing.T) {
+func (s kernel) acceptErrors(t *testing.T) {
 	h := s.harness(t)
-	inner, err := s.listen("127.0.0.1:0")
+	inner, err := sockets.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,15 +140,80 @@ func (s sockets) acceptErrors(t *testing.T) {
 	h.Wait("the count of what could not be accepted", func() bool { return counts.Stats().Unaccepted > 0 })
 }
 
+// Fact 1: without descriptors the server goes on with the connections it has, and accepts again
+// when there are some.
+func (s kernel) noDescriptors(t *testing.T) {
+	h := s.harness(t)
+	addr := serve(t, h, func(string) reactor.Protocol {
+		echo := &recorder{test: t}
+		echo.onData = func(p []byte) { echo.t.Write(p) }
+		return echo
+	})
+	old := h.Dial(addr)
+	echoes := func() {
+		old.Send([]byte("hello"))
+		same(t, old.Receive(5), []byte("hello"))
+	}
+	echoes()
+
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	late, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = 200
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	restore := func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer restore()
+	for {
+		fd, err := unix.Dup(late)
+		if err != nil {
+			break
+		}
+		defer unix.Close(fd)
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Connect(late, &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	counts := h.Reactor().(interface{ Stats() reactor.Stats })
+	h.Wait("the count of what could not be accepted", func() bool { return counts.Stats().Unaccepted > 0 })
+	echoes()
+	restore()
+	f := os.NewFile(uintptr(late), "late")
+	defer f.Close()
+	if _, err := f.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 5)
+	if _, err := io.ReadFull(f, answer); err != nil {
+		t.Fatal(err)
+	}
+	same(t, answer, []byte("hello"))
+}
+
 // Fact 1: a second server on one port is an error that names it (with gnet's own listener and
 // SO_REUSEPORT it would share the port unnoticed).
-func (s sockets) addressInUse(t *testing.T) {
-	l, err := s.listen("127.0.0.1:0")
+func (s kernel) addressInUse(t *testing.T) {
+	l, err := sockets.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	second, err := s.listen(l.Addr().String())
+	second, err := sockets.Listen(l.Addr().String())
 	if err == nil {
 		second.Close()
 		t.Fatal("a second listener shares the port")
@@ -156,12 +225,12 @@ func (s sockets) addressInUse(t *testing.T) {
 }
 
 // Fact 10: Stop with a thousand connections, and listen on the same port again at once.
-func (s sockets) stopWithMany(t *testing.T) {
+func (s kernel) stopWithMany(t *testing.T) {
 	const n = 1000
 	addr := "127.0.0.1:0"
 	for range 2 {
 		h := s.harness(t)
-		l, err := s.listen(addr)
+		l, err := sockets.Listen(addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,8 +259,9 @@ func (s sockets) stopWithMany(t *testing.T) {
 	}
 }
 
-// Fact 10: enrolling while gnet stops never returns, so Stop waits for it, and for dials.
-func (s sockets) stopWhileConnecting(t *testing.T) {
+// Fact 10: enrolling while gnet stops never returns, so Stop waits for it, and for dials. Each dial
+// has one outcome.
+func (s kernel) stopWhileConnecting(t *testing.T) {
 	for range 20 {
 		h := s.harness(t)
 		addr := serve(t, h, func(string) reactor.Protocol { return &recorder{test: t} })
@@ -203,23 +273,28 @@ func (s sockets) stopWhileConnecting(t *testing.T) {
 				}
 			})
 		}
-		var failed []error
+		const dials = 20
+		built, failed := 0, []error(nil)
 		h.Do(func() {
-			for range 20 {
+			for range dials {
 				h.Reactor().ConnectTCP(addr, patience, clientFactory{func(string) reactor.Protocol {
+					built++
 					return &recorder{test: t}
 				}, &failed})
 			}
 		})
 		h.Stop()
 		dialling.Wait()
+		if built+len(failed) != dials {
+			t.Fatalf("of %d dials %d were heard of as connections and %d as failed", dials, built, len(failed))
+		}
 	}
 }
 
 // A reactor that was told to stop before it ran stops when it runs.
-func (s sockets) stopBeforeRun(t *testing.T) {
+func (s kernel) stopBeforeRun(t *testing.T) {
 	r := s.create()
-	l, err := s.listen("127.0.0.1:0")
+	l, err := sockets.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +319,7 @@ func (s sockets) stopBeforeRun(t *testing.T) {
 const panicVariable = "REACTORTEST_PANIC"
 
 // Fact 11: a panic in a handler ends the process, with an exit code and a stack that say so.
-func (s sockets) panicEndsTheProcess(t *testing.T) {
+func (s kernel) panicEndsTheProcess(t *testing.T) {
 	if os.Getenv(panicVariable) != "" {
 		s.panicNow(t)
 		return
@@ -266,7 +341,7 @@ func (s sockets) panicEndsTheProcess(t *testing.T) {
 	}
 }
 
-func (s sockets) panicNow(t *testing.T) {
+func (s kernel) panicNow(t *testing.T) {
 	h := s.harness(t)
 	p := &recorder{test: t}
 	p.onData = func([]byte) { panic("in a handler") }

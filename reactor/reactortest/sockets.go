@@ -9,22 +9,20 @@ import (
 	"time"
 
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // Sockets is the Harness of an engine with real sockets, on loopback.
 type Sockets struct {
 	t       *testing.T
 	reactor reactor.Reactor
-	listen  func(addr string) (net.Listener, error)
 	stop    sync.Once
 	ran     chan error
 }
 
-// NewSockets runs r, in a goroutine of its own, until the test ends. listen binds as the engine
-// wants it.
-func NewSockets(t *testing.T, r reactor.Reactor,
-	listen func(string) (net.Listener, error)) *Sockets {
-	h := &Sockets{t: t, reactor: r, listen: listen, ran: make(chan error, 1)}
+// NewSockets runs r, in a goroutine of its own, until the test ends.
+func NewSockets(t *testing.T, r reactor.Reactor) *Sockets {
+	h := &Sockets{t: t, reactor: r, ran: make(chan error, 1)}
 	go func() { h.ran <- r.Run() }()
 	t.Cleanup(h.Stop)
 	return h
@@ -38,7 +36,7 @@ func (h *Sockets) Virtual() bool { return false }
 
 // Listen implements Harness.
 func (h *Sockets) Listen() (reactor.Listener, string) {
-	l, err := h.listen("127.0.0.1:0")
+	l, err := sockets.Listen("127.0.0.1:0")
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -252,10 +252,14 @@ func milliseconds(seconds float64, known bool) string {
 	return fmt.Sprintf("%.1f ms", 1000*seconds)
 }
 
-// remarks are links that are not live, and the counters of what should not happen.
+// remarks are an engine that is not the usual one, links that are not live, and the counters of what
+// should not happen.
 func remarks(s *herd.Status) (all []string) {
 	if s == nil {
 		return nil
+	}
+	if s.Engine != engines[0] {
+		all = append(all, "its engine is "+s.Engine+", which is for comparing")
 	}
 	for _, l := range s.Links {
 		switch {

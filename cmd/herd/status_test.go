@@ -22,7 +22,7 @@ func twoWell() map[string]*herd.Status {
 	checked := time.Unix(1520023930, 0).UTC()
 	for name, other := range map[string]string{"Alford": "Ball", "Ball": "Alford"} {
 		all[name] = &herd.Status{
-			Server: name, Address: "127.0.0.1:1", Records: 7, Digest: "be6e3088cee05488", Tail: 9, Ready: true,
+			Server: name, Address: "127.0.0.1:1", Engine: "loop", Records: 7, Digest: "be6e3088cee05488", Tail: 9, Ready: true,
 			Started: time.Unix(1520023900, 0).UTC(), Now: time.Unix(1520023934, 0).UTC(),
 			Links: []herd.LinkStatus{{Neighbor: other, State: "live", Receiving: true, Checked: &checked}},
 		}
@@ -72,6 +72,8 @@ func TestStatus(t *testing.T) {
 	}{
 		{"all well", func(map[string]*herd.Status) {}, 0,
 			[]string{"Alford  127.0.0.1:1  34s  1/1    7        be6e3088cee05488", "in sync (checked 4 s ago)", "\n2 of 2 answered\n"}},
+		{"another engine", func(all map[string]*herd.Status) { all["Ball"].Engine = "owner" }, 0,
+			[]string{"Ball: its engine is owner, which is for comparing\n2 of 2"}},
 		{"behind", func(all map[string]*herd.Status) { all["Ball"].Links[0].Behind = 5 }, 0,
 			[]string{"neighbors behind by at most 5"}},
 		{"down", func(all map[string]*herd.Status) {

@@ -111,9 +111,14 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.replicated {
 		return r.writeReplication(w)
 	}
-	fmt.Fprintf(w, "%d connections to %s, pipeline %d, %s, %.1f s; --seed %d --epoch %s repeats the lines\n\n",
-		r.Connections, strings.Join(r.Servers, ", "), r.Pipeline, kind, r.Duration, r.Seed, r.Epoch)
-	fmt.Fprintf(w, "%.0f replies/s, %.2f MB/s\n", r.PerSecond, float64(r.Measured.BytesIn)/1e6/max(r.Duration, 1e-9))
+	fmt.Fprintf(w, "%d connections to %s, pipeline %d, %s, %.1f s\n", r.Connections,
+		strings.Join(r.Servers, ", "), r.Pipeline, kind, r.Duration)
+	fmt.Fprintf(w, "--seed %d --epoch %s repeats the lines\n\n", r.Seed, r.Epoch)
+	if r.Duration == 0 {
+		fmt.Fprintln(w, "it ended in the warm-up: nothing was measured")
+	} else {
+		fmt.Fprintf(w, "%.0f replies/s, %.2f MB/s\n", r.PerSecond, float64(r.Measured.BytesIn)/1e6/r.Duration)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "latency, ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
 	rows := []struct {
@@ -129,19 +134,23 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	for _, row := range rows {
 		if l := row.l; l.Count > 0 {
-			fmt.Fprintf(t, "%s\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", row.name, l.Mean*1e3, l.P50*1e3, l.P90*1e3,
-				l.P99*1e3, l.P999*1e3, l.Max*1e3)
+			l.writeRow(t, row.name)
 		}
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	a := r.All
-	fmt.Fprintf(w, "\n%d lines sent in all, %d replies, %d unanswered, %d errors", a.Sent, a.Replies, a.Unanswered, a.Errors)
+	fmt.Fprintf(w, "\n%d lines sent in all, %d replies, %d unanswered, %d errors\n", a.Sent, a.Replies,
+		a.Unanswered, a.Errors)
 	if r.Rate > 0 {
-		fmt.Fprintf(w, ", %d late because an earlier reply was, %d skipped", a.Late, a.Skipped)
+		fmt.Fprintf(w, "%d late because an earlier reply was, %d skipped\n", a.Late, a.Skipped)
 	}
-	fmt.Fprintf(w, "\nloader: %.2f us of CPU a reply, %.0f %% of a processor", r.LoaderPerLine*1e6,
+	if r.Duration == 0 {
+		r.writeFailures(w)
+		return nil
+	}
+	fmt.Fprintf(w, "loader: %.2f us of CPU a reply, %.0f %% of a processor", r.LoaderPerLine*1e6,
 		100*r.Loader.Total()/max(r.Duration, 1e-9))
 	if r.ServerPerLine > 0 {
 		fmt.Fprintf(w, "; servers: %.2f us, %.0f %%", r.ServerPerLine*1e6,
@@ -161,15 +170,30 @@ func (r *Report) writeFailures(w io.Writer) {
 	}
 }
 
+// writeRow writes the latencies as a row of a table, in milliseconds with five digits at most: a table
+// is read on 80 columns.
+func (l Latency) writeRow(w io.Writer, name string) {
+	fmt.Fprint(w, name)
+	for _, seconds := range []float64{l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max} {
+		decimals := 3
+		switch ms := seconds * 1e3; {
+		case ms >= 1000:
+			decimals = 0
+		case ms >= 100:
+			decimals = 1
+		}
+		fmt.Fprintf(w, "\t%.*f", decimals, seconds*1e3)
+	}
+	fmt.Fprint(w, "\t\n")
+}
+
 // writeReplication writes the report of Replication.
 func (r *Report) writeReplication(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "%d updates at %s, each until known at %s, one after the other, %.1f s; --seed %d --epoch %s\n\n",
 		r.All.Replies, r.Servers[0], r.Servers[1], r.Duration, r.Seed, r.Epoch)
-	l := r.Latency
 	fmt.Fprintln(t, "from update to known, ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
-	fmt.Fprintf(t, "with a question and its reply\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", l.Mean*1e3, l.P50*1e3,
-		l.P90*1e3, l.P99*1e3, l.P999*1e3, l.Max*1e3)
+	r.Latency.writeRow(t, "with a question and its reply")
 	if err := t.Flush(); err != nil {
 		return err
 	}

@@ -257,7 +257,9 @@ func (r *run) finish(ctx context.Context) *Report {
 		drained.add(w.collect())
 	})
 	r.all.add(&drained.counts)
-	r.total.add(&drained)
+	if !r.report.Began.IsZero() { // else nothing was to be measured yet
+		r.total.add(&drained)
+	}
 	return r.report.fill(r, measured)
 }
 

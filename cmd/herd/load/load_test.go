@@ -6,13 +6,16 @@ import (
 	"context"
 	"math"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"serverherd/protocol"
+	"serverherd/reactor"
 )
 
 // scripted is a server that answers each line as a function says; nil ends the connection.
@@ -371,32 +374,58 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// A line that never ends is taken up to a bound, and the connection is given up: 64 KiB where a line
+// transport takes all and keeps nothing.
+type transport struct {
+	reactor.Transport
+	aborted bool
+}
+
+func (*transport) Write([]byte)       {}
+func (t *transport) AbortConnection() { t.aborted = true }
+
+// A reply that never ends is taken up to a bound, and the connection is given up: 64 KiB where a line
 // was due, 4 MiB where places were.
 func TestRepliesAreBounded(t *testing.T) {
 	for _, c := range []struct {
-		verb                  string
 		iamat, whatsat, bound int
-	}{{"IAMAT", 1, 0, maxShort}, {"WHATSAT", 0, 1, maxReply}} {
-		for _, more := range []int{0, 1} {
-			o := small(scripted(t, func(n int, line string) []byte {
-				if !strings.HasPrefix(line, c.verb) || strings.Contains(line, " 1520023939.") {
-					return well(n, line) // what makes the clients known
-				}
-				return bytes.Repeat([]byte("A"), c.bound+more)
-			}))
-			o.Connections, o.Pipeline, o.Epoch = 1, 1, time.Unix(1520023940, 0)
-			o.IAMAT, o.WHATSAT, o.drain = c.iamat, c.whatsat, 100*time.Millisecond
-			r := mustRun(t, o)
-			if len(r.All.Failures) != 1 || r.All.Replies != 0 {
-				t.Fatalf("%s: %+v", c.verb, r.All)
-			}
-			f := r.All.Failures[0]
-			if unending := f.What == "Alford: a reply without end"; unending != (more > 0) ||
-				!strings.HasPrefix(f.Example, "AAAA") {
-				t.Errorf("%s, %d bytes beyond the bound: %+v", c.verb, more, f)
-			}
+	}{{1, 0, maxShort}, {0, 1, maxReply}} {
+		o := small(Target{Name: "Alford"})
+		o.IAMAT, o.WHATSAT = c.iamat, c.whatsat
+		if err := o.Check(); err != nil {
+			t.Fatal(err)
 		}
+		w, end := newWorker(&o, nil), &transport{}
+		u := &user{worker: w, target: &o.Targets[0], lines: newLines(&o, 0, 1), window: make([]request, 2), t: end}
+		u.fill(0)
+		for n := 0; n < c.bound; n += 4 << 10 {
+			u.DataReceived(bytes.Repeat([]byte("A"), 4<<10))
+		}
+		if end.aborted {
+			t.Fatalf("given up at %d bytes", c.bound)
+		}
+		u.DataReceived([]byte("A"))
+		u.DataReceived([]byte("and more"))
+		f := w.now.counts.Failures
+		if !end.aborted || len(f) != 1 || f[0].What != "Alford: a reply without end" || len(u.part) > 0 {
+			t.Errorf("beyond %d bytes: %+v", c.bound, f)
+		}
+	}
+}
+
+// What comes when nobody waits for it any more is not an error besides.
+func TestRepliesThatComeTooLate(t *testing.T) {
+	o := small(Target{Name: "Alford"})
+	if err := o.Check(); err != nil {
+		t.Fatal(err)
+	}
+	w, end := newWorker(&o, nil), &transport{}
+	u := &user{worker: w, target: &o.Targets[0], lines: newLines(&o, 0, 1), window: make([]request, 2), t: end}
+	u.fill(0)
+	w.ending = true
+	w.abandon(u)
+	u.DataReceived([]byte("AT Alford +0.1 load0000001 +1-1 5\n\n"))
+	if c := w.now.counts; end.aborted || c.Errors != 0 || c.Unanswered != 2 || len(c.Failures) != 1 {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -561,6 +590,26 @@ func BenchmarkLine(b *testing.B) {
 		u.text = u.text[:0]
 		if rest := u.replies(reply, time.Millisecond); len(rest) > 0 || u.open > 0 {
 			b.Fatalf("%q is left", rest)
+		}
+	}
+}
+
+// Of what this machine has too little, and how to have more: said of every kind of connection.
+func TestTooLittleIsNamed(t *testing.T) {
+	o := small(Target{Name: "Alford"})
+	for reason, how := range map[error]string{
+		syscall.EADDRNOTAVAIL: "widen net.ipv4.ip_local_port_range", syscall.EMFILE: "raise ulimit -n",
+	} {
+		w := newWorker(&o, nil)
+		w.made = 20
+		(&dial{w, &o.Targets[0], nil}).ConnectionFailed(os.NewSyscallError("connect", reason))
+		err := <-w.ready
+		if !strings.HasPrefix(err.Error(), "Alford, connection 21: ") || !strings.Contains(err.Error(), how) {
+			t.Error(err)
+		}
+		(&visitor{w: w, target: &o.Targets[0]}).ConnectionFailed(os.NewSyscallError("connect", reason))
+		if f := w.now.counts.Failures; len(f) != 1 || !strings.Contains(f[0].What, how) {
+			t.Errorf("%+v", f)
 		}
 	}
 }

@@ -38,7 +38,7 @@ type user struct {
 	window      []request // a ring: first, and so many
 	first, open int
 	due         []time.Duration // when lines that could not be sent were due
-	givenUp     bool            // for a wrong reply
+	givenUp     bool            // for a wrong reply, or because none came in time
 	lost, ended bool
 }
 
@@ -97,6 +97,9 @@ func (u *user) write() {
 
 // DataReceived implements reactor.Protocol.
 func (u *user) DataReceived(p []byte) {
+	if u.givenUp {
+		return // it is counted as unanswered
+	}
 	now := u.worker.elapsed()
 	u.worker.now.counts.BytesIn += uint64(len(p))
 	if len(u.part) > 0 {

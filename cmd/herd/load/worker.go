@@ -203,7 +203,7 @@ func (w *worker) abandon(u *user) {
 		w.now.counts.note(u.target.Name+": no reply came, or no whole one", shown(u.part), uint64(u.open))
 	}
 	w.now.counts.Skipped += uint64(len(u.due))
-	u.open, u.due = 0, nil
+	u.open, u.due, u.givenUp = 0, nil, true
 }
 
 // begin starts to send. Lines of an open loop are spread over all connections in turn.
@@ -219,7 +219,7 @@ func (w *worker) begin() {
 		return
 	}
 	for _, u := range w.users {
-		if !u.lost {
+		if !u.lost && !u.givenUp {
 			u.fill(w.began)
 		}
 	}

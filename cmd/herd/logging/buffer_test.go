@@ -163,7 +163,7 @@ func BenchmarkLineEntry(b *testing.B) {
 	line := []byte("IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997")
 	b.Run("on the loop", func(b *testing.B) {
 		// More than fits is dropped, at no less a price.
-		l := &Lines{now: fixedNow, out: NewBuffer(io.Discard, herd.LogBuffer, false, droppedEntry)}
+		l := newLines(NewBuffer(io.Discard, herd.LogBuffer, false, droppedEntry), fixedNow, false)
 		b.ReportAllocs()
 		for b.Loop() {
 			l.LineReceived(12345, line)

@@ -17,6 +17,17 @@ type lineEncoder struct {
 	stamp  []byte
 }
 
+// entry appends the entry of a line, which may be cut, and which had the given length.
+func (e *lineEncoder) entry(k kind, conn uint64, at time.Time, line []byte, length int) {
+	message := "line received"
+	if k == lineSent {
+		message = "line sent"
+	}
+	e.begin(message, conn, at)
+	e.line(line, length)
+	e.end()
+}
+
 // begin starts an entry with what every entry has: level, time, message; and the connection.
 func (e *lineEncoder) begin(message string, conn uint64, at time.Time) {
 	if e.text {
@@ -74,14 +85,9 @@ const hexDigits = "0123456789abcdef"
 func appendQuoted(dst, p []byte) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(p); {
-		start := i
-		for i+8 <= len(p) && plain(binary.LittleEndian.Uint64(p[i:])) {
-			i += 8
-		}
-		for i < len(p) && p[i] >= ' ' && p[i] < 0x7f && p[i] != '"' && p[i] != '\\' {
-			i++
-		}
-		dst = append(dst, p[start:i]...)
+		n := plainPrefix(p[i:])
+		dst = append(dst, p[i:i+n]...)
+		i += n
 		if i == len(p) {
 			break
 		}
@@ -90,6 +96,17 @@ func appendQuoted(dst, p []byte) []byte {
 		i += size
 	}
 	return append(dst, '"')
+}
+
+// plainPrefix is how many bytes p begins with that print and stand for themselves in a JSON string.
+func plainPrefix(p []byte) (n int) {
+	for n+8 <= len(p) && plain(binary.LittleEndian.Uint64(p[n:])) {
+		n += 8
+	}
+	for n < len(p) && p[n] >= ' ' && p[n] < 0x7f && p[n] != '"' && p[n] != '\\' {
+		n++
+	}
+	return n
 }
 
 // plain says whether all eight bytes print and stand for themselves in a JSON string. The highest bit

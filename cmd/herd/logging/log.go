@@ -67,8 +67,7 @@ func Open(o Options) (*Log, error) {
 	l.File = zap.New(cores[0], zap.WithClock(clock(o.Now)))
 	l.Logger = zap.New(zapcore.NewTee(cores...), zap.WithClock(clock(o.Now)))
 	if o.Config.Lines && level <= zapcore.InfoLevel {
-		l.Lines = &Lines{out: file, now: o.Now, whole: level == zapcore.DebugLevel,
-			lookup: lineEncoder{text: text}}
+		l.Lines = newLines(file, o.Now, level == zapcore.DebugLevel)
 	}
 	return l, nil
 }

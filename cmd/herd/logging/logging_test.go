@@ -22,7 +22,7 @@ func fixedNow() time.Time { return time.Date(2018, 3, 2, 20, 58, 54, 918963997, 
 // lines gives what Lines has written at the end of log.
 func lines(text bool, now func() time.Time, log func(l *Lines)) string {
 	var out bytes.Buffer
-	l := &Lines{now: now, out: NewBuffer(&out, herd.LogBuffer, text, nil)}
+	l := newLines(NewBuffer(&out, herd.LogBuffer, text, nil), now, false)
 	log(l)
 	l.out.Close(time.Minute)
 	return out.String()

@@ -45,12 +45,6 @@ func (e *lineEncoder) record(r []byte) {
 		e.buf = append(e.buf, text...)
 		return
 	}
-	message := "line received"
-	if k == lineSent {
-		message = "line sent"
-	}
 	at := time.UnixMicro(int64(binary.LittleEndian.Uint64(r[17:])))
-	e.begin(message, binary.LittleEndian.Uint64(r[9:]), at)
-	e.line(text, int(binary.LittleEndian.Uint32(r[5:])))
-	e.end()
+	e.entry(k, binary.LittleEndian.Uint64(r[9:]), at, text, int(binary.LittleEndian.Uint32(r[5:])))
 }

@@ -110,6 +110,7 @@ func (r *run) connect(ctx context.Context) error {
 		r.stop = append(r.stop, func() {
 			w.r.Stop()
 			<-ended
+			w.metronome.stop()
 		})
 		w.r.CallFromThread(w.connect)
 	}

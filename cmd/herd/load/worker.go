@@ -70,7 +70,7 @@ type worker struct {
 	now             counted
 	nextUser        int
 	nextDue         time.Duration
-	pumping         *reactor.DelayedCall
+	metronome       metronome
 	nextVisit       time.Duration
 	visitors        int           // clients that have come and not gone
 	done            chan struct{} // closed when everything sent has been answered
@@ -216,6 +216,10 @@ func (w *worker) begin() {
 	if w.interval > 0 {
 		w.nextDue = w.began
 		w.pump()
+		err := w.metronome.start(w.r.CallFromThread, w.nextDue-w.elapsed(), max(w.interval, tick), w.pump)
+		if err != nil {
+			w.now.counts.failed(err.Error(), 1)
+		}
 		return
 	}
 	for _, u := range w.users {
@@ -229,7 +233,7 @@ func (w *worker) begin() {
 // cost more than the lines.
 const tick = 100 * time.Microsecond
 
-// pump offers the lines that are due, and comes back for the next.
+// pump offers the lines that are due.
 func (w *worker) pump() {
 	now := w.elapsed()
 	if !w.running || w.ending || len(w.users) == 0 {
@@ -245,9 +249,6 @@ func (w *worker) pump() {
 	}
 	for i := range min(offered, len(w.users)) {
 		w.users[(first+i)%len(w.users)].write()
-	}
-	if w.pumping == nil || !w.pumping.Active() {
-		w.pumping = w.r.CallLater(max(w.nextDue-now, tick), w.pump)
 	}
 }
 
@@ -306,6 +307,7 @@ func shown(reply []byte) string {
 // end stops sending. What is under way is waited for.
 func (w *worker) end() {
 	w.ending = true
+	w.metronome.stop()
 	w.undrained = len(w.users)
 	for _, u := range w.users {
 		w.drained(u)

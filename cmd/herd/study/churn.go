@@ -3,6 +3,7 @@ package study
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,7 +86,7 @@ func visit(addr string) error {
 		return err
 	}
 	reply, err := readReplies(c, 1)
-	if err == nil && reply[:3] != "AT " {
+	if err == nil && !strings.HasPrefix(reply, "AT ") {
 		return Void("a visitor was answered with %q", reply)
 	}
 	return err

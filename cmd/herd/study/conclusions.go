@@ -11,8 +11,8 @@ import (
 type conclusions struct {
 	breaks      []string // sentences
 	unsupported []string
-	duels       [][][]string // tables, the first row their head
-	standings   [][]string
+	duels       []compared
+	standings   [][]string // tables, the first row their head
 	targets     [][]string
 	guesses     [][]string
 	growth      [][]string
@@ -44,60 +44,81 @@ func conclude(r *Results, experiments []*Experiment) *conclusions {
 	return c
 }
 
-// duel compares two subjects in all figures of all rows, and says at which settings who is better.
-func duel(r *Results, a, b string) [][]string {
-	table := [][]string{{"figure", a + " is better", b + " is better", "no difference", "too few runs"}}
+// compared is what a duel has come to.
+type compared struct {
+	tallies []string   // a sentence for each figure
+	table   [][]string // a line for each setting
+}
+
+// duel compares two subjects in all figures of all rows.
+func duel(r *Results, a, b string) compared {
+	c := compared{table: [][]string{{"figure", "at", a + " to " + b, "better"}}}
 	for _, d := range r.Rows {
 		for _, f := range d.Figures {
 			if f.Better == "" {
 				continue
 			}
-			var better, worse, same, unknown []string
+			var order []string // of the verdicts
+			count := map[string]int{}
 			for _, setting := range d.Settings {
 				ratio := d.ratio(a, b, setting.Label, f.Name)
 				if ratio.N == 0 {
 					continue
 				}
-				text := setting.Label + ": " + spread(ratio)
-				above := Above
-				if f.Better == Lower {
-					above = Below
+				verdict := d.better(a, b, setting.Label, f)
+				if count[verdict]++; count[verdict] == 1 {
+					order = append(order, verdict)
 				}
-				switch d.relation(a, b, setting.Label, f.Name) {
-				case Unknown:
-					unknown = append(unknown, text)
-				case Same:
-					same = append(same, text)
-				case above:
-					better = append(better, text)
-				default:
-					worse = append(worse, text)
-				}
+				c.table = append(c.table, []string{d.Name + ": " + f.Name, setting.Label, spread(ratio), verdict})
 			}
-			if len(better)+len(worse)+len(same)+len(unknown) > 0 {
-				row := []string{d.Name + ": " + f.Name}
-				for _, all := range [][]string{better, worse, same, unknown} {
-					row = append(row, strings.Join(all, "; "))
-				}
-				table = append(table, row)
+			if len(order) > 0 {
+				c.tallies = append(c.tallies, d.Name+", "+f.Name+": "+tally(order, count)+".")
 			}
 		}
 	}
-	return withoutEmptyColumns(table)
+	return c
 }
 
-// withoutEmptyColumns leaves out what only has a head.
-func withoutEmptyColumns(table [][]string) [][]string {
-	out := make([][]string, len(table))
-	for k := range table[0] {
-		if !slices.ContainsFunc(table[1:], func(row []string) bool { return row[k] != "" }) {
-			continue
+// Verdicts that are no subject.
+const (
+	noDifference = "no difference"
+	tooFewRounds = "too few rounds"
+)
+
+// better says which of two subjects is the better one.
+func (d *Data) better(a, b, setting string, f Figure) string {
+	switch d.relation(a, b, setting, f.Name) {
+	case Unknown:
+		return tooFewRounds
+	case Same:
+		return noDifference
+	case Above:
+		if f.Better == Higher {
+			return a
 		}
-		for i, row := range table {
-			out[i] = append(out[i], row[k])
+	case Below:
+		if f.Better == Lower {
+			return a
 		}
 	}
-	return out
+	return b
+}
+
+// tally says how often there was which verdict.
+func tally(order []string, count map[string]int) string {
+	var all []string
+	for _, verdict := range order {
+		is := " is better at "
+		if verdict == noDifference || verdict == tooFewRounds {
+			is = " at "
+		}
+		settings := " settings"
+		if count[verdict] == 1 {
+			settings = " setting"
+		}
+		all = append(all, verdict+is+number(float64(count[verdict]))+settings)
+	}
+	return strings.Join(all, ", ")
 }
 
 // ofStandings says who is first.
@@ -229,10 +250,9 @@ func multiple(x float64) string {
 func (c *conclusions) write(d *document) {
 	d.heading(2, "Conclusions")
 	for i, pair := range duels {
-		if len(c.duels[i]) > 1 {
+		if len(c.duels[i].tallies) > 0 {
 			d.heading(3, pair[0]+" or "+pair[1])
-			d.paragraph("Ratios of %s to %s.", pair[0], pair[1])
-			d.table(c.duels[i])
+			d.list(c.duels[i].tallies)
 		}
 	}
 	if len(c.guesses) > 1 {
@@ -254,8 +274,14 @@ func (c *conclusions) write(d *document) {
 	}
 }
 
-// writeStandings puts the longest table where it is in nobody's way.
+// writeStandings puts the longest tables where they are in nobody's way.
 func (c *conclusions) writeStandings(d *document) {
+	for i, pair := range duels {
+		if len(c.duels[i].tallies) > 0 {
+			d.heading(2, pair[0]+" or "+pair[1]+", setting by setting")
+			d.table(c.duels[i].table)
+		}
+	}
 	if len(c.standings) > 1 {
 		d.heading(2, "Who is first, setting by setting")
 		d.table(c.standings)

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,13 +73,14 @@ func cpuModel() string {
 	return ""
 }
 
-func checkout() string {
+// checkout asks git once, before the first row: the study's own report may be one of its files.
+var checkout = sync.OnceValue(func() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(out))
-}
+})
 
 func processors() int {
 	n := 0

@@ -101,8 +101,10 @@ func latencyFigures() []Figure {
 		{Name: "p99.9", Unit: "ms"},
 		{Name: "max", Unit: "ms"},
 		{Name: "raw p50", Unit: "ms"},
+		{Name: "raw p90", Unit: "ms"},
 		{Name: "raw p99", Unit: "ms"},
 		{Name: "raw p99.9", Unit: "ms"},
+		{Name: "raw max", Unit: "ms"},
 		{Name: "sent late, p99", Unit: "ms, of all lines"},
 		{Name: "lines skipped", Unit: "% of those due"},
 		{Name: "offered", Unit: "lines/s"},
@@ -116,7 +118,8 @@ func (l loaded) latency() Values {
 	return Values{
 		"p50": 1e3 * r.Latency.P50, "p90": 1e3 * r.Latency.P90, "p99": 1e3 * r.Latency.P99,
 		"p99.9": 1e3 * r.Latency.P999, "max": 1e3 * r.Latency.Max,
-		"raw p50": 1e3 * r.Raw.P50, "raw p99": 1e3 * r.Raw.P99, "raw p99.9": 1e3 * r.Raw.P999,
+		"raw p50": 1e3 * r.Raw.P50, "raw p90": 1e3 * r.Raw.P90, "raw p99": 1e3 * r.Raw.P99,
+		"raw p99.9": 1e3 * r.Raw.P999, "raw max": 1e3 * r.Raw.Max,
 		"sent late, p99": 1e3 * r.Lateness.P99, "lines skipped": 100 * float64(r.All.Skipped) / max(due, 1),
 		"offered": r.Rate,
 	}

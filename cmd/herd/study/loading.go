@@ -121,6 +121,8 @@ func costFigures() []Figure {
 		{Name: "system time per reply", Unit: "us"},
 		{Name: "context switches per reply", Unit: "of all the server's threads", Better: Lower},
 		{Name: "loader's CPU per reply", Unit: "us"},
+		{Name: "server busy", Unit: "% of a core"},
+		{Name: "loader busy", Unit: "% of a core"},
 	}
 }
 
@@ -132,6 +134,8 @@ func (l loaded) cost() Values {
 		"system time per reply":      microseconds(l.server.system) / l.replies,
 		"context switches per reply": l.server.switches / l.replies,
 		"loader's CPU per reply":     microseconds(l.loader) / l.replies,
+		"server busy":                100 * (l.server.user + l.server.system).Seconds() / l.length.Seconds(),
+		"loader busy":                100 * l.loader.Seconds() / l.length.Seconds(),
 	}
 }
 

@@ -17,8 +17,11 @@ var Rules = []string{
 	"A value is a median of the runs, with [least, greatest].",
 	fmt.Sprintf("Two are compared round by round, as the machine is now faster and now slower for both. One "+
 		"is better if it was so in every round, of which there must be at least %d; else there is no "+
-		"difference. Of two that are alike one seems better by chance in %d of %d such comparisons. With "+
-		"fewer rounds nothing is concluded.", enough, 2, 1<<enough),
+		"difference. Of two that are alike one seems better by chance in %d of %d such comparisons of %d "+
+		"rounds, so of many comparisons a few are decided by chance. With fewer rounds nothing is concluded.",
+		enough, 2, 1<<enough, enough),
+	"Where a server is much less than 100 % busy and its loader is not, a ratio of replies says less of the " +
+		"servers than one of CPU per reply.",
 	"First is who is better than every other. Where the best median is no different from others, " +
 		"they are first together. Yardsticks do not take part.",
 	"A ratio is taken run by run, of two runs of the same round, and is a median with [least, greatest].",

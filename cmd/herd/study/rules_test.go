@@ -64,22 +64,27 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// A duel says at which settings who is better, and leaves out what does not occur.
+// A duel says of each figure how often who is better, and at which settings.
 func TestDuel(t *testing.T) {
-	at := map[string][]float64{"10 things": {4, 4, 6, 4, 4}, "100 things": {1, 2, 3, 2, 1}}
-	double := map[string][]float64{"10 things": {2, 2, 3, 2, 2}, "100 things": {1, 2, 4, 2, 1}}
-	settings := append(atTen, Setting{Label: "100 things", X: 100})
-	for _, better := range []Better{Higher, Lower} {
-		d := made(better, settings, map[string]map[string][]float64{"loop": at, "goroutines": double})
+	at := map[string][]float64{"10 things": {4, 4, 6, 4, 4}, "100 things": {1, 2, 3, 2, 1}, "many": {1}}
+	half := map[string][]float64{"10 things": {2, 2, 3, 2, 2}, "100 things": {1, 2, 4, 2, 1}, "many": {2}}
+	settings := append(atTen, Setting{Label: "100 things", X: 100}, Setting{Label: "many", X: 1000})
+	for better, who := range map[Better]string{Higher: "loop", Lower: "goroutines"} {
+		d := made(better, settings, map[string]map[string][]float64{"loop": at, "goroutines": half})
 		got := duel(&Results{Rows: []*Data{d, made(better, settings, nil)}}, "loop", "goroutines")
-		who := "loop is better"
-		if better == Lower {
-			who = "goroutines is better"
+		want := [][]string{
+			{"figure", "at", "loop to goroutines", "better"},
+			{"made: speed", "10 things", "2 [2, 2]", who},
+			{"made: speed", "100 things", "1 [0.75, 1]", "no difference"},
+			{"made: speed", "many", "0.5", "too few rounds"},
 		}
-		want := [][]string{{"figure", who, "no difference"},
-			{"made: speed", "10 things: 2 [2, 2]", "100 things: 1 [0.75, 1]"}}
-		if !slices.EqualFunc(got, want, slices.Equal[[]string]) {
-			t.Errorf("%s is better: %q, want %q", better, got, want)
+		if !slices.EqualFunc(got.table, want, slices.Equal[[]string]) {
+			t.Errorf("%s is better: %q, want %q", better, got.table, want)
+		}
+		sentence := "made, speed: " + who +
+			" is better at 1 setting, no difference at 1 setting, too few rounds at 1 setting."
+		if !slices.Equal(got.tallies, []string{sentence}) {
+			t.Errorf("%s is better: %q, want %q", better, got.tallies, sentence)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"serverherd/cmd/herd/load"
@@ -80,15 +81,15 @@ func lookUp(ctx context.Context, addr string, every time.Duration) (stop func() 
 	go func() {
 		defer c.Close()
 		n := 0
-		for ctx.Err() == nil {
+		for next := time.Now(); ctx.Err() == nil; next = next.Add(every) {
+			pause(ctx, time.Until(next))
 			if _, err := c.Write([]byte("WHATSAT slow 10 1\n")); err != nil {
 				break
 			}
-			if reply, err := readReplies(c, 1); err != nil || reply[:3] != "AT " {
+			if reply, err := readReplies(c, 1); err != nil || !strings.HasPrefix(reply, "AT ") {
 				break
 			}
 			n++
-			pause(ctx, every)
 		}
 		answered <- n
 	}()

@@ -199,10 +199,15 @@ func prepare(ctx context.Context, e *Experiment, b *Bench) error {
 	if e.Prepare == nil {
 		return nil
 	}
-	_, err := one(ctx, &Experiment{Measure: func(ctx context.Context, b *Bench, _ Run) (Values, error) {
+	prepare := &Experiment{Measure: func(ctx context.Context, b *Bench, _ Run) (Values, error) {
 		return nil, e.Prepare(ctx, b)
-	}}, b, Run{})
-	return err
+	}}
+	for try := 1; ; try++ {
+		_, err := one(ctx, prepare, b, Run{})
+		if void, _ := refused(err); !void || try == maxTries {
+			return err
+		}
+	}
 }
 
 // patience is how much longer than what it measures a run may take, before it is given up.

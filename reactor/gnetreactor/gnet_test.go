@@ -68,17 +68,6 @@ func serve(t testing.TB, r *Reactor, f reactor.Factory) string {
 	return l.Addr().String()
 }
 
-func roundTrip(t *testing.T, c io.ReadWriter) {
-	t.Helper()
-	b := []byte("hello")
-	if _, err := c.Write(b); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
-		t.Fatalf("%q, %v", b, err)
-	}
-}
-
 // Fact 1: package net sets TCP_NODELAY and keepalive, and Enroll's duplicate keeps them.
 func TestSocketOptions(t *testing.T) {
 	r := New(Options{})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ var limitCases = []limitCase{
 	{limits: "held_replies", counts: "held", hit: hitHeldReplies},
 	{limits: "held_input", counts: "input_limits", hit: hitHeldInput},
 	{limits: "linger", counts: "linger_limits", hit: hitLinger},
-	{limits: "accept_pause", counts: "accept_failures", by: "reactor/gnetreactor/gnet_test.go TestNoDescriptors"},
+	{limits: "accept_pause", counts: "accept_failures", by: "reactor/reactortest/process.go noDescriptors"},
 
 	{limits: "dial_timeout", counts: "links.dials_failed", hit: hitDialTimeout},
 	{limits: "min_retry max_retry", counts: "links.dials_failed", hit: hitRetry},
@@ -129,7 +130,8 @@ func mustExist(t *testing.T, by string) {
 	t.Helper()
 	file, name, _ := strings.Cut(by, " ")
 	text, err := os.ReadFile("../" + file)
-	if err != nil || name == "" || !strings.Contains(string(text), "\nfunc "+name+"(t *testing.T) {") {
+	test := regexp.MustCompile(`(?m)^func (\(\w+ \w+\) )?` + name + `\(t \*testing\.T\) \{`)
+	if err != nil || name == "" || !test.Match(text) {
 		t.Errorf("there is no test %s, %v", by, err)
 	}
 }

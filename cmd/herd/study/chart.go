@@ -16,9 +16,12 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
+// A chart is so large, and what names its subjects stands to the right of the data, not upon them.
 const (
-	chartWidth  = 15 * vg.Centimeter
+	chartWidth  = 18 * vg.Centimeter
 	chartHeight = 9 * vg.Centimeter
+	legendWidth = 4 * vg.Centimeter
+	barHeight   = 0.6 * vg.Centimeter
 )
 
 // charts draws a figure, once for each series: a line for each subject over the variable, or bars
@@ -32,11 +35,11 @@ func charts(d *Data, f Figure, draw func(title string, svg []byte)) error {
 			}
 		}
 		title := d.Name + ": " + f.Name
-		if series != "" {
-			title += ", " + series
-		}
-		if len(settings) == 1 {
+		switch {
+		case len(settings) == 1: // its label says of what series it is
 			title += ", " + settings[0].Label
+		case series != "":
+			title += ", " + series
 		}
 		svg, err := drawn(d, f, settings)
 		if err != nil {
@@ -66,7 +69,7 @@ func drawn(d *Data, f Figure, settings []Setting) (svg []byte, err error) {
 	if err != nil || !any {
 		return nil, err
 	}
-	return c.svg()
+	return c.svg(len(settings) > 1)
 }
 
 // seriesOf are the series in their order.
@@ -81,24 +84,25 @@ func seriesOf(settings []Setting) []string {
 }
 
 // chart is one plot with axes that say what they are.
-type chart struct{ plot *plot.Plot }
+type chart struct {
+	plot   *plot.Plot
+	legend plot.Legend // of lines; bars have their names at the axis
+	height vg.Length
+}
 
-func newChart(d *Data, f Figure) chart {
-	p := plot.New()
+func newChart(d *Data, f Figure) *chart {
+	p, legend := plot.New(), plot.NewLegend()
 	for _, s := range []*font.Font{
 		&p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font,
-		&p.Legend.TextStyle.Font, &p.Title.TextStyle.Font,
+		&legend.TextStyle.Font, &p.Title.TextStyle.Font,
 	} {
 		s.Variant, s.Size = "Sans", 10
 	}
 	// What Y is stands above it: along a logarithmic axis the library makes room for it twice.
 	p.X.Label.Text, p.Title.Text, p.Title.Padding = d.Variable, f.Name+", "+f.Unit, 3
-	p.Legend.Top = true
+	legend.Top, legend.Left, legend.Padding = true, true, 3
 	p.Y.Tick.Marker = ticks{plot.DefaultTicks{}}
-	grid := plotter.NewGrid()
-	grid.Vertical.Width = 0
-	p.Add(grid)
-	return chart{p}
+	return &chart{p, legend, chartHeight}
 }
 
 // points are a subject's values at the settings, for plotter.
@@ -113,7 +117,10 @@ func whisker(s Summary) struct{ Low, High float64 } {
 }
 
 // lines draws a line for each subject.
-func (c chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error) {
+func (c *chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error) {
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	c.plot.Add(grid)
 	least, linearX, linearY := math.Inf(1), !d.LogX, !f.LogY
 	for i, subject := range d.Subjects {
 		var p points
@@ -139,10 +146,12 @@ func (c chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error
 		if err != nil {
 			return false, err
 		}
-		line.Color, dots.Color, dots.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
-		bars.Color = line.Color
+		colors := plotutil.DarkColors
+		line.Color = colors[i%len(colors)]
+		line.Dashes = plotutil.Dashes(i / len(colors)) // a colour that comes again is no whole line
+		dots.Color, dots.Shape, bars.Color = line.Color, plotutil.Shape(i), line.Color
 		c.plot.Add(line, dots, bars)
-		c.plot.Legend.Add(subject, line, dots)
+		c.legend.Add(subject, line, dots)
 	}
 	if !any {
 		return false, nil
@@ -164,59 +173,71 @@ func (c chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error
 	return true, nil
 }
 
-// room makes space above the data for the legend.
-func (c chart) room() {
+// room keeps the uppermost value from the edge.
+func (c *chart) room() {
 	y := &c.plot.Y
 	if _, log := y.Scale.(plot.LogScale); log {
-		y.Max *= math.Pow(y.Max/y.Min, 0.3)
+		y.Max *= math.Pow(y.Max/y.Min, 0.03)
 	} else {
-		y.Max += 0.3 * (y.Max - y.Min)
+		y.Max += 0.03 * (y.Max - y.Min)
 	}
 	if y.Max <= y.Min {
 		y.Max = y.Min + 1
 	}
 }
 
-// bars draws a bar for each subject.
-func (c chart) bars(d *Data, f Figure, s Setting) (any bool, err error) {
-	c.plot.X.Label.Text = ""
+// spans is points of bars that lie: a value is how far they go to the right.
+type spans struct {
+	plotter.XYs
+	plotter.XErrors
+}
+
+// bars draws a bar for each subject, the first on top.
+func (c *chart) bars(d *Data, f Figure, s Setting) (any bool, err error) {
 	var names []string
-	var p points
-	for _, subject := range d.Subjects {
-		sum := d.summary(subject, s.Label, f.Name)
+	var p spans
+	var lengths plotter.Values
+	for i := len(d.Subjects) - 1; i >= 0; i-- {
+		sum := d.summary(d.Subjects[i], s.Label, f.Name)
 		if sum.N == 0 {
 			continue
 		}
-		p.XYs = append(p.XYs, plotter.XY{X: float64(len(names)), Y: sum.Median})
-		p.YErrors = append(p.YErrors, whisker(sum))
-		names = append(names, subject)
+		p.XYs = append(p.XYs, plotter.XY{X: sum.Median, Y: float64(len(names))})
+		p.XErrors = append(p.XErrors, whisker(sum))
+		lengths = append(lengths, sum.Median)
+		names = append(names, d.Subjects[i])
 	}
 	if len(names) == 0 {
 		return false, nil
 	}
-	heights := make(plotter.Values, len(names))
-	for i, xy := range p.XYs {
-		heights[i] = xy.Y
-	}
-	bars, err := plotter.NewBarChart(heights, chartWidth/vg.Length(2*len(names)+1))
+	bars, err := plotter.NewBarChart(lengths, barHeight)
 	if err != nil {
 		return false, err
 	}
-	bars.Color, bars.LineStyle.Width = color.Gray{0xB0}, 0
-	whiskers, err := plotter.NewYErrorBars(p)
+	bars.Horizontal, bars.Color, bars.LineStyle.Width = true, color.Gray{0xB0}, 0
+	whiskers, err := plotter.NewXErrorBars(p)
 	if err != nil {
 		return false, err
 	}
-	c.plot.Add(bars, whiskers)
-	c.plot.NominalX(names...)
-	c.plot.X.Min, c.plot.X.Max = -0.6, float64(len(names))-0.4
-	c.plot.Y.Min = min(0, c.plot.Y.Min)
+	grid := plotter.NewGrid()
+	grid.Horizontal.Width = 0
+	c.plot.Add(grid, bars, whiskers)
+	c.plot.NominalY(names...)
+	c.plot.Y.Min, c.plot.Y.Max = -0.6, float64(len(names))-0.4
+	c.plot.X.Label.Text, c.plot.X.Min = "", min(0, c.plot.X.Min)
+	c.plot.X.Tick.Marker = ticks{plot.DefaultTicks{}}
+	c.height = vg.Length(len(names))*1.6*barHeight + 2*vg.Centimeter
 	return true, nil
 }
 
-func (c chart) svg() ([]byte, error) {
-	canvas := vgsvg.New(chartWidth, chartHeight)
-	c.plot.Draw(draw.New(canvas))
+func (c *chart) svg(legend bool) ([]byte, error) {
+	canvas := vgsvg.New(chartWidth, c.height)
+	data := draw.New(canvas)
+	if legend {
+		c.legend.Draw(draw.Crop(data, chartWidth-legendWidth, 0, 0, 0))
+		data = draw.Crop(data, 0, -legendWidth, 0, 0)
+	}
+	c.plot.Draw(data)
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, err

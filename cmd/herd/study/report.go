@@ -15,10 +15,10 @@ import (
 func report(r *Results, experiments []*Experiment) *document {
 	d := &document{}
 	d.heading(1, "Event loop or goroutines, flood or ask: the study of the server herd")
-	d.paragraph("Made by `herd study`. Servers and what loads them share the machine's cores: compare " +
+	d.paragraph("Made by herd study. Servers and what loads them share the machine's cores: compare " +
 		"figures of one row with each other, not with figures from elsewhere. Everything below is " +
 		"computed from raw.json, the conclusions by the rules that follow, which were stated before " +
-		"the first run. Charts are in report.html.")
+		"the first run. It is written as report.md and, with charts, as report.html.")
 	d.heading(2, "Rules")
 	d.list(r.Rules)
 	concluded := conclude(r, experiments)

@@ -40,7 +40,7 @@ func (f *loadFlags) define(s *pflag.FlagSet) {
 	s.StringVar(&f.mix, "mix", "iamat", "what is sent: iamat, whatsat, or iamat:whatsat=9:1")
 	s.IntVar(&f.RadiusKM, "radius", 10, "kilometres of a WHATSAT")
 	s.IntVar(&f.Bound, "bound", 5, "places of a WHATSAT")
-	s.IntVar(&f.Clients, "clients", 1000, "different client ids")
+	s.IntVar(&f.Clients, "clients", 0, "different client ids (default 1000, or as many as connections)")
 	s.Float64Var(&f.Zipf, "zipf", 0, "skew of the ids, above 1; 0 for none")
 	s.StringVar(&f.idle, "idle", "0", "how many of the connections send nothing: a number, or a part as 80%")
 	s.StringVar(&f.slow, "slow-readers", "0", "how many of them send and hardly read, likewise")

@@ -9,6 +9,11 @@
 //
 // Every reply is compared with its line. One that is refused, or is another line's, is an error.
 //
+// Each IAMAT is new to its server: all updates of a client come by one connection, in the order of their
+// times. Were they to come by any, the slower connections would tell what is known better already, and
+// a server stores and passes on nothing of that. Where there are fewer clients than connections, or
+// Zipf has everybody update the same few, it is so.
+//
 // A run repeats from Seed and Epoch: the same lines on the same connections. When they are sent is up
 // to the servers.
 package load

@@ -11,15 +11,18 @@ type lines struct {
 	random  *rand.Rand
 	zipf    *rand.Zipf // nil: all ids alike
 	clients uint64
-	iamat   int // of all in the mix
-	all     int
-	whatsat []byte // the end of a WHATSAT, from behind the id
-	stamp   uint64 // microseconds since 1970 of the next IAMAT
-	step    uint64 // between two of them
-	redis   bool
+	// The ids of IAMATs, unless they are skewed: first, and every step-th behind it, so many in all.
+	first, own uint64
+	iamat      int // of all in the mix
+	all        int
+	whatsat    []byte // the end of a WHATSAT, from behind the id
+	stamp      uint64 // microseconds since 1970 of the next IAMAT
+	step       uint64 // between two of them
+	redis      bool
 }
 
-// newLines returns those of connection k of n: their times differ from all others' of the run.
+// newLines returns those of connection k of n: their times differ from all others' of the run, and so do
+// the ids of its IAMATs, if there are enough.
 func newLines(o *Options, k, n int) *lines {
 	source := rand.NewPCG(o.Seed, uint64(k))
 	l := &lines{
@@ -27,6 +30,8 @@ func newLines(o *Options, k, n int) *lines {
 		stamp: uint64(o.Epoch.UnixMicro()) + uint64(k), step: uint64(n),
 		redis: o.Redis,
 	}
+	l.first = uint64(k) % l.clients
+	l.own = (l.clients - l.first + l.step - 1) / l.step
 	if o.Zipf > 1 {
 		l.zipf = rand.NewZipf(l.random, o.Zipf, 1, l.clients-1)
 	}
@@ -39,13 +44,17 @@ func newLines(o *Options, k, n int) *lines {
 
 // appendNext appends the next line without its LF, and says whether it is a WHATSAT.
 func (l *lines) appendNext(dst []byte) (line []byte, whatsat bool) {
-	id := uint64(0)
-	if l.zipf != nil {
+	whatsat = l.iamat < l.all && l.random.IntN(l.all) >= l.iamat
+	var id uint64
+	switch {
+	case l.zipf != nil:
 		id = l.zipf.Uint64()
-	} else if l.clients > 1 {
+	case whatsat:
 		id = l.random.Uint64N(l.clients)
+	default:
+		id = l.first + l.step*l.random.Uint64N(l.own)
 	}
-	if l.iamat < l.all && l.random.IntN(l.all) >= l.iamat {
+	if whatsat {
 		return append(appendID(append(dst, "WHATSAT "...), id), l.whatsat...), true
 	}
 	if l.redis {

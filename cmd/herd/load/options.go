@@ -32,7 +32,7 @@ type Options struct {
 	WHATSAT     int           // of WHATSAT in the mix; neither: only IAMAT
 	RadiusKM    int           // of WHATSATs
 	Bound       int           // likewise
-	Clients     int           // different client ids; 1,000
+	Clients     int           // different client ids; 1,000, or as many as connections if they are more
 	Zipf        float64       // skew of the ids, above 1; 0: all alike
 
 	Idle        int     // connections that send nothing, besides
@@ -73,7 +73,7 @@ func (o *Options) Check() error {
 	for _, d := range []struct {
 		value *int
 		ifNot int
-	}{{&o.Threads, 1}, {&o.Clients, 1000}} {
+	}{{&o.Threads, 1}, {&o.Clients, max(1000, o.Connections)}} {
 		if *d.value == 0 {
 			*d.value = d.ifNot
 		}

@@ -12,7 +12,7 @@ type Counts struct {
 	Errors     uint64 `json:"errors"`     // replies that refuse, or are another line's; connections lost
 	Unanswered uint64 `json:"unanswered"` // lines whose reply did not come
 	Late       uint64 `json:"late"`       // lines that were due and had to wait for an earlier reply
-	Skipped    uint64 `json:"skipped"`    // lines that were due and never sent, because too many waited
+	Skipped    uint64 `json:"skipped"`    // lines that were due and not sent before the end, or the connection's
 	Came       uint64 `json:"came"`       // clients that came for one line
 	BytesIn    uint64 `json:"bytes_in"`
 

@@ -349,7 +349,7 @@ func TestWhatIsDueIsSentOrSkipped(t *testing.T) {
 // A server that answers nonsense, however short, is an error and no more.
 func TestReasons(t *testing.T) {
 	for reply, want := range map[string]string{
-		"\n": "", "a\n": "a", "? \n": "? ", "?\n": "?", ">\n": ">", "\n ": "\\n",
+		"\n": "", "a\n": "a", "? \n": "? ", "?\n": "?", ">\n": ">", "\n ": "\\n ", "> FULL\n\n": "> FULL",
 		"> A B: c\n\n": "> A B", "? IAMAT x\n\n": "? IAMAT",
 	} {
 		if got := reason([]byte(reply)); got != want {
@@ -536,6 +536,9 @@ func TestImpossible(t *testing.T) {
 		"a rate of NaN lines in a second":  func(o *Options) { o.Rate = math.NaN() },
 		"a rate of +Inf lines in a second": func(o *Options) { o.Rate = math.Inf(1) },
 		"1e+09 clients that come and go":   func(o *Options) { o.Churn = 1e9 },
+		"a rate of 1e-10 lines in a secon": func(o *Options) { o.Rate = 1e-10 },
+		"1e-10 connections in a second: i": func(o *Options) { o.ConnectRate = 1e-10 },
+		"1e-10 clients that come and go i": func(o *Options) { o.Churn = 1e-10 },
 		"a skew of NaN is not above 1":     func(o *Options) { o.Zipf = math.NaN() },
 		"6553600 in all are too many":      func(o *Options) { o.Connections, o.Pipeline = 100, 65536 },
 		"a number of connections is neg":   func(o *Options) { o.Idle = -1 },
@@ -599,6 +602,7 @@ func TestTooLittleIsNamed(t *testing.T) {
 	o := small(Target{Name: "Alford"})
 	for reason, how := range map[error]string{
 		syscall.EADDRNOTAVAIL: "widen net.ipv4.ip_local_port_range", syscall.EMFILE: "raise ulimit -n",
+		syscall.EADDRINUSE: "widen net.ipv4.ip_local_port_range",
 	} {
 		w := newWorker(&o, nil)
 		w.made = 20

@@ -58,9 +58,11 @@ type Options struct {
 // maxDrain is how long replies are waited for when the last line has been sent.
 const maxDrain = 10 * time.Second
 
-// What can be asked for. A loop that owes more lines than it can make is busy with them for ever; a
-// line in flight costs about 120 bytes here.
+// What can be asked for. A loop that owes more lines than it can make is busy with them for ever, and
+// what is rarer than once in a quarter of an hour is a mistake; a line in flight costs about 120 bytes
+// here.
 const (
+	minRate     = 0.001
 	maxRate     = 10_000_000
 	maxChurn    = 100_000
 	maxInFlight = 4 << 20
@@ -100,8 +102,8 @@ func (o *Options) Check() error {
 		{"a rate of %g lines", o.Rate, maxRate}, {"%g connections", o.ConnectRate, maxRate},
 		{"%g clients that come and go", o.Churn, maxChurn},
 	} {
-		if !(d.rate >= 0 && d.rate <= d.most) { // nor is NaN
-			return fmt.Errorf(d.what+" in a second: it is from 0 to %.0f", d.rate, d.most)
+		if !(d.rate == 0 || d.rate >= minRate && d.rate <= d.most) { // nor is NaN
+			return fmt.Errorf(d.what+" in a second: it is 0, or from %g to %.0f", d.rate, minRate, d.most)
 		}
 	}
 	switch {

@@ -22,10 +22,6 @@ const (
 	maxShort = 64 << 10
 )
 
-// maxDue bounds the lines of one connection that are due and cannot be sent. What is due beyond is
-// skipped.
-const maxDue = 1024
-
 // user is a connection that sends lines and compares their replies. Of its worker's loop.
 type user struct {
 	worker *worker
@@ -37,8 +33,9 @@ type user struct {
 
 	window      []request // a ring: first, and so many
 	first, open int
-	due         []time.Duration // when lines that could not be sent were due
-	givenUp     bool            // for a wrong reply, or because none came in time
+	owed        uint64        // lines that were due and could not be sent
+	owedSince   time.Duration // when the first of them was due; the others follow a round apart
+	givenUp     bool          // for a wrong reply, or because none came in time
 	lost, ended bool
 }
 
@@ -69,11 +66,12 @@ func (u *user) offer(due, now time.Duration) {
 		u.worker.now.counts.Skipped++
 	case u.open < len(u.window):
 		u.add(due, now)
-	case len(u.due) < maxDue:
-		u.due = append(u.due, due)
-		u.worker.now.counts.Late++
 	default:
-		u.worker.now.counts.Skipped++
+		if u.owed == 0 {
+			u.owedSince = due
+		}
+		u.owed++
+		u.worker.now.counts.Late++
 	}
 }
 
@@ -134,11 +132,10 @@ func (u *user) next(now time.Duration) {
 	case u.worker.interval == 0:
 		u.fill(now)
 	default:
-		n := min(len(u.due), len(u.window)-u.open)
-		for _, due := range u.due[:n] {
-			u.add(due, now)
+		for ; u.owed > 0 && u.open < len(u.window); u.owed-- {
+			u.add(u.owedSince, now)
+			u.owedSince += u.worker.round()
 		}
-		u.due = u.due[:copy(u.due, u.due[n:])]
 		u.write()
 		u.worker.pump()
 	}
@@ -148,7 +145,7 @@ func (u *user) next(now time.Duration) {
 func (u *user) replies(p []byte, now time.Duration) []byte {
 	for len(p) > 0 {
 		if u.open == 0 {
-			u.worker.wrong(u, "a reply to nothing", shown(p))
+			u.worker.unasked(u, p)
 			return nil
 		}
 		r := &u.window[u.first]
@@ -205,11 +202,17 @@ func (u *user) compare(r *request, reply []byte) {
 	ok := bytes.HasPrefix(line, []byte("AT ")) && reply[len(reply)-1] == '\n'
 	if r.whatsat {
 		id, _, _ := bytes.Cut(r.line[len("WHATSAT "):], []byte(" "))
-		ok = ok && bytes.Contains(line, id)
+		ok = ok && bytes.Contains(line, id) && isPlaces(reply[len(line):])
 	} else {
 		ok = ok && bytes.HasSuffix(line, r.line[len("IAMAT"):])
 	}
 	if !ok {
 		u.worker.wrong(u, "a reply that is not its line's", string(r.line)+": "+shown(reply))
 	}
+}
+
+// isPlaces says whether what follows the AT line of a WHATSAT's reply may be an object of JSON.
+func isPlaces(rest []byte) bool {
+	rest = bytes.TrimSpace(rest)
+	return len(rest) > 1 && rest[0] == '{' && rest[len(rest)-1] == '}'
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -16,10 +17,10 @@ import (
 	"serverherd/reactor/gnetreactor"
 )
 
-// Latencies are counted in microseconds, up to a little more than a minute, to three digits.
+// Latencies are counted in microseconds, up to an hour, to three digits.
 const (
 	lowest  = 1
-	highest = 70_000_000
+	highest = 3_600_000_000
 	digits  = 3
 )
 
@@ -63,7 +64,8 @@ type worker struct {
 	dialled, made int
 	dialling      int
 	nextDial      time.Duration
-	ready         chan error // all connections are made, or one cannot be
+	later         *reactor.DelayedCall // connects then; nil at first
+	ready         chan error           // all connections are made, or one cannot be
 
 	running, ending bool
 	began           time.Duration
@@ -93,14 +95,14 @@ func newWorker(o *Options, from func(addr string) net.Addr) *worker {
 	return w
 }
 
-// portsOfOne is how many connections to one server leave by one address: the kernel has some 28,000
-// ports for them.
+// portsOfOne is how many connections leave by one address: the kernel has some 28,000 ports for them.
+// An address that we choose is bound before anybody knows to which server, and so they are for all.
 const portsOfOne = 20_000
 
 // source spreads many connections to servers on this machine over the addresses that it has for
 // itself, 127.0.0.1 and those after it. All workers dial by one, which any of them may call.
 func source(targets, connections int) func(addr string) net.Addr {
-	if connections/targets <= portsOfOne {
+	if connections <= targets*portsOfOne {
 		return nil
 	}
 	var dials atomic.Uint32
@@ -109,7 +111,7 @@ func source(targets, connections int) func(addr string) net.Addr {
 		if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() || ip.To4() == nil {
 			return nil
 		}
-		n := int(dials.Add(1)) / targets / portsOfOne
+		n := int(dials.Add(1)-1) / portsOfOne
 		return &net.TCPAddr{IP: net.IPv4(127, 0, byte(n/250), byte(1+n%250))}
 	}
 }
@@ -122,7 +124,9 @@ func (w *worker) connect() {
 	for w.dialled < len(w.users)+w.idle && w.dialling < maxDialling {
 		if w.options.ConnectRate > 0 {
 			if w.nextDial > now {
-				w.r.CallLater(w.nextDial-now, w.connect)
+				if w.later == nil || !w.later.Active() { // or each connection that is made would have one
+					w.later = w.r.CallLater(w.nextDial-now, w.connect)
+				}
 				return
 			}
 			w.nextDial = max(w.nextDial, now-time.Second) +
@@ -168,7 +172,7 @@ func (d *dial) ConnectionFailed(reason error) {
 // explained adds, to an error of a dial for which this machine has too little, how to have more.
 func explained(reason error) error {
 	switch {
-	case errors.Is(reason, syscall.EADDRNOTAVAIL):
+	case errors.Is(reason, syscall.EADDRNOTAVAIL), errors.Is(reason, syscall.EADDRINUSE):
 		const how = "no port is left for it: widen net.ipv4.ip_local_port_range or load several servers"
 		return fmt.Errorf("%w; %s", reason, how)
 	case errors.Is(reason, syscall.EMFILE):
@@ -202,8 +206,8 @@ func (w *worker) abandon(u *user) {
 	if u.open > 0 && !u.lost && !u.givenUp {
 		w.now.counts.note(u.target.Name+": no reply came, or no whole one", shown(u.part), uint64(u.open))
 	}
-	w.now.counts.Skipped += uint64(len(u.due))
-	u.open, u.due, u.givenUp = 0, nil, true
+	w.now.counts.Skipped += u.owed
+	u.open, u.owed, u.givenUp = 0, 0, true
 }
 
 // begin starts to send. Lines of an open loop are spread over all connections in turn.
@@ -252,6 +256,9 @@ func (w *worker) pump() {
 	}
 }
 
+// round is the time between two lines of one connection that are due in an open loop.
+func (w *worker) round() time.Duration { return w.interval * time.Duration(len(w.users)) }
+
 // sent is told how late a line was.
 func (w *worker) sent(late time.Duration) {
 	if w.interval > 0 {
@@ -273,6 +280,18 @@ func (w *worker) refused(u *user, reply []byte) {
 	w.now.counts.failed(u.target.Name+": "+reason(reply), 1)
 }
 
+// unasked is what comes before anything was asked: a server that does not take the connection says why
+// and ends it. Anything else is wrong.
+func (w *worker) unasked(u *user, p []byte) {
+	if p[0] != '>' {
+		w.wrong(u, "a reply to nothing", shown(p))
+		return
+	}
+	w.refused(u, p)
+	u.givenUp = true
+	u.t.AbortConnection()
+}
+
 // wrong counts a reply that is another line's, or nobody's, and gives the connection up: nothing on
 // it can be told apart any more.
 func (w *worker) wrong(u *user, what, example string) {
@@ -285,7 +304,7 @@ func (w *worker) wrong(u *user, what, example string) {
 // reason is a refusal without the line that it quotes, so that refusals of one kind are counted
 // together: the verb and the kind in capitals.
 func reason(reply []byte) string {
-	text := string(protocol.Printable(reply[:max(0, min(len(reply)-1, 100))]))
+	text := string(protocol.Printable(bytes.TrimRight(reply[:min(len(reply), 100)], "\n")))
 	if strings.HasPrefix(text, ">") {
 		if kind, _, found := strings.Cut(text, ":"); found {
 			return kind

@@ -1,0 +1,47 @@
+package load
+
+import (
+	"testing"
+	"time"
+)
+
+// However many connections are made while the next has to wait, one call makes it.
+func TestConnectingAtARateWaitsOnce(t *testing.T) {
+	o := small(Target{Name: "Alford"})
+	o.ConnectRate = 1
+	if err := o.Check(); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorker(&o, nil)
+	w.idle, w.nextDial = 2, time.Hour
+	w.connect()
+	waits := w.later
+	if waits == nil || !waits.Active() {
+		t.Fatal("nothing waits")
+	}
+	w.connected(nil)
+	if w.later != waits || w.dialled != 0 {
+		t.Errorf("it waits again, %d dialled", w.dialled)
+	}
+}
+
+// What an address has ports for leaves by it, and no more, whatever the number of servers.
+func TestAnAddressHasItsPorts(t *testing.T) {
+	const targets = 3
+	if source(targets, targets*portsOfOne) != nil {
+		t.Error("few connections to each leave by addresses that we choose")
+	}
+	by := source(targets, targets*portsOfOne+1)
+	count := map[string]int{}
+	for range targets*portsOfOne + 1 {
+		count[by("127.0.0.1:5").String()]++
+	}
+	for addr, n := range count {
+		if n > portsOfOne {
+			t.Errorf("%d connections leave by %s", n, addr)
+		}
+	}
+	if count["127.0.0.1:0"] != portsOfOne || len(count) != targets+1 {
+		t.Errorf("%v", count)
+	}
+}

@@ -129,7 +129,13 @@ func (f *loadFlags) tell(w io.Writer, onTerminal bool, s load.Second) {
 // verdict is the error that makes the exit code.
 func (f *loadFlags) verdict(r *load.Report) error {
 	for _, text := range f.failIf {
-		if t, err := load.ParseThreshold(text); err == nil && t.Holds(r) {
+		t, err := load.ParseThreshold(text)
+		switch {
+		case err != nil:
+			return err
+		case !t.Decidable(r):
+			return fmt.Errorf("--fail-if %s: no reply was timed, and so nobody knows", text)
+		case t.Holds(r):
 			return fmt.Errorf("--fail-if %s: so it is", text)
 		}
 	}

@@ -34,6 +34,12 @@ func TestLoadCountsAsTheServerDoes(t *testing.T) {
 	if c.IAMAT+c.WHATSAT != r.All.Sent+known || c.Replies != r.All.Replies+known || r.All.Errors != 0 || r.Connections != 6 {
 		t.Errorf("the server counts %+v\nthe loader %+v", c, r.All)
 	}
+	if c.Stored != c.IAMAT {
+		t.Errorf("of %d updates %d were new to the server", c.IAMAT, c.Stored)
+	}
+	if r.Idle != 2 || r.IAMAT != 9 || r.WHATSAT != 1 || r.Clients != 100 || r.Threads != 1 || r.Warmup != 0.1 {
+		t.Errorf("the report says of the load: %+v", r)
+	}
 	if r.ServerPerLine == 0 || r.LoaderPerLine == 0 {
 		t.Errorf("CPU: loader %g, server %g", r.LoaderPerLine, r.ServerPerLine)
 	}
@@ -50,6 +56,11 @@ func TestLoadCountsAsTheServerDoes(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(h.Dir, "too.csv")); err != nil {
 		t.Errorf("with --json -: %v", err)
 	}
+	// Who has measured nothing has not shown that it was fast.
+	if _, errOut, code := h.Command("", "load", "-d", "200ms", "--warmup", "0s", "-c", "0", "--churn", "50/s",
+		"--fail-if", "p99>1us"); code != 1 || !strings.Contains(errOut, "--fail-if p99>1us: no reply was timed") {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
 }
 
 func TestLoadReplication(t *testing.T) {
@@ -65,7 +76,8 @@ func TestLoadReplication(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	h := processtest.New(t, "[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n")
+	h := processtest.New(t, "[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n"+
+		"neighbors = [\"Ball\"]\n[[server]]\nname = \"Ball\"\naddress = \"127.0.0.1:2\"\nneighbors = [\"Alford\"]\n")
 	for want, args := range map[string][]string{
 		"--find-max looks for a rate, and --rate gives one": {"--find-max", "p99<5ms", "--rate", "5"},
 		`"p99" is not a condition as p99<5ms`:               {"--fail-if", "p99"},
@@ -75,9 +87,15 @@ func TestLoadRefuses(t *testing.T) {
 		`--idle "120%" is neither a number nor a part`:      {"--idle", "120%"},
 		"--idle and --slow-readers are more than all":       {"--idle", "60%", "--slow-readers", "60%"},
 		"--replication needs two servers":                   {"--replication"},
-		"one update after the other; --pipeline has no":     {"--replication", "--servers", "Alford,Alford", "--pipeline", "2"},
+		"one update after the other; --pipeline has no":     {"--replication", "--servers", "Alford,Ball", "--pipeline", "2"},
+		"--servers Ball,Ball: Ball stands there twice":      {"--servers", "Ball,Ball"},
+		"--idle 1% of 40 connections are none":              {"-c", "40", "--idle", "1%"},
+		"only the first would be new to servers with":       {"--find-max", "p99<5ms", "--epoch", "1520023934"},
+		`--epoch "0.5" is not a time`:                       {"--epoch", "0.5"},
+		"a rate of 1e-10 lines in a second: it is 0, or":    {"--rate", "1e-10"},
+		"--connections -1: nobody would send and read":      {"-c=-1"},
 		"--servers and --at both name servers":              {"--servers", "all", "--at", "Alford"},
-		`no server is called "Ball"; there are Alford`:      {"--servers", "Ball"},
+		`no server is called "Emu"; there are Alford, Ball`: {"--servers", "Emu"},
 		`--churn "fast" is not a rate`:                      {"--churn", "fast"},
 		`--epoch "now" is not a time`:                       {"--epoch", "now"},
 		"--connections 0: nobody would send":                {"-c", "0"},
@@ -85,7 +103,7 @@ func TestLoadRefuses(t *testing.T) {
 		"5 threads for 4 connections":                       {"-c", "4", "-t", "5"},
 		"two of --json, --csv and --hdr name the same":      {"--json", "x", "--hdr", "x"},
 		`--idle "NaN%" is neither a number nor a part`:      {"--idle", "NaN%"},
-		"a rate of +Inf lines in a second: it is from 0":    {"--rate", "Inf"},
+		"a rate of +Inf lines in a second: it is 0, or":     {"--rate", "Inf"},
 		"a rate or a pipeline needs connections that send":  {"-c", "4", "--idle", "100%", "--rate", "5"},
 	} {
 		_, errOut, code := h.Command("", append([]string{"load"}, args...)...)
@@ -118,5 +136,14 @@ func TestLoadOfAServerThatDies(t *testing.T) {
 	err := c.Wait()
 	if err == nil || c.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), "times Alford: connection lost: ") {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// A part of the connections is rounded, not cut.
+func TestShare(t *testing.T) {
+	for text, want := range map[string]int{"29%": 29, "80%": 80, "0%": 0, "100%": 100, "0.6%": 1, "7": 7} {
+		if n, err := share("idle", text, 100); n != want || err != nil {
+			t.Errorf("%s of 100: %d, %v", text, n, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,9 +72,10 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 	if f.SlowReaders, err = share("slow-readers", f.slow, f.Connections); err != nil {
 		return err
 	}
-	if f.Connections -= f.Idle + f.SlowReaders; f.Connections < 0 {
+	if f.Idle+f.SlowReaders > max(0, f.Connections) {
 		return usage("--idle and --slow-readers are more than all connections")
 	}
+	f.Connections -= f.Idle + f.SlowReaders
 	if f.Churn, err = strconv.ParseFloat(strings.TrimSuffix(f.churn, "/s"), 64); err != nil || !(f.Churn >= 0) {
 		return usage("--churn %q is not a rate as 100/s", f.churn)
 	}
@@ -82,7 +84,7 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 	}
 	if f.epoch != "" {
 		seconds, err := strconv.ParseFloat(f.epoch, 64)
-		if err != nil || !(seconds > 0 && seconds < 1e11) {
+		if err != nil || !(seconds >= 1 && seconds < 1e11) {
 			return usage("--epoch %q is not a time in seconds since 1970", f.epoch)
 		}
 		f.Epoch = time.UnixMicro(int64(math.Round(seconds * 1e6)))
@@ -97,12 +99,14 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 		return usage("two of --json, --csv and --hdr name the same file")
 	case f.findMax != "" && f.Rate > 0:
 		return usage("--find-max looks for a rate, and --rate gives one")
+	case f.findMax != "" && f.epoch != "":
+		return usage("--find-max runs several times, and only the first would be new to servers with --epoch")
 	case f.replicated && len(f.Targets) != 2:
 		return usage("--replication needs two servers, as --servers Alford,Ball")
 	case f.replicated && (f.findMax != "" || f.Rate > 0):
 		return usage("--replication sends one update after the other; it has no rate")
 	case f.Connections < 1 && f.Idle == 0 && f.Churn == 0:
-		return usage("--connections %d: nobody would send", f.Connections)
+		return usage("--connections %d: nobody would send and read", f.Connections)
 	case f.replicated:
 		return onlyOfLoads(set)
 	}
@@ -165,6 +169,9 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 			if err != nil {
 				return nil, 0, err
 			}
+			if slices.ContainsFunc(chosen, func(c herd.ServerConfig) bool { return c.Name == name }) {
+				return nil, 0, usage("--servers %s: %s stands there twice", f.servers, name)
+			}
 			chosen = append(chosen, s)
 		}
 	}
@@ -223,7 +230,11 @@ func share(flag, text string, of int) (int, error) {
 	case err != nil || !(v >= 0) || percent && v > 100 || !percent && (v > 1e9 || v != float64(int(v))):
 		return 0, usage("--%s %q is neither a number nor a part as 80%%", flag, text)
 	case percent:
-		return int(v / 100 * float64(of)), nil
+		n := int(math.Round(v * float64(of) / 100))
+		if n == 0 && v > 0 {
+			return 0, usage("--%s %s of %d connections are none", flag, text, of)
+		}
+		return n, nil
 	}
 	return int(v), nil
 }

@@ -34,15 +34,15 @@ func FindMax(ctx context.Context, o Options, holds Threshold, said func(string))
 		}
 		o.Rate = (low + high) / 2
 		r, err := Run(ctx, o)
-		if err != nil {
-			return nil, err
-		}
 		if ctx.Err() != nil {
 			break // what was cut short proves nothing
 		}
+		if err != nil {
+			return nil, err
+		}
 		// Each connection may have a line under way at the end.
 		answered := float64(r.Measured.Replies) + float64(o.Connections)
-		ok := holds.Holds(r) && r.All.Errors == 0 && answered >= findShare*o.Rate*r.Duration
+		ok := holds.Decidable(r) && holds.Holds(r) && r.All.Errors == 0 && answered >= findShare*o.Rate*r.Duration
 		verdict := "no"
 		if ok {
 			verdict, low, best = "yes", o.Rate, r

@@ -485,7 +485,13 @@ func TestInterrupted(t *testing.T) {
 }
 
 func TestThresholds(t *testing.T) {
-	r := &Report{PerSecond: 100, Latency: Latency{P99: 0.005, Max: 1}, All: Counts{Errors: 1}}
+	r := &Report{PerSecond: 100, Latency: Latency{Count: 1, P99: 0.005, Max: 1}, All: Counts{Errors: 1}}
+	none := &Report{PerSecond: 100}
+	for text, want := range map[string]bool{"p99<5ms": false, "max>1s": false, "rate>5": true, "errors>0": true} {
+		if th, err := ParseThreshold(text); err != nil || th.Decidable(none) != want {
+			t.Errorf("%s without a latency: decidable %v, %v", text, th.Decidable(none), err)
+		}
+	}
 	for text, want := range map[string]bool{
 		"p99<5ms": false, "p99<=5ms": true, "p99>=5ms": true, "p99 > 4999us": true, "max<1s": false,
 		"rate>99.5": true, "errors>0": true, "errors<1": false, "skipped>0": false, "p50<1ns": true,
@@ -622,6 +628,7 @@ func TestTooLittleIsNamed(t *testing.T) {
 func TestTheReportFitsTheTerminal(t *testing.T) {
 	l := Latency{Count: 1, Mean: 12.3456789, P50: 12.3456789, P90: 12.3456789, P99: 60, P999: 60, Max: 60}
 	r := &Report{
+		IAMAT: 999_999, WHATSAT: 999_999, Clients: 10_000_000, Zipf: 1.25, Idle: 10_000, SlowReaders: 10_000, ChurnRate: 100_000,
 		Servers: []string{"Alford"}, Connections: 10_000, Pipeline: 64, Rate: 1_000_000, Seed: math.MaxUint32,
 		Epoch: "1795435686.004168", Duration: 3600, PerSecond: 1_234_567, Latency: l, Raw: l, Lateness: l, Churn: l,
 		Loader: Usage{User: 7200}, LoaderPerLine: 23.45e-6, ServerCPU: 2 * time.Hour, ServerPerLine: 23.45e-6,

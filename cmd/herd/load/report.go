@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -44,9 +45,18 @@ func (u Usage) Total() float64 { return u.User + u.System }
 // Report is how a run went. Its JSON names are stable; durations are in seconds.
 type Report struct {
 	Servers     []string      `json:"servers"`
-	Connections int           `json:"connections"`
+	Connections int           `json:"connections"` // that send; the others are besides
+	Idle        int           `json:"idle"`
+	SlowReaders int           `json:"slow_readers"`
+	ChurnRate   float64       `json:"churn_rate"` // clients a second that come for one line
+	Threads     int           `json:"threads"`
 	Pipeline    int           `json:"pipeline"`
-	Rate        float64       `json:"rate"` // lines due in a second; 0: closed loop
+	Rate        float64       `json:"rate"`    // lines due in a second; 0: closed loop
+	IAMAT       int           `json:"iamat"`   // parts in the mix
+	WHATSAT     int           `json:"whatsat"` // likewise
+	Clients     int           `json:"clients"` // different ids
+	Zipf        float64       `json:"zipf"`    // 0: no skew
+	Warmup      float64       `json:"warmup"`
 	Seed        uint64        `json:"seed"`
 	Epoch       string        `json:"epoch"` // seconds since 1970
 	Began       time.Time     `json:"began"` // of the measured time
@@ -80,6 +90,9 @@ func (r *Report) fill(from *run, measured Counts) *Report {
 		r.Servers = append(r.Servers, t.Name)
 	}
 	r.Connections, r.Pipeline, r.Rate, r.Seed = o.Connections, o.Pipeline, o.Rate, o.Seed
+	r.Idle, r.SlowReaders, r.ChurnRate, r.Threads = o.Idle, o.SlowReaders, o.Churn, o.Threads
+	r.IAMAT, r.WHATSAT, r.Clients, r.Zipf = o.IAMAT, o.WHATSAT, o.Clients, o.Zipf
+	r.Warmup = o.Warmup.Seconds()
 	r.Epoch = fmt.Sprintf("%d.%06d", o.Epoch.Unix(), o.Epoch.Nanosecond()/1000)
 	r.Duration, r.Measured, r.All = r.Length.Seconds(), measured, from.all
 	r.Latency, r.Lateness = latencyOf(from.total.latency), latencyOf(from.total.lateness)
@@ -104,15 +117,10 @@ func (r *Report) WriteHDR(w io.Writer) error {
 
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
-	kind := "closed loop"
-	if r.Rate > 0 {
-		kind = fmt.Sprintf("%.0f lines/s due", r.Rate)
-	}
 	if r.replicated {
 		return r.writeReplication(w)
 	}
-	fmt.Fprintf(w, "%d connections to %s, pipeline %d, %s, %.1f s\n", r.Connections,
-		strings.Join(r.Servers, ", "), r.Pipeline, kind, r.Duration)
+	r.writeLoad(w)
 	fmt.Fprintf(w, "--seed %d --epoch %s repeats the lines\n\n", r.Seed, r.Epoch)
 	if r.Duration == 0 {
 		fmt.Fprintln(w, "it ended in the warm-up: nothing was measured")
@@ -160,6 +168,28 @@ func (r *Report) WriteText(w io.Writer) error {
 	r.writeFailures(w)
 	return nil
 }
+
+// writeLoad writes what load it was.
+func (r *Report) writeLoad(w io.Writer) {
+	kind := "closed loop"
+	if r.Rate > 0 {
+		kind = number(r.Rate) + " lines/s due"
+	}
+	fmt.Fprintf(w, "%d connections to %s, pipeline %d, %s, %.1f s\n", r.Connections,
+		strings.Join(r.Servers, ", "), r.Pipeline, kind, r.Duration)
+	fmt.Fprintf(w, "iamat:whatsat=%d:%d of %d clients", r.IAMAT, r.WHATSAT, r.Clients)
+	if r.Zipf > 0 {
+		fmt.Fprintf(w, ", zipf %s", number(r.Zipf))
+	}
+	if r.Idle > 0 || r.SlowReaders > 0 || r.ChurnRate > 0 {
+		fmt.Fprintf(w, "\nbesides %d idle ones, %d slow readers, %s a second who come and go", r.Idle, r.SlowReaders,
+			number(r.ChurnRate))
+	}
+	fmt.Fprintln(w)
+}
+
+// number writes it with as many digits as it has.
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func (r *Report) writeFailures(w io.Writer) {
 	for _, f := range r.All.Failures {

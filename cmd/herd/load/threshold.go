@@ -12,6 +12,7 @@ import (
 type Threshold struct {
 	text   string
 	metric func(r *Report) float64
+	timed  bool // it speaks of a latency
 	less   bool
 	equal  bool
 	value  float64
@@ -50,6 +51,7 @@ func ParseThreshold(text string) (t Threshold, err error) {
 	case "rate", "errors", "unanswered", "skipped":
 		t.value, err = strconv.ParseFloat(value, 64)
 	default:
+		t.timed = true
 		var d time.Duration
 		d, err = time.ParseDuration(value)
 		t.value = d.Seconds()
@@ -63,7 +65,11 @@ func ParseThreshold(text string) (t Threshold, err error) {
 // String is the condition as it was given.
 func (t Threshold) String() string { return t.text }
 
-// Holds says whether the report meets the condition.
+// Decidable says whether the report has what the condition speaks of: where no reply was timed there
+// is no latency.
+func (t Threshold) Decidable(r *Report) bool { return !t.timed || r.Latency.Count > 0 }
+
+// Holds says whether the report meets the condition, which must be decidable.
 func (t Threshold) Holds(r *Report) bool {
 	switch c := cmp.Compare(t.metric(r), t.value); {
 	case c == 0:

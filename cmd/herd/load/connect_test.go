@@ -1,6 +1,9 @@
 package load
 
 import (
+	"context"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -43,5 +46,30 @@ func TestAnAddressHasItsPorts(t *testing.T) {
 	}
 	if count["127.0.0.1:0"] != portsOfOne || len(count) != targets+1 {
 		t.Errorf("%v", count)
+	}
+}
+
+// Whoever ends the search for a rate, even before the next run has its connections, gets what was found.
+func TestFindMaxInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var found atomic.Bool
+	o := small(scripted(t, func(n int, line string) []byte {
+		if found.Load() { // the next run makes its clients known
+			cancel()
+		}
+		return well(n, line)
+	}))
+	o.Duration, o.WHATSAT = 100*time.Millisecond, 1
+	holds, err := ParseThreshold("p50<10s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := FindMax(ctx, o, holds, func(step string) {
+		if strings.HasSuffix(step, ": yes") {
+			found.Store(true)
+		}
+	})
+	if err != nil || r.Rate == 0 {
+		t.Errorf("%v, %+v", err, r)
 	}
 }

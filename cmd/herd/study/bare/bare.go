@@ -126,6 +126,9 @@ func (b *loop) OnTraffic(c gnet.Conn) gnet.Action {
 		}
 		used += i + 1
 	}
+	if used == 0 {
+		return gnet.None // half a line; gnet takes a Discard of nothing for one of everything
+	}
 	c.Discard(used)
 	c.Write(b.out)
 	return gnet.None

@@ -1,12 +1,29 @@
 package load
 
 import (
-	"context"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
+
+func TestManyConnectionsLeaveByManyAddresses(t *testing.T) {
+	if source(2, 2*portsOfOne) != nil {
+		t.Error("few connections leave by other addresses")
+	}
+	by := source(1, 3*portsOfOne)
+	count := map[string]int{}
+	for range 3 * portsOfOne {
+		count[by("127.0.0.1:5").String()]++
+	}
+	if len(count) < 3 || by("10.0.0.1:5") != nil || by("[::1]:5") != nil {
+		t.Errorf("%v", count)
+	}
+	for addr, n := range count {
+		if n > portsOfOne || !strings.HasPrefix(addr, "127.0.0.") {
+			t.Errorf("%d connections leave by %s", n, addr)
+		}
+	}
+}
 
 // However many connections are made while the next has to wait, one call makes it.
 func TestConnectingAtARateWaitsOnce(t *testing.T) {
@@ -46,30 +63,5 @@ func TestAnAddressHasItsPorts(t *testing.T) {
 	}
 	if count["127.0.0.1:0"] != portsOfOne || len(count) != targets+1 {
 		t.Errorf("%v", count)
-	}
-}
-
-// Whoever ends the search for a rate, even before the next run has its connections, gets what was found.
-func TestFindMaxInterrupted(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	var found atomic.Bool
-	o := small(scripted(t, func(n int, line string) []byte {
-		if found.Load() { // the next run makes its clients known
-			cancel()
-		}
-		return well(n, line)
-	}))
-	o.Duration, o.WHATSAT = 100*time.Millisecond, 1
-	holds, err := ParseThreshold("p50<10s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := FindMax(ctx, o, holds, func(step string) {
-		if strings.HasSuffix(step, ": yes") {
-			found.Store(true)
-		}
-	})
-	if err != nil || r.Rate == 0 {
-		t.Errorf("%v, %+v", err, r)
 	}
 }

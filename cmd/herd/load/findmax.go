@@ -42,7 +42,8 @@ func FindMax(ctx context.Context, o Options, holds Threshold, said func(string))
 		}
 		// Each connection may have a line under way at the end.
 		answered := float64(r.Measured.Replies) + float64(o.Connections)
-		ok := holds.Decidable(r) && holds.Holds(r) && r.All.Errors == 0 && answered >= findShare*o.Rate*r.Duration
+		served := r.All.Errors+r.All.Unanswered == 0 && answered >= findShare*o.Rate*r.Duration
+		ok := served && holds.Decidable(r) && holds.Holds(r)
 		verdict := "no"
 		if ok {
 			verdict, low, best = "yes", o.Rate, r

@@ -5,8 +5,74 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
+	"time"
+
+	"serverherd/protocol"
 )
+
+// Every line is one that a server takes, and each has a time of its own.
+func TestLines(t *testing.T) {
+	o := Options{Targets: make([]Target, 1), Connections: 2, Duration: 1, IAMAT: 2, WHATSAT: 1, Clients: 5, RadiusKM: 50, Bound: 20,
+		Zipf: 1.5, Seed: 3, Epoch: time.Unix(1520023934, 0)}
+	if err := o.Check(); err != nil {
+		t.Fatal(err)
+	}
+	texts := [2]string{}
+	seen := map[string]bool{}
+	whatsats := 0
+	for k := range 2 {
+		l := newLines(&o, k, 2)
+		for range 1000 {
+			line, whatsat := l.appendNext(nil)
+			fields := bytes.Fields(line)
+			if _, err := protocol.Parse(line, protocol.MaxClientID); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			if whatsat {
+				whatsats++
+				continue
+			}
+			if stamp := string(fields[3]); seen[stamp] {
+				t.Fatalf("the time %s stands in two lines", stamp)
+			} else {
+				seen[stamp] = true
+			}
+			texts[k] += string(line)
+		}
+	}
+	if texts[0] == texts[1] || whatsats < 500 || whatsats > 850 {
+		t.Errorf("connections say the same: %v; %d WHATSATs of 2,000, a third was wanted", texts[0] == texts[1], whatsats)
+	}
+}
+
+// The same seed and epoch are the same lines, byte for byte.
+func TestASeedRepeatsItsLines(t *testing.T) {
+	run := func(seed uint64) []string {
+		var mu sync.Mutex
+		var got []string
+		o := small(scripted(t, func(n int, line string) []byte {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, line)
+			return well(n, line)
+		}))
+		o.Connections, o.Seed, o.Epoch, o.IAMAT, o.WHATSAT = 1, seed, time.Unix(1520023934, 918963000), 3, 1
+		mustRun(t, o)
+		mu.Lock()
+		defer mu.Unlock()
+		return got
+	}
+	first, second, other := run(7), run(7), run(8)
+	n := min(len(first), len(second), len(other))
+	if n < 60 || !slices.Equal(first[:n], second[:n]) {
+		t.Errorf("%d lines, the same in both runs: %v", n, slices.Equal(first[:n], second[:n]))
+	}
+	if slices.Equal(first[:n], other[:n]) {
+		t.Error("another seed says the same")
+	}
+}
 
 // written are so many lines of each connection, in fields.
 func written(t *testing.T, o Options, n int) (all [][][][]byte) {

@@ -1,10 +1,45 @@
 package load
 
 import (
-	"strings"
 	"testing"
 	"time"
 )
+
+// A server that stalls once: from when lines were due that shows, from when they were sent it does
+// not, because while it lasted only one was.
+func TestAStallShows(t *testing.T) {
+	const stall = 400 * time.Millisecond
+	o := small(scripted(t, func(n int, line string) []byte {
+		if n == 100 {
+			<-time.After(stall)
+		}
+		return well(n, line)
+	}))
+	o.Connections, o.Pipeline, o.Rate, o.Duration = 1, 1, 1000, 2*time.Second
+	r := mustRun(t, o)
+	if r.Latency.P999 < stall.Seconds()/2 || r.Raw.P999 > r.Latency.P999/2 || r.Raw.Max < stall.Seconds() {
+		t.Errorf("p99.9 %.3f s corrected, %.3f s raw, %.3f s at most", r.Latency.P999, r.Raw.P999, r.Raw.Max)
+	}
+	if r.All.Late == 0 {
+		t.Errorf("%+v", r.All)
+	}
+}
+
+// Every line that was due has been sent or skipped, though the server stopped answering.
+func TestWhatIsDueIsSentOrSkipped(t *testing.T) {
+	o := small(scripted(t, func(n int, line string) []byte {
+		if n > 10 {
+			return []byte{}
+		}
+		return well(n, line)
+	}))
+	o.Connections, o.Pipeline, o.Rate, o.drain = 1, 2, 1000, 100*time.Millisecond
+	r := mustRun(t, o)
+	// Eleven have a reply and two are under way. Of the eleven, some may have waited, too.
+	if c := r.All; c.Sent != 13 || c.Unanswered != 2 || c.Late == 0 || c.Skipped > c.Late || c.Skipped+11 < c.Late {
+		t.Errorf("%+v", r.All)
+	}
+}
 
 // beside is a user of a worker whose loop does not run, in an open loop of a line every millisecond.
 func beside(t *testing.T, users int) (*worker, *user, *transport) {
@@ -59,44 +94,5 @@ func TestLongLatencies(t *testing.T) {
 	record(h, 10*time.Minute)
 	if max := latencyOf(h).Max; max < 600 || max > 601 {
 		t.Errorf("ten minutes are %g s", max)
-	}
-}
-
-// A server that does not take a connection and says why is named with that, and only once.
-func TestARefusedConnection(t *testing.T) {
-	w, u, end := beside(t, 1)
-	u.DataReceived([]byte("> SERVER FULL\n\n"))
-	u.ConnectionLost(nil)
-	if c := w.now.counts; c.Errors != 1 || len(c.Failures) != 1 || c.Failures[0].What != "Alford: > SERVER FULL" || !end.aborted {
-		t.Errorf("%+v", c)
-	}
-	w, u, _ = beside(t, 1)
-	u.DataReceived([]byte("AT Alford\n\n"))
-	if f := w.now.counts.Failures; len(f) != 1 || f[0].What != "Alford: a reply to nothing" {
-		t.Errorf("%+v", f)
-	}
-}
-
-// A reply to a WHATSAT has places, whatever they are.
-func TestWhatAWHATSATIsAnswered(t *testing.T) {
-	for places, right := range map[string]bool{
-		"{}": true, "{\n\"status\": \"OK\"\n}": true, "": false, "{": false, "}": false, "{\n\"status\": \"OK\"\n": false, "no {}": false,
-	} {
-		o := small(scripted(t, func(_ int, line string) []byte {
-			if !strings.HasPrefix(line, "WHATSAT") {
-				return well(0, line)
-			}
-			id := strings.Fields(line)[1]
-			end := "\n\n"
-			if places == "" {
-				end = "\n"
-			}
-			return []byte("AT Alford +0.1 " + id + " +1-1 5\n" + places + end)
-		}))
-		o.WHATSAT, o.Duration = 1, 20*time.Millisecond
-		r := mustRun(t, o)
-		if wrong := r.All.Errors > 0; wrong == right || r.All.Sent == 0 {
-			t.Errorf("%q: %+v", places, r.All)
-		}
 	}
 }

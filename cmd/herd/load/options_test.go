@@ -1,0 +1,65 @@
+package load
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestThresholds(t *testing.T) {
+	r := &Report{PerSecond: 100, Latency: Latency{Count: 1, P99: 0.005, Max: 1}, All: Counts{Errors: 1}}
+	none := &Report{PerSecond: 100}
+	for text, want := range map[string]bool{"p99<5ms": false, "max>1s": false, "rate>5": true, "errors>0": true} {
+		if th, err := ParseThreshold(text); err != nil || th.Decidable(none) != want {
+			t.Errorf("%s without a latency: decidable %v, %v", text, th.Decidable(none), err)
+		}
+	}
+	for text, want := range map[string]bool{
+		"p99<5ms": false, "p99<=5ms": true, "p99>=5ms": true, "p99 > 4999us": true, "max<1s": false,
+		"rate>99.5": true, "errors>0": true, "errors<1": false, "skipped>0": false, "p50<1ns": true,
+	} {
+		th, err := ParseThreshold(text)
+		if err != nil || th.Holds(r) != want {
+			t.Errorf("%s: %v, %v", text, th.Holds(r), err)
+		}
+	}
+	for _, text := range []string{"", "p99", "p99=5ms", "p98<5ms", "p99<5", "rate<5ms", "p99<-5ms", "errors>"} {
+		if _, err := ParseThreshold(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+// What cannot be is said before anything is sent.
+func TestImpossible(t *testing.T) {
+	for want, change := range map[string]func(o *Options){
+		"no server to load":                func(o *Options) { o.Targets = nil },
+		"no connections":                   func(o *Options) { o.Connections = 0 },
+		"a rate of -1 lines in a second":   func(o *Options) { o.Rate = -1 },
+		"5 threads for 4 connections":      func(o *Options) { o.Threads = 5 },
+		"a pipeline of -1 lines":           func(o *Options) { o.Pipeline = -1 },
+		"a duration of 0s is not above 0":  func(o *Options) { o.Duration = 0 },
+		"a warm-up of -1s is not":          func(o *Options) { o.Warmup = -time.Second },
+		"a rate of NaN lines in a second":  func(o *Options) { o.Rate = math.NaN() },
+		"a rate of +Inf lines in a second": func(o *Options) { o.Rate = math.Inf(1) },
+		"1e+09 clients that come and go":   func(o *Options) { o.Churn = 1e9 },
+		"a rate of 1e-10 lines in a secon": func(o *Options) { o.Rate = 1e-10 },
+		"1e-10 connections in a second: i": func(o *Options) { o.ConnectRate = 1e-10 },
+		"1e-10 clients that come and go i": func(o *Options) { o.Churn = 1e-10 },
+		"a skew of NaN is not above 1":     func(o *Options) { o.Zipf = math.NaN() },
+		"6553600 in all are too many":      func(o *Options) { o.Connections, o.Pipeline = 100, 65536 },
+		"a number of connections is neg":   func(o *Options) { o.Idle = -1 },
+		"client ids are not between":       func(o *Options) { o.Clients = -1 },
+		"a skew of 0.5 is not above 1":     func(o *Options) { o.Zipf = 0.5 },
+		"a radius from 0 to 50 km":         func(o *Options) { o.RadiusKM = 51 },
+		"ids that the servers know":        func(o *Options) { o.WHATSAT, o.Clients = 1, 2_000_000 },
+		"connections need 100000064 descr": func(o *Options) { o.Idle, o.Connections = 99_999_996, 4 },
+	} {
+		o := small(Target{Name: "Alford", Addr: "127.0.0.1:1"})
+		change(&o)
+		if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}

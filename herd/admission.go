@@ -13,9 +13,9 @@ const (
 
 // BuildProtocol implements reactor.Factory: it admits a connection, or answers that the server is
 // full. Beyond max_connections a few are taken for a moment, for they may be neighbors.
-func (s *Server) BuildProtocol(string) reactor.Protocol {
+func (s *Server) BuildProtocol(peer string) reactor.Protocol {
 	s.counters.Accepted++
-	n := &session{server: s, id: s.nextID(), index: len(s.sessions)}
+	n := &session{server: s, id: s.nextID(), index: len(s.sessions), address: clientAddress(peer)}
 	n.reader = reactor.NewLineReceiver(s.cfg.Limits.MaxLine, n)
 	switch {
 	case s.admitted[asClient] < s.cfg.Limits.MaxConnections:

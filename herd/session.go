@@ -16,7 +16,8 @@ import (
 type session struct {
 	server    *Server
 	id        uint64
-	index     int // in server.sessions
+	index     int    // in server.sessions
+	address   string // the client's, as limits per address count it
 	admission admission
 	t         reactor.Transport
 	reader    *reactor.LineReceiver

@@ -81,7 +81,7 @@ func try(m mutant, scratch string, seeds int) (caught bool, err error) {
 	}
 	args := []string{"test", "-overlay", list, "-count=1", "-timeout=10m"}
 	if m.test != "" {
-		args = append(args, "./herd", "-run=^"+m.test+"$")
+		args = append(args, m.pkg, "-run=^"+m.test+"$")
 	} else {
 		args = append(args, "./herd/sim", "-run=^TestSeeds$", "-once", "-failures=1", fmt.Sprint("-seeds=", seeds))
 	}

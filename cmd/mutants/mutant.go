@@ -12,7 +12,8 @@ import (
 // mutant is one way in which the herd could be wrong.
 type mutant struct {
 	name  string // of its file, without .txt
-	test  string // of package herd, that catches it; "" for the simulation's seeds
+	test  string // that catches it; "" for the simulation's seeds
+	pkg   string // of test, as go test takes it
 	edits []edit
 }
 
@@ -47,9 +48,9 @@ func readMutants(dir string) ([]mutant, error) {
 }
 
 // parseMutant reads the form of testdata/mutants: comments with #, of which one may name the test
-// that catches it where no seed does, then the name of a file and edits of it, each of lines with -
-// and then lines with +, with an empty line between edits. What is to be found may end within its
-// last line.
+// that catches it where no seed does ("caught by TestName", of package herd, or "caught by TestName
+// in ./reactor"), then the name of a file and edits of it, each of lines with - and then lines with
+// +, with an empty line between edits. What is to be found may end within its last line.
 func parseMutant(name, text string) (mutant, error) {
 	m := mutant{name: name}
 	file := ""
@@ -58,7 +59,11 @@ func parseMutant(name, text string) (mutant, error) {
 		for _, line := range strings.Split(block, "\n") {
 			switch {
 			case strings.HasPrefix(line, "# caught by "):
-				m.test = strings.TrimPrefix(line, "# caught by ")
+				var named bool
+				m.test, m.pkg, named = strings.Cut(strings.TrimPrefix(line, "# caught by "), " in ")
+				if !named {
+					m.pkg = "./herd"
+				}
 			case strings.HasPrefix(line, "#"):
 			case strings.HasPrefix(line, "-") && replacement == nil:
 				old = append(old, line[1:])

@@ -27,6 +27,19 @@ func TestMutantsApply(t *testing.T) {
 	}
 }
 
+func TestMutantsAreCaughtBy(t *testing.T) {
+	for _, c := range []struct{ comment, test, pkg string }{
+		{"# a comment", "", ""},
+		{"# caught by TestThis", "TestThis", "./herd"},
+		{"# caught by TestThat in ./reactor", "TestThat", "./reactor"},
+	} {
+		m, err := parseMutant("some", c.comment+"\na.go\n-x\n+y")
+		if err != nil || m.test != c.test || m.pkg != c.pkg {
+			t.Errorf("%s: caught by %q in %q, %v", c.comment, m.test, m.pkg, err)
+		}
+	}
+}
+
 func TestMutantsThatAreNone(t *testing.T) {
 	for _, text := range []string{
 		"", "# nothing", "a.go\n-x", "a.go\n+x", "-x\n+y", "a.go\n-x\n+y\nz", "a.go\n+y\n-x",

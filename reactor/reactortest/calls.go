@@ -18,6 +18,7 @@ var callTests = []test{
 	{"CallSoon", callSoon},
 	{"DeferToThread", deferToThread},
 	{"BeforeShutdown", beforeShutdown},
+	{"ShutdownDoneInACall", shutdownDoneInACall},
 	{"NothingAfterStop", nothingAfterStop},
 }
 
@@ -213,6 +214,34 @@ func beforeShutdown(t *testing.T, h Harness) {
 	}
 	if !errors.Is(p.reason, reactor.ErrConnectionAborted) {
 		t.Errorf("lost for %v", p.reason)
+	}
+	peer.Close()
+}
+
+// A Protocol may be what completes the shutdown, in the middle of what it has received. Its
+// connection is lost after that call, not in it.
+func shutdownDoneInACall(t *testing.T, h Harness) {
+	r := h.Reactor()
+	p := &recorder{test: t}
+	peer := h.Dial(serveOne(t, h, p))
+	h.Wait("the connection", func() bool { return p.made == 1 })
+	h.Do(func() {
+		r.BeforeShutdown(func(done func()) {
+			p.onData = func([]byte) {
+				done()
+				if p.lost > 0 {
+					t.Error("lost in the middle of DataReceived")
+				}
+			}
+			p.t.Write([]byte("stopping"))
+		})
+	})
+	r.Stop()
+	same(t, peer.Receive(8), []byte("stopping"))
+	peer.Send([]byte("x"))
+	h.Stop()
+	if string(p.in) != "x" || p.lost != 1 {
+		t.Errorf("%q received, lost %d times", p.in, p.lost)
 	}
 	peer.Close()
 }

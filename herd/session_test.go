@@ -349,6 +349,7 @@ func (sink) Write([]byte)     {}
 func (sink) LoseConnection()  {}
 func (sink) AbortConnection() {}
 func (sink) Backlog() int     { return 0 }
+func (sink) Memory() int      { return 0 }
 func (sink) PauseReceiving()  {}
 func (sink) ResumeReceiving() {}
 func (sink) StopReceiving()   {}

@@ -90,6 +90,14 @@ func (c *Conn) Backlog() int {
 	return c.owed() + c.socket.Unsent(false)
 }
 
+// Memory implements Transport.
+func (c *Conn) Memory() int {
+	if c.socket == nil {
+		return 0
+	}
+	return cap(c.out) + cap(c.held) + c.socket.Unsent(false)
+}
+
 // owed is what the socket has not taken.
 func (c *Conn) owed() int { return len(c.out) - c.sent }
 
@@ -144,7 +152,7 @@ func (c *Conn) PauseReceiving() { c.paused = true }
 // ResumeReceiving implements Transport.
 func (c *Conn) ResumeReceiving() {
 	c.paused = false
-	if len(c.held) > 0 || c.eofHeld || c.deaf {
+	if c.deliverable() {
 		c.readySoon()
 	}
 }

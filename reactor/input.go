@@ -115,7 +115,7 @@ func (c *Conn) proceed() {
 	c.begin()
 	for budget := deliverTurn; budget > 0 && c.deliver(); budget -= deliverBytes {
 	}
-	if !c.paused && !c.disconnecting && len(c.held) > 0 {
+	if c.deliverable() {
 		c.readySoon()
 	}
 	if c.full && !c.disconnecting && c.Backlog() < LowWater {
@@ -127,16 +127,23 @@ func (c *Conn) proceed() {
 	c.end("held input of")
 }
 
+// deliverable reports whether there is held input, or the end of it, that the Protocol may have now.
+// The end counts by itself: the last piece may have used up this turn's budget.
+func (c *Conn) deliverable() bool {
+	ended := c.eofHeld || c.deaf && !c.told
+	return (len(c.held) > 0 || ended) && !c.paused && !c.disconnecting
+}
+
 // deliver hands over the next piece of held input, or the end of it, and reports whether there
 // may be more.
 func (c *Conn) deliver() bool {
 	switch {
-	case c.paused || c.disconnecting:
+	case !c.deliverable():
 		return false
 	case len(c.held) == 0:
 		if c.eofHeld {
 			c.readLost()
-		} else if c.deaf {
+		} else {
 			c.tell()
 		}
 		return false

@@ -49,6 +49,9 @@ func (r *LineReceiver) Pending() int { return len(r.tail) }
 // Held is the number of bytes that came and were not looked at because of Pause.
 func (r *LineReceiver) Held() int { return len(r.rest) - r.restAt }
 
+// Memory is the capacity, in bytes, of the buffers for both.
+func (r *LineReceiver) Memory() int { return cap(r.tail) + cap(r.rest) }
+
 // Pause holds lines, from the next one on, also those of the chunk at hand. It goes together with
 // the Transport's PauseReceiving, which keeps further chunks from coming and so bounds what is
 // held here to one.

@@ -50,6 +50,9 @@ type Transport interface {
 	AbortConnection()
 	// Backlog is the number of bytes accepted by Write that the kernel has not taken yet.
 	Backlog() int
+	// Memory is the capacity, in bytes, of the buffers of this connection: output that the kernel
+	// has not taken and input that was not delivered. A buffer may be much larger than its content.
+	Memory() int
 	// PauseReceiving holds further input, up to MaxHeldInput bytes, past which the connection is
 	// aborted with ErrHeldInput. ResumeReceiving delivers what was held in a later call.
 	PauseReceiving()

@@ -97,7 +97,7 @@ func (j *journaling) pump() {
 	if j.busy || j.due != nil {
 		return
 	}
-	if j.server.draining {
+	if j.server.drain.begun {
 		j.commit() // what is to gather has come
 	} else {
 		j.after(commitPause)

@@ -127,7 +127,7 @@ func (l *link) dial() {
 
 // dialNow ends the pause between two tries: the neighbor has just shown that it is up.
 func (l *link) dialNow() {
-	if l.state == linkDown && !l.server.draining {
+	if l.state == linkDown && !l.server.drain.begun {
 		l.client.DialNow()
 	}
 }
@@ -241,7 +241,7 @@ func (l *link) pump() (more bool) {
 		l.t.Write(buf)
 		l.sendMark()
 	case l.lastMark == l.sent.Position():
-	case l.state == linkCopying || l.server.draining:
+	case l.state == linkCopying || l.server.drain.begun:
 		l.sendMark()
 	default:
 		l.markWithin(lazyMark)

@@ -62,10 +62,9 @@ type Server struct {
 	counters   Counters
 	refusals   refusals
 
-	pumping  bool // a pump is due after this batch of events
-	pump     func()
-	draining bool
-	left     func() // tells the reactor that the server may go
+	pumping bool // a pump is due after this batch of events
+	pump    func()
+	drain   drain
 
 	// Scratch, reused from line to line. Nothing keeps a part of it.
 	record     protocol.Record
@@ -140,7 +139,7 @@ func (s *Server) Start(l reactor.Listener) (reactor.Port, error) {
 		n.link.dial()
 	}
 	s.reactor.CallLater(s.sweepPeriod(), s.sweep)
-	s.reactor.BeforeShutdown(s.drain)
+	s.reactor.BeforeShutdown(s.stop)
 	return port, nil
 }
 
@@ -214,7 +213,7 @@ func (s *Server) Status() Status {
 	st := Status{
 		Herd: s.cfg.Herd.Name, Server: s.name, Version: s.options.Version,
 		Engine: s.options.Engine, Epoch: s.epoch.String(), PID: s.options.PID,
-		Started: s.started, Now: s.reactor.Now(), Ready: s.port != nil && !s.draining,
+		Started: s.started, Now: s.reactor.Now(), Ready: s.port != nil && !s.drain.begun,
 		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
 		Connections: len(s.sessions), Lookups: s.lookups.status(),
 		Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants,
@@ -241,51 +240,6 @@ func (s *Server) Status() Status {
 
 // Store is the server's state, for those who follow it. Loop only.
 func (s *Server) Store() *Store { return s.store }
-
-// drain is the server's way out: it stops listening, answers what it has read, and lets every
-// live link hand over the rest of the feed. It calls done when all of that has happened, or when
-// the drain time is over.
-func (s *Server) drain(done func()) {
-	begun := s.reactor.Now()
-	s.draining = true
-	s.port.StopListening()
-	s.left = func() {
-		s.left = nil
-		s.log.Info("stopped", zap.String("server", s.name),
-			zap.Duration("took", s.reactor.Now().Sub(begun)), zap.Int("connections", len(s.sessions)))
-		done()
-	}
-	s.reactor.CallLater(s.cfg.Limits.Drain, func() {
-		if s.left != nil {
-			s.log.Warn("drain time is over", zap.Int("connections", len(s.sessions)))
-			s.left()
-		}
-	})
-	for _, n := range slices.Backward(s.sessions) {
-		if n.intake == nil {
-			n.drain()
-		}
-	}
-	s.pumpSoon()
-	s.drained()
-}
-
-// drained lets the server go once nothing is owed to anyone.
-func (s *Server) drained() {
-	if s.left == nil || s.admitted[asClient]+s.admitted[asOverflow] > 0 {
-		return
-	}
-	for _, n := range s.neighbors {
-		if !n.link.drained() {
-			return
-		}
-	}
-	if s.journal != nil && !s.journal.idle() {
-		s.journal.pump()
-		return
-	}
-	s.left()
-}
 
 // refusals limits the log of refused handshakes: one entry for each kind and address in
 // refusalPause, for a bounded number of them.

@@ -59,7 +59,7 @@ func (s *session) ConnectionMade(t reactor.Transport) {
 	s.accepted = s.server.reactor.Now()
 	s.lastInput = s.accepted
 	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", t.Peer()))
-	if s.server.draining {
+	if s.server.drain.begun {
 		s.drain()
 	}
 }
@@ -263,7 +263,7 @@ func (s *session) ReadConnectionLost() {
 	case s.admission == asOverflow && s.linesIn == 0 && s.reader.Pending() == 0:
 		s.refuse()
 		return
-	case s.server.draining || s.plain.neighbor != nil:
+	case s.server.drain.begun || s.plain.neighbor != nil:
 		s.reader.Drop() // the rest of an unfinished line was not read
 	default:
 		s.now = s.server.reactor.Now() // its end makes it a line

@@ -36,7 +36,8 @@ func newServe(o *options) *cobra.Command {
 		Short: "Run one server in the foreground",
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
 			"a second one at once; SIGHUP makes it read its file of places again. LISTEN_FDS, where it is\n" +
-			"set, hands over its listener and then its console's.",
+			"set, hands over its listener and then its console's. The exit code is 1 if a connected\n" +
+			"neighbor did not acknowledge all records within the drain time.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
@@ -142,7 +143,10 @@ func (p *process) run(pprof bool) error {
 	}
 	p.watchSignals()
 	p.watchParent()
-	return p.reactor.Run()
+	if err := p.reactor.Run(); err != nil {
+		return err
+	}
+	return p.server.StopError()
 }
 
 // openJournal opens the server's journal; nil where none is configured.

@@ -197,6 +197,40 @@ func TestSecretFile(t *testing.T) {
 	}
 }
 
+// What an editor on Windows writes is taken, or is an error that says what it is.
+func TestByteOrderMarks(t *testing.T) {
+	const utf16 = "\xff\xfe[\x00h\x00"
+	if _, err := parse("\ufeff" + twoServers); err != nil {
+		t.Error(err)
+	}
+	want := "herd.toml:2: herd.nme: unknown key; here are name, dialect, secret_file"
+	if _, err := parse("\ufeff[herd]\nnme = \"x\"\n" + twoServers); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	want = "herd.toml: this is UTF-16; save it as UTF-8"
+	if _, err := parse(utf16); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+
+	file := filepath.Join(t.TempDir(), "secret")
+	text := []byte("[herd]\nsecret_file = \"" + file + "\"\n" + twoServers)
+	for secret, want := range map[string]string{
+		"\ufefffirst\r\nsecond\r\n": "",
+		utf16:                       "herd.toml:2: herd.secret_file: " + file + ": this is UTF-16; save it as UTF-8",
+	} {
+		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ParseConfig("herd.toml", text, "", 20000)
+		switch {
+		case want != "" && (err == nil || err.Error() != want):
+			t.Errorf("got  %v\nwant %s", err, want)
+		case want == "" && (err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{"first", "second"})):
+			t.Errorf("secrets %v, %v", c, err)
+		}
+	}
+}
+
 // Two machines may both listen everywhere, and both have a console on their own loopback.
 func TestTwoMachinesMayUseTheSamePorts(t *testing.T) {
 	text := `

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"serverherd/bom"
 )
 
 // SecretVariable is the environment variable that may hold the herd's secrets instead of a file.
@@ -56,6 +58,10 @@ func LoadConfig(file string, descriptors int) (*Config, error) {
 // ParseConfig is LoadConfig for a text that has been read. Relative paths in it are relative to
 // the folder of file.
 func ParseConfig(file string, text []byte, secret string, descriptors int) (*Config, error) {
+	text, err := bom.Trim(text)
+	if err != nil {
+		return nil, &ConfigError{File: file, Text: err.Error()}
+	}
 	var doc map[string]any
 	if _, err := toml.Decode(string(text), &doc); err != nil {
 		return nil, syntaxError(file, err)
@@ -227,7 +233,12 @@ func (l *loader) secrets(secret string) {
 		}
 		secret = string(text)
 	}
-	for line := range strings.Lines(secret) {
+	text, err := bom.Trim([]byte(secret))
+	if err != nil {
+		l.fail("herd", 0, "secret_file", "%s: %v", where, err)
+		return
+	}
+	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line != "" {
 			h.Secrets = append(h.Secrets, line)
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"serverherd/bom"
 )
 
 // FileSuffixes are how the names of places files end, behind a dot.
@@ -163,23 +165,11 @@ type input struct {
 	begin int64 // those in front of the place that is being read
 }
 
-var errUTF16 = errors.New("it is UTF-16; save it as UTF-8")
-
-// newInput begins to read a file. It passes over the byte order mark that Windows' programs put
-// in front of UTF-8.
+// newInput begins to read a file, behind a byte order mark.
 func newInput(file io.Reader) (*input, error) {
 	in := &input{file: file}
 	in.Reader = bufio.NewReaderSize(meter{in}, maxFileLine)
-	head, err := in.Peek(3)
-	switch mark := string(head); {
-	case err != nil && err != io.EOF:
-		return nil, err
-	case strings.HasPrefix(mark, "\xff\xfe"), strings.HasPrefix(mark, "\xfe\xff"):
-		return nil, errUTF16
-	case mark == "\ufeff":
-		_, _ = in.Discard(len(mark))
-	}
-	return in, nil
+	return in, bom.Skip(in.Reader)
 }
 
 // cut says whether the file ended for its reader because a place took too many bytes: more than may

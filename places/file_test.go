@@ -35,7 +35,7 @@ const (
 func TestFile(t *testing.T) {
 	var answers []string
 	for _, file := range []struct{ name, text string }{
-		{"a.csv", threeCSV}, {"b.NDJSON", threeNDJSON}, {"c.jsonl", threeNDJSON + "\r\n"},
+		{"a.csv", threeCSV}, {"b.NDJSON", threeNDJSON}, {"c.jsonl", "\ufeff" + threeNDJSON + "\r\n"},
 	} {
 		f, err := NewFile(written(t, file.name, file.text))
 		if err != nil {
@@ -108,7 +108,8 @@ func TestFileMistakes(t *testing.T) {
 		{"a.csv", head + "x,1,2,," + strings.Repeat("x", 1<<18), "2:1: the place is longer than 65536 bytes"},
 		{"a.csv", head + strings.Repeat("\n", 1<<18), " more than 65536 bytes of empty lines"},
 		{"a.csv", "name;lat;lng\n", "1:1: the columns are not separated by commas"},
-		{"a.csv", "\xff\xfen\x00a\x00m\x00e\x00", " it is UTF-16; save it as UTF-8"},
+		{"a.csv", "\xff\xfen\x00a\x00m\x00e\x00", " this is UTF-16; save it as UTF-8"},
+		{"a.ndjson", "\xfe\xff\x00{\x00}", " this is UTF-16; save it as UTF-8"},
 		{"a.csv", head + "a\ufffdb,1,2,,\n", "2:1: the name holds U+FFFD, which stands for a character that was lost"},
 		{"a.csv", head + "a\u0085b,1,2,,\n", `2:1: the name holds the control character '\u0085'`},
 		{"a.csv", head + "\"x,1,2,,\n", "2:10: extraneous or missing \" in quoted-field"},

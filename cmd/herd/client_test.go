@@ -199,6 +199,24 @@ func TestIamatOfManyWithMistake(t *testing.T) {
 	}
 }
 
+// A file that was saved on Windows names its first client as it should.
+func TestIamatOfManyWithByteOrderMark(t *testing.T) {
+	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))
+	for _, c := range []struct {
+		in, out, err string
+		code         int
+	}{
+		{"\ufeffbob +10+20 5\r\n", "IAMAT bob +10+20 5\n", "", 0},
+		{"\xff\xfeb\x00o\x00b\x00", "", "herd: standard input: this is UTF-16; save it as UTF-8\n", 2},
+		{"\xfe\xff\x00b", "", "herd: standard input: this is UTF-16; save it as UTF-8\n", 2},
+	} {
+		out, errOut, code := runAt(addr, c.in, "iamat", "-")
+		if out != c.out || errOut != c.err || code != c.code {
+			t.Errorf("%q: exit code %d, %q, %q; want %d, %q, %q", c.in, code, out, errOut, c.code, c.out, c.err)
+		}
+	}
+}
+
 // Someone who types updates sees each reply before typing the next.
 func TestIamatAnswersAsItIsTyped(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))

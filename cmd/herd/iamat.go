@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"serverherd/bom"
 )
 
 func newIamat(o *options) *cobra.Command {
@@ -100,6 +102,9 @@ func (u *updates) sendAll() {
 }
 
 func (u *updates) send() error {
+	if err := bom.Skip(u.in); err != nil {
+		return usage("standard input: %v", err)
+	}
 	for n := 1; ; n++ {
 		line, err := u.in.ReadSlice('\n')
 		if err != nil && !errors.Is(err, io.EOF) {

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/bom"
 	"serverherd/herd"
 	"serverherd/places"
 	"serverherd/places/google"
@@ -79,19 +80,23 @@ func newEmbedded(c *herd.Places) (places.Provider, error) {
 
 // readKey takes the key from its file, else from the environment.
 func readKey(file string) (google.Key, error) {
-	if file == "" {
-		return google.Key(strings.TrimSpace(os.Getenv(keyVariable))), nil
+	text, where := []byte(os.Getenv(keyVariable)), "$"+keyVariable
+	if file != "" {
+		where = "places.key_file: " + file
+		info, err := os.Stat(file)
+		if err != nil {
+			return "", fmt.Errorf("places.key_file: %w", err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			return "", fmt.Errorf("%s can be read by others: chmod 600 it", where)
+		}
+		if text, err = os.ReadFile(file); err != nil {
+			return "", fmt.Errorf("places.key_file: %w", err)
+		}
 	}
-	info, err := os.Stat(file)
+	text, err := bom.Trim(text)
 	if err != nil {
-		return "", fmt.Errorf("places.key_file: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("places.key_file: %s can be read by others: chmod 600 it", file)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("places.key_file: %w", err)
+		return "", fmt.Errorf("%s: %w", where, err)
 	}
 	return google.Key(strings.TrimSpace(string(text))), nil
 }

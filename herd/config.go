@@ -37,6 +37,7 @@ type Places struct {
 	Timeout     time.Duration // of one lookup, waiting, repeating and body included
 	Rate        int           // lookups a second and server at a network provider
 	DailyBudget int           // the same in a day of UTC
+	BudgetShare int           // percent of it, less what others spend, for one client address
 	PlacesState string        // directory where DailyBudget is counted, absolute or relative likewise
 	Fallback    string        // "embedded", or "" for none: who answers when a network provider did not
 }

@@ -34,7 +34,7 @@ func TestConfigDefaults(t *testing.T) {
 	want := &Config{
 		Herd: Herd{Name: "ucla", Dialect: "paper"}, Peers: Peers{Handshake: "required"},
 		Places: Places{
-			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second, Rate: 50, DailyBudget: 1000,
+			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second, Rate: 50, DailyBudget: 1000, BudgetShare: 50,
 			PlacesState: "places-state",
 		},
 		Log: Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
@@ -84,11 +84,12 @@ func configMistakes() []struct{ name, text, want string } {
 		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"behind what looks like a key", "[log]\ndir = \"\"\"\n[limits]\ndrain = 1\"\"\"\n[limits] # [log]\ndrain = \"2h\"\n" + twoServers, "herd.toml:6: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"the first of several", "[limits]\nmax_line = 1\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.max_line: 1 is not between 1280 and 1048576"},
-		{"a key for later", "[places]\ncache = 50\n" + twoServers, "herd.toml:2: places.cache: unknown key; here are provider, base_url, key_file, path, fields, rank, timeout, rate, daily_budget, places_state, fallback"},
+		{"a key for later", "[places]\ncache = 50\n" + twoServers, "herd.toml:2: places.cache: unknown key; here are provider, base_url, key_file, path, fields, rank, timeout, rate, daily_budget, budget_share, places_state, fallback"},
 		{"no path", "[places]\nprovider = \"file\"\n" + twoServers, "herd.toml:1: places.path: a file is needed, whose name ends in .csv, .ndjson or .jsonl"},
 		{"a path for nothing", "[places]\npath = \"a.csv\"\n" + twoServers, "herd.toml:2: places.path: provider embedded reads no file; file does"},
 		{"fields", "[places]\nfields = [\"rating\"]\n" + twoServers, "herd.toml:2: places.fields: provider embedded does not choose its fields; google does"},
 		{"no rate", "[places]\nrate = 0\n" + twoServers, "herd.toml:2: places.rate: 0 is not between 1 and 10000"},
+		{"no share", "[places]\nbudget_share = 0\n" + twoServers, "herd.toml:2: places.budget_share: 0 is not between 1 and 100"},
 		{"no budget", "[places]\ndaily_budget = 0\n" + twoServers, "herd.toml:2: places.daily_budget: 0 is not between 1 and 10000000"},
 		{"no state", "[places]\nplaces_state = \"\"\n" + twoServers, "herd.toml:2: places.places_state: a directory is needed, where the daily budget is counted"},
 		{"fallback", "[places]\nprovider = \"google\"\nfallback = \"bing\"\n" + twoServers, `herd.toml:3: places.fallback: "bing" is not available; what is: embedded, or nothing`},

@@ -41,7 +41,7 @@ func defaultConfig(descriptors int) *Config {
 		Peers: Peers{Handshake: "required"},
 		Places: Places{
 			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second,
-			Rate: 50, DailyBudget: 1000, PlacesState: "places-state",
+			Rate: 50, DailyBudget: 1000, BudgetShare: 50, PlacesState: "places-state",
 		},
 		Log: Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
 		Limits: Limits{
@@ -74,6 +74,7 @@ func (c *Config) keys() []key {
 		{"places", "timeout", &p.Timeout, span(&p.Timeout, time.Millisecond, time.Minute)},
 		{"places", "rate", &p.Rate, between(&p.Rate, 1, 10_000)},
 		{"places", "daily_budget", &p.DailyBudget, between(&p.DailyBudget, 1, 10_000_000)},
+		{"places", "budget_share", &p.BudgetShare, between(&p.BudgetShare, 1, 100)},
 		{"places", "places_state", &p.PlacesState, p.checkState},
 		{"places", "fallback", &p.Fallback, p.checkFallback},
 

@@ -1,6 +1,9 @@
 package places
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // FailureKind says what a failure means for whoever might ask again.
 type FailureKind int
@@ -31,3 +34,6 @@ type Failure struct {
 
 // Error implements error.
 func (f *Failure) Error() string { return f.Text }
+
+// NoAnswer is the text of a failure for want of an answer within a time.
+func NoAnswer(within time.Duration) string { return fmt.Sprintf("no answer within %v", within) }

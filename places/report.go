@@ -36,6 +36,7 @@ type NetworkReport struct {
 	RateWaits      uint64 `json:"rate_waits"`      // attempts that waited for their turn
 	RateRefused    uint64 `json:"rate_refused"`    // lookups whose turn would have come too late
 	BudgetRefused  uint64 `json:"budget_refused"`  // lookups beyond the day's budget
+	ShareRefused   uint64 `json:"share_refused"`   // lookups beyond the share of a client address in it
 	BreakerOpened  uint64 `json:"breaker_opened"`  // times
 	BreakerRefused uint64 `json:"breaker_refused"` // lookups
 	Fallbacks      uint64 `json:"fallbacks"`       // lookups answered from other data

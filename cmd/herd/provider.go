@@ -45,7 +45,8 @@ func newProvider(c *herd.Places, server string, log *zap.Logger) (places.Provide
 	if err != nil {
 		return nil, err
 	}
-	if o.Budget, err = guard.OpenBudget(c.PlacesState, server, c.DailyBudget, time.Now); err != nil {
+	o.Budget, err = guard.OpenBudget(c.PlacesState, server, c.DailyBudget, c.BudgetShare, time.Now)
+	if err != nil {
 		return nil, err
 	}
 	if c.Fallback != "" {

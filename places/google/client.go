@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"serverherd/places"
 )
 
 // Key is an API key. It prints as a placeholder, whatever it is printed with.
@@ -168,7 +170,7 @@ func (c *client) failure(ctx context.Context, err error) error {
 	var op *net.OpError
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return transient(fmt.Sprintf("no answer within %v", c.timeout))
+		return transient(places.NoAnswer(c.timeout))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &name):

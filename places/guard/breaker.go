@@ -54,10 +54,12 @@ func (g *Guard) whenRefused() gobreaker.Settings {
 	}
 }
 
-// ours says that err is no word of the provider's: nobody waits any longer, or it was not asked.
+// ours says that err is no word of the provider's: nobody waits any longer, it was not asked, or it
+// had too little time.
 func ours(err error) bool {
 	var own *ownError
-	return errors.As(err, &own) || errors.Is(err, context.Canceled) ||
+	var short *cutShort
+	return errors.As(err, &own) || errors.As(err, &short) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
 

@@ -17,25 +17,41 @@ import (
 // it can be torn, a process that ends takes nothing back, and several processes count in it at
 // once, each of which learns from the place of its byte which attempt was its own. A day is one of
 // UTC. Any goroutine.
+//
+// A client address may spend a share of what the others leave of the limit. With a share of 50 % one
+// address can spend half of the limit, two can spend a third each, and something is left for the
+// next. What each address has spent is kept in memory only: after a restart all that was spent
+// counts as the others', so that an address has its share of the rest.
 type Budget struct {
 	dir, server string
 	limit       int
+	share       int // percent
 	now         func() time.Time
 
-	mu   sync.Mutex
-	day  string
-	file *os.File // of that day
+	mu       sync.Mutex
+	day      string
+	file     *os.File            // of that day
+	spenders map[string]*spender // of that day, by address; each has made an attempt
+}
+
+// spender is an address that has made attempts.
+type spender struct {
+	attempts int
+	refused  bool // it has wanted more than its share
 }
 
 const dayForm = time.DateOnly
 
-// errSpent is a day without further attempts.
-var errSpent = errors.New("the daily budget of lookups is spent")
+// Why there is no attempt.
+var (
+	errSpent      = errors.New("the daily budget of lookups is spent")
+	errShareSpent = errors.New("this address has spent its share of the daily budget of lookups")
+)
 
 // OpenBudget opens the count of a server's day in dir, which it makes if it is missing. The limit is
-// in attempts; now is the wall clock, whose day counts.
-func OpenBudget(dir, server string, limit int, now func() time.Time) (*Budget, error) {
-	b := &Budget{dir: dir, server: server, limit: limit, now: now}
+// in attempts, the share of an address 1 to 100 percent; now is the wall clock, whose day counts.
+func OpenBudget(dir, server string, limit, share int, now func() time.Time) (*Budget, error) {
+	b := &Budget{dir: dir, server: server, limit: limit, share: share, now: now}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("places.places_state: %w", err)
 	}
@@ -47,9 +63,9 @@ func OpenBudget(dir, server string, limit int, now func() time.Time) (*Budget, e
 	return b, nil
 }
 
-// Spend takes one attempt; last says that it was the day's last. Without a count there is no
-// attempt: an error also means that the file could not be written.
-func (b *Budget) Spend() (last bool, err error) {
+// Spend takes one attempt for a client address, "" for none; last says that it was the day's last.
+// Without a count there is no attempt: an error also means that the file could not be written.
+func (b *Budget) Spend(address string) (last bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.turn(); err != nil {
@@ -59,8 +75,14 @@ func (b *Budget) Spend() (last bool, err error) {
 	if err != nil {
 		return false, uncounted(err)
 	}
-	if spent >= b.limit {
+	by := b.spenders[address]
+	switch {
+	case spent >= b.limit:
 		return false, errSpent
+	case by == nil:
+		by = &spender{}
+	case address != "" && by.attempts*100 >= b.share*(b.limit-spent+by.attempts):
+		return false, errShareSpent
 	}
 	if _, err := b.file.Write([]byte{'.'}); err != nil {
 		return false, uncounted(err)
@@ -72,7 +94,21 @@ func (b *Budget) Spend() (last bool, err error) {
 	case mine > int64(b.limit): // other processes were quicker
 		return false, errSpent
 	}
+	by.attempts++
+	b.spenders[address] = by
 	return mine == int64(b.limit), nil
+}
+
+// firstRefused says whether an address has been refused for the first time on this day.
+func (b *Budget) firstRefused(address string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	by := b.spenders[address]
+	if by == nil || by.refused {
+		return false
+	}
+	by.refused = true
+	return true
 }
 
 // uncounted is err without the path, which is no business of a client's.
@@ -127,7 +163,7 @@ func (b *Budget) turn() error {
 	if b.file != nil {
 		_ = b.file.Close() // it has nothing to flush
 	}
-	b.day, b.file = day, f
+	b.day, b.file, b.spenders = day, f, make(map[string]*spender)
 	b.forget(now)
 	return nil
 }

@@ -28,7 +28,7 @@ func (c *clock) now() time.Time { return c.Time }
 
 func openBudget(t *testing.T, dir string, limit int, now func() time.Time) *Budget {
 	t.Helper()
-	b, err := OpenBudget(dir, "Alford", limit, now)
+	b, err := OpenBudget(dir, "Alford", limit, 50, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func openBudget(t *testing.T, dir string, limit int, now func() time.Time) *Budg
 func spend(t *testing.T, b *Budget) (n int) {
 	t.Helper()
 	for {
-		last, err := b.Spend()
+		last, err := b.Spend("")
 		if err == errSpent {
 			return n
 		}
@@ -57,7 +57,7 @@ func TestBudget(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state [1")
 	c := &clock{time.Date(2026, 11, 23, 23, 30, 0, 0, time.UTC)}
 	b := openBudget(t, dir, 10, c.now)
-	if _, err := b.Spend(); err != nil {
+	if _, err := b.Spend(""); err != nil {
 		t.Fatal(err)
 	}
 	if n := spend(t, openBudget(t, dir, 10, c.now)); n != 9 {
@@ -88,10 +88,103 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// spendAs takes attempts for an address until there are none left for it.
+func spendAs(t *testing.T, b *Budget, address string) (n int) {
+	t.Helper()
+	for ; ; n++ {
+		_, err := b.Spend(address)
+		if err == errSpent || err == errShareSpent {
+			return n
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An address has its share of what the others leave, so that something is always left for the next.
+func TestBudgetShare(t *testing.T) {
+	c := &clock{time.Date(2026, 11, 23, 23, 30, 0, 0, time.UTC)}
+	dir := t.TempDir()
+	b := openBudget(t, dir, 1000, c.now)
+	for i, want := range []int{500, 250, 125, 63, 31} {
+		if n := spendAs(t, b, fmt.Sprint("192.0.2.", i)); n != want {
+			t.Errorf("address %d spends %d, want %d", i, n, want)
+		}
+	}
+	if _, err := b.Spend("192.0.2.0"); err != errShareSpent {
+		t.Errorf("the first address once more: %v", err)
+	}
+	if n := spendAs(t, openBudget(t, dir, 1000, c.now), "192.0.2.0"); n != 16 {
+		t.Errorf("%d by an address that a restart has forgotten, want half of the last 31", n)
+	}
+	if n := spendAs(t, b, ""); n != 15 {
+		t.Errorf("%d without an address, want the rest", n)
+	}
+	c.Time = c.Add(time.Hour)
+	if n := spendAs(t, b, "192.0.2.0"); n != 500 {
+		t.Errorf("%d on the next day", n)
+	}
+	both := openBudget(t, t.TempDir(), 999, c.now)
+	var counts [2]int
+	for i := 0; ; i++ {
+		if _, err := both.Spend(fmt.Sprint(i % 2)); err != nil {
+			break
+		}
+		counts[i%2]++
+	}
+	if counts != [2]int{333, 333} {
+		t.Errorf("two at once spend %v, want a third each", counts)
+	}
+	all, err := OpenBudget(t.TempDir(), "Alford", 10, 100, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	if n := spendAs(t, all, "192.0.2.0"); n != 10 {
+		t.Errorf("%d of 10 where an address may spend all", n)
+	}
+}
+
+// Who has spent its share is told so, counted, and in the log once a day; others are served.
+func TestShareSpent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logged := observer.New(zap.InfoLevel)
+		s := &scripted{script: []error{nil}}
+		g := New(Options{
+			Provider: s, Name: "google", Timeout: time.Second, Rate: 50, Log: zap.New(core),
+			Budget: openBudget(t, t.TempDir(), 4, time.Now),
+		})
+		asksAs := func(address, want string) {
+			t.Helper()
+			p := &places.Payer{Address: address}
+			_, err := g.Nearby(places.WithPayer(t.Context(), p), places.Query{})
+			if text(err) != want || p.Spent != (want != "") {
+				t.Errorf("%s: %v, spent %v", address, err, p.Spent)
+			}
+		}
+		const spent = "this address has spent its share of the daily budget of lookups"
+		asksAs("192.0.2.1", "")
+		asksAs("192.0.2.1", "")
+		for range 2 * maxFailures {
+			asksAs("192.0.2.1", spent)
+		}
+		asksAs("192.0.2.2", "")
+		r := g.Report()
+		if len(s.asked) != 3 || r.Attempts != 3 || r.ShareRefused != 10 || r.BudgetRefused != 0 || r.Breaker != "closed" {
+			t.Errorf("%d asked, %+v", len(s.asked), r)
+		}
+		told := logged.FilterMessage("places budget share spent")
+		if told.Len() != 1 || told.All()[0].ContextMap()["address"] != "192.0.2.1" {
+			t.Errorf("%v", logged.All())
+		}
+	})
+}
+
 // Servers do not spend each other's, even when one's name begins as the other's does.
 func TestBudgetOfEachServer(t *testing.T) {
 	dir, c := t.TempDir(), &clock{time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
-	other, err := OpenBudget(dir, "Alford2", 5, c.now)
+	other, err := OpenBudget(dir, "Alford2", 5, 50, c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +209,7 @@ func TestBudgetIsShared(t *testing.T) {
 		for range 4 {
 			all.Go(func() {
 				for {
-					if _, err := b.Spend(); err != nil {
+					if _, err := b.Spend(""); err != nil {
 						return
 					}
 					total.Add(1)
@@ -134,14 +227,14 @@ func TestBudgetIsShared(t *testing.T) {
 func TestBudgetThatCannotBeCounted(t *testing.T) {
 	b := openBudget(t, t.TempDir(), 10, time.Now)
 	b.file.Close()
-	if _, err := b.Spend(); err == nil || !strings.HasPrefix(err.Error(), "the daily budget of lookups cannot be counted: ") {
+	if _, err := b.Spend(""); err == nil || !strings.HasPrefix(err.Error(), "the daily budget of lookups cannot be counted: ") {
 		t.Error(err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenBudget(file, "Alford", 10, time.Now); err == nil || !strings.Contains(err.Error(), "places.places_state: ") {
+	if _, err := OpenBudget(file, "Alford", 10, 50, time.Now); err == nil || !strings.Contains(err.Error(), "places.places_state: ") {
 		t.Error(err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 // counters are what Report says. Any goroutine.
 type counters struct {
-	attempts, retries, rateWaits, rateRefused, budgetRefused atomic.Uint64
-	breakerOpened, breakerRefused, fallbacks                 atomic.Uint64
+	attempts, retries, rateWaits, rateRefused, budgetRefused, shareRefused atomic.Uint64
+	breakerOpened, breakerRefused, fallbacks                               atomic.Uint64
 
 	failures [places.Strange + 1]atomic.Uint64 // by kind
 }
@@ -27,7 +27,7 @@ func (c *counters) count(err error) {
 
 // traced makes the requests count that net/http sends by itself: when a kept connection turns out
 // to be dead, it repeats a GET on another, though the first may have been served and charged.
-func (g *Guard) traced(ctx context.Context) context.Context {
+func (g *Guard) traced(ctx context.Context, payer *places.Payer) context.Context {
 	var sent atomic.Int32
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() {
 		if sent.Add(1) == 1 {
@@ -35,7 +35,7 @@ func (g *Guard) traced(ctx context.Context) context.Context {
 		}
 		g.counters.attempts.Add(1)
 		if g.options.Budget != nil {
-			_, _ = g.options.Budget.Spend() // it has been sent, whatever the budget says
+			_, _ = g.options.Budget.Spend(payer.Address) // it has been sent, whatever the budget says
 		}
 	}})
 }
@@ -50,6 +50,7 @@ func (g *Guard) Report() places.NetworkReport {
 		Denied: c.failures[places.Denied].Load(), Invalid: c.failures[places.Invalid].Load(),
 		Strange: c.failures[places.Strange].Load(), RateWaits: c.rateWaits.Load(),
 		RateRefused: c.rateRefused.Load(), BudgetRefused: c.budgetRefused.Load(),
+		ShareRefused:  c.shareRefused.Load(),
 		BreakerOpened: c.breakerOpened.Load(), BreakerRefused: c.breakerRefused.Load(),
 		Fallbacks: c.fallbacks.Load(),
 	}

@@ -56,13 +56,14 @@ func New(o Options) *Guard {
 	return g
 }
 
-// Nearby implements places.Provider: an answer within the timeout, or what kept it away.
+// Nearby implements places.Provider: an answer within the timeout, or by ctx's deadline if that is
+// earlier, or what kept it away. Cancelling ctx means that nobody waits any longer.
 func (g *Guard) Nearby(ctx context.Context, q places.Query) (places.Result, error) {
 	r, err := g.lookup(ctx, q)
-	if err == nil || g.options.Fallback == nil || ctx.Err() != nil {
+	if err == nil || g.options.Fallback == nil || ctx.Err() == context.Canceled {
 		return r, err
 	}
-	other, failed := g.options.Fallback.Nearby(ctx, q)
+	other, failed := g.options.Fallback.Nearby(context.WithoutCancel(ctx), q)
 	if failed != nil {
 		return places.Result{}, err
 	}
@@ -76,6 +77,7 @@ func (g *Guard) Nearby(ctx context.Context, q places.Query) (places.Result, erro
 func (g *Guard) lookup(ctx context.Context, q places.Query) (places.Result, error) {
 	within, cancel := context.WithTimeout(ctx, g.options.Timeout)
 	defer cancel()
+	deadline, _ := within.Deadline()
 	var last error // what the latest attempt said
 	tries := 0
 	r, err := backoff.Retry(within, func() (places.Result, error) {
@@ -83,12 +85,12 @@ func (g *Guard) lookup(ctx context.Context, q places.Query) (places.Result, erro
 		tries++
 		r, last = g.attempt(within, q)
 		return r, again(last, tries)
-	}, backoff.WithBackOff(pauses()), backoff.WithMaxElapsedTime(g.options.Timeout),
+	}, backoff.WithBackOff(pauses()), backoff.WithMaxElapsedTime(time.Until(deadline)),
 		backoff.WithNotify(func(error, time.Duration) { g.counters.retries.Add(1) }))
 	switch {
 	case err == nil:
 		return r, nil
-	case ctx.Err() != nil:
+	case ctx.Err() == context.Canceled:
 		return r, ctx.Err() // nobody waits
 	}
 	return r, last
@@ -138,38 +140,67 @@ func (g *Guard) inWords(err error, why string, pause time.Duration) error {
 func (g *Guard) ask(ctx context.Context, q places.Query) (places.Result, error) {
 	if !g.limiter.Allow() {
 		g.counters.rateWaits.Add(1)
-		if err := g.limiter.Wait(ctx); err != nil {
-			if ctx.Err() == nil {
-				g.counters.rateRefused.Add(1)
-				err = &ownError{fmt.Sprintf("more than %d lookups a second", g.options.Rate)}
-			}
-			return places.Result{}, err
+		if err := g.limiter.Wait(ctx); err != nil && ctx.Err() == nil {
+			g.counters.rateRefused.Add(1)
+			return places.Result{}, &ownError{fmt.Sprintf("more than %d lookups a second", g.options.Rate)}
 		}
 	}
-	if err := g.pay(); err != nil {
+	switch ctx.Err() {
+	case nil:
+	case context.DeadlineExceeded:
+		return places.Result{}, &ownError{places.NoAnswer(g.options.Timeout)}
+	default:
+		return places.Result{}, ctx.Err()
+	}
+	payer := places.PayerOf(ctx)
+	if err := g.pay(payer); err != nil {
 		return places.Result{}, err
 	}
-	r, err := g.options.Provider.Nearby(g.traced(ctx), q)
+	deadline, _ := ctx.Deadline()
+	short := time.Until(deadline) < g.options.Timeout*9/10
+	r, err := g.options.Provider.Nearby(g.traced(ctx, payer), q)
 	g.counters.count(err)
+	if short && err != nil && ctx.Err() == context.DeadlineExceeded {
+		err = &cutShort{err}
+	}
 	return r, err
 }
 
 // pay takes one attempt from the budget.
-func (g *Guard) pay() error {
-	if g.options.Budget != nil {
-		last, err := g.options.Budget.Spend()
-		if err != nil {
-			g.counters.budgetRefused.Add(1)
-			return &ownError{err.Error()}
+func (g *Guard) pay(by *places.Payer) error {
+	b := g.options.Budget
+	if b == nil {
+		g.counters.attempts.Add(1)
+		return nil
+	}
+	last, err := b.Spend(by.Address)
+	switch {
+	case err == errShareSpent:
+		by.Spent = true
+		g.counters.shareRefused.Add(1)
+		if b.firstRefused(by.Address) {
+			g.options.Log.Warn("places budget share spent", zap.String("provider", g.options.Name),
+				zap.String("address", by.Address), zap.Int("budget_share", b.share))
 		}
-		if last {
-			g.options.Log.Warn("places budget spent", zap.String("provider", g.options.Name),
-				zap.Int("daily_budget", g.options.Budget.limit))
-		}
+		return &ownError{err.Error()}
+	case err != nil:
+		g.counters.budgetRefused.Add(1)
+		return &ownError{err.Error()}
+	case last:
+		g.options.Log.Warn("places budget spent", zap.String("provider", g.options.Name),
+			zap.Int("daily_budget", b.limit))
 	}
 	g.counters.attempts.Add(1)
 	return nil
 }
+
+// cutShort is the failure of an attempt that had less than nine tenths of the timeout, because the
+// question had waited, and was not answered in that time. It says nothing about the provider: it is
+// as slow as before, and when many questions wait all of them would open the breaker.
+type cutShort struct{ error }
+
+// Unwrap is what errors.As looks into.
+func (e *cutShort) Unwrap() error { return e.error }
 
 // ownError is a lookup that the guard did not let through. It says nothing about the provider.
 type ownError struct{ text string }

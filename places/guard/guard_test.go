@@ -211,7 +211,7 @@ func TestKeyRefused(t *testing.T) {
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{script: []error{nil}}
-		g := New(Options{Provider: s, Timeout: 2 * time.Second, Rate: 2})
+		g := New(Options{Provider: s, Timeout: 2100 * time.Millisecond, Rate: 2})
 		begun := time.Now()
 		for range 4 { // two at once, then one each half second
 			asks(t, g, "")
@@ -284,6 +284,77 @@ func TestFallback(t *testing.T) {
 		}
 		if _, err := ask(strange, nil); text(err) != "not JSON" {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// A caller's deadline is the lookup's, and what is past it is not asked.
+func TestACallersDeadline(t *testing.T) {
+	const none = "no answer within 5s"
+	for _, c := range []struct {
+		name   string
+		left   time.Duration
+		script error
+		tries  int
+		want   string
+	}{
+		{"over", 0, nil, 0, none},
+		{"a moment", time.Millisecond, nil, 1, ""},
+		{"a silent provider", time.Second, errSilence, 1, "no answer"},
+		{"one retry", 100 * time.Millisecond, transient, 2, "HTTP 503"},
+		{"a retry after it", 2 * time.Second, later, 1, "HTTP 429"},
+		{"later than the timeout", time.Minute, errSilence, 1, "no answer"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			guarded(t, []error{c.script}, func(t *testing.T, g *Guard, s *scripted) {
+				ctx, cancel := context.WithTimeout(t.Context(), c.left)
+				defer cancel()
+				begun := time.Now()
+				_, err := g.Nearby(ctx, places.Query{})
+				if text(err) != c.want || len(s.asked) > c.tries || c.tries > 0 && len(s.asked) == 0 {
+					t.Errorf("%v after %d tries", err, len(s.asked))
+				}
+				most := min(c.left, 5*time.Second)
+				if c.script == later {
+					most = 0 // it is of no use to wait
+				}
+				if took := time.Since(begun); took > most {
+					t.Errorf("%v in all", took)
+				}
+				if n := g.Report().Attempts; n != uint64(len(s.asked)) {
+					t.Errorf("%d paid, %d asked", n, len(s.asked))
+				}
+				g.options.Fallback = embedded{}
+				if _, err := g.Nearby(ctx, places.Query{}); err != nil {
+					t.Errorf("with other data: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A slow provider is no failing one because questions had waited before they were asked.
+func TestBreakerIgnoresWhatHadTooLittleTime(t *testing.T) {
+	guarded(t, []error{errSilence}, func(t *testing.T, g *Guard, s *scripted) {
+		asksWith := func(left time.Duration) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), left)
+			defer cancel()
+			if _, err := g.Nearby(ctx, places.Query{}); text(err) != "no answer" {
+				t.Errorf("%v", err)
+			}
+		}
+		for range 3 * maxFailures {
+			asksWith(4 * time.Second)
+		}
+		if r := g.Report(); r.Breaker != "closed" || len(s.asked) != 3*maxFailures {
+			t.Errorf("%d asked, %+v", len(s.asked), r)
+		}
+		for range maxFailures {
+			asksWith(5 * time.Second)
+		}
+		if r := g.Report(); r.Breaker != "open" {
+			t.Errorf("one that had all the time and did not answer: %+v", r)
 		}
 	})
 }

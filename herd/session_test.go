@@ -349,7 +349,9 @@ func (sink) Write([]byte)     {}
 func (sink) LoseConnection()  {}
 func (sink) AbortConnection() {}
 func (sink) Backlog() int     { return 0 }
+func (sink) Taken() uint64    { return 0 }
 func (sink) Memory() int      { return 0 }
+func (sink) Keep(int)         {}
 func (sink) PauseReceiving()  {}
 func (sink) ResumeReceiving() {}
 func (sink) StopReceiving()   {}

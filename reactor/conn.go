@@ -10,6 +10,9 @@ type Socket interface {
 	// Unsent is how many bytes Write has taken and the kernel has not: of an engine that writes
 	// after the event is over. With wait, the engine calls Conn.Writable once there are none.
 	Unsent(wait bool) int
+	// Unacked is how many bytes the kernel has taken and the peer has not acknowledged; 0 if the
+	// system does not tell.
+	Unacked() int
 	// CloseWrite tells the peer that nothing more comes.
 	CloseWrite()
 	// Close closes the socket, with a reset if the peer must not take what it got for all there
@@ -36,8 +39,12 @@ type Conn struct {
 	sent     int
 	held     []byte // input that came while receiving was paused, from heldAt on
 	heldAt   int
+	written  uint64        // bytes accepted
+	kept     int           // bytes that the Protocol keeps, by Keep
+	counted  int           // this connection's part of loop.memory
 	activity time.Duration // when bytes last moved in either direction
 	progress time.Duration // when the kernel last took any of what is owed
+	taken    uint64        // Taken when linger looked last
 	timer    *DelayedCall  // ends a closing connection that makes no progress
 
 	goodbyeIn int   // bytes discarded while saying goodbye
@@ -95,7 +102,36 @@ func (c *Conn) Memory() int {
 	if c.socket == nil {
 		return 0
 	}
-	return cap(c.out) + cap(c.held) + c.socket.Unsent(false)
+	c.count()
+	return c.counted + c.socket.Unsent(false)
+}
+
+// Taken implements Transport.
+func (c *Conn) Taken() uint64 {
+	if c.socket == nil {
+		return 0
+	}
+	// Our end of file counts among what is unacknowledged.
+	return uint64(max(0, int64(c.written)-int64(c.Backlog()+c.socket.Unacked())))
+}
+
+// Keep implements Transport.
+func (c *Conn) Keep(n int) {
+	if !c.lost {
+		c.kept = n
+		c.count()
+	}
+}
+
+// count brings loop.memory up to date. It is called wherever a buffer may have changed, at the
+// latest at the end of the event: in flush and lose.
+func (c *Conn) count() {
+	n := cap(c.out) + cap(c.held) + c.kept
+	c.loop.memory += n - c.counted
+	c.counted = n
+	if c.loop.memory > c.loop.alarmAt {
+		c.loop.memoryAlarm()
+	}
 }
 
 // owed is what the socket has not taken.
@@ -117,6 +153,7 @@ func (c *Conn) Write(p []byte) {
 		c.sent = 0
 	}
 	c.out = append(c.out, p...)
+	c.written += uint64(len(p))
 	if c.Backlog() >= LowWater {
 		c.full = true
 	}

@@ -16,6 +16,7 @@ type fakeSocket struct {
 	shut     bool
 	closed   int
 	wasReset bool // closed with a reset
+	unacked  int
 }
 
 func (s *fakeSocket) Write(p []byte) (int, error) {
@@ -30,6 +31,7 @@ func (s *fakeSocket) Write(p []byte) (int, error) {
 }
 
 func (s *fakeSocket) Unsent(bool) int { return 0 }
+func (s *fakeSocket) Unacked() int    { return s.unacked }
 func (s *fakeSocket) CloseWrite()     { s.shut = true }
 func (s *fakeSocket) Close(reset bool) {
 	s.closed++
@@ -195,6 +197,113 @@ func TestLingerCountsFromTheLastProgress(t *testing.T) {
 	if len(p.lost) != 1 || p.lost[0] != ErrLinger || !s.wasReset {
 		t.Fatalf("lost for %v, with a reset: %v", p.lost, s.wasReset)
 	}
+}
+
+// What the peer takes of what the kernel has is progress, too: the kernel makes room in large steps.
+func TestLingerSeesWhatTheKernelHas(t *testing.T) {
+	e := newFake()
+	c, s, p := connect(e)
+	s.room, s.unacked = 500, 500
+	c.Write(make([]byte, 1000))
+	c.LoseConnection()
+	e.Turn()
+	for range 49 { // a byte every nine seconds
+		e.now += 9 * time.Second
+		s.unacked--
+		e.Turn()
+		if len(p.lost) > 0 {
+			t.Fatalf("lost for %v with %d bytes unacknowledged", p.lost, s.unacked)
+		}
+	}
+	for range 3 {
+		e.now += Linger
+		e.Turn()
+	}
+	if len(p.lost) != 1 || p.lost[0] != ErrLinger {
+		t.Fatalf("lost for %v", p.lost)
+	}
+}
+
+// Memory is the size of all buffers, whatever is in them, until they are given up.
+func TestMemoryIsExact(t *testing.T) {
+	e := newFake()
+	a, s, _ := connect(e)
+	b, _, p := connect(e)
+	check := func(when string) {
+		t.Helper()
+		want := cap(a.out) + cap(a.held) + a.kept + cap(b.out) + cap(b.held) + b.kept
+		if got := e.Memory(); got != want || a.Memory()+b.Memory() != want {
+			t.Errorf("%s: %d bytes in all, %d and %d of connections, want %d", when, got, a.Memory(), b.Memory(), want)
+		}
+	}
+	s.room = 0
+	a.Write(make([]byte, 100_000))
+	e.Turn()
+	check("unsent")
+	if e.Memory() < 100_000 {
+		t.Errorf("%d bytes", e.Memory())
+	}
+	s.room = 90_000
+	a.Writable()
+	check("sent in part")
+	b.PauseReceiving()
+	b.Input(make([]byte, 5000))
+	check("held")
+	b.Keep(777)
+	b.Keep(7777)
+	check("kept")
+	p.data = func([]byte) { b.PauseReceiving() }
+	b.ResumeReceiving()
+	e.Turn()
+	check("delivered")
+	if n := b.Memory(); n != 7777 {
+		t.Errorf("%d bytes for 7777 that are kept", n)
+	}
+	s.room = 1 << 20
+	a.Writable()
+	check("sent")
+	a.Write(make([]byte, 1000))
+	b.Input(make([]byte, 1000))
+	b.AbortConnection()
+	e.Turn()
+	check("lost")
+	b.Keep(1)
+	if e.Memory() != 0 {
+		t.Errorf("%d bytes are left", e.Memory())
+	}
+}
+
+func TestMemoryAlarm(t *testing.T) {
+	e := newFake()
+	c, _, _ := connect(e)
+	calls := 0
+	call := func() { calls++ }
+	expect := func(n int, when string) {
+		t.Helper()
+		e.Turn()
+		if calls != n {
+			t.Fatalf("%s: called %d times, want %d", when, calls, n)
+		}
+	}
+	e.MemoryAlarm(1000, call)
+	c.Keep(1000)
+	expect(0, "at the limit")
+	c.Keep(1001)
+	if calls != 0 {
+		t.Fatal("called at once")
+	}
+	expect(1, "above it")
+	c.Keep(2000)
+	expect(1, "above it again")
+	e.MemoryAlarm(1000, call)
+	expect(2, "above it before it was set")
+	e.MemoryAlarm(3000, call)
+	e.MemoryAlarm(4000, call)
+	c.Keep(3500)
+	expect(2, "replaced")
+	c.PauseReceiving()
+	c.Input(make([]byte, 600))
+	expect(3, "input held")
 }
 
 // A stay that ended is not counted against the next one.

@@ -35,6 +35,10 @@ type Loop struct {
 	conns   []*Conn // all of them, closing ones included
 	buffers buffers
 
+	memory  int // of all connections, see Conn.count
+	alarmAt int // MemoryAlarm's, or the greatest int
+	onAlarm func()
+
 	current *Conn         // the connection whose event is being handled
 	now     time.Duration // when the event or call at hand began
 	wall    time.Time     // the same, as told by a calendar, if somebody has asked
@@ -53,6 +57,7 @@ type Loop struct {
 // Init makes the zero Loop ready. onSlowTurn may be nil.
 func (l *Loop) Init(e Engine, onSlowTurn func(what string, d time.Duration)) {
 	l.engine = e
+	l.alarmAt = math.MaxInt
 	l.slow.report = onSlowTurn
 	l.slow.last = math.MinInt64 / 2
 	l.queue.wake = e.Wake
@@ -175,6 +180,22 @@ func (l *Loop) flush() {
 		c.flush()
 	}
 	l.dirty = l.dirty[:0]
+}
+
+// Memory implements Reactor.
+func (l *Loop) Memory() int { return l.memory }
+
+// MemoryAlarm implements Reactor.
+func (l *Loop) MemoryAlarm(n int, f func()) {
+	l.alarmAt, l.onAlarm = n, f
+	if l.memory > n {
+		l.memoryAlarm()
+	}
+}
+
+func (l *Loop) memoryAlarm() {
+	l.alarmAt = math.MaxInt
+	l.CallSoon(l.onAlarm)
 }
 
 // BeforeShutdown implements Reactor.

@@ -27,6 +27,7 @@ func (c *Conn) flush() {
 	if c.owed() > 0 && !c.write() {
 		return
 	}
+	c.count()
 	ending := c.disconnecting || c.eof || c.eofHeld
 	if !ending && !c.full {
 		return
@@ -73,20 +74,26 @@ func (c *Conn) write() bool {
 // linger sees to it that a peer that takes nothing of what is owed to it is given up.
 func (c *Conn) linger() {
 	if c.timer == nil {
-		c.progress = c.loop.now
+		c.progress, c.taken = c.loop.now, c.Taken()
 		c.timer = c.loop.CallLater(Linger, c.lingered)
 	}
 }
 
 func (c *Conn) lingered() {
 	c.timer = nil
-	switch stalled := c.loop.engine.Elapsed() - c.progress; {
-	case c.Backlog() == 0:
-	case stalled >= Linger:
-		c.lose(ErrLinger, true)
-	default:
-		c.timer = c.loop.CallLater(Linger-stalled, c.lingered)
+	if c.Backlog() == 0 {
+		return
 	}
+	stalled, taken := c.loop.engine.Elapsed()-c.progress, c.Taken()
+	if stalled >= Linger {
+		if taken == c.taken {
+			c.lose(ErrLinger, true)
+			return
+		}
+		stalled = 0 // the peer has taken bytes that the kernel had, without room for more yet
+	}
+	c.taken = taken
+	c.timer = c.loop.CallLater(Linger-stalled, c.lingered)
 }
 
 // sayGoodbye ends our side after the last byte and waits a moment for the peer's. Where nothing
@@ -121,7 +128,8 @@ func (c *Conn) lose(reason error, reset bool) {
 	l.conns[len(l.conns)-1] = nil
 	l.conns = l.conns[:len(l.conns)-1]
 	l.buffers.giveBack(c.out)
-	c.out, c.sent, c.held, c.heldAt = nil, 0, nil, 0
+	c.out, c.sent, c.held, c.heldAt, c.kept = nil, 0, nil, 0, 0
+	c.count()
 	s := c.socket
 	c.socket = nil
 	s.Close(reset)

@@ -50,9 +50,17 @@ type Transport interface {
 	AbortConnection()
 	// Backlog is the number of bytes accepted by Write that the kernel has not taken yet.
 	Backlog() int
+	// Taken is the number of bytes accepted by Write that the peer has acknowledged, as far as the
+	// kernel tells. Of a slow reader it grows long before Backlog shrinks, because the kernel holds
+	// megabytes and makes room in large steps. It may take a system call.
+	Taken() uint64
 	// Memory is the capacity, in bytes, of the buffers of this connection: output that the kernel
-	// has not taken and input that was not delivered. A buffer may be much larger than its content.
+	// has not taken, input that was not delivered, and what Keep said. A buffer may be much larger
+	// than its content.
 	Memory() int
+	// Keep says how many bytes the Protocol itself keeps for this connection, such as replies that
+	// must not be written yet. They count in Memory.
+	Keep(n int)
 	// PauseReceiving holds further input, up to MaxHeldInput bytes, past which the connection is
 	// aborted with ErrHeldInput. ResumeReceiving delivers what was held in a later call.
 	PauseReceiving()
@@ -118,6 +126,12 @@ type Reactor interface {
 	// CallSoon runs f on the loop, once, after the current batch of events and before waiting for
 	// the next. Calls made by such a call run in the next turn.
 	CallSoon(f func())
+	// Memory is the sum of all connections' Memory at the end of their last events, without what an
+	// engine writes beside the loop.
+	Memory() int
+	// MemoryAlarm calls f once, by CallSoon, when Memory is above n. A later call replaces an earlier
+	// one.
+	MemoryAlarm(n int, f func())
 	// BeforeShutdown registers f to run on the loop when Stop is called; shutdown waits until
 	// done has been called for each, on the loop, which may be in a later turn. Functions run in
 	// order of registration, all started at once.

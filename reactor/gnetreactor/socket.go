@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // socket is a connection's descriptor. At first it is gnet's; after the peer's end of file it is
@@ -45,6 +46,9 @@ func (s *socket) Write(p []byte) (int, error) {
 
 // Unsent implements reactor.Socket: what Write takes, the kernel has taken.
 func (s *socket) Unsent(bool) int { return 0 }
+
+// Unacked implements reactor.Socket.
+func (s *socket) Unacked() int { return sockets.Unacked(s.fd) }
 
 // CloseWrite implements reactor.Socket. An error shows at the next read.
 func (s *socket) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }

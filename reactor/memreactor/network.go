@@ -151,6 +151,9 @@ func (e *end) Write(p []byte) (int, error) {
 // Unsent implements reactor.Socket.
 func (e *end) Unsent(bool) int { return 0 }
 
+// Unacked implements reactor.Socket: a receiver acknowledges what it reads.
+func (e *end) Unacked() int { return e.out.unread() }
+
 // CloseWrite implements reactor.Socket.
 func (e *end) CloseWrite() {
 	if !e.out.fin {

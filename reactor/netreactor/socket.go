@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // readBuffer is how much is read at a time: as much as the event loop reads, so that a connection
@@ -119,6 +120,12 @@ func (s *socket) Unsent(wait bool) int {
 		return 0
 	}
 	return int(s.unsent.Load())
+}
+
+// Unacked implements reactor.Socket.
+func (s *socket) Unacked() (n int) {
+	_ = s.raw.Control(func(fd uintptr) { n = sockets.Unacked(int(fd)) })
+	return n
 }
 
 // CloseWrite implements reactor.Socket.

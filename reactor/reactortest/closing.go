@@ -23,6 +23,7 @@ var closeTests = []test{
 	{"HalfClosedAndReset", halfClosedAndReset},
 	{"Linger", linger},
 	{"LingerHalfClosed", lingerHalfClosed},
+	{"LingerSparesSlowReaders", lingerSpares},
 }
 
 const muchOwed = 10 << 20 // far more than kernel buffers hold
@@ -314,6 +315,36 @@ func lingerHalfClosed(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onData = func([]byte) { p.t.Write(pattern(muchOwed)) }
 	lingers(t, h, p, halfRecorder{p}, Peer.CloseWrite)
+}
+
+// A peer that takes something is not given up, although the kernel takes nothing meanwhile: it makes
+// room when the peer has read a third of what it holds.
+func lingerSpares(t *testing.T, h Harness) {
+	if !h.Virtual() {
+		t.Parallel() // it takes 20 s
+	}
+	p := &recorder{test: t}
+	p.onEOF = func() { p.t.Write(pattern(muchOwed)) }
+	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
+	peer.CloseWrite()
+	h.Wait("the write", func() bool { return p.eof == 1 && p.t.Backlog() > 0 })
+	var began time.Time
+	h.Do(func() { began = h.Reactor().Now() })
+	for reading := true; reading; {
+		peer.Receive(10_000)
+		ready := false
+		h.Do(func() {
+			h.Reactor().CallLater(100*time.Millisecond, func() { ready = true })
+			reading = h.Reactor().Now().Sub(began) < 2*reactor.Linger && p.lost == 0
+		})
+		h.Wait("a moment", func() bool { return ready })
+	}
+	h.Do(func() {
+		if p.lost > 0 {
+			t.Errorf("lost for %v after %v", p.reason, h.Reactor().Now().Sub(began))
+		}
+	})
+	peer.Close()
 }
 
 func lingers(t *testing.T, h Harness, p *recorder, protocol reactor.Protocol, then func(Peer)) {

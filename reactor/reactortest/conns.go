@@ -23,6 +23,7 @@ var connTests = []test{
 	{"EndBehindHeldInput", endBehindHeldInput},
 	{"HeldInputIsBounded", heldInputIsBounded},
 	{"BacklogAndProducer", backlogAndProducer},
+	{"MemoryAndTaken", memoryAndTaken},
 	{"ResetByPeer", resetByPeer},
 }
 
@@ -395,6 +396,42 @@ func backlogAndProducer(t *testing.T, h Harness) {
 	})
 	peer.Close()
 	orderly(t, h, p)
+}
+
+// Unsent output and held input take memory, and give it back. Taken is what the peer has.
+func memoryAndTaken(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	peer := h.Dial(serveOne(t, h, p))
+	h.Wait("the connection", func() bool { return p.made == 1 })
+	want := pattern(muchOwed)
+	alarms := 0
+	h.Do(func() {
+		h.Reactor().MemoryAlarm(10_000, func() { alarms++ })
+		p.t.PauseReceiving()
+	})
+	peer.Send(want[:50_000])
+	h.Wait("held input", func() bool { return p.t.Memory() >= 50_000 })
+	h.Wait("the alarm", func() bool { return alarms == 1 })
+	h.Do(p.t.ResumeReceiving)
+	h.Wait("no held input", func() bool { return p.t.Memory() == 0 })
+	h.Do(func() { p.t.Write(want) })
+	h.Do(func() {
+		memory, backlog, taken := p.t.Memory(), p.t.Backlog(), p.t.Taken()
+		if memory < backlog || taken+uint64(backlog) > muchOwed {
+			t.Errorf("%d bytes of memory, %d unsent, %d taken", memory, backlog, taken)
+		}
+		p.t.Keep(1000)
+	})
+	same(t, peer.Receive(len(want)), want)
+	h.Wait("nothing but what is kept", func() bool { return p.t.Memory() == 1000 && p.t.Backlog() == 0 })
+	h.Wait("all taken", func() bool { return p.t.Taken() == muchOwed })
+	peer.Close()
+	orderly(t, h, p)
+	h.Do(func() {
+		if n := p.t.Memory() + h.Reactor().Memory(); n != 0 {
+			t.Errorf("%d bytes are left", n)
+		}
+	})
 }
 
 // A reset is not an end in good order.

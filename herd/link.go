@@ -148,6 +148,10 @@ func (l *link) become(state linkState) {
 	}
 }
 
+// startTime is how long after its start a server finds nothing wrong with a neighbor that is down: it
+// may be starting, too.
+const startTime = 2 * time.Second
+
 // down notes that there is no connection, and why. A reason that is not the last one's is logged,
 // too, now and then: a neighbor that went away may refuse us when it is back.
 func (l *link) down(why string) {
@@ -156,7 +160,11 @@ func (l *link) down(why string) {
 	l.tried, l.trouble = true, why
 	l.become(linkDown)
 	if log {
-		l.server.log.Warn("link down", zap.String("neighbor", l.neighbor.name),
+		level := zap.WarnLevel
+		if s := l.server; s.draining || s.reactor.Now().Sub(s.started) < startTime {
+			level = zap.InfoLevel
+		}
+		l.server.log.Log(level, "link down", zap.String("neighbor", l.neighbor.name),
 			zap.String("address", l.neighbor.addr), zap.String("reason", why))
 	}
 }

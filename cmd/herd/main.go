@@ -54,7 +54,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		}
 	}
 	if e.text != "" {
-		fmt.Fprintf(errOut, "herd: %s\n", strings.ReplaceAll(strings.TrimSpace(e.text), "\n", " "))
+		fmt.Fprintf(errOut, "herd: %s\n", oneLine(e.text))
 	}
 	return e.code
 }

@@ -4,26 +4,57 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"serverherd/cmd/herd/logging"
 	"serverherd/herd"
 )
 
-// prefixed is one output for many writers, line by line, each with its name in front. It outlives
-// a reader that goes away.
+const (
+	// reorder is how long a line waits for older ones of other servers, which write theirs every
+	// 100 ms. A line that is later than that is printed out of order.
+	reorder = 200 * time.Millisecond
+	// outputBuffer bounds, in bytes, the lines that wait for whoever reads the output; more are
+	// dropped and counted.
+	outputBuffer = 1 << 20
+	// outputWait is how long a blocked output may delay the end of the program.
+	outputWait = time.Second
+)
+
+// prefixed merges the output of many servers into one, line by line, each with its name in front,
+// in order of time. Nothing that writes to it waits for its reader: while the output is blocked,
+// lines are dropped and counted. Any goroutine.
 type prefixed struct {
-	mu    sync.Mutex
-	out   io.Writer
+	out   *logging.Buffer
 	width int
 	color map[string]string
+
+	mu      sync.Mutex
+	pending []outputLine
+	bytes   int // of pending
+	stop    chan struct{}
+	stopped chan struct{} // closed when the goroutine has ended
+}
+
+// outputLine is one line that waits for older ones.
+type outputLine struct {
+	at    time.Time // when it was written
+	entry []byte
 }
 
 // colors are those of a terminal that are readable on dark and light ground.
 var colors = []string{"36", "33", "32", "35", "34", "31"}
 
+// selfName stands in front of the lines of up itself.
+const selfName = "herd"
+
 func newPrefixed(out io.Writer, servers []herd.ServerConfig) *prefixed {
-	p := &prefixed{out: out, color: map[string]string{}}
+	p := &prefixed{
+		width: len(selfName), color: map[string]string{}, stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
 	inColor := colored(out)
 	for i, s := range servers {
 		p.width = max(p.width, len(s.Name))
@@ -31,41 +62,107 @@ func newPrefixed(out io.Writer, servers []herd.ServerConfig) *prefixed {
 			p.color[s.Name] = colors[i%len(colors)]
 		}
 	}
+	p.out = logging.NewBuffer(out, outputBuffer, true, func(n uint64) []byte {
+		return p.entry(selfName, fmt.Sprintf("%d lines of output were dropped: the output was blocked", n))
+	})
+	go p.run()
 	return p
 }
 
-// say prints a remark of our own.
+// say prints a message of up itself.
 func (p *prefixed) say(text string) {
+	now := time.Now()
 	for line := range strings.Lines(text) {
-		p.line("herd", strings.TrimSuffix(line, "\n"))
+		p.add(selfName, strings.TrimSuffix(line, "\n"), now)
 	}
 }
 
-func (p *prefixed) line(name, text string) {
+// add prints a line that was written at the given time. It never blocks.
+func (p *prefixed) add(name, text string, at time.Time) {
+	entry, now := p.entry(name, text), time.Now()
+	if at.After(now) { // the clock went back
+		at = now
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.pending = append(p.pending, outputLine{at, entry})
+	if p.bytes += len(entry); p.bytes > outputBuffer {
+		p.flush(now)
+	}
+}
+
+// entry is a line as it is printed.
+func (p *prefixed) entry(name, text string) []byte {
 	label := fmt.Sprintf("%-*s |", p.width, name)
 	if color := p.color[name]; color != "" {
 		label = "\x1b[" + color + "m" + label + "\x1b[0m"
 	}
-	_, _ = fmt.Fprintf(p.out, "%s %s\n", label, text)
+	fields := strings.Split(text, "\t")
+	for i, f := range fields {
+		fields[i] = forTerminal(f)
+	}
+	return fmt.Appendf(nil, "%s %s\n", label, strings.Join(fields, "\t"))
+}
+
+// run hands lines on when no older ones are to be expected.
+func (p *prefixed) run() {
+	defer close(p.stopped)
+	ticker := time.NewTicker(reorder / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			p.mu.Lock()
+			p.flush(now.Add(-reorder))
+			p.mu.Unlock()
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+// flush hands on, in order of time, what was written up to the given time. The caller holds mu.
+func (p *prefixed) flush(until time.Time) {
+	slices.SortStableFunc(p.pending, func(a, b outputLine) int { return a.at.Compare(b.at) })
+	n := 0
+	for n < len(p.pending) && !p.pending[n].at.After(until) {
+		p.bytes -= len(p.pending[n].entry)
+		_, _ = p.out.Write(p.pending[n].entry)
+		n++
+	}
+	p.pending = slices.Delete(p.pending, 0, n)
+}
+
+// close prints what is pending. It waits for a blocked output for outputWait at most.
+func (p *prefixed) close() {
+	close(p.stop)
+	<-p.stopped
+	p.mu.Lock()
+	p.flush(time.Now())
+	p.mu.Unlock()
+	p.out.Close(outputWait)
 }
 
 // writer returns what takes the output of the server called name, to be closed after its last
-// write.
-func (p *prefixed) writer(name string) *lineWriter { return &lineWriter{out: p, name: name} }
+// write. Entries below level warn are left out unless verbose.
+func (p *prefixed) writer(name string, verbose bool) *lineWriter {
+	return &lineWriter{out: p, name: name, verbose: verbose}
+}
 
 // lineWriter hands text on line by line. One goroutine at a time.
 type lineWriter struct {
-	out  *prefixed
-	name string
-	tail []byte // of an unfinished line
+	out     *prefixed
+	name    string
+	verbose bool
+	tail    []byte    // of an unfinished line
+	at      time.Time // of the last entry
 }
 
 // maxTail bounds an unfinished line, in bytes.
 const maxTail = 64 << 10
 
-// Write implements io.Writer. It never fails: a server outlives a terminal that is gone.
+// Write implements io.Writer. It never fails and never blocks: a server outlives a terminal that
+// is gone or stopped.
 func (w *lineWriter) Write(text []byte) (int, error) {
 	n := len(text)
 	for {
@@ -86,7 +183,20 @@ func (w *lineWriter) Close() {
 	}
 }
 
+// flush hands on one line. What is not a log entry, such as a stack trace, stays behind the entry
+// before it.
 func (w *lineWriter) flush() {
-	w.out.line(w.name, string(w.tail))
+	line := string(w.tail)
 	w.tail = w.tail[:0]
+	stamp, rest, _ := strings.Cut(line, "\t")
+	level, _, _ := strings.Cut(rest, "\t")
+	if at, err := time.Parse(logging.TimeLayout, stamp); err == nil {
+		w.at = at
+		if !w.verbose && (level == "info" || level == "debug") {
+			return
+		}
+	} else if w.at.IsZero() {
+		w.at = time.Now()
+	}
+	w.out.add(w.name, line, w.at)
 }

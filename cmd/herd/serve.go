@@ -45,11 +45,12 @@ func newServe(o *options) *cobra.Command {
 			if err := checkEngine(engine); err != nil {
 				return err
 			}
+			n := newNotifier()
 			cfg, err := o.load()
-			if err != nil {
-				return err
+			if err == nil {
+				err = serve(cfg, args[0], engine, pprof, c.ErrOrStderr(), n)
 			}
-			return serve(cfg, args[0], engine, pprof, c.ErrOrStderr())
+			return n.failed(err)
 		},
 	}
 	engineFlag(c, &engine)
@@ -68,17 +69,22 @@ type process struct {
 	places  places.Provider
 	server  *herd.Server
 	hangups chan os.Signal
+	starter *notifier // the process that started this one; nil: it does not want to know
 }
 
 // serve runs a server until it is told to stop.
-func serve(cfg *herd.Config, name, engine string, pprof bool, stderr io.Writer) error {
+func serve(
+	cfg *herd.Config, name, engine string, pprof bool, stderr io.Writer, starter *notifier,
+) error {
 	self, err := find(cfg, name)
 	if err != nil {
 		return err
 	}
 	// Whoever reads our output may go away; that is no reason to die.
 	signal.Ignore(syscall.SIGPIPE)
-	p := &process{cfg: cfg, self: self, engine: engine, hangups: make(chan os.Signal, 1)}
+	p := &process{
+		cfg: cfg, self: self, engine: engine, hangups: make(chan os.Signal, 1), starter: starter,
+	}
 	signal.Notify(p.hangups, syscall.SIGHUP) // which would end a process that is still starting
 	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
 	if err != nil {
@@ -143,6 +149,7 @@ func (p *process) run(pprof bool) error {
 	}
 	p.watchSignals()
 	p.watchParent()
+	p.starter.ready()
 	if err := p.reactor.Run(); err != nil {
 		return err
 	}

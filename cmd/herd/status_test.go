@@ -169,25 +169,3 @@ func TestStatusJSON(t *testing.T) {
 		t.Errorf("exit code %d, %v\n%s", code, err, out)
 	}
 }
-
-// Names in front of lines, and lines as they come.
-func TestPrefixed(t *testing.T) {
-	var out bytes.Buffer
-	p := newPrefixed(&out, []herd.ServerConfig{{Name: "Alford"}, {Name: "Hamilton"}})
-	a, h := p.writer("Alford"), p.writer("Hamilton")
-	for _, text := range []string{"one\ntw", "", "o\n\nthree", strings.Repeat("x", maxTail)} {
-		fmt.Fprint(a, text)
-		fmt.Fprint(h, "h\n")
-	}
-	a.Close()
-	h.Close()
-	fmt.Fprint(a, "last words")
-	a.Close()
-	p.say("two\nlines")
-	x := strings.Repeat("x", maxTail)
-	want := "Alford   | one\nHamilton | h\nHamilton | h\nAlford   | two\nAlford   | \nHamilton | h\n" +
-		"Alford   | three" + x + "\nHamilton | h\nAlford   | last words\nherd     | two\nherd     | lines\n"
-	if out.String() != want {
-		t.Errorf("got\n%q\nwant\n%q", &out, want)
-	}
-}

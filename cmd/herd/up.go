@@ -6,8 +6,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +19,7 @@ import (
 	"serverherd/herd"
 )
 
-// Pauses between two starts of a server that dies.
+// Pauses between two starts of a server.
 const (
 	minRestart = 250 * time.Millisecond
 	maxRestart = 10 * time.Second
@@ -31,12 +31,14 @@ const (
 
 func newUp(o *options) *cobra.Command {
 	var engine string
+	var verbose bool
 	c := &cobra.Command{
 		Use:   "up [NAME...]",
 		Short: "Start the herd: one process per server",
 		Long: "Start the servers of herd.toml, or those that are named, each as a process of its own. A\n" +
-			"server that dies is restarted. Ctrl-C stops all in good order, a second one at once. Without\n" +
-			"a terminal SIGHUP is passed on to the servers.",
+			"server that dies is restarted; one that cannot start ends all. Ctrl-C stops all in good order,\n" +
+			"a second one at once. Without a terminal SIGHUP is passed on to the servers.\n\n" +
+			"Log entries of level warn and above are printed; the log files have all of them.",
 		Example:           "  herd up\n  herd up Alford Welsh",
 		Args:              arguments(0, -1),
 		ValidArgsFunction: o.completeServers,
@@ -44,41 +46,77 @@ func newUp(o *options) *cobra.Command {
 			if err := checkEngine(engine); err != nil {
 				return err
 			}
+			if err := checkReadable(o.file()); err != nil {
+				return err
+			}
 			cfg, err := o.load()
 			if err != nil {
 				return err
 			}
-			return up(cfg, o.file(), engine, names, c.OutOrStdout())
+			s := &supervisor{
+				cfg: cfg, file: o.file(), engine: engine, verbose: verbose,
+				running: map[string]*child{}, stop: make(chan struct{}), failed: make(chan struct{}),
+			}
+			if err := s.choose(names); err != nil {
+				return err
+			}
+			return s.run(c.OutOrStdout())
 		},
 	}
 	engineFlag(c, &engine)
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print log entries of level info, too")
 	return c
 }
 
-// supervisor runs one process for each server and shares their output's terminal.
+// checkReadable refuses a configuration that the servers could not read again.
+func checkReadable(file string) error {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil // whoever loads it says so
+	}
+	if !info.Mode().IsRegular() || strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/") {
+		return usage("--config %s: up needs a regular file, because each server reads it for itself", file)
+	}
+	return nil
+}
+
+// supervisor runs one process for each server and merges their output.
 type supervisor struct {
 	cfg     *herd.Config
 	file    string
 	engine  string
+	verbose bool
 	servers []herd.ServerConfig
 	out     *prefixed
 	parent  *os.File // its other end tells the children that this process lives
+	begun   time.Time
 
 	mu       sync.Mutex // children come and go in goroutines of their own
-	running  map[string]*os.Process
+	running  map[string]*child
 	stopping bool
+	killing  bool          // at the user's wish
+	failure  error         // the first that ends all
 	stop     chan struct{} // closed when stopping
+	failed   chan struct{} // closed when there is a failure
 }
 
-func up(cfg *herd.Config, file, engine string, names []string, out io.Writer) error {
-	s := &supervisor{
-		cfg: cfg, file: file, engine: engine, running: map[string]*os.Process{}, stop: make(chan struct{}),
-	}
+// child is a server's process.
+type child struct {
+	process *os.Process
+	ready   bool
+}
+
+// choose takes the servers that are named, or all.
+func (s *supervisor) choose(names []string) error {
 	if len(names) == 0 {
-		s.servers = cfg.Servers
+		s.servers = s.cfg.Servers
 	}
 	for i, name := range names {
-		server, err := find(cfg, name)
+		server, err := find(s.cfg, name)
 		if err != nil {
 			return err
 		}
@@ -87,15 +125,19 @@ func up(cfg *herd.Config, file, engine string, names []string, out io.Writer) er
 		}
 		s.servers = append(s.servers, server)
 	}
+	return nil
+}
+
+// run starts the servers and returns when all have stopped.
+func (s *supervisor) run(out io.Writer) error {
 	if err := s.portsFree(); err != nil {
 		return err
 	}
-	// What would end each server at its start, again and again, is said once.
-	if _, err := newProvider(&cfg.Places, s.servers[0].Name, nil); err != nil {
+	// What would end each server at its start is said once.
+	if _, err := newProvider(&s.cfg.Places, s.servers[0].Name, nil); err != nil {
 		return err
 	}
 	signal.Ignore(syscall.SIGPIPE)
-	s.out = newPrefixed(out, s.servers)
 	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return err
@@ -109,29 +151,54 @@ func up(cfg *herd.Config, file, engine string, names []string, out io.Writer) er
 	} else {
 		s.passHangupsOn()
 	}
+	s.out = newPrefixed(out, s.servers)
+	defer s.out.close()
+	s.begun = time.Now()
 	var children sync.WaitGroup
 	for _, server := range s.servers {
 		children.Go(func() { s.keep(server) })
 	}
 	go s.welcome()
-	go func() {
-		<-signals
-		s.out.say("stopping; once more to stop at once")
-		s.signalAll(syscall.SIGTERM)
-		select {
-		case <-signals:
-		case <-time.After(hardStop(cfg) + grace):
-			s.out.say("some servers do not stop; they are killed")
-		}
-		s.signalAll(syscall.SIGKILL)
-	}()
+	go s.end(signals)
 	children.Wait()
 	s.out.say("all servers have stopped")
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
+}
+
+// end stops all servers at a signal or a failure. It signals before it prints: the output may be
+// blocked.
+func (s *supervisor) end(signals <-chan os.Signal) {
+	select {
+	case <-signals:
+	case <-s.failed:
+	}
+	s.signalAll(syscall.SIGTERM)
+	s.out.say("stopping; Ctrl-C again stops at once")
+	select {
+	case <-signals:
+		s.mu.Lock()
+		s.killing = true
+		s.mu.Unlock()
+	case <-time.After(hardStop(s.cfg) + grace):
+		s.out.say("some servers do not stop; they are killed")
+	}
+	s.signalAll(syscall.SIGKILL)
+}
+
+// fail ends all; the first error is what up returns.
+func (s *supervisor) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil {
+		s.failure = err
+		close(s.failed)
+	}
 }
 
 // hangupStops says whether a hang-up means that the terminal is gone, and the herd goes with it. For
-// a herd without a terminal, or one that nohup started, it is a word from the operator.
+// a herd without a terminal, or one that nohup started, it asks the servers to reload.
 func hangupStops() bool {
 	terminal, err := os.Open("/dev/tty")
 	if err != nil {
@@ -148,8 +215,10 @@ func (s *supervisor) passHangupsOn() {
 	go func() {
 		for range hangups {
 			s.mu.Lock()
-			for _, p := range s.running {
-				_ = p.Signal(syscall.SIGHUP)
+			for _, c := range s.running {
+				if c.ready { // before that it would end the process
+					_ = c.process.Signal(syscall.SIGHUP)
+				}
 			}
 			s.mu.Unlock()
 		}
@@ -173,68 +242,6 @@ func (s *supervisor) portsFree() error {
 	return nil
 }
 
-// keep runs a server again and again until the herd stops.
-func (s *supervisor) keep(server herd.ServerConfig) {
-	for pause := minRestart; ; pause = min(2*pause, maxRestart) {
-		begun := time.Now()
-		err := s.child(server)
-		if time.Since(begun) > stable {
-			pause = minRestart
-		}
-		select {
-		case <-s.stop:
-			return
-		default:
-		}
-		how := "ended"
-		if err != nil {
-			how = "died: " + err.Error()
-		}
-		s.out.say(fmt.Sprintf("%s %s; starting it again in %v", server.Name, how, pause))
-		if s.stopped(pause) {
-			return
-		}
-	}
-}
-
-// child runs a server's process once, to its end.
-func (s *supervisor) child(server herd.ServerConfig) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	c := exec.Command(self, "serve", server.Name, "--config", s.file, "--engine", s.engine)
-	out := s.out.writer(server.Name)
-	defer out.Close()
-	c.Stdout, c.Stderr = out, out
-	c.ExtraFiles = []*os.File{s.parent}
-	c.Env = append(slices.DeleteFunc(os.Environ(), isActivation), parentVariable+"=3")
-	// A group of its own, so that the terminal's Ctrl-C comes to us alone.
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	s.mu.Lock()
-	if s.stopping {
-		s.mu.Unlock()
-		return nil
-	}
-	err = c.Start()
-	if err == nil {
-		s.running[server.Name] = c.Process
-	}
-	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	err = c.Wait()
-	s.mu.Lock()
-	delete(s.running, server.Name)
-	s.mu.Unlock()
-	return err
-}
-
-// isActivation says whether an environment variable is about listeners handed to this process;
-// its children have none.
-func isActivation(variable string) bool { return strings.HasPrefix(variable, "LISTEN_") }
-
 // signalAll tells all children to stop, and keeps them from being started again.
 func (s *supervisor) signalAll(sig syscall.Signal) {
 	s.mu.Lock()
@@ -243,16 +250,13 @@ func (s *supervisor) signalAll(sig syscall.Signal) {
 		s.stopping = true
 		close(s.stop)
 	}
-	for _, p := range s.running {
-		_ = p.Signal(sig)
+	for _, c := range s.running {
+		_ = c.process.Signal(sig)
 	}
 }
 
-// readyTime is how long welcome waits for the servers, settle for their first log entries.
-const (
-	readyTime = 30 * time.Second
-	settle    = 300 * time.Millisecond
-)
+// readyTime is how long welcome waits for the servers.
+const readyTime = 30 * time.Second
 
 // welcome says what to type next once all servers are linked.
 func (s *supervisor) welcome() {
@@ -269,28 +273,46 @@ func (s *supervisor) welcome() {
 			}
 		}
 	}
-	if s.stopped(settle) { // so that this comes after what the servers had to say
-		return
-	}
 	first, last := s.servers[0], s.servers[len(s.servers)-1]
 	self := os.Args[0]
 	if s.file != defaultConfig {
 		self += " --config " + s.file
 	}
-	quit := ""
-	if s.cfg.Herd.Dialect == "paper" {
-		quit = `quit\n` // not every nc passes the end of its input on
+	links := ""
+	if n := s.links(); n > 0 {
+		links = fmt.Sprintf(", %d links live", n)
 	}
-	host, port, _ := net.SplitHostPort(last.Address)
-	s.out.say(fmt.Sprintf(`%d servers are ready. In another terminal:
+	s.out.say(fmt.Sprintf(`%d servers are ready%s in %.1f s. In another terminal:
 
   %s iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at %s
   %s whatsat kiwi.cs.ucla.edu 10 3 --at %s
   %s status
-  printf 'WHATSAT kiwi.cs.ucla.edu 10 3\n%s' | nc %s %s
 
-Ctrl-C stops the herd.
-`, len(s.servers), self, first.Name, self, last.Name, self, quit, host, port))
+Ctrl-C stops the herd.`, len(s.servers), links, time.Since(s.begun).Seconds(), self, first.Name, self, last.Name, self))
+}
+
+// links counts the one-way links between the servers that were started.
+func (s *supervisor) links() (n int) {
+	for _, server := range s.servers {
+		for _, name := range server.Neighbors {
+			if s.started(name) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// started says whether a server is one of those that this process runs.
+func (s *supervisor) started(name string) bool {
+	return slices.ContainsFunc(s.servers, func(o herd.ServerConfig) bool { return o.Name == name })
+}
+
+// isStopping says whether the herd is being stopped.
+func (s *supervisor) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
 }
 
 // stopped waits for d and says whether the herd is being stopped.
@@ -310,8 +332,7 @@ func (s *supervisor) linked(client *http.Client, server herd.ServerConfig) bool 
 		return false
 	}
 	for _, l := range status.Links {
-		started := slices.ContainsFunc(s.servers, func(o herd.ServerConfig) bool { return o.Name == l.Neighbor })
-		if started && !isLive(l) {
+		if s.started(l.Neighbor) && !isLive(l) {
 			return false
 		}
 	}

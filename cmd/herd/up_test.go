@@ -2,39 +2,79 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"serverherd/cmd/processtest"
 )
 
-// startUp runs herd up on a herd whose ports are free, until it says that all are ready.
-func startUp(t *testing.T, out *processtest.Output) (*processtest.Herd, *exec.Cmd) {
+// upHerd is a herd whose ports are free, and herd up on it, not started yet. extra goes in front of
+// its herd.toml, args behind the command line.
+func upHerd(
+	t *testing.T, out io.Writer, extra string, names []string, args ...string,
+) (*processtest.Herd, *exec.Cmd) {
 	t.Helper()
-	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
+	h, listeners := processtest.NewHerd(t, extra, names...)
 	for _, ls := range listeners {
 		for _, l := range ls {
 			l.Close()
 		}
 	}
-	c := exec.Command(processtest.Binary, "up", "--config", h.Config())
+	c := exec.Command(processtest.Binary, append([]string{"up", "--config", h.Config()}, args...)...)
 	c.Dir, c.Stdout, c.Stderr = h.Dir, out, out
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does
+	t.Cleanup(func() {
+		if c.Process != nil && c.ProcessState == nil {
+			_ = c.Process.Kill()
+			_ = c.Wait()
+		}
+	})
+	return h, c
+}
+
+// startUp runs herd up on a herd of five until it says that all are ready.
+func startUp(t *testing.T, out *processtest.Output) (*processtest.Herd, *exec.Cmd) {
+	t.Helper()
+	h, c := upHerd(t, out, "", processtest.Names)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	})
 	processtest.Eventually(t, "up says what to type next", func() bool {
-		return strings.Contains(out.String(), "5 servers are ready")
+		return strings.Contains(out.String(), "5 servers are ready, 10 links live")
 	})
 	return h, c
+}
+
+// logged counts the entries of a message in the logs of all servers.
+func logged(h *processtest.Herd, message string) (n int) {
+	for _, s := range h.Servers {
+		text, _ := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+s.Name+".log"))
+		n += strings.Count(string(text), `"msg":"`+message+`"`)
+	}
+	return n
+}
+
+// waitUp waits for up to end and returns its exit code.
+func waitUp(t *testing.T, c *exec.Cmd) int {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	select {
+	case <-done:
+		return c.ProcessState.ExitCode()
+	case <-time.After(processtest.Patience):
+		_ = c.Process.Kill()
+		t.Fatal("up does not stop")
+		return -1
+	}
 }
 
 func pid(h *processtest.Herd, name string) int {
@@ -52,7 +92,7 @@ func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
 	dead := pid(h, "Holiday")
 	_ = syscall.Kill(dead, syscall.SIGKILL)
 	processtest.Eventually(t, "Holiday is back", func() bool { p := pid(h, "Holiday"); return p != 0 && p != dead })
-	if !strings.Contains(out.String(), "Holiday died: signal: killed; starting it again") {
+	if !strings.Contains(out.String(), "Holiday died: signal: killed; restarting it") {
 		t.Errorf("up does not say that Holiday died: %s", out)
 	}
 	for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
@@ -70,8 +110,12 @@ func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
 	if err := c.Wait(); err != nil {
 		t.Errorf("up after Ctrl-C: %v\n%s", err, out)
 	}
-	if n := strings.Count(out.String(), "\tstopped\t"); n != len(processtest.Names) || strings.Contains(out.String(), "stopped hard") {
+	if n := logged(h, "stopped"); n != len(processtest.Names) {
 		t.Errorf("%d servers stopped in good order, want %d:\n%s", n, len(processtest.Names), out)
+	}
+	// The first minute is quiet: a start and a stop in good order are no reason to warn.
+	if all := out.String(); strings.Contains(all, "\tinfo\t") || strings.Contains(all, `"reason": "dial tcp`) {
+		t.Errorf("up is not quiet:\n%s", all)
 	}
 	for _, pid := range pids {
 		if pid == 0 || alive(pid) {
@@ -98,46 +142,44 @@ func TestNoOrphansWhenUpIsKilled(t *testing.T) {
 }
 
 // A herd without a terminal hands a hang-up to its servers, and one without a places file lives
-// through it.
+// through it. A server that is just starting is left alone: it would die of it.
 func TestUpPassesHangupsOn(t *testing.T) {
-	h, listeners := processtest.NewHerd(t, "", "Alford")
-	for _, l := range listeners["Alford"] {
-		l.Close()
-	}
 	out := &processtest.Output{}
-	c := exec.Command(processtest.Binary, "up", "--config", h.Config())
-	c.Dir, c.Stdout, c.Stderr = h.Dir, out, out
+	h, c := upHerd(t, out, "", []string{"Alford"}, "-v")
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Process.Kill() })
 	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), "are ready") })
-	_ = c.Process.Signal(syscall.SIGHUP)
-	processtest.Eventually(t, "Alford has heard of it", func() bool {
-		return strings.Contains(out.String(), "provider embedded reads no file")
+	hangUp := func() { _ = c.Process.Signal(syscall.SIGHUP) }
+	hangUp()
+	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "hangup ignored") > 0 })
+	dead := pid(h, "Alford")
+	_ = syscall.Kill(dead, syscall.SIGKILL)
+	processtest.Eventually(t, "Alford is back", func() bool { // hung up on all the while
+		hangUp()
+		p := pid(h, "Alford")
+		return p != 0 && p != dead
 	})
+	if n := strings.Count(out.String(), "Alford died"); n != 1 {
+		t.Errorf("Alford died %d times:\n%s", n, out)
+	}
 	if reply := h.Ask("Alford", "IAMAT kiwi +1+2 5\n"); !strings.HasPrefix(reply, "AT Alford ") {
 		t.Errorf("%q", reply)
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
-	if err := c.Wait(); err != nil {
-		t.Errorf("%v: %s", err, out)
+	if code := waitUp(t, c); code != 0 {
+		t.Errorf("exit code %d: %s", code, out)
 	}
 }
 
 // A herd whose terminal is gone lives on, on the engine that was asked for.
 func TestUpOutlivesItsOutput(t *testing.T) {
-	h, listeners := processtest.NewHerd(t, "", "Alford")
-	for _, l := range listeners["Alford"] {
-		l.Close()
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(processtest.Binary, "up", "--engine", "owner", "--config", h.Config())
-	c.Dir, c.Stdout, c.Stderr = h.Dir, w, w
+	h, c := upHerd(t, w, "", []string{"Alford"}, "--engine", "owner")
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -151,16 +193,206 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 		t.Errorf("Alford answered %q", got)
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
-	done := make(chan error, 1)
-	go func() { done <- c.Wait() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Errorf("up after SIGTERM: %v", err)
+	if code := waitUp(t, c); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// A pipe that nobody reads, or a terminal that was stopped with Ctrl-S, holds nothing up: servers are
+// restarted, and a signal stops all.
+func TestUpWhileItsOutputIsBlocked(t *testing.T) {
+	for name, open := range map[string]func(*testing.T) (ours, theirs *os.File){
+		"pipe": blockedPipe, "terminal": blockedTerminal,
+	} {
+		t.Run(name, func(t *testing.T) {
+			ours, theirs := open(t)
+			defer ours.Close()
+			h, c := upHerd(t, theirs, "", []string{"Alford", "Welsh"}, "-v")
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			theirs.Close()
+			processtest.Eventually(t, "both answer", func() bool { return pid(h, "Alford") != 0 && pid(h, "Welsh") != 0 })
+			for range 100 { // each is two entries; the queue is longer than this, the pipe is not
+				h.Ask("Alford", "")
+			}
+			dead := pid(h, "Welsh")
+			_ = syscall.Kill(dead, syscall.SIGKILL)
+			processtest.Eventually(t, "Welsh is back", func() bool { p := pid(h, "Welsh"); return p != 0 && p != dead })
+			_ = c.Process.Signal(syscall.SIGTERM)
+			if code := waitUp(t, c); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			if n := logged(h, "stopped"); n != 2 {
+				t.Errorf("%d servers stopped in good order, want 2", n)
+			}
+		})
+	}
+}
+
+// blockedPipe is a pipe that is full.
+func blockedPipe(t *testing.T) (ours, theirs *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, w)
+	return r, w
+}
+
+// blockedTerminal is a terminal whose screen nobody reads, with all that it holds.
+func blockedTerminal(t *testing.T) (ours, theirs *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := int(master.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, slave)
+	return master, slave
+}
+
+// fill writes to f until it takes nothing more.
+func fill(t *testing.T, f *os.File) {
+	t.Helper()
+	fd := int(f.Fd())
+	if err := unix.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := unix.Write(fd, make([]byte, 512)); err == unix.EAGAIN {
+			break
+		} else if err != nil {
+			t.Fatal(err)
 		}
-	case <-time.After(processtest.Patience):
-		_ = c.Process.Kill()
-		t.Fatal("up does not stop")
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What keeps a server from ever starting ends up with 1, and is said once.
+func TestUpOfServersThatCannotStart(t *testing.T) {
+	for name, spoil := range map[string]func(*testing.T, *processtest.Herd) error{
+		"storage is a file": func(_ *testing.T, h *processtest.Herd) error {
+			return os.WriteFile(filepath.Join(h.Dir, "kept"), nil, 0o600)
+		},
+		"journal of another server": func(t *testing.T, h *processtest.Herd) error {
+			h.Start("Ball")
+			processtest.Eventually(t, "Ball has a journal", func() bool { return h.Status("Ball") != nil })
+			h.Stop("Ball")
+			for _, name := range []string{"Alford", "Welsh"} {
+				if err := os.CopyFS(filepath.Join(h.Dir, "kept", name), os.DirFS(filepath.Join(h.Dir, "kept", "Ball"))); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out processtest.Output
+			h, c := upHerd(t, &out, "[storage]\ndir = \"kept\"\n", []string{"Alford", "Ball", "Welsh"})
+			if err := spoil(t, h); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if code := waitUp(t, c); code != exitFailed {
+				t.Errorf("exit code %d: %s", code, &out)
+			}
+			if n := strings.Count(out.String(), "cannot start"); n != 1 || strings.Contains(out.String(), "died") ||
+				!strings.Contains(out.String(), "kept") {
+				t.Errorf("said %d times that it cannot start:\n%s", n, &out)
+			}
+		})
+	}
+}
+
+// A configuration that the servers cannot read again is refused at once.
+func TestUpOfAConfigurationOnAPipe(t *testing.T) {
+	h, _ := upHerd(t, io.Discard, "", []string{"Alford"})
+	text, err := os.ReadFile(h.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fifo := filepath.Join(h.Dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/dev/stdin", "/proc/self/fd/0", fifo, h.Dir} {
+		_, stderr, code := processtest.Command(t, h.Dir, string(text), "up", "--config", path)
+		if code != exitUsage || !strings.Contains(stderr, "up needs a regular file") {
+			t.Errorf("%s: exit code %d, %s", path, code, stderr)
+		}
+	}
+}
+
+// A server that cannot start again is told of once, whatever the reason, and is tried until it can;
+// the others go on.
+func TestUpTriesAServerAgain(t *testing.T) {
+	out := &processtest.Output{}
+	h, c := upHerd(t, out, "", []string{"Alford", "Welsh"})
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), "are ready") })
+	good, err := os.ReadFile(h.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.Config(), append(good, "kiwi = 1\n"...), 0o600); err != nil { // somebody is editing
+		t.Fatal(err)
+	}
+	dead := pid(h, "Welsh")
+	_ = syscall.Kill(dead, syscall.SIGKILL)
+	failed := func() int { return strings.Count(out.String(), "Welsh failed to start: ") }
+	processtest.Eventually(t, "up says that Welsh cannot start", func() bool { return failed() > 0 })
+	starts := func() int { return strings.Count(out.String(), "Welsh died") }
+	if pid(h, "Alford") == 0 {
+		t.Error("Alford does not answer any more")
+	}
+	if err := os.WriteFile(h.Config(), good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "Welsh is back", func() bool { p := pid(h, "Welsh"); return p != 0 && p != dead })
+	if failed() != 1 || starts() != 1 || !strings.Contains(out.String(), "kiwi") {
+		t.Errorf("%d failed starts and %d deaths are told of:\n%s", failed(), starts(), out)
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if code := waitUp(t, c); code != 0 {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// Servers that do not stop are killed, and that is a failure.
+func TestUpKillsWhatDoesNotStop(t *testing.T) {
+	out := &processtest.Output{}
+	h, c := upHerd(t, out, "[limits]\ndrain = \"100ms\"\n", []string{"Alford", "Welsh"})
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), "are ready") })
+	stuck := pid(h, "Welsh")
+	_ = syscall.Kill(stuck, syscall.SIGSTOP)
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if code := waitUp(t, c); code != exitFailed || !strings.Contains(out.String(), "Welsh did not stop in good order") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if alive(stuck) {
+		t.Error("Welsh outlived up")
 	}
 }
 
@@ -183,20 +415,13 @@ func TestUpSecondSignal(t *testing.T) {
 
 // Some of the servers, and what cannot be.
 func TestUpOfSome(t *testing.T) {
-	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
-	for _, ls := range listeners {
-		for _, l := range ls {
-			l.Close()
-		}
-	}
+	out := &processtest.Output{}
+	h, c := upHerd(t, out, "", processtest.Names, "Ball", "Welsh")
 	for _, bad := range [][]string{{"up", "Ball", "Ball"}, {"up", "Kiwi"}} {
 		if _, stderr, code := h.Command("", bad...); code != exitUsage || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%q: exit code %d, %q", bad, code, stderr)
 		}
 	}
-	out := &processtest.Output{}
-	c := exec.Command(processtest.Binary, "up", "Ball", "Welsh", "--config", h.Config())
-	c.Dir, c.Stdout, c.Stderr = h.Dir, out, out
 	c.Env = append(os.Environ(), "LISTEN_FDS=1") // somebody else's
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -211,7 +436,7 @@ func TestUpOfSome(t *testing.T) {
 	if err := c.Wait(); err != nil {
 		t.Errorf("up after SIGTERM: %v", err)
 	}
-	if n := strings.Count(out.String(), "\tstopped\t"); n != 2 {
-		t.Errorf("%d servers had their last word, want 2: %s", n, out)
+	if n := logged(h, "stopped"); n != 2 {
+		t.Errorf("%d servers stopped in good order, want 2: %s", n, out)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -163,8 +164,10 @@ func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]n
 		}
 		s.Address, s.Console = listeners[name][0].Addr().String(), listeners[name][1].Addr().String()
 		s.Listen = s.Address
-		if len(names) > 1 {
-			s.Neighbors = Ring[name]
+		for _, n := range Ring[name] {
+			if slices.Contains(names, n) {
+				s.Neighbors = append(s.Neighbors, n)
+			}
 		}
 		servers = append(servers, s)
 	}

@@ -43,7 +43,7 @@ func (e *lineEncoder) begin(message string, conn uint64, at time.Time) {
 	e.buf = strconv.AppendUint(e.buf, conn, 10)
 }
 
-// time appends a time as timeLayout has it. The seconds' text is made once a second.
+// time appends a time as TimeLayout has it. The seconds' text is made once a second.
 func (e *lineEncoder) time(at time.Time) {
 	if s := at.Unix(); s != e.second || len(e.stamp) == 0 {
 		e.second = s

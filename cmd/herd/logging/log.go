@@ -38,8 +38,8 @@ const (
 	keep     = 5
 )
 
-// timeLayout is how entries tell the time, in UTC.
-const timeLayout = "2006-01-02T15:04:05.000000Z"
+// TimeLayout is how entries tell the time, in UTC.
+const TimeLayout = "2006-01-02T15:04:05.000000Z"
 
 // Open opens <dir>/server-<NAME>.log for appending. Its error names the directory or the file.
 func Open(o Options) (*Log, error) {
@@ -120,7 +120,7 @@ func encoder(text bool) zapcore.Encoder {
 		LevelKey: "level", TimeKey: "time", MessageKey: "msg",
 		EncodeLevel: zapcore.LowercaseLevelEncoder,
 		EncodeTime: func(t time.Time, e zapcore.PrimitiveArrayEncoder) {
-			e.AppendString(t.UTC().Format(timeLayout))
+			e.AppendString(t.UTC().Format(TimeLayout))
 		},
 		EncodeDuration: zapcore.SecondsDurationEncoder,
 	}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/cmd/herd/logging"
+	"serverherd/cmd/processtest"
+	"serverherd/herd"
+)
+
+// Names in front of lines, wherever the writes were cut.
+func TestPrefixed(t *testing.T) {
+	out := &processtest.Output{}
+	p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}, {Name: "Hamilton"}})
+	a := p.writer("Alford", false)
+	for _, text := range []string{"one\ntw", "", "o\n\nthree", strings.Repeat("x", maxTail)} {
+		fmt.Fprint(a, text)
+	}
+	a.Close()
+	fmt.Fprint(a, "last words\x1b[2J")
+	a.Close()
+	p.say("two\nlines")
+	p.close()
+	x := strings.Repeat("x", maxTail)
+	want := "Alford   | one\nAlford   | two\nAlford   | \nAlford   | three" + x +
+		"\nAlford   | last words\\x1b[2J\nherd     | two\nherd     | lines\n"
+	if out.String() != want {
+		t.Errorf("got\n%q\nwant\n%q", out, want)
+	}
+}
+
+// Entries of several servers are in order of time, whichever came first, and what follows an entry
+// stays behind it. Entries of level info are for those who ask.
+func TestPrefixedInOrderOfTime(t *testing.T) {
+	begun := time.Now().Add(-time.Second)
+	entry := func(ms int, level, text string) string {
+		at := begun.Add(time.Duration(ms) * time.Millisecond).UTC().Format(logging.TimeLayout)
+		return at + "\t" + level + "\t" + text + "\n"
+	}
+	for verbose, want := range map[bool][]string{
+		false: {"Alford", "one", "Ball", "two", "Ball", "trace", "Alford", "three"},
+		true:  {"Alford", "one", "Ball", "two", "Ball", "trace", "Alford", "info", "Alford", "three"},
+	} {
+		out := &processtest.Output{}
+		p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}, {Name: "Ball"}})
+		a, b := p.writer("Alford", verbose), p.writer("Ball", verbose)
+		fmt.Fprint(a, entry(1, "warn", "one")+entry(3, "info", "info")+entry(4, "error", "three"))
+		fmt.Fprint(b, entry(2, "warn", "two")+"trace\n")
+		p.close()
+		var got []string
+		for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+			name, text, _ := strings.Cut(line, " | ")
+			fields := strings.Split(text, "\t")
+			got = append(got, strings.TrimSpace(name), fields[len(fields)-1])
+		}
+		if strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("verbose %v: got %q, want %q", verbose, got, want)
+		}
+	}
+}
+
+// While nobody reads, lines are dropped and counted, and nobody waits.
+func TestPrefixedBlocked(t *testing.T) {
+	r, w := io.Pipe()
+	p := newPrefixed(w, []herd.ServerConfig{{Name: "Alford"}})
+	line := strings.Repeat("x", 1000)
+	const lines = 5000
+	for range lines {
+		p.say(line)
+	}
+	got := make(chan string)
+	go func() {
+		all, _ := io.ReadAll(r)
+		got <- string(all)
+	}()
+	p.close()
+	w.Close()
+	text := <-got
+	printed := strings.Count(text, line)
+	var dropped int
+	for l := range strings.Lines(text) {
+		var n int
+		if _, err := fmt.Sscanf(l, "herd   | %d lines of output were dropped", &n); err == nil {
+			dropped += n
+		}
+	}
+	if dropped == 0 || printed+dropped != lines {
+		t.Errorf("%d lines printed, %d told of as dropped, of %d", printed, dropped, lines)
+	}
+}

@@ -161,7 +161,7 @@ func (l *link) down(why string) {
 	l.become(linkDown)
 	if log {
 		level := zap.WarnLevel
-		if s := l.server; s.draining || s.reactor.Now().Sub(s.started) < startTime {
+		if s := l.server; s.drain.begun || s.reactor.Now().Sub(s.started) < startTime {
 			level = zap.InfoLevel
 		}
 		l.server.log.Log(level, "link down", zap.String("neighbor", l.neighbor.name),

@@ -33,6 +33,8 @@ race: ## every test, under the race detector
 	  echo "NOT RUN: a herd with the paper's server in it, the peer twisted: apt-get install python3-twisted"
 	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null || \
 	  echo "NOT RUN: the peer node: apt-get install nodejs, 18 or newer"
+	@PATH=$$PATH:/usr/sbin command -v logrotate >/dev/null || \
+	  echo "NOT RUN: logs rotated by logrotate: apt-get install logrotate"
 	go test -race ./...
 
 fuzz: ## each fuzz target for FUZZTIME

@@ -54,6 +54,10 @@ type Log struct {
 	Lines  bool   // every line in and out
 	Level  string // debug, info, warn, error
 	Format string // "json" or "text"
+
+	MaxSize  int  // bytes of a file before it is rotated; 0: never
+	MaxFiles int  // rotated files of a server that are kept
+	Compress bool // rotated files, with gzip
 }
 
 // Storage is the table [storage].

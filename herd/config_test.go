@@ -37,7 +37,9 @@ func TestConfigDefaults(t *testing.T) {
 			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second, Rate: 50, DailyBudget: 1000, BudgetShare: 50,
 			PlacesState: "places-state",
 		},
-		Log: Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
+		Log: Log{
+			Dir: "logs", Lines: true, Level: "info", Format: "json", MaxSize: 104857600, MaxFiles: 5,
+		},
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 10000, MaxClients: 1000000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4194304,
@@ -111,6 +113,8 @@ func configMistakes() []struct{ name, text, want string } {
 		{"level", "[log]\nlevel = \"loud\"\n" + twoServers, `herd.toml:2: log.level: "loud" is not available; what is: debug, info, warn, error`},
 		{"format", "[log]\nformat = \"xml\"\n" + twoServers, `herd.toml:2: log.format: "xml" is not available; what is: json, text`},
 		{"log directory", "[log]\ndir = \"\"\n" + twoServers, "herd.toml:2: log.dir: a directory is needed"},
+		{"size of a log file", "[log]\nmax_size = 100\n" + twoServers, "herd.toml:2: log.max_size: 100 is not between 1048576 and 1073741824, nor 0, which leaves rotation to others"},
+		{"number of log files", "[log]\nmax_files = 0\n" + twoServers, "herd.toml:2: log.max_files: 0 is not between 1 and 1000"},
 		{"max_line", "[limits]\nmax_line = 100\n" + twoServers, "herd.toml:2: limits.max_line: 100 is not between 1280 and 1048576"},
 		{"max_client_id", "[limits]\nmax_client_id = 2000\n" + twoServers, "herd.toml:2: limits.max_client_id: 2000 is not between 1 and 1024"},
 		{"max_connections", "[limits]\nmax_connections = 0\n" + twoServers, "herd.toml:2: limits.max_connections: 0 is not between 1 and 1000000"},

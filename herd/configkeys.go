@@ -43,7 +43,9 @@ func defaultConfig(descriptors int) *Config {
 			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second,
 			Rate: 50, DailyBudget: 1000, BudgetShare: 50, PlacesState: "places-state",
 		},
-		Log: Log{Dir: "logs", Lines: true, Level: "info", Format: "json"},
+		Log: Log{
+			Dir: "logs", Lines: true, Level: "info", Format: "json", MaxSize: 100 << 20, MaxFiles: 5,
+		},
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: protocol.MaxClientID, MaxClients: 1_000_000,
 			MaxConnections: max(16, min(10_000, descriptors-reservedDescriptors)),
@@ -82,6 +84,9 @@ func (c *Config) keys() []key {
 		{"log", "lines", &g.Lines, nil},
 		{"log", "level", &g.Level, oneOf(&g.Level, "debug", "info", "warn", "error")},
 		{"log", "format", &g.Format, oneOf(&g.Format, "json", "text")},
+		{"log", "max_size", &g.MaxSize, g.checkMaxSize},
+		{"log", "max_files", &g.MaxFiles, between(&g.MaxFiles, 1, 1000)},
+		{"log", "compress", &g.Compress, nil},
 
 		{"storage", "dir", &c.Storage.Dir, nil},
 
@@ -152,6 +157,17 @@ func (m *Limits) checkOutputSoft() string { return outside(m.OutputSoft, 16<<10,
 func (g *Log) checkDir() string {
 	if g.Dir == "" {
 		return "a directory is needed"
+	}
+	return ""
+}
+
+// checkMaxSize: a file has room for what is written at once.
+func (g *Log) checkMaxSize() string {
+	if g.MaxSize == 0 {
+		return ""
+	}
+	if wrong := outside(g.MaxSize, 1<<20, 1<<30); wrong != "" {
+		return wrong + ", nor 0, which leaves rotation to others"
 	}
 	return ""
 }

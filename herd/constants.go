@@ -18,6 +18,9 @@ type Constant struct {
 // LogBuffer is how many bytes of log entries may wait for the disk, for whoever writes the log.
 const LogBuffer = 8 << 20
 
+// LogCheck is how often whoever writes the log looks whether its file was moved or deleted.
+const LogCheck = time.Second
+
 // ConsoleConnections is how many connections a console serves, for whoever listens for it.
 const ConsoleConnections = 64
 
@@ -59,6 +62,7 @@ func Constants() []Constant {
 		{"refusal_pause", refusalPause, "between two log entries of one refusal and address"},
 		{"refusals_noted", maxRefusals, "kinds and addresses remembered for that; more are not logged"},
 		{"log_buffer", LogBuffer, "bytes of log entries that wait for the disk; more are dropped"},
+		{"log_check", LogCheck, "between two looks whether the log file was moved or deleted"},
 		{"console_connections", ConsoleConnections, "connections to the console; more wait for one to end"},
 		{"commit_pause", commitPause, "for which records gather before they go to the disk"},
 		{"commit_records", commitRecords, "records that go to the disk at once"},

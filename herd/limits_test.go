@@ -65,6 +65,7 @@ var limitCases = []limitCase{
 	{limits: "refusal_pause refusals_noted", counts: "handshakes_failed", hit: hitRefusals},
 
 	{limits: "log_buffer", counts: "log_dropped", by: "cmd/faults/logdisk_test.go TestLogOnAStalledDisk"},
+	{limits: "log_check", counts: "log_reopened", by: "cmd/faults/logfile_test.go TestLogFileMovedOrDeleted"},
 	{limits: "console_connections", by: "cmd/herd/console/limited_test.go TestConnectionsAreLimited"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
 	{limits: "slow_turn", by: "reactor/loop_test.go TestSlowTurnAlarm"},

@@ -32,7 +32,9 @@ type Status struct {
 	Propagation PropagationStatus `json:"propagation"`
 	Journal     *JournalStatus    `json:"journal,omitempty"` // if records are kept on a disk
 	// Places is about the provider. Whoever made it fills it in.
-	Places    *places.Report `json:"places,omitempty"`
+	Places *places.Report `json:"places,omitempty"`
+	// Log is about the log file. Whoever writes it fills it in.
+	Log       LogStatus      `json:"log"`
 	Counters  Counters       `json:"counters"`
 	Limits    Limits         `json:"limits"`    // as in force
 	Constants map[string]any `json:"constants"` // limits that are not keys, see Constants
@@ -81,6 +83,14 @@ type JournalStatus struct {
 	Loaded   uint64  `json:"loaded"`    // records, at the start
 	Foreign  uint64  `json:"not_taken"` // records of unknown origins, or beyond max_clients, then
 	LoadTime float64 `json:"load_time"`
+}
+
+// LogStatus is the server's log file and how much goes there.
+type LogStatus struct {
+	File     string `json:"file"`      // absolute
+	Lines    bool   `json:"lines"`     // every line in and out is logged
+	Written  uint64 `json:"written"`   // bytes, since the process started
+	MaxBytes uint64 `json:"max_bytes"` // that it and its rotated files may take; 0: no limit
 }
 
 // LinkStatus is one neighbor: the link that this server dials and the one that it accepts.
@@ -162,6 +172,7 @@ type Counters struct {
 	LinksReplaced    uint64 `json:"links_replaced"`    // likewise: too many of one neighbor, or two processes
 	LinksUnanswered  uint64 `json:"links_unanswered"`  // handshakes not finished in time, either side
 	LogDropped       uint64 `json:"log_dropped"`       // log entries
+	LogReopened      uint64 `json:"log_reopened"`      // times that the log file was moved, deleted or replaced
 }
 
 // LineLog takes the text of every line in and out, as the paper asks, apart from the other

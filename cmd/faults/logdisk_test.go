@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"serverherd/cmd/processtest"
 )
 
@@ -110,15 +112,21 @@ func TestLogOnAStalledDisk(t *testing.T) {
 		"exit %d after %.1f s", code, took.Seconds())
 }
 
-// The disk of the log is full.
+// The disk of the log is full, and then it is not. A limit on the size of its files is such a disk.
 func TestLogOnAFullDisk(t *testing.T) {
 	scenario(t)
-	c := newCluster(t, placeless, "Alford")
-	if err := os.Symlink("/dev/full", logFile(c, "Alford")); err != nil {
-		t.Fatal(err)
+	c := startCluster(t, placeless, "Alford")
+	limit := func(bytes uint64) {
+		pid := c.Running["Alford"].Cmd.Process.Pid
+		if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
-	c.startAll()
+	limit(64 << 10)
 	c.drops("Alford", "log disk full")
+	c.says("Alford", "log file error")
+	limit(unix.RLIM_INFINITY)
+	logged(c, "Alford", 1_000_000)
 	if code, _ := c.terminate("Alford"); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

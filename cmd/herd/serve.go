@@ -35,9 +35,9 @@ func newServe(o *options) *cobra.Command {
 		Use:   "serve NAME",
 		Short: "Run one server in the foreground",
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
-			"a second one at once; SIGHUP makes it read its file of places again. LISTEN_FDS, where it is\n" +
-			"set, hands over its listener and then its console's. The exit code is 1 if a connected\n" +
-			"neighbor did not acknowledge all records within the drain time.",
+			"a second one at once. SIGHUP makes it read its file of places again, and open its log file again\n" +
+			"if that was moved. LISTEN_FDS, where it is set, hands over its listener and then its console's.\n" +
+			"The exit code is 1 if a connected neighbor did not acknowledge all records within the drain time.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
@@ -224,7 +224,8 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	})
 	select {
 	case s := <-answer:
-		s.Counters.LogDropped = p.log.Dropped()
+		s.Counters.LogDropped, s.Counters.LogReopened = p.log.Dropped(), p.log.Reopened()
+		s.Log = p.log.Status()
 		s.Places = report(&p.cfg.Places, p.places)
 		return s, true
 	case <-ctx.Done():
@@ -253,7 +254,7 @@ func (p *process) exit(why string) {
 }
 
 // watchSignals stops the server at the first signal to do so and ends the process at the second. A
-// hang-up does neither: it makes a server with a places file read it again.
+// hang-up does neither: it makes a server look after its files.
 func (p *process) watchSignals() {
 	stops := make(chan os.Signal, 2)
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
@@ -268,11 +269,13 @@ func (p *process) watchSignals() {
 	}()
 }
 
-// reload reads the places file again. What goes wrong leaves the old places in use.
+// reload looks whether the log file was moved, and reads the places file again, if there is one. What
+// goes wrong leaves the old places in use.
 func (p *process) reload() {
+	p.log.CheckFile()
+	p.log.Info("hangup received")
 	file, ok := p.places.(*places.File)
 	if !ok {
-		p.log.Info("hangup ignored", zap.String("reason", "provider "+p.cfg.Places.Provider+" reads no file"))
 		return
 	}
 	begun := time.Now()

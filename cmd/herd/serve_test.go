@@ -65,6 +65,32 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// A log file that is a symbolic link is refused, and everything about it is in one line. A directory
+// that is one is the operator's.
+func TestServeOfALinkedLog(t *testing.T) {
+	h, listeners := processtest.NewHerd(t, "", "Alford")
+	logs, elsewhere := filepath.Join(h.Dir, "logs"), filepath.Join(h.Dir, "elsewhere")
+	file := filepath.Join(elsewhere, "server-Alford.log")
+	for _, err := range []error{os.Mkdir(elsewhere, 0o750), os.Symlink(elsewhere, logs), os.Symlink("/dev/null", file)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, stderr, code := h.Command("", "serve", "Alford")
+	if want := "is a symbolic link, which is not followed"; code != 1 || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit code %d, %q, want %q", code, stderr, want)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	h.Start("Alford", listeners["Alford"]...)
+	h.UntilLive()
+	h.Stop("Alford")
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"msg":"started"`) {
+		t.Errorf("%v, %s", err, text)
+	}
+}
+
 // stuckClient makes a server owe a client more than it will ever read.
 func stuckClient(h *processtest.Herd, name string) {
 	h.T.Helper()

@@ -153,7 +153,7 @@ func TestUpPassesHangupsOn(t *testing.T) {
 	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), "are ready") })
 	hangUp := func() { _ = c.Process.Signal(syscall.SIGHUP) }
 	hangUp()
-	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "hangup ignored") > 0 })
+	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "hangup received") > 0 })
 	dead := pid(h, "Alford")
 	_ = syscall.Kill(dead, syscall.SIGKILL)
 	processtest.Eventually(t, "Alford is back", func() bool { // hung up on all the while

@@ -23,6 +23,7 @@ const (
 // dropped and counted, and the next thing written says how many. Any goroutine.
 type Buffer struct {
 	out     io.Writer
+	tend    func()                // called at least every flushEvery by the goroutine; or nil
 	size    int                   // of a chunk, in bytes
 	dropped func(n uint64) []byte // the entry that says so
 
@@ -46,12 +47,17 @@ type Buffer struct {
 // NewBuffer returns a running buffer of limit bytes in front of out. Lines become entries in zap's
 // console form if text, else in JSON. dropped makes the entry for n entries that were dropped.
 func NewBuffer(out io.Writer, limit int, text bool, dropped func(n uint64) []byte) *Buffer {
-	b := &Buffer{
+	b := newBuffer(out, limit, text, dropped)
+	go b.run()
+	return b
+}
+
+// newBuffer is NewBuffer without its goroutine: nothing is written before the caller starts run.
+func newBuffer(out io.Writer, limit int, text bool, dropped func(n uint64) []byte) *Buffer {
+	return &Buffer{
 		out: out, size: limit / chunks, dropped: dropped, entries: lineEncoder{text: text},
 		wake: make(chan struct{}, 1), finished: make(chan struct{}),
 	}
-	go b.run()
-	return b
 }
 
 // Write implements io.Writer with one whole entry. It never blocks and never fails.
@@ -145,6 +151,9 @@ func (b *Buffer) run() {
 		case <-b.wake:
 		}
 		batch, lost, closing := b.take()
+		if b.tend != nil {
+			b.tend() // behind take: what was added after a call of CheckFile is written after it
+		}
 		for _, chunk := range batch {
 			b.writeChunk(chunk)
 			b.release(chunk)

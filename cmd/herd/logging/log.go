@@ -1,15 +1,12 @@
 package logging
 
 import (
-	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"gopkg.in/natefinch/lumberjack.v2"
 
 	"serverherd/herd"
 )
@@ -28,46 +25,57 @@ type Log struct {
 	File  *zap.Logger  // the file alone, without standard error
 	Lines herd.LineLog // nil if lines are not logged
 
-	file    *lumberjack.Logger
+	lines   bool
+	file    *file
 	buffers []*Buffer
 }
 
-// Rotation of the file.
-const (
-	rotateMB = 100
-	keep     = 5
-)
+// logSuffix ends the names of log files.
+const logSuffix = ".log"
 
 // TimeLayout is how entries tell the time, in UTC.
 const TimeLayout = "2006-01-02T15:04:05.000000Z"
 
-// Open opens <dir>/server-<NAME>.log for appending. Its error names the directory or the file.
+// FileName is the log file of a server.
+func FileName(c *herd.Log, server string) string {
+	return filepath.Join(c.Dir, "server-"+server+logSuffix)
+}
+
+// Open opens the log file for appending. Its error names the directory or the file.
 func Open(o Options) (*Log, error) {
-	if err := os.MkdirAll(o.Config.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("log directory: %w", err)
-	}
-	name := filepath.Join(o.Config.Dir, "server-"+o.Server+".log")
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("log file: %w", err)
-	}
-	f.Close()
 	level, err := zapcore.ParseLevel(o.Config.Level)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{file: &lumberjack.Logger{Filename: name, MaxSize: rotateMB, MaxBackups: keep}}
+	l := &Log{lines: o.Config.Lines && level <= zapcore.InfoLevel}
+	l.file = &file{
+		name: FileName(&o.Config, o.Server), maxSize: int64(o.Config.MaxSize), maxFiles: o.Config.MaxFiles,
+		compress: o.Config.Compress, tell: func(level zapcore.Level, message string, fields ...zap.Field) {
+			l.Log(level, message, fields...)
+		},
+	}
+	if err := l.file.start(); err != nil {
+		return nil, err
+	}
 	text := o.Config.Format == "text"
-	file := l.buffer(l.file, text, o.Now)
-	cores := []zapcore.Core{zapcore.NewCore(encoder(text), file, level)}
+	out := l.buffer(l.file, text, o.Now)
+	out.tend = l.file.tend
+	cores := []zapcore.Core{zapcore.NewCore(encoder(text), out, level)}
 	if o.Stderr != nil {
-		out := l.buffer(o.Stderr, true, o.Now)
-		cores = append(cores, zapcore.NewCore(encoder(true), out, max(level, zapcore.InfoLevel)))
+		terminal := l.buffer(o.Stderr, true, o.Now)
+		cores = append(cores, zapcore.NewCore(encoder(true), terminal, max(level, zapcore.InfoLevel)))
 	}
 	l.File = zap.New(cores[0], zap.WithClock(clock(o.Now)))
 	l.Logger = zap.New(zapcore.NewTee(cores...), zap.WithClock(clock(o.Now)))
-	if o.Config.Lines && level <= zapcore.InfoLevel {
-		l.Lines = newLines(file, o.Now, level == zapcore.DebugLevel)
+	if l.lines {
+		l.Lines = newLines(out, o.Now, level == zapcore.DebugLevel)
+	}
+	if mode, open := l.file.readable(); open {
+		l.Warn("log file can be read by others", zap.String("file", l.file.name), zap.String("mode", mode))
+	}
+	l.file.sweep()
+	for _, b := range l.buffers { // not before: the goroutine of the file logs what happens to it
+		go b.run()
 	}
 	return l, nil
 }
@@ -79,10 +87,10 @@ func (l *Log) UseLoopTime(now func() time.Time) {
 	}
 }
 
-// buffer puts a buffer in front of out.
+// buffer puts a buffer in front of out, which does not run yet.
 func (l *Log) buffer(out io.Writer, text bool, now func() time.Time) *Buffer {
 	e := encoder(text)
-	b := NewBuffer(out, herd.LogBuffer, text, func(n uint64) []byte {
+	b := newBuffer(out, herd.LogBuffer, text, func(n uint64) []byte {
 		entry := zapcore.Entry{Level: zapcore.WarnLevel, Time: now(), Message: "dropped log entries"}
 		line, err := e.EncodeEntry(entry, []zapcore.Field{zap.Uint64("dropped", n)})
 		if err != nil {
@@ -94,8 +102,26 @@ func (l *Log) buffer(out io.Writer, text bool, now func() time.Time) *Buffer {
 	return b
 }
 
-// Dropped is how many entries of the file there was no room for.
+// Dropped is how many entries of the file there was no room for, or the disk has refused.
 func (l *Log) Dropped() uint64 { return l.buffers[0].Dropped() }
+
+// Reopened is how often the file was found moved, deleted or replaced, and was opened again.
+func (l *Log) Reopened() uint64 { return l.file.reopened.Load() }
+
+// CheckFile has the file opened again, if it was moved, deleted or replaced, before anything is written
+// that is logged later. It does not wait.
+func (l *Log) CheckFile() {
+	l.file.askCheck()
+	l.buffers[0].signal()
+}
+
+// Status is the file as /status.json shows it.
+func (l *Log) Status() herd.LogStatus {
+	return herd.LogStatus{
+		File: l.file.name, Lines: l.lines, Written: l.file.written.Load(),
+		MaxBytes: uint64(l.file.maxSize) * uint64(l.file.maxFiles+1),
+	}
+}
 
 // patience is how long Close waits for a disk or a terminal that stalls.
 const patience = 2 * time.Second
@@ -110,7 +136,7 @@ func (l *Log) Close() {
 		}
 	}
 	if written {
-		l.file.Close()
+		l.file.close()
 	}
 }
 

@@ -86,6 +86,9 @@ func TestLongLinesAreCut(t *testing.T) {
 	}
 }
 
+// baseConfig lacks a directory.
+var baseConfig = herd.Log{Lines: true, Level: "info", Format: "json"}
+
 func open(t *testing.T, config herd.Log, stderr io.Writer) *Log {
 	t.Helper()
 	l, err := Open(Options{Config: config, Server: "Ball", Now: fixedNow, Stderr: stderr})

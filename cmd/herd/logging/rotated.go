@@ -1,0 +1,152 @@
+package logging
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A rotated file of server-Ball.log is server-Ball-2018-03-02T20-58-54.918.log, by the time of its
+// rotation, in UTC. It ends in .log.gz when it is compressed, and in .log.gz.part while that is written.
+const (
+	rotatedLayout = "2006-01-02T15-04-05.000"
+	zipped        = ".gz"
+	partial       = ".gz.part"
+)
+
+// rotatedName is the name of the file that is rotated at a time.
+func (f *file) rotatedName(at time.Time) string {
+	return strings.TrimSuffix(f.name, logSuffix) + "-" + at.UTC().Format(rotatedLayout) + logSuffix
+}
+
+// unused is the first such name from now on that nothing has: renaming would replace it.
+func (f *file) unused(now time.Time) string {
+	for ; ; now = now.Add(time.Millisecond) {
+		name := f.rotatedName(now)
+		if !exists(name) && !exists(name+zipped) {
+			return name
+		}
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// rotated are the rotated files, the oldest first, by the name that each has uncompressed.
+func (f *file) rotated() (all []string, err error) {
+	entries, err := os.ReadDir(filepath.Dir(f.name))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		name := filepath.Join(filepath.Dir(f.name), e.Name())
+		name = strings.TrimSuffix(strings.TrimSuffix(name, partial), zipped)
+		stamp, ok := strings.CutPrefix(strings.TrimSuffix(name, logSuffix), strings.TrimSuffix(f.name, logSuffix)+"-")
+		if at, err := time.Parse(rotatedLayout, stamp); ok && err == nil && f.rotatedName(at) == name {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// sweep removes the rotated files beyond maxFiles, and has the oldest that is not compressed
+// compressed, if that is wanted.
+func (f *file) sweep() {
+	if f.maxSize == 0 {
+		return // they are somebody else's
+	}
+	all, err := f.rotated()
+	for len(all) > f.maxFiles && err == nil {
+		if f.gzip.running && f.gzip.name == all[0] {
+			f.gzip.end()
+		}
+		for _, suffix := range []string{partial, zipped, ""} {
+			if e := os.Remove(all[0] + suffix); err == nil && !errors.Is(e, fs.ErrNotExist) {
+				err = e
+			}
+		}
+		all = all[1:]
+	}
+	if err != nil {
+		_ = f.fail("remove", err)
+	}
+	for _, name := range all {
+		if f.compress && !f.gzip.running && exists(name) {
+			f.gzip.start(name)
+		}
+	}
+}
+
+// compressor compresses one rotated file at a time, in a goroutine of its own: that takes longer than
+// the buffer lasts.
+type compressor struct {
+	running bool
+	name    string        // of what is compressed
+	quit    chan struct{} // closed to end it early
+	done    chan error    // has its result
+}
+
+func (c *compressor) start(name string) {
+	c.running, c.name, c.quit, c.done = true, name, make(chan struct{}), make(chan error, 1)
+	go func(c compressor) { c.done <- compress(name, c.quit) }(*c)
+}
+
+// end ends it early. What is half written is removed.
+func (c *compressor) end() {
+	if c.running {
+		close(c.quit)
+		<-c.done
+		c.running = false
+	}
+}
+
+// compress writes name+".gz" and removes name. It may find what an earlier process has left half
+// written.
+func compress(name string, quit <-chan struct{}) error {
+	in, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := os.Remove(name + partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	out, err := os.OpenFile(name+partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
+	if err != nil {
+		return err
+	}
+	z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // a level that exists; the servers need the processor
+	_, err = io.Copy(z, reader{in, quit})
+	if err = errors.Join(err, z.Close(), out.Close()); err == nil {
+		err = os.Rename(name+partial, name+zipped)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(name+partial))
+	}
+	return os.Remove(name)
+}
+
+// reader reads until quit is closed.
+type reader struct {
+	io.Reader
+	quit <-chan struct{}
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	select {
+	case <-r.quit:
+		return 0, errors.New("the process ends")
+	default:
+		return r.Reader.Read(p)
+	}
+}

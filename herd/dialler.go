@@ -85,6 +85,7 @@ func (l *link) LineReceived(line []byte) {
 	case in.Verb == protocol.LinkPing:
 		l.write(protocol.AppendPong(l.server.small[:0], in.N), false)
 	case in.Verb == protocol.LinkPong:
+		l.overdue.pong(in.N)
 	default:
 		l.badLine()
 	}
@@ -98,10 +99,14 @@ func (l *link) greeting(line []byte, in protocol.LinkLine, err error) {
 	secrets := l.server.cfg.Herd.Secrets
 	switch {
 	case err == nil && in.Verb == protocol.LinkRefuse:
-		if string(in.Reason) == "proof" {
+		reason := fmt.Errorf("refused by %s: %s", l.neighbor.name, protocol.Printable(in.Reason))
+		switch string(in.Reason) {
+		case "proof":
 			l.which++
+		case "duplicate":
+			reason = fmt.Errorf("refused by %s: %w", l.neighbor.name, errDuplicate)
 		}
-		l.abort(fmt.Errorf("refused by %s: %s", l.neighbor.name, protocol.Printable(in.Reason)))
+		l.abort(reason)
 	case err == nil && in.Verb == protocol.LinkChallenge && !l.challenged:
 		l.challenged = true
 		l.transcript.add(line)
@@ -147,6 +152,7 @@ func (l *link) welcomed(w protocol.Welcome) {
 	l.sent.MoveTo(l.ackedCursor)
 	l.copyTail = s.store.Tail()
 	l.marks, l.lastMark, l.sentBytes, l.ackedBytes = l.marks[:0], 0, 0, 0
+	l.overdue = overdue{}
 	l.pulse = pulse{
 		clock: s.reactor,
 		ping:  func(k uint64) { l.write(protocol.AppendPing(s.small[:0], k), false) },

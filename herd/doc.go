@@ -65,14 +65,48 @@
 // A record is not sent back to the process that it came from. The process, not the name: a server
 // that was restarted knows nothing of what it once sent.
 //
-// A connection that is newer replaces an older one of the same neighbor; what the older one
-// still delivers is applied, but its MARKs no longer count. If the older one is of another process,
-// and that still answers a PING, two servers run under one name: it is cut off, and refused.
+// A connection that is newer replaces an older one of the same neighbor; what the older one still
+// delivers is applied, but its MARKs no longer count. If the process behind the older one still
+// answers a PING, that connection is closed, so that it dials again. If it is another process than
+// the newer one's, two processes claim one name: it is refused while the newer one's connection
+// stands, and an unknown process after that. See former.
+//
+// # What ends each state
+//
+// A link that makes no progress, for whatever reason, comes to an end and is dialed again. Names in
+// brackets are those of Constants.
+//
+//	the dialer's side
+//	down                            dialed after [min_retry] to [max_retry], or at once when the
+//	                                neighbor proves itself. Refused, for whatever reason, is down
+//	dialing                         [dial_timeout]
+//	greeting                        [handshake_timeout]
+//	copying, live                   nothing arrives for [dead_after]
+//	  MARKs are not acknowledged    [ack_after] from the PONG that they have been read, whether the
+//	                                window is full or not
+//	  nothing can be written        [link_unread], or [dead_after] on the other side
+//	plain                           when the connection ends: nothing is promised. Given up when the
+//	                                neighbor proves itself, and if it never answered, when it speaks
+//	probe                           [handshake_timeout]; again after [min_probe] to [max_probe]
+//
+//	the acceptor's side
+//	no HELLO yet                    a client's: idle_timeout. Beyond max_connections [handshake_timeout]
+//	HELLO, no PROOF                 [handshake_timeout]
+//	refused                         closed behind REFUSE; [linger]
+//	proven                          nothing arrives for [dead_after]
+//	  it does not read              [link_unread]
+//	  another one is current        asked after [dead_after], once: closed if it answers
+//	  none is current               asked at once: closed if it answers
+//	  EOF, or closed for a repair   [linger], or [dead_after]
+//	plain lines                     a client's: idle_timeout
+//
+// A server that stops waits for the drain time at most, whatever state a link is in.
 //
 // # Reading order
 //
 // session.go answers a client, within limits.go; store.go and feed.go keep the state; dialler.go
 // and link.go send it and intake.go takes it; handshake.go proves who is there; plain.go, probe.go
-// and plainintake.go serve who knows no handshake; neighbor.go holds both ends of an edge together;
-// journal.go follows with a disk; server.go is the rest.
+// and plainintake.go serve who knows no handshake; neighbor.go holds both ends of an edge together,
+// and former.go says which of several processes is the neighbor; journal.go follows with a disk;
+// server.go is the rest.
 package herd

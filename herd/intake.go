@@ -20,13 +20,14 @@ const (
 
 var (
 	errReplaced  = errors.New("replaced by newer connections of the same neighbor")
-	errOutlived  = errors.New("two servers run under one name")
+	errOutlived  = errors.New("two processes claim one name")
 	errDiverged  = errors.New("states differ, repairing")
 	errSilent    = errors.New("neighbor was silent")
 	errBadLines  = errors.New("too many lines that are not of this protocol")
 	errHandshake = errors.New("handshake not finished in time")
 	errRefused   = errors.New("refused")
 	errNoAck     = errors.New("neighbor acknowledges nothing")
+	errDuplicate = errors.New("duplicate: another process claims this server's name")
 	errUnread    = errors.New("neighbor does not read what it asks for")
 )
 
@@ -49,8 +50,8 @@ type intake struct {
 	ackTimer *reactor.DelayedCall
 	unacked  int // bytes of AT lines since the last ACK
 
-	outlived int    // beats since another process has taken the neighbor's name
-	asked    uint64 // the PING that asks whether this one is still there; 0: none
+	superseded int    // beats since it has not been the current connection
+	asked      uint64 // the PING that asks whether the other side is still there; 0: none
 }
 
 func newIntake(s *session) *intake {
@@ -138,25 +139,44 @@ func (in *intake) lineReceived(line []byte) {
 	case l.Verb == protocol.LinkPing:
 		in.write(protocol.AppendPong(in.server().small[:0], l.N), false)
 	case l.Verb == protocol.LinkPong:
-		if in.asked != 0 && l.N == in.asked {
-			in.session.abort(errOutlived)
+		if in.asked != 0 && l.N >= in.asked {
+			in.stillThere()
 		}
 	default:
 		in.badLine()
 	}
 }
 
-// beat asks a process whether it is still there when another one has proven to be this neighbor a
-// while ago. One that has ended is read to its end, however long that takes. One that answers is a
-// second server of that name: as long as its connection stands, nothing of it is acknowledged, and
-// neither it nor anybody else is told. When it dials again it is refused.
+// beat asks whether the other side is still there when another connection has been the current one
+// for a while. What its dialer has left is read to its end, however long that takes.
 func (in *intake) beat() {
-	if in.epoch == in.neighbor.epoch {
+	if in.neighbor.newest(in) {
 		return
 	}
-	if in.outlived++; in.outlived == deadAfter {
+	if in.superseded++; in.superseded >= deadAfter {
+		in.ask()
+	}
+}
+
+// ask sends one PING. Only a process that is still there answers it: see stillThere.
+func (in *intake) ask() {
+	if in.asked == 0 && !in.session.closing {
 		in.asked = in.pulse.ask()
 	}
+}
+
+// stillThere ends a connection that is not the current one, and whose dialer believes that it is:
+// its MARKs do not count, so its window would stay shut and its records would be acknowledged by
+// nobody. The dialer connects again, and what is decided then depends on which process it is. The
+// same one as the current connection's goes on where it was: its PROOF on a connection that it had
+// given up came late. Another one is a second process of that name: see former.
+func (in *intake) stillThere() {
+	if in.epoch == in.neighbor.epoch {
+		in.session.abort(errReplaced)
+		return
+	}
+	in.neighbor.claimed(claimRefused, in.epoch)
+	in.session.abort(errOutlived)
 }
 
 // proof ends the handshake.

@@ -42,8 +42,10 @@ func (s *session) judge() {
 // dropped counts a link that this server drops, on either side, by the limit that it passed.
 func (c *Counters) dropped(reason error) {
 	switch reason {
-	case errSilent, errNoAck:
+	case errSilent:
 		c.LinksSilent++
+	case errNoAck:
+		c.LinksUnacknowledged++
 	case errUnread:
 		c.LinksUnread++
 	case errBadLines, errLineTooLong:

@@ -99,6 +99,7 @@ type link struct {
 	ackedBytes uint64
 	markTimer  *reactor.DelayedCall // a lazy MARK is due
 	beats      int                  // since the last MARK
+	overdue    overdue              // its ACK
 }
 
 // sentMark is a MARK that waits for its ACK.
@@ -307,10 +308,17 @@ func (l *link) stopMark() {
 	}
 }
 
-// tick keeps a MARK coming every few seconds.
+// tick keeps a MARK coming every few seconds, and drops the link if MARKs are not acknowledged.
 func (l *link) tick() {
 	if l.beats++; l.beats >= markEvery {
 		l.sendMark()
+	}
+	switch {
+	case !l.sending():
+	case len(l.marks) == 0:
+		l.overdue = overdue{}
+	case l.overdue.beat(l.pulse.ask):
+		l.abort(errNoAck)
 	}
 }
 
@@ -323,6 +331,7 @@ func (l *link) ackReceived(seq uint64) {
 	if found {
 		l.ackedBytes = l.marks[i].bytes
 		l.marks = append(l.marks[:0], l.marks[i+1:]...)
+		l.overdue = overdue{}
 		l.acked, l.fromHead = seq, false
 		l.ackedCursor.Advance(seq)
 		l.progress()

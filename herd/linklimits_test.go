@@ -187,7 +187,7 @@ func hitMarksInFlight(t *testing.T) *Server {
 	}
 	s.store.ApplyOwn(at(t, "k", stamp))
 	s.pumpSoon()
-	w.until("dropped", w.counted("links_silent"))
+	w.until("dropped", w.counted("links_unacknowledged"))
 	if w.net.Elapsed() > time.Second || l.trouble != errNoAck.Error() {
 		t.Errorf("dropped after %v for %q", w.net.Elapsed(), l.trouble)
 	}

@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// maxReplaced bounds the epochs remembered of a neighbor's former processes.
-	maxReplaced = 64
 	// maxIntakes bounds a neighbor's proven connections: the newest and those being read out.
 	maxIntakes = 4
 	// A repair that does not help is tried again later and later.
@@ -27,14 +25,15 @@ type neighbor struct {
 	addr   string
 	link   *link
 
-	intakes  []*intake        // proven connections from it, the newest last
-	current  *intake          // the newest that ever was; nil once that is gone
-	epoch    protocol.Epoch   // of the process whose proof was taken last; 0: none yet
-	replaced []protocol.Epoch // of processes before that one, oldest first
-	heard    uint64           // the last MARK of epoch's feed whose records are all applied here
-	heardAny bool             // whether there was one
-	whole    bool             // once, all of its feed has been here since this server started
-	restart  bool             // answer the next HELLO with "- 0": a repair
+	intakes  []*intake      // proven connections from it, the newest last
+	current  *intake        // the newest that ever was; nil once that is gone
+	epoch    protocol.Epoch // of the process whose proof was taken last; 0: none yet
+	replaced []*former      // processes that another one has replaced, the first one first
+	claims   claims         // whether two processes claim its name
+	heard    uint64         // the last MARK of epoch's feed whose records are all applied here
+	heardAny bool           // whether there was one
+	whole    bool           // once, all of its feed has been here since this server started
+	restart  bool           // answer the next HELLO with "- 0": a repair
 	agree    agreement
 	counters linkCounters
 	reached  string // the address at which a dial found it last; "" for none
@@ -47,7 +46,7 @@ type neighbor struct {
 // linkCounters count events of both links of an edge since the process started.
 type linkCounters struct {
 	atSent, atReceived, duplicates, badLines, copies, resumes, repairs, stalls,
-	dialsFailed uint64
+	dialsFailed, takenBack uint64
 }
 
 // agreement is what the last comparison of two whole states said.
@@ -59,18 +58,14 @@ type agreement struct {
 }
 
 // joined takes a connection that has proven to be from this neighbor's process epoch. It reports
-// false when that process was replaced before: then two servers run under one name.
+// false when another process has that name: see former.
 func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
 	if epoch != n.epoch {
-		if slices.Contains(n.replaced, epoch) {
+		if f := n.former(epoch); f != nil && !n.takeBack(f) {
+			n.claimed(claimRefused, epoch)
 			return false
 		}
-		if n.epoch != 0 {
-			if len(n.replaced) == maxReplaced {
-				n.replaced = slices.Delete(n.replaced, 0, 1)
-			}
-			n.replaced = append(n.replaced, n.epoch)
-		}
+		n.replace()
 		n.epoch, n.heard, n.heardAny = epoch, 0, false
 		n.agree.checked, n.agree.divergedSince = time.Time{}, time.Time{}
 	}
@@ -83,13 +78,17 @@ func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
 	return true
 }
 
-// left forgets a connection that is gone.
+// left forgets a connection that is gone. If it was the current one, the MARKs of none count now.
+// Whatever process is still there behind another connection has to dial again, and is asked at once.
 func (n *neighbor) left(in *intake) {
 	if i := slices.Index(n.intakes, in); i >= 0 {
 		n.intakes = slices.Delete(n.intakes, i, i+1)
 	}
 	if n.current == in {
 		n.current = nil
+		for _, other := range n.intakes {
+			other.ask()
+		}
 	}
 }
 
@@ -171,8 +170,9 @@ func (n *neighbor) status() LinkStatus {
 		Agreement: "unknown",
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,
 		BadLines: c.badLines, Copies: c.copies, Resumes: c.resumes, Repairs: c.repairs,
-		Stalls: c.stalls, DialsFailed: c.dialsFailed,
+		Stalls: c.stalls, DialsFailed: c.dialsFailed, TakenBack: c.takenBack,
 	}
+	n.claims.status(&st)
 	if !n.agree.checked.IsZero() {
 		checked := n.agree.checked
 		st.Checked, st.Agreement = &checked, "in sync"

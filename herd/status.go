@@ -119,6 +119,13 @@ type LinkStatus struct {
 	Receiving bool `json:"receiving"`
 	// Heard is the last position of the neighbor's feed that this server has acknowledged.
 	Heard uint64 `json:"heard"`
+	// Duplicate is not empty while two processes claim the neighbor's name, and for 30 s after the
+	// last sign of it. "refused": the one that is not linked was cut off or refused. "taken back":
+	// the one that is linked had been replaced by another, which has gone; it sends everything again.
+	// DuplicateSince is when the first sign came. (A process that is refused itself, because another
+	// has its name, is told so in Error.)
+	Duplicate      string     `json:"duplicate,omitempty"`
+	DuplicateSince *time.Time `json:"duplicate_since,omitempty"`
 	// Agreement is "unknown", "in sync" or "diverged"; Checked is when it was last measured and
 	// DivergedSince when a difference began.
 	Agreement     string     `json:"agreement"`
@@ -136,6 +143,7 @@ type LinkStatus struct {
 	// it is plain read, what it had been sent.
 	Stalls      uint64 `json:"stalls"`
 	DialsFailed uint64 `json:"dials_failed"`
+	TakenBack   uint64 `json:"taken_back"` // former processes that were taken back
 }
 
 // Counters count events since the process started. They only grow.
@@ -169,10 +177,12 @@ type Counters struct {
 	LinksSilent      uint64 `json:"links_silent"`      // links dropped, either side: nothing came
 	LinksUnread      uint64 `json:"links_unread"`      // likewise: the neighbor did not read
 	LinksGarbled     uint64 `json:"links_garbled"`     // likewise: too many bad lines, or one too long
-	LinksReplaced    uint64 `json:"links_replaced"`    // likewise: too many of one neighbor, or two processes
+	LinksReplaced    uint64 `json:"links_replaced"`    // likewise: another connection of the neighbor is current
 	LinksUnanswered  uint64 `json:"links_unanswered"`  // handshakes not finished in time, either side
 	LogDropped       uint64 `json:"log_dropped"`       // log entries
 	LogReopened      uint64 `json:"log_reopened"`      // times that the log file was moved, deleted or replaced
+	// LinksUnacknowledged are links dropped whose neighbor answered and acknowledged nothing.
+	LinksUnacknowledged uint64 `json:"links_unacknowledged"`
 }
 
 // LineLog takes the text of every line in and out, as the paper asks, apart from the other

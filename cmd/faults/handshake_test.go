@@ -108,10 +108,23 @@ func TestSecondServerOfOneName(t *testing.T) {
 		return s != nil && s.Links[0].State == "live"
 	})
 	says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"duplicate"`)
+	says(c.Herd, "Alford", `"msg":"two processes claim one name","neighbor":"Welsh"`)
 	says(c.Herd, "Welsh", `"msg":"link down","neighbor":"Alford","address":"`+c.Server("Alford").Address+
-		`","reason":"refused by Alford: duplicate"`)
+		`","reason":"refused by Alford: duplicate: another process claims this server's name"`)
+	if got := c.link("Alford", "Welsh").Duplicate; got != "refused" {
+		t.Errorf("the alarm says %q", got)
+	}
 	figure(t, true, "a second server of one name: refused, logged on both sides",
 		"REFUSE duplicate")
+	// When it has gone, the first one is the neighbor again.
+	h.Kill("Welsh")
+	killed := time.Now()
+	c.UntilLive()
+	figure(t, time.Since(killed) < 9*time.Second, "the first one live again when the second has gone",
+		"%.2f s", time.Since(killed).Seconds())
+	if l := c.link("Alford", "Welsh"); l.Duplicate != "taken back" || l.TakenBack != 1 {
+		t.Errorf("status %+v", l)
+	}
 }
 
 // Connections say HELLO and nothing more, far more of them than there are servers.

@@ -186,7 +186,7 @@ func agreement(s *herd.Status) string {
 }
 
 // allWell: every server that has a console answers, every link is live, nobody is known to
-// disagree. Of a herd without any console nothing is known.
+// disagree, no name is claimed by two processes. Of a herd without any console nothing is known.
 func allWell(answers []answer) bool {
 	if !slices.ContainsFunc(answers, func(a answer) bool { return !a.Silent }) {
 		return false
@@ -202,7 +202,7 @@ func allWell(answers []answer) bool {
 			return false
 		}
 		for _, l := range a.Status.Links {
-			if l.DivergedSince != nil {
+			if l.DivergedSince != nil || l.Duplicate != "" {
 				return false
 			}
 		}
@@ -252,6 +252,12 @@ func milliseconds(seconds float64, known bool) string {
 	return fmt.Sprintf("%.1f ms", 1000*seconds)
 }
 
+// duplicates are the values of herd.LinkStatus.Duplicate in words.
+var duplicates = map[string]string{
+	"refused":    "one of them is refused",
+	"taken back": "the one that had been replaced was taken back, as the other one has gone",
+}
+
 // remarks are an engine that is not the usual one, links that are not live, and the counters of what
 // should not happen.
 func remarks(s *herd.Status) (all []string) {
@@ -267,6 +273,9 @@ func remarks(s *herd.Status) (all []string) {
 			all = append(all, strings.TrimSuffix(fmt.Sprintf("link to %s is %s: %s", l.Neighbor, l.State, l.Error), ": "))
 		case !isLive(l):
 			all = append(all, l.Neighbor+" has not linked to it")
+		}
+		if l.Duplicate != "" {
+			all = append(all, fmt.Sprintf("two processes claim the name %s: %s", l.Neighbor, duplicates[l.Duplicate]))
 		}
 	}
 	if j := s.Journal; j != nil && !j.OK {

@@ -88,6 +88,10 @@ func TestStatus(t *testing.T) {
 			since := time.Unix(1520023930, 0)
 			all["Ball"].Links[0].DivergedSince = &since
 		}, 1, []string{"Alford diverged since"}},
+		{"two processes", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "refused" }, 1,
+			[]string{"Ball: two processes claim the name Alford: one of them is refused\n"}},
+		{"one of two processes left", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "taken back" }, 1,
+			[]string{"Ball: two processes claim the name Alford: the one that had been replaced was taken back"}},
 		{"different", func(all map[string]*herd.Status) { all["Ball"].Digest = "0000000000000000" }, 1,
 			[]string{"the servers do not hold the same records\n"}},
 		{"troubled", func(all map[string]*herd.Status) {

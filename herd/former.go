@@ -1,0 +1,121 @@
+package herd
+
+import (
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+const (
+	// maxReplaced bounds the former processes remembered of a neighbor.
+	maxReplaced = 64
+	// A former process that was taken back is not taken back again before minReturnPause, then twice
+	// that, up to maxReturnPause.
+	minReturnPause = 10 * time.Second
+	maxReturnPause = 2 * time.Minute
+	// claimTime is how long two processes are said to claim one name after the last sign of it. One
+	// that is refused dials again well within it.
+	claimTime = 30 * time.Second
+)
+
+// former is a process of a neighbor that another one has replaced. These are the rules:
+//
+//  1. A process that was never seen replaces the one before it: this is what a restart looks like.
+//  2. A former process is refused while a connection of the one that replaced it stands, whichever
+//     side dialed it.
+//  3. When none does, the first to dial is taken. A former process is taken back as an unknown
+//     one, with WELCOME "- 0": positions in its feed were forgotten when it was replaced.
+//  4. Each such change costs two full copies, and so each process has a pause of its own before it
+//     is taken back again. A process that comes and goes uses up its own pause only: it cannot
+//     keep out the one that should have the name.
+//
+// The pause is a timer, not a difference of two clock readings. Loop only.
+type former struct {
+	epoch  protocol.Epoch
+	pause  time.Duration // the last one
+	barred bool          // until it is over
+}
+
+// former finds a former process; nil if epoch is none.
+func (n *neighbor) former(epoch protocol.Epoch) *former {
+	for _, f := range n.replaced {
+		if f.epoch == epoch {
+			return f
+		}
+	}
+	return nil
+}
+
+// replace remembers the process at hand as a former one. One that was taken back is remembered
+// already, with its pause.
+func (n *neighbor) replace() {
+	if n.epoch == 0 || n.former(n.epoch) != nil {
+		return
+	}
+	if len(n.replaced) == maxReplaced {
+		n.replaced = slices.Delete(n.replaced, 0, 1)
+	}
+	n.replaced = append(n.replaced, &former{epoch: n.epoch})
+}
+
+// takeBack says whether a former process may be the neighbor's again, and notes that it is.
+func (n *neighbor) takeBack(f *former) bool {
+	if f.barred || n.stands() {
+		return false
+	}
+	f.pause = min(max(2*f.pause, minReturnPause), maxReturnPause)
+	f.barred = true
+	n.server.reactor.CallLater(f.pause, func() { f.barred = false })
+	n.counters.takenBack++
+	n.claimed(claimTakenBack, n.epoch)
+	n.server.log.Warn("former process taken back", zap.String("neighbor", n.name),
+		zap.Stringer("epoch", f.epoch), zap.Duration("not_again_for", f.pause))
+	return true
+}
+
+// stands says whether there is a connection with the process whose proof was taken last.
+func (n *neighbor) stands() bool {
+	return n.link.sending() && n.link.peer == n.epoch || slices.ContainsFunc(n.intakes, func(in *intake) bool { return in.epoch == n.epoch })
+}
+
+// The states in which two processes claim a neighbor's name, as Status shows them.
+const (
+	claimRefused   = "refused"
+	claimTakenBack = "taken back"
+)
+
+// claims says whether two processes claim a neighbor's name.
+type claims struct {
+	state string               // claimRefused or claimTakenBack
+	since time.Time            // when the first sign came
+	over  *reactor.DelayedCall // claimTime after the last; nil: one process claims the name
+}
+
+// claimed notes a sign that there is another process of the neighbor's name.
+func (n *neighbor) claimed(state string, other protocol.Epoch) {
+	c, s := &n.claims, n.server
+	if c.over == nil {
+		c.since = s.reactor.Now()
+		s.log.Error("two processes claim one name", zap.String("neighbor", n.name),
+			zap.Stringer("epoch", n.epoch), zap.Stringer("other", other), zap.String("state", state))
+	} else {
+		c.over.Cancel()
+	}
+	c.state = state
+	c.over = s.reactor.CallLater(claimTime, func() {
+		c.over = nil
+		s.log.Info("one process claims the name again", zap.String("neighbor", n.name))
+	})
+}
+
+// status fills in the alarm.
+func (c *claims) status(st *LinkStatus) {
+	if c.over != nil {
+		since := c.since
+		st.Duplicate, st.DuplicateSince = c.state, &since
+	}
+}

@@ -1,0 +1,326 @@
+package herd
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ofEpoch is the HELLO of a process of Welsh.
+func ofEpoch(epoch string) string { return strings.Replace(welshHello, "aa", epoch, 1) }
+
+// dialAs dials Alford as a process of Welsh and returns the last line of the handshake: "REFUSE
+// duplicate", or WELCOME with the resume point only.
+func (w *world) dialAs(epoch string) (*impostor, string) {
+	w.t.Helper()
+	p := w.impostor("Alford", "Welsh")
+	answer := p.hello(ofEpoch(epoch))
+	if f := strings.Fields(answer); f[0] == "WELCOME" {
+		answer = "WELCOME " + f[3] + " " + f[4]
+	}
+	return p, answer
+}
+
+// answering answers every PING of the last second.
+func (w *world) answering(all ...*impostor) {
+	w.net.RunFor(time.Second)
+	for _, p := range all {
+		p.SendString(strings.ReplaceAll(p.Take(), "PING", "PONG"))
+	}
+}
+
+// claim is the alarm that Alford shows about Welsh.
+func (w *world) claim() string {
+	w.t.Helper()
+	for _, l := range w.servers["Alford"].Status().Links {
+		if l.Neighbor == "Welsh" {
+			if (l.DuplicateSince != nil) != (l.Duplicate != "") {
+				w.t.Errorf("status %+v", l)
+			}
+			return l.Duplicate
+		}
+	}
+	panic("no Welsh")
+}
+
+// A former process is refused while its successor's connection stands, and is an unknown process
+// after that.
+func TestAFormerProcessIsTakenBack(t *testing.T) {
+	const back = "WELCOME - 0"
+	w := ringOf(t, nil, "Alford")
+	first, _ := w.dialAs("aa")
+	first.SendString("MARK 3 9 - 1 0000000000000000\r\n")
+	w.net.RunFor(time.Second)
+	first.Close()
+	w.net.RunFor(2 * time.Second)
+	second, got := w.dialAs("bb")
+	if got != back || w.claim() != "" {
+		t.Fatalf("a new process is answered %q; alarm %q", got, w.claim())
+	}
+	if _, got = w.dialAs("aa"); got != "REFUSE duplicate" || w.claim() != "refused" {
+		t.Fatalf("a former process is answered %q; alarm %q", got, w.claim())
+	}
+	second.Close()
+	w.net.RunFor(2 * time.Second)
+	first, got = w.dialAs("aa")
+	if got != back || w.claim() != "taken back" {
+		t.Fatalf("a former process is answered %q when its successor has gone; alarm %q", got, w.claim())
+	}
+	// It is the neighbor again: what it says counts, and it resumes.
+	first.SendString("MARK 5 9 - 1 0000000000000000\r\n")
+	w.net.RunFor(time.Second)
+	first.Close()
+	w.net.RunFor(2 * time.Second)
+	if _, got = w.dialAs("aa"); got != "WELCOME 00000000000000aa 5" {
+		t.Errorf("it resumes with %q", got)
+	}
+	if _, got = w.dialAs("bb"); got != "REFUSE duplicate" {
+		t.Errorf("its successor is answered %q", got)
+	}
+}
+
+// A process that lives on when another one has taken its name is cut off, to be refused when it
+// dials again; what one that has ended still delivers is read to its end.
+func TestASecondProcessOfOneNameIsFound(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	older, _ := w.dialAs("aa")
+	ghost, _ := w.dialAs("bb")
+	newer, _ := w.dialAs("cc")
+	n := w.servers["Alford"].neighbor([]byte("Welsh"))
+	for i := range 30 {
+		w.answering(older, newer)
+		for _, p := range []*impostor{older, ghost, newer} {
+			p.SendString(fmt.Sprintf("AT Welsh +0.1 kiwi +1-1 %d Welsh\r\n", 100+i))
+		}
+		if older.Closed() && w.claim() != "refused" {
+			t.Fatalf("alarm %q", w.claim())
+		}
+	}
+	if !older.Closed() || ghost.Closed() || newer.Closed() {
+		t.Errorf("closed: older %v, ghost %v, newer %v", older.Closed(), ghost.Closed(), newer.Closed())
+	}
+	if got := w.servers["Alford"].counters.LinksReplaced; got != 1 || len(n.intakes) != 2 {
+		t.Errorf("%d counted, %d connections left", got, len(n.intakes))
+	}
+}
+
+// When the current connection goes, whoever is behind another one is asked at once, whatever its
+// process, so that it dials again.
+func TestStandingConnectionsAreAskedAtOnce(t *testing.T) {
+	for _, epoch := range []string{"aa", "bb"} {
+		w := ringOf(t, nil, "Alford")
+		first, _ := w.dialAs("aa")
+		second, _ := w.dialAs(epoch)
+		w.net.RunFor(time.Second)
+		if got := first.Take(); got != "" {
+			t.Fatalf("asked %q while the current connection stands", got)
+		}
+		second.Close()
+		w.until("asked", func() bool { return strings.HasPrefix(string(first.Received()), "PING") })
+		asked := w.net.Elapsed()
+		if asked > 1100*time.Millisecond {
+			t.Errorf("epoch %s: asked after %v", epoch, asked)
+		}
+		first.SendString(strings.ReplaceAll(first.Take(), "PING", "PONG"))
+		w.until("closed", first.Closed)
+		if d := w.net.Elapsed() - asked; d > 100*time.Millisecond {
+			t.Errorf("epoch %s: closed after %v", epoch, d)
+		}
+	}
+}
+
+// A connection that is not the current one, of the same process, is asked after a while, too.
+func TestASupersededConnectionOfTheSameProcessIsAsked(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	first, _ := w.dialAs("aa")
+	second, _ := w.dialAs("aa")
+	for range 8 {
+		w.answering(first, second)
+	}
+	if !first.Closed() || second.Closed() || w.claim() != "" {
+		t.Errorf("closed: first %v, second %v; alarm %q", first.Closed(), second.Closed(), w.claim())
+	}
+}
+
+// pairOf is two servers with room for many clients, Alford first.
+func pairOf(t *testing.T) *world {
+	cfg := testConfig(
+		ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
+		ServerConfig{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
+	cfg.Limits.MaxClients = 100_000
+	return newWorld(t, cfg).startAll()
+}
+
+// Somebody proves to be Welsh and leaves at once, with another epoch or, as a handshake that Welsh
+// has given up may arrive late, with its own. Whatever Welsh has acknowledged to clients arrives.
+func TestAProcessThatProvesItselfAndLeaves(t *testing.T) {
+	for _, same := range []bool{false, true} {
+		t.Run(fmt.Sprint("same epoch ", same), func(t *testing.T) {
+			w := pairOf(t)
+			epoch := "00000000000000bb"
+			if same {
+				epoch = w.servers["Welsh"].epoch.String()
+			}
+			w.net.RunFor(10 * time.Second)
+			p := w.impostor("Alford", "Welsh2")
+			if got := p.hello(strings.Replace(welshHello, "00000000000000aa", epoch, 1)); !strings.HasPrefix(got, "WELCOME ") {
+				t.Fatalf("answered %q", got)
+			}
+			p.Close()
+			left := w.net.Elapsed()
+			w.updates("Welsh", 0, 40_000, stamp)
+			w.until("all has arrived", w.equal)
+			if d := w.net.Elapsed() - left; d > 9*time.Second {
+				t.Errorf("after %v", d)
+			}
+			w.net.RunFor(6 * time.Second)
+			for _, s := range w.servers {
+				if l := s.Status().Links[0]; l.State != "live" || l.Behind > 0 || !l.Receiving ||
+					w.servers["Alford"].reactor.Now().Sub(*l.Checked) > 6*time.Second {
+					t.Errorf("status %+v", l)
+				}
+			}
+			want := map[bool]string{false: "taken back", true: ""}[same]
+			if got := w.claim(); got != want {
+				t.Errorf("alarm %q, want %q", got, want)
+			}
+			w.net.RunFor(claimTime)
+			if got := w.claim(); got != "" {
+				t.Errorf("alarm %q when it is over", got)
+			}
+		})
+	}
+}
+
+// Two processes of one name that both go on, and one of which is cut now and then: each change is a
+// copy, and there are few.
+func TestTwoProcessesOfOneNameTakeTurns(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	n := w.servers["Alford"].neighbor([]byte("Welsh"))
+	w.dialAs("aa")
+	p, _ := w.dialAs("bb")
+	for i := range 1200 { // whichever is linked is cut, and the other one is quicker
+		p.Close()
+		w.net.RunFor(time.Second)
+		if q, got := w.dialAs([]string{"aa", "bb"}[i%2]); strings.HasPrefix(got, "WELCOME") {
+			p = q
+		}
+	}
+	// Each of them at 0, 10, 30, 70, 150, 270 s, and every two minutes.
+	if k := n.counters.takenBack; k < 10 || k > 30 {
+		t.Errorf("taken back %d times in 20 minutes", k)
+	}
+	if got := w.claim(); got == "" {
+		t.Error("no alarm")
+	}
+}
+
+// A former process that keeps coming and going does not keep out the one that should be there.
+func TestAZombieDoesNotKeepOthersOut(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	zombie, _ := w.dialAs("aa")
+	zombie.Close()
+	right, _ := w.dialAs("bb")
+	refused := 0
+	for range 60 {
+		right.Close() // a cut, and the zombie is quicker
+		w.net.RunFor(2 * time.Second)
+		zombie, _ = w.dialAs("aa")
+		zombie.Close()
+		w.net.RunFor(2 * time.Second)
+		var got string
+		if right, got = w.dialAs("bb"); got == "REFUSE duplicate" {
+			refused++
+		}
+		w.net.RunFor(time.Minute)
+	}
+	if refused > 0 {
+		t.Errorf("refused %d times", refused)
+	}
+}
+
+// A moment's cut of the link from a neighbor does not give its place away, as our link to it stands.
+func TestAFormerProcessDoesNotUseAMomentsCut(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	zombie, _ := w.dialAs("aa")
+	zombie.Close()
+	w.start("Welsh")
+	w.until("live", w.live)
+	n := w.servers["Alford"].neighbor([]byte("Welsh"))
+	n.current.session.abort(errSilent)
+	w.until("cut", func() bool { return len(n.intakes) == 0 })
+	if _, got := w.dialAs("aa"); got != "REFUSE duplicate" || len(n.intakes) > 0 {
+		t.Errorf("a former process is answered %q, %d connections", got, len(n.intakes))
+	}
+	w.until("live", w.live)
+	w.crash("Welsh")
+	w.until("down", func() bool { return !n.link.sending() })
+	if _, got := w.dialAs("aa"); got != "WELCOME - 0" {
+		t.Errorf("a former process is answered %q when its successor has gone", got)
+	}
+}
+
+// hitReturnPause has a former process come back as often as it may.
+func hitReturnPause(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford")
+	w.dialAs("aa")
+	var pauses []time.Duration
+	var last time.Duration
+	for i := range 7 {
+		next, _ := w.dialAs(fmt.Sprintf("b%d", i))
+		next.Close()
+		w.net.RunFor(1100 * time.Millisecond)
+		for {
+			p, got := w.dialAs("aa")
+			if got != "REFUSE duplicate" {
+				p.Close()
+				break
+			}
+			w.net.RunFor(100 * time.Millisecond)
+		}
+		if i > 0 {
+			pauses = append(pauses, w.net.Elapsed()-last)
+		}
+		last = w.net.Elapsed()
+	}
+	want := minReturnPause
+	for _, d := range pauses {
+		if d < want-100*time.Millisecond || d > want+500*time.Millisecond {
+			t.Errorf("taken back after %v, want %v", pauses, want)
+		}
+		want = min(2*want, maxReturnPause)
+	}
+	return w.servers["Alford"]
+}
+
+// hitClaimTime sees the alarm last while a process is refused, and go a while after.
+func hitClaimTime(t *testing.T) *Server {
+	w := ringOf(t, nil, "Alford")
+	n := w.servers["Alford"].neighbor([]byte("Welsh"))
+	w.dialAs("aa")
+	p, _ := w.dialAs("bb")
+	since := time.Time{}
+	for i := range 20 {
+		if _, got := w.dialAs("aa"); got != "REFUSE duplicate" || w.claim() != "refused" {
+			t.Fatalf("answered %q; alarm %q", got, w.claim())
+		}
+		if i == 0 {
+			since = n.claims.since
+		}
+		for range 6 {
+			w.answering(p)
+		}
+	}
+	if n.claims.since != since {
+		t.Error("the alarm was over in between")
+	}
+	last := w.net.Elapsed() - 6*time.Second
+	for w.claim() != "" {
+		w.answering(p)
+	}
+	if d := w.net.Elapsed() - last; d < claimTime-time.Second || d > claimTime+2*time.Second {
+		t.Errorf("over after %v", d)
+	}
+	return w.servers["Alford"]
+}

@@ -31,7 +31,8 @@ func (w *world) good() {
 	if !w.until(time.Minute, w.written) {
 		w.fail("journal", "not everything is on the disks:%s", w.describe())
 	}
-	if !w.until(15*time.Second, w.measured) {
+	begun := w.net.Elapsed()
+	if !w.until(15*time.Second, func() bool { return w.measured(begun) }) {
 		w.fail("agreement", "not measured:%s", w.describe())
 	}
 	if w.rand.IntN(3) == 0 {
@@ -78,11 +79,12 @@ func (w *world) equal() bool {
 	return true
 }
 
-// measured says whether each server has found to be in sync with each neighbor.
-func (w *world) measured() bool {
+// measured says whether each server has found since then to be in sync with each neighbor: so each
+// link's MARKs count.
+func (w *world) measured(since time.Duration) bool {
 	for _, h := range w.hosts {
 		for _, l := range h.server.Status().Links {
-			if l.Agreement != "in sync" {
+			if l.Agreement != "in sync" || h.reactor.Now().Sub(*l.Checked) > w.net.Elapsed()-since {
 				return false
 			}
 		}

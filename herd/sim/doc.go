@@ -11,7 +11,8 @@
 //
 // The faults are TCP's and those of processes: pieces of any size, delay, stalls, resets, refused
 // dials, cuts in both directions or one, slow readers, crashes, orderly restarts, pauses, clocks
-// that are wrong and jump, a disk that is slow or fails. Nothing is lost or reordered inside a
+// that are wrong and jump, a disk that is slow or fails, a second process of a server's name that
+// proves itself and leaves. Nothing is lost or reordered inside a
 // connection that lives.
 //
 // The checkers, by the names that a Failure carries:
@@ -25,7 +26,7 @@
 //	false alarm servers that agree are never found to differ
 //	buffers     nothing that a slow peer can make grow passes its limit
 //	links       links are live in time once faults have ended
-//	agreement   then all servers hold the same, and have measured that they do
+//	agreement   then all servers hold the same, and each has measured since that its neighbors do
 //	greatest    what they hold is at least what any of them held
 //	silence     a link of which nothing arrives is dropped within 8 seconds, by both sides
 //	flood       an update costs at most 2E-(N-1) AT lines

@@ -27,6 +27,7 @@ var faultKinds = []struct {
 	{"clock", 4, (*world).jump},
 	{"disk", 6, (*world).spoil},
 	{"ghost", 4, (*world).ghost},
+	{"double", 8, (*world).double},
 	{"crowd", 6, (*world).crowd},
 }
 

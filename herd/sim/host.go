@@ -53,7 +53,7 @@ func (h *host) start() {
 	h.reactor = w.net.NewReactor(h.self.Name)
 	h.reactor.SetClock(h.clock)
 	h.reactor.SetWork(w.lookup)
-	h.tap = &tap{host: h, wires: map[uint64]*wire{}, acked: map[uint64]bool{}}
+	h.tap = &tap{host: h, wires: map[uint64]*wire{}, known: map[string]known{}}
 	var journal herd.Journal
 	if h.disk != nil {
 		journal = h.disk
@@ -158,10 +158,13 @@ func (h *host) follow() {
 }
 
 // copies is how many copies the process has begun for a neighbor.
-func (h *host) copies(neighbor string) uint64 {
+func (h *host) copies(neighbor string) uint64 { return h.link(neighbor).Copies }
+
+// link is what the process says of a neighbor.
+func (h *host) link(neighbor string) herd.LinkStatus {
 	for _, l := range h.server.Status().Links {
 		if l.Neighbor == neighbor {
-			return l.Copies
+			return l
 		}
 	}
 	panic("sim: no neighbor " + neighbor)

@@ -70,6 +70,8 @@ type world struct {
 	damaged bool          // a server's state is, on purpose
 	narrow  bool          // connections hold little
 	breaks  int           // copies that are to be broken
+	doubles []*double
+	doubled map[[2]uint64]bool // the epochs of a server and of a neighbor to which a double came
 	buf     []byte
 }
 
@@ -95,7 +97,8 @@ func Run(seed uint64) (result Result, err error) {
 // newWorld draws everything that is decided before the first event.
 func newWorld(seed uint64) *world {
 	chance := rand.New(rand.NewPCG(seed, 1))
-	w := &world{topology: drawTopology(chance), processes: map[uint64]*host{}, byName: map[string]*host{}}
+	w := &world{topology: drawTopology(chance), processes: map[uint64]*host{}, byName: map[string]*host{},
+		doubled: map[[2]uint64]bool{}}
 	o := memreactor.Options{MinDelay: time.Duration(chance.IntN(1000)) * time.Microsecond}
 	o.MaxDelay = o.MinDelay + time.Duration(chance.IntN(20_000))*time.Microsecond
 	if chance.IntN(8) == 0 {
@@ -181,6 +184,11 @@ func (w *world) bad() {
 // heal ends all faults: everything runs, everything is connected, no clock jumps.
 func (w *world) heal() {
 	w.busy, w.breaks = false, 0
+	for _, p := range w.doubles {
+		if !p.done {
+			p.leave()
+		}
+	}
 	w.net.HealAll()
 	w.tell("heal")
 	w.until(time.Minute, func() bool {

@@ -10,12 +10,18 @@ import (
 type tap struct {
 	host  *host
 	wires map[uint64]*wire // by connection
-	acked map[uint64]bool  // the neighbors' processes of whose feeds something was acknowledged
+	known map[string]known // by neighbor
+}
+
+// known is the process of a neighbor that was welcomed last.
+type known struct {
+	epoch uint64
+	acked bool // something of its feed
 }
 
 // wire is a connection between servers, as seen from one end.
 type wire struct {
-	to      string // the neighbor that was dialled
+	to      string // the neighbor
 	peer    uint64 // the epoch of the process at its other end
 	dialled bool   // it is the one on which this end sends its records
 	proven  bool
@@ -38,7 +44,7 @@ func (t *tap) LineReceived(conn uint64, line []byte) {
 	switch {
 	case c == nil:
 		if bytes.HasPrefix(line, hello) {
-			t.wires[conn] = &wire{peer: number(line, 5)}
+			t.wires[conn] = &wire{to: string(bytes.Split(line, space)[3]), peer: number(line, 5)}
 		}
 	case c.dialled && bytes.HasPrefix(line, welcome):
 		c.peer, c.proven = number(line, 1), true
@@ -66,7 +72,9 @@ func (t *tap) LineSent(conn uint64, line []byte) {
 		c.proven = true
 		t.named(c, line)
 	case !c.dialled && bytes.HasPrefix(line, ack):
-		t.acked[c.peer] = true
+		if k := t.known[c.to]; k.epoch == c.peer {
+			t.known[c.to] = known{c.peer, true}
+		}
 	case c.dialled && c.proven && bytes.HasPrefix(line, at):
 		t.departed(c, line)
 	}
@@ -107,24 +115,32 @@ func (t *tap) departed(c *wire, line []byte) {
 	if r == nil {
 		return
 	}
-	// A repair does send things back, and there is none without damage.
+	// A repair does send things back, and there is none without damage. So does the copy of a process
+	// that was taken back: it knows only that the neighbor has forgotten a position in its feed.
 	f := r.first[h.index]
-	if f.generation == h.generation && f.from == c.peer && c.peer != 0 && !h.w.damaged {
+	if f.generation == h.generation && f.from == c.peer && c.peer != 0 && !h.w.damaged &&
+		!(h.w.doubled[[2]uint64{h.epoch, c.peer}] && h.link(c.to).State == "copying") {
 		h.w.fail("returned", "%s sent %q to the process that it came from", h.self.Name, line)
 	}
 }
 
 // named checks the place in a neighbor's feed that a WELCOME names: all that the neighbor's store
-// has up to it must be here. Where something was acknowledged to this process there is a place.
+// has up to it must be here. Where something was acknowledged to this process, and no other process
+// of its name has come since, there is a place.
 func (t *tap) named(c *wire, line []byte) {
 	h := t.host
 	w := h.w
+	before := t.known[c.to]
+	if before.epoch != c.peer {
+		before = known{epoch: c.peer}
+		t.known[c.to] = before
+	}
 	fields := bytes.Split(line, space)
 	if w.damaged || len(fields) != 5 {
 		return
 	}
 	if string(fields[3]) == "-" {
-		if t.acked[c.peer] {
+		if before.acked {
 			w.fail("positions", "%s asks for everything again", h.self.Name)
 		}
 		return

@@ -232,7 +232,8 @@ type acceptor struct {
 	since  string // the resume point that it claims
 	clients,
 	lines []string // of the connection at hand
-	ack bool // acknowledge every MARK
+	ack  bool // acknowledge every MARK
+	pong bool // answer every PING
 }
 
 func (w *world) acceptor() *acceptor {
@@ -266,7 +267,7 @@ func (a *acceptor) LineReceived(line []byte) {
 		a.clients = append(a.clients, string(l.Record.Client()))
 	case l.Verb == protocol.LinkMark && a.ack:
 		a.t.Write(protocol.AppendAck(nil, l.Mark.Seq))
-	case l.Verb == protocol.LinkPing:
+	case l.Verb == protocol.LinkPing && a.pong:
 		a.t.Write(protocol.AppendPong(nil, l.N))
 	}
 }

@@ -46,6 +46,7 @@ func TestOverdue(t *testing.T) {
 func hitAckAfter(t *testing.T) *Server {
 	w := newWorld(t, testConfig(ring...))
 	a := w.acceptor()
+	a.pong = true
 	s := w.start("Alford")
 	l := s.neighbor([]byte("Welsh")).link
 	w.until("live", func() bool { return l.state == linkLive })
@@ -71,6 +72,7 @@ func hitAckAfter(t *testing.T) *Server {
 func TestAnIdleLinkWhoseMarksDoNotCount(t *testing.T) {
 	w := newWorld(t, testConfig(ring...))
 	a := w.acceptor()
+	a.pong = true
 	s := w.start("Alford")
 	l := s.neighbor([]byte("Welsh")).link
 	w.until("live", func() bool { return l.state == linkLive })

@@ -2,6 +2,7 @@ package herd
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -160,6 +161,38 @@ func TestMaxConnectionsBeyondTheDescriptors(t *testing.T) {
 	}
 }
 
+// A process that may open next to nothing serves nobody.
+func TestConfigOfFewDescriptors(t *testing.T) {
+	for descriptors, want := range map[int]string{
+		16:  "this process may open 16 descriptors; a server needs at least 256: raise ulimit -n",
+		255: "this process may open 255 descriptors; a server needs at least 256: raise ulimit -n",
+		256: "<nil>",
+	} {
+		c, err := ParseConfig("herd.toml", []byte(twoServers), "", descriptors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CheckDescriptors(descriptors); fmt.Sprint(err) != want {
+			t.Errorf("%d descriptors: got %v, want %s", descriptors, err, want)
+		}
+	}
+}
+
+// A file that never ends is no configuration.
+func TestConfigWithoutEnd(t *testing.T) {
+	want := "/dev/zero: /dev/zero is larger than 1 MiB; is it the right file?"
+	if _, err := LoadConfig("/dev/zero", 20000); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	file := filepath.Join(t.TempDir(), "herd.toml")
+	if err := os.WriteFile(file, []byte("[herd]\nsecret_file = \"/dev/zero\"\n"+twoServers), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadConfig(file, 20000); err == nil {
+		t.Error("a secret without end is taken")
+	}
+}
+
 func TestConfigMistakes(t *testing.T) {
 	for _, test := range configMistakes() {
 		t.Run(test.name, func(t *testing.T) {
@@ -170,6 +203,9 @@ func TestConfigMistakes(t *testing.T) {
 		})
 	}
 }
+
+// Secrets that are just long enough.
+const first, second = "the first secret", "the other secret"
 
 func TestSecretFile(t *testing.T) {
 	dir := t.TempDir()
@@ -184,19 +220,28 @@ func TestSecretFile(t *testing.T) {
 		}
 		return ParseConfig(filepath.Join(dir, "herd.toml"), text, "", 20000)
 	}
-	c, err := load("first\nsecond\n", 0o600)
-	if err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{"first", "second"}) {
+	c, err := load(first+"\n"+second+"\n", 0o600)
+	if err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{first, second}) {
 		t.Errorf("secrets %q, %v", c.Herd.Secrets, err)
 	}
-	if _, err := load("first\n", 0o644); err == nil || !strings.HasSuffix(err.Error(), "can be read by others: chmod 600 it") {
+	if _, err := load(first+"\n", 0o644); err == nil || !strings.HasSuffix(err.Error(), "can be read by others: chmod 600 it") {
 		t.Errorf("a file that others can read: %v", err)
 	}
-	for _, wrong := range []string{"", "a\nb\nc\n"} {
+	for _, wrong := range []string{"", first + "\n" + second + "\n" + first + "\n"} {
 		if _, err := load(wrong, 0o600); err == nil || !strings.Contains(err.Error(), "it takes one secret, or two") {
 			t.Errorf("secrets %q: %v", wrong, err)
 		}
 	}
-	c, err = ParseConfig("herd.toml", []byte(twoServers), "fromenv", 20000)
+	const short = "it takes at least 16, such as those of: openssl rand -hex 16"
+	for _, wrong := range []string{"a", second[1:], first + "\n" + second[1:]} {
+		if _, err := load(wrong, 0o600); err == nil || !strings.HasSuffix(err.Error(), short) {
+			t.Errorf("secrets %q: %v", wrong, err)
+		}
+		if _, err := ParseConfig("herd.toml", []byte(twoServers), wrong, 20000); err == nil || !strings.HasSuffix(err.Error(), short) {
+			t.Errorf("secrets %q of the environment: %v", wrong, err)
+		}
+	}
+	c, err = ParseConfig("herd.toml", []byte(twoServers), first, 20000)
 	if err != nil || len(c.Herd.Secrets) != 1 {
 		t.Errorf("secret of the environment: %q, %v", c.Herd.Secrets, err)
 	}
@@ -220,8 +265,8 @@ func TestByteOrderMarks(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	text := []byte("[herd]\nsecret_file = \"" + file + "\"\n" + twoServers)
 	for secret, want := range map[string]string{
-		"\ufefffirst\r\nsecond\r\n": "",
-		utf16:                       "herd.toml:2: herd.secret_file: " + file + ": this is UTF-16; save it as UTF-8",
+		"\ufeff" + first + "\r\n" + second + "\r\n": "",
+		utf16: "herd.toml:2: herd.secret_file: " + file + ": this is UTF-16; save it as UTF-8",
 	} {
 		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
@@ -230,7 +275,7 @@ func TestByteOrderMarks(t *testing.T) {
 		switch {
 		case want != "" && (err == nil || err.Error() != want):
 			t.Errorf("got  %v\nwant %s", err, want)
-		case want == "" && (err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{"first", "second"})):
+		case want == "" && (err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{first, second})):
 			t.Errorf("secrets %v, %v", c, err)
 		}
 	}
@@ -250,12 +295,12 @@ address = "ball.ucla.edu:11500"
 listen = "0.0.0.0:11500"
 console = "127.0.0.1:11600"
 `
-	if _, err := ParseConfig("herd.toml", []byte(text), "secret", 20000); err != nil {
+	if _, err := ParseConfig("herd.toml", []byte(text), first, 20000); err != nil {
 		t.Error(err)
 	}
 	text = strings.Replace(text, "ball.ucla.edu:11500", "10.0.0.1:11501", 1) // one machine
 	want := "herd.toml:10: server.listen: 0.0.0.0:11500 is used by Alford's address too"
-	if _, err := ParseConfig("herd.toml", []byte(text), "secret", 20000); err == nil || err.Error() != want {
+	if _, err := ParseConfig("herd.toml", []byte(text), first, 20000); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -44,7 +45,7 @@ func (e *ConfigError) Error() string {
 // the file names no file for them. descriptors is how many the process may have open;
 // max_connections follows from it.
 func LoadConfig(file string, descriptors int) (*Config, error) {
-	text, err := os.ReadFile(file)
+	text, err := ReadText(file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, &ConfigError{File: file,
@@ -53,6 +54,24 @@ func LoadConfig(file string, descriptors int) (*Config, error) {
 		return nil, &ConfigError{File: file, Text: err.Error()}
 	}
 	return ParseConfig(file, text, os.Getenv(SecretVariable), descriptors)
+}
+
+// maxText bounds a file of text that is read as a whole, in bytes.
+const maxText = 1 << 20
+
+// ReadText reads a small file of text: a configuration, a secret or a key. It refuses one of more
+// than 1 MiB, such as a device that never ends.
+func ReadText(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxText+1))
+	if err == nil && len(text) > maxText {
+		err = fmt.Errorf("%s is larger than 1 MiB; is it the right file?", file)
+	}
+	return text, err
 }
 
 // ParseConfig is LoadConfig for a text that has been read. Relative paths in it are relative to
@@ -211,6 +230,9 @@ func (l *loader) checkAll(n int, keys []key) {
 	}
 }
 
+// minSecret is how many bytes a secret has at least: 16 random ones cannot be guessed.
+const minSecret = 16
+
 // secrets reads the secrets, from their file if there is one.
 func (l *loader) secrets(secret string) {
 	h := &l.config.Herd
@@ -226,7 +248,7 @@ func (l *loader) secrets(secret string) {
 			l.fail("herd", 0, "secret_file", "%s can be read by others: chmod 600 it", where)
 			return
 		}
-		text, err := os.ReadFile(where)
+		text, err := ReadText(where)
 		if err != nil {
 			l.fail("herd", 0, "secret_file", "%v", err)
 			return
@@ -241,6 +263,13 @@ func (l *loader) secrets(secret string) {
 	for line := range strings.Lines(string(text)) {
 		if line = strings.TrimSpace(line); line != "" {
 			h.Secrets = append(h.Secrets, line)
+		}
+	}
+	for _, s := range h.Secrets {
+		if len(s) < minSecret {
+			l.fail("herd", 0, "secret_file", "%s holds a secret of %d bytes; it takes at least %d, such "+
+				"as those of: openssl rand -hex 16", where, len(s), minSecret)
+			return
 		}
 	}
 	if h.SecretFile != "" && len(h.Secrets) == 0 || len(h.Secrets) > 2 {

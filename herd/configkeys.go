@@ -24,9 +24,17 @@ type key struct {
 // reservedDescriptors are for files, neighbors, the console and lookups.
 const reservedDescriptors = 700
 
+// minDescriptors is what a server needs at least: with 16 clients, its neighbors, its console and
+// its files.
+const minDescriptors = 256
+
 // CheckDescriptors says whether a process that may open so many descriptors can serve
 // max_connections. Only a server asks; a client's command may have fewer.
 func (c *Config) CheckDescriptors(descriptors int) error {
+	if descriptors < minDescriptors {
+		return fmt.Errorf("this process may open %d descriptors; a server needs at least %d: raise "+
+			"ulimit -n", descriptors, minDescriptors)
+	}
 	if most := max(16, descriptors-reservedDescriptors); c.Limits.MaxConnections > most {
 		return fmt.Errorf("limits.max_connections: %d is more than %d, which is what %d descriptors "+
 			"allow; raise ulimit -n or lower it", c.Limits.MaxConnections, most, descriptors)

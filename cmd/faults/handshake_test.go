@@ -52,18 +52,18 @@ func stranger(c *cluster, extra, name, neighbor, address string) *processtest.He
 func TestRefused(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, names...)
-	keep(c.Herd, "right")
+	keep(c.Herd, "the right secret")
 	c.Start("Alford")
 	address := c.Server("Alford").Address
 	for _, test := range []struct {
 		what, extra, name, neighbor, secret, want string
 	}{
-		{"a foreign herd", secretly + "name = \"usc\"\n", "Welsh", "Alford", "right",
+		{"a foreign herd", secretly + "name = \"usc\"\n", "Welsh", "Alford", "the right secret",
 			"herd: usc instead of ucla"},
-		{"a foreign name", secretly, "Kiwi", "Alford", "right",
+		{"a foreign name", secretly, "Kiwi", "Alford", "the right secret",
 			"from: Kiwi is not a neighbor of Alford"},
-		{"another's address", secretly, "Welsh", "Ball", "right", "to: this is Alford, not Ball"},
-		{"a wrong secret", secretly, "Welsh", "Alford", "wrong", "proof"},
+		{"another's address", secretly, "Welsh", "Ball", "the right secret", "to: this is Alford, not Ball"},
+		{"a wrong secret", secretly, "Welsh", "Alford", "the wrong secret", "proof"},
 	} {
 		h := stranger(c, test.extra, test.name, test.neighbor, address)
 		keep(h, test.secret)
@@ -96,12 +96,12 @@ func TestRefused(t *testing.T) {
 func TestSecondServerOfOneName(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, "Alford", "Welsh")
-	keep(c.Herd, "right")
+	keep(c.Herd, "the right secret")
 	c.Start("Alford")
 	c.Start("Welsh")
 	c.UntilLive()
 	h := stranger(c, secretly, "Welsh", "Alford", c.Server("Alford").Address)
-	keep(h, "right")
+	keep(h, "the right secret")
 	h.Start("Welsh")
 	processtest.Eventually(t, "the second is taken for a new Welsh", func() bool {
 		s := h.Status("Welsh")
@@ -173,7 +173,7 @@ func TestHalfOpenHandshakes(t *testing.T) {
 func TestReplayedAndReflectedHandshakes(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, "Alford", "Welsh")
-	keep(c.Herd, "right")
+	keep(c.Herd, "the right secret")
 	l, err := net.Listen("tcp", c.Server("Welsh").Listen) // where Alford looks for Welsh
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ func TestReplayedAndReflectedHandshakes(t *testing.T) {
 	}
 	says(c.Herd, "Alford", "the neighbor's proof is wrong: another secret")
 	// A real handshake is recorded, and played again.
-	real := newPeer(c.dial("Alford"), "right")
+	real := newPeer(c.dial("Alford"), "the right secret")
 	real.hello("Welsh", "Alford", "00000000000000bb")
 	proof = "PROOF " + real.mac(dialler, "PROOF")
 	if got := real.prove(); !strings.HasPrefix(got, "WELCOME ") {

@@ -74,7 +74,7 @@ func (s *supervisor) child(server herd.ServerConfig) *outcome {
 		return o
 	}
 	defer r.Close()
-	c := exec.Command(self, "serve", server.Name, "--config", s.file, "--engine", s.engine)
+	c := exec.Command(self, serveName, server.Name, "--config", s.file, "--engine", s.engine)
 	out := s.out.writer(server.Name, s.verbose)
 	defer out.Close()
 	c.Stdout, c.Stderr = out, out

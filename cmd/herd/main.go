@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/hangup"
 )
 
 // Exit codes.
@@ -95,6 +97,11 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRun: func(c *cobra.Command, _ []string) {
+			if c.Name() != serveName {
+				hangup.Default()
+			}
+		},
 	}
 	root.PersistentFlags().StringVar(&o.config, "config", "",
 		"configuration `file` (else $HERD_CONFIG, else ./herd.toml)")

@@ -91,7 +91,7 @@ func readKey(file string) (google.Key, error) {
 		if info.Mode().Perm()&0o077 != 0 {
 			return "", fmt.Errorf("%s can be read by others: chmod 600 it", where)
 		}
-		if text, err = os.ReadFile(file); err != nil {
+		if text, err = herd.ReadText(file); err != nil {
 			return "", fmt.Errorf("places.key_file: %w", err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/cmd/herd/console"
+	"serverherd/cmd/herd/hangup"
 	"serverherd/cmd/herd/logging"
 	"serverherd/herd"
 	"serverherd/herd/journal"
@@ -28,11 +29,14 @@ import (
 // this one: its end of file means that the parent is gone, and this server goes too.
 const parentVariable = "HERD_PARENT_FD"
 
+// serveName is the command that up starts.
+const serveName = "serve"
+
 func newServe(o *options) *cobra.Command {
 	var pprof bool
 	var engine string
 	c := &cobra.Command{
-		Use:   "serve NAME",
+		Use:   serveName + " NAME",
 		Short: "Run one server in the foreground",
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
 			"a second one at once. SIGHUP makes it read its file of places again, and open its log file again\n" +
@@ -83,9 +87,9 @@ func serve(
 	// Whoever reads our output may go away; that is no reason to die.
 	signal.Ignore(syscall.SIGPIPE)
 	p := &process{
-		cfg: cfg, self: self, engine: engine, hangups: make(chan os.Signal, 1), starter: starter,
+		cfg: cfg, self: self, engine: engine, hangups: hangup.Signals, starter: starter,
 	}
-	signal.Notify(p.hangups, syscall.SIGHUP) // which would end a process that is still starting
+	signal.Notify(p.hangups, syscall.SIGHUP) // also where it was ignored
 	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
 	if err != nil {
 		return err

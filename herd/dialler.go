@@ -171,8 +171,11 @@ func (l *link) welcomed(w protocol.Welcome) {
 // ConnectionLost implements reactor.Protocol. What was sent and not acknowledged is sent again on
 // the next connection.
 func (l *link) ConnectionLost(reason error) {
-	if l.reason != nil {
+	switch {
+	case l.reason != nil:
 		reason = l.reason
+	case errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
+		reason = errClosed
 	}
 	l.timeout.Cancel()
 	l.stopMark()

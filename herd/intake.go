@@ -28,6 +28,7 @@ var (
 	errRefused   = errors.New("refused")
 	errNoAck     = errors.New("neighbor acknowledges nothing")
 	errDuplicate = errors.New("duplicate: another process claims this server's name")
+	errClosed    = errors.New("neighbor closed the connection")
 	errUnread    = errors.New("neighbor does not read what it asks for")
 )
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,6 +47,12 @@ func TestClientCommands(t *testing.T) {
 		{"status", "", []string{"status"}, 0, "SERVER", ""},
 		{"config", "", []string{"config"}, 0, "[herd]\nname = \"ucla\"", ""},
 		{"version", "", []string{"version"}, 0, "herd ", ""},
+		{"version, as a flag", "", []string{"--version"}, 0, "herd ", ""},
+		{"help about a command", "", []string{"help", "load"}, 0, "", ""},
+		{"help about nothing", "", []string{"help", "nope"}, 2, "", `no command is called "nope"`},
+		{"help about too much", "", []string{"help", "load", "nope"}, 2, "", `no command is called "load nope"`},
+		{"completion", "", []string{"completion", "bash"}, 0, "# bash completion", ""},
+		{"completion of an unknown shell", "", []string{"completion", "tcsh"}, 2, "", "there are bash, zsh, fish and powershell"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -98,5 +106,29 @@ func TestConfigMistake(t *testing.T) {
 	}
 	if _, stderr, code := processtest.Command(t, t.TempDir(), "", "status"); code != 1 || !strings.Contains(stderr, "name one with --config") {
 		t.Errorf("without a file: exit code %d, %q", code, stderr)
+	}
+}
+
+// What a full disk does not take is an error of every command, help included.
+func TestCommandsIntoAFullDisk(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatalf("NOT RUN, there is no /dev/full here: %v", err)
+	}
+	defer full.Close()
+	h.Ask("Alford", "IAMAT kiwi +1+1 1\n")
+	for _, args := range [][]string{
+		{"--help"}, {"help"}, {"help", "load"}, {"iamat", "--help"}, {"version"}, {"--version"}, {"completion", "bash"},
+		{"config"}, {"status"}, {"status", "--json"}, {"places", "1,1"}, {"iamat", "kiwi", "+1+1"},
+		{"whatsat", "kiwi"}, {"whatsat", "kiwi", "--json"}, {"load", "-c", "1", "-d", "100ms", "--warmup", "0s"},
+	} {
+		c := exec.Command(processtest.Binary, append(args, "--config", h.Config())...)
+		var stderr bytes.Buffer
+		c.Dir, c.Stdout, c.Stderr = h.Dir, full, &stderr
+		_ = c.Run()
+		if code := c.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%q: exit code %d, %s", args, code, &stderr)
+		}
 	}
 }

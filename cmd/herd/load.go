@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -42,9 +39,8 @@ func newLoad(o *options) *cobra.Command {
 
 // run does what the flags say.
 func (f *loadFlags) run(c *cobra.Command) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	errOut := c.ErrOrStderr()
 	onTerminal := isTerminal(errOut)
 	if f.live || onTerminal {
@@ -74,7 +70,13 @@ func (f *loadFlags) run(c *cobra.Command) error {
 			return err
 		}
 	}
-	return f.verdict(report)
+	if f.findMax != "" {
+		fmt.Fprintf(steps, "%s held up to %.0f lines/s, the highest rate of those tried\n", f.findMax, report.Rate)
+	}
+	if err := f.verdict(report); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // toOut says whether standard output is one of the files.

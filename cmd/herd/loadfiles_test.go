@@ -47,8 +47,9 @@ func TestLoadInterrupted(t *testing.T) {
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Wait(); err != nil || !strings.Contains(out.String(), "of replies") {
-		t.Errorf("%v\n%s", err, out.String())
+	_ = c.Wait()
+	if code := c.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "of replies") {
+		t.Errorf("exit code %d\n%s", code, out.String())
 	}
 	var r load.Report
 	text, err := os.ReadFile(name)
@@ -66,7 +67,8 @@ func TestLoadFindMax(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil || r.Rate <= 0 || r.Seed == 0 {
 		t.Errorf("exit %d, %v\n%s", code, err, out)
 	}
-	if !strings.Contains(errOut, "closed loop, pipeline 16: ") || !strings.Contains(errOut, ": yes\n") {
+	if !strings.Contains(errOut, "closed loop, pipeline 16: ") || !strings.Contains(errOut, ": yes\n") ||
+		!strings.Contains(errOut, "p50<10s held up to ") {
 		t.Error(errOut)
 	}
 	out, errOut, code = h.Command("", append(args, "p50<1ns")...)

@@ -1,22 +1,27 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/hangup"
 )
 
-// Exit codes.
+// Exit codes. A command that a signal cuts short exits with 128 plus the signal's number, as a shell
+// says of one that a signal ends.
 const (
 	exitFailed = 1 // a reply was "? " or "> ", a server could not be reached, or not all is well
 	exitUsage  = 2
+	exitSignal = 128
 )
 
 // exitError ends the program with a code; text, if there is any, goes to standard error.
@@ -32,6 +37,27 @@ func usage(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Sprintf(format, args...)}
 }
 
+// untilSignal returns a context that SIGINT or SIGTERM ends, with an exitError as its cause. A second
+// signal ends the program at once.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s, ok := <-signals
+		if !ok {
+			return
+		}
+		signal.Reset(os.Interrupt, syscall.SIGTERM)
+		cancel(&exitError{exitSignal + int(s.(syscall.Signal)), "interrupted"})
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel(nil)
+	}
+}
+
 // errFailed is for a failure that has been shown already.
 var errFailed = &exitError{code: exitFailed}
 
@@ -42,9 +68,17 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot()
 	root.SetArgs(marked(args))
 	root.SetIn(in)
-	root.SetOut(out)
+	checked := &checkedWriter{w: out}
+	if f, ok := out.(*os.File); ok && isTerminal(f) {
+		root.SetOut(f) // a terminal takes everything, and commands look whether it is one
+	} else {
+		root.SetOut(checked)
+	}
 	root.SetErr(errOut)
 	err := root.Execute()
+	if err == nil {
+		err = checked.err // of a text whose writer does not care, such as help
+	}
 	if err == nil {
 		return 0
 	}
@@ -59,6 +93,29 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "herd: %s\n", oneLine(e.text))
 	}
 	return e.code
+}
+
+// checkedWriter remembers the first error of a writer.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (c *checkedWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
+
+// unchecked is what a checkedWriter writes to, for a command that outlives its output.
+func unchecked(w io.Writer) io.Writer {
+	if c, ok := w.(*checkedWriter); ok {
+		return c.w
+	}
+	return w
 }
 
 // A position in the south begins as an option does. marked marks it for the way through the flag
@@ -111,7 +168,35 @@ func newRoot() *cobra.Command {
 	cobra.EnableCommandSorting = false // help lists them in the order of use
 	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newStatus(o), newPlaces(o),
 		newConfig(o), newLoad(o), newStudy(o), newVersion())
+	root.Version = version()
+	root.SetVersionTemplate(versionLine())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Run, c.RunE = nil, helpAbout
+		case "completion":
+			c.Args = nil
+			c.RunE = func(c *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return usage("no completion for %q; there are bash, zsh, fish and powershell", args[0])
+				}
+				return c.Help()
+			}
+		}
+	}
 	return root
+}
+
+// helpAbout shows the help of a command, and fails if there is no such command.
+func helpAbout(c *cobra.Command, args []string) error {
+	about, rest, err := c.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return usage("no command is called %q; see herd --help", strings.Join(args, " "))
+	}
+	about.InitDefaultHelpFlag()
+	return about.Help()
 }
 
 // arguments checks how many there are and takes their marks off.

@@ -60,7 +60,7 @@ func newUp(o *options) *cobra.Command {
 			if err := s.choose(names); err != nil {
 				return err
 			}
-			return s.run(c.OutOrStdout())
+			return s.run(unchecked(c.OutOrStdout()))
 		},
 	}
 	engineFlag(c, &engine)

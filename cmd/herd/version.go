@@ -25,20 +25,25 @@ func version() string {
 	return "devel"
 }
 
+// versionLine is what version and --version print.
+func versionLine() string {
+	gnet := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/panjf2000/gnet/v2" {
+				gnet = m.Version
+			}
+		}
+	}
+	return fmt.Sprintf("herd %s %s gnet %s %s/%s\n", version(), runtime.Version(), gnet, runtime.GOOS,
+		runtime.GOARCH)
+}
+
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Example: "  herd version", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			gnet := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				for _, m := range info.Deps {
-					if m.Path == "github.com/panjf2000/gnet/v2" {
-						gnet = m.Version
-					}
-				}
-			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "herd %s %s gnet %s %s/%s\n", version(),
-				runtime.Version(), gnet, runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprint(c.OutOrStdout(), versionLine())
 			return err
 		},
 	}

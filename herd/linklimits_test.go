@@ -272,15 +272,23 @@ func TestRoomAgain(t *testing.T) {
 			t.Error("somebody compares with a server that has dropped records")
 		}
 	}
-	if st := hamilton.Status(); st.Digest != "full" || st.Records != 2 {
-		t.Errorf("%d records, digest %s", st.Records, st.Digest)
+	if st := hamilton.Status(); st.Digest != "full" || st.Records != 2 || st.Ready || !strings.HasPrefix(st.Waiting, "full: ") {
+		t.Errorf("%d records, digest %s, ready %v: %s", st.Records, st.Digest, st.Ready, st.Waiting)
+	}
+	for _, name := range []string{"Alford", "Hamilton", "Holiday"} {
+		for _, l := range w.servers[name].Status().Links { // whatever was compared while all were empty
+			if l.Agreement != "full" {
+				t.Errorf("%s says of its link to %s: %s", name, l.Neighbor, l.Agreement)
+			}
+		}
 	}
 	w.crash("Hamilton")
 	w.start("Hamilton")
 	w.until("equal", func() bool { return w.live() && w.equal() })
 	for _, name := range []string{"Alford", "Hamilton", "Holiday"} {
-		if n := w.servers[name].store.Len(); n != 10 {
-			t.Errorf("%s has %d records", name, n)
+		st := w.servers[name].Status()
+		if n := w.servers[name].store.Len(); n != 10 || !st.Ready || st.Links[0].Agreement == "full" {
+			t.Errorf("%s has %d records, ready %v, %s", name, n, st.Ready, st.Links[0].Agreement)
 		}
 	}
 	if n := w.servers["Alford"].neighbors[0].counters.copies; n != 2 {

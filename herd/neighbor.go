@@ -32,6 +32,7 @@ type neighbor struct {
 	claims   claims         // whether two processes claim its name
 	heard    uint64         // the last MARK of epoch's feed whose records are all applied here
 	heardAny bool           // whether there was one
+	full     bool           // it lacks records for max_clients, as its last MARK says
 	whole    bool           // once, all of its feed has been here since this server started
 	restart  bool           // answer the next HELLO with "- 0": a repair
 	agree    agreement
@@ -66,7 +67,7 @@ func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
 			return false
 		}
 		n.replace()
-		n.epoch, n.heard, n.heardAny = epoch, 0, false
+		n.epoch, n.heard, n.heardAny, n.full = epoch, 0, false, false
 		n.agree.checked, n.agree.divergedSince = time.Time{}, time.Time{}
 	}
 	if len(n.intakes) == maxIntakes {
@@ -113,6 +114,7 @@ func (n *neighbor) marked(m protocol.Mark) {
 		n.link.markWithin(lazyMark)
 	}
 	n.whole = n.whole || m.Seq == m.Tail
+	n.full = m.Full
 	s := n.server.store
 	// Only if all of its feed is here, and all of ours was there, is a difference real.
 	if m.Seq != m.Tail || !m.HeardAny || m.Heard != s.Tail() || m.Full || s.Overflowed() {
@@ -180,6 +182,9 @@ func (n *neighbor) status() LinkStatus {
 	if !n.agree.divergedSince.IsZero() {
 		diverged := n.agree.divergedSince
 		st.DivergedSince, st.Agreement = &diverged, "diverged"
+	}
+	if n.full || n.server.store.Overflowed() {
+		st.Agreement = "full"
 	}
 	if l.state == linkPlain {
 		plainLink{l}.status(&st)

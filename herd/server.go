@@ -213,7 +213,7 @@ func (s *Server) Status() Status {
 	st := Status{
 		Herd: s.cfg.Herd.Name, Server: s.name, Version: s.options.Version,
 		Engine: s.options.Engine, Epoch: s.epoch.String(), PID: s.options.PID,
-		Started: s.started, Now: s.reactor.Now(), Ready: s.port != nil && !s.drain.begun,
+		Started: s.started, Now: s.reactor.Now(), Waiting: s.notReady(),
 		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
 		Connections: len(s.sessions), Lookups: s.lookups.status(),
 		Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants,
@@ -228,14 +228,32 @@ func (s *Server) Status() Status {
 	if s.journal != nil {
 		st.Journal = s.journal.statusNow()
 	}
+	st.Ready = st.Waiting == ""
 	for _, n := range s.neighbors {
 		if n.link.t != nil {
 			st.Connections++
 		}
-		st.Ready = st.Ready && n.ready()
 		st.Links = append(st.Links, n.status())
 	}
 	return st
+}
+
+// notReady is why a client that asks this server may miss what the herd has; "" if it is ready.
+func (s *Server) notReady() string {
+	switch {
+	case s.port == nil:
+		return "not listening"
+	case s.drain.begun:
+		return "stopping"
+	case s.store.Overflowed():
+		return "full: lacks records that other servers have, see max_clients"
+	}
+	for _, n := range s.neighbors {
+		if !n.ready() {
+			return "waiting for the records of " + n.name
+		}
+	}
+	return ""
 }
 
 // Store is the server's state, for those who follow it. Loop only.

@@ -19,7 +19,10 @@ type Status struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"`
-	Ready   bool      `json:"ready"` // listening, and every neighbor's records have come or it is down
+	// Ready: it listens, holds all records of the herd that it was offered, and the records of every
+	// neighbor have come or the neighbor is down. Waiting says what is missing.
+	Ready   bool   `json:"ready"`
+	Waiting string `json:"waiting,omitempty"`
 
 	Records uint64 `json:"records"` // clients with a stored record
 	Digest  string `json:"digest"`  // 16 hex digits, or "full"
@@ -126,7 +129,8 @@ type LinkStatus struct {
 	// has its name, is told so in Error.)
 	Duplicate      string     `json:"duplicate,omitempty"`
 	DuplicateSince *time.Time `json:"duplicate_since,omitempty"`
-	// Agreement is "unknown", "in sync" or "diverged"; Checked is when it was last measured and
+	// Agreement is "unknown", "in sync", "diverged", or "full": the neighbor or this server lacks
+	// records for max_clients, so that nobody compares. Checked is when it was last measured and
 	// DivergedSince when a difference began.
 	Agreement     string     `json:"agreement"`
 	Checked       *time.Time `json:"checked,omitempty"`

@@ -91,18 +91,12 @@ func checkFields(args []string) error {
 	return nil
 }
 
-// printer writes replies as they are, or escaped where somebody looks at them.
-type printer struct {
-	*bufio.Writer
-	escape bool
-}
+// printer writes replies.
+type printer struct{ *bufio.Writer }
 
-func newPrinter(out io.Writer) printer { return printer{bufio.NewWriter(out), isTerminal(out)} }
+func newPrinter(out io.Writer) printer { return printer{bufio.NewWriter(out)} }
 
 func (p printer) print(reply string) {
-	if p.escape {
-		reply = forTerminal(reply)
-	}
 	p.WriteString(reply)
 	p.WriteByte('\n')
 }

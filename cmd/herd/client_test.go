@@ -255,7 +255,7 @@ func TestForTerminal(t *testing.T) {
 		"AT kiwi\n{ \"a\\b\": \"東京\" }": "AT kiwi\n{ \"a\\b\": \"東京\" }",
 		"\x1b[31mred\x07":               `\x1b[31mred\a`,
 		"gnp\u202eexe\xff\u00a0":        `gnp\u202eexe\xff\u00a0`,
-		"a\r\tb":                        `a\r\tb`,
+		"a\r\tb":                        `a\r` + "\tb",
 	} {
 		if got := forTerminal(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)

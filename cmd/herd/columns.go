@@ -73,7 +73,7 @@ func cell(text string, most int) string {
 		return "-"
 	}
 	text = spaces.Replace(text)
-	text = strings.ReplaceAll(forTerminal(text), "\n", `\n`)
+	text = oneCell(text)
 	if textWidth(text) <= most {
 		return text
 	}

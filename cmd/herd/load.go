@@ -41,7 +41,7 @@ func newLoad(o *options) *cobra.Command {
 func (f *loadFlags) run(c *cobra.Command) error {
 	ctx, stop := untilSignal()
 	defer stop()
-	errOut := c.ErrOrStderr()
+	errOut := direct(c.ErrOrStderr()) // progress is drawn
 	onTerminal := isTerminal(errOut)
 	if f.live || onTerminal {
 		f.OnSecond = func(s load.Second) { f.tell(errOut, onTerminal, s) }

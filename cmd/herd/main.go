@@ -68,16 +68,12 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot()
 	root.SetArgs(marked(args))
 	root.SetIn(in)
-	checked := &checkedWriter{w: out}
-	if f, ok := out.(*os.File); ok && isTerminal(f) {
-		root.SetOut(f) // a terminal takes everything, and commands look whether it is one
-	} else {
-		root.SetOut(checked)
-	}
-	root.SetErr(errOut)
+	stdout, stderr := newOutput(out), newOutput(errOut)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	err := root.Execute()
 	if err == nil {
-		err = checked.err // of a text whose writer does not care, such as help
+		err = stdout.err // of a text whose writer does not care, such as help
 	}
 	if err == nil {
 		return 0
@@ -90,32 +86,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		}
 	}
 	if e.text != "" {
-		fmt.Fprintf(errOut, "herd: %s\n", oneLine(e.text))
+		fmt.Fprintf(stderr, "herd: %s\n", oneLine(e.text))
 	}
 	return e.code
-}
-
-// checkedWriter remembers the first error of a writer.
-type checkedWriter struct {
-	w   io.Writer
-	err error
-}
-
-// Write implements io.Writer.
-func (c *checkedWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	if c.err == nil {
-		c.err = err
-	}
-	return n, err
-}
-
-// unchecked is what a checkedWriter writes to, for a command that outlives its output.
-func unchecked(w io.Writer) io.Writer {
-	if c, ok := w.(*checkedWriter); ok {
-		return c.w
-	}
-	return w
 }
 
 // A position in the south begins as an option does. marked marks it for the way through the flag

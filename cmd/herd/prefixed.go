@@ -97,11 +97,7 @@ func (p *prefixed) entry(name, text string) []byte {
 	if color := p.color[name]; color != "" {
 		label = "\x1b[" + color + "m" + label + "\x1b[0m"
 	}
-	fields := strings.Split(text, "\t")
-	for i, f := range fields {
-		fields[i] = forTerminal(f)
-	}
-	return fmt.Appendf(nil, "%s %s\n", label, strings.Join(fields, "\t"))
+	return fmt.Appendf(nil, "%s %s\n", label, forTerminal(text))
 }
 
 // run hands lines on when no older ones are to be expected.

@@ -52,7 +52,7 @@ func newServe(o *options) *cobra.Command {
 			n := newNotifier()
 			cfg, err := o.load()
 			if err == nil {
-				err = serve(cfg, args[0], engine, pprof, c.ErrOrStderr(), n)
+				err = serve(cfg, args[0], engine, pprof, newOutput(direct(c.ErrOrStderr())), n)
 			}
 			return n.failed(err)
 		},

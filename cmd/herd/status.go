@@ -162,31 +162,48 @@ func live(s *herd.Status) (n int) {
 	return n
 }
 
+// stale is how old the latest comparison with a neighbor may be to say anything: servers that can
+// compare do so every 5 s.
+const stale = 30 * time.Second
+
 // agreement is a server's least happy neighbor, in words.
 func agreement(s *herd.Status) string {
+	if s.Digest == fullDigest {
+		return "full: lacks records"
+	}
 	behind, oldest := uint64(0), time.Time{}
+	full, never := "", false
 	for _, l := range s.Links {
 		behind = max(behind, l.Behind)
 		switch {
 		case l.DivergedSince != nil:
 			return fmt.Sprintf("%s diverged since %s", l.Neighbor, l.DivergedSince.Local().Format(time.TimeOnly))
-		case l.Checked != nil && (oldest.IsZero() || l.Checked.Before(oldest)):
+		case l.Agreement == fullDigest:
+			full = l.Neighbor
+		case l.Checked == nil:
+			never = true
+		case oldest.IsZero() || l.Checked.Before(oldest):
 			oldest = *l.Checked
 		}
 	}
+	age := s.Now.Sub(oldest)
 	switch {
 	case behind > 0:
 		return fmt.Sprintf("neighbors behind by at most %d", behind)
+	case full != "":
+		return full + " is full: lacks records"
 	case len(s.Links) == 0:
 		return "alone"
-	case oldest.IsZero():
+	case never || oldest.IsZero():
 		return "not compared yet"
+	case age > stale:
+		return fmt.Sprintf("not compared for %.0f s", age.Seconds())
 	}
-	return fmt.Sprintf("in sync (checked %.0f s ago)", s.Now.Sub(oldest).Seconds())
+	return fmt.Sprintf("in sync (checked %.0f s ago)", age.Seconds())
 }
 
 // allWell: every server that has a console answers, every link is live, nobody is known to
-// disagree, no name is claimed by two processes. Of a herd without any console nothing is known.
+// disagree, nobody lacks records, no name is claimed by two processes. Of a herd without any console nothing is known.
 func allWell(answers []answer) bool {
 	if !slices.ContainsFunc(answers, func(a answer) bool { return !a.Silent }) {
 		return false
@@ -195,7 +212,7 @@ func allWell(answers []answer) bool {
 		if a.Silent {
 			continue
 		}
-		if a.Status == nil || live(a.Status) < len(a.Status.Links) {
+		if a.Status == nil || live(a.Status) < len(a.Status.Links) || a.Status.Digest == fullDigest {
 			return false
 		}
 		if j := a.Status.Journal; j != nil && !j.OK {
@@ -220,21 +237,21 @@ func printStatus(out io.Writer, answers []answer, differ bool) error {
 			asked++
 		}
 		if s == nil {
-			fmt.Fprintf(w, "%s\t-\tno: %s\n", a.Server, a.Error)
+			fmt.Fprintf(w, "%s\t-\tno: %s\n", a.Server, oneCell(a.Error))
 			continue
 		}
 		answered++
-		fmt.Fprintf(w, "%s\t%s\t%v\t%d/%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", s.Server, s.Address,
-			s.Now.Sub(s.Started).Round(time.Second), live(s), len(s.Links), s.Records, s.Digest,
+		fmt.Fprintf(w, "%s\t%s\t%v\t%d/%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", a.Server, oneCell(s.Address),
+			s.Now.Sub(s.Started).Round(time.Second), live(s), len(s.Links), s.Records, oneCell(s.Digest),
 			s.Connections, s.Counters.Replies, milliseconds(s.Loop.LagP99, s.Loop.LagP99 > 0),
-			milliseconds(s.Propagation.P99, s.Propagation.Count > 0), agreement(s))
+			milliseconds(s.Propagation.P99, s.Propagation.Count > 0), oneCell(agreement(s)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	for _, a := range answers {
 		for _, remark := range remarks(a.Status) {
-			fmt.Fprintf(out, "%s: %s\n", a.Server, forTerminal(remark))
+			fmt.Fprintf(out, "%s: %s\n", a.Server, oneCell(remark))
 		}
 	}
 	if differ {

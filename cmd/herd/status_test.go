@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,6 +94,17 @@ func TestStatus(t *testing.T) {
 			[]string{"Ball: two processes claim the name Alford: one of them is refused\n"}},
 		{"one of two processes left", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "taken back" }, 1,
 			[]string{"Ball: two processes claim the name Alford: the one that had been replaced was taken back"}},
+		{"full", func(all map[string]*herd.Status) {
+			all["Ball"].Digest, all["Ball"].Records = "full", 3
+			all["Alford"].Links[0].Agreement = "full"
+		}, 1, []string{"full: lacks records\n", "Ball is full: lacks records\n"}},
+		{"compared long ago", func(all map[string]*herd.Status) {
+			long := time.Unix(1520023800, 0)
+			all["Ball"].Links[0].Checked = &long
+		}, 0, []string{"not compared for 134 s\n"}},
+		{"one neighbor of two compared", func(all map[string]*herd.Status) {
+			all["Ball"].Links = append(all["Ball"].Links, herd.LinkStatus{Neighbor: "Welsh", State: "live", Receiving: true})
+		}, 0, []string{"not compared yet\n"}},
 		{"different", func(all map[string]*herd.Status) { all["Ball"].Digest = "0000000000000000" }, 1,
 			[]string{"the servers do not hold the same records\n"}},
 		{"troubled", func(all map[string]*herd.Status) {
@@ -171,5 +184,75 @@ func TestStatusJSON(t *testing.T) {
 		all[0].Status == nil || all[0].Status.Records != 7 || all[0].Status.Links[0].State != "live" ||
 		all[1].Server != "Ball" || all[1].Status != nil || all[1].Error == "" {
 		t.Errorf("exit code %d, %v\n%s", code, err, out)
+	}
+}
+
+// Whatever a console says, and be it in its HTTP reason, does nothing to a terminal and makes no row
+// of a table.
+func TestStatusOfAHostileConsole(t *testing.T) {
+	const hostile = "\x1b[2J\u009b31m\u202e\t\nAlford  127.0.0.1:1"
+	s := twoWell()["Alford"]
+	fillStrings(reflect.ValueOf(s).Elem(), hostile)
+	s.Server = "Alford"
+	reason := func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			fmt.Fprint(c, "HTTP/1.1 500 \x1b[2J\u009b\r\nContent-Length: 0\r\n\r\n")
+			c.Close()
+		}
+	}
+	garbage := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{\"\x1b[2J\":1}\x1b[2J") }
+	name := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"server":"\u001b[2J\u009b"}`) }
+	for what, console := range map[string]http.HandlerFunc{
+		"status": answers(s), "reason": reason, "garbage": garbage, "name": name,
+	} {
+		out, code := statusOf(t, map[string]http.HandlerFunc{"Alford": console, "Ball": console})
+		if code != 1 || strings.ContainsAny(out, "\x1b\u009b\u202e\t") || strings.Count(out, "\nAlford ") > 2 {
+			t.Errorf("%s: exit code %d, %q", what, code, out)
+		}
+	}
+}
+
+// fillStrings puts text into every string that there is in v.
+func fillStrings(v reflect.Value, text string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Pointer:
+		if !v.IsNil() {
+			fillStrings(v.Elem(), text)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				fillStrings(v.Field(i), text)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			fillStrings(v.Index(i), text)
+		}
+	}
+}
+
+// A terminal gets nothing that it would obey, wherever a character was cut; a pipe gets every byte.
+func TestOutput(t *testing.T) {
+	const text = "kiwi\x1b[2J \u009b\u202e\xff caf\u00e9 \u6771\n\ttab \xe6\x9d"
+	const shown = `kiwi\x1b[2J \u009b\u202e\xff caf` + "\u00e9 \u6771\n\ttab "
+	for size := range len(text) {
+		var terminal, pipe bytes.Buffer
+		a, b := &output{w: &terminal, terminal: true}, &output{w: &pipe}
+		for rest := text; rest != ""; {
+			part := rest[:min(size+1, len(rest))]
+			rest = rest[len(part):]
+			for _, o := range []*output{a, b} {
+				if n, err := io.WriteString(o, part); n != len(part) || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+		}
+		if terminal.String() != shown || pipe.String() != text {
+			t.Errorf("pieces of %d: %q, %q", size+1, &terminal, &pipe)
+		}
 	}
 }

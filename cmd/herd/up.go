@@ -60,7 +60,7 @@ func newUp(o *options) *cobra.Command {
 			if err := s.choose(names); err != nil {
 				return err
 			}
-			return s.run(unchecked(c.OutOrStdout()))
+			return s.run(direct(c.OutOrStdout()))
 		},
 	}
 	engineFlag(c, &engine)

@@ -42,7 +42,7 @@ func New(o Options) *http.Server {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if s, ok := o.ask(w, r); ok {
 			if !s.Ready {
-				http.Error(w, "not ready: a link has been neither live nor tried", http.StatusServiceUnavailable)
+				http.Error(w, "not ready: "+s.Waiting, http.StatusServiceUnavailable)
 				return
 			}
 			_, _ = w.Write([]byte("ready\n"))

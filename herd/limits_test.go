@@ -42,7 +42,7 @@ var limitCases = []limitCase{
 	{limits: "open_lookups", counts: "held", hit: hitOpenLookups},
 	{limits: "held_backlog", counts: "held", hit: hitHeldBacklog},
 	{limits: "held_replies", counts: "held", hit: hitHeldReplies},
-	{limits: "held_input", counts: "input_limits", hit: hitHeldInput},
+	{limits: "held_input held_input_timeout", counts: "input_limits", hit: hitHeldInput},
 	{limits: "linger", counts: "linger_limits", hit: hitLinger},
 	{limits: "accept_pause", counts: "accept_failures", by: "reactor/reactortest/process.go noDescriptors"},
 

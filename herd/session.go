@@ -319,6 +319,7 @@ func (s *session) ConnectionLost(reason error) {
 	switch {
 	case errors.Is(reason, reactor.ErrHeldInput):
 		s.server.counters.InputLimits++
+		s.server.log.Warn("held input timed out", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
 	case errors.Is(reason, reactor.ErrLinger):
 		s.server.counters.LingerLimits++
 	}

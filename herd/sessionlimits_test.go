@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"serverherd/reactor"
 )
 
 func hitMaxLine(t *testing.T) *Server {
@@ -205,11 +207,21 @@ func hitHeldReplies(t *testing.T) *Server {
 
 func hitHeldInput(t *testing.T) *Server {
 	w := alone(t, nil)
+	w.reactors["Alford"].SetWork(2 * reactor.HeldInputTimeout) // a reply that holds lines back that long
 	c := w.dial("Alford")
-	c.Stall()
-	c.SendString(strings.Repeat("help\n", 600<<10))
+	c.ask(1, "IAMAT k +1-1 5\n")
+	c.SendString(strings.Repeat("WHATSAT k 1 1\n", maxOpen) + strings.Repeat("help\n", 600<<10))
+	w.until("held", w.counted("held"))
+	begun := w.net.Elapsed()
 	w.until("cut", w.counted("input_limits"))
-	return w.servers["Alford"]
+	s := w.servers["Alford"]
+	if took := w.net.Elapsed() - begun; took < reactor.HeldInputTimeout-time.Second {
+		t.Errorf("closed after %v", took)
+	}
+	if n := w.reactors["Alford"].Stats().BytesIn; n > 2*reactor.MaxHeldInput {
+		t.Errorf("%d bytes were read", n)
+	}
+	return s
 }
 
 // hitLinger is a client that ends its side and reads nothing of what it is owed.

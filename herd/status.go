@@ -174,7 +174,7 @@ type Counters struct {
 	IdleTimeouts     uint64 `json:"idle_timeouts"`     // connections closed for it
 	PartialTimeouts  uint64 `json:"partial_timeouts"`  // connections closed for it
 	OutputLimits     uint64 `json:"output_limits"`     // slow readers cut off
-	InputLimits      uint64 `json:"input_limits"`      // connections that sent on while held
+	InputLimits      uint64 `json:"input_limits"`      // connections whose held input made no progress
 	Held             uint64 `json:"held"`              // times that a client's further lines were held
 	LingerLimits     uint64 `json:"linger_limits"`     // clients that left unread what was owed
 	HandshakesFailed uint64 `json:"handshakes_failed"` // that this server refused, or gave up as acceptor

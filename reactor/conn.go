@@ -13,6 +13,11 @@ type Socket interface {
 	// Unacked is how many bytes the kernel has taken and the peer has not acknowledged; 0 if the
 	// system does not tell.
 	Unacked() int
+	// PauseReading makes the engine report neither input nor its end until ResumeReading, so that
+	// the kernel's buffers fill up and the peer has to wait. A connection that breaks meanwhile is
+	// reported. PauseReading is called during Conn.Input only.
+	PauseReading()
+	ResumeReading()
 	// CloseWrite tells the peer that nothing more comes.
 	CloseWrite()
 	// Close closes the socket, with a reset if the peer must not take what it got for all there
@@ -43,14 +48,15 @@ type Conn struct {
 	kept     int           // bytes that the Protocol keeps, by Keep
 	counted  int           // this connection's part of loop.memory
 	activity time.Duration // when bytes last moved in either direction
-	progress time.Duration // when the kernel last took any of what is owed
-	taken    uint64        // Taken when linger looked last
-	timer    *DelayedCall  // ends a closing connection that makes no progress
+	progress time.Duration // when the kernel last took any of what is owed, or held input was delivered
+	taken    uint64        // Taken when the timer looked last
+	timer    *DelayedCall  // ends a connection that is closing, or unread, and makes no progress
 
 	goodbyeIn int   // bytes discarded while saying goodbye
 	aborted   error // why the connection is to be closed at once
 
 	paused        bool // PauseReceiving
+	unread        bool // the engine has been told to PauseReading, for so much is held
 	eof           bool // the peer sends nothing more, and the Protocol knows
 	eofHeld       bool // the same, but held input has to be delivered first
 	deaf          bool // StopReceiving
@@ -167,7 +173,7 @@ func (c *Conn) LoseConnection() {
 	}
 	c.disconnecting = true
 	c.eof = c.eof || c.eofHeld
-	c.held, c.heldAt = nil, 0
+	c.release()
 	c.soil()
 }
 

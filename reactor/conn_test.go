@@ -14,6 +14,7 @@ type fakeSocket struct {
 	got      []byte
 	broken   error
 	shut     bool
+	unread   bool
 	closed   int
 	wasReset bool // closed with a reset
 	unacked  int
@@ -32,6 +33,8 @@ func (s *fakeSocket) Write(p []byte) (int, error) {
 
 func (s *fakeSocket) Unsent(bool) int { return 0 }
 func (s *fakeSocket) Unacked() int    { return s.unacked }
+func (s *fakeSocket) PauseReading()   { s.unread = true }
+func (s *fakeSocket) ResumeReading()  { s.unread = false }
 func (s *fakeSocket) CloseWrite()     { s.shut = true }
 func (s *fakeSocket) Close(reset bool) {
 	s.closed++

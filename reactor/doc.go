@@ -33,8 +33,9 @@
 // reset, which would destroy the reply on its way. A peer that half-closes gets everything that
 // is owed to it and everything that its Protocol writes later.
 //
-// Nothing is without bound: held input ends with ErrHeldInput, a peer that does not read with
-// ErrLinger once the connection is closing, and before that the program watches Backlog.
+// Nothing is without bound. A connection that holds MaxHeldInput is not read, and ends with
+// ErrHeldInput if it makes no progress. A peer that does not read ends with ErrLinger once the
+// connection is closing; before that the program watches Backlog.
 //
 // # Engines
 //

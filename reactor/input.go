@@ -26,17 +26,29 @@ func (c *Conn) Input(p []byte) {
 	c.end("data received from")
 }
 
-// hold keeps input that must not be delivered yet.
+// hold keeps input that must not be delivered yet. When it is enough, the socket is not read until
+// all of it has been delivered or dropped.
 func (c *Conn) hold(p []byte) {
-	if len(c.held)-c.heldAt+len(p) > MaxHeldInput {
-		c.abort(ErrHeldInput)
-		return
-	}
 	if c.heldAt >= len(c.held)/2 {
 		c.held = c.held[:copy(c.held, c.held[c.heldAt:])]
 		c.heldAt = 0
 	}
 	c.held = append(c.held, p...)
+	if len(c.held)-c.heldAt >= MaxHeldInput && !c.unread {
+		c.unread = true
+		c.socket.PauseReading()
+		c.giveUpAfter(HeldInputTimeout, ErrHeldInput)
+	}
+}
+
+// release forgets held input and goes on reading.
+func (c *Conn) release() {
+	c.held, c.heldAt = nil, 0
+	if c.unread {
+		c.unread = false
+		c.stopTimer()
+		c.socket.ResumeReading()
+	}
 }
 
 // discard counts input that nobody wants. While bytes are still owed it is without bound, as
@@ -150,9 +162,10 @@ func (c *Conn) deliver() bool {
 	}
 	p := c.held[c.heldAt:min(c.heldAt+deliverBytes, len(c.held))]
 	c.heldAt += len(p)
+	c.progress = c.loop.now
 	c.protocol.DataReceived(p)
 	if c.heldAt == len(c.held) {
-		c.held, c.heldAt = nil, 0
+		c.release()
 	}
 	return true
 }

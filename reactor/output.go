@@ -39,7 +39,7 @@ func (c *Conn) flush() {
 	switch {
 	case backlog > 0 && ending:
 		c.linger()
-	case backlog == 0 && !c.saidGoodbye:
+	case backlog == 0 && ending && !c.saidGoodbye:
 		c.stopTimer()
 		if c.disconnecting {
 			c.sayGoodbye()
@@ -74,26 +74,31 @@ func (c *Conn) write() bool {
 // linger sees to it that a peer that takes nothing of what is owed to it is given up.
 func (c *Conn) linger() {
 	if c.timer == nil {
-		c.progress, c.taken = c.loop.now, c.Taken()
-		c.timer = c.loop.CallLater(Linger, c.lingered)
+		c.giveUpAfter(Linger, ErrLinger)
 	}
 }
 
-func (c *Conn) lingered() {
-	c.timer = nil
-	if c.Backlog() == 0 {
-		return
-	}
-	stalled, taken := c.loop.engine.Elapsed()-c.progress, c.Taken()
-	if stalled >= Linger {
-		if taken == c.taken {
-			c.lose(ErrLinger, true)
+// giveUpAfter ends the connection, for the reason given, once it has made no progress for limit.
+func (c *Conn) giveUpAfter(limit time.Duration, reason error) {
+	c.progress, c.taken = c.loop.now, c.Taken()
+	var look func()
+	look = func() {
+		c.timer = nil
+		if c.Backlog() == 0 && !c.unread {
 			return
 		}
-		stalled = 0 // the peer has taken bytes that the kernel had, without room for more yet
+		stalled, taken := c.loop.engine.Elapsed()-c.progress, c.Taken()
+		if stalled >= limit {
+			if taken == c.taken {
+				c.lose(reason, true)
+				return
+			}
+			stalled = 0 // the peer has taken bytes that the kernel had, without room for more yet
+		}
+		c.taken = taken
+		c.timer = c.loop.CallLater(limit-stalled, look)
 	}
-	c.taken = taken
-	c.timer = c.loop.CallLater(Linger-stalled, c.lingered)
+	c.timer = c.loop.CallLater(limit, look)
 }
 
 // sayGoodbye ends our side after the last byte and waits a moment for the peer's. Where nothing

@@ -61,8 +61,9 @@ type Transport interface {
 	// Keep says how many bytes the Protocol itself keeps for this connection, such as replies that
 	// must not be written yet. They count in Memory.
 	Keep(n int)
-	// PauseReceiving holds further input, up to MaxHeldInput bytes, past which the connection is
-	// aborted with ErrHeldInput. ResumeReceiving delivers what was held in a later call.
+	// PauseReceiving holds further input. Once MaxHeldInput bytes are held, the engine stops reading
+	// and the kernel pushes back, until what was held has been delivered. ResumeReceiving delivers
+	// it in a later call.
 	PauseReceiving()
 	ResumeReceiving()
 	// StopReceiving takes no further input: what has come is delivered, and then the Protocol
@@ -144,8 +145,14 @@ type Reactor interface {
 	Stop()
 }
 
-// MaxHeldInput bounds the bytes that a connection holds while receiving is paused.
-const MaxHeldInput = 1 << 20
+// MaxHeldInput is how many bytes of undelivered input a connection holds before its socket is not
+// read any more. The last read may exceed it by its own size.
+const MaxHeldInput = 64 << 10
+
+// HeldInputTimeout is how long a connection whose socket is not read may make no progress: none of
+// its held input is delivered, and the kernel takes nothing of what it is owed. It is then aborted
+// with ErrHeldInput.
+const HeldInputTimeout = 30 * time.Second
 
 // AcceptPause is how long an engine waits after it could not accept, for want of descriptors or
 // memory. Whatever the reason, the listener itself is sound, and accepting goes on when it ends.
@@ -157,8 +164,8 @@ var (
 	ErrConnectionDone = errors.New("connection was closed cleanly")
 	// ErrConnectionAborted: this side called AbortConnection, or the loop stopped.
 	ErrConnectionAborted = errors.New("connection was aborted")
-	// ErrHeldInput: the peer went on sending while receiving was paused.
-	ErrHeldInput = errors.New("more than 1 MiB of input was held")
+	// ErrHeldInput: MaxHeldInput bytes were held for HeldInputTimeout without progress.
+	ErrHeldInput = errors.New("held input made no progress")
 	// ErrLinger: a closing connection's peer took none of the bytes owed to it for too long.
 	ErrLinger = errors.New("peer did not read what was owed to it")
 )

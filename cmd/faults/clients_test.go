@@ -167,6 +167,43 @@ func TestNeverReads(t *testing.T) {
 		"after %.1f MiB sent, %.0f MiB more at most; a bystander waits %.1f ms at p99", float64(sent)/mib, float64(grown)/mib, ms(p99))
 }
 
+// A client that sends all it has, ends its side and begins to read only then gets every reply.
+func TestHalfClosed(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford")
+	before, most := c.memory("Alford"), c.peak("Alford")
+	conn := c.dial("Alford").(*net.TCPConn)
+	_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
+	n := sized(60_000, 120_000)
+	var lines bytes.Buffer
+	for i := range n {
+		fmt.Fprintf(&lines, "IAMAT client%06d +34.068930-118.445127 1520023934.5\n", i)
+	}
+	size := lines.Len()
+	sent := make(chan error, 1)
+	go func() { // more than the kernels hold, on some systems
+		_, err := conn.Write(lines.Bytes())
+		sent <- errors.Join(err, conn.CloseWrite())
+	}()
+	processtest.Eventually(t, "lines are held", func() bool { return c.now("Alford").Counters.Held > 0 })
+	replies := 0
+	in := bufio.NewScanner(conn)
+	for in.Scan() {
+		if len(in.Bytes()) == 0 {
+			replies++
+		}
+	}
+	if err := errors.Join(<-sent, in.Err()); err != nil {
+		t.Error(err)
+	}
+	if replies != n {
+		t.Errorf("%d replies to %d lines", replies, n)
+	}
+	grown := most() - before
+	figure(t, replies == n, "a client that sends, half-closes and then reads: every reply",
+		"%d replies to %.1f MB; %.0f MiB more at most", replies, float64(size)/1e6, float64(grown)/mib)
+}
+
 func TestSlowReaders(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford")
@@ -191,7 +228,7 @@ func TestSlowReaders(t *testing.T) {
 		return executed == before
 	})
 	grown := most() - before
-	// Each may be owed 256 KiB and have as much as it has sent, 400 KB, held.
+	// Each may be owed 256 KiB, and the replies to one more read, and have 64 KiB of lines held.
 	bound := n*mib + 64*mib
 	figure(t, grown < bound, "500 slow readers: memory bounded",
 		"%d of them: %.0f MiB more at most; a bystander waits %.1f ms at p99", n, float64(grown)/mib, ms(p99))

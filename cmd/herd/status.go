@@ -312,7 +312,7 @@ func remarks(s *herd.Status) (all []string) {
 		{c.ServerFull, "connections refused, being full"},
 		{c.ClientsRefused, "updates refused beyond max_clients"},
 		{c.OutputLimits, "slow readers cut off"},
-		{c.InputLimits, "endless senders cut off"},
+		{c.InputLimits, "connections closed because held input made no progress"},
 		{c.LookupsBusy, "lookups refused, being busy"},
 		{c.LookupsFailed, "lookups failed"},
 	} {

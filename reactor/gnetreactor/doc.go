@@ -12,6 +12,8 @@
 //     asks for room by poll(2) while anything is left over. gnet's own out-buffers stay empty.
 //   - gnet closes a connection at its peer's end of file. So a connection that may still owe
 //     something goes on with a duplicate of its descriptor, still on the loop.
+//   - gnet cannot be told to leave a socket unread. So a connection that holds too much input leaves
+//     gnet, likewise with a duplicate, and is read here from then on.
 //   - gnet's Execute is not first-in-first-out past 1,024 tasks, and tasks that tasks add are run
 //     before any socket is looked at again. So it only ever says "turn", and a turn that wants
 //     another one asks for it through a socket, the waker.
@@ -19,5 +21,6 @@
 //     a call, and one end of a socket pair, that waker, is enrolled at start.
 //   - Enrolling while gnet stops never returns. So everything that enrolls has ended by then.
 //
-// Goroutines: gnet's loop, the gate's (package sockets), and the workers of CallInThread.
+// Goroutines: gnet's loop, the gate's (package sockets), one for each connection that has left gnet and
+// has nothing to read, and the workers of CallInThread.
 package gnetreactor

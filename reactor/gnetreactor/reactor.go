@@ -51,6 +51,7 @@ type Reactor struct {
 	timer     *time.Timer    // posts a call at armed
 	armed     time.Duration
 	watch     watch
+	reads     reads
 }
 
 var _ reactor.Reactor = (*Reactor)(nil)
@@ -137,6 +138,7 @@ func (t *turn) Run(context.Context) error {
 		r.armed = disarmed
 	}
 	r.Turn()
+	r.read()
 	r.watch.ask()
 	r.turning.Store(false)
 	return nil
@@ -158,6 +160,7 @@ func (r *Reactor) Run() error {
 	})
 	<-closed
 	r.Seal()
+	r.reads.waiting.Wait()
 	r.timer.Stop()
 	r.watch.timer.Stop()
 	r.workers.Stop()

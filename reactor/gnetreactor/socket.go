@@ -12,17 +12,22 @@ import (
 	"serverherd/reactor/sockets"
 )
 
-// socket is a connection's descriptor. At first it is gnet's; after the peer's end of file it is
-// a duplicate of our own. Loop only.
+// socket is a connection's descriptor. At first it is gnet's. Once gnet has let go, because of the
+// peer's end of file or because it was not to be read for a while, it is a duplicate of our own.
+// Loop only.
 type socket struct {
 	r    *Reactor
 	conn *reactor.Conn
 	gnet gnet.Conn // nil once gnet has let go, or was told to
 	fd   int       // -1 once closed: gnet, or anybody, may be given the same number next
+	file *os.File  // fd, once Go's poller has it
 
 	inEvent bool // gnet is calling: it closes the descriptor itself when the call returns
 	watched bool // in r.watch
 	short   bool // the kernel did not take everything
+	unread  bool // PauseReading
+	ended   bool // the peer sends nothing more
+	listed  bool // in r.reads.next
 }
 
 // Write implements reactor.Socket: one write(2). gnet's own Write would keep what the kernel does
@@ -59,9 +64,11 @@ func (s *socket) Close(reset bool) {
 		linger := unix.Linger{Onoff: 1}
 		_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &linger)
 	}
-	fd, g := s.fd, s.gnet
-	s.fd, s.gnet = -1, nil
+	fd, g, file := s.fd, s.gnet, s.file
+	s.fd, s.gnet, s.file = -1, nil, nil
 	switch {
+	case file != nil: // it waits for the goroutine that waits for input
+		s.r.reads.waiting.Go(func() { file.Close() })
 	case g == nil:
 		_ = unix.Close(fd)
 	case s.inEvent:
@@ -113,6 +120,11 @@ func (h *handler) OnTraffic(c gnet.Conn) gnet.Action {
 	}
 	s.inEvent = true
 	s.conn.Input(p)
+	if s.unread && s.fd >= 0 {
+		c.SetContext(nil) // gnet closes the descriptor, and has nothing to report
+		s.keep(c)
+		return gnet.Close
+	}
 	s.inEvent = false
 	return s.action()
 }
@@ -142,8 +154,8 @@ func (h *handler) OnClose(c gnet.Conn, err error) gnet.Action {
 		return gnet.None
 	}
 	s.inEvent = true
+	s.ended = true
 	s.conn.EndOfInput()
-	s.inEvent = false
 	if s.fd >= 0 {
 		s.keep(c)
 	}
@@ -165,17 +177,14 @@ func endReason(fd int, err error) error {
 	return nil
 }
 
-// keep goes on with a half-closed connection, on a duplicate of the descriptor that gnet is about
-// to close: whatever is owed now and written later is delivered as on any other connection.
+// keep goes on with a connection, half-closed or unread, on a duplicate of the descriptor that gnet
+// is about to close: whatever is owed now and written later is delivered as on any other connection.
 func (s *socket) keep(c gnet.Conn) {
-	s.gnet = nil
 	fd, err := c.Dup()
 	if err != nil {
-		s.inEvent = true // gnet closes the descriptor
-		s.gnet = c
-		s.conn.Broken(os.NewSyscallError("dup", err))
+		s.conn.Broken(os.NewSyscallError("dup", err)) // inEvent: gnet closes the descriptor
 		return
 	}
-	s.fd = fd
+	s.gnet, s.inEvent, s.fd = nil, false, fd
 	s.r.watch.add(s)
 }

@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch asks the kernel about the sockets that gnet says nothing of: those with bytes that it did
-// not take, and those kept after their peer's end of file. One poll(2) asks for all, at the end of
-// a turn, and every few milliseconds as long as there are any. The cost is proportional to their
-// number; pollShare keeps it below a tenth of the loop's time. Loop only.
+// watch asks the kernel about the sockets that nobody reads: those with bytes that it did not take,
+// those kept after their peer's end of file, and those that are unread. One poll(2) asks for all, at
+// the end of a turn, and every few milliseconds as long as there are any. The cost is proportional to
+// their number; pollShare keeps it below a tenth of the loop's time. Loop only.
 type watch struct {
 	r       *Reactor
 	sockets []*socket
@@ -40,6 +40,9 @@ func (s *socket) every() time.Duration {
 	}
 	return pollIdleEvery
 }
+
+// silent reports that no read would find out that the connection has broken.
+func (s *socket) silent() bool { return s.gnet == nil && (s.unread || s.ended) }
 
 // rest sees to it that the sockets are asked again after d, or later if they are many.
 func (w *watch) rest(d time.Duration) {
@@ -84,7 +87,7 @@ func (w *watch) collect() time.Duration {
 	kept := w.sockets[:0]
 	w.fds = w.fds[:0]
 	for _, s := range w.sockets {
-		if s.fd < 0 || s.gnet != nil && !s.short {
+		if s.fd < 0 || !s.short && !s.silent() {
 			s.watched = false
 			continue
 		}
@@ -107,7 +110,7 @@ func (s *socket) polled(revents int16) {
 	case s.fd < 0: // closed on behalf of one before it
 	case s.short:
 		s.conn.Writable()
-	case s.gnet == nil && revents&(unix.POLLERR|unix.POLLHUP) != 0:
+	case s.silent() && revents&(unix.POLLERR|unix.POLLHUP) != 0:
 		errno, _ := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 		if errno == 0 {
 			errno = int(unix.ECONNRESET)

@@ -137,7 +137,7 @@ func (r *Reactor) Resume() {
 // catchUp ends a pause once nothing that arrived during it is unread.
 func (r *Reactor) catchUp() {
 	for _, e := range r.ends {
-		if p := e.in; e.sink != nil && p.arrived > 0 && !r.world.cut(p.from.host, p.to.host) {
+		if p := e.in; e.sink != nil && p.arrived > 0 && !p.stopped() && !r.world.cut(p.from.host, p.to.host) {
 			r.world.add(event{at: r.world.now, kind: evScript, f: r.catchUp})
 			return
 		}

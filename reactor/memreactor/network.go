@@ -24,6 +24,7 @@ type end struct {
 	out, in    *pipe
 	sink       sink // nil until accepted: input waits in the pipe
 	closed     bool
+	unread     bool // PauseReading: input waits in the pipe
 }
 
 // pipe is one direction of a connection: what was written and not yet read. It happens in order:
@@ -153,6 +154,15 @@ func (e *end) Unsent(bool) int { return 0 }
 
 // Unacked implements reactor.Socket: a receiver acknowledges what it reads.
 func (e *end) Unacked() int { return e.out.unread() }
+
+// PauseReading implements reactor.Socket. The pipe fills up and its writer gets no more in.
+func (e *end) PauseReading() { e.unread = true }
+
+// ResumeReading implements reactor.Socket.
+func (e *end) ResumeReading() {
+	e.unread = false
+	e.in.arriveSoon(e.w.now)
+}
 
 // CloseWrite implements reactor.Socket.
 func (e *end) CloseWrite() {
@@ -284,7 +294,7 @@ func (p *pipe) arrive() {
 		to.Close(true)
 	case p.arrived > 0:
 		p.deliver()
-	case p.fin && over && !p.finRead:
+	case p.fin && over && !p.finRead && !to.unread:
 		p.finRead = true
 		w.mix(p.id)
 		to.sink.EndOfInput()
@@ -311,15 +321,15 @@ func (p *pipe) next() {
 		p.arriveSoon(p.w.now)
 	case p.flown < len(p.flight):
 		p.arriveSoon(p.flight[p.flown].at)
-	case !closed && (p.reset || p.fin && !p.finRead && p.arrived == 0):
+	case !closed && (p.reset || p.fin && !p.finRead && p.arrived == 0 && !p.to.unread):
 		p.arriveSoon(max(p.last, p.w.now))
 	}
 }
 
-// stopped reports that the receiver does not read, which only a Client can decide.
+// stopped reports that the receiver does not read for now.
 func (p *pipe) stopped() bool {
 	c, ok := p.to.sink.(*Client)
-	return ok && c.stalled
+	return p.to.unread || ok && c.stalled
 }
 
 // deliver hands one piece to the receiver.

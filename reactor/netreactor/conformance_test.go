@@ -17,6 +17,7 @@ func create(m netreactor.Mode) func() reactor.Reactor {
 func TestConformance(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.String(), func(t *testing.T) {
+			t.Parallel() // some tests wait
 			reactortest.Run(t, func(t *testing.T) reactortest.Harness {
 				return reactortest.NewSockets(t, create(m)())
 			})

@@ -23,6 +23,7 @@
 //   - Buffers are taken from a pool when there is something to read, and go back when it has been
 //     dealt with: an idle connection holds none. That costs a read that finds nothing before each
 //     wait, which package net would also do.
+//   - A connection that holds too much input is not read: its goroutine waits.
 //   - What is asked for after a batch (CallSoon, posted and delayed calls) runs in a turn by a
 //     goroutine of its own. Under load it competes for the loop like any other, and so serves many
 //     events at once: links send one piece for many updates.

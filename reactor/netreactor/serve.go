@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"time"
 
 	"serverherd/reactor"
 )
@@ -35,10 +37,20 @@ func (r *Reactor) take(c net.Conn, f reactor.Factory) error {
 	return nil
 }
 
-// readAll reads until the connection has ended.
+// readAll reads until the connection has ended. While it is unread it waits for the end of that, or
+// for the connection to break.
 func (s *socket) readAll() {
 	for s.err == nil {
-		if err := s.raw.Read(s.reading); err != nil { // we have closed it
+		await := s.reading
+		if s.halted {
+			await = s.tryReset
+		}
+		switch err := s.raw.Read(await); {
+		case errors.Is(err, os.ErrDeadlineExceeded): // ResumeReading
+			_ = s.net.SetReadDeadline(time.Time{})
+			s.halted = false
+			continue
+		case err != nil: // we have closed it
 			return
 		}
 		s.r.loop.do(&s.event)
@@ -70,4 +82,5 @@ func (s *socket) handle() {
 		s.conn.Broken(s.err)
 	}
 	s.attended = false
+	s.halted = s.unread
 }

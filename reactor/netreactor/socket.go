@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,7 @@ type socket struct {
 	raw  syscall.RawConn
 
 	closed   bool // by Close
+	unread   bool // PauseReading
 	attended bool // its own goroutine is in an event and sends what is written in it
 	written  bool // in that event
 
@@ -46,6 +48,7 @@ type socket struct {
 	n       int
 	err     error
 	event   event
+	halted  bool                  // it is unread, as of its last event
 	reading func(fd uintptr) bool // read, without waiting or in order to wait
 
 	// Of whoever sends.
@@ -126,6 +129,17 @@ func (s *socket) Unsent(wait bool) int {
 func (s *socket) Unacked() (n int) {
 	_ = s.raw.Control(func(fd uintptr) { n = sockets.Unacked(int(fd)) })
 	return n
+}
+
+// PauseReading implements reactor.Socket. Its goroutine, in whose event that is, finds out when the
+// event is over.
+func (s *socket) PauseReading() { s.unread = true }
+
+// ResumeReading implements reactor.Socket: a deadline that has passed ends the goroutine's wait, or
+// the one that it is about to begin.
+func (s *socket) ResumeReading() {
+	s.unread = false
+	_ = s.net.SetReadDeadline(time.Unix(1, 0))
 }
 
 // CloseWrite implements reactor.Socket.
@@ -256,7 +270,7 @@ func (s *socket) tryRead(fd uintptr) bool {
 	return true
 }
 
-// tryReset waits, after the peer's end of file, for the connection to break.
+// tryReset waits, when nothing is to be read, for the connection to break.
 func (s *socket) tryReset(fd uintptr) bool {
 	errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && errno == 0 {

@@ -2,7 +2,6 @@ package reactortest
 
 import (
 	"bytes"
-	"strconv"
 	"testing"
 
 	"serverherd/reactor"
@@ -20,8 +19,6 @@ var connTests = []test{
 	{"PauseAgainWhileDelivering", pauseAgain},
 	{"EndOfInputWhilePaused", endWhilePaused},
 	{"StopReceiving", stopReceiving},
-	{"EndBehindHeldInput", endBehindHeldInput},
-	{"HeldInputIsBounded", heldInputIsBounded},
 	{"BacklogAndProducer", backlogAndProducer},
 	{"MemoryAndTaken", memoryAndTaken},
 	{"ResetByPeer", resetByPeer},
@@ -296,66 +293,6 @@ func stopReceiving(t *testing.T, h Harness) {
 	orderly(t, h, p)
 	if p.eof != 1 {
 		t.Errorf("heard of the end %d times", p.eof)
-	}
-	peer.Close()
-}
-
-// The end of input is reported behind held input of any size, also if the last held byte is
-// delivered exactly when a turn's share is used up. Held input is delivered in powers of two.
-func endBehindHeldInput(t *testing.T, h Harness) {
-	received := func() uint64 {
-		return h.Reactor().(interface{ Stats() reactor.Stats }).Stats().BytesIn
-	}
-	ends := []struct {
-		name string
-		end  func(Peer, *recorder)
-	}{
-		{"end of file", func(p Peer, _ *recorder) { p.CloseWrite() }},
-		{"StopReceiving", func(_ Peer, r *recorder) { h.Do(r.t.StopReceiving) }},
-	}
-	var sizes []int
-	for n := 1 << 10; n < 8<<10; n += 1 << 10 {
-		sizes = append(sizes, n-1, n, n+1)
-	}
-	for n := 8 << 10; n <= 256<<10; n += 8 << 10 {
-		sizes = append(sizes, n-1, n, n+1)
-	}
-	input := pattern(sizes[len(sizes)-1])
-	var p *recorder
-	addr := serve(t, h, func(string) reactor.Protocol {
-		p.onMade = func() { p.t.PauseReceiving() }
-		return halfRecorder{p}
-	})
-	for _, e := range ends {
-		for _, n := range sizes {
-			var began uint64
-			h.Do(func() {
-				p = &recorder{test: t}
-				began = received()
-			})
-			peer := h.Dial(addr)
-			peer.Send(input[:n])
-			h.Wait("held input", func() bool { return received()-began == uint64(n) })
-			e.end(peer, p)
-			h.Do(p.t.ResumeReceiving)
-			h.Wait(e.name+" behind "+strconv.Itoa(n)+" held bytes", func() bool { return p.eof > 0 })
-			h.Do(p.t.LoseConnection)
-			same(t, p.in, input[:n])
-			peer.Close()
-			orderly(t, h, p)
-		}
-	}
-}
-
-// Fact 9: what is held of unexecuted input is ours to bound.
-func heldInputIsBounded(t *testing.T, h Harness) {
-	p := &recorder{test: t}
-	p.onMade = func() { p.t.PauseReceiving() }
-	peer := h.Dial(serveOne(t, h, p))
-	peer.Send(pattern(reactor.MaxHeldInput + 1))
-	lostFor(t, h, p, reactor.ErrHeldInput)
-	if len(p.in) > 0 {
-		t.Errorf("%d bytes were delivered", len(p.in))
 	}
 	peer.Close()
 }

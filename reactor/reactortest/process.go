@@ -42,7 +42,7 @@ type kernel struct {
 func (s kernel) harness(t *testing.T) *Sockets { return NewSockets(t, s.create()) }
 
 // Descriptors and goroutines are back where they were after a thousand connections of each kind
-// of end, and after the reactor itself has ended.
+// of end, some of which were unread for a while, and after the reactor itself has ended.
 func (s kernel) nothingIsLeft(t *testing.T) {
 	fds, goroutines := openDescriptors(t), runtime.NumGoroutine()
 	h := s.harness(t)
@@ -63,6 +63,28 @@ func (s kernel) nothingIsLeft(t *testing.T) {
 	for n := range 1000 {
 		p := h.Dial(addr)
 		p.Send([]byte("hello"))
+		p.Receive(5)
+		ends[n%len(ends)](p)
+	}
+	input := pattern(2 * reactor.MaxHeldInput)
+	holding := serve(t, h, func(string) reactor.Protocol {
+		open++
+		p := &recorder{test: t}
+		p.onMade = func() {
+			p.t.PauseReceiving()
+			h.Reactor().CallLater(10*time.Millisecond, p.t.ResumeReceiving)
+		}
+		p.onData = func([]byte) {
+			if len(p.in) == len(input) {
+				p.t.Write([]byte("hello"))
+			}
+		}
+		p.onLost = func() { open-- }
+		return p
+	})
+	for n := range 60 {
+		p := h.Dial(holding)
+		p.Send(input)
 		p.Receive(5)
 		ends[n%len(ends)](p)
 	}

@@ -50,7 +50,7 @@ type Peer interface {
 // Run runs the suite. start returns a Harness whose reactor is running and is stopped when the
 // test ends.
 func Run(t *testing.T, start func(t *testing.T) Harness) {
-	for _, group := range [][]test{callTests, connTests, closeTests} {
+	for _, group := range [][]test{callTests, connTests, heldTests, closeTests} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) { c.run(t, start(t)) })
 		}

@@ -1,0 +1,211 @@
+package reactortest
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"serverherd/reactor"
+)
+
+// What happens to input that the Protocol does not want yet.
+var heldTests = []test{
+	{"EndBehindHeldInput", endBehindHeldInput},
+	{"HeldInputPushesBack", heldInputPushesBack},
+	{"HeldInputWithoutProgress", heldWithoutProgress},
+	{"CloseWhileUnread", closeWhileUnread},
+	{"ResetWhileUnread", resetWhileUnread},
+	{"LifeAfterUnread", lifeAfterUnread},
+}
+
+// received is what the reactor has read from all connections. Loop only.
+func received(h Harness) uint64 {
+	return h.Reactor().(interface{ Stats() reactor.Stats }).Stats().BytesIn
+}
+
+// maxRead bounds what an engine reads at once.
+const maxRead = 64 << 10
+
+// holding dials a connection of p's, which pauses it at once, and has the peer send so much that the
+// connection becomes unread.
+func holding(t *testing.T, h Harness, p *recorder, protocol reactor.Protocol, input []byte) Peer {
+	t.Helper()
+	var before uint64
+	p.onMade = func() {
+		p.t.PauseReceiving()
+		before = received(h)
+	}
+	peer := h.Dial(serveOne(t, h, protocol))
+	h.Wait("the connection", func() bool { return p.made == 1 })
+	peer.Send(input)
+	h.Wait("held input", func() bool { return received(h)-before >= reactor.MaxHeldInput })
+	return peer
+}
+
+// The end of input is reported behind held input of any size, also if the last held byte is
+// delivered exactly when a turn's share is used up. Held input is delivered in powers of two.
+func endBehindHeldInput(t *testing.T, h Harness) {
+	ends := []struct {
+		name string
+		end  func(Peer, *recorder)
+		most int // StopReceiving leaves in the kernel what was not read
+	}{
+		{"end of file", func(p Peer, _ *recorder) { p.CloseWrite() }, 4 * reactor.MaxHeldInput},
+		{"StopReceiving", func(_ Peer, r *recorder) { h.Do(r.t.StopReceiving) }, reactor.MaxHeldInput},
+	}
+	var sizes []int
+	for n := 1 << 10; n < 8<<10; n += 1 << 10 {
+		sizes = append(sizes, n-1, n, n+1)
+	}
+	for n := 8 << 10; n <= 4*reactor.MaxHeldInput; n += 8 << 10 {
+		sizes = append(sizes, n-1, n, n+1)
+	}
+	input := pattern(sizes[len(sizes)-1])
+	var p *recorder
+	addr := serve(t, h, func(string) reactor.Protocol {
+		p.onMade = func() { p.t.PauseReceiving() }
+		return halfRecorder{p}
+	})
+	for _, e := range ends {
+		for _, n := range sizes {
+			if n > e.most {
+				break
+			}
+			var began uint64
+			h.Do(func() {
+				p = &recorder{test: t}
+				began = received(h)
+			})
+			peer := h.Dial(addr)
+			peer.Send(input[:n])
+			h.Wait("held input", func() bool { return received(h)-began >= uint64(min(n, reactor.MaxHeldInput)) })
+			e.end(peer, p)
+			h.Do(p.t.ResumeReceiving)
+			h.Wait(e.name+" behind "+strconv.Itoa(n)+" held bytes", func() bool { return p.eof > 0 })
+			h.Do(p.t.LoseConnection)
+			same(t, p.in, input[:n])
+			peer.Close()
+			orderly(t, h, p)
+		}
+	}
+}
+
+// Fact 9: a connection that holds enough is not read. The peer waits and nothing is lost: neither
+// input, nor its end, nor the reply to it.
+func heldInputPushesBack(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	p.onEOF = func() {
+		p.t.Write([]byte("bye"))
+		p.t.LoseConnection()
+	}
+	want := pattern(16 << 20) // more than the kernel holds
+	peer := holding(t, h, p, halfRecorder{p}, want)
+	peer.CloseWrite()
+	// Each piece is taken by itself, and pauses. Whatever was read and not delivered is held.
+	take := func([]byte) {
+		if held := int(received(h)) - len(p.in); held > reactor.MaxHeldInput+maxRead {
+			t.Errorf("%d bytes held", held)
+		}
+		if m := p.t.Memory(); m > 4*(reactor.MaxHeldInput+maxRead) {
+			t.Errorf("%d bytes of buffers", m)
+		}
+		p.t.PauseReceiving()
+		h.Reactor().CallSoon(p.t.ResumeReceiving)
+	}
+	h.Do(func() {
+		p.onData = take
+		p.t.ResumeReceiving()
+	})
+	if got, err := peer.ReceiveAll(); string(got) != "bye" || err != nil {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	orderly(t, h, p)
+	same(t, p.in, want)
+	peer.Close()
+}
+
+// A connection that is unread and makes no progress is given up after HeldInputTimeout.
+func heldWithoutProgress(t *testing.T, h Harness) {
+	if !h.Virtual() {
+		t.Parallel() // it takes 30 s
+	}
+	p := &recorder{test: t}
+	var began time.Time
+	p.onMade = func() {
+		p.t.PauseReceiving()
+		began = h.Reactor().Now()
+	}
+	peer := h.Dial(serveOne(t, h, p))
+	peer.Send(pattern(16 << 20))
+	lostFor(t, h, p, reactor.ErrHeldInput)
+	h.Do(func() {
+		if waited := h.Reactor().Now().Sub(began); waited < reactor.HeldInputTimeout-time.Second {
+			t.Errorf("given up after %v", waited)
+		}
+		if n := received(h); len(p.in) > 0 || n > reactor.MaxHeldInput+maxRead {
+			t.Errorf("%d bytes were read and %d delivered", n, len(p.in))
+		}
+	})
+	peer.Close()
+}
+
+// Closing in good order discards what is unread: the last reply arrives.
+func closeWhileUnread(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	peer := holding(t, h, p, p, pattern(reactor.MaxHeldInput+500_000))
+	h.Do(func() {
+		p.t.Write([]byte("goodbye"))
+		p.t.LoseConnection()
+	})
+	if got, err := peer.ReceiveAll(); string(got) != "goodbye" || err != nil {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	h.Wait("more input", func() bool { return received(h) > reactor.MaxHeldInput+maxRead })
+	peer.Close()
+	orderly(t, h, p)
+}
+
+// A connection that breaks while it is unread is lost.
+func resetWhileUnread(t *testing.T, h Harness) {
+	p := &recorder{test: t}
+	peer := holding(t, h, p, halfRecorder{p}, pattern(reactor.MaxHeldInput))
+	peer.Reset()
+	lostFor(t, h, p, nil)
+	h.Do(func() {
+		if len(p.in) > 0 || p.eof > 0 || p.reason == reactor.ErrHeldInput {
+			t.Errorf("%d bytes and %d ends reported, lost for %v", len(p.in), p.eof, p.reason)
+		}
+	})
+}
+
+// A connection that was unread, more than once, is one like any other afterwards.
+func lifeAfterUnread(t *testing.T, h Harness) {
+	for _, end := range []func(Peer){Peer.Close, Peer.CloseWrite, Peer.Reset} {
+		p := &recorder{test: t}
+		var before uint64
+		h.Do(func() { before = received(h) })
+		input := pattern(reactor.MaxHeldInput)
+		peer := holding(t, h, p, p, input)
+		for n := 1; n <= 3; n++ {
+			h.Do(func() {
+				if n > 1 {
+					p.t.PauseReceiving()
+				}
+			})
+			if n > 1 {
+				peer.Send(input)
+			}
+			h.Wait("held input", func() bool { return received(h)-before == uint64(n*len(input)) })
+			h.Do(p.t.ResumeReceiving)
+			h.Wait("all of it", func() bool { return len(p.in) == n*len(input) })
+		}
+		h.Do(func() { p.onData = func(b []byte) { p.t.Write(b) } })
+		for range 100 {
+			peer.Send([]byte("hello"))
+			same(t, peer.Receive(5), []byte("hello"))
+		}
+		end(peer)
+		h.Wait("the loss", func() bool { return p.lost == 1 })
+		peer.Close()
+	}
+}

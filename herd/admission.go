@@ -48,7 +48,10 @@ func (s *Server) admit(n *session) bool {
 }
 
 // proven gives up the place that a connection took before it proved to be a neighbor's.
-func (s *Server) proven(n *session) { s.readmit(n, asNeighbor) }
+func (s *Server) proven(n *session) {
+	s.handshakes--
+	s.readmit(n, asNeighbor)
+}
 
 func (s *Server) readmit(n *session, a admission) {
 	s.admitted[n.admission]--
@@ -59,6 +62,9 @@ func (s *Server) readmit(n *session, a admission) {
 // remove forgets a session that is gone.
 func (s *Server) remove(n *session) {
 	s.admitted[n.admission]--
+	if n.intake != nil && n.intake.neighbor == nil {
+		s.handshakes--
+	}
 	last := s.sessions[len(s.sessions)-1]
 	s.sessions[n.index], last.index = last, n.index
 	s.sessions[len(s.sessions)-1] = nil

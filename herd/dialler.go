@@ -24,6 +24,7 @@ func (l *link) ConnectionFailed(reason error) {
 	l.plain = false
 	l.neighbor.counters.dialsFailed++
 	l.down(reason.Error())
+	l.ended()
 }
 
 // ConnectionMade implements reactor.Protocol.
@@ -103,6 +104,8 @@ func (l *link) greeting(line []byte, in protocol.LinkLine, err error) {
 		switch string(in.Reason) {
 		case "proof":
 			l.which++
+			l.refusals++
+			l.redial = l.refusals < len(secrets) // it may know another one only
 		case "duplicate":
 			reason = fmt.Errorf("refused by %s: %w", l.neighbor.name, errDuplicate)
 		}
@@ -133,13 +136,12 @@ func (l *link) greeting(line []byte, in protocol.LinkLine, err error) {
 func (l *link) welcomed(w protocol.Welcome) {
 	s := l.server
 	l.timeout.Cancel()
-	l.transcript = nil
+	l.transcript, l.refusals = nil, 0
 	known := w.Epoch == l.peer
 	c := &l.neighbor.counters
 	if known && !l.fromHead && w.SinceEpoch == s.epoch && w.SinceSeq >= l.acked && w.SinceSeq <= l.highest {
 		c.resumes++
-		l.acked = w.SinceSeq
-		l.ackedCursor.Advance(l.acked)
+		l.acknowledged(w.SinceSeq)
 	} else {
 		// A process that had a place and asks for everything has lost something, perhaps what
 		// it once sent us itself. A repair that was cut is one until it is done.
@@ -186,8 +188,5 @@ func (l *link) ConnectionLost(reason error) {
 		zap.String("reason", reason.Error())})...)
 	l.t = nil
 	l.down(reason.Error())
-	if l.redial {
-		l.dialNow()
-	}
-	l.server.drained()
+	l.ended()
 }

@@ -100,7 +100,12 @@
 //	  EOF, or closed for a repair   [linger], or [dead_after]
 //	plain lines                     a client's: idle_timeout
 //
-// A server that stops waits for the drain time at most, whatever state a link is in.
+// # A stop
+//
+// A server that stops closes its listener, answers the lines that it has read, and hands its feed
+// over: to each neighbor whose link is up, and to those that one more dial and handshake find. It
+// leaves when all of them have acknowledged its tail, and after the drain time at the latest,
+// whatever state a link is in. See Server.stop.
 //
 // # Reading order
 //
@@ -108,5 +113,5 @@
 // and link.go send it and intake.go takes it; handshake.go proves who is there; plain.go, probe.go
 // and plainintake.go serve who knows no handshake; neighbor.go holds both ends of an edge together,
 // and former.go says which of several processes is the neighbor; journal.go follows with a disk;
-// server.go is the rest.
+// drain.go is the way out; server.go is the rest.
 package herd

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"serverherd/protocol"
 )
 
 // drain is what a server keeps of its stop. Loop only.
@@ -17,17 +19,44 @@ type drain struct {
 	undone []error // what the stop leaves undone
 }
 
+// leaving is what a link keeps of its server's stop.
+//
+// A link that is up hands over the rest of the feed. One that is not is dialled once, at once: the
+// neighbor's process may be a new one that has nothing yet, whatever the one before it had
+// acknowledged. Where that dial, or its handshake, comes to nothing, nobody is there to hand
+// anything to. A link that is lost is dialled likewise, and once more after each connection on
+// which something was acknowledged: a neighbor that finds a difference drops the link to ask for
+// everything again.
+type leaving struct {
+	lastDial bool // nothing has been acknowledged since a dial of the stop
+	gone     bool // nobody is there
+	// To a neighbor without a handshake: everything up to delivered has been written, and the
+	// connection is closing, or has been closed in good order.
+	closing   bool
+	delivered uint64
+}
+
+// over says whether the server is about to go: nothing that comes now is handed over.
+func (d *drain) over() bool { return d.begun && d.done == nil }
+
 // StopError says what the server left undone when it stopped, for the exit code of its process; nil
 // if nothing. Call it once the reactor's Run has returned.
 func (s *Server) StopError() error { return errors.Join(s.drain.undone...) }
 
-// stop is the server's way out: it stops listening, answers what it has read, and lets every live
-// link hand over the rest of the feed. It calls done when all of that has happened, or when the
-// drain time is over.
+// stop is the server's way out: it stops listening, answers what it has read, and lets every link
+// hand over the rest of the feed. It calls done when all of that has happened, or when the drain
+// time is over.
+//
+// Two servers that stop together do not wait for each other. Each goes on to take and acknowledge
+// what comes on the connections that stand, so each comes to the end of its feed. The first to go
+// ends its connections, and a dial to it is refused.
 func (s *Server) stop(done func()) {
 	s.drain = drain{begun: true, since: s.reactor.Now(), done: done}
 	s.port.StopListening()
 	s.reactor.CallLater(s.cfg.Limits.Drain, s.drainTimeout)
+	for _, n := range s.neighbors {
+		n.link.drain()
+	}
 	for _, n := range slices.Backward(s.sessions) {
 		if n.intake == nil {
 			n.drain()
@@ -37,9 +66,11 @@ func (s *Server) stop(done func()) {
 	s.drained()
 }
 
-// drained lets the server go once nothing is owed to anyone.
+// drained lets the server go once nothing is owed to anyone. Whatever may end the last thing that is
+// owed calls it. To a connection in the middle of a handshake nothing is owed.
 func (s *Server) drained() {
-	if s.drain.done == nil || s.admitted[asClient]+s.admitted[asOverflow] > 0 {
+	clients := s.admitted[asClient] + s.admitted[asOverflow] - s.handshakes
+	if s.drain.done == nil || clients > 0 {
 		return
 	}
 	for _, n := range s.neighbors {
@@ -51,32 +82,108 @@ func (s *Server) drained() {
 		s.journal.pump()
 		return
 	}
-	s.leave()
+	s.leave(s.unshared())
 }
 
 // drainTimeout lets the server go though something is still owed. A client that does not read its
-// replies is no failure; a neighbor that was connected all the while and lacks records is one.
+// replies is no failure, nor is a neighbor that lacks what another one has. Records that only this
+// server has are one if there is a neighbor that could have had them.
 func (s *Server) drainTimeout() {
 	if s.drain.done == nil {
 		return
 	}
 	s.log.Warn("drain time is over", zap.Int("connections", len(s.sessions)))
-	for _, n := range s.neighbors {
-		if l := n.link; l.sending() && !l.drained() {
-			s.leaveUndone(fmt.Errorf("%s has not acknowledged up to %d records", n.name, s.store.Tail()-l.acked))
+	lost := s.unshared()
+	if lost > 0 {
+		for _, n := range s.neighbors {
+			if n.link.up() && !n.link.drained() {
+				s.leaveUndone(fmt.Errorf("%d records are on no other server: %s did not take them in %v",
+					lost, n.name, s.cfg.Limits.Drain))
+				break
+			}
 		}
 	}
-	s.leave()
+	s.leave(lost)
 }
 
 // leaveUndone notes an error for StopError.
 func (s *Server) leaveUndone(err error) { s.drain.undone = append(s.drain.undone, err) }
 
-// leave ends the drain.
-func (s *Server) leave() {
+// leave ends the drain; lost is how many records are unshared.
+func (s *Server) leave(lost int) {
 	done := s.drain.done
 	s.drain.done = nil
+	if lost > 0 {
+		s.log.Warn("records not handed over", zap.Int("records", lost))
+	}
 	s.log.Info("stopped", zap.String("server", s.name),
-		zap.Duration("took", s.reactor.Now().Sub(s.drain.since)), zap.Int("connections", len(s.sessions)))
+		zap.Duration("took", s.reactor.Now().Sub(s.drain.since)), zap.Int("connections", len(s.sessions)),
+		zap.Int("not_handed_over", lost))
 	done()
+}
+
+// unshared counts the records that only this server has, as far as it knows: no neighbor that is
+// connected has acknowledged or sent them, and they are not in the journal.
+func (s *Server) unshared() (n int) {
+	from := s.store.Head()
+	defer from.Close()
+	if s.journal != nil {
+		from.MoveTo(s.journal.synced)
+	}
+	var connected []protocol.Epoch
+	for _, n := range s.neighbors {
+		l := n.link
+		if l.sending() {
+			connected = append(connected, l.peer)
+			if l.ackedCursor.Position() > from.Position() {
+				from.MoveTo(l.ackedCursor)
+			}
+		}
+		from.Advance(l.leaving.delivered)
+	}
+	for {
+		item, ok := from.Next()
+		if !ok {
+			return n
+		}
+		if !slices.Contains(connected, item.From) {
+			n++
+		}
+	}
+}
+
+// drain begins the link's part of a stop.
+func (l *link) drain() {
+	l.refusals = 0
+	if l.t == nil || l.state == linkGreeting {
+		l.leaving.lastDial = true
+		l.client.DialNow() // unless a dial or a handshake is under way, which is as good
+	}
+}
+
+// dialsAgain says whether a link that has ended during a stop is dialled once more. If not, the
+// link has ended for good.
+func (l *link) dialsAgain() bool {
+	if l.leaving.lastDial || l.leaving.closing {
+		l.leaving.gone = true
+		l.client.Stop()
+		return false
+	}
+	l.leaving.lastDial = true
+	return true
+}
+
+// up says whether somebody is at the other end of the link.
+func (l *link) up() bool { return l.sending() || l.state == linkPlain }
+
+// drained says whether everything has been handed over to whoever is at the other end, or nobody
+// is.
+func (l *link) drained() bool {
+	switch {
+	case l.sending():
+		return l.acked >= l.server.store.Tail()
+	case l.state == linkPlain:
+		return plainLink{l}.drained()
+	}
+	return l.leaving.gone
 }

@@ -1,34 +1,431 @@
 package herd
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"serverherd/reactor"
 )
 
-// A neighbor that is connected and acknowledges nothing makes the stop fail once the drain time is
-// over; a client that does not read its replies takes as long and is no failure.
+// pair is two neighbors whose drain time is far longer than anything that a drain waits for.
+func pair(t *testing.T) *world {
+	cfg := testConfig(
+		ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
+		ServerConfig{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
+	cfg.Limits.Drain = time.Hour
+	cfg.Limits.MaxClients = 100_000
+	return newWorld(t, cfg)
+}
+
+// observe lets a server log to where the test can look.
+func (s *Server) observe() *observer.ObservedLogs {
+	core, seen := observer.New(zapcore.InfoLevel)
+	s.log = zap.New(core)
+	return seen
+}
+
+// stop stops a server, checks that it takes between least and most, and returns how many records it
+// says that it has not handed over.
+func (w *world) stop(name string, least, most time.Duration) (lost int64) {
+	w.t.Helper()
+	s := w.servers[name]
+	seen := s.observe()
+	begun := w.net.Elapsed()
+	w.reactors[name].Stop()
+	if !w.net.RunUntil(10*time.Minute, w.reactors[name].Stopped) {
+		w.t.Fatalf("%s has not stopped in ten minutes", name)
+	}
+	if took := w.net.Elapsed() - begun; took < least || took > most {
+		w.t.Errorf("%s stopped after %v, want %v to %v", name, took, least, most)
+	}
+	delete(w.servers, name)
+	for _, e := range seen.FilterMessage("stopped").All() {
+		lost = e.ContextMap()["not_handed_over"].(int64)
+	}
+	warned := seen.FilterMessage("records not handed over").Len() > 0
+	if warned != (lost > 0) {
+		w.t.Errorf("%s: %d records not handed over, warned: %v", name, lost, warned)
+	}
+	return lost
+}
+
+// The process that had acknowledged everything is gone, and another one is there that has nothing
+// yet: whatever the link is doing when the server is stopped, that one gets everything.
+func TestAStopHandsOverToANewProcess(t *testing.T) {
+	for _, state := range []linkState{linkDown, linkDialling, linkGreeting, linkCopying} {
+		t.Run(state.String(), func(t *testing.T) {
+			w := pair(t).startAll()
+			const n = 500
+			w.updates("Alford", 0, n, stamp)
+			w.until("equal", w.equal)
+			l := w.servers["Alford"].neighbors[0].link
+			w.until("all is acknowledged", func() bool { return l.acked == n })
+			w.crash("Welsh")
+			w.until("down", func() bool { return l.state == linkDown })
+			w.net.RunFor(20 * time.Second) // the pauses between dials are long by now
+			switch state {
+			case linkDown:
+				w.start("Welsh")
+			case linkDialling: // again, as the state does not tell
+				w.net.Slow("Alford", "Welsh", 100*time.Millisecond)
+				w.start("Welsh")
+				w.net.RunFor(50 * time.Millisecond)
+				l.dialNow()
+			default:
+				w.start("Welsh")
+				w.until(state.String(), func() bool { return l.state == state })
+			}
+			if lost := w.stop("Alford", 0, 2*time.Second); lost > 0 {
+				t.Errorf("%d records not handed over", lost)
+			}
+			if k := w.servers["Welsh"].store.Len(); k != n {
+				t.Errorf("the new process has %d of %d records", k, n)
+			}
+		})
+	}
+}
+
+// mute accepts connections in place of the server Welsh and answers nothing, or one thing.
+type mute struct{ answer string }
+
+func (m *mute) BuildProtocol(string) reactor.Protocol { return &muteConn{mute: m} }
+
+type muteConn struct {
+	*mute
+	t reactor.Transport
+}
+
+func (c *muteConn) ConnectionMade(t reactor.Transport) { c.t = t }
+func (c *muteConn) DataReceived([]byte)                { c.t.Write([]byte(c.answer)) }
+func (c *muteConn) ConnectionLost(error)               {}
+
+// Whatever ends the last thing that a stop waits for ends the stop, which here has an hour.
+func TestAStopEndsWithTheLastThingOwed(t *testing.T) {
+	const moment = 50 * time.Millisecond
+	listen := func(w *world, f reactor.Factory) {
+		r := w.net.NewReactor("Welsh")
+		if _, err := r.ListenTCP(r.Listen("Welsh:1"), f); err != nil {
+			w.t.Fatal(err)
+		}
+		w.reactors["Welsh"] = r
+	}
+	silent := func(w *world) *acceptor { // it acknowledges nothing
+		a := w.acceptor()
+		a.ack = false
+		w.start("Alford")
+		w.iamat("Alford", "kiwi", stamp)
+		w.until("it is sent", func() bool { return len(a.clients) == 1 })
+		return a
+	}
+	for _, test := range []struct {
+		name        string
+		prepare     func(w *world)
+		least, most time.Duration
+		lost        int64
+	}{
+		{"nobody listens", func(w *world) {
+			w.start("Alford")
+			w.iamat("Alford", "kiwi", stamp)
+			w.net.RunFor(time.Minute)
+		}, 0, moment, 1},
+		{"a dial gets no answer", func(w *world) {
+			listen(w, &mute{"REFUSE herd: other\r\n"})
+			w.start("Alford")
+			w.iamat("Alford", "kiwi", stamp)
+			w.net.RunFor(time.Minute)
+			w.net.Cut("Alford", "Welsh")
+		}, dialTimeout, dialTimeout + moment, 1},
+		{"a handshake gets no answer", func(w *world) {
+			listen(w, &mute{})
+			w.start("Alford")
+			w.iamat("Alford", "kiwi", stamp)
+		}, handshakeTimeout - time.Second, handshakeTimeout + moment, 1},
+		{"a handshake is refused", func(w *world) {
+			listen(w, &mute{"REFUSE herd: other\r\n"})
+			w.start("Alford")
+			w.iamat("Alford", "kiwi", stamp)
+			w.net.RunFor(time.Minute)
+		}, 0, moment, 1},
+		{"the link is lost", func(w *world) {
+			silent(w)
+			w.net.At(3*time.Second, func() { w.net.Refuse("Welsh:1", true); w.net.Reset("Alford", "Welsh") })
+		}, 3 * time.Second, 3*time.Second + moment, 1},
+		{"the link falls silent", func(w *world) {
+			silent(w)
+			w.net.Cut("Alford", "Welsh")
+		}, deadAfter * beat, deadAfter*beat + beat + dialTimeout + moment, 1},
+		{"the last acknowledgement comes", func(w *world) {
+			a := silent(w)
+			w.net.At(3*time.Second, func() { a.t.Write([]byte("ACK 1\r\n")) })
+		}, 3 * time.Second, 3*time.Second + moment, 0},
+		{"a client has read its replies", func(w *world) {
+			w.startAll()
+			c := w.dial("Alford")
+			c.Stall()
+			c.SendString(strings.Repeat("help\n", 20_000))
+			w.net.RunFor(time.Second)
+			w.net.At(3*time.Second, c.Unstall)
+		}, 3 * time.Second, 4*time.Second + moment, 0},
+		{"a handshake that somebody began", func(w *world) {
+			w.startAll()
+			if got := w.impostor("Alford", "Welsh").firstLine(welshHello); !strings.HasPrefix(got, "CHALLENGE") {
+				w.t.Fatalf("answered %q", got)
+			}
+		}, 0, moment, 0},
+		{"the disk has it", func(w *world) {
+			d := w.newDisk()
+			w.journals = map[string]Journal{"Alford": d}
+			w.start("Alford")
+			d.delay = 3 * time.Second
+			w.iamat("Alford", "kiwi", stamp)
+		}, 2 * time.Second, 6*time.Second + moment, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := pair(t)
+			test.prepare(w)
+			s := w.servers["Alford"]
+			if lost := w.stop("Alford", test.least, test.most); lost != test.lost {
+				t.Errorf("%d records not handed over, want %d", lost, test.lost)
+			}
+			if err := s.StopError(); err != nil {
+				t.Errorf("error: %v", err)
+			}
+		})
+	}
+}
+
+// firstLine says the first line of a handshake and returns the answer.
+func (p *impostor) firstLine(hello string) string {
+	p.say(hello)
+	return p.line()
+}
+
+// A neighbor that is connected, and takes nothing, makes the stop fail once the drain time is over,
+// if there are records that nobody else has.
 func TestStopError(t *testing.T) {
 	for _, test := range []struct {
-		name      string
-		ack, fail bool
-	}{{"all acknowledged", true, false}, {"nothing acknowledged", false, true}} {
+		name       string
+		ack, other bool // Welsh acknowledges; Hamilton runs
+		lost       int64
+		fail       bool
+	}{
+		{"all is acknowledged", true, false, 0, false},
+		{"nothing is acknowledged", false, false, 1, true},
+		{"by one of two", false, true, 0, false},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, testConfig(ring...))
 			a := w.acceptor()
 			a.ack = test.ack
 			s := w.start("Alford")
+			if test.other {
+				w.start("Hamilton")
+			}
+			w.until("live", w.live)
 			w.iamat("Alford", "kiwi", stamp)
 			w.until("it is sent", func() bool { return len(a.clients) == 1 })
-			begun := w.net.Elapsed()
-			w.reactors["Alford"].Stop()
-			w.until("stopped", w.reactors["Alford"].Stopped)
-			took := w.net.Elapsed() - begun
-			if err := s.StopError(); (err != nil) != test.fail {
+			least, most := s.cfg.Limits.Drain, s.cfg.Limits.Drain+time.Second
+			if test.ack {
+				least, most = 0, time.Second
+			}
+			if lost := w.stop("Alford", least, most); lost != test.lost {
+				t.Errorf("%d records not handed over, want %d", lost, test.lost)
+			}
+			switch err := s.StopError(); {
+			case (err != nil) != test.fail:
+				t.Errorf("error %v", err)
+			case err != nil && err.Error() != "1 records are on no other server: Welsh did not take them in 5s":
 				t.Errorf("error %v", err)
 			}
-			if limit := s.cfg.Limits.Drain; (took >= limit) != test.fail || took > limit+time.Second {
-				t.Errorf("stopped after %v", took)
+		})
+	}
+}
+
+// Two servers that are stopped at the same moment do not wait for each other, nor does a whole herd.
+func TestServersThatStopTogether(t *testing.T) {
+	for _, names := range [][]string{
+		{"Alford", "Welsh"}, {"Alford", "Holiday"}, {"Alford", "Ball", "Hamilton", "Holiday", "Welsh"},
+	} {
+		w := newWorld(t, testConfig(ring...)).startAll()
+		for i, s := range ring {
+			w.updates(s.Name, 100*i, 100*(i+1), stamp)
+		}
+		for i, s := range ring {
+			c := w.dial(s.Name)
+			for k := range 100 {
+				c.SendString(fmt.Sprintf("IAMAT late%d.%d +1-1 %d\n", i, k, stamp))
+			}
+		}
+		w.net.RunFor(2 * time.Millisecond)
+		stopped := map[string]*Server{}
+		for _, name := range names {
+			stopped[name] = w.servers[name]
+			w.reactors[name].Stop()
+		}
+		begun := w.net.Elapsed()
+		for _, name := range names {
+			w.until(name+" has stopped", w.reactors[name].Stopped)
+			delete(w.servers, name)
+		}
+		if took := w.net.Elapsed() - begun; took > time.Second {
+			t.Errorf("%v stopped after %v", names, took)
+		}
+		for name, s := range stopped {
+			if err := s.StopError(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for c := s.store.Head(); len(w.servers) > 0; {
+				item, ok := c.Next()
+				if !ok {
+					break
+				}
+				for other, o := range w.servers {
+					if _, ok := o.store.Lookup(item.Record.Client()); !ok && s.neighbor([]byte(other)) != nil {
+						t.Fatalf("%s of %v had %q; %s has not", name, names, item.Record.Text(), other)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A link that is cut in the middle of a stop, again and again, is made again as long as it gets
+// anything across.
+func TestAStopGoesOnAfterACut(t *testing.T) {
+	w := pair(t).startAll()
+	s := w.servers["Alford"]
+	l := s.neighbors[0].link
+	w.net.Slow("Alford", "Welsh", 50*time.Millisecond)
+	const n = 50_000
+	for i := range n {
+		s.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
+	}
+	s.pumpSoon()
+	cuts, acked := 0, uint64(0)
+	var cut func()
+	cut = func() {
+		if l.acked > acked && cuts < 5 {
+			acked = l.acked
+			cuts++
+			w.net.Reset("Alford", "Welsh")
+		}
+		w.net.At(10*time.Millisecond, cut)
+	}
+	cut()
+	if lost := w.stop("Alford", 0, time.Minute); lost > 0 || cuts < 5 {
+		t.Errorf("%d records not handed over, %d cuts", lost, cuts)
+	}
+	if k := w.servers["Welsh"].store.Len(); k != n {
+		t.Errorf("Welsh has %d of %d records", k, n)
+	}
+}
+
+// A stop that finds a neighbor with the other secret of two tries that one, too.
+func TestAStopTriesBothSecrets(t *testing.T) {
+	w := pair(t)
+	both := *w.cfg
+	both.Herd.Secrets = []string{"new", "old"}
+	s := w.startWith("Alford", &both)
+	w.iamat("Alford", "kiwi", stamp)
+	w.net.RunFor(20 * time.Second)
+	old := *w.cfg
+	old.Herd.Secrets = []string{"old"}
+	w.startWith("Welsh", &old)
+	if s.neighbors[0].link.which != 0 {
+		t.Fatal("the first secret has been tried")
+	}
+	if lost := w.stop("Alford", 0, time.Second); lost > 0 {
+		t.Errorf("%d records not handed over", lost)
+	}
+}
+
+// A neighbor without a handshake gets everything, too, if it is there. That all has been written and
+// that the connection has ended in good order is all that is known of it. One that was connected is
+// dialed again after a loss.
+func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		up     bool // when the stop begins
+		breaks int  // of connections with AT lines
+		lost   int64
+	}{
+		{"down", false, 0, 0}, {"down, and lost", false, 1, 500},
+		{"up", true, 0, 0}, {"up, and lost", true, 1, 0}, {"up, and lost twice", true, 2, 500},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := plainRing(t, "optional", "Alford")
+			broken := test.breaks
+			answer := func(c *plainConn, line string) {
+				doesNotKnow(c, line)
+				if broken < test.breaks && strings.HasPrefix(line, "AT ") {
+					broken++
+					c.reader.Stop()
+					c.t.AbortConnection()
+				}
+			}
+			w.net.RunFor(time.Minute)
+			var p *plainPeer
+			if test.up {
+				p = w.startPlain(answer)
+				w.until("up", func() bool { return w.linkToWelsh().state == linkPlain })
+			}
+			var want []string
+			for i := range 500 {
+				name := fmt.Sprint("c", i)
+				w.servers["Alford"].store.ApplyOwn(at(t, name, 100))
+				want = append(want, name)
+			}
+			if !test.up {
+				p = w.startPlain(answer)
+			}
+			broken = 0
+			if lost := w.stop("Alford", 0, 4*time.Second); lost != test.lost {
+				t.Errorf("%d records not handed over, want %d", lost, test.lost)
+			}
+			if test.lost == 0 {
+				p.untilServed(want...)
 			}
 		})
+	}
+}
+
+// What comes after a server has decided to go is not acknowledged: its sender keeps it.
+func TestNothingIsAcknowledgedAfterADrain(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	p := w.welcomed(welshHello)
+	w.servers["Alford"].drain = drain{begun: true}
+	p.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\nMARK 1 1 - 1 0000000000000000\r\n")
+	w.net.RunFor(time.Second)
+	if got := p.Take(); got != "" {
+		t.Errorf("answered %q", got)
+	}
+}
+
+// What a stop has nobody to hand over to is counted, unless it is on the disk.
+func TestAStopCountsWhatItLeavesNowhere(t *testing.T) {
+	w := pair(t).startAll()
+	w.updates("Alford", 0, 10, stamp)
+	w.updates("Welsh", 10, 15, stamp)
+	w.until("equal", w.equal)
+	if lost := w.stop("Alford", 0, time.Second); lost != 0 {
+		t.Errorf("the first of two: %d records not handed over", lost)
+	}
+	if lost := w.stop("Welsh", 0, time.Second); lost != 15 {
+		t.Errorf("the last: %d records not handed over, want 15", lost)
+	}
+	w, d := journaled(t)
+	w.updates("Alford", 0, 10, stamp)
+	w.until("on the disk", func() bool { return len(d.kept) == 10 })
+	d.delay = time.Hour
+	w.updates("Alford", 10, 17, stamp)
+	s := w.servers["Alford"]
+	if lost := w.stop("Alford", 5*time.Second, 6*time.Second); lost != 7 || s.StopError() != nil {
+		t.Errorf("a disk that stalls: %d records not handed over, want 7; %v", lost, s.StopError())
 	}
 }

@@ -262,6 +262,9 @@ func (in *intake) markReceived(m protocol.Mark) {
 
 func (in *intake) ack() {
 	in.stopAck()
+	if in.server().drain.over() {
+		return // it would not be handed on
+	}
 	in.unacked = 0
 	in.acked = in.mark
 	in.write(protocol.AppendAck(in.server().small[:0], in.acked), false)

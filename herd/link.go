@@ -76,6 +76,7 @@ type link struct {
 	reason     error // why this side ended it, if it did
 	which      int   // the secret to sign with
 	redial     bool  // at once when this one is gone
+	refusals   int   // of our proofs, one after another
 	plain      bool  // the next one is a plainLink
 	silent     bool  // because the neighbor did not answer
 	probe      *probe
@@ -100,6 +101,8 @@ type link struct {
 	markTimer  *reactor.DelayedCall // a lazy MARK is due
 	beats      int                  // since the last MARK
 	overdue    overdue              // its ACK
+
+	leaving leaving
 }
 
 // sentMark is a MARK that waits for its ACK.
@@ -131,6 +134,17 @@ func (l *link) dialNow() {
 	if l.state == linkDown && !l.server.drain.begun {
 		l.client.DialNow()
 	}
+}
+
+// ended decides whether the end of a connection, or a dial that failed, is followed by a dial at
+// once.
+func (l *link) ended() {
+	redial := l.redial
+	l.redial = false
+	if redial || l.server.drain.begun && l.dialsAgain() {
+		l.client.DialNow()
+	}
+	l.server.drained()
 }
 
 // become notes a change of state. The first failure is logged, then every change but those
@@ -179,18 +193,6 @@ func (l *link) progress() {
 		l.become(linkLive)
 	}
 	l.server.drained()
-}
-
-// drained says whether everything has been handed over to whoever is at the other end. There is
-// nobody when the link is down.
-func (l *link) drained() bool {
-	switch l.state {
-	case linkDown, linkDialling:
-		return true
-	case linkPlain:
-		return plainLink{l}.drained()
-	}
-	return l.acked >= l.server.store.Tail()
 }
 
 // sending says whether the link is past its handshake.
@@ -331,9 +333,8 @@ func (l *link) ackReceived(seq uint64) {
 	if found {
 		l.ackedBytes = l.marks[i].bytes
 		l.marks = append(l.marks[:0], l.marks[i+1:]...)
-		l.overdue = overdue{}
-		l.acked, l.fromHead = seq, false
-		l.ackedCursor.Advance(seq)
+		l.overdue, l.fromHead = overdue{}, false
+		l.acknowledged(seq)
 		l.progress()
 		l.server.pumpSoon()
 		return
@@ -341,6 +342,15 @@ func (l *link) ackReceived(seq uint64) {
 	if seq != l.acked {
 		l.badLine()
 	}
+}
+
+// acknowledged notes that the neighbor's process has the feed up to seq.
+func (l *link) acknowledged(seq uint64) {
+	if seq > l.acked {
+		l.leaving.lastDial = false
+	}
+	l.acked = seq
+	l.ackedCursor.Advance(seq)
 }
 
 // recopy ends the connection; the next one begins with everything, skipping nothing.

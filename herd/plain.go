@@ -90,6 +90,9 @@ func (p plainLink) ConnectionMade(t reactor.Transport) {
 // ConnectionLost implements reactor.Protocol.
 func (p plainLink) ConnectionLost(reason error) {
 	p.stopProbe()
+	if p.leaving.closing && !errors.Is(reason, reactor.ErrConnectionDone) {
+		p.leaving.closing, p.leaving.delivered = false, 0
+	}
 	p.link.ConnectionLost(reason)
 }
 
@@ -123,6 +126,9 @@ func (p plainLink) ResumeProducing() { p.server.pumpSoon() }
 // pump sends what follows the cursor, within this turn's bounds and while not too much is unsent.
 // It reports whether there is more for the next turn.
 func (p plainLink) pump() (more bool) {
+	if p.leaving.closing {
+		return false
+	}
 	s := p.server
 	buf, room := s.pumpBuffer[:0], plainUnsent-p.t.Backlog()
 	for range pumpRecords {
@@ -154,8 +160,8 @@ func (p plainLink) pump() (more bool) {
 // drained closes the connection once all has been written, for its end is the only sign that all
 // has been delivered. It is never true: the link is down then.
 func (p plainLink) drained() bool {
-	if p.sent.CaughtUp() {
-		p.client.Stop()
+	if !p.leaving.closing && p.sent.CaughtUp() {
+		p.leaving.closing, p.leaving.delivered = true, p.sent.Position()
 		p.t.LoseConnection()
 	}
 	return false

@@ -58,6 +58,7 @@ type Server struct {
 	sessions   []*session
 	turnedAway int
 	admitted   [3]int // sessions by admission
+	handshakes int    // of these, intakes that have not proven themselves
 	conns      uint64 // connection ids given out
 	counters   Counters
 	refusals   refusals

@@ -97,6 +97,7 @@ func (s *session) LineReceived(line []byte) {
 func (s *session) firstLine(line []byte) bool {
 	if hello, err := protocol.ParseLink(line); err == nil && hello.Verb == protocol.LinkHello {
 		s.intake = newIntake(s)
+		s.server.handshakes++
 		s.intake.hello(line, hello)
 		return true
 	}

@@ -131,6 +131,91 @@ func TestStopUnderLoad(t *testing.T) {
 	c.UntilEqual(acked) // each is known to the others
 }
 
+// All five are stopped at the same moment, under load, again and again. None waits for another until
+// its drain time is over, and what was acknowledged is on the disks.
+func TestStopAllAtOnce(t *testing.T) {
+	scenario(t)
+	c := newCluster(t, placeless+journaled, names...)
+	movers := make([]mover, 2*len(names))
+	for i := range movers {
+		movers[i].name = fmt.Sprintf("mover%d", i)
+	}
+	slowest, rounds := time.Duration(0), sized(2, 20)
+	for range rounds {
+		for _, name := range names {
+			c.Start(name)
+		}
+		c.UntilLive()
+		before := c.now(names[0]).Counters.Applied
+		var all sync.WaitGroup
+		for i := range movers {
+			conn := c.dial(names[i%len(names)])
+			all.Go(func() {
+				defer conn.Close()
+				if err := movers[i].move(conn, func() bool { return false }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		processtest.Eventually(t, "the load runs", func() bool {
+			return c.now(names[0]).Counters.Applied > before+uint64(sized(100, 2000))
+		})
+		stopped := map[string]*processtest.Process{}
+		begun := time.Now()
+		for _, name := range names {
+			c.signal(name, syscall.SIGTERM)
+			stopped[name] = c.Running[name]
+		}
+		for _, name := range names {
+			c.Wait(stopped[name])
+			if code := stopped[name].Cmd.ProcessState.ExitCode(); code != 0 {
+				t.Errorf("%s: exit code %d", name, code)
+			}
+			c.Kill(name) // it has ended
+		}
+		slowest = max(slowest, time.Since(begun))
+		all.Wait()
+	}
+	acked := 0
+	for _, m := range movers {
+		acked += m.acked
+	}
+	for _, name := range names {
+		c.Start(name)
+	}
+	c.UntilEqual(acked)
+	figure(t, slowest <= 2*time.Second,
+		"SIGTERM to all five at once under load: each out within 2 s, exit 0, nothing missing afterwards",
+		"%d times: the last out after %.2f s at most, none of %d updates missing", rounds, slowest.Seconds(), acked)
+}
+
+// The only neighbor was killed and is back, empty, when the server is told to stop.
+func TestStopBesideANewProcess(t *testing.T) {
+	scenario(t)
+	c := startCluster(t, quiet, "Alford", "Welsh")
+	n := sized(2000, 50_000)
+	c.update("Alford", 0, n, 1520023934)
+	c.UntilEqual(n)
+	c.Kill("Welsh")
+	processtest.Eventually(t, "the link is down", func() bool { return c.link("Alford", "Welsh").State == "down" })
+	c.signal("Alford", syscall.SIGSTOP) // so that it hears of both at the same moment
+	c.Start("Welsh")
+	c.now("Welsh")
+	begun := time.Now()
+	p := c.Running["Alford"]
+	c.signal("Alford", syscall.SIGTERM)
+	c.signal("Alford", syscall.SIGCONT)
+	c.Wait(p)
+	took, code := time.Since(begun), p.Cmd.ProcessState.ExitCode()
+	c.Kill("Alford") // it has ended
+	got := c.now("Welsh").Records
+	figure(t, code == 0 && got == uint64(n), "a stop hands everything over to a neighbor that has just started",
+		"%d of %d records, exit %d after %.2f s", got, n, code, took.Seconds())
+	if code != 0 || got != uint64(n) {
+		t.Errorf("exit code %d, %d of %d records", code, got, n)
+	}
+}
+
 // Neither a client that reads nothing nor one that never stops holds a server that is to stop.
 func TestStopIsNotHeld(t *testing.T) {
 	scenario(t)

@@ -41,7 +41,8 @@ func newServe(o *options) *cobra.Command {
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
 			"a second one at once. SIGHUP makes it read its file of places again, and open its log file again\n" +
 			"if that was moved. LISTEN_FDS, where it is set, hands over its listener and then its console's.\n" +
-			"The exit code is 1 if a connected neighbor did not acknowledge all records within the drain time.",
+			"The exit code is 1 if a connected neighbor did not take, within the drain time, records that no\n" +
+			"other server has.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,

@@ -10,9 +10,9 @@
 // updates are counted, hop by hop.
 //
 // The faults are TCP's and those of processes: pieces of any size, delay, stalls, resets, refused
-// dials, cuts in both directions or one, slow readers, crashes, orderly restarts, pauses, clocks
-// that are wrong and jump, a disk that is slow or fails, a second process of a server's name that
-// proves itself and leaves. Nothing is lost or reordered inside a
+// dials, cuts in both directions or one, slow readers, crashes, orderly stops of one server or of
+// many, pauses, clocks that are wrong and jump, a disk that is slow or fails, a second process of a
+// server's name that proves itself and leaves. Nothing is lost or reordered inside a
 // connection that lives.
 //
 // The checkers, by the names that a Failure carries:
@@ -30,6 +30,7 @@
 //	greatest    what they hold is at least what any of them held
 //	silence     a link of which nothing arrives is dropped within 8 seconds, by both sides
 //	flood       an update costs at most 2E-(N-1) AT lines
+//	handover    a server that stops in good order hands everything over to its neighbors
 //	journal     what was acknowledged a while before a crash is on the disk
 //	panic       no server panics
 //

@@ -49,6 +49,7 @@ func (w *world) double() string {
 	if w.rand.IntN(2) == 0 {
 		d = w.span(0, 12*time.Second)
 	}
+	w.trouble(d+2*time.Second, a, b)
 	p := &double{w: w, until: w.net.Elapsed() + d}
 	for _, name := range []string{a, b} {
 		h := w.byName[name]

@@ -23,6 +23,8 @@ var faultKinds = []struct {
 	{"refuse", 4, (*world).refuse},
 	{"crash", 10, (*world).crash},
 	{"stop", 4, (*world).stop},
+	{"stop at once", 2, (*world).stopAll},
+	{"stop beside a start", 4, (*world).stopBeside},
 	{"pause", 6, (*world).pause},
 	{"clock", 4, (*world).jump},
 	{"disk", 6, (*world).spoil},
@@ -82,6 +84,7 @@ func (w *world) cut() string {
 // healLater ends a cut, and sees to it that a long one is noticed by both sides.
 func (w *world) healLater(a, b string, d time.Duration) {
 	w.disturb(a, b)
+	w.trouble(d, a, b)
 	w.after(d, func() {
 		w.net.Heal(a, b)
 		w.disturb(a, b)
@@ -154,6 +157,7 @@ func (w *world) slow() string {
 	d, by := w.lasting(), w.span(time.Millisecond, 700*time.Millisecond)
 	w.net.Slow(a, b, by)
 	w.disturb(a, b)
+	w.trouble(d+by, a, b)
 	w.after(d, func() { w.net.Slow(a, b, 0) })
 	return fmt.Sprintf("%s-%s by %v for %v", a, b, by, d)
 }
@@ -163,11 +167,13 @@ func (w *world) stall() string {
 	d := w.lasting()
 	w.net.Stall(a, b, d)
 	w.disturb(a, b)
+	w.trouble(d, a, b)
 	return fmt.Sprintf("%s-%s for %v", a, b, d)
 }
 
 func (w *world) reset() string {
 	a, b := w.anyEdge()
+	w.trouble(time.Second, a, b)
 	return fmt.Sprintf("%s-%s, %d connections", a, b, w.net.Reset(a, b))
 }
 
@@ -186,6 +192,7 @@ func (w *world) breakCopy(h *host, c *wire) {
 	c.copying = false
 	w.net.At(0, func() {
 		w.tell(fmt.Sprintf("reset of a copy %s>%s", h.self.Name, c.to))
+		w.trouble(time.Second, h.self.Name, c.to)
 		w.net.Reset(h.self.Name, c.to)
 	})
 }
@@ -193,6 +200,7 @@ func (w *world) breakCopy(h *host, c *wire) {
 func (w *world) refuse() string {
 	h := w.anyHost()
 	d := w.lasting()
+	w.trouble(d, h.self.Name)
 	w.net.Refuse(h.self.Address, true)
 	w.after(d, func() { w.net.Refuse(h.self.Address, false) })
 	return fmt.Sprintf("%s for %v", h.self.Name, d)
@@ -218,17 +226,6 @@ func (w *world) crash() string {
 	return fmt.Sprintf("%s for %v, %s", h.self.Name, d, how)
 }
 
-// stop is one server's part of a rolling restart.
-func (w *world) stop() string {
-	h := w.anyHost()
-	if h.gone() || h.stopping {
-		return ""
-	}
-	h.stop()
-	w.after(w.span(time.Millisecond, time.Second), h.restart)
-	return h.self.Name
-}
-
 // restart starts a process where there is none, once the old one has gone.
 func (h *host) restart() {
 	if !h.gone() {
@@ -250,6 +247,7 @@ func (w *world) pause() string {
 	r := h.reactor
 	r.Pause()
 	h.disturbed = max(h.disturbed, w.net.Elapsed()+d)
+	w.trouble(d, h.self.Name)
 	w.after(d, func() {
 		r.Resume()
 		h.disturbed = max(h.disturbed, w.net.Elapsed())
@@ -294,6 +292,7 @@ func (w *world) ghost() string {
 	d := w.span(time.Second, 5*time.Second)
 	w.net.Stall(a, b, d)
 	w.disturb(a, b)
+	w.trouble(d+time.Second, a, b)
 	w.after(w.span(0, 300*time.Millisecond), func() {
 		h.crash()
 		h.restart()

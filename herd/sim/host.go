@@ -20,6 +20,7 @@ type host struct {
 	users     []*user
 	clock     time.Duration // how much it is ahead
 	disturbed time.Duration // when it was last paused or connected again
+	troubled  time.Duration // until when something between it and others may be wrong
 
 	disk *disk // nil: it forgets when it crashes
 
@@ -30,7 +31,9 @@ type host struct {
 	generation int
 	reactor    *memreactor.Reactor
 	server     *herd.Server
+	started    time.Duration
 	stopping   bool
+	stopBegun  time.Duration
 	cursor     *herd.Cursor
 	newest     []*record       // by client, as the store has it; nil: none
 	storedAt   []time.Duration // of those; kept where there is a disk
@@ -70,7 +73,7 @@ func (h *host) start() {
 	if _, err := server.Start(h.reactor.Listen(h.self.Address)); err != nil {
 		panic(err)
 	}
-	h.server, h.stopping = server, false
+	h.server, h.started, h.stopping = server, w.net.Elapsed(), false
 	h.epoch, _ = strconv.ParseUint(server.Status().Epoch, 16, 64)
 	w.processes[h.epoch] = h
 	h.resuming = h.resuming[:0]
@@ -89,14 +92,6 @@ func (h *host) crash() {
 	h.server = nil
 	if h.disk != nil {
 		h.disk.remember()
-	}
-}
-
-// stop lets the process leave in good order.
-func (h *host) stop() {
-	if h.server != nil && !h.stopping {
-		h.stopping = true
-		h.reactor.Stop()
 	}
 }
 

@@ -22,6 +22,7 @@ type Result struct {
 	Updates   int           // records accepted
 	ATLines   int           // sent between servers
 	Faults    int
+	Handovers int      // of everything to a neighbor by a server that stopped
 	Crowds    int      // of clients, which came at once
 	Story     []string // what happened, in words
 }
@@ -59,6 +60,7 @@ type world struct {
 	model     *model
 	processes map[uint64]*host // that ever were, by epoch
 	touched   []*host          // whose stores may have changed since they were last looked at
+	stopping  []*host          // that leave in good order
 	result    Result
 	failure   *Failure
 
@@ -165,6 +167,9 @@ func (w *world) look() {
 		h.follow()
 	}
 	w.touched = w.touched[:0]
+	if len(w.stopping) > 0 {
+		w.lookAtStops()
+	}
 }
 
 // bad is the first phase.

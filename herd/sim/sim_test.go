@@ -77,6 +77,7 @@ func TestSeeds(t *testing.T) {
 				total.Updates += r.Updates
 				total.ATLines += r.ATLines
 				total.Faults += r.Faults
+				total.Handovers += r.Handovers
 				sum.Unlock()
 			}
 		}()
@@ -94,8 +95,8 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d seeds, each %s: %.0f simulated minutes in %.1f s on %d cores, %.0f a minute and core",
 		*seeds, how, total.Simulated.Minutes(), took.Seconds(), runtime.GOMAXPROCS(0),
 		total.Simulated.Minutes()/took.Minutes()/float64(runtime.GOMAXPROCS(0)))
-	t.Logf("%d faults, %d lines, %d replies checked, %d updates, %d AT lines",
-		total.Faults, total.Lines, total.Replies, total.Updates, total.ATLines)
+	t.Logf("%d faults, %d handovers at a stop, %d lines, %d replies checked, %d updates, %d AT lines",
+		total.Faults, total.Handovers, total.Lines, total.Replies, total.Updates, total.ATLines)
 }
 
 // Each of these finds a mistake that the herd once made, which is kept as a mutant of that name:

@@ -76,6 +76,7 @@ type Limits struct {
 	PartialLineTimeout time.Duration `json:"partial_line_timeout"` // from the first byte of a line
 	OutputHard         int           `json:"output_hard"`          // bytes unsent to one client
 	OutputSoft         int           `json:"output_soft"`          // the same, for 10 s
+	MaxBuffered        int           `json:"max_buffered"`         // bytes kept for all clients together
 	PlacesInFlight     int           `json:"places_in_flight"`     // lookups at once; 1,024 more wait
 	Drain              time.Duration `json:"drain"`                // at shutdown
 }

@@ -24,7 +24,7 @@ neighbors = ["Alford"]
 `
 
 func parse(text string) (*Config, error) {
-	return ParseConfig("herd.toml", []byte(text), "", 20000)
+	return ParseConfig("herd.toml", []byte(text), "", Resources{Descriptors: 20000})
 }
 
 func TestConfigDefaults(t *testing.T) {
@@ -44,7 +44,7 @@ func TestConfigDefaults(t *testing.T) {
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 10000, MaxClients: 1000000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4194304,
-			OutputSoft: 1048576, PlacesInFlight: 64, Drain: 5 * time.Second,
+			OutputSoft: 1048576, MaxBuffered: 268435456, PlacesInFlight: 64, Drain: 5 * time.Second,
 		},
 		Servers: []ServerConfig{
 			{Name: "Alford", Address: "127.0.0.1:11500", Listen: "127.0.0.1:11500", Neighbors: []string{"Ball"}},
@@ -58,7 +58,7 @@ func TestConfigDefaults(t *testing.T) {
 
 func TestMaxConnectionsFollowsTheDescriptors(t *testing.T) {
 	for descriptors, want := range map[int]int{1024: 324, 100: 16, 1 << 20: 10000} {
-		c, err := ParseConfig("herd.toml", []byte(twoServers), "", descriptors)
+		c, err := ParseConfig("herd.toml", []byte(twoServers), "", Resources{Descriptors: descriptors})
 		if err != nil || c.Limits.MaxConnections != want {
 			t.Errorf("%d descriptors: %v connections, want %d (%v)", descriptors, c.Limits.MaxConnections, want, err)
 		}
@@ -168,7 +168,7 @@ func TestConfigOfFewDescriptors(t *testing.T) {
 		255: "this process may open 255 descriptors; a server needs at least 256: raise ulimit -n",
 		256: "<nil>",
 	} {
-		c, err := ParseConfig("herd.toml", []byte(twoServers), "", descriptors)
+		c, err := ParseConfig("herd.toml", []byte(twoServers), "", Resources{Descriptors: descriptors})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,14 +181,14 @@ func TestConfigOfFewDescriptors(t *testing.T) {
 // A file that never ends is no configuration.
 func TestConfigWithoutEnd(t *testing.T) {
 	want := "/dev/zero: /dev/zero is larger than 1 MiB; is it the right file?"
-	if _, err := LoadConfig("/dev/zero", 20000); err == nil || err.Error() != want {
+	if _, err := LoadConfig("/dev/zero", Resources{Descriptors: 20000}); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	file := filepath.Join(t.TempDir(), "herd.toml")
 	if err := os.WriteFile(file, []byte("[herd]\nsecret_file = \"/dev/zero\"\n"+twoServers), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadConfig(file, 20000); err == nil {
+	if _, err := LoadConfig(file, Resources{Descriptors: 20000}); err == nil {
 		t.Error("a secret without end is taken")
 	}
 }
@@ -218,7 +218,7 @@ func TestSecretFile(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		return ParseConfig(filepath.Join(dir, "herd.toml"), text, "", 20000)
+		return ParseConfig(filepath.Join(dir, "herd.toml"), text, "", Resources{Descriptors: 20000})
 	}
 	c, err := load(first+"\n"+second+"\n", 0o600)
 	if err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{first, second}) {
@@ -237,11 +237,11 @@ func TestSecretFile(t *testing.T) {
 		if _, err := load(wrong, 0o600); err == nil || !strings.HasSuffix(err.Error(), short) {
 			t.Errorf("secrets %q: %v", wrong, err)
 		}
-		if _, err := ParseConfig("herd.toml", []byte(twoServers), wrong, 20000); err == nil || !strings.HasSuffix(err.Error(), short) {
+		if _, err := ParseConfig("herd.toml", []byte(twoServers), wrong, Resources{Descriptors: 20000}); err == nil || !strings.HasSuffix(err.Error(), short) {
 			t.Errorf("secrets %q of the environment: %v", wrong, err)
 		}
 	}
-	c, err = ParseConfig("herd.toml", []byte(twoServers), first, 20000)
+	c, err = ParseConfig("herd.toml", []byte(twoServers), first, Resources{Descriptors: 20000})
 	if err != nil || len(c.Herd.Secrets) != 1 {
 		t.Errorf("secret of the environment: %q, %v", c.Herd.Secrets, err)
 	}
@@ -271,7 +271,7 @@ func TestByteOrderMarks(t *testing.T) {
 		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := ParseConfig("herd.toml", text, "", 20000)
+		c, err := ParseConfig("herd.toml", text, "", Resources{Descriptors: 20000})
 		switch {
 		case want != "" && (err == nil || err.Error() != want):
 			t.Errorf("got  %v\nwant %s", err, want)
@@ -295,12 +295,12 @@ address = "ball.ucla.edu:11500"
 listen = "0.0.0.0:11500"
 console = "127.0.0.1:11600"
 `
-	if _, err := ParseConfig("herd.toml", []byte(text), first, 20000); err != nil {
+	if _, err := ParseConfig("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err != nil {
 		t.Error(err)
 	}
 	text = strings.Replace(text, "ball.ucla.edu:11500", "10.0.0.1:11501", 1) // one machine
 	want := "herd.toml:10: server.listen: 0.0.0.0:11500 is used by Alford's address too"
-	if _, err := ParseConfig("herd.toml", []byte(text), first, 20000); err == nil || err.Error() != want {
+	if _, err := ParseConfig("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
@@ -311,7 +311,7 @@ func TestWriteTOMLComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := ParseConfig("herd.toml", text, "", 20000)
+	first, err := ParseConfig("herd.toml", text, "", Resources{Descriptors: 20000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestWriteTOMLComesBack(t *testing.T) {
 	if err := first.WriteTOML(&out); err != nil {
 		t.Fatal(err)
 	}
-	second, err := ParseConfig("herd.toml", out.Bytes(), "", 20000)
+	second, err := ParseConfig("herd.toml", out.Bytes(), "", Resources{Descriptors: 20000})
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, &out)
 	}
@@ -340,7 +340,7 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte("limits.max_line = 1\nherd = {name = 'a\\'}\n[log]\ndir = \"\"\"\\\\\n\"\"\"\"\n"))
 	f.Add([]byte("[[server]]\nname.x = 1\n\"a=b\" = [[]]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := ParseConfig("herd.toml", text, "", 20000)
+		c, err := ParseConfig("herd.toml", text, "", Resources{Descriptors: 20000})
 		if err != nil {
 			if e, ok := err.(*ConfigError); !ok || e.Line < 0 || e.Line > bytes.Count(text, []byte("\n"))+1 {
 				t.Fatalf("%T: %v", err, err)
@@ -356,7 +356,7 @@ func FuzzParseConfig(f *testing.F) {
 		if err := c.WriteTOML(&out); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ParseConfig("herd.toml", out.Bytes(), "", 20000); err != nil {
+		if _, err := ParseConfig("herd.toml", out.Bytes(), "", Resources{Descriptors: 20000}); err != nil {
 			t.Fatalf("%v in what was written:\n%s", err, &out)
 		}
 	})

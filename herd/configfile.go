@@ -42,9 +42,9 @@ func (e *ConfigError) Error() string {
 
 // LoadConfig reads a configuration file, strictly: its error is a *ConfigError that names file,
 // line and key of the first mistake, and what would be right. $HERD_SECRET holds the secrets if
-// the file names no file for them. descriptors is how many the process may have open;
-// max_connections follows from it.
-func LoadConfig(file string, descriptors int) (*Config, error) {
+// the file names no file for them. max_connections and max_buffered follow from what the process may
+// use.
+func LoadConfig(file string, r Resources) (*Config, error) {
 	text, err := ReadText(file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -53,7 +53,7 @@ func LoadConfig(file string, descriptors int) (*Config, error) {
 		}
 		return nil, &ConfigError{File: file, Text: err.Error()}
 	}
-	return ParseConfig(file, text, os.Getenv(SecretVariable), descriptors)
+	return ParseConfig(file, text, os.Getenv(SecretVariable), r)
 }
 
 // maxText bounds a file of text that is read as a whole, in bytes.
@@ -76,7 +76,7 @@ func ReadText(file string) ([]byte, error) {
 
 // ParseConfig is LoadConfig for a text that has been read. Relative paths in it are relative to
 // the folder of file.
-func ParseConfig(file string, text []byte, secret string, descriptors int) (*Config, error) {
+func ParseConfig(file string, text []byte, secret string, r Resources) (*Config, error) {
 	text, err := bom.Trim(text)
 	if err != nil {
 		return nil, &ConfigError{File: file, Text: err.Error()}
@@ -85,7 +85,7 @@ func ParseConfig(file string, text []byte, secret string, descriptors int) (*Con
 	if _, err := toml.Decode(string(text), &doc); err != nil {
 		return nil, syntaxError(file, err)
 	}
-	l := &loader{file: file, lines: locate(string(text)), config: defaultConfig(descriptors)}
+	l := &loader{file: file, lines: locate(string(text)), config: defaultConfig(r)}
 	// Each step may rely on what those before it have found to be right.
 	for _, step := range []func(){
 		func() { l.read(doc) },

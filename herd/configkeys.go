@@ -21,6 +21,27 @@ type key struct {
 	check       func() string // "" if nothing is wrong; nil if anything goes
 }
 
+// Resources are what the process may use.
+type Resources struct {
+	Descriptors int // files that it may have open
+	Memory      int // bytes; 0 if nothing limits it
+}
+
+const (
+	// defaultBuffered is max_buffered where nothing limits the memory. Where something does it is a
+	// quarter of that: garbage can take as much again, and records need room, too.
+	defaultBuffered = 256 << 20
+	minBuffered     = 1 << 20
+)
+
+// maxBuffered is the default of max_buffered.
+func (r Resources) maxBuffered() int {
+	if r.Memory == 0 {
+		return defaultBuffered
+	}
+	return max(minBuffered, r.Memory/4)
+}
+
 // reservedDescriptors are for files, neighbors, the console and lookups.
 const reservedDescriptors = 700
 
@@ -43,7 +64,7 @@ func (c *Config) CheckDescriptors(descriptors int) error {
 }
 
 // defaultConfig is what a file need not say.
-func defaultConfig(descriptors int) *Config {
+func defaultConfig(r Resources) *Config {
 	return &Config{
 		Herd:  Herd{Name: "ucla", Dialect: "paper"},
 		Peers: Peers{Handshake: "required"},
@@ -56,9 +77,9 @@ func defaultConfig(descriptors int) *Config {
 		},
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: protocol.MaxClientID, MaxClients: 1_000_000,
-			MaxConnections: max(16, min(10_000, descriptors-reservedDescriptors)),
+			MaxConnections: max(16, min(10_000, r.Descriptors-reservedDescriptors)),
 			MaxFuture:      time.Hour, PartialLineTimeout: 30 * time.Second,
-			OutputHard: 4 << 20, OutputSoft: 1 << 20, PlacesInFlight: 64, Drain: 5 * time.Second,
+			OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: r.maxBuffered(), PlacesInFlight: 64, Drain: 5 * time.Second,
 		},
 	}
 }
@@ -107,6 +128,7 @@ func (c *Config) keys() []key {
 		{"limits", "partial_line_timeout", &m.PartialLineTimeout, span(&m.PartialLineTimeout, 0, year)},
 		{"limits", "output_hard", &m.OutputHard, between(&m.OutputHard, 1<<20, 1<<30)},
 		{"limits", "output_soft", &m.OutputSoft, m.checkOutputSoft},
+		{"limits", "max_buffered", &m.MaxBuffered, between(&m.MaxBuffered, minBuffered, 1<<40)},
 		{"limits", "places_in_flight", &m.PlacesInFlight, between(&m.PlacesInFlight, 1, 1024)},
 		{"limits", "drain", &m.Drain, span(&m.Drain, 10*time.Millisecond, time.Hour)},
 	}

@@ -32,7 +32,7 @@ func testConfig(servers ...ServerConfig) *Config {
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 100, MaxClients: 1000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second,
-			OutputHard: 4 << 20, OutputSoft: 1 << 20, PlacesInFlight: 4, Drain: 5 * time.Second,
+			OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: 256 << 20, PlacesInFlight: 4, Drain: 5 * time.Second,
 		},
 		Servers: servers,
 	}

@@ -9,12 +9,16 @@ import (
 // What makes a session hold a client's further lines until it is below all three again.
 const (
 	maxOpen        = 64        // WHATSATs without their reply
-	maxHeldReplies = 1 << 20   // bytes of replies that wait for an earlier one
+	maxHeldReplies = 1 << 20   // bytes that replies take which wait for an earlier one
 	maxBacklog     = 256 << 10 // bytes of replies that the client has not read
 )
 
-// softTime is how long a client may leave more than output_soft bytes unread.
-const softTime = 10 * time.Second
+const (
+	// softTime is how long a client may leave more than output_soft bytes unread.
+	softTime = 10 * time.Second
+	// stallTime is how long a client may take nothing of what it is owed, however little that is.
+	stallTime = 30 * time.Second
+)
 
 // noteUnfinished notes when the unfinished line began, after the reader has been at work; lines is
 // how many there had been before. Later bytes of one line do not change it.
@@ -35,7 +39,7 @@ const judgeAfter = 10 * time.Millisecond
 func (s *session) judge() {
 	s.judging = false
 	if !s.lost && s.t.Backlog() > s.server.cfg.Limits.OutputHard {
-		s.cutOff()
+		s.cutOff(errSlowReader, 0)
 	}
 }
 
@@ -57,20 +61,32 @@ func (c *Counters) dropped(reason error) {
 	}
 }
 
-// cutOff ends a connection whose client does not read.
-func (s *session) cutOff() {
+// cutOff ends a client's connection for one of the limits on memory. of is what its address takes,
+// if that is why. Of one address and reason not every connection is logged.
+func (s *session) cutOff(reason error, of int) {
 	if s.aborted {
 		return
 	}
-	s.server.counters.OutputLimits++
-	s.server.log.Warn("slow reader cut off", zap.Uint64("conn", s.id),
-		zap.String("peer", s.t.Peer()), zap.Int("unsent", s.t.Backlog()))
-	s.abort(errSlowReader)
+	c := &s.server.counters
+	switch reason {
+	case errSlowReader:
+		c.OutputLimits++
+	case errStalled:
+		c.StallLimits++
+	case errMemory:
+		c.MemoryLimits++
+	}
+	if s.server.refusals.first(refusal{reason.Error(), s.address}, s.server.reactor.Now()) {
+		s.server.log.Warn("client cut off", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()),
+			zap.String("reason", reason.Error()), zap.Int("unsent", s.t.Backlog()),
+			zap.Int("memory", s.t.Memory()), zap.Int("address_memory", of))
+	}
+	s.abort(reason)
 }
 
 // mustHold says whether the client has enough unanswered or unread.
 func (s *session) mustHold() bool {
-	return s.replies.open >= maxOpen || s.replies.held >= maxHeldReplies ||
+	return s.replies.open >= maxOpen || s.replies.memory >= maxHeldReplies ||
 		s.t.Backlog() >= maxBacklog
 }
 
@@ -108,23 +124,30 @@ func (s *session) drain() {
 func (s *session) ResumeProducing() {
 	s.release()
 	s.finish()
+	s.keep()
 }
 
-// sweep applies the limits on time. It is called for every session a few times a second.
-func (s *session) sweep(now time.Time) {
-	l := &s.server.cfg.Limits
-	backlog := s.t.Backlog()
-	switch {
-	case s.intake != nil:
-		return // a link has its pulse
-	case backlog <= l.OutputSoft:
-		s.softSince = time.Time{}
-	case s.softSince.IsZero():
-		s.softSince = now
-	case now.Sub(s.softSince) >= softTime:
-		s.cutOff()
-		return
+// keep tells the Transport what the session itself keeps of unanswered lines and unsent replies.
+func (s *session) keep() {
+	if n := s.reader.Memory() + s.replies.memory; n != s.kept {
+		s.kept = n
+		s.t.Keep(n)
 	}
+}
+
+// sweep applies the limits on time. It is called for every session about once a second, and returns
+// how much memory is kept for its client.
+func (s *session) sweep(now time.Time) (memory int) {
+	if s.intake != nil {
+		return s.memory() // a link has its pulse
+	}
+	backlog := s.t.Backlog()
+	if reason := s.unread(now, backlog); reason != nil {
+		s.cutOff(reason, 0)
+		return 0
+	}
+	s.keep()
+	l := &s.server.cfg.Limits
 	switch {
 	case s.closing:
 	case s.admission == asOverflow && now.Sub(s.accepted) >= handshakeTimeout && !s.server.admit(s):
@@ -137,4 +160,27 @@ func (s *session) sweep(now time.Time) {
 		s.server.counters.IdleTimeouts++
 		s.close(errIdle)
 	}
+	return s.memory()
+}
+
+// unread says why a client that leaves backlog bytes unread is to be cut off; nil if it is not. One
+// that takes something is not, as long as it is not owed too much: a slow line is no fault.
+func (s *session) unread(now time.Time, backlog int) error {
+	if backlog == 0 {
+		s.softSince, s.takenAt = time.Time{}, time.Time{}
+		return nil
+	}
+	if backlog <= s.server.cfg.Limits.OutputSoft {
+		s.softSince = time.Time{}
+	} else if s.softSince.IsZero() {
+		s.softSince = now
+	} else if now.Sub(s.softSince) >= softTime {
+		return errSlowReader
+	}
+	if taken := s.t.Taken(); s.takenAt.IsZero() || taken != s.taken {
+		s.taken, s.takenAt = taken, now
+	} else if now.Sub(s.takenAt) >= stallTime {
+		return errStalled
+	}
+	return nil
 }

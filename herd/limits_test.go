@@ -35,6 +35,8 @@ var limitCases = []limitCase{
 	{limits: "partial_line_timeout", counts: "partial_timeouts", hit: hitPartialLineTimeout},
 	{limits: "output_hard", counts: "output_limits", hit: hitOutputHard},
 	{limits: "output_soft output_soft_time", counts: "output_limits", hit: hitOutputSoft},
+	{limits: "stall_time", counts: "stall_limits", hit: hitStallTime},
+	{limits: "max_buffered", counts: "memory_limits", hit: hitMaxBuffered},
 	{limits: "places_in_flight waiting_lookups", counts: "lookups_waited lookups_busy", hit: hitPlacesInFlight},
 	{counts: "lookups_shared lookups_cancelled", hit: hitSharedLookup},
 	{limits: "drain", by: "cmd/herd/serve_test.go TestDrainTime"},

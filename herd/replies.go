@@ -7,12 +7,24 @@ type slot struct {
 	lookup *lookup // what is going to fill it; nil for a slot filled at birth
 }
 
+// slotBytes is about what a slot and its lookup take besides their texts.
+const slotBytes = 512
+
+// memory is what the slot takes, in bytes.
+func (p *slot) memory() int {
+	n := slotBytes + cap(p.text)
+	if p.lookup != nil {
+		n += cap(p.lookup.at) + cap(p.lookup.line)
+	}
+	return n
+}
+
 // replies keeps a session's replies in the order of its requests while some of them are not known
 // yet. Loop only; bounded by the session, which stops reading at maxOpen or maxHeldReplies.
 type replies struct {
-	queue []*slot
-	open  int // slots not filled
-	held  int // bytes in filled slots that wait for an earlier one
+	queue  []*slot
+	open   int // slots not filled
+	memory int // of all slots, in bytes
 }
 
 // add queues a reply that is known. It reports false, and keeps nothing, when no earlier one is
@@ -25,9 +37,11 @@ func (r *replies) add(text []byte) bool {
 	if !last.filled || last.lookup != nil {
 		last = &slot{filled: true}
 		r.queue = append(r.queue, last)
+		r.memory += last.memory()
 	}
+	before := cap(last.text)
 	last.text = append(last.text, text...)
-	r.held += len(text)
+	r.memory += cap(last.text) - before
 	return true
 }
 
@@ -36,6 +50,7 @@ func (r *replies) reserve(l *lookup) *slot {
 	p := &slot{lookup: l}
 	r.queue = append(r.queue, p)
 	r.open++
+	r.memory += p.memory()
 	return p
 }
 
@@ -43,7 +58,7 @@ func (r *replies) reserve(l *lookup) *slot {
 func (r *replies) fill(p *slot, text []byte) {
 	p.text, p.filled = text, true
 	r.open--
-	r.held += len(text)
+	r.memory += cap(text)
 }
 
 // next takes the first slot off the queue if it is filled.
@@ -56,6 +71,6 @@ func (r *replies) next() *slot {
 	if r.queue = r.queue[1:]; len(r.queue) == 0 {
 		r.queue = nil
 	}
-	r.held -= len(p.text)
+	r.memory -= p.memory()
 	return p
 }

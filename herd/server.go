@@ -60,6 +60,7 @@ type Server struct {
 	admitted   [3]int // sessions by admission
 	handshakes int    // of these, intakes that have not proven themselves
 	conns      uint64 // connection ids given out
+	buffered   int    // bytes kept for clients when that was last measured
 	counters   Counters
 	refusals   refusals
 
@@ -139,6 +140,7 @@ func (s *Server) Start(l reactor.Listener) (reactor.Port, error) {
 	for _, n := range s.neighbors {
 		n.link.dial()
 	}
+	s.boundMemory(0)
 	s.reactor.CallLater(s.sweepPeriod(), s.sweep)
 	s.reactor.BeforeShutdown(s.stop)
 	return port, nil
@@ -199,9 +201,11 @@ func (s *Server) sweepPeriod() time.Duration {
 // sweep applies the limits on time to all sessions. O(sessions), a few nanoseconds each.
 func (s *Server) sweep() {
 	now := s.reactor.Now()
+	memory := 0
 	for _, n := range slices.Backward(s.sessions) {
-		n.sweep(now)
+		memory += n.sweep(now)
 	}
+	s.boundMemory(memory)
 	s.refusals.sweep(now)
 	if s.journal != nil {
 		s.journal.complain(now)
@@ -216,7 +220,7 @@ func (s *Server) Status() Status {
 		Engine: s.options.Engine, Epoch: s.epoch.String(), PID: s.options.PID,
 		Started: s.started, Now: s.reactor.Now(), Waiting: s.notReady(),
 		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
-		Connections: len(s.sessions), Lookups: s.lookups.status(),
+		Connections: len(s.sessions), Buffered: s.buffered, Lookups: s.lookups.status(),
 		Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants,
 		Propagation: s.propagation.status(), Links: []LinkStatus{},
 	}

@@ -30,6 +30,9 @@ type session struct {
 	lastInput    time.Time
 	partialSince time.Time // when the first byte of the unfinished line came; zero: there is none
 	softSince    time.Time // since when the backlog has been above output_soft; zero: it is not
+	taken        uint64    // Transport.Taken when it last changed
+	takenAt      time.Time // when that was; zero: nothing was unsent
+	kept         int       // what Transport.Keep was told
 
 	traffic
 
@@ -50,6 +53,8 @@ var (
 	errIdle        = errors.New("idle timeout")
 	errPartial     = errors.New("unfinished line timeout")
 	errSlowReader  = errors.New("client does not read its replies")
+	errStalled     = errors.New("client took nothing of its replies for too long")
+	errMemory      = errors.New("clients together take more memory than max_buffered")
 	errDraining    = errors.New("server is stopping")
 )
 
@@ -72,6 +77,7 @@ func (s *session) DataReceived(p []byte) {
 	lines := s.linesIn
 	s.reader.DataReceived(p)
 	s.noteUnfinished(lines)
+	s.keep()
 }
 
 // LineReceived implements reactor.LineHandler.
@@ -211,6 +217,7 @@ func (s *session) fill(l *lookup, text []byte) {
 	}
 	s.release()
 	s.finish()
+	s.keep()
 }
 
 // send writes and logs one reply, or several in a row.

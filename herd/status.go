@@ -29,6 +29,7 @@ type Status struct {
 	Tail    uint64 `json:"tail"`    // last position of the feed
 
 	Connections int               `json:"connections"` // all, neighbors included
+	Buffered    int               `json:"buffered"`    // kept for clients, see max_buffered; a second old at most
 	Lookups     LookupStatus      `json:"lookups"`
 	Loop        LoopStatus        `json:"loop"`
 	Links       []LinkStatus      `json:"links"` // in the order of herd.toml
@@ -173,7 +174,9 @@ type Counters struct {
 	LinesTooLong     uint64 `json:"lines_too_long"`    // connections closed for it
 	IdleTimeouts     uint64 `json:"idle_timeouts"`     // connections closed for it
 	PartialTimeouts  uint64 `json:"partial_timeouts"`  // connections closed for it
-	OutputLimits     uint64 `json:"output_limits"`     // slow readers cut off
+	OutputLimits     uint64 `json:"output_limits"`     // clients cut off for output_hard or output_soft
+	StallLimits      uint64 `json:"stall_limits"`      // clients cut off that took nothing for stall_time
+	MemoryLimits     uint64 `json:"memory_limits"`     // clients cut off for max_buffered
 	InputLimits      uint64 `json:"input_limits"`      // connections whose held input made no progress
 	Held             uint64 `json:"held"`              // times that a client's further lines were held
 	LingerLimits     uint64 `json:"linger_limits"`     // clients that left unread what was owed

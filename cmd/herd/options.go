@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +21,7 @@ type options struct {
 }
 
 // load reads the configuration.
-func (o *options) load() (*herd.Config, error) { return herd.LoadConfig(o.file(), descriptors()) }
+func (o *options) load() (*herd.Config, error) { return herd.LoadConfig(o.file(), resources()) }
 
 // file is the configuration's path.
 func (o *options) file() string {
@@ -33,15 +32,6 @@ func (o *options) file() string {
 		return env
 	}
 	return defaultConfig
-}
-
-// descriptors is how many this process may have open. Go has raised the soft limit already.
-func descriptors() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return 1024
-	}
-	return int(min(uint64(limit.Cur), 1<<30))
 }
 
 // serverFlags adds the flags of commands that talk to one server.

@@ -312,6 +312,8 @@ func remarks(s *herd.Status) (all []string) {
 		{c.ServerFull, "connections refused, being full"},
 		{c.ClientsRefused, "updates refused beyond max_clients"},
 		{c.OutputLimits, "slow readers cut off"},
+		{c.StallLimits, "clients cut off that read nothing"},
+		{c.MemoryLimits, "clients cut off for max_buffered"},
 		{c.InputLimits, "connections closed because held input made no progress"},
 		{c.LookupsBusy, "lookups refused, being busy"},
 		{c.LookupsFailed, "lookups failed"},

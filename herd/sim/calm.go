@@ -71,7 +71,7 @@ func NewCalm(o CalmOptions) (*Calm, error) {
 		Places: herd.Places{Provider: "embedded"},
 		Limits: herd.Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 1000, MaxClients: o.Clients,
-			MaxFuture: time.Hour, OutputHard: 4 << 20, OutputSoft: 1 << 20, PlacesInFlight: 64,
+			MaxFuture: time.Hour, OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: 256 << 20, PlacesInFlight: 64,
 			Drain: 5 * time.Second,
 		},
 		Servers: servers,

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"serverherd/herd"
+)
+
+// resources is what this process may use.
+func resources() herd.Resources {
+	return herd.Resources{Descriptors: descriptors(), Memory: memoryLimit("/")}
+}
+
+// descriptors is how many this process may have open. Go has raised the soft limit already.
+func descriptors() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 1024
+	}
+	return int(min(uint64(limit.Cur), 1<<30))
+}
+
+// memoryLimit is $GOMEMLIMIT or, if that is not set, the least limit of the control groups that
+// this process is in, by the files under root; 0 if there is none.
+func memoryLimit(root string) int {
+	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
+		return int(n)
+	}
+	// A line is hierarchy:controllers:path; version 2 is 0::path.
+	text, _ := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	least := 0
+	for line := range strings.Lines(string(text)) {
+		field := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(field) < 3 {
+			continue
+		}
+		files, name := "sys/fs/cgroup", "memory.max"
+		if field[1] != "" {
+			if !slices.Contains(strings.Split(field[1], ","), "memory") {
+				continue
+			}
+			files, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		}
+		// The limits of all groups above hold, too. In a container the path may be the host's, and
+		// only the root of it be there.
+		for group := path.Join("/", field[2]); ; group = path.Dir(group) {
+			if n := readLimit(filepath.Join(root, files, group, name)); n > 0 && (least == 0 || n < least) {
+				least = n
+			}
+			if group == "/" {
+				break
+			}
+		}
+	}
+	return least
+}
+
+// readLimit reads a file with a number of bytes; 0 if it says "max", or a number that is no limit.
+func readLimit(file string) int {
+	text, _ := os.ReadFile(file)
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || n >= 1<<60 {
+		return 0
+	}
+	return n
+}

@@ -34,7 +34,7 @@ type Places struct {
 	Path        string        // of the places of provider file
 	Fields      []string      // further ones that google is asked for, each at a price
 	Rank        string        // "class" or "distance", of the embedded data
-	Timeout     time.Duration // of one lookup, waiting, repeating and body included
+	Timeout     time.Duration // of one lookup, from the reading of its line to its answer
 	Rate        int           // lookups a second and server at a network provider
 	DailyBudget int           // the same in a day of UTC
 	BudgetShare int           // percent of it, less what others spend, for one client address
@@ -77,7 +77,7 @@ type Limits struct {
 	OutputHard         int           `json:"output_hard"`          // bytes unsent to one client
 	OutputSoft         int           `json:"output_soft"`          // the same, for 10 s
 	MaxBuffered        int           `json:"max_buffered"`         // bytes kept for all clients together
-	PlacesInFlight     int           `json:"places_in_flight"`     // lookups at once; 1,024 more wait
+	PlacesInFlight     int           `json:"places_in_flight"`     // lookups at once, see MostLookups; 1,024 more wait
 	Drain              time.Duration `json:"drain"`                // at shutdown
 }
 

@@ -28,7 +28,7 @@ var ring = []ServerConfig{
 func testConfig(servers ...ServerConfig) *Config {
 	return &Config{
 		Herd:   Herd{Name: "ucla", Dialect: "paper"},
-		Places: Places{Provider: "embedded"},
+		Places: Places{Provider: "embedded", Timeout: 5 * time.Second, Rate: 50},
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 100, MaxClients: 1000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second,

@@ -37,7 +37,9 @@ var limitCases = []limitCase{
 	{limits: "output_soft output_soft_time", counts: "output_limits", hit: hitOutputSoft},
 	{limits: "stall_time", counts: "stall_limits", hit: hitStallTime},
 	{limits: "max_buffered", counts: "memory_limits", hit: hitMaxBuffered},
-	{limits: "places_in_flight waiting_lookups", counts: "lookups_waited lookups_busy", hit: hitPlacesInFlight},
+	{limits: "places_in_flight waiting_lookups lookup_reserve", counts: "lookups_waited lookups_busy lookups_displaced",
+		hit: hitPlacesInFlight},
+	{counts: "lookups_expired", hit: hitPlacesTimeout},
 	{counts: "lookups_shared lookups_cancelled", hit: hitSharedLookup},
 	{limits: "drain", by: "cmd/herd/serve_test.go TestDrainTime"},
 

@@ -2,42 +2,52 @@ package herd
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"serverherd/places"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
 
-// maxWaiting bounds the lookups beyond places_in_flight that wait for an answer, be it for their
-// turn or for an answer that others have asked for too. Past it a WHATSAT is answered with BUSY.
+// maxWaiting bounds the lookups that wait, be it for their turn or for an answer that others have
+// asked for too. Past it one is answered with BUSY, see makeRoom.
 const maxWaiting = 1024
 
 // lookup is one WHATSAT on its way to the places provider and back. Loop only.
 type lookup struct {
-	session *session
-	slot    *slot
-	flight  *flight
-	query   places.Query
-	bound   int
-	at      []byte // the AT line as it was stored when the request was read
-	line    []byte // the request
-	status  string // of the answer
-	results int    // places in the answer
+	session  *session
+	slot     *slot
+	flight   *flight
+	query    places.Query
+	bound    int
+	at       []byte    // the AT line as it was stored when the request was read
+	line     []byte    // the request
+	deadline time.Time // for the answer: places.timeout after the request was read
+	status   string    // of the answer
+	results  int       // places in the answer
+
+	open    bool // it has no answer and somebody wants one
+	queued  bool // it waits for its turn
+	running bool // its flight was started when it was its turn: it waits no more
 }
 
 // flight is one question to the provider and all who wait for its answer: a thousand clients who
-// ask the same at once cost one request. Loop only.
+// ask the same at once cost one request. It is started when it is the turn of one of them, and
+// counts as that one's. Loop only.
 type flight struct {
 	question places.Query // as questions are compared
 	query    places.Query // as the first of them was
 	askers   []*lookup
+	payer    *asker // whose turn it was; nil while it waits
 	begun    time.Time
-	cancel   context.CancelFunc // nil while it waits for its turn
+	deadline time.Time          // the earliest of its askers' when it was begun
+	cancel   context.CancelFunc // nil while it waits
 }
 
 // answer is what comes home from a worker: the result, and the reply to the lookup for which it was
@@ -47,42 +57,69 @@ type answer struct {
 	asker  *lookup
 	reply  []byte         // to asker
 	json   map[int][]byte // by bound
+	spent  bool           // the payer has had its share of the budget: it is no answer for others
 }
 
 // lookups runs the lookups of all sessions, a bounded number at a time, off the loop. Loop only.
 type lookups struct {
-	server   *Server
-	open     int // lookups without an answer
-	inFlight int // flights with a worker
-	flights  map[places.Query]*flight
-	waiting  []*flight
+	server    *Server
+	open      []*lookup // without an answer, in the order of their requests
+	inFlight  int       // flights with a worker
+	flights   map[places.Query]*flight
+	addresses map[string]*askers // of those who have asked
+
+	turns   []*askers // addresses with lookups that wait for their turn; the first is next
+	waiting int       // lookups without an answer, but for those whose turn has come
+	crowd   int       // addresses that have some of these
+	rate    *rate.Limiter
+	paced   *reactor.DelayedCall // next, when the rate allows
+	expiry  *reactor.DelayedCall // expire, at the deadline expires
+	expires time.Time
 }
 
-// ask starts l, lets it wait its turn, or lets it share the answer to the same question; false when
+func (q *lookups) init(s *Server) {
+	*q = lookups{server: s, flights: make(map[places.Query]*flight), addresses: make(map[string]*askers)}
+	if p := &s.cfg.Places; p.Network() {
+		q.rate = rate.NewLimiter(rate.Limit(p.Rate), p.Rate)
+	}
+}
+
+// ask starts l when it is its turn, or lets it share the answer to the same question; false when
 // too many wait already.
 func (q *lookups) ask(l *lookup) bool {
-	most := q.server.cfg.Limits.PlacesInFlight
-	if q.open >= most+maxWaiting {
+	a := q.asker(l.session)
+	if q.waiting >= maxWaiting && !q.makeRoom(a) {
 		return false
 	}
-	q.open++
+	l.open = true
+	l.deadline = q.server.reactor.Now().Add(q.server.cfg.Places.Timeout)
+	q.open = append(q.open, l)
+	q.count(a, 1)
+	if q.join(l) {
+		q.server.counters.LookupsShared++
+	}
+	q.next()
+	if l.queued {
+		q.server.counters.LookupsWaited++
+		q.expireAt(l.deadline)
+	}
+	return true
+}
+
+// join makes l an asker of the flight that asks the same, or of one of its own.
+func (q *lookups) join(l *lookup) (shared bool) {
 	question := q.server.question(l.query)
 	f := q.flights[question]
-	switch {
-	case f != nil:
-		q.server.counters.LookupsShared++
-	case q.inFlight < most:
+	if shared = f != nil; !shared {
 		f = &flight{question: question, query: l.query}
-		q.start(f, l)
-	default:
-		f = &flight{question: question, query: l.query}
-		q.waiting = append(q.waiting, f)
-		q.server.counters.LookupsWaited++
+		q.flights[question] = f
 	}
 	l.flight = f
 	f.askers = append(f.askers, l)
-	q.flights[question] = f
-	return true
+	if f.payer == nil {
+		q.enqueue(l)
+	}
+	return shared
 }
 
 // question is what a query is compared by. A provider that is paid for each answer is not asked
@@ -95,50 +132,148 @@ func (s *Server) question(q places.Query) places.Query {
 	return q
 }
 
-// start hands f to a worker. The worker also writes the first asker's reply: it is the larger part
-// of the work and needs nothing of the loop's.
-func (q *lookups) start(f *flight, first *lookup) {
+// next starts what may be started.
+func (q *lookups) next() {
+	for l := q.pick(); l != nil; l = q.pick() {
+		q.start(l)
+	}
+}
+
+// start hands the flight of l, whose turn it is, to a worker. The worker also writes the reply to l:
+// it is the larger part of the work and needs nothing of the loop's.
+func (q *lookups) start(l *lookup) {
+	f, a := l.flight, &l.session.asker
+	f.payer, f.begun, f.deadline = a, q.server.reactor.Now(), l.deadline
+	for _, o := range f.askers {
+		q.dequeue(o)
+		if o.deadline.Before(f.deadline) {
+			f.deadline = o.deadline
+		}
+	}
+	l.running = true
+	q.count(a, -1)
 	q.inFlight++
+	a.running++
+	a.from.running++
 	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel, f.begun = cancel, q.server.reactor.Now()
-	provider, query := q.server.places, f.query
-	at, bound, dialect := first.at, first.bound, q.server.dialect
+	f.cancel = cancel
+	provider, query, left := q.server.places, f.query, f.deadline.Sub(f.begun)
+	payer := &places.Payer{Address: a.from.address}
+	at, bound, dialect := l.at, l.bound, q.server.dialect
 	work := func() (answer, error) {
+		ctx, cancel := context.WithTimeout(places.WithPayer(ctx, payer), left)
+		defer cancel()
 		r, err := provider.Nearby(ctx, query)
 		if err != nil {
-			return answer{}, err
+			return answer{spent: payer.Spent}, err
 		}
 		reply, json := dialect.AppendWhatsat(nil, at, func(dst []byte) []byte {
 			return places.AppendJSON(dst, r, bound)
 		})
-		return answer{r, first, reply, map[int][]byte{bound: json}}, nil
+		return answer{r, l, reply, map[int][]byte{bound: json}, payer.Spent}, nil
 	}
 	reactor.DeferToThread(q.server.reactor, work, func(a answer, err error) {
 		cancel()
-		q.inFlight--
 		q.land(f, a, err)
-		q.next()
 	})
 }
 
 func (q *lookups) status() LookupStatus {
-	return LookupStatus{Open: q.open, InFlight: q.inFlight, Waiting: len(q.waiting)}
+	return LookupStatus{Open: len(q.open), InFlight: q.inFlight, Waiting: q.waiting}
 }
 
-// land gives the answer to all who waited for it.
+// land gives the answer to all who waited for it. Before that, others have their turn: a reply may
+// let a client go on that has more to ask.
 func (q *lookups) land(f *flight, a answer, err error) {
+	now := q.server.reactor.Now()
 	q.forget(f)
+	q.inFlight--
+	f.payer.running--
+	f.payer.from.running--
+	q.forgetAddress(f.payer.from)
 	q.server.log.Debug("places lookup",
 		zap.Int("radius_m", f.query.RadiusM), zap.String("status", a.result.Status),
 		zap.Int("results", len(a.result.Results)), zap.Int("askers", len(f.askers)), zap.Error(err),
-		zap.Duration("took", q.server.reactor.Now().Sub(f.begun)))
-	q.open -= len(f.askers)
-	// Filling a reply can end the session of another asker, which then gives up its lookup.
+		zap.Duration("took", now.Sub(f.begun)), zap.String("address", f.payer.from.address))
 	askers := f.askers
 	f.askers = nil
+	late := err != nil && !now.Before(f.deadline)
+	enough := now.Add(q.server.cfg.Places.Timeout / 2)
+	answered := askers[:0]
 	for _, l := range askers {
+		if a.spent && l.session.asker.from != f.payer.from || late && l.deadline.After(enough) {
+			q.again(l)
+			continue
+		}
+		q.leave(l)
+		answered = append(answered, l)
+	}
+	q.next()
+	// Filling a reply can end the session of another asker, which has its answer then.
+	for _, l := range answered {
 		if !l.session.lost {
 			l.finish(a, err)
+		}
+	}
+}
+
+// again lets l ask once more: what came home is not for it. The budget was another's, or the time was
+// that of one who had waited longer.
+func (q *lookups) again(l *lookup) {
+	if l.running {
+		l.running = false
+		q.count(&l.session.asker, 1)
+	}
+	q.join(l)
+	q.expireAt(l.deadline)
+}
+
+// leave ends l: it has its answer, or nobody wants one.
+func (q *lookups) leave(l *lookup) {
+	q.dequeue(l)
+	if !l.running {
+		q.count(&l.session.asker, -1)
+	}
+	l.open = false
+	q.open = without(q.open, l)
+}
+
+// expireAt calls expire at the given time, or before.
+func (q *lookups) expireAt(t time.Time) {
+	if q.expiry != nil {
+		if !t.Before(q.expires) {
+			return
+		}
+		q.expiry.Cancel()
+	}
+	q.expires = t
+	q.expiry = q.server.reactor.CallLater(t.Sub(q.server.reactor.Now()), q.expire)
+}
+
+// expire answers those whose time is over before their turn has come. Those whose question is under
+// way have its answer in time.
+func (q *lookups) expire() {
+	q.expiry = nil
+	now := q.server.reactor.Now()
+	var expired []*lookup
+	for _, l := range q.open {
+		if !l.queued {
+			continue
+		}
+		if l.deadline.After(now) {
+			q.expireAt(l.deadline)
+			break
+		}
+		expired = append(expired, l)
+	}
+	for _, l := range expired {
+		q.server.counters.LookupsExpired++
+		q.abandon(l)
+	}
+	err := errors.New(places.NoAnswer(q.server.cfg.Places.Timeout))
+	for _, l := range expired {
+		if !l.session.lost {
+			l.finish(answer{}, err)
 		}
 	}
 }
@@ -175,34 +310,28 @@ func (l *lookup) finish(a answer, err error) {
 	s.fill(l, reply)
 }
 
-// next starts the flight that has waited longest.
-func (q *lookups) next() {
-	if len(q.waiting) == 0 || q.inFlight >= q.server.cfg.Limits.PlacesInFlight {
-		return
-	}
-	f := q.waiting[0]
-	q.waiting = slices.Delete(q.waiting, 0, 1)
-	q.start(f, f.askers[0])
+// busy is the reply to one that cannot wait.
+func (l *lookup) busy() []byte {
+	s := l.session.server
+	s.counters.LookupsBusy++
+	s.counters.Refused++
+	return s.dialect.AppendRefusal(nil, l.line, protocol.Busy)
 }
 
-// abandon gives up l, whose client has gone. A flight that nobody waits for is called off.
+// abandon gives up l: its client has gone, or it cannot wait any longer. A flight that nobody waits
+// for is called off.
 func (q *lookups) abandon(l *lookup) {
-	f := l.flight
-	i := slices.Index(f.askers, l)
-	if i < 0 {
-		return // the answer has come
+	if !l.open {
+		return // it has its answer
 	}
-	f.askers = slices.Delete(f.askers, i, i+1)
-	q.open--
-	switch {
-	case len(f.askers) > 0:
+	q.leave(l)
+	f := l.flight
+	if f.askers = without(f.askers, l); len(f.askers) > 0 {
 		return
-	case f.cancel != nil:
+	}
+	if f.cancel != nil {
 		f.cancel()
 		q.server.counters.LookupsCancelled++
-	default:
-		j := slices.Index(q.waiting, f)
-		q.waiting = slices.Delete(q.waiting, j, j+1)
 	}
 	q.forget(f)
 }

@@ -89,7 +89,7 @@ func NewServer(o Options) (*Server, error) {
 		propagation: newPropagation(),
 	}
 	s.plain = o.Config.Peers.Handshake == "optional"
-	s.lookups = lookups{server: s, flights: make(map[places.Query]*flight)}
+	s.lookups.init(s)
 	s.pump = s.pumpLinks
 	s.refusals.init()
 	var err error

@@ -22,6 +22,7 @@ type session struct {
 	t         reactor.Transport
 	reader    *reactor.LineReceiver
 	replies   replies
+	asker     asker
 	intake    *intake     // nil for a client
 	plain     plainIntake // nobody's for a client
 
@@ -185,9 +186,7 @@ func (s *session) whatsat(line []byte, c protocol.Command) {
 	l.query.Lat, l.query.Lng = item.Record.Position()
 	l.query.RadiusM = c.RadiusKM * 1000
 	if !srv.lookups.ask(l) {
-		srv.counters.LookupsBusy++
-		srv.counters.Refused++
-		s.reply(srv.dialect.AppendRefusal(srv.scratch[:0], line, protocol.Busy))
+		s.reply(l.busy())
 		return
 	}
 	l.slot = s.replies.reserve(l)
@@ -318,6 +317,7 @@ func (s *session) ConnectionLost(reason error) {
 			s.server.lookups.abandon(p.lookup)
 		}
 	}
+	s.server.lookups.leftBy(s)
 	fields := []zap.Field{zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer())}
 	if s.intake != nil {
 		fields = append(fields, zap.String("neighbor", s.intake.name))

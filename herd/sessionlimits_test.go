@@ -142,10 +142,22 @@ func hitPlacesInFlight(t *testing.T) *Server {
 	}
 	w.until("busy", w.counted("lookups_busy"))
 	w.net.RunFor(time.Second)
-	if l := s.Status().Lookups; l.Open != 4+maxWaiting || l.InFlight != 4 || l.Waiting != maxWaiting || s.counters.LookupsWaited != maxWaiting {
-		t.Errorf("%+v, %d waited", l, s.counters.LookupsWaited)
+	if l := s.Status().Lookups; l.Open != 5+maxWaiting || l.InFlight != 5 || l.Waiting != maxWaiting ||
+		s.counters.LookupsWaited != maxWaiting+s.counters.LookupsDisplaced {
+		t.Errorf("%+v, %d waited, %d of them displaced", l, s.counters.LookupsWaited, s.counters.LookupsDisplaced)
 	}
 	return s
+}
+
+func hitPlacesTimeout(t *testing.T) *Server {
+	w := alone(t, nil)
+	w.reactors["Alford"].SetWork(time.Minute)
+	w.dial("Alford").SendString(strings.Join(differing(w, 10), ""))
+	w.until("expired", w.counted("lookups_expired"))
+	if n := w.servers["Alford"].lookups.inFlight; n != 4 {
+		t.Errorf("%d are under way", n)
+	}
+	return w.servers["Alford"]
 }
 
 // hitSharedLookup has two ask the same, and both go.

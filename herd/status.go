@@ -58,8 +58,10 @@ type LoopStatus struct {
 // LookupStatus is how many WHATSATs are being answered at the moment.
 type LookupStatus struct {
 	Open     int `json:"open"`      // WHATSATs without their answer
-	InFlight int `json:"in_flight"` // questions at the provider, places_in_flight at most
-	Waiting  int `json:"waiting"`   // questions that wait for one of these to end
+	InFlight int `json:"in_flight"` // questions at the provider, see places_in_flight
+	// Waiting is how many WHATSATs wait for their turn, or for the answer to the question of
+	// another, waiting_lookups at most.
+	Waiting int `json:"waiting"`
 }
 
 // PropagationStatus is how long updates took to come from the server that a client sent them to, as
@@ -161,9 +163,14 @@ type Counters struct {
 	Applied       uint64 `json:"applied"` // records from neighbors that were new
 	Refused       uint64 `json:"refused"` // replies that begin with "? " or "> " and a reason
 	LookupsFailed uint64 `json:"lookups_failed"`
-	LookupsWaited uint64 `json:"lookups_waited"` // for others to end, see places_in_flight
+	LookupsWaited uint64 `json:"lookups_waited"` // for their turn, see places_in_flight
 	LookupsBusy   uint64 `json:"lookups_busy"`   // refused, because too many waited
-	LookupsShared uint64 `json:"lookups_shared"` // given the answer to another's question
+	// LookupsDisplaced are those of LookupsBusy that had a place and lost it to another who had
+	// fewer.
+	LookupsDisplaced uint64 `json:"lookups_displaced"`
+	// LookupsExpired are those of LookupsFailed whose turn did not come within places.timeout.
+	LookupsExpired uint64 `json:"lookups_expired"`
+	LookupsShared  uint64 `json:"lookups_shared"` // given the answer to another's question
 	// LookupsCancelled are questions under way whose askers had all gone.
 	LookupsCancelled uint64 `json:"lookups_cancelled"`
 	ClientsRefused   uint64 `json:"clients_refused"` // IAMATs or ATs beyond max_clients

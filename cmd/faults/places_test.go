@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -11,14 +12,20 @@ import (
 	"time"
 
 	"serverherd/cmd/processtest"
+	"serverherd/herd"
 	"serverherd/places/google/googletest"
 )
 
 // startGoogled starts a server whose places come from the scripted service.
 func startGoogled(t *testing.T, s *googletest.Server) *cluster {
 	t.Helper()
-	return startCluster(t, fmt.Sprintf("%s[places]\nprovider = \"google\"\nbase_url = %q\nrate = 10000\n"+
-		"daily_budget = 1000000\ntimeout = \"30s\"\n", unlogged, s.URL), "Alford")
+	return startCluster(t, googled(s, 30*time.Second), "Alford")
+}
+
+// googled is herd.toml's part of that.
+func googled(s *googletest.Server, timeout time.Duration) string {
+	return fmt.Sprintf("%s[places]\nprovider = \"google\"\nbase_url = %q\nrate = 10000\n"+
+		"daily_budget = 1000000\ntimeout = %q\n", unlogged, s.URL, timeout)
 }
 
 // replies reads n replies, each of which ends in an empty line, and counts those with a list of
@@ -92,6 +99,103 @@ func TestSlowPlaces(t *testing.T) {
 	if n := s.Places.Network.Attempts; n != uint64(google.Asked()) {
 		t.Errorf("%d attempts counted, and %d came", n, google.Asked())
 	}
+}
+
+// twoAddresses gives this machine two addresses that are not loopback.
+const twoAddresses = "ip link set lo up && ip addr add 192.0.2.1/32 dev lo && ip addr add 192.0.2.2/32 dev lo"
+
+// One host that keeps a slow provider busy denies it to nobody: not to other addresses, and its own
+// connections have their turns.
+func TestSlowPlacesOfOneHost(t *testing.T) {
+	if !*realSize {
+		t.Skip("in real size only: make faults")
+	}
+	const attack = "a provider that takes 4.5 of 5 s, 20 connections of one address with 64 questions each: "
+	if !inside(t, attack+"others are answered in time", twoAddresses) {
+		return
+	}
+	google := googletest.Start(t)
+	alford := herd.ServerConfig{
+		Name: "Alford", Address: "192.0.2.1:7000", Listen: "0.0.0.0:7000", Console: "127.0.0.1:7001",
+	}
+	c := &cluster{processtest.New(t, googled(google, 5*time.Second), alford), newNetwork(t)}
+	c.Flags, c.Env = []string{"--pprof"}, []string{herd.SecretVariable + "=of one server"}
+	c.startAll()
+	const clients, each = 20, 64
+	for k := range 4 * clients { // places of their own, so that no question is another's
+		c.Ask("Alford", fmt.Sprintf("IAMAT client%07d +%d.5-118.445127 2\n", k, k))
+	}
+	google.Set(googletest.Slow(googletest.NewAPI, 4500*time.Millisecond))
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for k := range clients {
+		conn := c.dial("Alford")
+		var lines strings.Builder
+		for i := range each {
+			fmt.Fprintf(&lines, "WHATSAT client%07d %d 20\n", k+i/50*clients, 1+i%50)
+		}
+		all.Go(func() {
+			in := bufio.NewReaderSize(conn, 64<<10)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_ = conn.SetDeadline(time.Now().Add(5 * processtest.Patience))
+				if _, err := io.WriteString(conn, lines.String()); err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := replies(in, each); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	processtest.Eventually(t, "all places are taken", func() bool { return c.now("Alford").Counters.LookupsBusy > 0 })
+	for i, from := range []string{"192.0.2.2", "127.0.0.1"} {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		to := "192.0.2.1:7000"
+		if i > 0 {
+			to = "127.0.0.1:7000"
+		}
+		honest, err := dialer.Dial("tcp", to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const asked = 10
+		answered, longest := 0, time.Duration(0)
+		in := bufio.NewReaderSize(honest, 64<<10)
+		for k := range asked {
+			begun := time.Now()
+			_ = honest.SetDeadline(begun.Add(5 * processtest.Patience))
+			fmt.Fprintf(honest, "WHATSAT client%07d %d 20\n", (2+i)*clients+k, 1+k)
+			first, err := in.ReadString('\n')
+			if err == nil && strings.HasPrefix(first, "AT ") {
+				answered++
+			} else {
+				t.Logf("%s: %s %v", from, first, err)
+			}
+			if _, err := replies(in, 1); err != nil {
+				t.Fatal(err)
+			}
+			longest = max(longest, time.Since(begun))
+		}
+		honest.Close()
+		s := c.now("Alford")
+		measured := fmt.Sprintf("%d of %d answered, the longest wait %.1f s; so far %d of all asked, %d refused as busy, %d too late",
+			answered, asked, longest.Seconds(), s.Places.Network.Attempts, s.Counters.LookupsBusy, s.Counters.LookupsExpired)
+		if i == 0 {
+			figure(t, answered == asked && longest < 5*time.Second, attack+"another address is answered in time", "%s", measured)
+		} else { // until one of 4.5 s ends, there may be no turn
+			figure(t, answered >= asked/2, attack+"another connection of it has its turns", "%s", measured)
+		}
+	}
+	close(stop)
+	all.Wait()
+	google.Disconnect()
 }
 
 // The same question of many at once is one.

@@ -116,7 +116,7 @@ func (p *process) run(pprof bool) error {
 		p.log.Info("places file read", zap.Int("places", file.Len()))
 	}
 	p.reactor = newEngine(p.engine, engineOptions{
-		workers: p.cfg.Limits.PlacesInFlight,
+		workers: p.cfg.Limits.MostLookups(),
 		log:     func(message string) { p.log.Warn(message) },
 		slow: func(what string, d time.Duration) {
 			p.log.Warn("slow turn", zap.String("what", what), zap.Duration("took", d))

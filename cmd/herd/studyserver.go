@@ -84,7 +84,7 @@ func (s *slowServer) run() error {
 	log := zap.NewNop()
 	p := &process{cfg: s.cfg, self: s.self, engine: s.engine}
 	p.reactor = newEngine(s.engine, engineOptions{
-		workers: s.cfg.Limits.PlacesInFlight, log: func(string) {}, slow: func(string, time.Duration) {},
+		workers: s.cfg.Limits.MostLookups(), log: func(string) {}, slow: func(string, time.Duration) {},
 	})
 	var r reactor.Reactor = p.reactor
 	if s.blocks {

@@ -68,7 +68,7 @@ func NewCalm(o CalmOptions) (*Calm, error) {
 	c.Config = &herd.Config{
 		Herd:   herd.Herd{Name: "calm", Dialect: "paper"},
 		Peers:  herd.Peers{Handshake: "required"},
-		Places: herd.Places{Provider: "embedded"},
+		Places: herd.Places{Provider: "embedded", Timeout: 5 * time.Second},
 		Limits: herd.Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 1000, MaxClients: o.Clients,
 			MaxFuture: time.Hour, OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: 256 << 20, PlacesInFlight: 64,

@@ -108,7 +108,7 @@ func (w *world) configure() {
 	w.cfg = &herd.Config{
 		Herd:   herd.Herd{Name: "sim", Dialect: "paper"},
 		Peers:  herd.Peers{Handshake: "required"},
-		Places: herd.Places{Provider: "embedded"},
+		Places: herd.Places{Provider: "embedded", Timeout: 5 * time.Second},
 		Limits: herd.Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 100, MaxClients: 100_000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4 << 20,

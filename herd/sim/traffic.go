@@ -295,6 +295,7 @@ func (u *user) fits(got string, want reply) bool {
 	text, found := strings.CutPrefix(line, "AT ")
 	if !found {
 		return line == "> WHATSAT PLACES: the upstream is out of order" ||
+			line == "> WHATSAT PLACES: no answer within 5s" ||
 			line == "> WHATSAT BUSY: too many lookups" ||
 			line == "> WHATSAT REQUEST: There is no location data at server "+server+" for client "+
 				escaped(want.text)

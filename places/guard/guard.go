@@ -157,7 +157,7 @@ func (g *Guard) ask(ctx context.Context, q places.Query) (places.Result, error) 
 		return places.Result{}, err
 	}
 	deadline, _ := ctx.Deadline()
-	short := time.Until(deadline) < g.options.Timeout*9/10
+	short := time.Until(deadline) < g.options.Timeout*99/100
 	r, err := g.options.Provider.Nearby(g.traced(ctx, payer), q)
 	g.counters.count(err)
 	if short && err != nil && ctx.Err() == context.DeadlineExceeded {
@@ -194,7 +194,7 @@ func (g *Guard) pay(by *places.Payer) error {
 	return nil
 }
 
-// cutShort is the failure of an attempt that had less than nine tenths of the timeout, because the
+// cutShort is the failure of an attempt that had less than 99 % of the timeout, because the
 // question had waited, and was not answered in that time. It says nothing about the provider: it is
 // as slow as before, and when many questions wait all of them would open the breaker.
 type cutShort struct{ error }

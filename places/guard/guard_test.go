@@ -345,7 +345,7 @@ func TestBreakerIgnoresWhatHadTooLittleTime(t *testing.T) {
 			}
 		}
 		for range 3 * maxFailures {
-			asksWith(4 * time.Second)
+			asksWith(4900 * time.Millisecond)
 		}
 		if r := g.Report(); r.Breaker != "closed" || len(s.asked) != 3*maxFailures {
 			t.Errorf("%d asked, %+v", len(s.asked), r)

@@ -1,0 +1,231 @@
+package herd
+
+import (
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// The order of lookups: addresses take turns, the connections of one address take turns, and the
+// lookups of one connection are in the order of its lines. So an address with a thousand connections
+// has as many turns as one with a single connection, and a connection with 64 lookups as many as one
+// with a single lookup.
+//
+// places_in_flight lookups are under way, whoever asked for them: an address that is alone can have all
+// of them. Beyond these there are two reserves, each of an eighth of places_in_flight: one for
+// connections with nothing under way, one for addresses with nothing under way. Without them, whoever
+// comes while all lookups are slow ones of somebody else would wait until one of these ends.
+
+// reserveShare divides places_in_flight into the size of a reserve, which is one at least.
+const reserveShare = 8
+
+// reserve is the size of one of the two reserves.
+func (l *Limits) reserve() int { return max(1, l.PlacesInFlight/reserveShare) }
+
+// MostLookups is how many lookups may be under way in all.
+func (l *Limits) MostLookups() int { return l.PlacesInFlight + 2*l.reserve() }
+
+// asker is a connection as far as its lookups go. Loop only.
+type asker struct {
+	from    *askers   // all of its address; nil before its first lookup
+	queue   []*lookup // whose turn has not come, oldest first
+	waiting int       // without an answer, but for those whose turn has come
+	running int       // flights that were started when it was its turn
+}
+
+// askers are the connections of one client address. Loop only.
+type askers struct {
+	address     string
+	turns       []*asker // those with a queue; the first is next
+	connections int      // that have asked and are still there
+	waiting     int      // the sum of theirs
+	crowd       int      // how many of them have lookups that wait
+	running     int      // as asker's; also for connections that have gone
+}
+
+// asker is the session's, known by its address.
+func (q *lookups) asker(s *session) *asker {
+	a := &s.asker
+	if a.from == nil {
+		a.from = q.addresses[s.address]
+		if a.from == nil {
+			a.from = &askers{address: s.address}
+			q.addresses[s.address] = a.from
+		}
+		a.from.connections++
+	}
+	return a
+}
+
+// leftBy forgets an asker whose connection is lost and whose lookups are abandoned.
+func (q *lookups) leftBy(s *session) {
+	if from := s.asker.from; from != nil {
+		from.connections--
+		q.forgetAddress(from)
+	}
+}
+
+// forgetAddress forgets an address that has no connection and nothing under way. One that comes
+// back sooner finds what it has under way, and gains nothing.
+func (q *lookups) forgetAddress(from *askers) {
+	if from.connections == 0 && from.running == 0 {
+		delete(q.addresses, from.address)
+	}
+}
+
+// enqueue lets l wait for its turn.
+func (q *lookups) enqueue(l *lookup) {
+	a := &l.session.asker
+	if l.queued = true; len(a.queue) == 0 {
+		if len(a.from.turns) == 0 {
+			q.turns = append(q.turns, a.from)
+		}
+		a.from.turns = append(a.from.turns, a)
+	}
+	a.queue = append(a.queue, l)
+}
+
+// dequeue takes l from among those that wait for their turn, if it is.
+func (q *lookups) dequeue(l *lookup) {
+	if !l.queued {
+		return
+	}
+	l.queued = false
+	a := &l.session.asker
+	if a.queue = without(a.queue, l); len(a.queue) == 0 {
+		if a.from.turns = without(a.from.turns, a); len(a.from.turns) == 0 {
+			q.turns = without(q.turns, a.from)
+		}
+	}
+}
+
+// without takes one element out of a list. O(n); n is bounded by waiting_lookups.
+func without[T comparable](list []T, element T) []T {
+	i := slices.Index(list, element)
+	return slices.Delete(list, i, i+1)
+}
+
+// pick is the lookup that is next, nil if none may start now. Its address and its connection go to
+// the end of their lists. Not more than those that have something under way are passed over.
+func (q *lookups) pick() *lookup {
+	limits := &q.server.cfg.Limits
+	beyond := q.inFlight - limits.PlacesInFlight // in the reserves, if not negative
+	if beyond >= 2*limits.reserve() {
+		return nil
+	}
+	for _, from := range q.turns {
+		if beyond >= limits.reserve() && from.running > 0 {
+			continue
+		}
+		for _, a := range from.turns {
+			if beyond >= 0 && a.running > 0 {
+				continue
+			}
+			if !q.pace() {
+				return nil
+			}
+			from.turns = append(without(from.turns, a), a)
+			q.turns = append(without(q.turns, from), from)
+			return a.queue[0]
+		}
+	}
+	return nil
+}
+
+// pace says whether the provider may be asked now, and if not calls next when it may. A provider on
+// the network keeps to its rate by itself, but whoever waits there is not in anybody's turn.
+func (q *lookups) pace() bool {
+	now := q.server.reactor.Now()
+	if q.rate == nil || q.rate.AllowN(now, 1) {
+		return true
+	}
+	if q.paced == nil {
+		missing := (1 - q.rate.TokensAt(now)) / float64(q.rate.Limit()) // seconds
+		wait := time.Duration(missing * float64(time.Second))
+		q.paced = q.server.reactor.CallLater(max(wait, time.Millisecond), func() {
+			q.paced = nil
+			q.next()
+		})
+	}
+	return false
+}
+
+// count notes that n more lookups of an asker wait.
+func (q *lookups) count(a *asker, n int) {
+	a.from.crowd += begins(&a.waiting, n)
+	q.crowd += begins(&a.from.waiting, n)
+	q.waiting += n
+}
+
+// begins adds n to a number. It returns 1 if that was zero before, -1 if it is now, else 0.
+func begins(number *int, n int) int {
+	before := *number
+	*number += n
+	switch {
+	case before == 0 && n > 0:
+		return 1
+	case before > 0 && *number == 0:
+		return -1
+	}
+	return 0
+}
+
+// makeRoom refuses one lookup that waits, so that one of a's can, and says whether it did. When all
+// places are taken each address has an equal part of them, and so has each connection in those of
+// its address: who has less takes the place of the newest lookup of the connection that has most,
+// of the address that has most.
+func (q *lookups) makeRoom(a *asker) bool {
+	var l *lookup
+	switch {
+	case hasLess(a.from.waiting, q.waiting, q.crowd):
+		l = q.newestOfMost(nil)
+	case hasLess(a.waiting, a.from.waiting, a.from.crowd):
+		l = q.newestOfMost(a.from)
+	default:
+		q.tellBusy(a.from)
+		return false
+	}
+	q.tellBusy(l.session.asker.from)
+	q.server.counters.LookupsDisplaced++
+	q.abandon(l)
+	// In a call of its own: the reply may let further lines of that connection go on.
+	q.server.reactor.CallSoon(func() {
+		if !l.session.lost {
+			l.session.fill(l, l.busy())
+		}
+	})
+	return true
+}
+
+// hasLess says whether mine is less than an equal part of all, among so many who have some. If so,
+// one of the others has two more at least.
+func hasLess(mine, all, among int) bool {
+	if mine == 0 {
+		among++
+	}
+	return mine < all/among
+}
+
+// newestOfMost is the newest lookup that waits, of the connection with most of them, of the address
+// with most of them, or of the given one. O(lookups), and there is room for one more after it.
+func (q *lookups) newestOfMost(of *askers) (newest *lookup) {
+	mostOfAddress, most := 0, 0
+	for _, l := range q.open {
+		a := &l.session.asker
+		if l.running || of != nil && a.from != of || a.from.waiting < mostOfAddress ||
+			a.from.waiting == mostOfAddress && a.waiting < most {
+			continue
+		}
+		newest, mostOfAddress, most = l, a.from.waiting, a.waiting
+	}
+	return newest
+}
+
+// tellBusy tells the log of an address that has a lookup refused because too many wait.
+func (q *lookups) tellBusy(from *askers) {
+	if q.server.refusals.first(refusal{"busy", from.address}, q.server.reactor.Now()) {
+		q.server.log.Warn("lookups refused, too many wait", zap.String("address", from.address),
+			zap.Int("waiting", from.waiting), zap.Int("running", from.running))
+	}
+}

@@ -71,7 +71,7 @@ func (n *neighbor) takeBack(f *former) bool {
 	f.barred = true
 	n.server.reactor.CallLater(f.pause, func() { f.barred = false })
 	n.counters.takenBack++
-	n.claimed(claimTakenBack, n.epoch)
+	n.claimed(claimTakenBack, f.epoch)
 	n.server.log.Warn("former process taken back", zap.String("neighbor", n.name),
 		zap.Stringer("epoch", f.epoch), zap.Duration("not_again_for", f.pause))
 	return true

@@ -43,7 +43,8 @@
 //
 // and either PING <n>, answered with PONG <n>. An epoch names one process, a seq is a position in
 // the feed of the dialler. WELCOME names the last MARK that the acceptor has of this very process,
-// or "- 0". Until the proof is right nothing changes on either side.
+// or "- 0". Until the proof is right nothing changes on either side. Then AT lines of any origin are
+// taken: herd.toml is not changed everywhere at once, and what a server made outlives it.
 //
 // A MARK says: every record up to seq has been sent to you or came from you; my feed ends at tail;
 // of your feed I had applied up to heard; my state then had count records and this digest. Its

@@ -216,10 +216,11 @@ func (in *intake) proof(line, mac []byte) {
 	n.link.dialNow()
 }
 
-// at applies one record.
+// at applies one record, of whatever origin: a server that has left herd.toml, or that only the
+// neighbor's says. To drop it and acknowledge it would make the states differ for good.
 func (in *intake) at(l protocol.LinkLine, size int) {
 	srv := in.server()
-	if string(l.Sender) != in.name || !srv.origins[string(l.Record.Origin())] {
+	if string(l.Sender) != in.name {
 		in.badLine()
 		return
 	}
@@ -228,6 +229,7 @@ func (in *intake) at(l protocol.LinkLine, size int) {
 	switch srv.store.Apply(l.Record, in.epoch) {
 	case Stored:
 		srv.counters.Applied++
+		srv.noteOrigin(l.Record)
 		srv.pumpSoon()
 		// In a copy or a resume a record's age says nothing of how long it was on its way.
 		if in.caughtUp {

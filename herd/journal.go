@@ -64,13 +64,11 @@ func newJournaling(s *Server, journal Journal) (*journaling, error) {
 	j := &journaling{server: s, journal: journal, texts: make([]byte, 0, commitBytes+maxLinkLine)}
 	begun := s.reactor.Now()
 	err := journal.Load(func(r protocol.Record) {
-		switch {
-		case !s.origins[string(r.Origin())]:
-			j.status.Foreign++ // neighbors would not take it from us
-		case s.store.Apply(r, 0) == Stored:
+		if s.store.Apply(r, 0) == Stored {
 			j.status.Loaded++
-		default:
-			j.status.Foreign++
+			s.noteOrigin(r)
+		} else {
+			j.status.NotTaken++
 		}
 	})
 	if err != nil {
@@ -78,7 +76,7 @@ func newJournaling(s *Server, journal Journal) (*journaling, error) {
 	}
 	j.status.LoadTime = s.reactor.Now().Sub(begun).Seconds()
 	s.log.Info("journal loaded", zap.Uint64("records", j.status.Loaded),
-		zap.Uint64("not_taken", j.status.Foreign), zap.Float64("took", j.status.LoadTime))
+		zap.Uint64("not_taken", j.status.NotTaken), zap.Float64("took", j.status.LoadTime))
 	j.sent = s.store.Head()
 	j.sent.Advance(s.store.Tail())
 	j.synced = s.store.Head()

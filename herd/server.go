@@ -50,7 +50,7 @@ type Server struct {
 	started   time.Time
 	store     *Store
 	neighbors []*neighbor     // in the order of herd.toml
-	origins   map[string]bool // every server of the herd
+	origins   map[string]bool // every server that herd.toml names
 	lookups   lookups
 	journal   *journaling // nil if there is none
 	port      reactor.Port
@@ -259,6 +259,13 @@ func (s *Server) notReady() string {
 		}
 	}
 	return ""
+}
+
+// noteOrigin counts a record that has been stored if it is of a server that herd.toml does not name.
+func (s *Server) noteOrigin(r protocol.Record) {
+	if !s.origins[string(r.Origin())] {
+		s.counters.Foreign++
+	}
 }
 
 // Store is the server's state, for those who follow it. Loop only.

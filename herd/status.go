@@ -87,7 +87,7 @@ type JournalStatus struct {
 	// Failures are commits that were tried again.
 	Failures uint64  `json:"failures"`
 	Loaded   uint64  `json:"loaded"`    // records, at the start
-	Foreign  uint64  `json:"not_taken"` // records of unknown origins, or beyond max_clients, then
+	NotTaken uint64  `json:"not_taken"` // records beyond max_clients, then
 	LoadTime float64 `json:"load_time"`
 }
 
@@ -161,6 +161,9 @@ type Counters struct {
 	WHATSAT       uint64 `json:"whatsat"` // well-formed
 	Stored        uint64 `json:"stored"`  // IAMATs that were new
 	Applied       uint64 `json:"applied"` // records from neighbors that were new
+	// Foreign are records from neighbors that were new, or from the journal, of servers that
+	// herd.toml does not name: of one that has left, or that this server has not been told of.
+	Foreign       uint64 `json:"foreign"`
 	Refused       uint64 `json:"refused"` // replies that begin with "? " or "> " and a reason
 	LookupsFailed uint64 `json:"lookups_failed"`
 	LookupsWaited uint64 `json:"lookups_waited"` // for their turn, see places_in_flight

@@ -104,6 +104,7 @@ type Herd struct {
 	Running map[string]*Process // by server
 	Flags   []string            // more of serve's
 	Env     []string            // likewise
+	extra   string              // what herd.toml begins with
 }
 
 // Process is one server's.
@@ -176,9 +177,17 @@ func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]n
 
 // New writes a herd.toml of these servers, none of which runs yet. extra goes in front.
 func New(t *testing.T, extra string, servers ...herd.ServerConfig) *Herd {
-	h := &Herd{T: t, Dir: t.TempDir(), Servers: servers, Running: map[string]*Process{}}
+	h := &Herd{T: t, Dir: t.TempDir(), Servers: servers, Running: map[string]*Process{}, extra: extra}
+	h.Write(servers...)
+	t.Cleanup(h.killAll)
+	return h
+}
+
+// Write writes herd.toml anew, with these servers, for processes that are started from now on.
+func (h *Herd) Write(servers ...herd.ServerConfig) {
+	h.T.Helper()
 	var text strings.Builder
-	text.WriteString(extra)
+	text.WriteString(h.extra)
 	for _, s := range servers {
 		fmt.Fprintf(&text, "\n[[server]]\nname = %q\naddress = %q\nlisten = %q\nconsole = %q\nneighbors = [",
 			s.Name, s.Address, s.Listen, s.Console)
@@ -188,10 +197,8 @@ func New(t *testing.T, extra string, servers ...herd.ServerConfig) *Herd {
 		text.WriteString("]\n")
 	}
 	if err := os.WriteFile(h.Config(), []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
+		h.T.Fatal(err)
 	}
-	t.Cleanup(h.killAll)
-	return h
 }
 
 // StartHerd starts a herd and waits until all links are live.

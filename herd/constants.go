@@ -44,6 +44,7 @@ func Constants() []Constant {
 		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
 		{"handshake_timeout", handshakeTimeout, "of a handshake, on both sides"},
 		{"ping_after", pingAfter * beat, "of silence, after which a neighbor is asked for a sign of life"},
+		{"ping_every", pingEvery * beat, "between two PINGs at most, whatever else is said: they tell the clock"},
 		{"dead_after", deadAfter * beat, "of silence, after which a link is dropped"},
 		{"ack_after", ackAfter * beat, "from the PONG that a MARK has been read to its ACK; else the link is dropped"},
 		{"min_retry", reactor.MinRetryDelay, "before the second dial; it doubles, plus or minus a half"},

@@ -84,8 +84,12 @@ func (l *link) LineReceived(line []byte) {
 	case in.Verb == protocol.LinkAck:
 		l.ackReceived(in.N)
 	case in.Verb == protocol.LinkPing:
+		l.neighbor.clockPinged(in.N)
 		l.write(protocol.AppendPong(l.server.small[:0], in.N), false)
 	case in.Verb == protocol.LinkPong:
+		if roundTrip, ok := l.pulse.answered(in.N); ok {
+			l.neighbor.clockPonged(roundTrip)
+		}
 		l.overdue.pong(in.N)
 	default:
 		l.badLine()

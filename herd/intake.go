@@ -138,9 +138,13 @@ func (in *intake) lineReceived(line []byte) {
 	case l.Verb == protocol.LinkMark:
 		in.markReceived(l.Mark)
 	case l.Verb == protocol.LinkPing:
+		in.neighbor.clockPinged(l.N)
 		in.write(protocol.AppendPong(in.server().small[:0], l.N), false)
 	case l.Verb == protocol.LinkPong:
-		if in.asked != 0 && l.N >= in.asked {
+		if roundTrip, ok := in.pulse.answered(l.N); ok {
+			in.neighbor.clockPonged(roundTrip)
+		}
+		if in.asked != 0 && l.N == in.asked {
 			in.stillThere()
 		}
 	default:

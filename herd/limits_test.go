@@ -54,7 +54,7 @@ var limitCases = []limitCase{
 	{limits: "dial_timeout", counts: "links.dials_failed", hit: hitDialTimeout},
 	{limits: "min_retry max_retry", counts: "links.dials_failed", hit: hitRetry},
 	{limits: "handshake_timeout", counts: "links_unanswered handshakes_failed", hit: hitHandshakeTimeout},
-	{limits: "ping_after dead_after", counts: "links_silent", hit: hitDeadAfter},
+	{limits: "ping_after ping_every dead_after", counts: "links_silent", hit: hitDeadAfter},
 	{limits: "link_line", counts: "links_garbled links.bad_lines", hit: hitLinkLine},
 	{limits: "bad_lines bad_lines_time", counts: "links_garbled links.bad_lines", hit: hitBadLines},
 	{limits: "bad_lines", counts: "links_garbled links.bad_lines", hit: hitBadLinesOfAcceptor},

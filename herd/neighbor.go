@@ -36,6 +36,7 @@ type neighbor struct {
 	whole    bool           // once, all of its feed has been here since this server started
 	restart  bool           // answer the next HELLO with "- 0": a repair
 	agree    agreement
+	skew     skew
 	counters linkCounters
 	reached  string // the address at which a dial found it last; "" for none
 
@@ -68,6 +69,7 @@ func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
 		}
 		n.replace()
 		n.epoch, n.heard, n.heardAny, n.full = epoch, 0, false, false
+		n.skew = skew{}
 		n.agree.checked, n.agree.divergedSince = time.Time{}, time.Time{}
 	}
 	if len(n.intakes) == maxIntakes {
@@ -185,6 +187,9 @@ func (n *neighbor) status() LinkStatus {
 	}
 	if n.full || n.server.store.Overflowed() {
 		st.Agreement = "full"
+	}
+	if ahead, uncertainty, ok := n.skew.offset(); ok {
+		st.Clock = &ClockStatus{ahead.Seconds(), uncertainty.Seconds(), n.skew.wrong}
 	}
 	if l.state == linkPlain {
 		plainLink{l}.status(&st)

@@ -12,6 +12,8 @@ const (
 	beat      = 500 * time.Millisecond
 	pingAfter = 4  // beats: 2 s
 	deadAfter = 12 // beats: 6 s
+	// pingEvery beats there is a PING whatever else is said, for it tells the clock.
+	pingEvery = 20 // beats: 10 s
 )
 
 // pulse watches one proven connection between neighbors. Loop only.
@@ -22,8 +24,10 @@ const (
 type pulse struct {
 	clock reactor.Clock
 	timer *reactor.DelayedCall
-	quiet int // beats since a line came
-	pings uint64
+	quiet int       // beats since a line came
+	still int       // beats since the last PING of ours
+	asked uint64    // the last PING: our clock then, in microseconds
+	at    time.Time // when it was sent
 	ping  func(n uint64)
 	dead  func()
 	tick  func() // called at every beat
@@ -49,7 +53,7 @@ func (p *pulse) beat() {
 		p.dead()
 		return
 	}
-	if p.quiet%pingAfter == 0 {
+	if p.still++; p.quiet%pingAfter == 0 || p.still >= pingEvery {
 		p.ask()
 	}
 	if p.tick != nil {
@@ -57,11 +61,20 @@ func (p *pulse) beat() {
 	}
 }
 
-// ask sends a PING and returns its number, which the PONG repeats.
+// ask sends a PING and returns its number, which the PONG repeats: our clock, see skew.
 func (p *pulse) ask() uint64 {
-	p.pings++
-	p.ping(p.pings)
-	return p.pings
+	p.still, p.at = 0, p.clock.Now()
+	p.asked = uint64(max(p.at.UnixMicro(), 0))
+	p.ping(p.asked)
+	return p.asked
+}
+
+// answered returns the round trip of the last PING if n is its PONG.
+func (p *pulse) answered(n uint64) (roundTrip time.Duration, ok bool) {
+	if n != p.asked || p.at.IsZero() {
+		return 0, false
+	}
+	return p.clock.Now().Sub(p.at), true
 }
 
 // overdue finds a link that lives and makes no progress: the neighbor reads and answers, and does
@@ -95,7 +108,7 @@ func (o *overdue) beat(ask func() uint64) bool {
 
 // pong takes the answer to a PING.
 func (o *overdue) pong(n uint64) {
-	if o.ping != 0 && !o.answered && n >= o.ping {
+	if o.ping != 0 && !o.answered && n == o.ping {
 		o.answered, o.beats = true, 0
 	}
 }

@@ -139,6 +139,9 @@ type LinkStatus struct {
 	Checked       *time.Time `json:"checked,omitempty"`
 	DivergedSince *time.Time `json:"diverged_since,omitempty"`
 
+	// Clock is absent while the neighbor's is unknown: for the first seconds, and of older versions.
+	Clock *ClockStatus `json:"clock,omitempty"`
+
 	ATSent     uint64 `json:"at_sent"`     // AT lines written on the link to the neighbor
 	ATReceived uint64 `json:"at_received"` // AT lines read on the link from it
 	Duplicates uint64 `json:"duplicates"`  // of those read, how many were known already
@@ -151,6 +154,13 @@ type LinkStatus struct {
 	Stalls      uint64 `json:"stalls"`
 	DialsFailed uint64 `json:"dials_failed"`
 	TakenBack   uint64 `json:"taken_back"` // former processes that were taken back
+}
+
+// ClockStatus compares a neighbor's clock with this server's, by the PINGs of the last minute.
+type ClockStatus struct {
+	Ahead       float64 `json:"ahead"`       // negative: the neighbor's is behind
+	Uncertainty float64 `json:"uncertainty"` // half of the shortest round trip
+	Wrong       bool    `json:"wrong"`       // they differ by more than half of max_future
 }
 
 // Counters count events since the process started. They only grow.

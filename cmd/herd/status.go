@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -203,7 +204,7 @@ func agreement(s *herd.Status) string {
 }
 
 // allWell: every server that has a console answers, every link is live, nobody is known to
-// disagree, nobody lacks records, no name is claimed by two processes. Of a herd without any console nothing is known.
+// disagree, nobody lacks records, no clock is wrong, no name is claimed by two processes. Of a herd without any console nothing is known.
 func allWell(answers []answer) bool {
 	if !slices.ContainsFunc(answers, func(a answer) bool { return !a.Silent }) {
 		return false
@@ -219,7 +220,7 @@ func allWell(answers []answer) bool {
 			return false
 		}
 		for _, l := range a.Status.Links {
-			if l.DivergedSince != nil || l.Duplicate != "" {
+			if l.DivergedSince != nil || l.Duplicate != "" || l.Clock != nil && l.Clock.Wrong {
 				return false
 			}
 		}
@@ -290,6 +291,14 @@ func remarks(s *herd.Status) (all []string) {
 			all = append(all, strings.TrimSuffix(fmt.Sprintf("link to %s is %s: %s", l.Neighbor, l.State, l.Error), ": "))
 		case !isLive(l):
 			all = append(all, l.Neighbor+" has not linked to it")
+		}
+		if c := l.Clock; c != nil && c.Wrong {
+			how := "ahead of"
+			if c.Ahead < 0 {
+				how = "behind"
+			}
+			ahead := time.Duration(math.Abs(c.Ahead) * float64(time.Second)).Round(time.Millisecond)
+			all = append(all, fmt.Sprintf("the clock of %s is %v %s of this server's", l.Neighbor, ahead, how))
 		}
 		if l.Duplicate != "" {
 			all = append(all, fmt.Sprintf("two processes claim the name %s: %s", l.Neighbor, duplicates[l.Duplicate]))

@@ -90,6 +90,12 @@ func TestStatus(t *testing.T) {
 			since := time.Unix(1520023930, 0)
 			all["Ball"].Links[0].DivergedSince = &since
 		}, 1, []string{"Alford diverged since"}},
+		{"a wrong clock", func(all map[string]*herd.Status) {
+			all["Ball"].Links[0].Clock = &herd.ClockStatus{Ahead: -7200.0004, Uncertainty: 0.001, Wrong: true}
+		}, 1, []string{"Ball: the clock of Alford is 2h0m0s behind this server's\n"}},
+		{"a clock that is right", func(all map[string]*herd.Status) {
+			all["Ball"].Links[0].Clock = &herd.ClockStatus{Ahead: 0.1, Uncertainty: 0.001}
+		}, 0, []string{"\n2 of 2 answered"}},
 		{"two processes", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "refused" }, 1,
 			[]string{"Ball: two processes claim the name Alford: one of them is refused\n"}},
 		{"one of two processes left", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "taken back" }, 1,

@@ -60,6 +60,12 @@ type Log struct {
 	Compress bool // rotated files, with gzip
 }
 
+// EveryLine says whether the log holds every line in and out.
+func (g *Log) EveryLine() bool { return g.Lines && (g.Level == "info" || g.Level == "debug") }
+
+// MaxBytes is how many bytes the log files of one server may take; 0: there is no limit.
+func (g *Log) MaxBytes() uint64 { return uint64(g.MaxSize) * uint64(g.MaxFiles+1) }
+
 // Storage is the table [storage].
 type Storage struct {
 	Dir string // of the journals, absolute or relative to the working directory; "" for none

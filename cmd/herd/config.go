@@ -6,7 +6,7 @@ func newConfig(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "config",
 		Short:   "Check herd.toml and print it with every default filled in",
-		Example: "  herd config --config herd.toml",
+		Example: "  herd config\n  herd config --config herd.toml",
 		Args:    arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := o.load()

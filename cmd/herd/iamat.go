@@ -21,8 +21,8 @@ func newIamat(o *options) *cobra.Command {
 		Long: "Tell a server where a client is, in ISO 6709 decimal degrees, at a POSIX time, by\n" +
 			"default now. With - it reads lines CLIENT COORDS [TIME] from standard input.",
 		Example: "  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127\n" +
-			"  herd iamat puma -33.4489-70.6693 1520023934.918963997 --at Ball\n" +
-			"  herd iamat - < moves.txt",
+			"  herd iamat puma -33.4489-70.6693 $(date +%s) --at Ball\n" +
+			"  echo 'tui -36.848461+174.763336' | herd iamat -",
 		Args:              arguments(1, 3),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {

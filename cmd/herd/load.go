@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,9 +21,11 @@ func newLoad(o *options) *cobra.Command {
 		Long: "Put a load on servers: a closed loop, in which each connection sends the next line when a reply\n" +
 			"comes, or with --rate an open one, in which lines are due whatever the servers do and\n" +
 			"latencies count from the moment at which a line was due. Ctrl-C ends it early and prints what\n" +
-			"there is. The exit code is 1 if anything went wrong, or if a condition of --fail-if holds.",
+			"there is. The exit code is 1 if anything went wrong, or if a condition of --fail-if holds.\n\n" +
+			"The clients that it moves stay in the herd, and servers that log every line log all of this:\n" +
+			"it says on standard error which clients these are, where the logs are and how fast they grow.",
 		Example: "  herd load -c 50 -d 10s --pipeline 16\n" +
-			"  herd load --servers all --rate 20000 --mix iamat:whatsat=9:1 --fail-if 'p99>5ms'\n" +
+			"  herd load --servers all --rate 2000 --mix iamat:whatsat=9:1 --fail-if 'errors>0'\n" +
 			"  herd load --servers Alford,Ball --replication",
 		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -43,8 +46,20 @@ func (f *loadFlags) run(c *cobra.Command) error {
 	defer stop()
 	errOut := direct(c.ErrOrStderr()) // progress is drawn
 	onTerminal := isTerminal(errOut)
-	if f.live || onTerminal {
-		f.OnSecond = func(s load.Second) { f.tell(errOut, onTerminal, s) }
+	say := func(text string) {
+		if onTerminal {
+			text = "\r\x1b[K" + text
+		}
+		fmt.Fprintln(errOut, text)
+	}
+	logs := lineLogs{cfg: f.herd, say: say}
+	begun := false
+	f.OnSecond = func(s load.Second) {
+		begun = true
+		logs.second(s, f.Duration)
+		if f.live || onTerminal {
+			f.tell(errOut, onTerminal, s)
+		}
 	}
 	steps := c.OutOrStdout()
 	if f.toOut() {
@@ -54,9 +69,16 @@ func (f *loadFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	logs.begin()
 	report, err := f.load(ctx, steps)
-	if onTerminal && f.OnSecond != nil {
+	if onTerminal {
 		fmt.Fprint(errOut, "\r\x1b[K")
+	}
+	if begun || err == nil {
+		defer func() {
+			logs.end()
+			f.left(say, logs.first.journaled())
+		}()
 	}
 	if err != nil {
 		return err
@@ -77,6 +99,35 @@ func (f *loadFlags) run(c *cobra.Command) error {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// left names the clients that stay in the herd.
+func (f *loadFlags) left(say func(string), journaled bool) {
+	n, first, last := f.Known()
+	if f.replicated {
+		n, first = 1, load.ReplicationID(&f.Options)
+	}
+	ids, stay := fmt.Sprintf("%s clients %s ... %s", thousands(n), first, last), "stay"
+	switch n {
+	case 0:
+		return
+	case 1:
+		ids, stay = "client "+first, "stays"
+	}
+	if journaled {
+		say(fmt.Sprintf("%s %s in the herd and in its journals", ids, stay))
+		return
+	}
+	say(fmt.Sprintf("%s %s in the herd; stop all its servers to forget them", ids, stay))
+}
+
+// thousands writes a number with commas.
+func thousands(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 // toOut says whether standard output is one of the files.

@@ -28,6 +28,8 @@ type loadFlags struct {
 	failIf           []string
 	json, csv, hdr   string
 	live, replicated bool
+
+	herd *herd.Config // of the servers; nil if herd.toml does not have them
 }
 
 func (f *loadFlags) define(s *pflag.FlagSet) {
@@ -145,7 +147,7 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 		if cfg, err := o.load(); err == nil {
 			for _, s := range cfg.Servers {
 				if s.Address == addr {
-					t.Name, t.PID = s.Name, pidOf(s)
+					t.Name, t.PID, f.herd = s.Name, pidOf(s), cfg
 				}
 			}
 		}
@@ -175,6 +177,7 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 			chosen = append(chosen, s)
 		}
 	}
+	f.herd = cfg
 	for _, s := range chosen {
 		all = append(all, load.Target{Name: s.Name, Addr: s.Address, PID: pidOf(s)})
 	}

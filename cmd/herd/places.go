@@ -37,9 +37,10 @@ func newPlaces(o *options) *cobra.Command {
 			"of a position: to see whether its key is good, or what a file of places holds. A lookup that\n" +
 			"costs money counts in the daily budget, and nobody else answers when it fails.",
 		Example: "  herd places 34.06893,-118.445127 10\n" +
-			"  herd places -33.8568,151.2153 --provider google\n" +
-			"  herd places 34.06893,-118.445127 --path cafes.csv\n" +
-			"  herd places +34.068930-118.445127 --json | jq .results[].name",
+			"  herd places -33.8568,151.2153 --provider embedded\n" +
+			"  herd places +34.068930-118.445127 --json\n" +
+			"  printf 'name,lat,lng\\nCafe Synapse,34.0672,-118.4435\\n' > cafes.csv\n" +
+			"  herd places 34.06893,-118.445127 --path cafes.csv",
 		Args:              arguments(1, 2),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) (err error) {

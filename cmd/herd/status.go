@@ -24,7 +24,7 @@ func newStatus(o *options) *cobra.Command {
 		Short: "Show every server of herd.toml on one screen",
 		Long: "Show every server of herd.toml: up, links live and expected, records, and whether all hold\n" +
 			"the same. The exit code is 1 if not all is well.",
-		Example:           "  herd status\n  herd status --json | jq '.[].status.records'",
+		Example:           "  herd status\n  herd status --json",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {

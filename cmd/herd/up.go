@@ -288,7 +288,8 @@ func (s *supervisor) welcome() {
   %s whatsat kiwi.cs.ucla.edu 10 3 --at %s
   %s status
 
-Ctrl-C stops the herd.`, len(s.servers), links, time.Since(s.begun).Seconds(), self, first.Name, self, last.Name, self))
+%sCtrl-C stops the herd.`, len(s.servers), links, time.Since(s.begun).Seconds(), self, first.Name, self, last.Name, self,
+		logsOf(&s.cfg.Log, len(s.servers), s.links())))
 }
 
 // links counts the one-way links between the servers that were started.

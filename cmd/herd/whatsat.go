@@ -14,8 +14,9 @@ func newWhatsat(o *options) *cobra.Command {
 		Short: "Ask a server what is near a client",
 		Long: "Ask a server what is within RADIUS kilometres (0 to 50) of a client, BOUND results\n" +
 			"(0 to 20) at most.",
-		Example: "  herd whatsat kiwi.cs.ucla.edu 10 5\n" +
-			"  herd whatsat kiwi.cs.ucla.edu --json | jq .results[].name",
+		Example: "  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127\n" +
+			"  herd whatsat kiwi.cs.ucla.edu 10 5\n" +
+			"  herd whatsat kiwi.cs.ucla.edu --json",
 		Args:              arguments(1, 3),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {

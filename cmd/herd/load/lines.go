@@ -65,6 +65,16 @@ func (l *lines) appendNext(dst []byte) (line []byte, whatsat bool) {
 	return dst, false
 }
 
+// Known are the ids of the clients that a run makes known to the servers, or may: how many, the first
+// and the last. A server does not forget them.
+func (o *Options) Known() (n int, first, last string) {
+	checked := *o
+	if checked.Check() != nil || checked.Connections == 0 && checked.WHATSAT == 0 {
+		return 0, "", ""
+	}
+	return checked.Clients, string(appendID(nil, 0)), string(appendID(nil, uint64(checked.Clients)-1))
+}
+
 // appendIAMAT appends an IAMAT whose position is made of chance.
 func appendIAMAT(dst []byte, id, chance, stamp uint64) []byte {
 	dst = append(appendID(append(dst, "IAMAT "...), id), ' ')

@@ -40,7 +40,7 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 	r := &run{o: &o, total: newInterval(), begun: time.Now()}
 	r.report.Began, r.report.replicated = r.begun, true
 	before := processUsage()
-	id := fmt.Sprintf("replication-%d", o.Seed)
+	id := ReplicationID(&o)
 	for n := 0; time.Since(r.begun) < o.Duration && ctx.Err() == nil; n++ {
 		stamp := o.Epoch.Add(time.Duration(n) * time.Microsecond)
 		text := fmt.Sprintf("%s +34.068930-118.445127 %d.%06d", id, stamp.Unix(), stamp.Nanosecond()/1000)
@@ -61,6 +61,9 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 	r.report.Loader = processUsage().since(before)
 	return r.report.fill(r, r.all), nil
 }
+
+// ReplicationID is the id of the client that Replication moves, and leaves with the servers.
+func ReplicationID(o *Options) string { return fmt.Sprintf("replication-%d", o.Seed) }
 
 // replicate sends one update and asks until it is known.
 func replicate(from, to *talk, id, text string) error {

@@ -1,11 +1,14 @@
 package logging
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strconv"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"serverherd/herd"
 )
 
 // lineEncoder appends entries of lines to buf, in the very form in which zap encodes all others.
@@ -26,6 +29,13 @@ func (e *lineEncoder) entry(k kind, conn uint64, at time.Time, line []byte, leng
 	e.begin(message, conn, at)
 	e.line(line, length)
 	e.end()
+}
+
+// LineSize is how many bytes the entry of a line of so many bytes takes, if nothing in it is escaped.
+func LineSize(c *herd.Log, length int) int {
+	e := lineEncoder{text: c.Format == "text"}
+	e.entry(lineReceived, 1000, time.Now(), bytes.Repeat([]byte{'x'}, min(length, maxLine)), length)
+	return len(e.buf)
 }
 
 // begin starts an entry with what every entry has: level, time, message; and the connection.

@@ -25,7 +25,7 @@ type Log struct {
 	File  *zap.Logger  // the file alone, without standard error
 	Lines herd.LineLog // nil if lines are not logged
 
-	lines   bool
+	config  herd.Log
 	file    *file
 	buffers []*Buffer
 }
@@ -47,7 +47,7 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{lines: o.Config.Lines && level <= zapcore.InfoLevel}
+	l := &Log{config: o.Config}
 	l.file = &file{
 		name: FileName(&o.Config, o.Server), maxSize: int64(o.Config.MaxSize), maxFiles: o.Config.MaxFiles,
 		compress: o.Config.Compress, tell: func(level zapcore.Level, message string, fields ...zap.Field) {
@@ -67,7 +67,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l.File = zap.New(cores[0], zap.WithClock(clock(o.Now)))
 	l.Logger = zap.New(zapcore.NewTee(cores...), zap.WithClock(clock(o.Now)))
-	if l.lines {
+	if o.Config.EveryLine() {
 		l.Lines = newLines(out, o.Now, level == zapcore.DebugLevel)
 	}
 	if mode, open := l.file.readable(); open {
@@ -118,8 +118,8 @@ func (l *Log) CheckFile() {
 // Status is the file as /status.json shows it.
 func (l *Log) Status() herd.LogStatus {
 	return herd.LogStatus{
-		File: l.file.name, Lines: l.lines, Written: l.file.written.Load(),
-		MaxBytes: uint64(l.file.maxSize) * uint64(l.file.maxFiles+1),
+		File: l.file.name, Lines: l.config.EveryLine(), Written: l.file.written.Load(),
+		MaxBytes: l.config.MaxBytes(),
 	}
 }
 

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/study"
+	"serverherd/cmd/processtest"
+)
+
+// pasted runs lines as somebody who pastes them into a shell in a herd's directory.
+type pasted struct {
+	*processtest.Herd
+	env []string
+}
+
+func newPasted(t *testing.T, h *processtest.Herd) *pasted {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "bin")
+	for _, err := range []error{os.Mkdir(bin, 0o700), os.Symlink(processtest.Binary, filepath.Join(bin, "herd"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &pasted{h, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))}
+}
+
+func (p *pasted) command(line string) *exec.Cmd {
+	c := exec.Command("sh", "-c", line)
+	c.Dir, c.Env = p.Dir, p.env
+	return c
+}
+
+// run runs a line and returns what it wrote to standard output.
+func (p *pasted) run(t *testing.T, line string) (out string, err error) {
+	t.Helper()
+	c := p.command(line)
+	var stdout, stderr processtest.Output
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err = c.Run(); err != nil {
+		err = fmt.Errorf("%s: %w: %s%s", line, err, &stdout, &stderr)
+	}
+	return stdout.String(), err
+}
+
+// examples are the lines of the Example of every command that help shows, each once.
+func examples(c *cobra.Command) (lines []string) {
+	if c.Hidden {
+		return nil // the study's own processes
+	}
+	for line := range strings.Lines(c.Example) {
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	for _, sub := range c.Commands() {
+		for _, line := range examples(sub) {
+			if !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+// Every command has examples, and they do what they promise when they are pasted.
+func TestExamples(t *testing.T) {
+	p := newPasted(t, processtest.StartHerd(t, "", processtest.Names...))
+	tested := map[string]bool{}
+	for _, line := range examples(newRoot()) {
+		words := strings.Fields(line)
+		verb := words[slices.Index(words, "herd")+1] // of printf ... > file: the first word
+		tested[verb] = true
+		t.Run(line, func(t *testing.T) {
+			switch verb {
+			case "up", "serve":
+				exampleOfServers(t, line)
+			case "iamat":
+				p.exampleOfIamat(t, line)
+			case "load":
+				p.must(t, shortened(line))
+			case "study":
+				p.exampleOfStudy(t, line)
+			default:
+				p.must(t, line)
+			}
+		})
+	}
+	for _, c := range newRoot().Commands() {
+		if !c.Hidden && !tested[c.Name()] && c.Name() != "help" && c.Name() != "completion" { // cobra's own
+			t.Errorf("%s has no example", c.Name())
+		}
+	}
+	t.Run("README", p.readme)
+}
+
+// shortened is a load that does not take long.
+func shortened(line string) string {
+	line += " -d 200ms"
+	if !strings.Contains(line, "--replication") {
+		line += " --warmup 0s"
+	}
+	return line
+}
+
+// must runs a line that has to succeed. What another server was told a moment ago may not have come yet.
+func (p *pasted) must(t *testing.T, line string) (out string) {
+	t.Helper()
+	out, err := p.run(t, line)
+	for deadline := time.Now().Add(20 * time.Second); err != nil && strings.Contains(line, "whatsat") && time.Now().Before(deadline); {
+		out, err = p.run(t, line)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	return out
+}
+
+// exampleOfIamat runs a line that tells of clients. Somebody has tried other lines before and has moved
+// the same clients two seconds ago; all the same this one is what a WHATSAT then finds. As a time in the
+// example may be of whole seconds, that may take one.
+func (p *pasted) exampleOfIamat(t *testing.T, line string) {
+	wrong, runs := "", 0
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		acks := strings.Split(strings.TrimSpace(p.must(t, line)), "\n")
+		wrong = ""
+		for _, ack := range acks {
+			f := strings.Fields(ack)
+			if len(f) != 6 || f[0] != "AT" {
+				t.Fatalf("it says %q", ack)
+			}
+			if got, _, _ := strings.Cut(p.Ask(f[1], "WHATSAT "+f[3]+" 1 0\n"), "\n"); got != ack {
+				wrong = fmt.Sprintf("it says %s and stored is %s", ack, got)
+			}
+			p.Ask(f[1], fmt.Sprintf("IAMAT %s +1+1 %d\n", f[3], time.Now().Unix()-2))
+		}
+		if runs++; wrong == "" && runs > 1 {
+			return
+		}
+	}
+	t.Error(wrong)
+}
+
+// exampleOfServers runs a line that runs servers, what it says that one might type next, and stops them.
+func exampleOfServers(t *testing.T, line string) {
+	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
+	for _, ls := range listeners {
+		for _, l := range ls {
+			l.Close()
+		}
+	}
+	p := newPasted(t, h)
+	c := p.command("exec " + line)
+	var out processtest.Output
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill() })
+	processtest.Eventually(t, "it runs", func() bool {
+		return strings.Contains(out.String(), "Ctrl-C stops the herd") || strings.Contains(out.String(), "\tstarted\t")
+	})
+	for said := range strings.Lines(out.String()) {
+		_, next, ok := strings.Cut(said, "|   herd ")
+		if ok && (line == "herd up" || !strings.HasPrefix(next, "status")) { // which misses the others
+			p.must(t, "herd "+next)
+		}
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if err := c.Wait(); err != nil {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
+
+// exampleOfStudy runs a line that measures nothing, and looks at the flags of one that would take long.
+func (p *pasted) exampleOfStudy(t *testing.T, line string) {
+	if strings.Contains(line, "--from") {
+		raw, err := os.ReadFile("study/report/raw.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range []error{
+			os.MkdirAll(filepath.Join(p.Dir, "report"), 0o700),
+			os.WriteFile(filepath.Join(p.Dir, "report", "raw.json"), raw, 0o600),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.must(t, line)
+		return
+	}
+	p.must(t, line+" --list")
+	if only := regexp.MustCompile(`--only (\S+)`).FindStringSubmatch(line); only != nil {
+		for _, row := range strings.Split(only[1], ",") {
+			if !slices.ContainsFunc(study.All(), func(e *study.Experiment) bool { return e.Name == row }) {
+				t.Errorf("there is no row %s", row)
+			}
+		}
+	}
+}
+
+// readme runs the commands of the README. A condition of a load may not hold here.
+func (p *pasted) readme(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, m := range regexp.MustCompile(`(?m)^\$ bin/(herd (\w+)[^#|\n]*)`).FindAllStringSubmatch(string(text), -1) {
+		n++
+		line := m[1]
+		if m[2] == "load" {
+			line = shortened(line)
+		}
+		if m[2] != "load" {
+			p.must(t, line)
+		} else if _, err := p.run(t, line); err != nil && strings.Contains(err.Error(), "exit status 2") {
+			t.Error(err)
+		}
+	}
+	if n < 8 {
+		t.Errorf("%d commands found", n)
+	}
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"serverherd/cmd/herd/logging"
+	"serverherd/cmd/processtest"
+	"serverherd/herd"
+)
+
+// What up says that an update takes of the logs is what it takes.
+func TestBytesPerUpdate(t *testing.T) {
+	h := processtest.StartHerd(t, "", processtest.Names...)
+	written := func() (n int) {
+		for _, name := range processtest.Names {
+			n += int(h.Status(name).Log.Written)
+		}
+		return n
+	}
+	settled := func() int {
+		last := written()
+		processtest.Eventually(t, "the logs are written", func() bool {
+			before := last
+			last = written()
+			return last-before < 2000 // a PING now and then
+		})
+		return last
+	}
+	before := settled()
+	const updates = 2000
+	var lines strings.Builder
+	for i := range updates {
+		fmt.Fprintf(&lines, "IAMAT kiwi%03d.cs.ucla.edu +34.068930-118.445127 %d.918963997\n", i%1000, 1520023934+i)
+	}
+	if n := strings.Count(h.Ask("Alford", lines.String()), "\n\n"); n != updates {
+		t.Fatalf("%d replies", n)
+	}
+	h.UntilEqual(1000)
+	each := (settled() - before) / updates
+	c := herd.Log{Lines: true, Level: "info", Format: "json"}
+	want := bytesPerUpdate(&c, 5, 10)
+	if each < want*2/3 || each > want*2 {
+		t.Errorf("%d bytes for an update, want %d to twice that", each, want)
+	}
+	// What is counted as written is in the file.
+	for _, name := range processtest.Names {
+		n := int64(h.Status(name).Log.Written)
+		info, err := os.Stat(h.Status(name).Log.File)
+		if err != nil || info.Size() < n || info.Size() > n+2000 {
+			t.Errorf("%v, %v; %d bytes written", info, err, n)
+		}
+	}
+}
+
+func TestLogsOf(t *testing.T) {
+	c := herd.Log{Dir: "logs", Lines: true, Level: "info", Format: "json", MaxSize: 100 << 20, MaxFiles: 5}
+	quiet, endless := c, c
+	quiet.Level, endless.MaxSize = "warn", 0
+	for want, c := range map[string]herd.Log{
+		"Logs: logs/server-NAME.log, 3.1 GB in all at most (log.max_size, log.max_files)\n" +
+			"They hold every line (log.lines): 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": c,
+		"Logs: logs/server-NAME.log, 3.1 GB in all at most (log.max_size, log.max_files)\n": quiet,
+		"Logs: logs/server-NAME.log, without a limit (log.max_size = 0)\n" +
+			"They hold every line (log.lines): 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": endless,
+	} {
+		if got := logsOf(&c, 5, 10); got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+	}
+	if n := logging.LineSize(&c, len("help")); n != 113 {
+		t.Errorf("%d bytes", n)
+	}
+}
+
+func TestByteCount(t *testing.T) {
+	for n, want := range map[float64]string{
+		0: "0 bytes", 999: "999 bytes", 1000: "1 kB", 123456: "123 kB", 31.24e6: "31.2 MB", 999.6e6: "1.0 GB", 3.1457e9: "3.1 GB",
+	} {
+		if got := byteCount(n); got != want {
+			t.Errorf("%v: %s, want %s", n, got, want)
+		}
+	}
+}
+
+// loadNotes runs a load and returns what it says on standard error.
+func loadNotes(t *testing.T, h *processtest.Herd, args ...string) string {
+	t.Helper()
+	_, errOut, code := h.Command("", append([]string{"load"}, args...)...)
+	if code != 0 {
+		t.Errorf("%q: exit code %d, %s", args, code, errOut)
+	}
+	return errOut
+}
+
+// load says where the line logs are, how fast they grow and what limits them, and what it leaves.
+func TestLoadTellsOfLogsAndClients(t *testing.T) {
+	h := processtest.StartHerd(t, "[log]\nmax_size = 10000000\nmax_files = 2\n", "Alford")
+	logs := filepath.Join(h.Dir, "logs", "server-NAME.log")
+	notes := loadNotes(t, h, "-c", "2", "-d", "2s", "--clients", "2345", "--mix", "iamat:whatsat=9:1")
+	want := regexp.MustCompile(`^line logs: ` + regexp.QuoteMeta(logs) + ` of 1 servers, 30 MB in all at most \(log.max_size, log.max_files\)
+line logs: ([0-9.]+ [kM]B)/s at this rate, 30 MB in all at most \(log.max_size, log.max_files\)
+line logs: [0-9.]+ [kM]B in [0-9.]+ s, ([0-9.]+ [kM]B)/s
+2,345 clients load0000000 ... load0002344 stay in the herd; stop all its servers to forget them
+$`)
+	if !want.MatchString(notes) || h.Status("Alford").Records != 2345 {
+		t.Errorf("%d clients; got\n%swant\n%s", h.Status("Alford").Records, notes, want)
+	}
+	for _, id := range []string{"load0000000", "load0002344"} {
+		if !strings.HasPrefix(h.Ask("Alford", "WHATSAT "+id+" 1 0\n"), "AT ") {
+			t.Errorf("%s is not there", id)
+		}
+	}
+	// What it says is the truth.
+	before := h.Status("Alford").Log.Written
+	notes = loadNotes(t, h, "-c", "2", "-d", "1s", "--rate", "500")
+	after := h.Status("Alford").Log.Written
+	var grown float64
+	if _, err := fmt.Sscanf(notes[strings.LastIndex(notes, "line logs: "):], "line logs: %f kB", &grown); err != nil {
+		t.Fatalf("%v in %s", err, notes)
+	}
+	if most := float64(after-before) / 1000; grown > most*1.01 || grown < most/2 {
+		t.Errorf("it says %v kB, and %v kB were written", grown, most)
+	}
+	// Whoever only comes and goes leaves nobody.
+	if notes := loadNotes(t, h, "-d", "200ms", "-c", "0", "--churn", "10/s"); strings.Contains(notes, "in the herd") {
+		t.Errorf("%s", notes)
+	}
+	// Interrupted, it leaves them all the same.
+	c := exec.Command(processtest.Binary, "load", "-c", "2", "-d", "1h", "--warmup", "0s", "--live", "--config", h.Config())
+	var out processtest.Output
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "it runs", func() bool { return strings.Contains(out.String(), "replies/s") })
+	_ = c.Process.Signal(syscall.SIGINT)
+	_ = c.Wait()
+	if !strings.Contains(out.String(), "1,000 clients load0000000 ... load0000999 stay in the herd;") {
+		t.Errorf("%s", out.String())
+	}
+}
+
+// Logs without lines are not told of, and clients in a journal do not go with a restart.
+func TestLoadTellsOfJournals(t *testing.T) {
+	h := processtest.StartHerd(t, "[log]\nlines = false\n[storage]\ndir = \"journal\"\n", processtest.Names...)
+	notes := loadNotes(t, h, "-d", "200ms", "--servers", "Alford,Ball", "--seed", "7", "--replication")
+	if want := "client replication-7 stays in the herd and in its journals\n"; notes != want {
+		t.Errorf("%q, want %q", notes, want)
+	}
+	notes = loadNotes(t, h, "-c", "2", "-d", "200ms", "--mix", "whatsat")
+	if want := "1,000 clients load0000000 ... load0000999 stay in the herd and in its journals\n"; notes != want {
+		t.Errorf("%q, want %q", notes, want)
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
+		if got := thousands(n); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+}
+
+// The growth of a server that was restarted in between is unknown, and not negative.
+func TestGrowth(t *testing.T) {
+	at := time.Unix(1, 0)
+	status := func(epoch string, written uint64) *herd.Status {
+		return &herd.Status{Epoch: epoch, Log: herd.LogStatus{Lines: true, Written: written}}
+	}
+	before := logSample{at, []*herd.Status{status("a", 1000), status("b", 1000), status("c", 1)}}
+	after := logSample{at.Add(2 * time.Second), []*herd.Status{status("a", 4000), status("d", 10)}}
+	if bytes, rate := after.since(before); bytes != 3000 || rate != 1500 {
+		t.Errorf("%v bytes, %v/s", bytes, rate)
+	}
+}

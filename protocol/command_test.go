@@ -134,7 +134,7 @@ func within(text string, limit int64) bool {
 
 func legal(line []byte) bool {
 	if m := iamatForm.FindSubmatch(line); m != nil {
-		return len(m[1]) <= MaxClientID && len(m[2]) <= 64 && len(m[5]) <= 32 &&
+		return len(m[1]) <= MaxClientID && len(m[2]) <= 96 && len(m[5]) <= 96 &&
 			within(string(m[3]), 90) && within(string(m[4]), 180) &&
 			between(string(m[5]), 0, maxSeconds+1)
 	}

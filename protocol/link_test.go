@@ -81,8 +81,8 @@ func TestParseLinkInvalid(t *testing.T) {
 	lines, _ := corpus(t, "not-links.txt")
 	lines = append(lines,
 		[]byte("AT Alford +0.1 "+strings.Repeat("k", MaxClientID+1)+" +1+1 1 Ball"),
-		[]byte("AT Alford +0.1 kiwi +1."+strings.Repeat("1", 62)+"+1 1 Ball"),
-		[]byte("AT Alford +0.1 kiwi +1+1 "+strings.Repeat("1", 33)+" Ball"),
+		[]byte("AT Alford +0.1 kiwi +1."+strings.Repeat("1", 92)+"+1 1 Ball"),
+		[]byte("AT Alford +0.1 kiwi +1+1 "+strings.Repeat("0", 97)+" Ball"),
 		[]byte("AT Alford +"+strings.Repeat("1", 70_000)+" kiwi +1+1 1 Ball"))
 	for _, line := range lines {
 		if l, err := ParseLink(line); err != ErrLinkLine {

@@ -1,9 +1,12 @@
 package protocol
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // maxCoordsText bounds coordinates on the wire, in bytes.
-const maxCoordsText = 64
+const maxCoordsText = 96
 
 // powersOfTen that a float64 holds exactly.
 var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9,
@@ -11,7 +14,8 @@ var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9,
 
 // ParsePosition parses ISO 6709 decimal degrees in one field: sign, one or two digits and an
 // optional fraction for the latitude, sign, one to three digits and an optional fraction for the
-// longitude, and an optional final slash. Degrees, north and east positive, correctly rounded.
+// longitude, and an optional final slash; 96 bytes at most. Degrees, north and east positive, correctly
+// rounded.
 func ParsePosition(coords []byte) (lat, lng float64, ok bool) {
 	if len(coords) > maxCoordsText {
 		return 0, 0, false
@@ -76,4 +80,75 @@ func parseDegrees(p []byte, whole int, limit uint64) (degrees float64, rest []by
 func parseLong(digits []byte) (float64, bool) {
 	v, err := strconv.ParseFloat(string(digits), 64)
 	return v, err == nil
+}
+
+// positionFault says what is wrong with coordinates that ParsePosition does not take.
+func positionFault(coords []byte) string {
+	if len(coords) > maxCoordsText {
+		return tooLong(maxCoordsText)
+	}
+	lat, rest := cutDegrees(coords)
+	lng, rest := cutDegrees(rest)
+	altitude := isAltitude(rest)
+	if lat != nil && lng != nil && (altitude || len(rest) == 0 || string(rest) == "/") {
+		if fault := beyond(lat, 90); fault != "" {
+			return Printable(coords) + " has a latitude " + fault
+		}
+		if fault := beyond(lng, 180); fault != "" {
+			return Printable(coords) + " has a longitude " + fault
+		}
+		if altitude {
+			return Printable(coords) + " has an altitude, which is not accepted"
+		}
+	}
+	return Printable(coords) + " is not a position in ISO 6709 decimal degrees"
+}
+
+// cutDegrees cuts a sign, one to three digits and an optional fraction off p; nil if there are none.
+func cutDegrees(p []byte) (degrees, rest []byte) {
+	if len(p) == 0 || p[0] != '+' && p[0] != '-' {
+		return nil, p
+	}
+	i := 1
+	for i < len(p) && isDigit(p[i]) {
+		i++
+	}
+	if i < 2 || i > 4 {
+		return nil, p
+	}
+	if i < len(p) && p[i] == '.' {
+		point := i
+		for i++; i < len(p) && isDigit(p[i]); i++ {
+		}
+		if i == point+1 {
+			return nil, p
+		}
+	}
+	return p[:i], p[i:]
+}
+
+// isAltitude: a sign, digits and an optional fraction, the name of a reference system, and a slash,
+// of which ISO 6709 lets the last two be missing.
+func isAltitude(p []byte) bool {
+	if len(p) < 2 || p[0] != '+' && p[0] != '-' || !isDigit(p[1]) {
+		return false
+	}
+	p = bytes.TrimLeft(p[1:], "0123456789")
+	if len(p) > 1 && p[0] == '.' && isDigit(p[1]) {
+		p = bytes.TrimLeft(p[1:], "0123456789")
+	}
+	return len(p) == 0 || string(p) == "/" || bytes.HasPrefix(p, []byte("CRS"))
+}
+
+// beyond says on which side degrees, as cutDegrees has them, are out of range; "" if they are not.
+func beyond(degrees []byte, limit int) string {
+	whole, fraction, _ := bytes.Cut(degrees[1:], []byte{'.'})
+	n, _ := strconv.Atoi(string(whole)) // up to three digits
+	switch {
+	case n < limit, n == limit && len(bytes.Trim(fraction, "0")) == 0:
+		return ""
+	case degrees[0] == '-':
+		return "below -" + strconv.Itoa(limit)
+	}
+	return "above " + strconv.Itoa(limit)
 }

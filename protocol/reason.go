@@ -38,16 +38,17 @@ func wrongFields(verb string, got, want int) *SyntaxError {
 }
 
 func clientTooLong(verb string, max int) *SyntaxError {
-	return reason(verb, "CLIENT", "longer than "+strconv.Itoa(max)+" bytes")
+	return reason(verb, "CLIENT", tooLong(max))
 }
 
+func tooLong(max int) string { return "longer than " + strconv.Itoa(max) + " bytes" }
+
 func notPosition(coords []byte) *SyntaxError {
-	return reason("IAMAT", "POSITION",
-		Printable(coords)+" is not a position in ISO 6709 decimal degrees")
+	return reason("IAMAT", "POSITION", positionFault(coords))
 }
 
 func notTime(text []byte) *SyntaxError {
-	return reason("IAMAT", "TIME", Printable(text)+" is not a POSIX time")
+	return reason("IAMAT", "TIME", stampFault(text))
 }
 
 func notInteger(what string, text []byte, max int) *SyntaxError {
@@ -82,7 +83,7 @@ var Busy error = reason("WHATSAT", "BUSY", "too many lookups")
 
 // lineTooLong is for a line of more than max bytes.
 func lineTooLong(max int) *SyntaxError {
-	return &SyntaxError{"LINE: longer than " + strconv.Itoa(max) + " bytes"}
+	return &SyntaxError{"LINE: " + tooLong(max)}
 }
 
 // serverFull is for a connection beyond those that a server takes.

@@ -102,7 +102,7 @@ func TestIAMATSubsetOfAT(t *testing.T) {
 func TestRecordAtTheExtremes(t *testing.T) {
 	name := strings.Repeat("N", 32)
 	client := strings.Repeat("\xff", MaxClientID)
-	coords := "+34." + strings.Repeat("1", 60-8) + "-118.123"
+	coords := "+34." + strings.Repeat("1", maxCoordsText-4-8) + "-118.123"
 	for _, c := range []struct {
 		now  time.Time
 		time string
@@ -111,7 +111,7 @@ func TestRecordAtTheExtremes(t *testing.T) {
 		{time.Unix(0, 0), "0", "+0.000000000"},
 		{time.Unix(0, 0), "253402300799.999999999999999", "-253402300799.999999999"},
 		{time.Unix(maxSeconds, 999999999), "0", "+253402300799.999999999"},
-		{time.Unix(0, 0), strings.Repeat("0", 32), "+0.000000000"},
+		{time.Unix(0, 0), strings.Repeat("0", maxTimeText), "+0.000000000"},
 	} {
 		line := "IAMAT " + client + " " + coords + " " + c.time
 		command, err := Parse([]byte(line), MaxClientID)

@@ -8,7 +8,7 @@ import (
 
 // Limits of a time on the wire.
 const (
-	maxTimeText = 32           // bytes
+	maxTimeText = 96           // bytes
 	maxSeconds  = 253402300799 // 9999-12-31T23:59:59Z
 )
 
@@ -20,8 +20,8 @@ type Stamp struct {
 	fraction []byte // digits behind the point, without trailing zeros
 }
 
-// ParseStamp parses digits with an optional fraction, up to the year 9999. There is no sign, no
-// exponent and no other notation; a point needs digits on both sides.
+// ParseStamp parses digits with an optional fraction, up to the year 9999, 96 bytes at most. There is
+// no sign, no exponent and no other notation; a point needs digits on both sides.
 func ParseStamp(text []byte) (s Stamp, ok bool) {
 	if len(text) > maxTimeText {
 		return Stamp{}, false
@@ -37,6 +37,30 @@ func ParseStamp(text []byte) (s Stamp, ok bool) {
 	}
 	s.fraction = fraction(text)
 	return s, true
+}
+
+// stampFault says what is wrong with a time that ParseStamp does not take.
+func stampFault(text []byte) string {
+	if len(text) > maxTimeText {
+		return tooLong(maxTimeText)
+	}
+	i := 0
+	for i < len(text) && isDigit(text[i]) {
+		i++
+	}
+	if i == 0 || i < len(text) && !isFraction(text[i:]) {
+		return Printable(text) + " is not a POSIX time"
+	}
+	// From 2001 to 2286 a time has ten digits in seconds.
+	switch len(bytes.TrimLeft(text[:i], "0")) {
+	case 13:
+		return Printable(text) + " looks like milliseconds; a POSIX time is in seconds"
+	case 16:
+		return Printable(text) + " looks like microseconds; a POSIX time is in seconds"
+	case 19:
+		return Printable(text) + " looks like nanoseconds; a POSIX time is in seconds"
+	}
+	return Printable(text) + " is after the year 9999"
 }
 
 // isFraction is for a point and at least one digit.

@@ -340,7 +340,7 @@ var garbage = []struct{ line, reason string }{
 	{"IAMAT a +1+1 -5", "IAMAT TIME: -5 is not a POSIX time"},
 	{"IAMAT a +1+1 5.", "IAMAT TIME: 5. is not a POSIX time"},
 	{"IAMAT a +nan+1 5", "IAMAT POSITION: +nan+1 is not a position in ISO 6709 decimal degrees"},
-	{"IAMAT a +91+1 5", "IAMAT POSITION: +91+1 is not a position in ISO 6709 decimal degrees"},
+	{"IAMAT a +91+1 5", "IAMAT POSITION: +91+1 has a latitude above 90"},
 	{"IAMAT a +1+1", "IAMAT FIELDS: 3 instead of 4"},
 	{"IAMAT a +1+1 5 6", "IAMAT FIELDS: 5 instead of 4"},
 	{"WHATSAT client0 51 2", "WHATSAT RADIUS: 51 is not an integer from 0 to 50"},

@@ -10,8 +10,8 @@
 
 const MAX_LINE = 16384; // bytes before the terminator
 const MAX_CLIENT = 1024;
-const MAX_COORDS = 64;
-const MAX_TIME = 32;
+const MAX_COORDS = 96;
+const MAX_TIME = 96;
 const MAX_FUTURE = 3600; // seconds that a client's clock may be ahead
 const END_OF_TIME = 253402300800; // the year 10000, in POSIX seconds
 
@@ -19,7 +19,7 @@ const END_OF_TIME = 253402300800; // the year 10000, in POSIX seconds
 const WORD = '[^ \\t\\n\\r\\f\\v]';
 const POSITION = '[+-](?:[0-8]?\\d(?:\\.\\d+)?|90(?:\\.0+)?)' +
   '[+-](?:(?:1[0-7]\\d|0?\\d?\\d)(?:\\.\\d+)?|180(?:\\.0+)?)/?';
-const TIME = '(\\d{1,32})(?:\\.(\\d+))?';
+const TIME = '(\\d{1,96})(?:\\.(\\d+))?';
 const DIFF = '[+-]\\d{1,12}(?:\\.\\d{1,9})?';
 
 // An IAMAT as clients write it and an AT line as neighbors do, each where lastIndex says. Whatever
@@ -71,6 +71,37 @@ const hex = (n, digits) => n.toString(16).padStart(digits, '0');
 const isPrint = /^[ \p{L}\p{M}\p{N}\p{P}\p{S}]$/u;
 const SHORT = new Map([['\x07', '\\a'], ['\b', '\\b'], ['\f', '\\f'], ['\n', '\\n'], ['\r', '\\r'],
   ['\t', '\\t'], ['\v', '\\v']]);
+
+const DEGREES = '([+-])(\\d{1,3})(?:\\.(\\d+))?';
+const ALTITUDE = '[+-]\\d+(?:\\.\\d+)?(?:/?|CRS.*)';
+const located = new RegExp(`^${DEGREES}${DEGREES}(?:/?|(${ALTITUDE}))$`, 's');
+
+// positionFault is what is wrong with coordinates that are not accepted.
+function positionFault(coords) {
+  if (coords.length > MAX_COORDS) return `longer than ${MAX_COORDS} bytes`;
+  const match = located.exec(coords);
+  if (match !== null) {
+    for (const [axis, limit, start] of [['latitude', 90, 1], ['longitude', 180, 4]]) {
+      const [sign, whole, fraction] = match.slice(start, start + 3);
+      if (whole > limit || Number(whole) === limit && /[1-9]/.test(fraction ?? '')) {
+        return `${printable(coords)} has a ${axis} ${sign === '+' ? 'above ' : 'below -'}${limit}`;
+      }
+    }
+    if (match[7] !== undefined) return `${printable(coords)} has an altitude, which is not accepted`;
+  }
+  return `${printable(coords)} is not a position in ISO 6709 decimal degrees`;
+}
+
+const UNITS = new Map([[13, 'milliseconds'], [16, 'microseconds'], [19, 'nanoseconds']]);
+
+// timeFault is what is wrong with a time that is not accepted; match is its seconds.
+function timeFault(stamp, match) {
+  if (stamp.length > MAX_TIME) return `longer than ${MAX_TIME} bytes`;
+  if (match === null) return `${printable(stamp)} is not a POSIX time`;
+  const unit = UNITS.get(match[1].replace(/^0+/, '').length);
+  if (unit !== undefined) return `${printable(stamp)} looks like ${unit}; a POSIX time is in seconds`;
+  return `${printable(stamp)} is after the year 9999`;
+}
 
 // clock is the time in milliseconds, to the microsecond: Date.now has no fractions, and the
 // monotonic clock, which has, does not follow when somebody sets the clock.
@@ -292,12 +323,11 @@ class Session {
     const [verb, client, coords, stamp] = fields;
     if (client.length > MAX_CLIENT) throw refuse(verb, 'CLIENT', `longer than ${MAX_CLIENT} bytes`);
     if (coords.length > MAX_COORDS || !isPosition.test(coords)) {
-      throw refuse(verb, 'POSITION',
-        `${printable(coords)} is not a position in ISO 6709 decimal degrees`);
+      throw refuse(verb, 'POSITION', positionFault(coords));
     }
     const match = stamp.length > MAX_TIME ? null : isTime.exec(stamp);
     if (match === null || match[1] >= END_OF_TIME) {
-      throw refuse(verb, 'TIME', `${printable(stamp)} is not a POSIX time`);
+      throw refuse(verb, 'TIME', timeFault(stamp, match));
     }
     const [, seconds, fraction] = match;
     if (Number(`${seconds}.${fraction ?? 0}`) > now / 1000 + MAX_FUTURE) {

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 MAX_LINE = 16384  # bytes before the terminator
 MAX_CLIENT = 1024
-MAX_COORDS = 64
-MAX_TIME = 32
+MAX_COORDS = 96
+MAX_TIME = 96
 MAX_FUTURE = 3600 * 10**9  # nanoseconds that a client's clock may be ahead
 END_OF_TIME = 253402300800  # the year 10000, in POSIX seconds
 SECOND = 10**9
@@ -34,7 +34,7 @@ POSITION = (
     rb"[+-](?:[0-8]?\d(?:\.\d++)?|90(?:\.0++)?)"
     rb"[+-](?:(?:1[0-7]\d|0?\d?\d)(?:\.\d++)?|180(?:\.0++)?)/?"
 )
-TIME = rb"(\d{1,32}+)(?:\.(\d++))?"
+TIME = rb"(\d{1,96}+)(?:\.(\d++))?"
 
 # An IAMAT as clients write it. Whatever else is one is found by the long way.
 plain_iamat = re.compile(
@@ -87,6 +87,40 @@ def printable(field: bytes) -> str:
 
 
 _SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+
+
+_DEGREES = rb"([+-])(\d{1,3})(?:\.(\d+))?"
+_ALTITUDE = rb"[+-]\d+(?:\.\d+)?(?:/?|CRS.*)"
+_located = re.compile(_DEGREES + _DEGREES + rb"(?:/?|(" + _ALTITUDE + rb"))", re.DOTALL).fullmatch
+
+
+def position_fault(coords: bytes) -> str:
+    """What is wrong with coordinates that are not accepted."""
+    if len(coords) > MAX_COORDS:
+        return f"longer than {MAX_COORDS} bytes"
+    if match := _located(coords):
+        for axis, limit, start in (("latitude", 90, 1), ("longitude", 180, 4)):
+            sign, whole, fraction = match.group(start, start + 1, start + 2)
+            if int(whole) > limit or int(whole) == limit and (fraction or b"").strip(b"0"):
+                side = "above " if sign == b"+" else "below -"
+                return f"{printable(coords)} has a {axis} {side}{limit}"
+        if match[7]:
+            return printable(coords) + " has an altitude, which is not accepted"
+    return printable(coords) + " is not a position in ISO 6709 decimal degrees"
+
+
+_UNITS = {13: "milliseconds", 16: "microseconds", 19: "nanoseconds"}
+
+
+def time_fault(stamp: bytes, match: re.Match[bytes] | None) -> str:
+    """What is wrong with a time that is not accepted; match is its seconds."""
+    if len(stamp) > MAX_TIME:
+        return f"longer than {MAX_TIME} bytes"
+    if match is None:
+        return printable(stamp) + " is not a POSIX time"
+    if unit := _UNITS.get(len(match[1].lstrip(b"0"))):
+        return f"{printable(stamp)} looks like {unit}; a POSIX time is in seconds"
+    return printable(stamp) + " is after the year 9999"
 
 
 def exact(seconds: bytes, fraction: bytes | None) -> tuple[int, bytes]:
@@ -353,11 +387,10 @@ class Session:
         if len(client) > MAX_CLIENT:
             raise refuse(fields[0], "CLIENT", f"longer than {MAX_CLIENT} bytes")
         if len(coords) > MAX_COORDS or not is_position(coords):
-            raise refuse(fields[0], "POSITION",
-                         printable(coords) + " is not a position in ISO 6709 decimal degrees")
+            raise refuse(fields[0], "POSITION", position_fault(coords))
         match = is_time(stamp) if len(stamp) <= MAX_TIME else None
         if match is None or int(match[1]) >= END_OF_TIME:
-            raise refuse(fields[0], "TIME", printable(stamp) + " is not a POSIX time")
+            raise refuse(fields[0], "TIME", time_fault(stamp, match))
         time, rest = exact(*match.groups())
         if (time, rest) > (now + MAX_FUTURE, b""):
             raise refuse(fields[0], "TIME",

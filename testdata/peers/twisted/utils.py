@@ -39,7 +39,7 @@ def validate(handler: Callable[[Fields], None]) -> Callable[[Method], Method]:
 def checkPosition(coordinates: bytes) -> None:
     """ISO 6709 decimal degrees: latitude, longitude."""
     match = _POSITION.fullmatch(coordinates)
-    if match is None or len(coordinates) > 64:
+    if match is None or len(coordinates) > 96:
         raise ValidationError(f"GPS FORMAT: {text(coordinates)} is not a pair of coordinates")
     latitude, longitude = (Decimal(text(degrees)) for degrees in match.groups())
     if abs(latitude) > 90 or abs(longitude) > 180:
@@ -48,7 +48,7 @@ def checkPosition(coordinates: bytes) -> None:
 
 def posixTime(time: bytes) -> Decimal:
     """Reads a time exactly. A float would hold six decimal places of it, and could be NaN."""
-    if _TIME.fullmatch(time) and len(time) <= 32:
+    if _TIME.fullmatch(time) and len(time) <= 96:
         seconds = Decimal(text(time))
         if seconds < _END_OF_TIME:
             return seconds

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -346,8 +347,16 @@ func BenchmarkCursorOverAMillion(b *testing.B) {
 	}
 }
 
-// BenchmarkMemoryOfAMillion reports the heap that a record costs in all.
+// BenchmarkMemoryOfAMillion reports the heap that a record costs in all, of clients with names as one
+// would give them and with the longest that there may be.
 func BenchmarkMemoryOfAMillion(b *testing.B) {
+	b.Run("usual", func(b *testing.B) { memoryOfAMillion(b, "client%07d.cs.ucla.edu") })
+	b.Run("longest", func(b *testing.B) {
+		memoryOfAMillion(b, strings.Repeat("x", protocol.MaxClientID-7)+"%07d")
+	})
+}
+
+func memoryOfAMillion(b *testing.B, name string) {
 	const n = 1_000_000
 	var before, after runtime.MemStats
 	for b.Loop() {
@@ -356,7 +365,7 @@ func BenchmarkMemoryOfAMillion(b *testing.B) {
 		s := NewStore("ucla", n)
 		for i := range n {
 			s.Apply(record(b, fmt.Sprintf(
-				"Alford +0.263873386 client%07d.cs.ucla.edu +34.068930-118.445127 1520023934.918963997", i)), 1)
+				"Alford +0.263873386 "+name+" +34.068930-118.445127 1520023934.918963997", i)), 1)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)

@@ -75,6 +75,8 @@ func Constants() []Constant {
 		{"commit_pause", commitPause, "for which records gather before they go to the disk"},
 		{"commit_records", commitRecords, "records that go to the disk at once"},
 		{"commit_bytes", commitBytes, "likewise, bytes"},
+		{"journal_check", JournalCheck, "between two looks whether the journal's files are still there"},
+		{"journal_late", journalLate, "for which a record may not be on the disk before the journal is failing"},
 		{"slow_turn", reactor.SlowTurn, "for which something may keep the loop before the log is told"},
 	}
 }

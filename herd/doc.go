@@ -23,7 +23,8 @@
 // Flooding is a cursor near the tail, a resume one that was left behind, a copy one at the head.
 //
 // The journal is such a follower, too, with a disk at its end: it gives the disk a batch, and counts
-// it as written when the disk says so. While the disk stalls, the feed is the queue.
+// it as written when the disk says so. While the disk stalls, the feed is the queue. When records that
+// were on the disk are gone, both of its cursors go back to the head.
 //
 // # Between servers
 //

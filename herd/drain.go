@@ -41,7 +41,13 @@ func (d *drain) over() bool { return d.begun && d.done == nil }
 
 // StopError says what the server left undone when it stopped, for the exit code of its process; nil
 // if nothing. Call it once the reactor's Run has returned.
-func (s *Server) StopError() error { return errors.Join(s.drain.undone...) }
+func (s *Server) StopError() error {
+	err := errors.Join(s.drain.undone...)
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.stopError())
+	}
+	return err
+}
 
 // stop is the server's way out: it stops listening, answers what it has read, and lets every link
 // hand over the rest of the feed. It calls done when all of that has happened, or when the drain

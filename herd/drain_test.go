@@ -424,8 +424,7 @@ func TestAStopCountsWhatItLeavesNowhere(t *testing.T) {
 	w.until("on the disk", func() bool { return len(d.kept) == 10 })
 	d.delay = time.Hour
 	w.updates("Alford", 10, 17, stamp)
-	s := w.servers["Alford"]
-	if lost := w.stop("Alford", 5*time.Second, 6*time.Second); lost != 7 || s.StopError() != nil {
-		t.Errorf("a disk that stalls: %d records not handed over, want 7; %v", lost, s.StopError())
+	if lost := w.stop("Alford", 5*time.Second, 6*time.Second); lost != 7 {
+		t.Errorf("a disk that stalls: %d records not handed over, want 7", lost)
 	}
 }

@@ -1,7 +1,9 @@
 package herd
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,7 +22,20 @@ type Journal interface {
 	// on the loop. It is called on the loop, never before done of the last call. The records'
 	// bytes stay as they are until done.
 	Commit(records []protocol.Record, done func(error))
+	// State is how the disk is at the moment, apart from the outcomes of commits.
+	State() JournalState
 }
+
+// JournalState is what a Journal knows of its disk.
+type JournalState struct {
+	Err error // what is wrong, or nil
+	// Losses is how many times records that had been committed were found missing or unreadable.
+	// Whoever sees it grow commits all records again.
+	Losses uint64
+}
+
+// JournalCheck is how often a Journal looks whether its files are still there.
+const JournalCheck = time.Second
 
 const (
 	// commitPause lets updates gather: a sync costs the disk the same for one or for thousands.
@@ -53,6 +68,9 @@ type journaling struct {
 	texts []byte // the batch's, one behind the other
 	whole bool   // the batch is all that there was
 
+	err    error  // the last commit's, or nil
+	losses uint64 // of the Journal's, for which everything has been written again
+
 	since  time.Time // when the oldest record that is not on the disk came; zero: all are
 	begun  time.Time // when the commit under way began
 	logged time.Time // when the log was last told of trouble; zero: all is well
@@ -77,6 +95,7 @@ func newJournaling(s *Server, journal Journal) (*journaling, error) {
 	j.status.LoadTime = s.reactor.Now().Sub(begun).Seconds()
 	s.log.Info("journal loaded", zap.Uint64("records", j.status.Loaded),
 		zap.Uint64("not_taken", j.status.NotTaken), zap.Float64("took", j.status.LoadTime))
+	j.losses = journal.State().Losses
 	j.sent = s.store.Head()
 	j.sent.Advance(s.store.Tail())
 	j.synced = s.store.Head()
@@ -134,18 +153,17 @@ func (j *journaling) commit() {
 func (j *journaling) done(err error) {
 	j.busy = false
 	now := j.server.reactor.Now()
-	if err != nil {
+	if j.err = err; err != nil {
 		j.status.Failures++
-		j.status.Error = err.Error()
 		j.sent.MoveTo(j.synced)
 		j.retry = min(max(2*j.retry, minCommitRetry), maxCommitRetry)
-		j.complain(now)
 		j.after(j.retry)
+		j.sweep(now)
 		return
 	}
 	j.status.Commits++
 	j.status.Records += uint64(len(j.batch))
-	j.status.Error, j.retry = "", 0
+	j.retry = 0
 	j.synced.MoveTo(j.sent)
 	switch {
 	case j.sent.CaughtUp():
@@ -153,16 +171,32 @@ func (j *journaling) done(err error) {
 	case j.whole: // what is left came later
 		j.since = j.begun
 	}
-	if !j.logged.IsZero() && j.late(now) < journalLate {
-		j.logged = time.Time{}
-		j.server.log.Info("journal is well again", zap.Uint64("behind", j.behind()))
-	}
 	if !j.whole {
 		j.after(0)
-	} else {
-		j.pump()
 	}
+	j.sweep(now)
 	j.server.drained()
+}
+
+// sweep looks how the disk is, and tells the log. It is called now and then.
+func (j *journaling) sweep(now time.Time) {
+	j.look()
+	j.pump()
+	j.report(now)
+}
+
+// look has everything written again if the disk has lost something. A commit under way does not
+// matter: its outcome leaves both cursors at the head.
+func (j *journaling) look() {
+	losses := j.journal.State().Losses
+	if losses == j.losses {
+		return
+	}
+	j.losses = losses
+	j.status.Losses++
+	j.server.log.Error("journal lost records; all are written again", zap.Int("records", j.server.store.Len()))
+	j.sent.Rewind()
+	j.synced.Rewind()
 }
 
 // late is the age of the oldest record that is not on the disk.
@@ -173,27 +207,74 @@ func (j *journaling) late(now time.Time) time.Duration {
 	return now.Sub(j.since)
 }
 
-// behind is how many positions of the feed are not on the disk; as many records at most.
-func (j *journaling) behind() uint64 { return j.server.store.Tail() - j.synced.Position() }
+// behind bounds the records that are not on the disk.
+func (j *journaling) behind() uint64 {
+	store := j.server.store
+	return min(store.Tail()-j.synced.Position(), uint64(store.Len()))
+}
 
-// idle says whether everything is on the disk.
-func (j *journaling) idle() bool { return !j.busy && j.synced.CaughtUp() }
-
-// complain tells the log of a disk that is slow or fails, now and then.
-func (j *journaling) complain(now time.Time) {
-	if late := j.late(now); j.status.Error == "" && late < journalLate ||
-		!j.logged.IsZero() && now.Sub(j.logged) < journalTrouble {
-		return
+// unwritten counts the records that are not on the disk. O(records).
+func (j *journaling) unwritten() (n int) {
+	j.look()
+	c := j.server.store.Head()
+	defer c.Close()
+	c.MoveTo(j.synced)
+	for _, more := c.Next(); more; _, more = c.Next() {
+		n++
 	}
-	j.logged = now
-	j.server.log.Error("journal is behind", zap.Uint64("behind", j.behind()),
-		zap.Duration("late", j.late(now)), zap.String("reason", j.status.Error))
+	return n
+}
+
+// stopError says, when the server has stopped, how many records are not on the disk; nil if none.
+func (j *journaling) stopError() error {
+	n := j.unwritten()
+	if n == 0 {
+		return nil
+	}
+	err := fmt.Sprintf("%d records are not on the disk: %s", n, j.trouble(j.server.reactor.Now()))
+	return errors.New(strings.TrimSuffix(err, ": "))
+}
+
+// idle looks once more, and says whether everything is on the disk.
+func (j *journaling) idle() bool {
+	j.look()
+	return !j.busy && j.synced.CaughtUp()
+}
+
+// trouble is what is wrong with the disk; "" if nothing is known to be.
+func (j *journaling) trouble(now time.Time) string {
+	state := j.journal.State()
+	switch waited := now.Sub(j.begun); {
+	case state.Err != nil:
+		return state.Err.Error()
+	case j.err != nil:
+		return j.err.Error()
+	case j.busy && waited > journalLate:
+		return fmt.Sprintf("the disk has not answered for %v", waited.Round(time.Second))
+	}
+	return ""
+}
+
+// report tells the log of a disk that is slow or fails, now and then, and when it has recovered.
+func (j *journaling) report(now time.Time) {
+	trouble, late := j.trouble(now), j.late(now)
+	behind, age := zap.Uint64("behind", j.behind()), zap.Duration("late", late)
+	switch ok := trouble == "" && late < journalLate; {
+	case ok && !j.logged.IsZero():
+		j.logged = time.Time{}
+		j.server.log.Info("journal recovered", behind)
+	case !ok && (j.logged.IsZero() || now.Sub(j.logged) >= journalTrouble):
+		j.logged = now
+		j.server.log.Error("journal failing", behind, age, zap.String("reason", trouble))
+	}
 }
 
 // statusNow is the journal's part of Status.
 func (j *journaling) statusNow() *JournalStatus {
 	st := j.status
-	late := j.late(j.server.reactor.Now())
+	now := j.server.reactor.Now()
+	late := j.late(now)
+	st.Error = j.trouble(now)
 	st.OK = st.Error == "" && late < journalLate
 	st.Behind, st.Late = j.behind(), late.Seconds()
 	return &st

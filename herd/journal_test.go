@@ -18,8 +18,17 @@ type disk struct {
 	delay   time.Duration
 	err     error
 	refuse  error // of Load
+	state   JournalState
 	commits int
 	largest int
+}
+
+func (d *disk) State() JournalState { return d.state }
+
+// lose makes the disk forget everything, as a directory that is removed does.
+func (d *disk) lose() {
+	d.kept = map[string]string{}
+	d.state.Losses++
 }
 
 func (w *world) newDisk() *disk { return &disk{net: w.net, kept: map[string]string{}} }
@@ -189,7 +198,8 @@ func TestAStalledDiskDoesNotGrow(t *testing.T) {
 		w.updates("Alford", 0, 50, stamp+i)
 		w.net.RunFor(time.Second)
 	}
-	if st := s.Status().Journal; st.OK || d.commits != 1 || d.largest > 50 {
+	if st := s.Status().Journal; st.OK || d.commits != 1 || d.largest > 50 ||
+		!strings.HasPrefix(st.Error, "the disk has not answered for 2") {
 		t.Errorf("while it stalls: %+v, %d commits", st, d.commits)
 	}
 	d.delay = 0
@@ -210,9 +220,16 @@ func TestDrainingWaitsForTheDisk(t *testing.T) {
 		w.until("all on the disk", func() bool { return len(d.kept) == 10 })
 		d.delay = test.delay
 		w.updates("Alford", 10, 20, stamp)
+		s := w.servers["Alford"]
 		w.reactors["Alford"].Stop()
 		stopped := w.net.Elapsed()
 		w.until("stopped", w.reactors["Alford"].Stopped)
+		switch err := s.StopError(); {
+		case test.written && err != nil:
+			t.Errorf("a disk that takes %v: %v", test.delay, err)
+		case !test.written && (err == nil || err.Error() != "10 records are not on the disk: the disk has not answered for 5s"):
+			t.Errorf("a disk that takes %v: %v", test.delay, err)
+		}
 		if took := w.net.Elapsed() - stopped; took > test.most {
 			t.Errorf("a disk that takes %v: stopped in %v", test.delay, took)
 		}
@@ -229,10 +246,75 @@ func TestDrainingWithAFailingDisk(t *testing.T) {
 	w.updates("Alford", 0, 10, stamp)
 	w.net.RunFor(time.Second)
 	before := d.commits
+	s := w.servers["Alford"]
 	w.reactors["Alford"].Stop()
 	w.until("stopped", w.reactors["Alford"].Stopped)
 	if n := d.commits - before; n > 10 {
 		t.Errorf("%d tries in the drain time of 5 s", n)
+	}
+	if err := s.StopError(); err == nil || err.Error() != "10 records are not on the disk: no space left on device" {
+		t.Errorf("StopError: %v", err)
+	}
+}
+
+// Records that are gone from the disk are written again, also those of a commit under way.
+func TestAJournalThatLosesItsRecords(t *testing.T) {
+	for _, during := range []time.Duration{0, 10 * time.Millisecond, 3 * time.Second} {
+		t.Run(fmt.Sprint(during), func(t *testing.T) {
+			w, d := journaled(t)
+			s := w.servers["Alford"]
+			w.updates("Alford", 0, 50, stamp)
+			w.until("all on the disk", func() bool { return d.holds(s.store) })
+			if d.delay = during; during > 0 {
+				w.updates("Alford", 50, 60, stamp)
+				w.net.RunFor(commitPause + during/2)
+			}
+			d.lose()
+			w.until("all are written again", func() bool { return d.holds(s.store) && s.Status().Journal.OK })
+			if st := s.Status().Journal; st.Losses != 1 || st.Behind != 0 {
+				t.Errorf("%+v", st)
+			}
+			before := d.commits
+			w.net.RunFor(time.Minute)
+			if n := d.commits - before; n > 0 {
+				t.Errorf("%d commits more", n)
+			}
+		})
+	}
+}
+
+// What is lost while the server stops is written before it has stopped.
+func TestDrainingNoticesALoss(t *testing.T) {
+	w, d := journaled(t)
+	s := w.servers["Alford"]
+	w.updates("Alford", 0, 50, stamp)
+	w.until("all on the disk", func() bool { return d.holds(s.store) })
+	w.net.RunFor(10 * time.Second)
+	d.lose()
+	w.reactors["Alford"].Stop()
+	w.until("stopped", w.reactors["Alford"].Stopped)
+	if !d.holds(s.store) || s.StopError() != nil {
+		t.Errorf("%d records on the disk, %v", len(d.kept), s.StopError())
+	}
+	d.lose()
+	if err := s.StopError(); err == nil || err.Error() != "50 records are not on the disk" {
+		t.Errorf("StopError of a loss after that: %v", err)
+	}
+}
+
+// A directory that has trouble is reported although commits succeed.
+func TestAJournalWithTrouble(t *testing.T) {
+	w, d := journaled(t)
+	s := w.servers["Alford"]
+	d.state.Err = errors.New("read-only file system")
+	w.updates("Alford", 0, 10, stamp)
+	w.until("all on the disk", func() bool { return d.holds(s.store) })
+	if st := s.Status().Journal; st.OK || st.Error != "read-only file system" || st.Behind != 0 {
+		t.Errorf("%+v", st)
+	}
+	d.state.Err = nil
+	if st := s.Status().Journal; !st.OK || st.Error != "" {
+		t.Errorf("%+v", st)
 	}
 }
 
@@ -287,3 +369,4 @@ type instantly struct{}
 
 func (instantly) Load(func(protocol.Record)) error          { return nil }
 func (instantly) Commit([]protocol.Record, func(err error)) {}
+func (instantly) State() JournalState                       { return JournalState{} }

@@ -208,7 +208,7 @@ func (s *Server) sweep() {
 	s.boundMemory(memory)
 	s.refusals.sweep(now)
 	if s.journal != nil {
-		s.journal.complain(now)
+		s.journal.sweep(now)
 	}
 	s.reactor.CallLater(s.sweepPeriod(), s.sweep)
 }

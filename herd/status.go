@@ -79,13 +79,16 @@ type PropagationStatus struct {
 // JournalStatus is how the disk follows.
 type JournalStatus struct {
 	OK      bool    `json:"ok"`              // it takes what it is given, in time
-	Error   string  `json:"error,omitempty"` // of the last commit
+	Error   string  `json:"error,omitempty"` // what is wrong with the disk or the directory
 	Behind  uint64  `json:"behind"`          // bounds the records that are not on the disk yet
 	Late    float64 `json:"late"`            // the age of the oldest of them
 	Commits uint64  `json:"commits"`         // since the process started
 	Records uint64  `json:"records"`         // in those commits
 	// Failures are commits that were tried again.
-	Failures uint64  `json:"failures"`
+	Failures uint64 `json:"failures"`
+	// Losses are the times that records on the disk were found to be removed, replaced or
+	// unreadable, whereupon all records were written again.
+	Losses   uint64  `json:"losses"`
 	Loaded   uint64  `json:"loaded"`    // records, at the start
 	NotTaken uint64  `json:"not_taken"` // records beyond max_clients, then
 	LoadTime float64 `json:"load_time"`

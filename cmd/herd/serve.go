@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -42,7 +43,7 @@ func newServe(o *options) *cobra.Command {
 			"a second one at once. SIGHUP makes it read its file of places again, and open its log file again\n" +
 			"if that was moved. LISTEN_FDS, where it is set, hands over its listener and then its console's.\n" +
 			"The exit code is 1 if a connected neighbor did not take, within the drain time, records that no\n" +
-			"other server has.",
+			"other server has, or if the journal does not have all records on the disk.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
@@ -96,7 +97,7 @@ func serve(
 		return err
 	}
 	defer p.log.Close()
-	defer p.closeJournal()
+	defer func() { _ = p.closeJournal() }()
 	if err := p.run(pprof); err != nil {
 		p.log.File.Error("server failed", zap.Error(err)) // standard error has it from main
 		return err
@@ -158,7 +159,8 @@ func (p *process) run(pprof bool) error {
 	if err := p.reactor.Run(); err != nil {
 		return err
 	}
-	return p.server.StopError()
+	// The journal first: only then is it known what is on the disk.
+	return errors.Join(p.closeJournal(), p.server.StopError())
 }
 
 // openJournal opens the server's journal; nil where none is configured.
@@ -177,14 +179,13 @@ func (p *process) openJournal() (herd.Journal, error) {
 	return j, nil
 }
 
-// closeJournal gives its directory up, once the loop has ended.
-func (p *process) closeJournal() {
+// closeJournal gives its directory up, once the loop has ended. An error says that what was committed
+// may not be on the disk.
+func (p *process) closeJournal() error {
 	if p.journal == nil {
-		return
+		return nil
 	}
-	if err := p.journal.Close(); err != nil {
-		p.log.Error("journal not closed in good order", zap.Error(err))
-	}
+	return p.journal.Close()
 }
 
 // listen takes the listeners that were handed over, the server's and the console's in this order,

@@ -304,9 +304,8 @@ func remarks(s *herd.Status) (all []string) {
 			all = append(all, fmt.Sprintf("two processes claim the name %s: %s", l.Neighbor, duplicates[l.Duplicate]))
 		}
 	}
-	if j := s.Journal; j != nil && !j.OK {
-		all = append(all, strings.TrimSuffix(fmt.Sprintf("the journal is behind by %d records and %.0f s: %s",
-			j.Behind, j.Late, j.Error), ": "))
+	if j := s.Journal; j != nil {
+		all = append(all, journalRemarks(j)...)
 	}
 	if p := s.Places; p != nil && p.File != nil && p.File.Refused != nil {
 		all = append(all, fmt.Sprintf("the places are those of %s; refused since: %s",
@@ -330,6 +329,22 @@ func remarks(s *herd.Status) (all []string) {
 		if trouble.n > 0 {
 			all = append(all, fmt.Sprintf("%d %s", trouble.n, trouble.what))
 		}
+	}
+	return all
+}
+
+// journalRemarks are what is or was wrong with a server's journal.
+func journalRemarks(j *herd.JournalStatus) (all []string) {
+	switch {
+	case j.OK:
+	case j.Behind > 0:
+		all = append(all, strings.TrimSuffix(fmt.Sprintf("the journal is behind by %d records and %.0f s: %s",
+			j.Behind, j.Late, j.Error), ": "))
+	default:
+		all = append(all, "the journal has an error: "+j.Error)
+	}
+	if j.Losses > 0 {
+		all = append(all, fmt.Sprintf("the journal was lost and written again %d times", j.Losses))
 	}
 	return all
 }

@@ -76,6 +76,15 @@ func TestStatus(t *testing.T) {
 			[]string{"Alford  127.0.0.1:1  34s  1/1    7        be6e3088cee05488", "in sync (checked 4 s ago)", "\n2 of 2 answered\n"}},
 		{"another engine", func(all map[string]*herd.Status) { all["Ball"].Engine = "owner" }, 0,
 			[]string{"Ball: its engine is owner, which is for comparing\n2 of 2"}},
+		{"a journal that is behind", func(all map[string]*herd.Status) {
+			all["Ball"].Journal = &herd.JournalStatus{Behind: 3, Late: 2, Error: "no space left on device"}
+		}, 1, []string{"Ball: the journal is behind by 3 records and 2 s: no space left on device\n"}},
+		{"a journal with an error", func(all map[string]*herd.Status) {
+			all["Ball"].Journal = &herd.JournalStatus{Error: "read-only file system"}
+		}, 1, []string{"Ball: the journal has an error: read-only file system\n"}},
+		{"a journal that was lost", func(all map[string]*herd.Status) {
+			all["Ball"].Journal = &herd.JournalStatus{OK: true, Losses: 2}
+		}, 0, []string{"Ball: the journal was lost and written again 2 times\n"}},
 		{"behind", func(all map[string]*herd.Status) { all["Ball"].Links[0].Behind = 5 }, 0,
 			[]string{"neighbors behind by at most 5"}},
 		{"down", func(all map[string]*herd.Status) {

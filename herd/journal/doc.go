@@ -4,6 +4,10 @@
 //
 // The server's loop never waits for the disk: a Journal has one goroutine that writes, and posts the
 // outcome back onto the loop. A disk that stalls or fails costs nothing but lag. Pebble regards a
-// failed write of its log as the end of the program; here the write is tried until it succeeds, and
-// where that cannot be trusted the database is closed, opened anew, and given the records again.
+// failed write of its log as the end of the program; here the write is retried until it succeeds, and
+// where that cannot be trusted the database is closed, opened again, and given the records again.
+//
+// The same goroutine looks every second, and around each commit, whether the files are where they were
+// written: Pebble would go on writing to files that were deleted. If not, State tells the server, which
+// commits everything again. See directory for how Pebble is kept from doing harm.
 package journal

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,22 +17,8 @@ import (
 	"serverherd/protocol"
 )
 
-// Keys: one that says whose directory this is, before all others, and one for each client.
-const (
-	ownerKey     = "\x00owner"
-	clientPrefix = 0x01
-)
-
-// format is the version of what is under the keys. A directory with another one is refused.
-const format = "1"
-
-// cacheBytes and memTableBytes are Pebble's memory; all records are in the server's anyway.
-const (
-	cacheBytes    = 4 << 20
-	memTableBytes = 16 << 20
-	// maxOpenFiles leaves the descriptors to clients.
-	maxOpenFiles = 64
-)
+// clientPrefix is in front of each client's id in the database.
+const clientPrefix = 0x01
 
 // Options say where a Journal is and whose.
 type Options struct {
@@ -43,23 +29,31 @@ type Options struct {
 	Post func(f func())
 	Log  *zap.Logger
 	FS   vfs.FS // nil: the system's
+
+	memTable uint64 // a test's instead of memTableBytes
 }
 
-// Journal is a herd.Journal. Load and Commit are for the server's loop, Close for whoever opened it.
+// Journal is a herd.Journal. Load and Commit are for the server's loop, State for anyone, Close for
+// whoever opened it.
 type Journal struct {
 	options Options
 	dir     string
-	lock    *pebble.Lock
-	pebble  *pebble.Options
-	logger  *logger
-	fs      *patient
 	commits chan commit
 	ended   chan struct{} // closed when the goroutine is gone
 	once    sync.Once
-	closing error // of Close
-	closed  error // of the database's last close; the goroutine's
+	verdict chan error // verify's, at the end
+	closing error      // of Close
 
-	db *pebble.DB // Open's, then Load's, then the goroutine's; nil after a failure
+	directory atomic.Pointer[directory] // of the database, or of the last one
+	failure   atomic.Pointer[error]     // why there is no database; nil if there is
+	losses    atomic.Uint64
+
+	mu     sync.Mutex // held by who uses the database: Load, then the goroutine
+	db     *pebble.DB // nil after a failure
+	lock   *pebble.Lock
+	lockID fileID
+	tried  time.Time // when the database was last opened
+	damage error     // why what is there has to be moved aside first, or nil
 }
 
 var _ herd.Journal = (*Journal)(nil)
@@ -70,96 +64,48 @@ type commit struct {
 	done    func(error)
 }
 
+const (
+	// reopenPause is between two tries to open a database again while nothing is to be written.
+	reopenPause = 2 * time.Second
+	// slowOpen is after how long the log is told that a journal is still being opened.
+	slowOpen = 5 * time.Second
+)
+
 // Open opens a server's journal, or makes it. Its errors name the directory and what to do: it
-// cannot be used, another process uses it, it is another server's, or what is in it is corrupt.
+// cannot be used or written, another process uses it, it is another server's, or what is in it is
+// corrupt.
 func Open(o Options) (*Journal, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
+	if o.memTable == 0 {
+		o.memTable = memTableBytes
+	}
 	j := &Journal{
-		options: o, dir: filepath.Join(o.Dir, o.Server), logger: &logger{log: o.Log},
-		commits: make(chan commit, 1), ended: make(chan struct{}),
+		options: o, dir: filepath.Join(o.Dir, o.Server),
+		commits: make(chan commit, 1), verdict: make(chan error, 1), ended: make(chan struct{}),
 	}
-	if err := o.FS.MkdirAll(j.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("storage.dir: %w", err)
-	}
-	var err error
-	if j.lock, err = pebble.LockDirectory(j.dir, o.FS); err != nil {
-		if errors.Is(err, syscall.EAGAIN) {
-			err = errors.New("another process uses it")
-		}
-		return nil, fmt.Errorf("journal %s: %w", j.dir, err)
-	}
-	j.fs = &patient{FS: o.FS, log: o.Log}
-	j.pebble = &pebble.Options{
-		FS: j.fs, Lock: j.lock, Logger: j.logger,
-		CacheSize: cacheBytes, MemTableSize: memTableBytes, MaxOpenFiles: maxOpenFiles,
-		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 1 },
-		FormatMajorVersion:         pebble.FormatNewest,
-	}
+	slow := time.AfterFunc(slowOpen, func() {
+		o.Log.Warn("journal is still being opened", zap.String("dir", j.dir), zap.Duration("took", slowOpen))
+	})
+	defer slow.Stop()
 	if err := j.open(); err != nil {
-		j.lock.Close()
+		j.unlock()
+		if isLost(err) {
+			err = fmt.Errorf("%w; if it cannot be repaired, move it away and start without it: "+
+				"neighbors have the records", err)
+		}
 		return nil, err
 	}
 	go j.run()
 	return j, nil
 }
 
-// open opens the database and checks whose it is.
-func (j *Journal) open() (err error) {
-	defer func() {
-		if p := recover(); p != nil { // of a file that is not what Pebble wrote
-			err = fmt.Errorf("journal %s: %v", j.dir, p)
-		}
-	}()
-	j.logger.fatal.Store(nil)
-	j.fs.on.Store(false)
-	db, err := pebble.Open(j.dir, j.pebble)
-	if err != nil {
-		return fmt.Errorf("journal %s: %w; if it cannot be repaired, move it away and start "+
-			"without it: neighbors have the records", j.dir, err)
-	}
-	if err := j.own(db); err != nil {
-		db.Close()
-		return fmt.Errorf("journal %s: %w", j.dir, err)
-	}
-	j.db = db
-	j.fs.tainted.Store(false)
-	j.fs.on.Store(true)
-	return nil
-}
-
-// own checks that the database is this server's, and makes a new one so.
-func (j *Journal) own(db *pebble.DB) error {
-	owner := fmt.Sprintf("%s %s %s", j.options.Herd, j.options.Server, format)
-	value, closer, err := db.Get([]byte(ownerKey))
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		if err := db.Set([]byte(ownerKey), []byte(owner), pebble.Sync); err != nil {
-			return err
-		}
-		return j.logger.failure()
-	case err != nil:
-		return err
-	}
-	defer closer.Close()
-	if string(value) == owner {
-		return nil
-	}
-	var herdName, server, version string
-	if n, _ := fmt.Sscanf(string(value), "%s %s %s", &herdName, &server, &version); n != 3 {
-		return fmt.Errorf("its owner reads %q", value)
-	}
-	if herdName == j.options.Herd && server == j.options.Server {
-		return fmt.Errorf("it has format %s; this program reads format %s", version, format)
-	}
-	return fmt.Errorf("it belongs to server %s of herd %s, not to %s of %s", server, herdName,
-		j.options.Server, j.options.Herd)
-}
-
 // Load implements herd.Journal. A value that is no record is skipped and told of: a wrong record is
 // never handed over. An error means that the directory cannot be read.
 func (j *Journal) Load(each func(protocol.Record)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	iter, err := j.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{clientPrefix}, UpperBound: []byte{clientPrefix + 1},
 	})
@@ -199,38 +145,103 @@ func (j *Journal) Commit(records []protocol.Record, done func(error)) {
 	j.commits <- commit{records, done} // never full: there is one at a time
 }
 
-// run writes one batch after the other.
-func (j *Journal) run() {
-	defer close(j.ended)
-	for c := range j.commits {
-		err := j.write(c.records)
-		j.options.Post(func() { c.done(err) })
+// State implements herd.Journal.
+func (j *Journal) State() herd.JournalState {
+	s := herd.JournalState{Losses: j.losses.Load()}
+	if failure := j.failure.Load(); failure != nil {
+		s.Err = *failure
+	} else {
+		s.Err = j.directory.Load().trouble()
 	}
-	j.closed = j.abandon()
+	return s
 }
 
-// write makes one batch durable. After a failure the database is given up: what Pebble has in
-// memory may not be what is on the disk.
-func (j *Journal) write(records []protocol.Record) error {
-	if j.db == nil {
-		if err := j.open(); err != nil {
-			return err
+// run writes one batch after the other, and looks after the directory.
+func (j *Journal) run() {
+	defer close(j.ended)
+	tick := time.NewTicker(herd.JournalCheck)
+	defer tick.Stop()
+	for {
+		select {
+		case c, ok := <-j.commits:
+			if !ok {
+				j.verdict <- j.verify()
+				j.leave()
+				return
+			}
+			err := j.write(c.records)
+			j.options.Post(func() { c.done(err) })
+		case <-tick.C:
+			j.look()
 		}
 	}
-	err := j.apply(records)
-	if fatal := j.logger.failure(); fatal != nil {
-		err = fatal
-	} else if j.fs.tainted.Load() {
-		err = errTainted
+}
+
+// write makes one batch durable. It looks before, because the write would make a log that was truncated
+// long again.
+func (j *Journal) write(records []protocol.Record) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db == nil {
+		if err := j.reopen(); err != nil {
+			return err
+		}
+	} else if err := j.inspect(); err != nil {
+		return err
 	}
-	if err != nil {
-		j.options.Log.Warn("journal is opened anew", zap.String("dir", j.dir), zap.Error(err))
-		_ = j.abandon()
+	if err := j.apply(records); err != nil {
+		j.directory.Load().end(err)
+	}
+	return j.inspect()
+}
+
+// look notices what has become of the directory while nothing is written, and opens the database
+// again if it has ended.
+func (j *Journal) look() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db != nil {
+		_ = j.inspect()
+	} else if time.Since(j.tried) >= reopenPause {
+		_ = j.reopen()
+	}
+}
+
+// inspect checks the directory of a database that is open, and gives the database up if it has ended:
+// what Pebble has in memory may not be what is on the disk. It returns why.
+func (j *Journal) inspect() error {
+	d := j.directory.Load()
+	if err := j.examine(d); err != nil && d.cause() == nil {
+		d.note(err)
+	}
+	cause := d.cause()
+	if cause == nil {
+		return nil
+	}
+	if isDamage(cause) {
+		j.damage = cause
+	}
+	cause = fmt.Errorf("journal %s: %w", j.dir, cause)
+	j.failure.Store(&cause)
+	if isLost(cause) {
+		j.losses.Add(1)
+	}
+	j.options.Log.Error("journal closed after an error", zap.Error(cause))
+	_ = j.abandon()
+	return cause
+}
+
+// examine looks whether everything is there and could be written; what is lost ends the database.
+func (j *Journal) examine(d *directory) error {
+	err := d.check()
+	if isLost(err) {
+		d.end(err)
+	}
+	if err == nil {
+		err = d.usable()
 	}
 	return err
 }
-
-var errTainted = errors.New("a sync failed, so what it was to write is written again")
 
 func (j *Journal) apply(records []protocol.Record) (err error) {
 	defer func() {
@@ -255,9 +266,6 @@ func (j *Journal) apply(records []protocol.Record) (err error) {
 
 // abandon closes the database, which may not be able to close in good order.
 func (j *Journal) abandon() (err error) {
-	if j.db == nil {
-		return nil
-	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("journal %s: %v", j.dir, p)
@@ -267,19 +275,57 @@ func (j *Journal) abandon() (err error) {
 	return j.db.Close()
 }
 
+// verify says, at the end, whether what was committed is on the disk and can be read from there.
+func (j *Journal) verify() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db == nil {
+		return *j.failure.Load()
+	}
+	d := j.directory.Load()
+	err := j.examine(d)
+	if cause := d.cause(); cause != nil {
+		err = cause
+	}
+	if err != nil {
+		return fmt.Errorf("journal %s: %w", j.dir, err)
+	}
+	return nil
+}
+
+// leave closes the database for good. What Pebble is still writing it writes anew when it is opened the
+// next time, as after a crash.
+func (j *Journal) leave() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db != nil {
+		j.directory.Load().end(errClosed)
+		_ = j.abandon()
+	}
+	j.unlock()
+}
+
+var errClosed = errors.New("closed")
+
 // closeTimeout bounds the wait for a disk that does not answer, at the end of the program.
 const closeTimeout = 2 * time.Second
 
 // Close writes nothing more and gives the directory up. It waits for a commit under way, for two
-// seconds at most.
+// seconds at most, and then as long for the database to close. An error means that what was
+// committed may not be on the disk.
 func (j *Journal) Close() error {
 	j.once.Do(func() {
+		j.directory.Load().strict.Store(true) // a commit under way is not retried any longer
 		close(j.commits)
 		select {
-		case <-j.ended:
-			j.closing = errors.Join(j.closed, j.lock.Close())
+		case j.closing = <-j.verdict:
 		case <-time.After(closeTimeout):
 			j.closing = fmt.Errorf("journal %s: the disk does not answer", j.dir)
+			return
+		}
+		select {
+		case <-j.ended:
+		case <-time.After(closeTimeout):
 		}
 	})
 	return j.closing

@@ -1,16 +1,17 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
-	"sync/atomic"
+	"strings"
 
 	"go.uber.org/zap"
 )
 
-// logger is Pebble's. What Pebble regards as the end of the program is only noted. Any goroutine.
+// logger is Pebble's. What Pebble regards as the end of the program ends its database. Any goroutine.
 type logger struct {
-	log   *zap.Logger
-	fatal atomic.Pointer[string]
+	log *zap.Logger
+	end func(cause error)
 }
 
 // Infof implements pebble.Logger.
@@ -25,16 +26,8 @@ func (l *logger) Errorf(format string, args ...any) {
 	l.log.Debug("pebble failed", zap.String("what", fmt.Sprintf(format, args...)))
 }
 
-// Fatalf implements pebble.Logger. It returns, so whoever uses the database has to ask failure.
+// Fatalf implements pebble.Logger. It returns, so whoever uses the database has to ask why it ended.
 func (l *logger) Fatalf(format string, args ...any) {
-	what := fmt.Sprintf(format, args...)
-	l.fatal.CompareAndSwap(nil, &what)
-}
-
-// failure is what Pebble could not go on after, or nil.
-func (l *logger) failure() error {
-	if what := l.fatal.Load(); what != nil {
-		return fmt.Errorf("%s", *what)
-	}
-	return nil
+	first, _, _ := strings.Cut(fmt.Sprintf(format, args...), "\n")
+	l.end(errors.New(first))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"serverherd/herd"
 	"serverherd/protocol"
 )
 
@@ -14,7 +15,9 @@ type disk struct {
 	delay   time.Duration     // of a commit; a fault's
 	failing bool
 	writing []protocol.Record // the batch under way
-	// disturbed is until when the disk was not well: for a while after, it may lag.
+	losses  uint64            // times that what was on it went away
+	// disturbed is until when the disk was not well, or had to be written again: for a while after, it
+	// may lag.
 	disturbed time.Duration
 }
 
@@ -50,6 +53,16 @@ func (d *disk) Commit(records []protocol.Record, done func(error)) {
 		d.write()
 		process.CallFromThread(func() { done(nil) })
 	})
+}
+
+// State implements herd.Journal.
+func (d *disk) State() herd.JournalState { return herd.JournalState{Losses: d.losses} }
+
+// lose forgets what was written. The process is told when it next asks; a batch under way is kept.
+func (d *disk) lose() {
+	d.kept = map[string]string{}
+	d.losses++
+	d.disturbed = d.host.w.net.Elapsed()
 }
 
 // write puts the batch under way on the disk.

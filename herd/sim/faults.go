@@ -263,11 +263,15 @@ func (w *world) jump() string {
 	return fmt.Sprintf("of %s is off by %v", h.self.Name, h.clock)
 }
 
-// spoil makes a disk slow, or full.
+// spoil makes a disk slow, or full, or has it lose everything, as when somebody removes the directory.
 func (w *world) spoil() string {
 	h := w.anyHost()
 	if h.disk == nil {
 		return ""
+	}
+	if w.rand.IntN(3) == 0 {
+		h.disk.lose()
+		return fmt.Sprintf("of %s loses everything", h.self.Name)
 	}
 	d := w.lasting()
 	w.net.At(d, func() {

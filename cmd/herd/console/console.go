@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -46,6 +47,9 @@ func New(o Options) *http.Server {
 				return
 			}
 			_, _ = w.Write([]byte("ready\n"))
+			if s.Journal != nil && !s.Journal.OK { // it serves all the same
+				_, _ = fmt.Fprintf(w, "journal: behind by %d records: %s\n", s.Journal.Behind, s.Journal.Error)
+			}
 		}
 	})
 	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, r *http.Request) {

@@ -60,6 +60,8 @@ func fixed(s herd.Status) func(context.Context) (herd.Status, bool) {
 func TestPages(t *testing.T) {
 	ready := start(t, Options{Status: fixed(herd.Status{Server: "Ball", Ready: true, Records: 7})})
 	unready := start(t, Options{Status: fixed(herd.Status{Server: "Ball"})})
+	failing := start(t, Options{Status: fixed(herd.Status{Server: "Ball", Ready: true,
+		Journal: &herd.JournalStatus{Behind: 3, Error: "no space left on device"}})})
 	profiled := start(t, Options{Status: fixed(herd.Status{}), Pprof: true})
 	for _, test := range []struct {
 		addr, path string
@@ -68,6 +70,7 @@ func TestPages(t *testing.T) {
 	}{
 		{ready, "/healthz", 200, "ok\n"},
 		{ready, "/readyz", 200, "ready\n"},
+		{failing, "/readyz", 200, "ready\njournal: behind by 3 records: no space left on device\n"},
 		{unready, "/healthz", 200, "ok\n"},
 		{unready, "/readyz", 503, "not ready"},
 		{ready, "/status.json", 200, `"records": 7`},

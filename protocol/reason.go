@@ -86,8 +86,16 @@ func lineTooLong(max int) *SyntaxError {
 	return &SyntaxError{"LINE: " + tooLong(max)}
 }
 
-// serverFull is for a connection beyond those that a server takes.
-const serverFull = "SERVER FULL"
+// Unfinished is for a line whose end did not come within a limit.
+func Unfinished(limit time.Duration) error {
+	return &SyntaxError{"LINE: not finished within " + limit.String()}
+}
+
+// NotUTF8 is for a connection that begins with the byte order mark of UTF-16.
+var NotUTF8 error = &SyntaxError{"LINE: this is UTF-16; send UTF-8"}
+
+// errServerFull is for a connection beyond those that a server takes.
+var errServerFull error = &SyntaxError{"SERVER FULL"}
 
 // goodbye is the answer to quit.
 const goodbye = "Goodbye"

@@ -112,9 +112,13 @@ func (d Dialect) AppendLineTooLong(dst, prefix []byte, max int) []byte {
 }
 
 // AppendFull appends what a connection beyond the maximum gets: in CS131, nothing.
-func (d Dialect) AppendFull(dst []byte) []byte {
+func (d Dialect) AppendFull(dst []byte) []byte { return d.AppendFinal(dst, errServerFull) }
+
+// AppendFinal appends what a client is told that is going to be disconnected, where that answers no
+// line: in CS131, nothing.
+func (d Dialect) AppendFinal(dst []byte, reason error) []byte {
 	if d == Paper {
-		return d.end(appendReason(dst, serverFull))
+		return d.end(appendReason(dst, reason.Error()))
 	}
 	return dst
 }

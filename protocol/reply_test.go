@@ -51,7 +51,9 @@ func TestReasons(t *testing.T) {
 		PlacesFailed(errors.New(strings.Repeat("y", 257))),
 		Busy,
 		lineTooLong(16384),
-		errors.New(serverFull),
+		Unfinished(30 * time.Second),
+		NotUTF8,
+		errServerFull,
 		errors.New(goodbye),
 	} {
 		got.WriteString(err.Error() + "\n")
@@ -86,6 +88,7 @@ func TestReplies(t *testing.T) {
 		{"goodbye", "> Goodbye\n\n", "? IAMAT kiwi\t\xff\n"},
 		{"too long", "> LINE: longer than 16384 bytes\n\n", "? IAMAT kiwi\t\xff\n"},
 		{"full", "> SERVER FULL\n\n", ""},
+		{"unfinished", "> LINE: not finished within 30s\n\n", ""},
 	} {
 		reply := func(d Dialect) string {
 			dst := []byte("before|")
@@ -108,6 +111,8 @@ func TestReplies(t *testing.T) {
 				dst = d.AppendGoodbye(dst, line)
 			case "too long":
 				dst = d.AppendLineTooLong(dst, line, 16384)
+			case "unfinished":
+				dst = d.AppendFinal(dst, Unfinished(30*time.Second))
 			case "full":
 				dst = d.AppendFull(dst)
 			}

@@ -46,6 +46,16 @@ func (r *LineReceiver) SetMaxLength(n int) { r.max = n }
 // Pending is the number of bytes of an unfinished line.
 func (r *LineReceiver) Pending() int { return len(r.tail) }
 
+// Unfinished is those bytes. They are valid until the next call.
+func (r *LineReceiver) Unfinished() []byte { return r.tail }
+
+// Discard drops the first n of them.
+func (r *LineReceiver) Discard(n int) { r.tail = r.tail[:copy(r.tail, r.tail[n:])] }
+
+// Continue says that the line in hand, or the end of it that is given, is not over: its LF belongs to
+// it, and the next line goes on with it. Call it from LineReceived.
+func (r *LineReceiver) Continue(line []byte) { r.tail = append(bytes.Clone(line), '\n') }
+
 // Held is the number of bytes that came and were not looked at because of Pause.
 func (r *LineReceiver) Held() int { return len(r.rest) - r.restAt }
 
@@ -143,7 +153,7 @@ func (r *LineReceiver) line(line []byte) {
 	line = append(r.tail, line...)
 	r.tail = nil
 	r.handOver(line)
-	if !r.stopped && cap(line) <= keepTail {
+	if !r.stopped && r.tail == nil && cap(line) <= keepTail {
 		r.tail = line[:0]
 	}
 }

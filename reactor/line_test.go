@@ -225,3 +225,44 @@ func BenchmarkLineReceiver(b *testing.B) {
 		})
 	}
 }
+
+// A handler may find that a line's LF belongs to it, so that the next line goes on with it, and may
+// drop the front of a line that is not finished.
+func TestLinesContinued(t *testing.T) {
+	const in = "(a\r\nb\n)c\n(\n(\nd))\nlast("
+	for size := 1; size <= len(in); size++ {
+		var got []string
+		l := newLines(100)
+		l.onLine = func(line string) {
+			if strings.Count(line, "(") > strings.Count(line, ")") {
+				l.r.Continue([]byte(line))
+			} else {
+				got = append(got, line)
+			}
+		}
+		for p := range slices.Chunk([]byte(in), size) {
+			l.r.DataReceived(p)
+		}
+		if p := l.r.Unfinished(); string(p) != "last(" {
+			t.Errorf("in pieces of %d: %q is not finished", size, p)
+		}
+		l.r.Discard(4)
+		if p := l.r.Unfinished(); string(p) != "(" || l.r.Pending() != 1 {
+			t.Errorf("in pieces of %d: then %q", size, p)
+		}
+		l.r.Finish() // nothing is left that the last line could go on with
+		if want := []string{"(a\nb\n)c", "(\n(\nd))"}; !slices.Equal(got, want) {
+			t.Errorf("in pieces of %d: %q, want %q", size, got, want)
+		}
+	}
+}
+
+// A line that goes on is bounded like any other.
+func TestLinesContinuedTooLong(t *testing.T) {
+	l := newLines(8)
+	l.onLine = func(line string) { l.r.Continue([]byte(line)) }
+	l.r.DataReceived([]byte("abc\ndef\nghi\n"))
+	if want := []string{"abc\ndef\n"}; !slices.Equal(l.exceeded, want) {
+		t.Errorf("%q is too long, want %q", l.exceeded, want)
+	}
+}

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"serverherd/reactor"
 )
@@ -187,7 +190,23 @@ func (p *port) accept() {
 func (p *port) take(c net.Conn) {
 	g := p.gate
 	defer g.taking.Done()
+	urgentInline(c)
 	if err := g.take(c, p.factory); err != nil && !errors.Is(err, reactor.ErrConnectionAborted) {
 		g.loop.CallFromThread(g.loop.AcceptFailed)
+	}
+}
+
+// urgentInline keeps urgent data where it was sent in the stream. A telnet client sends the second byte
+// of its command IAC DM as urgent data; without this, IAC would belong to the next line. Sockets that
+// have no urgent data, such as those of Unix, refuse it.
+func urgentInline(c net.Conn) {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if raw, err := s.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+		})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"serverherd/protocol"
 )
 
 // What makes a session hold a client's further lines until it is below all three again.
@@ -24,7 +26,7 @@ const (
 // how many there had been before. Later bytes of one line do not change it.
 func (s *session) noteUnfinished(lines uint64) {
 	switch {
-	case s.reader.Pending() == 0:
+	case !s.unfinished():
 		s.partialSince = time.Time{}
 	case s.linesIn != lines || s.partialSince.IsZero():
 		s.partialSince = s.now
@@ -129,7 +131,7 @@ func (s *session) ResumeProducing() {
 
 // keep tells the Transport what the session itself keeps of unanswered lines and unsent replies.
 func (s *session) keep() {
-	if n := s.reader.Memory() + s.replies.memory; n != s.kept {
+	if n := cap(s.head) + s.reader.Memory() + s.replies.memory; n != s.kept {
 		s.kept = n
 		s.t.Keep(n)
 	}
@@ -155,6 +157,10 @@ func (s *session) sweep(now time.Time) (memory int) {
 	case l.PartialLineTimeout > 0 && !s.held && !s.partialSince.IsZero() &&
 		now.Sub(s.partialSince) >= l.PartialLineTimeout:
 		s.server.counters.PartialTimeouts++
+		if !s.isOpen {
+			s.opened(false)
+		}
+		s.refuseWith(protocol.Unfinished(l.PartialLineTimeout))
 		s.close(errPartial)
 	case l.IdleTimeout > 0 && !s.held && len(s.replies.queue) == 0 && backlog == 0 && now.Sub(s.lastInput) >= l.IdleTimeout:
 		s.server.counters.IdleTimeouts++

@@ -70,6 +70,7 @@ var limitCases = []limitCase{
 	{limits: "plain_unsent", counts: "links.stalls", by: "herd/plain_test.go TestASlowPlainNeighbor"},
 	{limits: "min_probe max_probe", by: "herd/probe_test.go TestANeighborThatDoesNotAnswer"},
 	{limits: "repair_pause max_repair_pause", by: "herd/link_test.go TestNoRepairStorm"},
+	{counts: "other_protocols", hit: hitOtherProtocol},
 	{limits: "refusal_pause refusals_noted", counts: "handshakes_failed", hit: hitRefusals},
 
 	{limits: "log_buffer", counts: "log_dropped", by: "cmd/faults/logdisk_test.go TestLogOnAStalledDisk"},

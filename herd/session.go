@@ -11,8 +11,9 @@ import (
 	"serverherd/reactor"
 )
 
-// session is one accepted connection. It is a client's, answered line by line, until its first
-// line is HELLO: then an intake takes its lines. Loop only.
+// session is one accepted connection. Its first bytes tell what it is: a client, which is answered line
+// by line; a neighbor, whose first line is HELLO and whose lines an intake takes; or another protocol,
+// which is refused. Loop only.
 type session struct {
 	server    *Server
 	id        uint64
@@ -20,6 +21,7 @@ type session struct {
 	address   string // the client's, as limits per address count it
 	admission admission
 	t         reactor.Transport
+	head      []byte // first bytes that do not tell yet what the connection is
 	reader    *reactor.LineReceiver
 	replies   replies
 	asker     asker
@@ -37,6 +39,8 @@ type session struct {
 
 	traffic
 
+	isOpen  bool // its first bytes have told what it is, and lines follow
+	isLink  bool // they begin with HELLO
 	held    bool // the client's lines wait
 	judging bool // judge is due
 	eof     bool // the client sends nothing more
@@ -64,7 +68,6 @@ func (s *session) ConnectionMade(t reactor.Transport) {
 	s.t = t
 	s.accepted = s.server.reactor.Now()
 	s.lastInput = s.accepted
-	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", t.Peer()))
 	if s.server.drain.begun {
 		s.drain()
 	}
@@ -76,6 +79,9 @@ func (s *session) DataReceived(p []byte) {
 	s.lastInput = s.now
 	s.bytesIn += uint64(len(p))
 	lines := s.linesIn
+	if !s.isOpen {
+		p = s.open(p)
+	}
 	s.reader.DataReceived(p)
 	s.noteUnfinished(lines)
 	s.keep()
@@ -102,7 +108,8 @@ func (s *session) LineReceived(line []byte) {
 // firstLine deals with what only a connection's first line may be or decide. It reports true when
 // the line needs nothing more.
 func (s *session) firstLine(line []byte) bool {
-	if hello, err := protocol.ParseLink(line); err == nil && hello.Verb == protocol.LinkHello {
+	if s.isLink {
+		hello, _ := protocol.ParseLink(line) // which has parsed it before
 		s.intake = newIntake(s)
 		s.server.handshakes++
 		s.intake.hello(line, hello)
@@ -129,8 +136,7 @@ func (s *session) command(line []byte) {
 	switch {
 	case err == protocol.ErrUnknownVerb && srv.plain && s.plainAT(line):
 	case err == protocol.ErrUnknownVerb:
-		srv.counters.Refused++
-		s.reply(srv.dialect.AppendUnknown(srv.scratch[:0], line))
+		s.unknown(line)
 	case err != nil:
 		s.wrong(line, err)
 	case c.Verb == protocol.VerbIAMAT:
@@ -147,6 +153,24 @@ func (s *session) command(line []byte) {
 	default:
 		panic("herd: verb without an answer")
 	}
+}
+
+// unknown deals with a line that is no command. What else may stand in front of a line is looked for
+// here, where it costs a good line nothing.
+func (s *session) unknown(line []byte) {
+	switch {
+	case protocol.IsHTTP(line):
+		s.otherProtocol(protocol.OtherHTTP)
+	case s.linesIn > 1 && protocol.IsTelnet(line): // open has done so with the first
+		s.telnetLine(line)
+	default:
+		s.replyUnknown(line)
+	}
+}
+
+func (s *session) replyUnknown(line []byte) {
+	s.server.counters.Refused++
+	s.reply(s.server.dialect.AppendUnknown(s.server.scratch[:0], line))
 }
 
 // iamat answers an update and stores it if it is new. The answer waits for nothing.
@@ -267,13 +291,17 @@ func (s *session) ReadConnectionLost() {
 		return
 	}
 	switch {
-	case s.admission == asOverflow && s.linesIn == 0 && s.reader.Pending() == 0:
+	case s.admission == asOverflow && s.linesIn == 0 && len(s.head) == 0:
 		s.refuse()
 		return
 	case s.server.drain.begun || s.plain.neighbor != nil:
+		s.head = nil
 		s.reader.Drop() // the rest of an unfinished line was not read
 	default:
 		s.now = s.server.reactor.Now() // its end makes it a line
+		if len(s.head) > 0 {
+			s.openLast()
+		}
 		s.reader.Finish()
 	}
 	s.finish()
@@ -335,5 +363,10 @@ func (s *session) ConnectionLost(reason error) {
 		reason = s.reason
 	}
 	s.server.remove(s)
-	s.server.log.Info("connection lost", s.traffic.fields(append(fields, zap.String("reason", reason.Error())))...)
+	level := zap.InfoLevel
+	if !s.isOpen {
+		level = zap.DebugLevel
+	}
+	s.server.log.Log(level, "connection lost",
+		s.traffic.fields(append(fields, zap.String("reason", reason.Error())))...)
 }

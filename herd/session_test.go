@@ -302,8 +302,9 @@ func TestAnUnfinishedLineBehindHeldOnes(t *testing.T) {
 	c.ask(1, "IAMAT k +1-1 5\n")
 	c.SendString(strings.Repeat("WHATSAT k 1 0\n", 100) + "IAM")
 	w.until("closed", c.Closed)
-	if n := strings.Count(string(c.Received()), "\n\n"); n != 100 {
-		t.Errorf("%d replies before the end, want 100", n)
+	got := string(c.Received())
+	if n := strings.Count(got, "\n\n"); n != 101 || !strings.HasSuffix(got, "> LINE: not finished within 4s\n\n") {
+		t.Errorf("%d replies before the end, want 100 and the reason", n)
 	}
 }
 

@@ -195,6 +195,7 @@ type Counters struct {
 	AcceptFailures   uint64 `json:"accept_failures"`   // for want of descriptors or memory
 	ServerFull       uint64 `json:"server_full"`       // connections refused beyond max_connections
 	LinesTooLong     uint64 `json:"lines_too_long"`    // connections closed for it
+	OtherProtocols   uint64 `json:"other_protocols"`   // connections closed for it: HTTP, TLS, SSH, UTF-16
 	IdleTimeouts     uint64 `json:"idle_timeouts"`     // connections closed for it
 	PartialTimeouts  uint64 `json:"partial_timeouts"`  // connections closed for it
 	OutputLimits     uint64 `json:"output_limits"`     // clients cut off for output_hard or output_soft

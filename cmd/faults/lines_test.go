@@ -117,11 +117,12 @@ func TestNoise(t *testing.T) {
 	for i, test := range []struct {
 		what   string
 		poured []byte
+		other  uint64 // refused as another protocol, at once
 	}{
-		{"random bytes", append(noise(all), unbroken[:64<<10]...)},
-		{"random bytes without LF", unbroken},
-		{"an HTTP request", append([]byte("POST / HTTP/1.1\r\nHost: herd\r\n\r\n"), make([]byte, all)...)},
-		{"a TLS hello", append(tlsHello(), unbroken...)},
+		{"random bytes", append(noise(all), unbroken[:64<<10]...), 0},
+		{"random bytes without LF", unbroken, 0},
+		{"an HTTP request", append([]byte("POST / HTTP/1.1\r\nHost: herd\r\n\r\n"), make([]byte, all)...), 1},
+		{"a TLS hello", append(tlsHello(), unbroken...), 1},
 	} {
 		before, most, b := c.now("Alford").Counters, c.peak("Alford"), c.bystander("Alford")
 		resident := c.memory("Alford")
@@ -129,8 +130,8 @@ func TestNoise(t *testing.T) {
 		peer := conn.LocalAddr().String()
 		replies := pour(t, conn, test.poured)
 		after := c.now("Alford").Counters
-		if got := after.LinesTooLong - before.LinesTooLong; got != 1 {
-			t.Errorf("%s: %d connections closed for a line too long", test.what, got)
+		if long, other := after.LinesTooLong-before.LinesTooLong, after.OtherProtocols-before.OtherProtocols; long != 1-test.other || other != test.other {
+			t.Errorf("%s: %d connections closed for a line too long, %d for another protocol", test.what, long, other)
 		}
 		lines := bytes.Count(test.poured, []byte("\n"))
 		if got := bytes.Count(replies, []byte("\n\n")); i == 0 && got < lines {
@@ -142,7 +143,8 @@ func TestNoise(t *testing.T) {
 			"%d MiB more at most, %d KiB of replies; a bystander waits %.1f ms at p99",
 			held/mib, len(replies)/1024, ms(p99))
 		processtest.Eventually(t, "the end is logged", func() bool {
-			return entries(logOf(c.Herd, "Alford"), peer)["connection lost"] == 1
+			n := entries(logOf(c.Herd, "Alford"), peer)
+			return n["connection lost"] == 1 || test.other > 0 && n["other protocol refused"] == 1
 		})
 		n := entries(logOf(c.Herd, "Alford"), peer)
 		delete(n, "connection made")

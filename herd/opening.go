@@ -1,0 +1,128 @@
+package herd
+
+import (
+	"errors"
+
+	"go.uber.org/zap"
+
+	"serverherd/protocol"
+)
+
+var errOtherProtocol = errors.New("neither a client nor a neighbor")
+
+// open takes the first bytes of a connection until they tell what it is, and returns those that are
+// lines. The log knows a connection from then on: what only connects and leaves, as a balancer's
+// check does, and what is refused here are entries of level debug.
+func (s *session) open(p []byte) (lines []byte) {
+	if s.closing {
+		return nil
+	}
+	if len(s.head) > 0 {
+		s.head = append(s.head, p...)
+		p = s.head
+	}
+	for {
+		o := protocol.Open(p)
+		s.answerTelnet(p[:o.Skip])
+		p = p[o.Skip:]
+		switch {
+		case o.Kind == protocol.SkipMore:
+		case o.Kind == protocol.NeedMore && !s.tooLong(p):
+			s.head = append(s.head[:0], p...)
+			return nil
+		case o.Kind == protocol.OtherProtocol:
+			s.otherProtocol(o.Other)
+			return nil
+		default:
+			s.opened(o.Kind == protocol.LinkLines)
+			return p
+		}
+	}
+}
+
+// openLast takes the first bytes of a connection that end without LF and will not be more.
+func (s *session) openLast() {
+	line := s.open([]byte{'\n'})
+	if len(line) > 1 { // otherwise it was no line that LF ended
+		s.reader.DataReceived(line)
+	}
+}
+
+// tooLong says whether p, which holds no LF, is more than a line may have.
+func (s *session) tooLong(p []byte) bool {
+	max := s.server.cfg.Limits.MaxLine
+	return len(p) > max+1 || len(p) == max+1 && p[max] != '\r'
+}
+
+// opened begins the lines of the connection.
+func (s *session) opened(link bool) {
+	s.isOpen, s.isLink, s.head = true, link, nil
+	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
+}
+
+// otherProtocol ends a connection that another protocol came on. Nothing that follows is executed.
+// A browser that a web page directs to this port gets no answer that the page could use.
+func (s *session) otherProtocol(what string) {
+	srv := s.server
+	srv.counters.OtherProtocols++
+	if srv.refusals.first(refusal{what, s.address}, srv.reactor.Now()) {
+		srv.log.Warn("other protocol refused", zap.String("protocol", what), zap.String("peer", s.t.Peer()),
+			zap.Uint64("conn", s.id))
+	}
+	if what == protocol.OtherUTF16 { // who saved a file so can read why
+		s.refuseWith(protocol.NotUTF8)
+	}
+	s.close(errOtherProtocol)
+}
+
+// refuseWith tells a client why it is going to be disconnected.
+func (s *session) refuseWith(reason error) {
+	if text := s.server.dialect.AppendFinal(s.server.scratch[:0], reason); len(text) > 0 {
+		s.server.counters.Refused++
+		s.reply(text)
+	}
+}
+
+// telnetLine answers a line that begins with commands of a telnet client.
+func (s *session) telnetLine(line []byte) {
+	n, next := protocol.SkipTelnet(line)
+	s.answerTelnet(line[:n])
+	switch line = line[n:]; {
+	case next == protocol.TelnetEscape:
+		s.replyUnknown(line[1:])
+	case next == protocol.TelnetText && n > 0:
+		s.command(line)
+	case next == protocol.TelnetText: // 0xff begins no command here
+		s.replyUnknown(line)
+	case len(line) == 1: // IAC alone is no command
+		s.replyUnknown(line)
+	default:
+		s.reader.Continue(line)
+	}
+}
+
+// answerTelnet answers commands that were skipped.
+func (s *session) answerTelnet(skipped []byte) {
+	if len(skipped) == 0 {
+		return
+	}
+	if text := protocol.AppendTelnet(s.server.small[:0], skipped); len(text) > 0 && !s.replies.add(text) {
+		s.send(text, nil)
+	}
+}
+
+// unfinished says whether a line has begun and its end has not come. Telnet commands do not begin one:
+// whoever presses Ctrl-C may wait before typing the next line.
+func (s *session) unfinished() bool {
+	if !s.isOpen {
+		return len(s.head) > 0
+	}
+	p := s.reader.Unfinished()
+	if s.intake != nil || !protocol.IsTelnet(p) {
+		return len(p) > 0
+	}
+	n, _ := protocol.SkipTelnet(p)
+	s.answerTelnet(p[:n])
+	s.reader.Discard(n)
+	return s.reader.Pending() > 0
+}

@@ -209,10 +209,23 @@ func (q *lookups) land(f *flight, a answer, err error) {
 		answered = append(answered, l)
 	}
 	q.next()
-	// Filling a reply can end the session of another asker, which has its answer then.
-	for _, l := range answered {
-		if !l.session.lost {
-			l.finish(a, err)
+	q.reply(answered, a, err)
+}
+
+// landBytes bounds the replies that are made of one answer in a turn. A thousand can share an answer
+// of 1 MiB, and memory is looked at between turns.
+const landBytes = 1 << 20
+
+// reply gives an answer to askers, in several turns if the replies are large.
+func (q *lookups) reply(askers []*lookup, a answer, err error) {
+	for made := 0; len(askers) > 0; askers = askers[1:] {
+		if made >= landBytes {
+			q.server.reactor.CallSoon(func() { q.reply(askers, a, err) })
+			return
+		}
+		// Filling a reply can end the session of another asker, which has its answer then.
+		if l := askers[0]; !l.session.lost {
+			made += l.finish(a, err)
 		}
 	}
 }
@@ -285,20 +298,21 @@ func (q *lookups) forget(f *flight) {
 	}
 }
 
-// finish turns the outcome into the reply.
-func (l *lookup) finish(a answer, err error) {
+// finish turns the outcome into the reply, and returns its length.
+func (l *lookup) finish(a answer, err error) int {
 	s := l.session
 	d := s.server.dialect
 	if err != nil {
 		s.server.counters.LookupsFailed++
 		s.server.counters.Refused++
-		s.fill(l, d.AppendRefusal(nil, l.line, protocol.PlacesFailed(err)))
-		return
+		reply := d.AppendRefusal(nil, l.line, protocol.PlacesFailed(err))
+		s.fill(l, reply)
+		return len(reply)
 	}
 	l.status, l.results = a.result.Status, min(len(a.result.Results), l.bound)
 	if l == a.asker {
 		s.fill(l, a.reply)
-		return
+		return len(a.reply)
 	}
 	reply, json := d.AppendWhatsat(nil, l.at, func(dst []byte) []byte {
 		if json := a.json[l.bound]; json != nil {
@@ -308,6 +322,7 @@ func (l *lookup) finish(a answer, err error) {
 	})
 	a.json[l.bound] = json
 	s.fill(l, reply)
+	return len(reply)
 }
 
 // busy is the reply to one that cannot wait.

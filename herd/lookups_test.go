@@ -239,3 +239,38 @@ func BenchmarkSessionWhatsat(b *testing.B) {
 		l.finish(answer{result: r, asker: l, reply: reply}, nil)
 	}
 }
+
+// An answer that very many share does not fill the memory in one turn.
+func TestASharedAnswerIsGivenInSeveralTurns(t *testing.T) {
+	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w.places = longPlaces{}
+	s := w.start("Alford")
+	w.dial("Alford").ask(1, "IAMAT k +1-1 5\n")
+	w.reactors["Alford"].SetWork(time.Second)
+	var clients []client
+	for range 16 {
+		c := w.dial("Alford")
+		c.Stall()
+		c.SendString(strings.Repeat("WHATSAT k 1 20\n", maxOpen))
+		clients = append(clients, c)
+	}
+	w.until("all wait", func() bool { return len(s.lookups.open) == 16*maxOpen })
+	most, memory := 0, s.reactor.Memory()
+	for len(s.lookups.open) > 0 || s.sessions[15].replies.open > 0 {
+		if !w.net.Step() {
+			t.Fatal("nothing happens")
+		}
+		most = max(most, s.reactor.Memory()-memory)
+		memory = s.reactor.Memory()
+	}
+	// A buffer that grows by a reply is enlarged by a quarter and more.
+	if most > 3*landBytes {
+		t.Errorf("%d more bytes of memory in a turn", most)
+	}
+	for _, c := range clients {
+		c.Unstall()
+	}
+	for _, c := range clients {
+		w.until("all are answered", func() bool { return strings.Count(string(c.Received()), "\n\n") == maxOpen })
+	}
+}

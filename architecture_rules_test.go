@@ -14,7 +14,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 	}{
 		{"nothing wrong", "herd", `"time"`, "func f(t time.Time) time.Time { return t }", nil},
 		{"ours in protocol", "protocol", `_ "serverherd/places"`, "",
-			[]string{"imports serverherd/places: of this module protocol may import only [bom]"}},
+			[]string{"imports serverherd/places: of this module protocol may import only [protocol/bom]"}},
 		{"the engine in herd", "herd", `_ "serverherd/reactor/gnetreactor"`, "",
 			[]string{"imports serverherd/reactor/gnetreactor: of this module herd may import only"}},
 		{"gnet in herd", "herd", `_ "github.com/panjf2000/gnet/v2"`, "",
@@ -28,7 +28,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"net in reactor", "reactor", `_ "net"`, "", []string{"imports net: sockets are"}},
 		{"net in memreactor", "reactor/memreactor", `_ "net"`, "", []string{"imports net: sockets are"}},
 		{"herd in places", "places", `_ "serverherd/protocol"`, "",
-			[]string{"imports serverherd/protocol: of this module places may import only [bom]"}},
+			[]string{"imports serverherd/protocol: of this module places may import only [protocol/bom]"}},
 		{"herd in a provider", "places/google", `_ "serverherd/protocol"`, "",
 			[]string{"imports serverherd/protocol: of this module places/google"}},
 		{"anything in cmd", "cmd/herd", "_ \"serverherd/herd\"\n_ \"sync\"\n_ \"net/http\"", "", nil},

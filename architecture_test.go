@@ -50,15 +50,15 @@ var (
 )
 
 var layers = []layer{
-	{path: "bom", stdOnly: true, never: noSockets, loop: true},
-	{path: "protocol", ours: []string{"bom"}, stdOnly: true, never: noSockets, loop: true},
+	{path: "protocol/bom", stdOnly: true, never: noSockets, loop: true},
+	{path: "protocol", ours: []string{"protocol/bom"}, stdOnly: true, never: noSockets, loop: true},
 	{path: "reactor", stdOnly: true, never: noSockets, loop: true, threads: "queue.go"},
 	{path: "reactor/memreactor", ours: []string{"reactor"}, stdOnly: true, never: noSockets, loop: true},
 	{path: "reactor/sockets", ours: []string{"reactor"}},
 	{path: "reactor/...", ours: []string{"reactor", "reactor/sockets"}},
-	{path: "places", ours: []string{"bom"}, stdOnly: false},
-	{path: "places/...", ours: []string{"bom", "places/..."}},
-	{path: "herd", ours: []string{"bom", "protocol", "places", "reactor"}, never: noEngine, loop: true},
+	{path: "places", ours: []string{"protocol/bom"}, stdOnly: false},
+	{path: "places/...", ours: []string{"protocol/bom", "places/..."}},
+	{path: "herd", ours: []string{"protocol/bom", "protocol", "places", "reactor"}, never: noEngine, loop: true},
 	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noNetwork},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
 		never: noEngine, loop: true},

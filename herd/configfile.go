@@ -14,7 +14,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"serverherd/bom"
+	"serverherd/protocol/bom"
 )
 
 // SecretVariable is the environment variable that may hold the herd's secrets instead of a file.

@@ -17,7 +17,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"serverherd/bom"
+	"serverherd/protocol/bom"
 )
 
 // FileSuffixes are how the names of places files end, behind a dot.

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"serverherd/bom"
+	"serverherd/protocol/bom"
 )
 
 // Opening is what the first bytes of a connection say about it.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"serverherd/bom"
+	"serverherd/protocol/bom"
 )
 
 func newIamat(o *options) *cobra.Command {

@@ -8,11 +8,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"serverherd/bom"
 	"serverherd/herd"
 	"serverherd/places"
 	"serverherd/places/google"
 	"serverherd/places/guard"
+	"serverherd/protocol/bom"
 )
 
 // keyVariable is the environment variable that may hold Google's key.

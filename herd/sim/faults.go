@@ -228,6 +228,9 @@ func (w *world) crash() string {
 
 // restart starts a process where there is none, once the old one has gone.
 func (h *host) restart() {
+	if h.absent {
+		return
+	}
 	if !h.gone() {
 		if h.stopping {
 			h.w.after(10*time.Millisecond, h.restart)
@@ -259,7 +262,9 @@ func (w *world) pause() string {
 func (w *world) jump() string {
 	h := w.anyHost()
 	h.clock = w.span(-30*time.Minute, 30*time.Minute)
-	h.reactor.SetClock(h.clock)
+	if h.reactor != nil {
+		h.reactor.SetClock(h.clock)
+	}
 	return fmt.Sprintf("of %s is off by %v", h.self.Name, h.clock)
 }
 

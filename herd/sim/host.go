@@ -22,13 +22,15 @@ type host struct {
 	disturbed time.Duration // when it was last paused or connected again
 	troubled  time.Duration // until when something between it and others may be wrong
 
-	disk *disk // nil: it forgets when it crashes
+	disk   *disk // nil: it forgets when it crashes
+	absent bool  // it has not joined the herd yet, or has left it
 
 	// sent are the well-formed IAMATs that clients have sent here, without their verb.
 	sent map[string]bool
 
 	// The process; server is nil while there is none.
 	generation int
+	cfg        *herd.Config
 	reactor    *memreactor.Reactor
 	server     *herd.Server
 	started    time.Duration
@@ -53,6 +55,7 @@ type resuming struct {
 func (h *host) start() {
 	w := h.w
 	h.generation++
+	h.cfg = w.cfg
 	h.reactor = w.net.NewReactor(h.self.Name)
 	h.reactor.SetClock(h.clock)
 	h.reactor.SetWork(w.lookup)

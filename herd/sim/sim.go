@@ -61,6 +61,7 @@ type world struct {
 	processes map[uint64]*host // that ever were, by epoch
 	touched   []*host          // whose stores may have changed since they were last looked at
 	stopping  []*host          // that leave in good order
+	change    *change          // nil: herd.toml stays as it is
 	result    Result
 	failure   *Failure
 
@@ -121,6 +122,10 @@ func newWorld(seed uint64) *world {
 	w.lookup = w.span(0, 300*time.Millisecond)
 	w.pace = w.span(500*time.Millisecond, 4*time.Second)
 	w.configure()
+	w.planChange()
+	if w.change != nil {
+		w.result.Topology += w.change.String()
+	}
 	return w
 }
 
@@ -175,9 +180,12 @@ func (w *world) look() {
 // bad is the first phase.
 func (w *world) bad() {
 	for _, h := range w.hosts {
-		h.start()
+		if !h.absent {
+			h.start()
+		}
 	}
 	w.busy = true
+	w.after(w.span(0, 20*time.Second), w.beginChange)
 	for _, h := range w.hosts {
 		w.after(w.span(0, 2*time.Second), h.burst)
 	}
@@ -196,16 +204,19 @@ func (w *world) heal() {
 	}
 	w.net.HealAll()
 	w.tell("heal")
-	w.until(time.Minute, func() bool {
+	healed := w.until(5*time.Minute, func() bool {
 		all := true
 		for _, h := range w.hosts {
-			if h.gone() {
+			if h.gone() && !h.absent {
 				h.start()
 			}
 			all = all && !h.stopping
 		}
-		return all
+		return all && w.endChange()
 	})
+	if !healed {
+		w.fail("links", "not all have stopped and started:%s", w.describe())
+	}
 }
 
 // describe is the state of all servers in a few lines.

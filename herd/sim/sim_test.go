@@ -123,7 +123,11 @@ func TestSeedsThatFoundMistakes(t *testing.T) {
 type met struct{ kinds, faults map[string]bool }
 
 func (m *met) note(r Result) {
-	m.kinds[strings.Fields(r.Topology)[0]] = true
+	words := strings.Fields(r.Topology)
+	m.kinds[words[0]] = true
+	if last := words[len(words)-1]; last == "joins" || last == "leaves" {
+		m.kinds["a herd that a server "+last] = true
+	}
 	for _, line := range r.Story {
 		for _, f := range faultKinds {
 			if strings.Contains(line, "s  "+f.name+" ") {
@@ -135,7 +139,7 @@ func (m *met) note(r Result) {
 
 // check sees to it that each kind of topology and of fault was really met.
 func (m *met) check(t *testing.T) {
-	for _, kind := range []string{"ring", "line", "star", "mesh", "random"} {
+	for _, kind := range []string{"ring", "line", "star", "mesh", "random", "a herd that a server joins", "a herd that a server leaves"} {
 		if !m.kinds[kind] {
 			t.Errorf("no %s in %d seeds", kind, *seeds)
 		}

@@ -114,11 +114,11 @@ func (h *host) left() {
 	h.follow()
 	for _, name := range h.self.Neighbors {
 		heir := w.byName[name]
-		if heir.server == nil || heir.stopping || max(heir.troubled, heir.started) >= h.stopBegun {
+		if heir.server == nil || heir.stopping || !h.knows(name) || !heir.knows(h.self.Name) || max(heir.troubled, heir.started) >= h.stopBegun {
 			continue
 		}
 		w.result.Handovers++
-		if err := h.server.StopError(); err != nil {
+		if err := h.server.StopError(); err != nil && h.disk == nil {
 			w.fail("handover", "%s has stopped in time: %v", h.self.Name, err)
 		}
 		heir.follow()

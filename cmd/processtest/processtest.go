@@ -105,6 +105,8 @@ type Herd struct {
 	Flags   []string            // more of serve's
 	Env     []string            // likewise
 	extra   string              // what herd.toml begins with
+
+	credential *syscall.Credential // of the servers; nil: the test's
 }
 
 // Process is one server's.
@@ -246,6 +248,7 @@ func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 	r := &Process{Stderr: &Output{}, Done: make(chan struct{})}
 	r.Cmd = exec.Command(Binary, append([]string{"serve", name, "--config", h.Config()}, h.Flags...)...)
 	r.Cmd.Dir = h.Dir
+	r.Cmd.SysProcAttr = &syscall.SysProcAttr{Credential: h.credential}
 	r.Cmd.Stderr = r.Stderr
 	for _, l := range listeners {
 		f, err := l.(*net.TCPListener).File()
@@ -271,6 +274,29 @@ func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 	}()
 	h.Running[name] = r
 	return r
+}
+
+// nobody is a user without rights.
+const nobody = 65534
+
+// Unprivileged has the servers run as nobody if the test runs as root, for whom permissions do not
+// count. Call it before the first is started.
+func (h *Herd) Unprivileged() {
+	h.T.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	h.credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	for _, dir := range []string{filepath.Dir(Binary), filepath.Dir(h.Dir)} { // made by MkdirTemp
+		if err := os.Chmod(dir, 0o755); err != nil {
+			h.T.Fatal(err)
+		}
+	}
+	for _, path := range []string{h.Dir, h.Config()} {
+		if err := os.Chown(path, nobody, nobody); err != nil {
+			h.T.Fatal(err)
+		}
+	}
 }
 
 // Kill ends a process as a crash would.

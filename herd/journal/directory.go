@@ -166,11 +166,11 @@ func (d *directory) check() error {
 	info, err := d.FS.Stat(d.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return lost("%s was removed", d.path)
+		return lost("the directory was removed")
 	case err != nil:
 		return err
 	case idOf(info) != d.self:
-		return lost("%s was replaced", d.path)
+		return lost("the directory was replaced")
 	}
 	for name, wanted := range d.wanted() {
 		if err := d.checkFile(name, wanted); err != nil {
@@ -213,7 +213,7 @@ func (d *directory) checkFile(name string, wanted expected) error {
 	if e := d.files[name]; e == nil || e.id != wanted.id {
 		return nil
 	}
-	return lost("%s was %s", path, how)
+	return lost("%s was %s", name, how)
 }
 
 // usable says whether files could be made and read here, by the permissions and the mount.

@@ -162,7 +162,7 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 			must(t, os.RemoveAll(filepath.Join(dir, "Alford")))
 		}},
 		{"parent removed", " was removed", func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) }},
-		{"moved away", "Alford was removed", func(t *testing.T, dir string) {
+		{"moved away", "the directory was removed", func(t *testing.T, dir string) {
 			must(t, os.Rename(filepath.Join(dir, "Alford"), filepath.Join(dir, "moved")))
 		}},
 		{"emptied", " was removed", func(t *testing.T, dir string) {
@@ -173,11 +173,11 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 				}
 			}
 		}},
-		{"replaced", "Alford was replaced", func(t *testing.T, dir string) {
+		{"replaced", "the directory was replaced", func(t *testing.T, dir string) {
 			must(t, os.Rename(filepath.Join(dir, "Alford"), filepath.Join(dir, "moved")))
 			must(t, os.Mkdir(filepath.Join(dir, "Alford"), 0o700))
 		}},
-		{"replaced by its copy", "Alford was replaced", func(t *testing.T, dir string) {
+		{"replaced by its copy", "the directory was replaced", func(t *testing.T, dir string) {
 			must(t, os.CopyFS(filepath.Join(dir, "copy"), os.DirFS(filepath.Join(dir, "Alford"))))
 			must(t, os.RemoveAll(filepath.Join(dir, "Alford")))
 			must(t, os.Rename(filepath.Join(dir, "copy"), filepath.Join(dir, "Alford")))
@@ -623,7 +623,7 @@ func TestCloseWithoutADirectory(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, "Alford")); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Close(); err == nil || !strings.Contains(err.Error(), "Alford was removed") {
+	if err := j.Close(); err == nil || !strings.Contains(err.Error(), "the directory was removed") {
 		t.Errorf("closed with %v", err)
 	}
 }

@@ -21,8 +21,11 @@ const LogBuffer = 8 << 20
 // LogCheck is how often whoever writes the log looks whether its file was moved or deleted.
 const LogCheck = time.Second
 
-// ConsoleConnections is how many connections a console serves, for whoever listens for it.
-const ConsoleConnections = 64
+// Bounds of a console, for whoever listens for it.
+const (
+	ConsoleConnections = 64 // at once
+	ConsoleRequests    = 32 // of these, whose answer is being made or read
+)
 
 // Constants are the limits that hold whatever herd.toml says, each of which is defined where it
 // applies.
@@ -71,7 +74,8 @@ func Constants() []Constant {
 		{"refusals_noted", maxRefusals, "kinds and addresses remembered for that; more are not logged"},
 		{"log_buffer", LogBuffer, "bytes of log entries that wait for the disk; more are dropped"},
 		{"log_check", LogCheck, "between two looks whether the log file was moved or deleted"},
-		{"console_connections", ConsoleConnections, "connections to the console; more wait for one to end"},
+		{"console_connections", ConsoleConnections, "connections to the console; for one more, one without a request is closed"},
+		{"console_requests", ConsoleRequests, "requests to the console at once, but for health and readiness; more get 503"},
 		{"commit_pause", commitPause, "for which records gather before they go to the disk"},
 		{"commit_records", commitRecords, "records that go to the disk at once"},
 		{"commit_bytes", commitBytes, "likewise, bytes"},

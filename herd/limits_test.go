@@ -76,6 +76,7 @@ var limitCases = []limitCase{
 	{limits: "log_buffer", counts: "log_dropped", by: "cmd/faults/logdisk_test.go TestLogOnAStalledDisk"},
 	{limits: "log_check", counts: "log_reopened", by: "cmd/faults/logfile_test.go TestLogFileMovedOrDeleted"},
 	{limits: "console_connections", by: "cmd/herd/console/limited_test.go TestConnectionsAreLimited"},
+	{limits: "console_requests", by: "cmd/herd/console/limited_test.go TestRequestsAreLimited"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
 	{limits: "journal_check", by: "herd/journal/directory_test.go TestADirectoryThatIsChanged"},
 	{limits: "journal_late", by: "herd/journal_test.go TestAStalledDiskDoesNotGrow"},

@@ -22,9 +22,9 @@ import (
 const (
 	// patience is how long a request waits for the loop.
 	patience = 2 * time.Second
-	// writeTimeout is for a reader that does not read; a profile takes as long as it is told to.
-	writeTimeout   = 10 * time.Second
-	profileTimeout = 10 * time.Minute
+	// writeTimeout is for a reader that does not read. It begins with the request; net/http/pprof adds
+	// the time that a profile takes.
+	writeTimeout = 10 * time.Second
 )
 
 // Options are what a console shows.
@@ -34,7 +34,8 @@ type Options struct {
 	Pprof  bool // serve /debug/pprof
 }
 
-// New returns the console's server, to be given a listener.
+// New returns the console's server, to be given a listener. /healthz and /readyz answer whatever other
+// connections do: see limited.
 func New(o Options) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -52,33 +53,30 @@ func New(o Options) *http.Server {
 			}
 		}
 	})
-	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /status.json", page(func(w http.ResponseWriter, r *http.Request) {
 		if s, ok := o.ask(w, r); ok {
 			w.Header().Set("Content-Type", "application/json")
 			e := json.NewEncoder(w)
 			e.SetIndent("", "  ")
 			_ = e.Encode(s)
 		}
-	})
+	}))
 	if o.Pprof {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("/debug/pprof/", page(pprof.Index))
+		mux.HandleFunc("/debug/pprof/cmdline", page(pprof.Cmdline))
+		mux.HandleFunc("/debug/pprof/profile", page(pprof.Profile))
+		mux.HandleFunc("/debug/pprof/symbol", page(pprof.Symbol))
+		mux.HandleFunc("/debug/pprof/trace", page(pprof.Trace))
 	}
-	s := &http.Server{
-		Handler:        local(mux),
+	return &http.Server{
+		Handler:        noted(local(mux)),
+		ConnContext:    withConn,
 		ReadTimeout:    5 * time.Second,
 		WriteTimeout:   writeTimeout,
 		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       log.New(io.Discard, "", 0), // what clients do wrong is theirs to see
 	}
-	if o.Pprof {
-		s.WriteTimeout = profileTimeout
-	}
-	return s
 }
 
 func (o *Options) ask(w http.ResponseWriter, r *http.Request) (herd.Status, bool) {
@@ -113,9 +111,9 @@ func isLocal(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// Serve serves until the server is closed, herd.ConsoleConnections at a time.
+// Serve serves until the server is closed, on herd.ConsoleConnections connections at most.
 func Serve(s *http.Server, l net.Listener) error {
-	if err := s.Serve(limit(l, herd.ConsoleConnections)); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.Serve(limit(l)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -1,58 +1,148 @@
 package console
 
 import (
+	"container/list"
+	"context"
 	"net"
+	"net/http"
 	"sync"
+
+	"serverherd/herd"
 )
 
-// limited is a listener of a bounded number of connections. Whoever comes then waits in the kernel,
-// where it costs no descriptor: those are the herd's, and every page and script that looks at a
-// server takes them from its clients. Any goroutine.
+// limited is a listener of at most herd.ConsoleConnections connections: their descriptors are the
+// herd's, and every page and script that looks at a server takes them from its clients. Nobody has to
+// wait for one, whatever the others do, because a health check that waits has failed: beyond the bound,
+// the connection that has made no request for longest is closed. It may be idle, it may have sent half
+// a request, or it may not read its answer.
+//
+// Only a connection whose page is in the making is safe from that, as it may take long: a profile, or
+// a large page and a slow reader. There are at most herd.ConsoleRequests of these, fewer than
+// connections, and so there is always one to close. Any goroutine.
 type limited struct {
 	net.Listener
-	slots  chan struct{} // one for each connection
-	closed chan struct{}
-	close  func() error // once
+
+	mu    sync.Mutex
+	idle  list.List // of *conn: those that may be closed, the one for longest in front
+	pages int       // connections that may not
 }
 
-func limit(l net.Listener, n int) net.Listener {
-	closed := make(chan struct{})
-	return &limited{
-		Listener: l, slots: make(chan struct{}, n), closed: closed,
-		close: sync.OnceValue(func() error {
-			close(closed)
-			return l.Close()
-		}),
-	}
+// conn is a connection of a limited listener.
+type conn struct {
+	net.Conn
+	listener *limited
+
+	place  *list.Element // in listener.idle; nil if a page is in the making, or closed
+	closed bool
 }
+
+func limit(l net.Listener) *limited { return &limited{Listener: l} }
 
 // Accept implements net.Listener.
 func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
+	accepted, err := l.Listener.Accept()
 	if err != nil {
-		<-l.slots
 		return nil, err
 	}
-	return &counted{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-// Close implements net.Listener.
-func (l *limited) Close() error { return l.close() }
-
-// counted is a connection that has a slot.
-type counted struct {
-	net.Conn
-	free func()
+	c := &conn{Conn: accepted, listener: l}
+	l.mu.Lock()
+	c.place = l.idle.PushBack(c)
+	var last *conn
+	if l.idle.Len()+l.pages > herd.ConsoleConnections {
+		last = l.idle.Front().Value.(*conn)
+	}
+	l.mu.Unlock()
+	if last != nil {
+		last.Close()
+	}
+	return c, nil
 }
 
 // Close implements net.Conn.
-func (c *counted) Close() error {
-	err := c.Conn.Close()
-	c.free()
-	return err
+func (c *conn) Close() error {
+	l := c.listener
+	l.mu.Lock()
+	switch {
+	case c.closed:
+	case c.place != nil:
+		l.idle.Remove(c.place)
+		c.place = nil
+	default:
+		l.pages--
+	}
+	c.closed = true
+	l.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// active notes that the connection has made a request.
+func (c *conn) active() {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	if c.place != nil {
+		c.listener.idle.MoveToBack(c.place)
+	}
+}
+
+// beginPage keeps the connection from being closed until endPage. It reports false, and changes
+// nothing, if too many pages are in the making.
+func (c *conn) beginPage() bool {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pages >= herd.ConsoleRequests || c.place == nil {
+		return false
+	}
+	l.idle.Remove(c.place)
+	c.place = nil
+	l.pages++
+	return true
+}
+
+func (c *conn) endPage() {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !c.closed {
+		l.pages--
+		c.place = l.idle.PushBack(c)
+	}
+}
+
+// connKey is the key of a request's *conn in its context.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// connOf is the connection of a request, nil if its listener is not a limited one.
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	return c
+}
+
+// noted notes each request of a connection.
+func noted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c := connOf(r); c != nil {
+			c.active()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// page makes a handler of a page that may take long, because it is slow to make or large.
+func page(make http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if c := connOf(r); c != nil {
+			if !c.beginPage() {
+				w.Header().Set("Retry-After", "1")
+				http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
+				return
+			}
+			defer c.endPage()
+		}
+		make(w, r)
+	}
 }

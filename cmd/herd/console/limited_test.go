@@ -3,71 +3,152 @@ package console
 import (
 	"errors"
 	"net"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"serverherd/herd"
 )
 
-// pipes is a listener that always has somebody who wants in.
-type pipes struct{ accepted int }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	if p.accepted++; p.accepted > 1000 {
-		return nil, net.ErrClosed
-	}
-	c, _ := net.Pipe()
-	return c, nil
+// pipes is a listener to which somebody connects now and then.
+type pipes struct {
+	next   chan struct{} // one for each
+	closed chan struct{}
 }
 
-func (p *pipes) Close() error   { return nil }
+func newPipes() *pipes { return &pipes{make(chan struct{}, 1000), make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case <-p.next:
+		c, _ := net.Pipe()
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	close(p.closed)
+	return nil
+}
+
 func (p *pipes) Addr() net.Addr { return nil }
 
-// Connections beyond the limit are left to the kernel until one is closed, however often that is.
+// accept has n more connect.
+func accept(t *testing.T, l *limited, n int) (conns []*conn) {
+	t.Helper()
+	for range n {
+		l.Listener.(*pipes).next <- struct{}{}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c.(*conn))
+	}
+	return conns
+}
+
+// open says which of them are, and holds that the listener counts right.
+func open(t *testing.T, l *limited, conns []*conn) (open []int) {
+	t.Helper()
+	pages := 0
+	for i, c := range conns {
+		if !c.closed {
+			open = append(open, i)
+			if c.place == nil {
+				pages++
+			}
+		}
+	}
+	if l.pages != pages || l.idle.Len() != len(open)-pages {
+		t.Errorf("%d idle and %d with a page counted, want %d and %d", l.idle.Len(), l.pages, len(open)-pages, pages)
+	}
+	return open
+}
+
+// Beyond the limit the connection without a request for longest makes way.
 func TestConnectionsAreLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &pipes{}
-		l := limit(p, 3)
-		conns := make(chan net.Conn, 10)
-		ended := make(chan error)
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					ended <- err
-					return
-				}
-				conns <- c
-			}
-		}()
-		for want := 3; want < 6; want++ {
-			synctest.Wait()
-			if p.accepted != want {
-				t.Fatalf("%d accepted, want %d", p.accepted, want)
-			}
-			c := <-conns
-			c.Close()
-			c.Close()
+	const n = herd.ConsoleConnections
+	l := limit(newPipes())
+	conns := accept(t, l, n)
+	if got := open(t, l, conns); len(got) != n {
+		t.Fatalf("%d of %d are open", len(got), n)
+	}
+	conns[0].active()
+	conns[2].Close()
+	conns[2].Close()
+	conns = append(conns, accept(t, l, 1)...) // there is room
+	if got := open(t, l, conns); len(got) != n || got[0] != 0 {
+		t.Errorf("open are %v", got)
+	}
+	conns = append(conns, accept(t, l, 2)...)
+	if !conns[1].closed || !conns[3].closed || conns[0].closed || conns[4].closed {
+		t.Errorf("open are %v, want 1 and 3 closed", open(t, l, conns))
+	}
+	conns[1].active() // which changes nothing any more
+	if conns[1].beginPage() {
+		t.Error("a page of a connection that is closed")
+	}
+	open(t, l, conns)
+	l.Close()
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+// Pages in the making have a limit of their own, and are not what makes way.
+func TestRequestsAreLimited(t *testing.T) {
+	const n = herd.ConsoleRequests
+	l := limit(newPipes())
+	conns := accept(t, l, herd.ConsoleConnections)
+	for i, c := range conns {
+		if got := c.beginPage(); got != (i < n) {
+			t.Fatalf("page %d: %v", i, got)
 		}
-		synctest.Wait()
-		l.Close()
-		if err := <-ended; !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
+	}
+	conns = append(conns, accept(t, l, 10*herd.ConsoleConnections)...)
+	got := open(t, l, conns)
+	for i := range n {
+		if got[i] != i {
+			t.Fatalf("open are %v", got)
 		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	}
+	if len(got) != herd.ConsoleConnections {
+		t.Errorf("%d are open", len(got))
+	}
+	conns[0].endPage()
+	conns[1].Close() // while its page is in the making
+	conns[1].endPage()
+	open(t, l, conns)
+	last := conns[len(conns)-1]
+	if !last.beginPage() || !conns[0].beginPage() || conns[len(conns)-2].beginPage() {
+		t.Error("two pages have ended, and there is not room for two others")
+	}
+	open(t, l, conns)
 }
 
 func TestAConsoleIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, s := &pipes{}, New(Options{})
+		p, s := newPipes(), New(Options{})
+		var alive atomic.Int32
+		s.ConnState = func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				alive.Add(1)
+			case http.StateClosed:
+				alive.Add(-1)
+			}
+		}
 		ended := make(chan error)
 		go func() { ended <- Serve(s, p) }()
-		synctest.Wait()
-		if p.accepted != herd.ConsoleConnections {
-			t.Errorf("%d accepted, want %d", p.accepted, herd.ConsoleConnections)
+		for range 3 * herd.ConsoleConnections {
+			p.next <- struct{}{}
+			synctest.Wait()
+		}
+		if n := alive.Load(); n != herd.ConsoleConnections {
+			t.Errorf("%d connections, want %d", n, herd.ConsoleConnections)
 		}
 		s.Close()
 		if err := <-ended; err != nil {

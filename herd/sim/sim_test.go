@@ -108,8 +108,9 @@ func TestSeedsThatFoundMistakes(t *testing.T) {
 	}{
 		{3, "late-line-early"},
 		{5, "older-mark-revived"},
-		{7, "former-never-back"},
-		{9, "marks-never-count"},
+		{8, "former-never-back"},
+		{18, "marks-never-count"},
+		{3, "stop-leaves-at-once"},
 	} {
 		t.Run(found.mutant, func(t *testing.T) {
 			if _, err := run(found.seed); err != nil {

@@ -49,4 +49,8 @@ type BudgetReport struct {
 	Day   string `json:"day"`   // UTC, as 2026-11-23
 	Spent int    `json:"spent"` // by all processes that count in the same file
 	Limit int    `json:"limit"`
+	// Error is why attempts cannot be counted at the moment, and so are not made.
+	Error string `json:"error,omitempty"`
+	// Restored is how many times the file was found removed, replaced or truncated and was made again.
+	Restored uint64 `json:"restored"`
 }

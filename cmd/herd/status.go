@@ -311,6 +311,9 @@ func remarks(s *herd.Status) (all []string) {
 		all = append(all, fmt.Sprintf("the places are those of %s; refused since: %s",
 			p.File.Read.Local().Format(time.DateTime), p.File.Error))
 	}
+	if p := s.Places; p != nil && p.Network != nil && p.Network.Budget.Error != "" {
+		all = append(all, "lookups are refused, for they cannot be counted: "+p.Network.Budget.Error)
+	}
 	c := s.Counters
 	for _, trouble := range []struct {
 		n    uint64

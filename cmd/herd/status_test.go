@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"serverherd/herd"
+	"serverherd/places"
 )
 
 // twoWell is a herd of two, in which all is well.
@@ -76,6 +77,11 @@ func TestStatus(t *testing.T) {
 			[]string{"Alford  127.0.0.1:1  34s  1/1    7        be6e3088cee05488", "in sync (checked 4 s ago)", "\n2 of 2 answered\n"}},
 		{"another engine", func(all map[string]*herd.Status) { all["Ball"].Engine = "owner" }, 0,
 			[]string{"Ball: its engine is owner, which is for comparing\n2 of 2"}},
+		{"lookups that cannot be counted", func(all map[string]*herd.Status) {
+			all["Ball"].Places = &places.Report{Network: &places.NetworkReport{
+				Budget: places.BudgetReport{Error: "mkdir state: not a directory"},
+			}}
+		}, 0, []string{"Ball: lookups are refused, for they cannot be counted: mkdir state: not a directory\n"}},
 		{"a journal that is behind", func(all map[string]*herd.Status) {
 			all["Ball"].Journal = &herd.JournalStatus{Behind: 3, Late: 2, Error: "no space left on device"}
 		}, 1, []string{"Ball: the journal is behind by 3 records and 2 s: no space left on device\n"}},

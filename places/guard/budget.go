@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -8,7 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"go.uber.org/zap"
 
 	"serverherd/places"
 )
@@ -17,6 +21,9 @@ import (
 // it can be torn, a process that ends takes nothing back, and several processes count in it at
 // once, each of which learns from the place of its byte which attempt was its own. A day is one of
 // UTC. Any goroutine.
+//
+// A count does not go down within a day. Where its file was removed, replaced or truncated, with its
+// directory or alone, a process that has counted in it makes it again, as long as it was.
 //
 // A client address may spend a share of what the others leave of the limit. With a share of 50 % one
 // address can spend half of the limit, two can spend a third each, and something is left for the
@@ -31,6 +38,9 @@ type Budget struct {
 	mu       sync.Mutex
 	day      string
 	file     *os.File            // of that day
+	seen     int                 // the most that it was known to hold
+	restored uint64              // times that it was made again
+	log      *zap.Logger         // hears of that
 	spenders map[string]*spender // of that day, by address; each has made an attempt
 }
 
@@ -51,10 +61,7 @@ var (
 // OpenBudget opens the count of a server's day in dir, which it makes if it is missing. The limit is
 // in attempts, the share of an address 1 to 100 percent; now is the wall clock, whose day counts.
 func OpenBudget(dir, server string, limit, share int, now func() time.Time) (*Budget, error) {
-	b := &Budget{dir: dir, server: server, limit: limit, share: share, now: now}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("places.places_state: %w", err)
-	}
+	b := &Budget{dir: dir, server: server, limit: limit, share: share, now: now, log: zap.NewNop()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.turn(); err != nil {
@@ -69,11 +76,11 @@ func (b *Budget) Spend(address string) (last bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.turn(); err != nil {
-		return false, uncounted(err)
+		return false, err
 	}
 	spent, err := b.spent()
 	if err != nil {
-		return false, uncounted(err)
+		return false, err
 	}
 	by := b.spenders[address]
 	switch {
@@ -84,19 +91,41 @@ func (b *Budget) Spend(address string) (last bool, err error) {
 	case address != "" && by.attempts*100 >= b.share*(b.limit-spent+by.attempts):
 		return false, errShareSpent
 	}
-	if _, err := b.file.Write([]byte{'.'}); err != nil {
-		return false, uncounted(err)
-	}
-	mine, err := b.file.Seek(0, io.SeekCurrent)
+	mine, err := b.count()
 	switch {
 	case err != nil:
-		return false, uncounted(err)
-	case mine > int64(b.limit): // other processes were quicker
+		return false, err
+	case mine > b.limit: // other processes were quicker
 		return false, errSpent
 	}
 	by.attempts++
 	b.spenders[address] = by
-	return mine == int64(b.limit), nil
+	return mine == b.limit, nil
+}
+
+// count makes the file a byte longer, and returns how long it is then.
+func (b *Budget) count() (mine int, err error) {
+	for {
+		if _, err := b.file.Write([]byte{'.'}); err != nil {
+			return 0, err
+		}
+		end, err := b.file.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return 0, err
+		}
+		// If the file was removed right before, another process may not have seen this byte when it
+		// made the file again.
+		switch moved, err := b.moved(); {
+		case err != nil:
+			return 0, err
+		case !moved:
+			b.seen = max(b.seen, int(end))
+			return int(end), nil
+		}
+		if err := b.reopen(); err != nil {
+			return 0, err
+		}
+	}
 }
 
 // firstRefused says whether an address has been refused for the first time on this day.
@@ -124,22 +153,29 @@ func uncounted(err error) error {
 func (b *Budget) Report() places.BudgetReport {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := places.BudgetReport{Limit: b.limit}
-	if err := b.turn(); err != nil {
-		return r
+	err := b.turn()
+	r := places.BudgetReport{Day: b.day, Spent: min(b.seen, b.limit), Limit: b.limit, Restored: b.restored}
+	if err != nil {
+		r.Error = err.Error()
 	}
-	r.Day = b.day
-	r.Spent, _ = b.spent()
-	r.Spent = min(r.Spent, b.limit)
 	return r
 }
 
+// spent is how much is counted, by all processes.
 func (b *Budget) spent() (int, error) {
 	info, err := b.file.Stat()
 	if err != nil {
 		return 0, err
 	}
+	b.seen = max(b.seen, int(info.Size()))
 	return int(info.Size()), nil
+}
+
+// logTo has a log hear of files that are made again.
+func (b *Budget) logTo(log *zap.Logger) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.log = log
 }
 
 // Close gives the file up.
@@ -149,23 +185,91 @@ func (b *Budget) Close() error {
 	return b.file.Close()
 }
 
-// turn opens the file of the day if it is another than the last one's.
+// turn opens the file of the day if it is another than the last one's, or if it is not where it was or
+// not as long. It fails if what the file holds is not known.
 func (b *Budget) turn() error {
 	now := b.now().UTC()
-	day := now.Format(dayForm)
-	if day == b.day {
-		return nil
+	if day := now.Format(dayForm); day != b.day {
+		f, err := b.open(day)
+		if err != nil {
+			return err
+		}
+		b.use(f)
+		b.day, b.seen, b.spenders = day, 0, make(map[string]*spender)
+		b.forget(now)
 	}
-	f, err := os.OpenFile(b.path(day), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
+	switch moved, err := b.moved(); {
+	case err != nil:
 		return err
+	case moved:
+		return b.reopen()
 	}
+	return b.restore()
+}
+
+// open opens the file of a day, which it makes if it is missing, like the directory.
+func (b *Budget) open(day string) (*os.File, error) {
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(b.path(day), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// use has f take the place of the file in use.
+func (b *Budget) use(f *os.File) {
 	if b.file != nil {
 		_ = b.file.Close() // it has nothing to flush
 	}
-	b.day, b.file, b.spenders = day, f, make(map[string]*spender)
-	b.forget(now)
-	return nil
+	b.file = f
+}
+
+// moved says whether the path of the file leads elsewhere or nowhere.
+func (b *Budget) moved() (bool, error) {
+	there, err := os.Stat(b.path(b.day))
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	here, err := b.file.Stat()
+	return err == nil && !os.SameFile(here, there), err
+}
+
+// reopen opens the file of the day once more, with what the last one counted.
+func (b *Budget) reopen() error {
+	if _, err := b.spent(); err != nil { // with what others have added
+		return err
+	}
+	f, err := b.open(b.day)
+	if err != nil {
+		return err
+	}
+	b.use(f)
+	return b.restore()
+}
+
+// restore makes the file as long as it was known to be. Processes that do so at once add it up once.
+func (b *Budget) restore() error {
+	known := b.seen
+	if n, err := b.spent(); err != nil || n >= known {
+		return err
+	}
+	if err := syscall.Flock(int(b.file.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	defer func() { _ = syscall.Flock(int(b.file.Fd()), syscall.LOCK_UN) }()
+	n, err := b.spent()
+	if err != nil || n >= known {
+		return err
+	}
+	if _, err := b.file.Write(bytes.Repeat([]byte{'.'}, known-n)); err != nil {
+		return err
+	}
+	b.restored++
+	b.log.Warn("places budget file restored", zap.String("file", b.file.Name()), zap.Int("spent", known))
+	_, err = b.spent()
+	return err
 }
 
 func (b *Budget) path(day string) string { return filepath.Join(b.dir, b.server+"."+day) }

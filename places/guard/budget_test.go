@@ -223,13 +223,128 @@ func TestBudgetIsShared(t *testing.T) {
 	}
 }
 
-// What cannot be counted is not spent.
-func TestBudgetThatCannotBeCounted(t *testing.T) {
-	b := openBudget(t, t.TempDir(), 10, time.Now)
-	b.file.Close()
-	if _, err := b.Spend(""); err == nil || !strings.HasPrefix(err.Error(), "the daily budget of lookups cannot be counted: ") {
-		t.Error(err)
+// A count survives whatever happens to its file or directory, and the next day begins all the same.
+func TestBudgetThatIsRemoved(t *testing.T) {
+	must := func(t *testing.T, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
+	for _, test := range []struct {
+		name   string
+		change func(t *testing.T, dir, file string)
+	}{
+		{"the file", func(t *testing.T, _, file string) { must(t, os.Remove(file)) }},
+		{"the directory", func(t *testing.T, dir, _ string) { must(t, os.RemoveAll(dir)) }},
+		{"the directory with its parent", func(t *testing.T, dir, _ string) { must(t, os.RemoveAll(filepath.Dir(dir))) }},
+		{"a directory that was moved", func(t *testing.T, dir, _ string) { must(t, os.Rename(dir, dir+"-moved")) }},
+		{"a directory that was replaced", func(t *testing.T, dir, _ string) {
+			must(t, os.Rename(dir, dir+"-moved"))
+			must(t, os.Mkdir(dir, 0o700))
+		}},
+		{"a file that was replaced", func(t *testing.T, _, file string) {
+			must(t, os.Rename(file, file+"-moved"))
+			must(t, os.WriteFile(file, []byte("."), 0o600))
+		}},
+		{"what it held", func(t *testing.T, _, file string) { must(t, os.Truncate(file, 1)) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "parent", "state")
+			c := &clock{time.Date(2026, 11, 23, 23, 30, 0, 0, time.UTC)}
+			b, other := openBudget(t, dir, 10, c.now), openBudget(t, dir, 10, c.now)
+			for _, by := range []*Budget{b, other, other, b} {
+				if _, err := by.Spend(""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			test.change(t, dir, b.path(b.day))
+			if r := b.Report(); r != (places.BudgetReport{Day: "2026-11-23", Spent: 4, Limit: 10, Restored: 1}) {
+				t.Errorf("%+v", r)
+			}
+			if r := openBudget(t, dir, 10, c.now).Report(); r.Spent != 4 {
+				t.Errorf("after a restart: %+v", r)
+			}
+			must(t, os.RemoveAll(dir))
+			if n := spend(t, other); n != 6 {
+				t.Errorf("%d attempts more, want 6", n)
+			}
+			if n := spend(t, b); n != 0 {
+				t.Errorf("%d attempts beyond the limit", n)
+			}
+			must(t, os.RemoveAll(dir))
+			c.Time = c.Add(time.Hour)
+			if n := spend(t, b); n != 10 {
+				t.Errorf("%d on the next day", n)
+			}
+		})
+	}
+}
+
+// Removing the file while several processes count in it gives nobody more than the limit.
+func TestBudgetThatIsRemovedWhileShared(t *testing.T) {
+	const limit, processes = 2000, 4
+	dir, total := t.TempDir(), atomic.Int64{}
+	var all sync.WaitGroup
+	for range processes {
+		b := openBudget(t, dir, limit, time.Now)
+		all.Go(func() {
+			for {
+				if _, err := b.Spend(""); err != nil {
+					if err != errSpent {
+						t.Error(err)
+					}
+					return
+				}
+				if total.Add(1) == limit/2 {
+					_ = os.Remove(b.path(b.day))
+				}
+			}
+		})
+	}
+	all.Wait()
+	// An attempt under way may be counted twice.
+	if n := total.Load(); n > limit || n < limit-processes {
+		t.Errorf("%d attempts of %d", n, limit)
+	}
+}
+
+// What cannot be counted is not spent, and that is said, until it can be counted again.
+func TestBudgetThatCannotBeCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logged := observer.New(zap.InfoLevel)
+		dir := filepath.Join(t.TempDir(), "state")
+		s := &scripted{script: []error{nil, nil, nil}}
+		g := New(Options{
+			Provider: s, Name: "google", Timeout: time.Second, Rate: 50, Log: zap.New(core),
+			Budget: openBudget(t, dir, 10, time.Now),
+		})
+		asks(t, g, "")
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			asks(t, g, "the daily budget of lookups cannot be counted: not a directory")
+		}
+		if r := g.Report(); r.Attempts != 1 || r.BudgetRefused != 5 || !strings.Contains(r.Budget.Error, dir) {
+			t.Errorf("%+v", r)
+		}
+		time.Sleep(25 * time.Hour)
+		asks(t, g, "the daily budget of lookups cannot be counted: not a directory")
+		if n := logged.FilterMessage("places budget cannot be counted").Len(); n != 2 {
+			t.Errorf("logged %d times: %v", n, logged.All())
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		asks(t, g, "")
+		if r := g.Report(); r.Attempts != 2 || r.Budget.Spent != 1 || r.Budget.Error != "" {
+			t.Errorf("%+v", r)
+		}
+	})
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

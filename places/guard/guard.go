@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -41,7 +42,12 @@ type Guard struct {
 	refused  *breaker // the provider does not take the key
 	failing  *breaker // the provider keeps failing
 	counters counters
+
+	uncounted atomic.Int64 // when the log was last told that attempts cannot be counted, in nanoseconds
 }
+
+// uncountedPause is how often the log is told that attempts cannot be counted, at most.
+const uncountedPause = 30 * time.Second
 
 var _ places.Provider = (*Guard)(nil)
 
@@ -53,6 +59,9 @@ func New(o Options) *Guard {
 	g := &Guard{options: o, limiter: rate.NewLimiter(rate.Limit(o.Rate), o.Rate)}
 	g.refused = gobreaker.NewCircuitBreaker[places.Result](g.whenRefused())
 	g.failing = gobreaker.NewCircuitBreaker[places.Result](g.whenFailing())
+	if o.Budget != nil {
+		o.Budget.logTo(o.Log)
+	}
 	return g
 }
 
@@ -183,9 +192,16 @@ func (g *Guard) pay(by *places.Payer) error {
 				zap.String("address", by.Address), zap.Int("budget_share", b.share))
 		}
 		return &ownError{err.Error()}
-	case err != nil:
+	case err == errSpent:
 		g.counters.budgetRefused.Add(1)
 		return &ownError{err.Error()}
+	case err != nil:
+		g.counters.budgetRefused.Add(1)
+		now := time.Now().UnixNano()
+		if told := g.uncounted.Load(); now-told >= int64(uncountedPause) && g.uncounted.CompareAndSwap(told, now) {
+			g.options.Log.Error("places budget cannot be counted", zap.Error(err))
+		}
+		return &ownError{uncounted(err).Error()}
 	case last:
 		g.options.Log.Warn("places budget spent", zap.String("provider", g.options.Name),
 			zap.Int("daily_budget", b.limit))

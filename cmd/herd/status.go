@@ -298,7 +298,7 @@ func remarks(s *herd.Status) (all []string) {
 				how = "behind"
 			}
 			ahead := time.Duration(math.Abs(c.Ahead) * float64(time.Second)).Round(time.Millisecond)
-			all = append(all, fmt.Sprintf("the clock of %s is %v %s of this server's", l.Neighbor, ahead, how))
+			all = append(all, fmt.Sprintf("the clock of %s is %v %s this server's", l.Neighbor, ahead, how))
 		}
 		if l.Duplicate != "" {
 			all = append(all, fmt.Sprintf("two processes claim the name %s: %s", l.Neighbor, duplicates[l.Duplicate]))

@@ -77,8 +77,9 @@ func TestAllClientsTogether(t *testing.T) {
 		}
 	}
 	grown := most() - before
-	// As much garbage as what is in use, of the process as a whole, and the race detector's part.
-	figure(t, grown < 2*limit+before+sized(256, 64)*mib, "clients that do not read: memory bounded for all together",
+	// There may be as much garbage as what is in use, more while the collector falls behind, and the
+	// race detector's part.
+	figure(t, grown < 3*limit+before+sized(256, 0)*mib, "clients that do not read: memory bounded for all together",
 		"%d connections, %.1f MB of requests: %.0f MiB more at most, %d cut off; a bystander waits %.1f ms at p99",
 		n, float64(n*70*19)/1e6, float64(grown)/mib, s.Counters.MemoryLimits, ms(p99))
 	leave()

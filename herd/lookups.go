@@ -68,6 +68,7 @@ type lookups struct {
 	flights   map[places.Query]*flight
 	addresses map[string]*askers // of those who have asked
 
+	turn    int       // lookups in a turn
 	turns   []*askers // addresses with lookups that wait for their turn; the first is next
 	waiting int       // lookups without an answer, but for those whose turn has come
 	crowd   int       // addresses that have some of these
@@ -79,7 +80,9 @@ type lookups struct {
 
 func (q *lookups) init(s *Server) {
 	*q = lookups{server: s, flights: make(map[places.Query]*flight), addresses: make(map[string]*askers)}
+	q.turn = localTurn
 	if p := &s.cfg.Places; p.Network() {
+		q.turn = 1
 		q.rate = rate.NewLimiter(rate.Limit(p.Rate), p.Rate)
 	}
 }

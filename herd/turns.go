@@ -17,6 +17,11 @@ import (
 // connections with nothing under way, one for addresses with nothing under way. Without them, whoever
 // comes while all lookups are slow ones of somebody else would wait until one of these ends.
 
+// A turn is one lookup. Where the provider is in memory and a lookup takes microseconds, it is
+// localTurn lookups: then a connection has the replies to lines that it sent together in one write,
+// and the turn is still over in a millisecond.
+const localTurn = 16
+
 // reserveShare divides places_in_flight into the size of a reserve, which is one at least.
 const reserveShare = 8
 
@@ -30,6 +35,7 @@ func (l *Limits) MostLookups() int { return l.PlacesInFlight + 2*l.reserve() }
 type asker struct {
 	from    *askers   // all of its address; nil before its first lookup
 	queue   []*lookup // whose turn has not come, oldest first
+	taken   int       // lookups of this turn that have been started
 	waiting int       // without an answer, but for those whose turn has come
 	running int       // flights that were started when it was its turn
 }
@@ -78,6 +84,7 @@ func (q *lookups) forgetAddress(from *askers) {
 func (q *lookups) enqueue(l *lookup) {
 	a := &l.session.asker
 	if l.queued = true; len(a.queue) == 0 {
+		a.taken = 0
 		if len(a.from.turns) == 0 {
 			q.turns = append(q.turns, a.from)
 		}
@@ -106,8 +113,8 @@ func without[T comparable](list []T, element T) []T {
 	return slices.Delete(list, i, i+1)
 }
 
-// pick is the lookup that is next, nil if none may start now. Its address and its connection go to
-// the end of their lists. Not more than those that have something under way are passed over.
+// pick is the lookup that is next, nil if none may start now. When their turn is over, its address and
+// its connection go to the end of their lists. Not more than those that have something under way are passed over.
 func (q *lookups) pick() *lookup {
 	limits := &q.server.cfg.Limits
 	beyond := q.inFlight - limits.PlacesInFlight // in the reserves, if not negative
@@ -125,8 +132,11 @@ func (q *lookups) pick() *lookup {
 			if !q.pace() {
 				return nil
 			}
-			from.turns = append(without(from.turns, a), a)
-			q.turns = append(without(q.turns, from), from)
+			if a.taken++; a.taken >= q.turn {
+				a.taken = 0
+				from.turns = append(without(from.turns, a), a)
+				q.turns = append(without(q.turns, from), from)
+			}
 			return a.queue[0]
 		}
 	}

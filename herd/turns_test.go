@@ -177,6 +177,34 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// With a provider in memory a turn is several lookups.
+func TestTurnsOfAProviderInMemory(t *testing.T) {
+	g := startSlow(t, 8, time.Second, func(c *Config) {
+		c.Places.Provider, c.Places.Timeout = "embedded", time.Minute
+	})
+	for i := range 3 {
+		g.from("many").SendString(questions(i, 60))
+	}
+	g.w.net.RunFor(500 * time.Millisecond) // all wait
+	g.started = nil
+	g.w.until("all are asked", func() bool { return g.s.lookups.inFlight == 0 })
+	runs, last := 0, -1   // of lookups of one connection in a row
+	half := map[int]int{} // lookups of a connection in the first half
+	for i, s := range g.started {
+		of := int(s.lat) % 40
+		if of != last {
+			last = of
+			runs++
+		}
+		if i < len(g.started)/2 {
+			half[of]++
+		}
+	}
+	if n := len(g.started); runs > n/2 || min(half[0], half[1], half[2]) < n/10 {
+		t.Errorf("%d lookups in %d runs, %v in the first half", n, runs, half)
+	}
+}
+
 // What a held connection asks as soon as it is answered does not overtake those that wait.
 func TestAHeldConnectionDoesNotOvertake(t *testing.T) {
 	g := startSlow(t, 4, time.Second, func(c *Config) { c.Places.Timeout = time.Minute })

@@ -79,6 +79,9 @@ func (c *Conn) linger() {
 }
 
 // giveUpAfter ends the connection, for the reason given, once it has made no progress for limit.
+//
+// The kernel makes room for more only when the peer has taken a good part of what it holds. So what
+// the peer has taken is looked at ten times within limit, and each change counts as progress then.
 func (c *Conn) giveUpAfter(limit time.Duration, reason error) {
 	c.progress, c.taken = c.loop.now, c.Taken()
 	var look func()
@@ -87,18 +90,18 @@ func (c *Conn) giveUpAfter(limit time.Duration, reason error) {
 		if c.Backlog() == 0 && !c.unread {
 			return
 		}
-		stalled, taken := c.loop.engine.Elapsed()-c.progress, c.Taken()
-		if stalled >= limit {
-			if taken == c.taken {
-				c.lose(reason, true)
-				return
-			}
-			stalled = 0 // the peer has taken bytes that the kernel had, without room for more yet
+		now := c.loop.engine.Elapsed()
+		if taken := c.Taken(); taken != c.taken {
+			c.taken, c.progress = taken, now
 		}
-		c.taken = taken
-		c.timer = c.loop.CallLater(limit-stalled, look)
+		stalled := now - c.progress
+		if stalled >= limit {
+			c.lose(reason, true)
+			return
+		}
+		c.timer = c.loop.CallLater(min(limit-stalled, limit/10), look)
 	}
-	c.timer = c.loop.CallLater(limit, look)
+	c.timer = c.loop.CallLater(limit/10, look)
 }
 
 // sayGoodbye ends our side after the last byte and waits a moment for the peer's. Where nothing

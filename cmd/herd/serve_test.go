@@ -44,7 +44,7 @@ func TestLog(t *testing.T) {
 	got, all := entries(h, "Alford")
 	want := []string{
 		"started", "connection made", "line received", "line received", "line received", "line sent",
-		"lookup sent", "line sent", "connection lost", "stopping", "stopped",
+		"lookup sent", "line sent", "connection lost", "stopping", "records not handed over", "stopped",
 	}
 	slices.Sort(got) // a lookup is done when it is done
 	slices.Sort(want)

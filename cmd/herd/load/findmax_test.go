@@ -57,7 +57,7 @@ func TestFindMaxInterrupted(t *testing.T) {
 // A rate at which one connection in forty gets no answer is none, however fast the others are served.
 func TestFindMaxWithoutAnAnswer(t *testing.T) {
 	o := small(scripted(t, func(n int, line string) []byte {
-		if strings.HasPrefix(line, "IAMAT load0000007 ") { // of one connection
+		if strings.HasPrefix(line, "IAMAT load0000000 ") { // of the connection that sends first
 			return []byte{}
 		}
 		return well(n, line)

@@ -47,10 +47,12 @@ func (s *Server) admit(n *session) bool {
 	return true
 }
 
-// proven gives up the place that a connection took before it proved to be a neighbor's.
+// proven gives up the place that a connection took before it proved to be a neighbor's. Clients
+// that send much must not delay what comes from it.
 func (s *Server) proven(n *session) {
 	s.handshakes--
 	s.readmit(n, asNeighbor)
+	n.t.Prioritize()
 }
 
 func (s *Server) readmit(n *session, a admission) {

@@ -81,6 +81,7 @@ func Constants() []Constant {
 		{"commit_bytes", commitBytes, "likewise, bytes"},
 		{"journal_check", JournalCheck, "between two looks whether the journal's files are still there"},
 		{"journal_late", journalLate, "for which a record may not be on the disk before the journal is failing"},
+		{"turn_share", reactor.TurnShare, "for which the loop serves those who send much before others have their turn"},
 		{"slow_turn", reactor.SlowTurn, "for which something may keep the loop before the log is told"},
 	}
 }

@@ -53,6 +53,8 @@ type LoopStatus struct {
 	Slowest float64    `json:"slowest"` // the longest single event or call
 	// SlowTurns are the events, calls and waits of posted calls that took slow_turn or longer.
 	SlowTurns uint64 `json:"slow_turns"`
+	// InputWaits are the chunks of input that waited because others had used up turn_share.
+	InputWaits uint64 `json:"input_waits"`
 }
 
 // LookupStatus is how many WHATSATs are being answered at the moment.

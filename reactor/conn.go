@@ -50,6 +50,7 @@ type Conn struct {
 	activity time.Duration // when bytes last moved in either direction
 	progress time.Duration // when the kernel last took any of what is owed, or held input was delivered
 	taken    uint64        // Taken when the timer looked last
+	read     func()        // Readable
 	timer    *DelayedCall  // ends a connection that is closing, or unread, and makes no progress
 
 	goodbyeIn int   // bytes discarded while saying goodbye
@@ -65,7 +66,9 @@ type Conn struct {
 	saidGoodbye   bool
 	lost          bool
 	dirty         bool // in loop.dirty, or to be flushed at the end of this event
-	ready         bool // in loop.ready
+	queued        bool // in loop.first, fresh or ready
+	pulling       bool // the engine has been asked to read
+	first         bool // Prioritize
 	full          bool // the backlog reached LowWater and the Producer has not heard since
 }
 
@@ -221,10 +224,20 @@ func (c *Conn) soil() {
 	c.loop.wake()
 }
 
-func (c *Conn) readySoon() {
-	if !c.ready && !c.lost {
-		c.ready = true
-		c.loop.ready = append(c.loop.ready, c)
+// Prioritize implements Transport.
+func (c *Conn) Prioritize() { c.first = true }
+
+// readySoon has the connection proceed in a turn, after those that wait already.
+func (c *Conn) readySoon() { c.queue(&c.loop.ready) }
+
+// queue has the connection proceed in a turn, as one of list unless it has priority.
+func (c *Conn) queue(list *[]*Conn) {
+	if !c.queued && !c.lost {
+		c.queued = true
+		if c.first {
+			list = &c.loop.first
+		}
+		*list = append(*list, c)
 		c.loop.wake()
 	}
 }

@@ -18,11 +18,24 @@
 //
 //  1. posted calls, as many as there were when the turn began;
 //  2. delayed calls that are due, as many as were due;
-//  3. connections that were told to go on: held input, Producers;
+//  3. connections that have something to go on with: held input, Producers;
 //  4. CallSoon's calls, as many as there were: the batch and all of the above lie behind them;
 //  5. one write for each connection that was written to, and closing for those to be closed.
 //
 // Calls made by calls wait for the next turn, so nothing can keep the sockets from being read.
+//
+// # Fairness
+//
+// A connection that sends little must not wait for all those that send much. Three rules see to it:
+//
+//   - When the events since the last turn have taken TurnShare, input is held and delivered in the turn,
+//     unless it is a few lines. Engines that read many sockets in a row ask for this: LimitEvents.
+//   - Held input is delivered 8 KiB at a time, round robin, for TurnShare in a turn. Then the sockets have
+//     their turn, and the round goes on in the next one.
+//   - Connections that have just begun to wait come before the round, and those with priority before them.
+//
+// So the wait of a few lines is bounded by a few TurnShares, whatever the number of connections that
+// saturate the loop, and the saturating ones share the rest evenly.
 //
 // # The end of a connection
 //

@@ -1,10 +1,10 @@
 package reactor
 
-// deliverBytes bounds one call of DataReceived with held input, and deliverTurn how much of it a
-// connection gets delivered in one turn.
+// deliverBytes bounds one call of DataReceived with held input. A chunk of up to lightBytes, a few
+// lines, never waits for other connections.
 const (
 	deliverBytes = 8 << 10
-	deliverTurn  = 64 << 10
+	lightBytes   = 256
 )
 
 // Input reports bytes from the peer. They are the engine's again when it returns.
@@ -20,6 +20,10 @@ func (c *Conn) Input(p []byte) {
 		c.discard(len(p))
 	case c.paused || len(c.held) > 0:
 		c.hold(p)
+	case len(p) > lightBytes && !c.pulling && (c.queued || c.loop.late()):
+		c.loop.stats.InputWaits++
+		c.hold(p)
+		c.queue(&c.loop.fresh)
 	default:
 		c.protocol.DataReceived(p)
 	}
@@ -117,17 +121,33 @@ func (c *Conn) Writable() {
 	c.flush()
 }
 
-// proceed is what a connection does in a turn of its own accord: it delivers held input, as far
-// as it goes, and calls a Producer.
+// Readable reports that there is input, or its end, which the engine has not read. The Conn calls read
+// once, in one of its turns, and the engine then reports what it has read, and Readable again if there
+// may be more.
+func (c *Conn) Readable(read func()) {
+	if !c.lost {
+		c.read = read
+		c.queue(&c.loop.fresh)
+	}
+}
+
+// proceed is what a connection does in a turn of its own accord: it delivers a piece of held input or
+// reads, and calls a Producer. One that was served stays queued for another round, so that input which
+// comes meanwhile waits for its turn.
 func (c *Conn) proceed() {
-	c.ready = false
+	if c.read != nil && (len(c.held) == 0 || c.paused) {
+		read := c.read
+		c.read, c.pulling = nil, true
+		read()
+		c.pulling = false
+	}
+	c.queued = false
 	if c.lost {
 		return
 	}
 	c.begin()
-	for budget := deliverTurn; budget > 0 && c.deliver(); budget -= deliverBytes {
-	}
-	if c.deliverable() {
+	served := c.deliver()
+	if c.deliverable() || c.read != nil || served && c.loop.limited {
 		c.readySoon()
 	}
 	if c.full && !c.disconnecting && c.Backlog() < LowWater {
@@ -146,26 +166,25 @@ func (c *Conn) deliverable() bool {
 	return (len(c.held) > 0 || ended) && !c.paused && !c.disconnecting
 }
 
-// deliver hands over the next piece of held input, or the end of it, and reports whether there
-// may be more.
-func (c *Conn) deliver() bool {
-	switch {
-	case !c.deliverable():
-		return false
-	case len(c.held) == 0:
+// deliver hands over the next piece of held input, and the end of it once nothing more is held. It
+// reports whether there was a piece.
+func (c *Conn) deliver() (served bool) {
+	if len(c.held) > 0 && c.deliverable() {
+		served = true
+		p := c.held[c.heldAt:min(c.heldAt+deliverBytes, len(c.held))]
+		c.heldAt += len(p)
+		c.progress = c.loop.now
+		c.protocol.DataReceived(p)
+		if c.heldAt == len(c.held) {
+			c.release()
+		}
+	}
+	if len(c.held) == 0 && c.deliverable() {
 		if c.eofHeld {
 			c.readLost()
 		} else {
 			c.tell()
 		}
-		return false
 	}
-	p := c.held[c.heldAt:min(c.heldAt+deliverBytes, len(c.held))]
-	c.heldAt += len(p)
-	c.progress = c.loop.now
-	c.protocol.DataReceived(p)
-	if c.heldAt == len(c.held) {
-		c.release()
-	}
-	return true
+	return served
 }

@@ -29,10 +29,11 @@ type Loop struct {
 	timers  timers
 	soon    []func() // CallSoon's, in order
 	soonRun []func() // the list being run, for reuse
-	ready   []*Conn  // connections with held input to deliver or a Producer to call
-	readied []*Conn
-	dirty   []*Conn // connections with something to write or to close
-	conns   []*Conn // all of them, closing ones included
+	first   []*Conn  // connections that are to proceed, of those with priority
+	fresh   []*Conn  // likewise, of those that have just begun to wait with input
+	ready   []*Conn  // likewise, of the others: with held input to deliver or a Producer to call
+	dirty   []*Conn  // connections with something to write or to close
+	conns   []*Conn  // all of them, closing ones included
 	buffers buffers
 
 	memory  int // of all connections, see Conn.count
@@ -43,6 +44,8 @@ type Loop struct {
 	now     time.Duration // when the event or call at hand began
 	wall    time.Time     // the same, as told by a calendar, if somebody has asked
 	wallAt  time.Duration // the now of which wall is
+	busy    time.Duration // that events have taken since the last turn
+	limited bool          // LimitEvents
 	inTurn  bool
 	awake   bool // the engine has been asked for a turn
 	stats   Stats
@@ -63,6 +66,19 @@ func (l *Loop) Init(e Engine, onSlowTurn func(what string, d time.Duration)) {
 	l.queue.wake = e.Wake
 	l.queue.elapsed = e.Elapsed
 }
+
+// TurnShare bounds how long events are handled between two turns before further input has to wait,
+// and how long a turn delivers input that waits: once for connections that have just begun to wait, and
+// once for the others.
+const TurnShare = 4 * time.Millisecond
+
+// LimitEvents makes input wait for the turn once the events since the last one have taken TurnShare.
+// It is for engines that handle many sockets' events in a row before they take a turn: those who send
+// little are served between any two turns, whatever the others have sent.
+func (l *Loop) LimitEvents() { l.limited = true }
+
+// late reports whether input has to wait.
+func (l *Loop) late() bool { return l.limited && l.busy >= TurnShare }
 
 // Time is when the event or call at hand began, by an engine's clock, which is asked once for all
 // who want to know: every line of a chunk does, for its reply and for the log.
@@ -120,11 +136,11 @@ func (l *Loop) Turn() {
 	l.runReady()
 	l.runSoon()
 	l.flush()
-	l.inTurn = false
+	l.inTurn, l.busy = false, 0
 	if at, ok := l.timers.next(); ok {
 		l.engine.WakeAt(at)
 	}
-	if len(l.soon) > 0 || len(l.ready) > 0 || len(l.dirty) > 0 {
+	if len(l.soon) > 0 || len(l.first) > 0 || len(l.fresh) > 0 || len(l.ready) > 0 || len(l.dirty) > 0 {
 		l.wake()
 	}
 }
@@ -154,12 +170,31 @@ func (l *Loop) runTimers() {
 	clear(l.timers.due)
 }
 
+// runReady has connections proceed: those with priority once, the fresh ones once, the others round
+// after round. The latter two are at least one each and stop when their share of the turn is used up.
 func (l *Loop) runReady() {
-	l.ready, l.readied = l.readied[:0], l.ready
-	for i, c := range l.readied {
+	n := len(l.first)
+	for _, c := range l.first[:n] {
 		c.proceed()
-		l.readied[i] = nil
 	}
+	l.first = remove(l.first, n)
+	done, n, until := 0, len(l.fresh), l.now+TurnShare
+	for ; done < n && (done == 0 || l.now < until); done++ {
+		l.fresh[done].proceed()
+	}
+	l.fresh = remove(l.fresh, done)
+	done, until = 0, l.now+TurnShare
+	for ; done < len(l.ready) && (done == 0 || l.now < until); done++ {
+		l.ready[done].proceed()
+	}
+	l.ready = remove(l.ready, done)
+}
+
+// remove removes the first n of list.
+func remove(list []*Conn, n int) []*Conn {
+	rest := copy(list, list[n:])
+	clear(list[rest:])
+	return list[:rest]
 }
 
 func (l *Loop) runSoon() {

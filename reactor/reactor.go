@@ -69,6 +69,9 @@ type Transport interface {
 	// StopReceiving takes no further input: what has come is delivered, and then the Protocol
 	// hears of the end of it as if the peer had ended. Writing still works.
 	StopReceiving()
+	// Prioritize serves held input of this connection in each turn, however many others wait. It is
+	// for a few, such as the links between servers.
+	Prioritize()
 	// Peer and Host are the two ends' addresses as host:port, in the form in which they are logged.
 	Peer() string
 	Host() string
@@ -147,7 +150,7 @@ type Reactor interface {
 
 // MaxHeldInput is how many bytes of undelivered input a connection holds before its socket is not
 // read any more. The last read may exceed it by its own size.
-const MaxHeldInput = 64 << 10
+const MaxHeldInput = 16 << 10
 
 // HeldInputTimeout is how long a connection whose socket is not read may make no progress: none of
 // its held input is delivered, and the kernel takes nothing of what it is owed. It is then aborted

@@ -26,6 +26,7 @@ type Stats struct {
 	Lags        [32]uint64    // how many waits took less than 1, 2, 4, ... microseconds
 	Slowest     time.Duration // the longest single event or call
 	SlowTurns   uint64        // events, calls and such waits of SlowTurn or more
+	InputWaits  uint64        // chunks of input that waited for a turn, so that others had theirs
 	Unaccepted  uint64        // connections that could not be, for want of descriptors or so
 }
 
@@ -85,7 +86,9 @@ func (l *Loop) ran(what string, f func()) {
 
 // handled is called after each event of a connection.
 func (l *Loop) handled(what string, c *Conn) {
-	if d := l.took(); d >= SlowTurn {
+	d := l.took()
+	l.busy += d
+	if d >= SlowTurn {
 		l.alarm(what+" "+c.peer, d)
 	}
 }

@@ -205,36 +205,6 @@ func TestHalfClosed(t *testing.T) {
 		"%d replies to %.1f MB; %.0f MiB more at most", replies, float64(size)/1e6, float64(grown)/mib)
 }
 
-func TestSlowReaders(t *testing.T) {
-	scenario(t)
-	c := startCluster(t, quiet, "Alford")
-	before, most := c.memory("Alford"), c.peak("Alford")
-	b := c.bystander("Alford")
-	n := sized(50, 500)
-	lines := []byte(strings.Repeat("help\n", 80_000)) // 10 MB of replies, more than the kernel takes
-	var all sync.WaitGroup
-	for range n {
-		conn := c.dial("Alford")
-		_ = conn.(*net.TCPConn).SetReadBuffer(4096)
-		_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
-		all.Go(func() { _, _ = conn.Write(lines) })
-	}
-	all.Wait()
-	processtest.Eventually(t, "some are held", func() bool { return c.now("Alford").Counters.Held > 0 })
-	p99, _ := b.done()
-	executed := uint64(0)
-	processtest.Eventually(t, "all are held", func() bool {
-		before := executed
-		executed = c.now("Alford").Counters.LinesReceived
-		return executed == before
-	})
-	grown := most() - before
-	// Each may be owed 256 KiB, and the replies to one more read, and have 64 KiB of lines held.
-	bound := n*mib + 64*mib
-	figure(t, grown < bound, "500 slow readers: memory bounded",
-		"%d of them: %.0f MiB more at most; a bystander waits %.1f ms at p99", n, float64(grown)/mib, ms(p99))
-}
-
 // A process that may open no more descriptors serves whom it has, and all others when it may again.
 func TestOutOfDescriptors(t *testing.T) {
 	scenario(t)
@@ -323,53 +293,6 @@ func TestRestartUnderManyConnections(t *testing.T) {
 			"%s: %d connections, ended in %.2f s, answers %.2f s after the start", how, n,
 			stopped.Seconds(), took.Seconds())
 	}
-}
-
-// Saturating clients do not starve others.
-func TestSaturation(t *testing.T) {
-	scenario(t)
-	c := startCluster(t, quiet, "Alford")
-	lags := c.now("Alford").Loop.Lags
-	b := c.bystander("Alford")
-	const clients = 64
-	end := time.Now().Add(sized(2*time.Second, 10*time.Second))
-	var replies atomic.Int64
-	var all sync.WaitGroup
-	for k := range clients {
-		conn := c.dial("Alford")
-		var lines strings.Builder
-		for i := range 64 {
-			fmt.Fprintf(&lines, "IAMAT client%d.%d +1-1 1\n", k, i)
-		}
-		all.Go(func() {
-			in := bufio.NewReader(conn)
-			for time.Now().Before(end) {
-				if _, err := conn.Write([]byte(lines.String())); err != nil {
-					t.Error(err)
-					return
-				}
-				for range 128 {
-					if _, err := in.ReadSlice('\n'); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-				replies.Add(64)
-			}
-		})
-	}
-	go func() { // each look is a posted call, and so tells of the loop's lag
-		for time.Now().Before(end) {
-			c.Status("Alford")
-		}
-	}()
-	all.Wait()
-	p99, longest := b.done()
-	lag := c.lag("Alford", lags)
-	figure(t, lag <= 20*time.Millisecond && p99 <= 50*time.Millisecond,
-		"64 saturating clients: loop lag p99 20 ms, a bystander's p99 50 ms",
-		"lag below %.1f ms; the bystander waits %.1f ms at p99, %.1f at most; %d replies", ms(lag), ms(p99),
-		ms(longest), replies.Load())
 }
 
 // Each of many that come at once is served or refused.

@@ -223,7 +223,7 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 		s, loop := p.server.Status(), p.reactor.Stats()
 		s.Loop = herd.LoopStatus{
 			Turns: loop.Turns, LagP99: loop.LagQuantile(0.99).Seconds(), Lags: loop.Lags,
-			Slowest: loop.Slowest.Seconds(), SlowTurns: loop.SlowTurns,
+			Slowest: loop.Slowest.Seconds(), SlowTurns: loop.SlowTurns, InputWaits: loop.InputWaits,
 		}
 		s.Counters.AcceptFailures = loop.Unaccepted
 		answer <- s

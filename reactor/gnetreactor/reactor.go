@@ -73,6 +73,7 @@ func New(opts Options) *Reactor {
 	r.timer = r.newTimer()
 	r.watch = watch{r: r, timer: r.newTimer()}
 	r.Loop.Init(r, opts.OnSlowTurn)
+	r.LimitEvents()
 	r.Gate.Init(&r.Loop, sockets.Options{Take: r.enroll, Log: opts.Log, Source: opts.Source})
 	return r
 }
@@ -138,7 +139,6 @@ func (t *turn) Run(context.Context) error {
 		r.armed = disarmed
 	}
 	r.Turn()
-	r.read()
 	r.watch.ask()
 	r.turning.Store(false)
 	return nil

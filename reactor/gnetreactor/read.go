@@ -9,14 +9,13 @@ import (
 )
 
 // gnet reads whatever comes and cannot be told to wait. So a connection that is not to be read for a
-// while leaves gnet, with a duplicate of its descriptor, and is read here from then on: once after each
-// turn as long as there is input. While there is none, a goroutine waits for it by Go's own poller.
+// while leaves gnet, with a duplicate of its descriptor, and is read here from then on, when the Conn
+// says so. While there is nothing to read, a goroutine waits for input by Go's own poller.
 
-// reads are the sockets to be read after the turn at hand. Loop only.
+// reads is what these sockets share.
 type reads struct {
-	now, next []*socket
-	buffer    [readBuffer]byte
-	waiting   sync.WaitGroup // goroutines that wait for input, or close
+	buffer  [readBuffer]byte
+	waiting sync.WaitGroup // goroutines that wait for input, or close
 }
 
 // PauseReading implements reactor.Socket. A socket of gnet's leaves it when the event is over.
@@ -25,44 +24,30 @@ func (s *socket) PauseReading() { s.unread = true }
 // ResumeReading implements reactor.Socket.
 func (s *socket) ResumeReading() {
 	s.unread = false
-	if s.gnet == nil && !s.ended {
-		s.readSoon()
+	s.readable()
+}
+
+// readable has the socket read in its turn.
+func (s *socket) readable() {
+	if s.fd >= 0 && s.gnet == nil && !s.unread && !s.ended {
+		s.conn.Readable(s.pull)
 	}
 }
 
-// readSoon has the socket read after this turn or the next.
-func (s *socket) readSoon() {
-	if !s.listed {
-		s.listed = true
-		s.r.reads.next = append(s.r.reads.next, s)
-		s.r.Wake()
-	}
-}
-
-// read reads each socket on the list once, as gnet does.
-func (r *Reactor) read() {
-	l := &r.reads
-	l.now, l.next = l.next, l.now[:0]
-	for i, s := range l.now {
-		l.now[i] = nil
-		s.listed = false
-		if s.fd >= 0 && !s.unread {
-			s.read(l.buffer[:])
-		}
-	}
-}
-
-func (s *socket) read(buffer []byte) {
+// read reads once.
+func (s *socket) read() {
+	buffer := s.r.reads.buffer[:]
 	n, err := unix.Read(s.fd, buffer)
 	for err == unix.EINTR {
 		n, err = unix.Read(s.fd, buffer)
 	}
 	switch {
+	case n == len(buffer):
+		s.conn.Input(buffer)
+		s.readable()
 	case n > 0:
 		s.conn.Input(buffer[:n])
-		if s.fd >= 0 && !s.unread {
-			s.readSoon()
-		}
+		s.await()
 	case err == unix.EAGAIN:
 		s.await()
 	case err != nil:
@@ -78,6 +63,9 @@ func (s *socket) read(buffer []byte) {
 
 // await has the socket read when there is something to read, or when it has broken.
 func (s *socket) await() {
+	if s.fd < 0 || s.unread {
+		return
+	}
 	if s.file == nil {
 		s.file = os.NewFile(uintptr(s.fd), "socket")
 	}
@@ -87,7 +75,7 @@ func (s *socket) await() {
 		return
 	}
 	s.r.reads.waiting.Go(func() {
-		err := raw.Read(readable)
+		err := raw.Read(pollable)
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
@@ -97,14 +85,14 @@ func (s *socket) await() {
 			case err != nil:
 				s.conn.Broken(err)
 			default:
-				s.readSoon()
+				s.readable()
 			}
 		})
 	})
 }
 
-// readable reports whether read(2) would return at once, whatever it is that it returns.
-func readable(fd uintptr) bool {
+// pollable reports whether read(2) would return at once, whatever it is that it returns.
+func pollable(fd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, _ := unix.Poll(fds, 0)
 	return n > 0

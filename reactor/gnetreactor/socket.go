@@ -21,13 +21,13 @@ type socket struct {
 	gnet gnet.Conn // nil once gnet has let go, or was told to
 	fd   int       // -1 once closed: gnet, or anybody, may be given the same number next
 	file *os.File  // fd, once Go's poller has it
+	pull func()    // read, once it is not gnet that does
 
 	inEvent bool // gnet is calling: it closes the descriptor itself when the call returns
 	watched bool // in r.watch
 	short   bool // the kernel did not take everything
 	unread  bool // PauseReading
 	ended   bool // the peer sends nothing more
-	listed  bool // in r.reads.next
 }
 
 // Write implements reactor.Socket: one write(2). gnet's own Write would keep what the kernel does
@@ -185,6 +185,6 @@ func (s *socket) keep(c gnet.Conn) {
 		s.conn.Broken(os.NewSyscallError("dup", err)) // inEvent: gnet closes the descriptor
 		return
 	}
-	s.gnet, s.inEvent, s.fd = nil, false, fd
+	s.gnet, s.inEvent, s.fd, s.pull = nil, false, fd, s.read
 	s.r.watch.add(s)
 }

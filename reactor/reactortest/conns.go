@@ -266,9 +266,9 @@ func stopReceiving(t *testing.T, h Harness) {
 	p.onData = func([]byte) { p.t.PauseReceiving() }
 	p.onEOF = func() { p.t.Write([]byte("bye")) }
 	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
-	want := pattern(50_000)
+	want := pattern(reactor.MaxHeldInput)
 	peer.Send(want)
-	h.Wait("all of it", func() bool { return h.Reactor().(interface{ Stats() reactor.Stats }).Stats().BytesIn >= 50_000 })
+	h.Wait("all of it", func() bool { return received(h) >= uint64(len(want)) })
 	h.Do(func() { p.t.StopReceiving() })
 	peer.Send([]byte("not this"))
 	for n := 0; n < len(want); {
@@ -346,8 +346,8 @@ func memoryAndTaken(t *testing.T, h Harness) {
 		h.Reactor().MemoryAlarm(10_000, func() { alarms++ })
 		p.t.PauseReceiving()
 	})
-	peer.Send(want[:50_000])
-	h.Wait("held input", func() bool { return p.t.Memory() >= 50_000 })
+	peer.Send(want[:reactor.MaxHeldInput])
+	h.Wait("held input", func() bool { return p.t.Memory() >= reactor.MaxHeldInput })
 	h.Wait("the alarm", func() bool { return alarms == 1 })
 	h.Do(p.t.ResumeReceiving)
 	h.Wait("no held input", func() bool { return p.t.Memory() == 0 })

@@ -16,6 +16,7 @@ var heldTests = []test{
 	{"CloseWhileUnread", closeWhileUnread},
 	{"ResetWhileUnread", resetWhileUnread},
 	{"LifeAfterUnread", lifeAfterUnread},
+	{"HeldInputIsShared", heldInputIsShared},
 }
 
 // received is what the reactor has read from all connections. Loop only.
@@ -176,6 +177,62 @@ func resetWhileUnread(t *testing.T, h Harness) {
 			t.Errorf("%d bytes and %d ends reported, lost for %v", len(p.in), p.eof, p.reason)
 		}
 	})
+}
+
+// Others are served while much held input is delivered.
+func heldInputIsShared(t *testing.T, h Harness) {
+	const many = 64
+	var heavy []*recorder
+	pieces := 0
+	addr := serve(t, h, func(string) reactor.Protocol {
+		p := &recorder{test: t}
+		p.onMade = func() { p.t.PauseReceiving() }
+		heavy = append(heavy, p)
+		return p
+	})
+	input := pattern(reactor.MaxHeldInput)
+	var peers []Peer
+	for range many {
+		peer := h.Dial(addr)
+		peer.Send(input)
+		peers = append(peers, peer)
+	}
+	h.Wait("held input", func() bool { return received(h) == many*uint64(len(input)) })
+	at := 0
+	light := &recorder{test: t}
+	light.onData = func([]byte) { at = pieces }
+	peer := h.Dial(serveOne(t, h, light))
+	h.Wait("a connection", func() bool { return light.made == 1 })
+	h.Do(func() {
+		for _, p := range heavy {
+			p.onData = func([]byte) {
+				if pieces++; pieces == 1 {
+					peer.Send([]byte("hello"))
+				}
+				if !h.Virtual() {
+					for end := h.Reactor().Now().Add(2 * time.Millisecond); time.Now().Before(end); {
+					}
+				}
+			}
+			p.t.ResumeReceiving()
+		}
+	})
+	h.Wait("all input", func() bool {
+		for _, p := range heavy {
+			if len(p.in) < len(input) {
+				return false
+			}
+		}
+		return len(light.in) > 0
+	})
+	h.Do(func() {
+		if !h.Virtual() && at > pieces/2 {
+			t.Errorf("another was served after %d of %d pieces", at, pieces)
+		}
+	})
+	for _, p := range append(peers, peer) {
+		p.Close()
+	}
 }
 
 // A connection that was unread, more than once, is one like any other afterwards.

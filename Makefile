@@ -35,7 +35,7 @@ race: ## every test, under the race detector
 	  echo "NOT RUN: the peer node: apt-get install nodejs, 18 or newer"
 	@PATH=$$PATH:/usr/sbin command -v logrotate >/dev/null || \
 	  echo "NOT RUN: logs rotated by logrotate: apt-get install logrotate"
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 fuzz: ## each fuzz target for FUZZTIME
 	grep -r --include='*_test.go' '^func Fuzz' . | \

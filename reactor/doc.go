@@ -30,7 +30,7 @@
 //
 //   - When the events since the last turn have taken TurnShare, input is held and delivered in the turn,
 //     unless it is a few lines. Engines that read many sockets in a row ask for this: LimitEvents.
-//   - Held input is delivered 8 KiB at a time, round robin, for TurnShare in a turn. Then the sockets have
+//   - Held input is delivered 8 KiB at a time, round robin, for a part of TurnShare in a turn. Then the sockets have
 //     their turn, and the round goes on in the next one.
 //   - Connections that have just begun to wait come before the round, and those with priority before them.
 //

@@ -67,10 +67,10 @@ func (l *Loop) Init(e Engine, onSlowTurn func(what string, d time.Duration)) {
 	l.queue.elapsed = e.Elapsed
 }
 
-// TurnShare bounds how long events are handled between two turns before further input has to wait,
-// and how long a turn delivers input that waits: once for connections that have just begun to wait, and
-// once for the others.
-const TurnShare = 4 * time.Millisecond
+// TurnShare bounds how long events are handled between two turns before further input has to wait.
+// A turn delivers what waits for half of it, to connections that have just begun to wait, and for as
+// long to the others.
+const TurnShare = 8 * time.Millisecond
 
 // LimitEvents makes input wait for the turn once the events since the last one have taken TurnShare.
 // It is for engines that handle many sockets' events in a row before they take a turn: those who send
@@ -178,12 +178,12 @@ func (l *Loop) runReady() {
 		c.proceed()
 	}
 	l.first = remove(l.first, n)
-	done, n, until := 0, len(l.fresh), l.now+TurnShare
+	done, n, until := 0, len(l.fresh), l.now+TurnShare/2
 	for ; done < n && (done == 0 || l.now < until); done++ {
 		l.fresh[done].proceed()
 	}
 	l.fresh = remove(l.fresh, done)
-	done, until = 0, l.now+TurnShare
+	done, until = 0, l.now+TurnShare/2
 	for ; done < len(l.ready) && (done == 0 || l.now < until); done++ {
 		l.ready[done].proceed()
 	}

@@ -87,7 +87,9 @@ func (l *Loop) ran(what string, f func()) {
 // handled is called after each event of a connection.
 func (l *Loop) handled(what string, c *Conn) {
 	d := l.took()
-	l.busy += d
+	if l.busy += d; l.limited && l.busy >= TurnShare/8 {
+		l.wake() // mostly the turn comes before input has to wait, which costs a copy
+	}
 	if d >= SlowTurn {
 		l.alarm(what+" "+c.peer, d)
 	}

@@ -42,12 +42,9 @@ func (s *socket) read() {
 		n, err = unix.Read(s.fd, buffer)
 	}
 	switch {
-	case n == len(buffer):
-		s.conn.Input(buffer)
-		s.readable()
 	case n > 0:
 		s.conn.Input(buffer[:n])
-		s.await()
+		s.readable()
 	case err == unix.EAGAIN:
 		s.await()
 	case err != nil:

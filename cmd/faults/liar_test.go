@@ -59,8 +59,8 @@ var outcries = []struct {
 		return strings.Repeat("PING 18446744073709551615\r\n", 500)
 	}, true},
 	{"nonsense", true, func(int) string { return strings.Repeat("nonsense\r\n", 50) }, true},
-	{"records of nobody", true, func(i int) string {
-		return fmt.Sprintf("AT Kiwi +0.1 bad%d +1-1 1500000000 Welsh\r\n", i)
+	{"records of an origin that is no name", true, func(i int) string {
+		return fmt.Sprintf("AT 9Kiwi +0.1 bad%d +1-1 1500000000 Welsh\r\n", i)
 	}, true},
 	{"records with wrong fields", true, func(i int) string {
 		return fmt.Sprintf("AT Welsh +0.1 bad%d +91-1 nan Welsh\r\n", i)

@@ -16,9 +16,15 @@ const (
 // 16 lines on each connection says how much there is at most. Said is told of each step. The report
 // is that of the best rate; its Rate is zero if there is none.
 func FindMax(ctx context.Context, o Options, holds Threshold, said func(string)) (*Report, error) {
+	return findMax(ctx, Run, o, holds, said)
+}
+
+// findMax is FindMax with what makes the runs.
+func findMax(ctx context.Context, run func(context.Context, Options) (*Report, error), o Options, holds Threshold,
+	said func(string)) (*Report, error) {
 	closed := o
 	closed.Rate, closed.Pipeline = 0, 16
-	peak, err := Run(ctx, closed)
+	peak, err := run(ctx, closed)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +39,7 @@ func FindMax(ctx context.Context, o Options, holds Threshold, said func(string))
 			break
 		}
 		o.Rate = (low + high) / 2
-		r, err := Run(ctx, o)
+		r, err := run(ctx, o)
 		if ctx.Err() != nil {
 			break // what was cut short proves nothing
 		}

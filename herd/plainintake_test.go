@@ -1,6 +1,7 @@
 package herd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,47 @@ func TestAPlainNeighborsLinesAreTaken(t *testing.T) {
 	}
 	c.Close()
 	w.until("it is gone", func() bool { return !s.Status().Links[1].Receiving })
+}
+
+// The diff of a server of another kind goes to every server, disk and client as it was written.
+func TestAPlainNeighborsDiffIsPassedOn(t *testing.T) {
+	cfg := testConfig(ring...)
+	cfg.Peers.Handshake = "optional"
+	w := newWorld(t, cfg)
+	d := w.newDisk()
+	w.journals = map[string]Journal{"Holiday": d}
+	for _, name := range []string{"Alford", "Hamilton", "Holiday"} {
+		w.start(name)
+	}
+	w.until("live", w.live)
+	c := w.plainWelsh()
+	diffs := []string{"+0.0007719993591308594", "+9.5367431640625e-07", "0.000939", "-0", "+.5", "5.", "1e+308"}
+	for i, diff := range diffs {
+		c.SendString(fmt.Sprintf("AT Welsh %s c%d +1-1 100 Welsh\r\n", diff, i))
+	}
+	w.until("all are everywhere", func() bool {
+		return w.servers["Holiday"].store.Len() == len(diffs) && w.equal() && d.holds(w.servers["Holiday"].store)
+	})
+	w.crash("Holiday")
+	w.net.Cut("Hamilton", "Holiday") // what it has now is from the disk
+	w.start("Holiday")
+	for _, server := range []string{"Alford", "Hamilton", "Holiday"} {
+		for i, diff := range diffs {
+			got := w.dial(server).ask(1, fmt.Sprintf("WHATSAT c%d 1 1\n", i))
+			if want := fmt.Sprintf("AT Welsh %s c%d +1-1 100\n", diff, i); !strings.HasPrefix(got, want) {
+				t.Errorf("%s answers %q, want %q first", server, got, want)
+			}
+		}
+	}
+	w.net.HealAll()
+	w.until("agreed", func() bool { return w.servers["Holiday"].Status().Links[1].Agreement == "in sync" })
+	for _, s := range w.servers {
+		for _, n := range s.neighbors {
+			if n.counters.badLines+n.counters.repairs > 0 {
+				t.Errorf("%s counts %d bad lines and %d repairs", s.name, n.counters.badLines, n.counters.repairs)
+			}
+		}
+	}
 }
 
 // What is not a neighbor's line stays what it is for a client.

@@ -2,9 +2,14 @@ package protocol
 
 import (
 	"bytes"
+	"math"
+	"math/rand/v2"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // appendLink writes a parsed line again, as the server that sends it does.
@@ -145,6 +150,72 @@ func TestValidName(t *testing.T) {
 			t.Errorf("%q: %v, want %v", name, !want, want)
 		}
 	}
+}
+
+// diffForm is the grammar of a diff again; what matches and is in the range of a float64 is one.
+var diffForm = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
+
+// checkDiff holds that the grammar of links takes a diff if it is a finite decimal of up to 32 bytes, and
+// that no byte of it changes on its way: to a client, over a link, and from the records of a journal.
+func checkDiff(t *testing.T, diff string) {
+	t.Helper()
+	if strings.ContainsAny(diff, " \t\n\v\f\r") {
+		return // more than one field, or none
+	}
+	f, err := strconv.ParseFloat(diff, 64)
+	want := len(diff) <= 32 && diffForm.MatchString(diff) && err == nil
+	line := "AT Ball " + diff + " kiwi +1-1 1520023934.9 Welsh"
+	l, err := ParseLink([]byte(line))
+	if (err == nil) != want {
+		t.Fatalf("%q: %v, want it taken: %v", diff, err, want)
+	}
+	checkLink(t, []byte(line))
+	if err != nil {
+		return
+	}
+	text := "Ball " + diff + " kiwi +1-1 1520023934.9"
+	if string(l.Record.Diff()) != diff || string(l.Record.Text()) != text ||
+		string(l.Record.AppendAT(nil)) != "AT "+text ||
+		string(l.Record.AppendLinkAT(nil, "Alford")) != "AT "+text+" Alford\r\n" {
+		t.Fatalf("%q is passed on in %q", diff, l.Record.Text())
+	}
+	at, ok := l.Record.ReceivedAt()
+	sent := time.Unix(1520023934, 900000000)
+	if ok && math.Abs(at.Sub(sent).Seconds()-f) > 1e-9+math.Abs(f)*1e-12 && math.Abs(f) < 9e9 {
+		t.Fatalf("%q: received %v after %v", diff, at.Sub(sent), sent)
+	}
+	if !ok && math.Abs(f) < 1e9 && !strings.ContainsAny(diff, "eE") {
+		t.Fatalf("%q: nobody knows when it was received", diff)
+	}
+}
+
+// What servers of other kinds write: str(float) of Python, with and without a sign.
+var diffs = []string{
+	"+0.0007719993591308594", "+9.5367431640625e-07", "0.000939", "-0", "0", "+.5", ".5", "5.", "-5.", "+5.e0",
+	"1E5", "1e+05", "-1.7976931348623157e+308", "1e-400", "+1234567890123.0", "+1.1234567890",
+	"00000000000000000000000000000001", "0.00000000000000000000000000000000000", "1e400", "-1e309", "nan",
+	"inf", "-Infinity", "0x1p-2", "1_0", "+", ".", "e5", "1e", "1e+", "1.2.3", "--1", "1,5", "", "1 2", "١",
+}
+
+func TestDiffs(t *testing.T) {
+	for _, diff := range diffs {
+		checkDiff(t, diff)
+	}
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 20_000 {
+		diff := make([]byte, r.IntN(36))
+		for i := range diff {
+			diff[i] = "0123456789000+-..eE_xn"[r.IntN(22)]
+		}
+		checkDiff(t, string(diff))
+	}
+}
+
+func FuzzDiff(f *testing.F) {
+	for _, diff := range diffs {
+		f.Add(diff)
+	}
+	f.Fuzz(checkDiff)
 }
 
 func FuzzParseLink(f *testing.F) {

@@ -44,7 +44,8 @@ func (r Record) Text() []byte { return r.text }
 // Origin is the name of the server that received the IAMAT.
 func (r Record) Origin() []byte { return r.text[:r.origin] }
 
-// Diff is the origin's clock at receipt minus the time, signed seconds.
+// Diff is the origin's clock at receipt minus the time, in seconds: a decimal as the origin wrote it, of
+// servers of the herd with a sign and nine places, of others perhaps with an exponent.
 func (r Record) Diff() []byte { return r.text[r.origin+1 : r.diff] }
 
 // Client is whose location this is.
@@ -65,20 +66,11 @@ func (r Record) Stamp() Stamp {
 // ReceivedAt is when the origin received the record, by its own clock: its time plus its diff. False
 // if that is beyond what a time.Time in nanoseconds can say, which no honest origin's is.
 func (r Record) ReceivedAt() (at time.Time, ok bool) {
+	seconds, nanos, ok := parseDiff(r.Diff())
+	if !ok {
+		return time.Time{}, false
+	}
 	s := r.Stamp()
-	diff := r.Diff()
-	seconds, fraction := int64(0), []byte(nil)
-	for i, b := range diff[1:] {
-		if b == '.' {
-			fraction = diff[i+2:]
-			break
-		}
-		seconds = seconds*10 + int64(b-'0')
-	}
-	nanos := Stamp{fraction: fraction}.nanoseconds()
-	if diff[0] == '-' {
-		seconds, nanos = -seconds, -nanos
-	}
 	at = time.Unix(s.seconds+seconds, s.nanoseconds()+nanos)
 	return at, at.Year() > 1900 && at.Year() < 2200
 }

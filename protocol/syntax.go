@@ -1,6 +1,9 @@
 package protocol
 
-import "encoding/hex"
+import (
+	"encoding/hex"
+	"strconv"
+)
 
 // ValidName says whether s can name a herd or a server: a letter, then up to 31 letters, digits,
 // underscores and hyphens.
@@ -20,19 +23,106 @@ func validName(s []byte) bool {
 
 func isLetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
 
-// validDiff: a sign, up to twelve digits, and a fraction of up to nine.
+// maxDiffText bounds a diff on the wire, in bytes.
+const maxDiffText = 32
+
+// validDiff is for any finite decimal of up to 32 bytes: an optional sign, digits with a point
+// anywhere among them, and an optional exponent, as in +0.263873386, -5, .5, 5. and 9.5e-07. Servers
+// of the herd write a sign and nine places, and Python's str(float) any of the others. Finite is what
+// a float64 can hold: 1e400 is not.
 func validDiff(s []byte) bool {
-	if len(s) == 0 || s[0] != '+' && s[0] != '-' {
+	if len(s) > maxDiffText {
 		return false
 	}
-	i := 1
+	d, ok := cutDiff(s)
+	if !ok {
+		return false
+	}
+	if len(d.exponent) == 0 {
+		return true
+	}
+	_, err := strconv.ParseFloat(string(s), 64)
+	return err == nil
+}
+
+// diffParts are the parts of a diff. They alias it.
+type diffParts struct {
+	negative        bool
+	whole, fraction []byte // digits before and behind the point; one of them may be empty
+	exponent        []byte // with its sign; empty: there is none
+}
+
+// cutDiff takes a diff apart, whatever its length and value.
+func cutDiff(s []byte) (d diffParts, ok bool) {
+	s, d.negative = cutSign(s)
+	d.whole, s = cutDigits(s)
+	if len(s) > 0 && s[0] == '.' {
+		d.fraction, s = cutDigits(s[1:])
+	}
+	if len(d.whole)+len(d.fraction) == 0 {
+		return d, false
+	}
+	if len(s) == 0 {
+		return d, true
+	}
+	if s[0]|0x20 != 'e' {
+		return d, false
+	}
+	d.exponent = s[1:]
+	unsigned, _ := cutSign(d.exponent)
+	digits, rest := cutDigits(unsigned)
+	return d, len(digits) > 0 && len(rest) == 0
+}
+
+func cutSign(s []byte) (rest []byte, negative bool) {
+	if len(s) > 0 && (s[0] == '+' || s[0] == '-') {
+		return s[1:], s[0] == '-'
+	}
+	return s, false
+}
+
+func cutDigits(s []byte) (digits, rest []byte) {
+	i := 0
 	for i < len(s) && isDigit(s[i]) {
 		i++
 	}
-	if i == 1 || i > 13 {
-		return false
+	return s[:i], s[i:]
+}
+
+// parseDiff is a valid diff as seconds and nanoseconds of one sign, cut at nine places; false if it
+// is more than twelve digits of seconds.
+func parseDiff(s []byte) (seconds, nanos int64, ok bool) {
+	d, ok := cutDiff(s)
+	if !ok {
+		return 0, 0, false
 	}
-	return i == len(s) || len(s)-i <= 1+9 && isFraction(s[i:])
+	power := len(d.whole)
+	if len(d.exponent) > 0 {
+		e, err := strconv.Atoi(string(d.exponent))
+		if err != nil {
+			return 0, 0, false
+		}
+		power += e
+	}
+	for _, digits := range [][]byte{d.whole, d.fraction} {
+		for _, b := range digits {
+			power--
+			digit := int64(b - '0')
+			switch {
+			case digit == 0 || power < -9:
+			case power >= 12:
+				return 0, 0, false
+			case power >= 0:
+				seconds += digit * int64(powersOfTen[power])
+			default:
+				nanos += digit * int64(powersOfTen[9+power])
+			}
+		}
+	}
+	if d.negative {
+		seconds, nanos = -seconds, -nanos
+	}
+	return seconds, nanos, true
 }
 
 // validMAC: 64 hex digits, or a hyphen where there is no secret.

@@ -71,7 +71,7 @@ func TestRecordsComeBack(t *testing.T) {
 	want := map[string]string{}
 	for i := range 3 {
 		for _, client := range []string{"a", "b", "\x00", "\xff\xfe", strings.Repeat("x", 1024)} {
-			text := fmt.Sprintf("Ball +0.5 %s +1-1 %d", client, i)
+			text := fmt.Sprintf("Ball %s %s +1-1 %d", []string{"+0.5", "5.", "+9.5367431640625e-07"}[i], client, i)
 			if err := write(t, j, posted, record(t, text)); err != nil {
 				t.Fatal(err)
 			}

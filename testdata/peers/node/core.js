@@ -12,6 +12,7 @@ const MAX_LINE = 16384; // bytes before the terminator
 const MAX_CLIENT = 1024;
 const MAX_COORDS = 96;
 const MAX_TIME = 96;
+const MAX_DIFF = 32;
 const MAX_FUTURE = 3600; // seconds that a client's clock may be ahead
 const END_OF_TIME = 253402300800; // the year 10000, in POSIX seconds
 
@@ -29,7 +30,8 @@ const plainAT = new RegExp(
   `(AT (${WORD}+) (${DIFF}) (${WORD}{1,1024}) (${POSITION}) (${TIME})) (${WORD}+)\\r?\\n`, 'y');
 const isPosition = new RegExp(`^${POSITION}$`);
 const isTime = new RegExp(`^${TIME}$`);
-const isDiff = new RegExp(`^${DIFF}$`);
+// A diff as servers of other kinds may write it, a Python float for one.
+const isDiff = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const words = new RegExp(`${WORD}+`, 'g');
 
 const HELP = 'Available commands:\n> IAMAT [client_id] [client_position] [client_time]\n' +
@@ -362,6 +364,7 @@ class Session {
     this.neighbor = true;
     const match = isTime.exec(stamp);
     if (match === null || !isDiff.test(diff) || !isPosition.test(coords)) return '';
+    if (diff.length > MAX_DIFF || !Number.isFinite(Number(diff))) return '';
     if (client.length > MAX_CLIENT) return '';
     const response = fields.slice(0, 6).join(' ');
     const [, seconds, fraction] = match;

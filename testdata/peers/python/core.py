@@ -12,6 +12,7 @@ joined write; integers and bytes, never Decimal, hold a time exactly.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ MAX_LINE = 16384  # bytes before the terminator
 MAX_CLIENT = 1024
 MAX_COORDS = 96
 MAX_TIME = 96
+MAX_DIFF = 32
 MAX_FUTURE = 3600 * 10**9  # nanoseconds that a client's clock may be ahead
 END_OF_TIME = 253402300800  # the year 10000, in POSIX seconds
 SECOND = 10**9
@@ -45,7 +47,8 @@ plain_at = re.compile(
     + rb")) (\S++)\r?").fullmatch
 is_position = re.compile(POSITION).fullmatch
 is_time = re.compile(TIME).fullmatch
-is_diff = re.compile(rb"[+-]\d{1,12}(?:\.\d{1,9})?").fullmatch
+# A diff as servers of other kinds may write it, a Python float for one.
+is_diff = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?").fullmatch
 is_digits = re.compile(rb"\d+").fullmatch
 
 HELP = (
@@ -426,8 +429,9 @@ class Session:
         self.neighbor = True
         _, origin, diff, client, coords, stamp, sender = fields
         match = is_time(stamp) if len(stamp) <= MAX_TIME else None
-        if (match is None or int(match[1]) >= END_OF_TIME or not is_diff(diff)
-                or len(coords) > MAX_COORDS or not is_position(coords) or len(client) > MAX_CLIENT):
+        if (match is None or int(match[1]) >= END_OF_TIME or len(diff) > MAX_DIFF
+                or not is_diff(diff) or math.isinf(float(diff)) or len(coords) > MAX_COORDS
+                or not is_position(coords) or len(client) > MAX_CLIENT):
             return b""
         time, rest = exact(*match.groups())
         response = b" ".join((b"AT", origin, diff, client, coords, stamp))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -13,7 +14,7 @@ Method = Callable[..., None]
 
 _POSITION = re.compile(rb"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)/?")
 _TIME = re.compile(rb"\d+(?:\.\d+)?")
-_DIFFERENCE = re.compile(rb"[+-]\d{1,12}(?:\.\d{1,9})?")
+_DIFFERENCE = re.compile(rb"(?=.{1,32}$)[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.DOTALL)
 _INTEGER = re.compile(rb"\d{1,9}")
 _END_OF_TIME = Decimal(253402300800)  # the year 10000
 
@@ -78,7 +79,7 @@ def validateAT(fields: Fields) -> None:
     """server, difference, client, coordinates, time, sender"""
     if len(fields) != 6:
         raise ValidationError(f"LENGTH: {len(fields)} instead of six fields")
-    if not _DIFFERENCE.fullmatch(fields[1]):
+    if not _DIFFERENCE.fullmatch(fields[1]) or math.isinf(float(fields[1])):
         raise ValidationError(f"DIFFERENCE: {text(fields[1])} is not a difference of times")
     validateIAMAT(fields[2:5])
 

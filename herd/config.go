@@ -28,10 +28,15 @@ type Peers struct {
 
 // Places is the table [places].
 type Places struct {
-	Provider    string        // one of Providers
-	BaseURL     string        // replaces scheme and host of a network provider
-	KeyFile     string        // else $GOOGLE_PLACES_API_KEY
-	Path        string        // of the places of provider file
+	Provider string // one of Providers
+	BaseURL  string // replaces scheme and host of a network provider
+	KeyFile  string // else $GOOGLE_PLACES_API_KEY
+	Path     string // of the places of provider file
+	// Columns says what name, lat, lng, types and vicinity are called in that file, as
+	// places.FileOptions has it; nil for none.
+	Columns map[string]string
+	Lenient bool // places without a name or a position are passed over
+
 	Fields      []string      // further ones that google is asked for, each at a price
 	Rank        string        // "class" or "distance", of the embedded data
 	Timeout     time.Duration // of one lookup, from the reading of its line to its answer

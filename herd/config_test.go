@@ -87,9 +87,15 @@ func configMistakes() []struct{ name, text, want string } {
 		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"behind what looks like a key", "[log]\ndir = \"\"\"\n[limits]\ndrain = 1\"\"\"\n[limits] # [log]\ndrain = \"2h\"\n" + twoServers, "herd.toml:6: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"the first of several", "[limits]\nmax_line = 1\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.max_line: 1 is not between 1280 and 1048576"},
-		{"a key for later", "[places]\ncache = 50\n" + twoServers, "herd.toml:2: places.cache: unknown key; here are provider, base_url, key_file, path, fields, rank, timeout, rate, daily_budget, budget_share, places_state, fallback"},
-		{"no path", "[places]\nprovider = \"file\"\n" + twoServers, "herd.toml:1: places.path: a file is needed, whose name ends in .csv, .ndjson or .jsonl"},
+		{"a key for later", "[places]\ncache = 50\n" + twoServers, "herd.toml:2: places.cache: unknown key; here are provider, base_url, key_file, path, columns, lenient, fields, rank, timeout, rate, daily_budget, budget_share, places_state, fallback"},
+		{"no path", "[places]\nprovider = \"file\"\n" + twoServers, "herd.toml:1: places.path: a file is needed, whose name ends in .csv, .tsv, .txt, .json, .ndjson, .jsonl"},
 		{"a path for nothing", "[places]\npath = \"a.csv\"\n" + twoServers, "herd.toml:2: places.path: provider embedded reads no file; file does"},
+		{"columns of no file", "[places]\ncolumns = { name = \"ort\" }\n" + twoServers, "herd.toml:2: places.columns: provider embedded reads no file; file does"},
+		{"lenient to no file", "[places]\nlenient = true\n" + twoServers, "herd.toml:2: places.lenient: provider embedded reads no file; file does"},
+		{"unknown columns", "[places]\ncolumns = { nme = \"ort\", mme = \"ort\" }\n" + twoServers, `herd.toml:2: places.columns: "mme" is no column; there are name, lat, lng, types, vicinity`},
+		{"empty column", "[places]\n[places.columns]\nlat = \"\"\n" + twoServers, "herd.toml:2: places.columns: lat is empty; it is what the file calls its lat"},
+		{"column of a number", "[places]\ncolumns = { name = \"ort\", lat = 2 }\n" + twoServers, `herd.toml:2: places.columns: a table of strings, as { name = "stop_name" }, is wanted here, not a table`},
+		{"columns as a string", "[places]\ncolumns = \"name=ort\"\n" + twoServers, `herd.toml:2: places.columns: a table of strings, as { name = "stop_name" }, is wanted here, not a string`},
 		{"fields", "[places]\nfields = [\"rating\"]\n" + twoServers, "herd.toml:2: places.fields: provider embedded does not choose its fields; google does"},
 		{"no rate", "[places]\nrate = 0\n" + twoServers, "herd.toml:2: places.rate: 0 is not between 1 and 10000"},
 		{"no share", "[places]\nbudget_share = 0\n" + twoServers, "herd.toml:2: places.budget_share: 0 is not between 1 and 100"},
@@ -325,6 +331,37 @@ func TestWriteTOMLComesBack(t *testing.T) {
 	}
 	if !reflect.DeepEqual(first, second) {
 		t.Errorf("before\n%+v\nafter\n%+v", first, second)
+	}
+}
+
+// A table of strings is written in one line, as it is usually given, and means the same in any form.
+func TestPlacesColumns(t *testing.T) {
+	const names = "name = \"stop_name\"\nlat = 'la\"t'\nlng = \"län\\tge\"\n"
+	want := map[string]string{"name": "stop_name", "lat": `la"t`, "lng": "län\tge"}
+	const file = "[places]\nprovider = \"file\"\npath = \"stops.txt\"\nlenient = true\n"
+	inline := "columns = { " + strings.ReplaceAll(strings.TrimSpace(names), "\n", ", ") + " }\n"
+	for _, text := range []string{
+		file + inline + twoServers, file + "[places.columns]\n" + names + twoServers,
+	} {
+		first, err := parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(first.Places.Columns, want) || !first.Places.Lenient {
+			t.Errorf("%+v", first.Places)
+		}
+		var out bytes.Buffer
+		if err := first.WriteTOML(&out); err != nil {
+			t.Fatal(err)
+		}
+		const line = `columns = { lat = "la\"t", lng = "län\tge", name = "stop_name" }`
+		if !strings.Contains(out.String(), "\n"+line+"\n") {
+			t.Errorf("%s is not in\n%s", line, &out)
+		}
+		second, err := parse(out.String())
+		if err != nil || !reflect.DeepEqual(first, second) {
+			t.Errorf("%v: before\n%+v\nafter\n%+v", err, first, second)
+		}
 	}
 }
 

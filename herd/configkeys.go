@@ -3,6 +3,7 @@ package herd
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"serverherd/places"
 	"serverherd/protocol"
 )
 
@@ -17,7 +19,7 @@ import (
 // that value once all have been read.
 type key struct {
 	table, name string
-	value       any           // *string, *int, *bool, *time.Duration or *[]string
+	value       any           // *string, *int, *bool, *time.Duration, *[]string or *map[string]string
 	check       func() string // "" if nothing is wrong; nil if anything goes
 }
 
@@ -100,6 +102,8 @@ func (c *Config) keys() []key {
 		{"places", "base_url", &p.BaseURL, p.checkBase},
 		{"places", "key_file", &p.KeyFile, nil},
 		{"places", "path", &p.Path, p.checkPath},
+		{"places", "columns", &p.Columns, p.checkColumns},
+		{"places", "lenient", &p.Lenient, p.checkLenient},
 		{"places", "fields", &p.Fields, p.checkFields},
 		{"places", "rank", &p.Rank, oneOf(&p.Rank, "class", "distance")},
 		{"places", "timeout", &p.Timeout, span(&p.Timeout, time.Millisecond, time.Minute)},
@@ -220,8 +224,33 @@ func (p *Places) checkBase() string {
 func (p *Places) checkPath() string {
 	switch {
 	case p.Provider == "file" && p.Path == "":
-		return "a file is needed, whose name ends in .csv, .ndjson or .jsonl"
-	case p.Provider != "file" && p.Path != "":
+		return "a file is needed, whose name ends in ." + strings.Join(places.FileSuffixes, ", .")
+	case p.Path != "":
+		return p.onlyFile()
+	}
+	return ""
+}
+
+func (p *Places) checkColumns() string {
+	if len(p.Columns) == 0 {
+		return ""
+	}
+	if err := places.CheckColumns(p.Columns); err != nil {
+		return err.Error()
+	}
+	return p.onlyFile()
+}
+
+func (p *Places) checkLenient() string {
+	if p.Lenient {
+		return p.onlyFile()
+	}
+	return ""
+}
+
+// onlyFile is what is wrong with a key that only provider file reads.
+func (p *Places) onlyFile() string {
+	if p.Provider != "file" {
 		return "provider " + p.Provider + " reads no file; file does"
 	}
 	return ""
@@ -309,6 +338,12 @@ func (k key) set(value any) string {
 			return ""
 		}
 		wanted = "an array of strings"
+	case *map[string]string:
+		if v, ok := toMap(value); ok {
+			*to = v
+			return ""
+		}
+		wanted = `a table of strings, as { name = "stop_name" },`
 	}
 	return fmt.Sprintf("%s is wanted here, not %s", wanted, kind(value))
 }
@@ -328,6 +363,22 @@ func toStrings(value any) (all []string, ok bool) {
 	for _, element := range array {
 		s, isString := element.(string)
 		all, ok = append(all, s), ok && isString
+	}
+	return all, ok
+}
+
+// toMap is a table of strings; an empty one is nil.
+func toMap(value any) (all map[string]string, ok bool) {
+	table, ok := value.(map[string]any)
+	for name, element := range table { // order: of no account
+		s, isString := element.(string)
+		if ok = ok && isString; !ok {
+			return nil, false
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[name] = s
 	}
 	return all, ok
 }
@@ -387,6 +438,26 @@ func (k key) write(w io.Writer) error {
 		value = v.String()
 	case *[]string:
 		value = append([]string{}, *v...) // [] rather than nothing
+	case *map[string]string:
+		return writeInline(w, k.name, *v)
 	}
 	return toml.NewEncoder(w).Encode(map[string]any{k.name: value})
+}
+
+// writeInline writes a table of strings in one line, as it stands among other keys.
+func writeInline(w io.Writer, name string, table map[string]string) error {
+	var members []string
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		var member strings.Builder
+		if err := toml.NewEncoder(&member).Encode(map[string]string{key: table[key]}); err != nil {
+			return err
+		}
+		members = append(members, strings.TrimSpace(member.String()))
+	}
+	text := "{}"
+	if members != nil {
+		text = "{ " + strings.Join(members, ", ") + " }"
+	}
+	_, err := fmt.Fprintf(w, "%s = %s\n", name, text)
+	return err
 }

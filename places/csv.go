@@ -1,6 +1,7 @@
 package places
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -10,29 +11,21 @@ import (
 	"strings"
 )
 
-// columns are those that a CSV file may have, the first three of which it must have.
-var columns = [...]string{"name", "lat", "lng", "types", "vicinity"}
-
-const neededColumns = 3
-
 // typeSeparator stands between the types of one place.
 const typeSeparator = "|"
 
-// readCSV reads a file as RFC 4180 has it, whose first line names its columns in any order. Empty
-// lines are passed over.
+// separators are what may stand between columns.
+var separators = []rune{',', ';', '\t'}
+
+// readCSV reads a file as RFC 4180 has it, or with ; or tabs in place of its commas. Its first line
+// names its columns in any order; a line sep=; may be in front of it. Lines without a value are passed
+// over.
 func readCSV(in *input, add func(entry, position) error) error {
 	c := csv.NewReader(in.Reader)
 	c.ReuseRecord = true
 	c.FieldsPerRecord = -1 // an error of ours says more
-	header, err := readRecord(in, c)
-	switch {
-	case err == io.EOF:
-		return &position{1, 1, "the first line names the columns: " + strings.Join(columns[:], ",")}
-	case err != nil:
-		return err
-	}
-	header = slices.Clone(header)
-	if err := checkHeader(c, header); err != nil {
+	l, err := readHeader(in, c)
+	if err != nil {
 		return err
 	}
 	for {
@@ -42,13 +35,15 @@ func readCSV(in *input, add func(entry, position) error) error {
 			return nil
 		case err != nil:
 			return err
+		case blank(record):
+			continue
 		}
 		line, _ := c.FieldPos(0)
-		if len(record) != len(header) {
+		if len(record) != len(l.names) {
 			return position{line: line, column: 1}.wrong(
-				"%d fields, and the first line names %d columns", len(record), len(header))
+				"%d fields, and the first line names %d columns", len(record), len(l.names))
 		}
-		e, err := csvEntry(c, header, record)
+		e, err := csvEntry(c, l, record)
 		if err != nil {
 			return err
 		}
@@ -81,43 +76,151 @@ func readRecord(in *input, c *csv.Reader) ([]string, error) {
 	return record, err
 }
 
-func checkHeader(c *csv.Reader, header []string) error {
+// blank says whether a line has no value, as those that spreadsheets write for empty rows.
+func blank(record []string) bool {
+	for _, text := range record {
+		if strings.TrimSpace(text) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// readHeader reads the line that names the columns, and finds out what separates them.
+func readHeader(in *input, c *csv.Reader) (l layout, err error) {
+	head, _ := in.Peek(maxFileLine) // an error stays for the next read
+	line, _, _ := bytes.Cut(bytes.TrimLeft(head, "\r\n"), []byte("\n"))
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if bytes.IndexByte(line, '\r') >= 0 {
+		return l, position{line: 1, column: 1}.wrong("lines end in CR alone: save the file as CSV UTF-8")
+	}
+	said, stated := bytes.CutPrefix(bytes.Trim(line, `"`), []byte("sep="))
+	switch {
+	case !stated:
+		var comma rune
+		comma, err = separator(head, in.columns)
+		separate(c, comma)
+	case len(said) != 1 || !slices.Contains(separators, rune(said[0])):
+		err = position{line: 1, column: 1}.wrong("columns are separated by , or ; or tab, and not by %.8q", said)
+	default:
+		_, err = readRecord(in, c)
+		separate(c, rune(said[0]))
+	}
+	if err != nil {
+		return l, err
+	}
+	header, err := readRecord(in, c)
+	for err == nil && blank(header) {
+		header, err = readRecord(in, c)
+	}
+	switch {
+	case err == io.EOF:
+		return l, &position{1, 1, "the first line names the columns: " + strings.Join(columns[:], ",")}
+	case err != nil:
+		return l, err
+	}
+	l, problems := newLayout(trimmed(header), in.columns)
+	return l, headerError(c, l, problems, in.columns)
+}
+
+// separate sets what separates columns. White space in front of a value, and of its quote, is passed
+// over, unless it is a tab that separates.
+func separate(c *csv.Reader, comma rune) { c.Comma, c.TrimLeadingSpace = comma, comma != '\t' }
+
+func trimmed(header []string) []string {
+	names := make([]string, len(header))
 	for i, name := range header {
-		line, column := c.FieldPos(i)
-		at := position{line: line, column: column}
-		switch {
-		case len(header) == 1 && strings.ContainsAny(name, ";\t"):
-			return at.wrong("the columns are not separated by commas")
-		case !slices.Contains(columns[:], name):
-			return at.wrong("%.64q is no column; there are %s", name, strings.Join(columns[:], ", "))
-		case slices.Contains(header[:i], name):
-			return at.wrong("column %s stands there twice", name)
+		names[i] = trim(strings.Clone(name))
+	}
+	return names
+}
+
+// separator is what separates the columns of the first line of head: what finds all that are needed
+// or, if nothing does, what finds the most columns.
+func separator(head []byte, wanted map[string]string) (best rune, err error) {
+	var found []string
+	best, most := separators[0], 0
+	for _, comma := range separators {
+		c := csv.NewReader(bytes.NewReader(head))
+		c.FieldsPerRecord = -1
+		separate(c, comma)
+		header, err := c.Read()
+		for err == nil && blank(header) {
+			header, err = c.Read()
+		}
+		if err != nil {
+			continue
+		}
+		l, problems := newLayout(trimmed(header), wanted)
+		if len(problems) == 0 && l.lacks() == "" {
+			best, most = comma, len(header)
+			found = append(found, fmt.Sprintf("%q", comma))
+		} else if len(found) == 0 && len(header) > most {
+			best, most = comma, len(header)
 		}
 	}
-	for _, name := range columns[:neededColumns] {
-		if !slices.Contains(header, name) {
-			return position{line: 1, column: 1}.wrong(
-				"the first line names the columns, and %s is not among them", name)
-		}
+	if len(found) > 1 {
+		return best, position{line: 1, column: 1}.wrong("the columns may be separated by %s: "+
+			"put a line sep=, or sep=; in front of them", strings.Join(found, " or "))
 	}
-	return nil
+	return best, nil
+}
+
+// headerError tells all that is wrong with a header, where the first of it is.
+func headerError(c *csv.Reader, l layout, problems []problem, wanted map[string]string) error {
+	at := position{column: 1}
+	at.line, _ = c.FieldPos(0)
+	var all []string
+	advice := false
+	for _, p := range problems {
+		if p.at >= 0 && len(all) == 0 {
+			at.line, at.column = c.FieldPos(p.at)
+		}
+		all = append(all, p.what)
+		advice = advice || !p.twice
+	}
+	if lacks := l.lacks(); lacks != "" {
+		all, advice = append(all, lacks), true
+	}
+	if advice {
+		all = append(all, l.advice(wanted))
+	}
+	if all == nil {
+		return nil
+	}
+	return at.wrong("the first line names the columns: %s", strings.Join(all, "; "))
 }
 
 // csvEntry is a place.
-func csvEntry(c *csv.Reader, header, record []string) (e entry, err error) {
-	for i, text := range record {
-		line, column := c.FieldPos(i)
-		at := position{line: line, column: column}
-		switch header[i] {
-		case "name":
-			e.name, err = text, checkName(text, at)
-		case "vicinity":
+func csvEntry(c *csv.Reader, l layout, record []string) (e entry, err error) {
+	// value is what a column holds, and where it begins.
+	value := func(column int) (string, position) {
+		i := l.at[column]
+		if i < 0 {
+			return "", position{}
+		}
+		line, at := c.FieldPos(i)
+		return trim(record[i]), position{line: line, column: at}
+	}
+	for i := range neededColumns {
+		if text, at := value(i); strings.TrimSpace(text) == "" {
+			e.lacks = &position{at.line, at.column, "there is no " + columns[i]}
+			return e, nil
+		}
+	}
+	decimalComma := c.Comma != ','
+	for i := range columns {
+		text, at := value(i)
+		switch i {
+		case columnName:
+			e.name, err = text, checkText("the name", text, at)
+		case columnVicinity:
 			e.vicinity, err = text, checkText("the vicinity", text, at)
-		case "lat":
-			e.lat, err = parseDegrees("lat", text, 90, at)
-		case "lng":
-			e.lng, err = parseDegrees("lng", text, 180, at)
-		case "types":
+		case columnLat:
+			e.lat, err = parseDegrees("lat", text, 90, decimalComma, at)
+		case columnLng:
+			e.lng, err = parseDegrees("lng", text, 180, decimalComma, at)
+		case columnTypes:
 			e.types, err = splitTypes(text, at)
 		}
 		if err != nil {

@@ -1,7 +1,6 @@
 package places
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -16,12 +15,20 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"serverherd/protocol/bom"
 )
 
-// FileSuffixes are how the names of places files end, behind a dot.
-var FileSuffixes = []string{"csv", "ndjson", "jsonl"}
+// FileSuffixes are how the names of places files end, behind a dot. A further .gz may follow.
+var FileSuffixes = []string{"csv", "tsv", "txt", "json", "ndjson", "jsonl"}
+
+// FileOptions say how a places file is read. The zero value is for a file in the form that the
+// package documents.
+type FileOptions struct {
+	// Columns says what name, lat, lng, types and vicinity are called in the file, where it is not
+	// one of the known names.
+	Columns map[string]string
+	// Lenient passes over places without a name or a position. They are counted.
+	Lenient bool
+}
 
 // Bounds of a places file, so that a wrong one fills no memory.
 const (
@@ -33,18 +40,20 @@ const (
 	maxFileLine   = 64 << 10 // bytes of one place
 )
 
-// File is the Provider of the operator's own places, in a file of CSV or of JSON objects, one a
-// line. Any goroutine may ask; one at a time may reload.
+// File is the Provider of the operator's own places, in a file of CSV or JSON. Any goroutine may
+// ask; one at a time may reload.
 type File struct {
-	path   string
-	now    atomic.Pointer[reading]
-	failed atomic.Pointer[refusal] // nil unless the latest reading was refused
+	path    string
+	options FileOptions
+	now     atomic.Pointer[reading]
+	failed  atomic.Pointer[refusal] // nil unless the latest reading was refused
 }
 
 // reading is what a file held when it was read. Immutable.
 type reading struct {
-	index *Index
-	at    time.Time
+	index   *Index
+	skipped int // places that were passed over
+	at      time.Time
 }
 
 // refusal is a file that was not taken. Immutable.
@@ -57,9 +66,9 @@ var _ Provider = (*File)(nil)
 
 // NewFile reads a file whose name ends in one of FileSuffixes. An error names the file, the line
 // and the column, in bytes from 1, of the first thing that is wrong, and says what would be right.
-// Positions are kept to 1e-5 degree, a metre.
-func NewFile(path string) (*File, error) {
-	f := &File{path: path}
+// All mistakes of a header are one error. Positions are kept to 1e-5 degree, a metre.
+func NewFile(path string, o FileOptions) (*File, error) {
+	f := &File{path: path, options: o}
 	if err := f.Reload(); err != nil {
 		return nil, err
 	}
@@ -77,12 +86,12 @@ func (f *File) Len() int { return f.now.Load().index.Len() }
 // Reload reads the file again. Questions are answered from the old places until the new ones are
 // indexed, and for ever if the file is wrong. Meanwhile there is memory for both.
 func (f *File) Reload() error {
-	index, err := readFile(f.path)
+	now, err := readFile(f.path, f.options)
 	if err != nil {
 		f.failed.Store(&refusal{err.Error(), time.Now()})
 		return err
 	}
-	f.now.Store(&reading{index, time.Now()})
+	f.now.Store(now)
 	f.failed.Store(nil)
 	return nil
 }
@@ -90,16 +99,19 @@ func (f *File) Reload() error {
 // Report is what the file held when it was last read in good order.
 func (f *File) Report() FileReport {
 	now := f.now.Load()
-	r := FileReport{Path: f.path, Places: now.index.Len(), Read: now.at}
+	r := FileReport{Path: f.path, Places: now.index.Len(), Skipped: now.skipped, Read: now.at}
 	if failed := f.failed.Load(); failed != nil {
 		r.Refused, r.Error = &failed.at, failed.why
 	}
 	return r
 }
 
-func readFile(path string) (*Index, error) {
+func readFile(path string, o FileOptions) (*reading, error) {
 	read, err := format(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := CheckColumns(o.Columns); err != nil {
 		return nil, err
 	}
 	// A pipe would keep whoever opens it.
@@ -116,7 +128,7 @@ func readFile(path string) (*Index, error) {
 		return nil, err
 	}
 	defer file.Close()
-	index, err := indexOf(file, read)
+	now, err := indexOf(file, read, o)
 	var at *position
 	switch {
 	case errors.As(err, &at):
@@ -124,7 +136,8 @@ func readFile(path string) (*Index, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return index, nil
+	now.at = time.Now()
+	return now, nil
 }
 
 // reader reads the places of a file and gives each away with its position. Its error, and that of
@@ -133,62 +146,45 @@ type reader func(in *input, add func(entry, position) error) error
 
 // format is how a file of that name is read.
 func format(path string) (reader, error) {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".csv":
+	name := strings.TrimSuffix(strings.ToLower(path), ".gz")
+	switch filepath.Ext(name) {
+	case ".csv", ".tsv", ".txt":
 		return readCSV, nil
-	case ".ndjson", ".jsonl":
-		return readNDJSON, nil
+	case ".json", ".ndjson", ".jsonl":
+		return readJSON, nil
 	}
-	return nil, fmt.Errorf("%s: its name ends neither in .csv nor in .ndjson or .jsonl", path)
+	return nil, fmt.Errorf("%s: its name ends in none of .%s, with or without .gz behind it", path,
+		strings.Join(FileSuffixes, ", ."))
 }
 
-func indexOf(file io.Reader, read reader) (*Index, error) {
-	in, err := newInput(file)
+func indexOf(file io.Reader, read reader, o FileOptions) (*reading, error) {
+	in, err := newInput(file, o.Columns)
 	if err != nil {
 		return nil, err
 	}
-	b := newBuilder()
-	if err := read(in, b.add); err != nil {
+	b, skipped := newBuilder(), 0
+	var first *position // of those that are skipped
+	err = read(in, func(e entry, at position) error {
+		if e.lacks == nil {
+			return b.add(e, at)
+		}
+		if !o.Lenient {
+			return e.lacks.wrong("%s; lenient = true, or --lenient, passes over such places", e.lacks.what)
+		}
+		if skipped++; skipped == 1 {
+			first = e.lacks
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if b.len() == 0 {
+	case b.len() == 0 && skipped > 0:
+		return nil, first.wrong("%s; no place has a name and a position", first.what)
+	case b.len() == 0:
 		return nil, errors.New("there are no places in it")
 	}
-	return b.index(), nil
-}
-
-// input is a file that is being read, within its bounds.
-type input struct {
-	*bufio.Reader
-	file  io.Reader
-	read  int64 // bytes taken from file
-	begin int64 // those in front of the place that is being read
-}
-
-// newInput begins to read a file, behind a byte order mark.
-func newInput(file io.Reader) (*input, error) {
-	in := &input{file: file}
-	in.Reader = bufio.NewReaderSize(meter{in}, maxFileLine)
-	return in, bom.Skip(in.Reader)
-}
-
-// cut says whether the file ended for its reader because a place took too many bytes: more than may
-// be a place, behind what was read ahead.
-func (in *input) cut() bool { return in.read-in.begin > 2*maxFileLine }
-
-// meter is the way from the file to its reader.
-type meter struct{ *input }
-
-func (m meter) Read(p []byte) (int, error) {
-	switch {
-	case m.read > maxFileBytes:
-		return 0, fmt.Errorf("it is larger than %d bytes", maxFileBytes)
-	case m.cut():
-		return 0, io.EOF
-	}
-	n, err := m.file.Read(p)
-	m.read += int64(n)
-	return n, err
+	return &reading{index: b.index(), skipped: skipped}, nil
 }
 
 // entry is one place of a file.
@@ -196,6 +192,9 @@ type entry struct {
 	name, vicinity string
 	lat, lng       int32 // units of 1e-5 degree
 	types          []string
+	// lacks says which of name, lat and lng has no value, and where it would be. The rest of such an
+	// entry is not read.
+	lacks *position
 }
 
 // position is a mistake in a file and where it is: line and column, in bytes, from 1.
@@ -282,9 +281,12 @@ func typesJSON(types []string) string {
 
 // The values that both formats hold, each as it may be.
 
+// trim is a text without the white space around it.
+func trim(text string) string { return strings.Trim(text, " \t\r\n\u00a0") }
+
 func checkText(what, text string, at position) error {
 	if !utf8.ValidString(text) {
-		return at.wrong("%s is not UTF-8", what)
+		return at.wrong("%s is not UTF-8: save the file as UTF-8 (in a spreadsheet: CSV UTF-8)", what)
 	}
 	if len(text) > maxFileText {
 		return at.wrong("%s is longer than %d bytes", what, maxFileText)
@@ -300,13 +302,6 @@ func checkText(what, text string, at position) error {
 	return nil
 }
 
-func checkName(name string, at position) error {
-	if strings.TrimSpace(name) == "" {
-		return at.wrong("a name is needed")
-	}
-	return checkText("the name", name, at)
-}
-
 // checkType takes words as Google's are: cafe, train_station.
 func checkType(word string, at position) error {
 	ok := word != "" && len(word) <= 64
@@ -319,11 +314,20 @@ func checkType(word string, at position) error {
 	return nil
 }
 
-// parseDegrees reads a decimal number of at most most degrees north or south, east or west.
-func parseDegrees(what, text string, most int, at position) (int32, error) {
-	v, err := parseDecimal(text)
-	if err != nil || !(v >= float64(-most) && v <= float64(most)) {
+// parseDegrees reads a decimal number of at most most degrees north or south, east or west. Comma
+// says whether it may have a decimal comma: in a file whose columns are separated otherwise.
+func parseDegrees(what, text string, most int, comma bool, at position) (int32, error) {
+	number := text
+	if strings.Count(text, ",") == 1 && !strings.Contains(text, ".") {
+		number = strings.Replace(text, ",", ".", 1)
+	}
+	v, err := parseDecimal(number)
+	switch {
+	case err != nil || !(v >= float64(-most) && v <= float64(most)):
 		return 0, at.wrong("%s: %.64q is not a number from -%d to %d", what, text, most, most)
+	case number != text && !comma:
+		return 0, at.wrong("%s: %.64q has a decimal comma, which is taken where the columns are "+
+			"separated by ; or tab: write %s", what, text, number)
 	}
 	return int32(math.Round(v / unit)), nil
 }

@@ -37,7 +37,7 @@ func TestFile(t *testing.T) {
 	for _, file := range []struct{ name, text string }{
 		{"a.csv", threeCSV}, {"b.NDJSON", threeNDJSON}, {"c.jsonl", "\ufeff" + threeNDJSON + "\r\n"},
 	} {
-		f, err := NewFile(written(t, file.name, file.text))
+		f, err := NewFile(written(t, file.name, file.text), FileOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,10 +94,13 @@ func TestFileMistakes(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"a.csv", "", "1:1: the first line names the columns: name,lat,lng,types,vicinity"},
 		{"a.csv", head, " there are no places in it"},
-		{"a.csv", "name,lat\nx,1\n", "1:1: the first line names the columns, and lng is not among them"},
-		{"a.csv", "name,lat,lng,lat\n", "1:14: column lat stands there twice"},
-		{"a.csv", "name,lat,lng,color\n", `1:14: "color" is no column; there are name, lat, lng, types, vicinity`},
-		{"a.csv", "Name,lat,lng\n", `1:1: "Name" is no column; there are name, lat, lng, types, vicinity`},
+		{"a.csv", "name,lat\nx,1\n", `1:1: the first line names the columns: there is no lng; it has "name", "lat"; say which is which, as columns = { name = "name", lat = "lat", lng = "..." }, or --columns name=name,lat=lat,lng=...`},
+		{"a.csv", "name,lat,lng,lat\n", `1:14: the first line names the columns: "lat" stands there twice`},
+		{"a.csv", "site_id,site_name,site_lat,site_lon\n", `1:1: the first line names the columns: there is no name, no lat, no lng; it has "site_id", "site_name", "site_lat", "site_lon"; ` +
+			`say which is which, as columns = { name = "site_name", lat = "site_lat", lng = "site_lon" }, or --columns name=site_name,lat=site_lat,lng=site_lon`},
+		{"a.csv", "Name,lat,Latitude,long,lon\n", `1:10: the first line names the columns: both "lat" and "Latitude" could be lat; ` +
+			`both "long" and "lon" could be lng; it has "Name", "lat", "Latitude", "long", "lon"; say which is which, ` +
+			`as columns = { name = "Name", lat = "lat", lng = "long" }, or --columns name=Name,lat=lat,lng=long`},
 		{"a.csv", head + "x,1,2\n", "2:1: 3 fields, and the first line names 5 columns"},
 		{"a.csv", head + "x,1,2,,,\n", "2:1: 6 fields, and the first line names 5 columns"},
 		{"a.csv", head + "x,1,2,,\n\"y\"z,1,2,,\n", "3:3: extraneous or missing \" in quoted-field"},
@@ -107,7 +110,6 @@ func TestFileMistakes(t *testing.T) {
 		{"a.csv", head + "\"x" + strings.Repeat(",1,2,,\n", 1<<16), "2:1: the place is longer than 65536 bytes; is a quote missing?"},
 		{"a.csv", head + "x,1,2,," + strings.Repeat("x", 1<<18), "2:1: the place is longer than 65536 bytes"},
 		{"a.csv", head + strings.Repeat("\n", 1<<18), " more than 65536 bytes of empty lines"},
-		{"a.csv", "name;lat;lng\n", "1:1: the columns are not separated by commas"},
 		{"a.csv", "\xff\xfen\x00a\x00m\x00e\x00", " this is UTF-16; save it as UTF-8"},
 		{"a.ndjson", "\xfe\xff\x00{\x00}", " this is UTF-16; save it as UTF-8"},
 		{"a.csv", head + "a\ufffdb,1,2,,\n", "2:1: the name holds U+FFFD, which stands for a character that was lost"},
@@ -118,12 +120,11 @@ func TestFileMistakes(t *testing.T) {
 		{"a.csv", head + "x,NaN,2,,\n", `2:3: lat: "NaN" is not a number from -90 to 90`},
 		{"a.csv", head + "x,0x1p3,2,,\n", `2:3: lat: "0x1p3" is not a number from -90 to 90`},
 		{"a.csv", head + "x,1_0,2,,\n", `2:3: lat: "1_0" is not a number from -90 to 90`},
-		{"a.csv", head + "x,,2,,\n", `2:3: lat: "" is not a number from -90 to 90`},
-		{"a.csv", head + "x, 1,2,,\n", `2:3: lat: " 1" is not a number from -90 to 90`},
-		{"a.csv", head + " ,1,2,,\n", "2:1: a name is needed"},
+		{"a.csv", head + "x,,2,,\n", "2:3: there is no lat; lenient = true, or --lenient, passes over such places"},
+		{"a.csv", head + " ,1,2,,\n", "2:2: there is no name; lenient = true, or --lenient, passes over such places"},
 		{"a.csv", head + "a\tb,1,2,,\n", `2:1: the name holds the control character '\t'`},
 		{"a.csv", head + "\"a\nb\",1,2,,\n", `2:1: the name holds the control character '\n'`},
-		{"a.csv", head + "\xff,1,2,,\n", "2:1: the name is not UTF-8"},
+		{"a.csv", head + "\xff,1,2,,\n", "2:1: the name is not UTF-8: save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"},
 		{"a.csv", head + "x,1,2,," + long + "\n", "2:8: the vicinity is longer than 1024 bytes"},
 		{"a.csv", head + "x,1,2,Cafe,\n", `2:7: "Cafe" is no type: small letters, digits and _, as train_station`},
 		{"a.csv", head + "x,1,2,a||b,\n", `2:7: "" is no type: small letters, digits and _, as train_station`},
@@ -133,30 +134,30 @@ func TestFileMistakes(t *testing.T) {
 		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n\n{\"name\"\n", "3:8: not JSON: unexpected end of JSON input"},
 		{"a.ndjson", `{"name":"x","lat":1,"lng":2} {}`, "1:30: not JSON: invalid character '{' after top-level value"},
 		{"a.ndjson", `{"name":"x",,`, "1:13: not JSON: invalid character ',' looking for beginning of object key string"},
-		{"a.ndjson", `[1]`, "1:1: one JSON object is wanted on each line"},
-		{"a.ndjson", `{"name":"x","lat":1}`, "1:1: lng is missing"},
+		{"a.ndjson", `1`, "1:1: JSON objects are wanted, one on each line, or an array of them"},
+		{"a.ndjson", `{"name":"x","lat":1}`, `1:1: there is no lng; it has "name", "lat"; say which is which, as columns = { name = "name", lat = "lat", lng = "..." }, or --columns name=name,lat=lat,lng=...; lenient = true, or --lenient, passes over such places`},
 		{"a.ndjson", `{"name":"x","lat":1,"lng":2,"lat":3}`, `1:30: "lat" stands there twice`},
-		{"a.ndjson", `{"name":"x","color":1}`, `1:14: "color" is no field; there are name, lat, lng, types, vicinity`},
-		{"a.ndjson", `{"name":7}`, "1:9: name is not a string"},
-		{"a.ndjson", `{"name":"\u0000"}`, `1:9: the name holds the control character '\x00'`},
-		{"a.ndjson", "{\"name\":\"\xff\"}", "1:9: the name is not UTF-8"},
-		{"a.ndjson", `{"name":""}`, "1:9: a name is needed"},
-		{"a.ndjson", `{"lat":"1"}`, "1:8: lat is not a number"},
-		{"a.ndjson", `{"lat":-90.00001}`, `1:8: lat: "-90.00001" is not a number from -90 to 90`},
-		{"a.ndjson", `{"lng":1e400}`, `1:8: lng: "1e400" is not a number from -180 to 180`},
-		{"a.ndjson", `{"types":"cafe"}`, "1:10: types is not an array of strings"},
-		{"a.ndjson", `{"types":["cafe", 7]}`, "1:19: a type is not a string"},
-		{"a.ndjson", `{"types":["cafe","A"]}`, `1:18: "A" is no type: small letters, digits and _, as train_station`},
-		{"a.ndjson", `{"vicinity":"` + long + `"}`, "1:13: the vicinity is longer than 1024 bytes"},
+		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n{\"name\":\"x\",\"lng\":2}", "2:1: there is no lat; lenient = true, or --lenient, passes over such places"},
+		{"a.ndjson", `{"name":7,"lat":1,"lng":2}`, "1:9: name is not a string"},
+		{"a.ndjson", `{"name":"\u0000","lat":1,"lng":2}`, `1:9: the name holds the control character '\x00'`},
+		{"a.ndjson", "{\"name\":\"\xff\",\"lat\":1,\"lng\":2}", "1:9: the name is not UTF-8: save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"},
+		{"a.ndjson", `{"name":"","lat":1,"lng":2}`, "1:9: there is no name; lenient = true, or --lenient, passes over such places"},
+		{"a.ndjson", `{"lat":true,"name":"x","lng":2}`, "1:8: lat is not a number"},
+		{"a.ndjson", `{"lat":-90.00001,"name":"x","lng":2}`, `1:8: lat: "-90.00001" is not a number from -90 to 90`},
+		{"a.ndjson", `{"lng":1e400,"name":"x","lat":1}`, `1:8: lng: "1e400" is not a number from -180 to 180`},
+		{"a.ndjson", `{"types":"cafe","name":"x","lat":1,"lng":2}`, "1:10: types is not an array of strings"},
+		{"a.ndjson", `{"types":["cafe", 7],"name":"x","lat":1,"lng":2}`, "1:19: a type is not a string"},
+		{"a.ndjson", `{"types":["cafe","A"],"name":"x","lat":1,"lng":2}`, `1:18: "A" is no type: small letters, digits and _, as train_station`},
+		{"a.ndjson", `{"vicinity":"` + long + `","name":"x","lat":1,"lng":2}`, "1:13: the vicinity is longer than 1024 bytes"},
 		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine-1), " there are no places in it"},
 		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine+1), "2:1: the place is longer than 65536 bytes"},
-		{"a.ndjson", `{"name":"a\ud800"}`, "1:9: the name holds U+FFFD, which stands for a character that was lost"},
-		{"a.ndjson", "{\"name\":\"a\u009b31m\"}", `1:9: the name holds the control character '\u009b'`},
+		{"a.ndjson", `{"name":"a\ud800","lat":1,"lng":2}`, "1:9: the name holds U+FFFD, which stands for a character that was lost"},
+		{"a.ndjson", "{\"name\":\"a\u009b31m\",\"lat\":1,\"lng\":2}", `1:9: the name holds the control character '\u009b'`},
 
-		{"a.txt", head, " its name ends neither in .csv nor in .ndjson or .jsonl"},
+		{"a.dat", head, " its name ends in none of .csv, .tsv, .txt, .json, .ndjson, .jsonl, with or without .gz behind it"},
 	} {
 		path := written(t, c.name, c.text)
-		_, err := NewFile(path)
+		_, err := NewFile(path, FileOptions{})
 		if err == nil || err.Error() != path+":"+c.want {
 			t.Errorf("%.80q: %v\nwant %s:%s", c.text, err, path, c.want)
 		}
@@ -166,7 +167,7 @@ func TestFileMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{directory: "is not a file", directory + ".csv": "no such file"} {
-		if _, err := NewFile(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewFile(path, FileOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
@@ -175,7 +176,7 @@ func TestFileMistakes(t *testing.T) {
 // A new file is taken as a whole or not at all.
 func TestFileReload(t *testing.T) {
 	path := written(t, "a.csv", "name,lat,lng\nold,1,2\n")
-	f, err := NewFile(path)
+	f, err := NewFile(path, FileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,14 +213,15 @@ func FuzzFile(f *testing.F) {
 		f.Add([]byte(text), false)
 	}
 	f.Fuzz(func(t *testing.T, text []byte, isCSV bool) {
-		read := readNDJSON
+		read := readJSON
 		if isCSV {
 			read = readCSV
 		}
-		index, err := indexOf(bytes.NewReader(text), read)
+		now, err := indexOf(bytes.NewReader(text), read, FileOptions{})
 		if err != nil {
 			return
 		}
+		index := now.index
 		for i := range uint32(index.Len()) {
 			p := index.table.place(i)
 			r, err := index.Nearby(t.Context(), Query{float64(p.Lat) * unit, float64(p.Lng) * unit, 1})
@@ -236,7 +238,7 @@ func TestFileBounds(t *testing.T) {
 	if err := os.Truncate(path, maxFileBytes+1); err != nil { // it takes no room on the disk
 		t.Fatal(err)
 	}
-	if _, err := NewFile(path); err == nil || err.Error() != path+" is larger than 268435456 bytes" {
+	if _, err := NewFile(path, FileOptions{}); err == nil || err.Error() != path+" is larger than 268435456 bytes" {
 		t.Error(err)
 	}
 	b, at := newBuilder(), position{line: 3, column: 1}
@@ -267,12 +269,11 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // No more is read than has to be.
 func TestFileIsReadWithinBounds(t *testing.T) {
-	file := &endless{text: "name,lat,lng\n\"x"}
-	in, err := newInput(file)
+	file := &endless{text: strings.Repeat("x", 1000)}
+	in, err := newInput(io.MultiReader(strings.NewReader("name,lat,lng\n\"x"), file), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file.text = strings.Repeat("x", 1000)
 	if err := readCSV(in, newBuilder().add); err == nil || !strings.HasSuffix(err.Error(), "is a quote missing?") {
 		t.Error(err)
 	}
@@ -280,12 +281,12 @@ func TestFileIsReadWithinBounds(t *testing.T) {
 		t.Errorf("%d bytes were read of a place without end", file.read)
 	}
 	// A file may grow while it is read.
-	in, err = newInput(&endless{text: "\n"})
+	in, err = newInput(&endless{text: "\n"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	in.read, in.begin = maxFileBytes, maxFileBytes
-	if err := readNDJSON(in, newBuilder().add); err == nil || err.Error() != "it is larger than 268435456 bytes" {
+	if err := readJSON(in, newBuilder().add); err == nil || err.Error() != "it is larger than 268435456 bytes" {
 		t.Error(err)
 	}
 }
@@ -301,7 +302,7 @@ func TestFileOfMany(t *testing.T) {
 		fmt.Fprintf(&ndjson, "{\"name\":\"place %d %s\",\"lat\":%d,\"lng\":%d}\n", i, pad, i%90, i%180)
 	}
 	for name, text := range map[string]string{"a.csv": csv.String(), "a.ndjson": ndjson.String()} {
-		f, err := NewFile(written(t, name, text))
+		f, err := NewFile(written(t, name, text), FileOptions{})
 		if err != nil || f.Len() != n || len(text) < 4*maxFileLine {
 			t.Errorf("%s, %d bytes: %v, %+v", name, len(text), err, f)
 		}
@@ -326,7 +327,7 @@ func BenchmarkNewFile(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(text)))
 			for b.Loop() {
-				f, err := NewFile(path)
+				f, err := NewFile(path, FileOptions{})
 				if err != nil || f.Len() != e.Len() {
 					b.Fatal(err)
 				}

@@ -11,9 +11,10 @@ type Report struct {
 
 // FileReport is what a places file held when it was last read in good order.
 type FileReport struct {
-	Path   string    `json:"path"`
-	Places int       `json:"places"`
-	Read   time.Time `json:"read"`
+	Path    string    `json:"path"`
+	Places  int       `json:"places"`
+	Skipped int       `json:"skipped"` // places without a name or a position, see FileOptions.Lenient
+	Read    time.Time `json:"read"`
 	// Refused is when it was read since and not taken, and Error why.
 	Refused *time.Time `json:"refused,omitempty"`
 	Error   string     `json:"error,omitempty"`

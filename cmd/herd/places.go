@@ -210,7 +210,11 @@ func distance(metres float64) string {
 func source(by *places.Report) string {
 	switch {
 	case by.File != nil:
-		return fmt.Sprintf("provider %s, %d in all in %s", by.Provider, by.File.Places, by.File.Path)
+		text := fmt.Sprintf("provider %s, %d in all in %s", by.Provider, by.File.Places, by.File.Path)
+		if n := by.File.Skipped; n > 0 {
+			text += fmt.Sprintf(", %d without a name or a position passed over", n)
+		}
+		return text
 	case by.Network != nil:
 		b := by.Network.Budget
 		return fmt.Sprintf("provider %s, %d of %d lookups spent today (UTC)",

@@ -107,7 +107,7 @@ func TestPlacesMistakes(t *testing.T) {
 	t.Setenv(keyVariable, "")
 	dir := placesHerd(t, "")
 	bad := filepath.Join(dir, "bad.ndjson")
-	if err := os.WriteFile(bad, []byte(`{"name":"x","lat":1,"lng":"2"}`), 0o600); err != nil {
+	if err := os.WriteFile(bad, []byte(`{"name":"x","lat":1,"lng":true}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -118,7 +118,7 @@ func TestPlacesMistakes(t *testing.T) {
 		{[]string{"1,2", "--provider", "bing"}, 2,
 			`--provider: "bing" is not available; what is: embedded, file, google, google-legacy`},
 		{[]string{"1,2", "--provider", "file"}, 2,
-			"provider file needs --path FILE, whose name ends in .csv, .ndjson, .jsonl"},
+			"provider file needs --path FILE, whose name ends in .csv, .tsv, .txt, .json, .ndjson, .jsonl"},
 		{[]string{"1,2", "--provider", "google", "--path", "x.csv"}, 2,
 			"--path goes with provider file, and not with google"},
 		{[]string{"1,2", "--path", bad}, 1, "bad.ndjson:1:27: lng is not a number"},

@@ -117,7 +117,7 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 		t.Helper()
 		processtest.Eventually(t, "the log has "+text, func() bool { return strings.Contains(log(), text) })
 	}
-	logged("places file read\t{\"places\": 1}")
+	logged("places file read\t{\"places\": 1, \"skipped\": 0}")
 	write("second,1,2,cafe", "beside,1,2.001,cafe")
 	reload()
 	processtest.Eventually(t, "the second file answers", answers("second"))
@@ -164,7 +164,7 @@ func TestPlacesFileWrongAtTheStart(t *testing.T) {
 	}
 	for _, args := range [][]string{{"serve", "Alford"}, {"up"}, {"places", "1,2"}} {
 		_, errOut, code := h.Command("", args...)
-		if code != 1 || !strings.Contains(errOut, "mine.ndjson:1:1: lng is missing") || strings.Count(errOut, "\n") != 1 {
+		if code != 1 || !strings.Contains(errOut, "mine.ndjson:1:1: there is no lng") || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("%v: exit %d, %q", args, code, errOut)
 		}
 	}

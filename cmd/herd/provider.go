@@ -25,7 +25,7 @@ func newProvider(c *herd.Places, server string, log *zap.Logger) (places.Provide
 	case "embedded":
 		return newEmbedded(c)
 	case "file":
-		f, err := places.NewFile(c.Path)
+		f, err := places.NewFile(c.Path, places.FileOptions{Columns: c.Columns, Lenient: c.Lenient})
 		if err != nil {
 			return nil, fmt.Errorf("places.path: %w", err)
 		}

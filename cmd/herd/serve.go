@@ -114,7 +114,7 @@ func (p *process) run(pprof bool) error {
 		return err
 	}
 	if file, ok := p.places.(*places.File); ok {
-		p.log.Info("places file read", zap.Int("places", file.Len()))
+		p.log.Info("places file read", zap.Int("places", file.Len()), zap.Int("skipped", file.Report().Skipped))
 	}
 	p.reactor = newEngine(p.engine, engineOptions{
 		workers: p.cfg.Limits.MostLookups(),
@@ -290,7 +290,7 @@ func (p *process) reload() {
 		return
 	}
 	p.log.Info("places file read again", zap.Int("places", file.Len()),
-		zap.Duration("took", time.Since(begun)))
+		zap.Int("skipped", file.Report().Skipped), zap.Duration("took", time.Since(begun)))
 }
 
 // watchParent stops the server when the process that started it is gone.

@@ -1,0 +1,284 @@
+package places
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// listed is what a file holds, in the order of the index.
+func listed(t *testing.T, f *File) string {
+	t.Helper()
+	index := f.now.Load().index
+	all := []string{}
+	for i := range uint32(index.Len()) {
+		p := index.table.place(i)
+		all = append(all, fmt.Sprintf("%s %.4f %.4f", p.Name, float64(p.Lat)*unit, float64(p.Lng)*unit))
+	}
+	return strings.Join(all, "; ")
+}
+
+// Files in the form of those that people have are taken with one option at most.
+func TestFilesOfOthers(t *testing.T) {
+	stops := map[string]string{"name": "stop_name", "lat": "stop_lat", "lng": "stop_lon"}
+	for _, c := range []struct {
+		name    string
+		options FileOptions
+		want    string
+		skipped int
+	}{
+		{"metro.stops.txt", FileOptions{Lenient: true},
+			"Hill Park, Upper 40.7128 -74.0060; Hill Park, Upper 40.7130 -74.0061; Hill Park Exit 40.7131 -74.0059", 2},
+		{"metro.stops.txt", FileOptions{Lenient: true, Columns: stops},
+			"Hill Park, Upper 40.7128 -74.0060; Hill Park, Upper 40.7130 -74.0061; Hill Park Exit 40.7131 -74.0059", 2},
+		{"bus.stops.txt", FileOptions{}, `Station Road / Mill Lane 51.5074 -0.1278; Church "Green" 51.5080 -0.1289`, 0},
+		{"bus.stops.txt", FileOptions{Columns: stops}, `Station Road / Mill Lane 51.5074 -0.1278; Church "Green" 51.5080 -0.1289`, 0},
+		{"ferry.stops.txt", FileOptions{Columns: stops}, "Fähre Nord 54.3233 10.1228; Fähre Süd 54.3201 10.1394", 0},
+		{"airports.csv", FileOptions{}, `Harbor Roof "H" 39.2000 -95.7000; Pine Field 39.1235 -95.6543`, 0},
+		{"worldcities.csv", FileOptions{Columns: map[string]string{"name": "city"}}, "São Novo -23.5500 -46.6333; Østby 59.9000 10.7500", 0},
+		{"cities.json", FileOptions{}, `Vila Alta 42.5000 1.5000; Pla {d'}, "Baix" ] 42.5100 1.5100`, 0},
+	} {
+		text, err := os.ReadFile(filepath.Join("testdata/files", c.name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, text := range map[string][]byte{c.name: text, c.name + ".gz": packed(t, text)} {
+			f, err := NewFile(written(t, path, string(text)), c.options)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if got := listed(t, f); got != c.want {
+				t.Errorf("%s: %s, want %s", path, got, c.want)
+			}
+			if r := f.Report(); r.Skipped != c.skipped || r.Places != f.Len() {
+				t.Errorf("%s: %+v, want %d skipped", path, r, c.skipped)
+			}
+		}
+	}
+	_, err := NewFile("testdata/files/metro.stops.txt", FileOptions{Columns: stops})
+	want := "testdata/files/metro.stops.txt:5:6: there is no name; lenient = true, or --lenient, passes over such places"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func packed(t *testing.T, text []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	if _, err := z.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// However a spreadsheet or a person writes it, it is the same two places.
+func TestFileForms(t *testing.T) {
+	const want = "a, b 1.5000 -2.2500; c 3.0000 4.0000"
+	for _, c := range []struct {
+		name, text string
+		columns    map[string]string
+	}{
+		{"a.csv", "name,lat,lng\n\"a, b\",1.5,-2.25\nc,3,4\n", nil},
+		{"a.csv", "Name , LATITUDE, Lon\n \"a, b\", 1.5 , -2.25\nc, 3, 4", nil},
+		{"a.csv", "x,y,name\n-2.25,1.5, \"a, b\"\n4,3,c\n", nil},
+		{"a.csv", "X,Y,name,lat,long\n0,0,\"a, b\",1.5,-2.25\n0,0,c,3,4\n", nil},
+		{"a.csv", "name,lat,lng,,\n\"a, b\",1.5,-2.25,,\n,,,,\nc,3,4,,\n,,,,,,,\n \n", nil},
+		{"a.csv", "name;lat;lng\r\na, b;1,5;-2,25\r\n;;\r\nc;3;4\r\n", nil},
+		{"a.csv", "\ufeffsep=;\r\nname;lat;lng\r\n\"a, b\";1,5;-2.25\r\nc;3;4\r\n", nil},
+		{"a.csv", "\"sep=,\"\n\nname,lat,lng\n\"a, b\",1.5,-2.25\nc,3,4\n", nil},
+		{"a.txt", "name\tlat\tlng\tnote\na, b\t1.5\t-2.25\t\nc\t3\t4\tx;y\n", nil},
+		{"a.TSV", "sep=\t\nid\tname\tlat\tlng\n\ta, b\t1,5\t-2,25\n1\tc\t3\t4\n", nil},
+		{"a.csv", "name;note, if any;lat;lng\na, b;;1,5;-2,25\nc;;3;4\n", nil},
+		{"a.csv", "name;lat;lng;a,b,c,d,e\na, b;1,5;-2,25;\nc;3;4;\n", nil},
+		{"a.csv", "\"na\nme\",\"the \"\"lat\"\"\",lng,lat\n\"a, b\",1.5,-2.25,\nc,3,4,\n", map[string]string{"name": "na\nme", "lat": `the "lat"`}},
+		{"a.csv", "Name,name,lat,lng\nx,\"a, b\",1.5,-2.25\nx,c,3,4\n", nil},
+		{"a.csv", "NAME,ort,lat,lng\nx,\"a, b\",1.5,-2.25\nx,c,3,4\n", map[string]string{"name": "Ort"}},
+		{"a.json", "\ufeff [ {\"name\":\"a, b\",\"latitude\":\"1.5\",\"long\":-2.25,\"x\":[{\"]\":1}]}\n,\n{\"y\":3,\"x\":\" 4 \",\"name\":\" c\"}]\n", nil},
+		{"a.json", "\n{\"name\":\"a, b\",\"lat\":1.5,\"lng\":-2.25,\"types\":null}\n\n{\"lng\":4,\"lat\":3,\"name\":\"c\",\"vicinity\":null}", nil},
+		{"a.ndjson", `[{"t":"a, b","lat":1.5,"lng":-2.25},{"t":"c","lat":3,"lng":4}]`, map[string]string{"name": "t"}},
+	} {
+		f, err := NewFile(written(t, c.name, c.text), FileOptions{Columns: c.columns})
+		if err != nil {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		if got := listed(t, f); got != want {
+			t.Errorf("%q: %s, want %s", c.text, got, want)
+		}
+	}
+	f, err := NewFile(written(t, "a.csv", "name,lat,lng,type,city\nx,1,2,heliport,Rome\n"),
+		FileOptions{Columns: map[string]string{"types": "type", "vicinity": "city"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := f.now.Load().index; p.table.place(0).Vicinity != "Rome" || p.types(0) != typesJSON([]string{"heliport"}) {
+		t.Errorf("%+v, %s", p.table.place(0), p.types(0))
+	}
+}
+
+// What could be meant in two ways, or not at all, is refused with what would be right.
+func TestFileFormMistakes(t *testing.T) {
+	const lenient = "; lenient = true, or --lenient, passes over such places"
+	const head = "1:1: the first line names the columns: "
+	gz := func(text string) string { return string(packed(t, []byte(text))) }
+	good := gz("name,lat,lng\nx,1,2\n")
+	for _, c := range []struct {
+		name, text string
+		options    FileOptions
+		want       string
+	}{
+		{"a.csv", "name,lat,lng\nx,\"1,5\",2\n", FileOptions{},
+			`2:3: lat: "1,5" has a decimal comma, which is taken where the columns are separated by ; or tab: write 1.5`},
+		{"a.csv", "name;lat;lng\nx;1.234,5;2\n", FileOptions{}, `2:3: lat: "1.234,5" is not a number from -90 to 90`},
+		{"a.csv", "name;lat;lng\nx;1,2,3;2\n", FileOptions{}, `2:3: lat: "1,2,3" is not a number from -90 to 90`},
+		{"a.csv", "name;lat;lng;,name,lat,lng\n", FileOptions{},
+			"1:1: the columns may be separated by ',' or ';': put a line sep=, or sep=; in front of them"},
+		{"a.csv", "name|lat|lng\n", FileOptions{}, head + `there is no name, no lat, no lng; it has "name|lat|lng"; say which is which, ` +
+			`as columns = { name = "...", lat = "...", lng = "..." }, or --columns name=...,lat=...,lng=...`},
+		{"a.csv", "sep=|\nname|lat|lng\n", FileOptions{}, `1:1: columns are separated by , or ; or tab, and not by "|"`},
+		{"a.csv", "sep=;\nname,lat,lng\n", FileOptions{}, strings.Replace(head, "1:1", "2:1", 1) + `there is no name, no lat, no lng; ` +
+			`it has "name,lat,lng"; say which is which, as columns = { name = "...", lat = "...", lng = "..." }, or --columns name=...,lat=...,lng=...`},
+		{"a.csv", "name,lat,lng\rx,1,2\r", FileOptions{}, "1:1: lines end in CR alone: save the file as CSV UTF-8"},
+		{"a.csv", "name,lat,x\nx,1,2\n", FileOptions{}, head + `there is no lng; it has "name", "lat", "x"; say which is which, ` +
+			`as columns = { name = "name", lat = "lat", lng = "..." }, or --columns name=name,lat=lat,lng=...`},
+		{"a.csv", "name,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"name": "ort", "types": "kind", "lat": "LAT"}},
+			head + `there is no "ort", which columns names for name; there is no "kind", which columns names for types; there is no name; ` +
+				`it has "name", "lat", "lng"; say which is which, as columns = { name = "name", lat = "LAT", lng = "lng" }, or --columns name=name,lat=LAT,lng=lng`},
+		{"a.csv", "a,a,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"name": "a"}},
+			`1:3: the first line names the columns: "a" stands there twice`},
+		{"a.csv", "name,lat,lng\nx,,2\n", FileOptions{}, "2:3: there is no lat" + lenient},
+		{"a.csv", "name,lat,lng\nx,1,2\nx,1, \n", FileOptions{}, "3:6: there is no lng" + lenient},
+		{"a.csv", "name,lat,lng\n,1,2\nx,,2\n", FileOptions{Lenient: true}, "2:1: there is no name; no place has a name and a position"},
+		{"a.csv", "name,lat,lng\nx,1,2\nx,,2\nx,1,200\n", FileOptions{Lenient: true}, `4:5: lng: "200" is not a number from -180 to 180`},
+		{"a.csv", "name,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"nme": "a", "mme": "b"}},
+			` "mme" is no column; there are name, lat, lng, types, vicinity`},
+		{"a.csv", "name,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"lat": " "}}, " lat is empty; it is what the file calls its lat"},
+		{"a.csv", "PK\x03\x04 and so on", FileOptions{}, " this is a zip archive or a spreadsheet: unpack it, or save it as CSV UTF-8"},
+		{"a.csv", "n\x00a\x00m\x00e\x00", FileOptions{}, " this is not text, or it is UTF-16: save it as UTF-8 (in a spreadsheet: CSV UTF-8)"},
+		{"a.csv", gz("\xff\xfen\x00a\x00"), FileOptions{}, " this is UTF-16; save it as UTF-8"},
+		{"a.csv.gz", good[:len(good)-9], FileOptions{}, " its gzip data are damaged: unexpected EOF"},
+		{"a.csv.gz", good[:5], FileOptions{}, " its gzip data are damaged: unexpected EOF"},
+		{"a.csv.gz", strings.Replace(good, good[len(good)-8:], "abcdefgh", 1), FileOptions{}, " its gzip data are damaged: gzip: invalid checksum"},
+		{"a.gz", good, FileOptions{}, " its name ends in none of .csv, .tsv, .txt, .json, .ndjson, .jsonl, with or without .gz behind it"},
+
+		{"a.json", "", FileOptions{}, " there are no places in it"},
+		{"a.json", "[]\n", FileOptions{}, " there are no places in it"},
+		{"a.json", "[\n{\"name\":\"x\",\"lat\":1,\"lng\":2}\n", FileOptions{}, "3:1: the array does not end: is a part of the file missing?"},
+		{"a.json", "[\n{\"name\":\"x\",\"lat\":1,", FileOptions{}, "2:21: the array does not end: is a part of the file missing?"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2},`, FileOptions{}, "1:31: the array does not end: is a part of the file missing?"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2},]`, FileOptions{}, "1:31: JSON objects are wanted, one on each line, or an array of them"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2} {}]`, FileOptions{}, "1:31: there is no comma between two places"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2}] {}`, FileOptions{}, "1:32: there is something behind the array"},
+		{"a.json", "[\n {\n\"name\":\"x\",\n \"lat\":}]", FileOptions{}, "4:8: not JSON: invalid character '}' looking for beginning of value"},
+		{"a.json", "[\n {\n\"name\":\"x\",\n \"lat\":1,\"lng\": \"2 E\"}]", FileOptions{}, `4:17: lng: "2 E" is not a number from -180 to 180`},
+		{"a.json", "[\n {\"name\":\"x\",\"lat\":1,\"lng\":2,\n\"types\":\n[\"a\",\n7]}]", FileOptions{}, "5:1: a type is not a string"},
+		{"a.json", `[{"name":"x","lat":"1,5","lng":2}]`, FileOptions{},
+			`1:20: lat: "1,5" has a decimal comma, which is taken where the columns are separated by ; or tab: write 1.5`},
+		{"a.json", `[{"name":"x","lat":1,"lng":2},{"name":"x","lat":null,"lng":2}]`, FileOptions{}, "1:49: there is no lat" + lenient},
+		{"a.json", `[{"name":"x","lat":1,"lng":2},{"name":"x","lat":1}]`, FileOptions{}, "1:31: there is no lng" + lenient},
+		{"a.json", `[{"name":"x","lat":1,"latitude":1,"lng":2}]`, FileOptions{}, `1:23: both "lat" and "latitude" could be lat`},
+		{"a.json", `[{"name":"x","lat":1,"lng":2}]`, FileOptions{Columns: map[string]string{"types": "kind"}},
+			` none of the places has a "kind", which columns names for types`},
+		{"a.json", `[{"title":"x","lat":1,"lng":2}]`, FileOptions{Lenient: true}, `1:2: there is no name; it has "title", "lat", "lng"; say which is which, ` +
+			`as columns = { name = "...", lat = "lat", lng = "lng" }, or --columns name=...,lat=lat,lng=lng; no place has a name and a position`},
+		{"a.json", `[` + strings.Repeat(" ", 3*maxFileLine) + `{"name":"` + strings.Repeat("x", maxFileLine), FileOptions{},
+			fmt.Sprintf("1:%d: the place is longer than 65536 bytes", 2+3*maxFileLine)},
+		{"a.json", strings.Repeat("\n", 3*maxFileLine), FileOptions{}, " there are no places in it"},
+	} {
+		path := written(t, c.name, c.text)
+		_, err := NewFile(path, c.options)
+		want := path + ":" + c.want
+		if err == nil || err.Error() != want && err.Error() != strings.TrimPrefix(c.want, " ") {
+			t.Errorf("%.80q: %v\nwant %s", c.text, err, want)
+		}
+	}
+}
+
+// zeros never ends.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// A few kilobytes that unpack to gigabytes are read as far as a place, or a file, may go.
+func TestFileOfAGzipBomb(t *testing.T) {
+	var bomb bytes.Buffer
+	z, err := gzip.NewWriterLevel(&bomb, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := []byte(strings.Repeat(" ", maxFileLine/2-1) + "\n")
+	for range maxFileBytes/len(line) + 2 {
+		if _, err := z.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := written(t, "a.ndjson.gz", bomb.String())
+	if _, err := NewFile(path, FileOptions{}); err == nil || err.Error() != path+": it is larger than 268435456 bytes" {
+		t.Errorf("%d bytes: %v", bomb.Len(), err)
+	}
+	// What never ends is read for its first place.
+	r, w := io.Pipe()
+	go func() {
+		z := gzip.NewWriter(w)
+		_, _ = z.Write([]byte("name,lat,lng\nx"))
+		_, err := io.Copy(z, io.LimitReader(letters{}, 1<<40))
+		_ = w.CloseWithError(err)
+	}()
+	_, err = indexOf(r, readCSV, FileOptions{})
+	_ = r.Close()
+	if err == nil || err.Error() != "the place is longer than 65536 bytes" {
+		t.Error(err)
+	}
+	if _, err := indexOf(zeros{}, readCSV, FileOptions{}); err == nil || !strings.HasPrefix(err.Error(), "this is not text") {
+		t.Error(err)
+	}
+	if _, err := NewFile("/dev/zero", FileOptions{}); err == nil {
+		t.Error("a device is taken")
+	}
+}
+
+type letters struct{}
+
+func (letters) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+// What is in memory is the same after a reload, which reads with the same options.
+func TestFileReloadKeepsItsOptions(t *testing.T) {
+	path := written(t, "a.csv", "ort,lat,lng\nx,1,2\ny,,\n")
+	f, err := NewFile(path, FileOptions{Columns: map[string]string{"name": "ort"}, Lenient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("ort,lat,lng\nx,1,2\ny,,\nz,,\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	r := f.Report()
+	if r.Places != 1 || r.Skipped != 2 {
+		t.Errorf("%+v", r)
+	}
+	text, err := json.Marshal(r)
+	if err != nil || !strings.Contains(string(text), `"skipped":2`) {
+		t.Errorf("%s, %v", text, err)
+	}
+}

@@ -58,7 +58,8 @@
 //
 // With handshake = "optional" a neighbor need not know any of that. One that answers HELLO as an
 // unknown command, or not within 2 s, gets plain AT lines, everything once on each connection; and
-// plain AT lines are taken from a neighbor's address. Such a neighbor is promised less: nothing is
+// plain AT lines are taken from a neighbor's address, also with several senders, and without LF before
+// the end if the last sender's name is complete. Such a neighbor is promised less: nothing is
 // acknowledged, compared or repaired, and silence is not noticed. See plainLink and plainIntake.
 //
 // # Rules that carry the rest

@@ -1,6 +1,8 @@
 package herd
 
 import (
+	"strings"
+
 	"go.uber.org/zap"
 
 	"serverherd/protocol"
@@ -38,17 +40,17 @@ type plainIntake struct {
 // an unknown command. The first line decides whose lines these are.
 func (s *session) plainAT(line []byte) bool {
 	srv := s.server
-	l, err := protocol.ParseLink(line)
-	if err != nil || l.Verb != protocol.LinkAT || !srv.origins[string(l.Record.Origin())] {
+	r, sender, ok := protocol.ParseLegacyAT(line)
+	if !ok || !srv.origins[string(r.Origin())] {
 		return false
 	}
 	p := &s.plain
-	if s.eof || !p.speaksFor(s, l.Sender) {
-		return false // a line without its end is torn
+	if s.eof && srv.mayBeTorn(sender) || !p.speaksFor(s, sender) {
+		return false
 	}
 	n := p.neighbor
 	n.counters.atReceived++
-	switch srv.store.Apply(l.Record, n.plain) {
+	switch srv.store.Apply(r, n.plain) {
 	case Stored:
 		p.marked = n.plain
 		srv.counters.Applied++
@@ -59,6 +61,24 @@ func (s *session) plainAT(line []byte) bool {
 		srv.counters.ClientsRefused++
 	}
 	return true
+}
+
+// mayBeTorn says whether more may have followed a sender's name behind which the input ended without
+// LF: it is no neighbor's, or it begins another server's name. The fields before it are whole.
+func (s *Server) mayBeTorn(sender []byte) bool {
+	for _, other := range s.cfg.Servers {
+		if len(other.Name) > len(sender) && strings.HasPrefix(other.Name, string(sender)) {
+			return true
+		}
+	}
+	return s.neighbor(sender) == nil
+}
+
+// endsWhole says whether the bytes behind a plain neighbor's last LF, with which its input has ended, are
+// an AT line. Other such bytes are dropped and not answered.
+func (s *session) endsWhole() bool {
+	_, sender, ok := protocol.ParseLegacyAT(s.reader.Unfinished())
+	return ok && !s.server.mayBeTorn(sender)
 }
 
 // speaksFor says whether the session's lines may be sender's, and holds it to that one.

@@ -2,6 +2,7 @@ package herd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,18 +158,66 @@ func TestAPlainNeighborWithAName(t *testing.T) {
 	}
 }
 
-func TestATornPlainLineIsDropped(t *testing.T) {
-	for _, before := range []string{"", "AT Welsh +0.1 moa +1-1 100 Welsh\r\n"} {
-		w := plainRing(t, "optional", "Alford")
-		c := w.plainWelsh()
-		c.SendString(before + strings.TrimSuffix(plainKiwi, "\r\n"))
-		c.CloseWrite()
-		w.until("closed", c.Closed)
-		if _, stored := w.servers["Alford"].store.Lookup([]byte("kiwi")); stored {
-			t.Errorf("after %q: a line without its end was applied", before)
+// A line without LF is torn, unless it ends with a neighbor's whole name.
+func TestTheLastPlainLine(t *testing.T) {
+	servers := slices.Clone(ring)
+	servers[0].Neighbors = []string{"Hamilton", "Welsh", "Wel"}
+	servers = append(servers, ServerConfig{Name: "Wel", Address: "Welsh:2", Neighbors: []string{"Alford"}})
+	for _, test := range []struct {
+		line string
+		want bool
+	}{
+		{"AT Welsh +0.1 kiwi +1-1 100.25 Welsh", true},
+		{"AT Welsh +0.1 kiwi +1-1 100.25 Welsh\r", true},
+		{"AT Ball 0.1 kiwi +1-1 100.25 Ball Welsh ", true},
+		{"AT Welsh +0.1 kiwi +1-1 100.25 Wel", false}, // the beginning of another name
+		{"AT Welsh +0.1 kiwi +1-1 100.25 Wels", false},
+		{"AT Ball +0.1 kiwi +1-1 100.25 Ball Wels", false},
+		{"AT Ball +0.1 kiwi +1-1 100.25 Ball", false}, // no neighbor's
+		{"AT Welsh +0.1 kiwi +1-1 100.25", false},
+		{"AT Welsh +0.1 kiwi +1-1 100.", false},
+		{"IAMAT kiwi +1-1 100", false},
+	} {
+		for _, before := range []string{"", "AT Welsh +0.1 moa +1-1 100 Welsh\r\n"} {
+			for cut := range 2 { // whole, byte by byte
+				cfg := testConfig(servers...)
+				cfg.Peers.Handshake = "optional"
+				w := newWorld(t, cfg)
+				w.start("Alford")
+				c := w.plainWelsh()
+				w.send(c, before+test.line, cut)
+				c.CloseWrite()
+				w.until("closed", c.Closed)
+				_, stored := w.servers["Alford"].store.Lookup([]byte("kiwi"))
+				client := before == "" && strings.HasPrefix(test.line, "IAMAT") // which needs no LF
+				if stored != (test.want || client) {
+					t.Errorf("%q after %q: applied: %v", test.line, before, stored)
+				}
+				if got := c.Take(); got != "" && (before != "" || test.want) {
+					t.Errorf("%q after %q is answered %q", test.line, before, got)
+				}
+			}
 		}
-		if got := c.Take(); before != "" && got != "" {
-			t.Errorf("a neighbor's torn line is answered %q", got)
+	}
+}
+
+// Several names behind the time are those that a line has passed; the last one sends it.
+func TestAPlainLineWithSeveralSenders(t *testing.T) {
+	w := plainRing(t, "optional", "Alford", "Hamilton")
+	p := w.startPlain(doesNotKnow)
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	c := w.plainWelsh()
+	c.SendString("AT Ball 0.000939 kiwi +1-1 100 Ball  Welsh\r\n" +
+		"AT Holiday +0.1 moa +1-1 100 " + strings.Repeat("Ball Holiday ", 20) + "Welsh\n")
+	w.until("both are at Hamilton", func() bool { return w.servers["Hamilton"].store.Len() == 2 })
+	w.iamat("Alford", "own", stamp)
+	p.untilServed("own")
+	for _, line := range []string{
+		"AT Ball +0.1 emu +1-1 100 Welsh Ball", "AT Ball +0.1 emu +1-1 100 9 Welsh",
+		"AT Ball +0.1 emu +1-1 100 " + strings.Repeat("Ball ", 7) + "9 Welsh",
+	} {
+		if got := c.ask(1, line+"\n"); got != "? "+line+"\n\n" {
+			t.Errorf("%q is answered %q", line, got)
 		}
 	}
 }

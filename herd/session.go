@@ -294,7 +294,7 @@ func (s *session) ReadConnectionLost() {
 	case s.admission == asOverflow && s.linesIn == 0 && len(s.head) == 0:
 		s.refuse()
 		return
-	case s.server.drain.begun || s.plain.neighbor != nil:
+	case s.server.drain.begun || s.plain.neighbor != nil && !s.endsWhole():
 		s.head = nil
 		s.reader.Drop() // the rest of an unfinished line was not read
 	default:

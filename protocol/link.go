@@ -120,6 +120,35 @@ func ParseLink(line []byte) (l LinkLine, err error) {
 	return l, nil
 }
 
+// ParseLegacyAT takes an AT line apart as servers write it that know no handshake. Behind its time there
+// may be several senders, each of which has passed the line on and added its name, as in
+//
+//	AT Ball +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997 Ball Alford
+//
+// The last one is whose line this copy is. The sender and, where it can be, the record alias the line.
+func ParseLegacyAT(line []byte) (r Record, sender []byte, ok bool) {
+	var f fields
+	f.split(line)
+	if f.n < maxFields || string(f.at[0]) != "AT" {
+		return Record{}, nil, false
+	}
+	for i := f.start[maxFields-1]; i < len(line); {
+		if isSpace(line[i]) {
+			i++
+			continue
+		}
+		start := i
+		for i < len(line) && !isSpace(line[i]) {
+			i++
+		}
+		if sender = line[start:i]; !validName(sender) {
+			return Record{}, nil, false
+		}
+	}
+	r, ok = parseRecord(line, &f)
+	return r, sender, ok
+}
+
 func (l *LinkLine) number(f *fields) (ok bool) {
 	if f.n != 2 {
 		return false

@@ -189,6 +189,36 @@ func checkDiff(t *testing.T, diff string) {
 	}
 }
 
+// What a link takes a server without a handshake may write, too, and with more senders.
+func TestParseLegacyAT(t *testing.T) {
+	lines, _ := corpus(t, "links.txt")
+	bad, _ := corpus(t, "not-links.txt")
+	for _, line := range append(lines, bad...) {
+		l, err := ParseLink(line)
+		at := err == nil && l.Verb == LinkAT
+		r, sender, ok := ParseLegacyAT(line)
+		if one := string(line) == "AT Alford +0.1 kiwi +1+1 1 Ball x"; ok != (at || one) {
+			t.Errorf("%q: taken: %v", line, ok)
+		}
+		if !at {
+			continue
+		}
+		if !bytes.Equal(r.Text(), l.Record.Text()) || !bytes.Equal(sender, l.Sender) {
+			t.Errorf("%q: %q of %q", line, r.Text(), sender)
+		}
+		for n := range 20 {
+			many := string(line) + strings.Repeat(" Holiday", n) + "\tWelsh"
+			r, sender, ok := ParseLegacyAT([]byte(many))
+			if !ok || !bytes.Equal(r.Text(), l.Record.Text()) || string(sender) != "Welsh" {
+				t.Errorf("%q: %q of %q", many, r.Text(), sender)
+			}
+			if _, _, ok := ParseLegacyAT([]byte(many + strings.Repeat(" Holiday", n) + " 9 Ball")); ok {
+				t.Errorf("%q and a word that is no name is taken", many)
+			}
+		}
+	}
+}
+
 // What servers of other kinds write: str(float) of Python, with and without a sign.
 var diffs = []string{
 	"+0.0007719993591308594", "+9.5367431640625e-07", "0.000939", "-0", "0", "+.5", ".5", "5.", "-5.", "+5.e0",

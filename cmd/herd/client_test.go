@@ -147,7 +147,7 @@ func TestArguments(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	for args, want := range map[string]string{
-		"--at 127.0.0.1:1 --dialect latin": `dialect "latin" is neither`,
+		"--at 127.0.0.1:1 --dialect latin": "--dialect: want one of paper, cs131, got latin; see herd whatsat --help",
 		"--at Alford --dialect cs131":      "--dialect goes with --at HOST:PORT",
 	} {
 		var o, e bytes.Buffer

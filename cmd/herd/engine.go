@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -42,18 +41,6 @@ func newEngine(name string, o engineOptions) engine {
 
 // engineFlag adds --engine.
 func engineFlag(c *cobra.Command, name *string) {
-	c.Flags().StringVar(name, "engine", engines[0],
+	choiceFlag(c, name, "engine", engines[0], engines,
 		"what runs a server: "+strings.Join(engines, ", ")+"; the first is for use, the others to compare")
-	if err := c.RegisterFlagCompletionFunc("engine",
-		cobra.FixedCompletions(engines, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // of a flag that there is not
-	}
-}
-
-// checkEngine refuses the name of an engine that there is not.
-func checkEngine(name string) error {
-	if !slices.Contains(engines, name) {
-		return usage("no engine is called %q; there are %s", name, strings.Join(engines, ", "))
-	}
-	return nil
 }

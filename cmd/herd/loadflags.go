@@ -22,41 +22,87 @@ type loadFlags struct {
 	servers          string
 	mix              string
 	idle, slow       string
-	churn            string
-	epoch            string
 	findMax          string
 	failIf           []string
 	json, csv, hdr   string
 	live, replicated bool
+	seeded           bool // there was a --seed
 
 	herd *herd.Config // of the servers; nil if herd.toml does not have them
 }
 
+// Bounds of flags that load.Options has none for.
+const (
+	maxConnections = 1_000_000
+	maxThreads     = 1024
+)
+
 func (f *loadFlags) define(s *pflag.FlagSet) {
-	s.IntVarP(&f.Connections, "connections", "c", 50, "connections")
-	s.IntVarP(&f.Threads, "threads", "t", 1, "event loops")
-	s.DurationVarP(&f.Duration, "duration", "d", 10*time.Second, "time that is measured")
-	s.DurationVar(&f.Warmup, "warmup", time.Second, "time before that")
-	s.IntVar(&f.Pipeline, "pipeline", 0, "lines in flight on a connection (default 1; with --rate 64 at most)")
-	s.Float64Var(&f.Rate, "rate", 0, "lines due in a second, an open loop; 0 for a closed one")
-	s.Float64Var(&f.ConnectRate, "connect-rate", 0, "connections made in a second; 0 for as fast as possible")
-	s.StringVar(&f.mix, "mix", "iamat", "what is sent: iamat, whatsat, or iamat:whatsat=9:1")
-	s.IntVar(&f.RadiusKM, "radius", 10, "kilometres of a WHATSAT")
-	s.IntVar(&f.Bound, "bound", 5, "places of a WHATSAT")
-	s.IntVar(&f.Clients, "clients", 0, "different client ids (default 1000, or as many as connections)")
-	s.Float64Var(&f.Zipf, "zipf", 0, "skew of the ids, above 1; 0 for none")
-	s.StringVar(&f.idle, "idle", "0", "how many of the connections send nothing: a number, or a part as 80%")
-	s.StringVar(&f.slow, "slow-readers", "0", "how many of them send and hardly read, likewise")
-	s.StringVar(&f.churn, "churn", "0", "clients that come for one line and go, as 100/s")
-	s.StringVar(&f.servers, "servers", "", "servers of herd.toml, as Alford,Ball, or all (default: --at)")
+	wholeFlag(s, &f.Connections, "c/connections", 50, 0, maxConnections,
+		"connections (0 only with --churn)")
+	wholeFlag(s, &f.Threads, "t/threads", 1, 1, maxThreads, "event loops")
+	durationFlag(s, &f.Duration, "d/duration", 10*time.Second, time.Millisecond, load.MaxDuration,
+		"time that is measured")
+	durationFlag(s, &f.Warmup, "warmup", time.Second, 0, load.MaxDuration, "time before that")
+	wholeFlag(s, &f.Pipeline, "pipeline", 0, 1, load.MaxPipeline,
+		"lines in flight on a connection (default 1; with --rate at most 64)")
+	numberFlag(s, &f.Rate, "rate", "", load.MinRate, load.MaxRate,
+		"lines due in a second, an open loop", "a closed loop")
+	numberFlag(s, &f.ConnectRate, "connect-rate", "", load.MinRate, load.MaxRate,
+		"connections made in a second", "as fast as possible")
+	const mixes = "iamat, whatsat, or iamat:whatsat=9:1"
+	checkedFlag(s, &f.mix, "mix", "iamat", mixes+" with parts from 0 to 1000000, not all 0",
+		"what is sent: "+mixes, func(text string) bool {
+			_, _, ok := parseMix(text)
+			return ok
+		})
+	wholeFlag(s, &f.RadiusKM, "radius", 10, 0, protocol.MaxRadiusKM, "kilometers of a WHATSAT")
+	wholeFlag(s, &f.Bound, "bound", 5, 0, protocol.MaxBound, "places of a WHATSAT")
+	wholeFlag(s, &f.Clients, "clients", 0, 1, load.MaxClients,
+		"different client ids (default 1000, or as many as connections)")
+	zipf := &flagValue{"0", "float", "a number above 1 and up to " + strconv.Itoa(load.MaxZipf) + ", or 0",
+		func(text string) bool {
+			v, ok := parseNumber(text, 0, load.MaxZipf)
+			if ok = ok && (v == 0 || v > 1); ok {
+				f.Zipf = v
+			}
+			return ok
+		}}
+	zipf.define(s, "zipf", "skew of the ids, above 1 and up to "+strconv.Itoa(load.MaxZipf)+"; 0 for none")
+	const shares = "a whole number from 0, or a part from 0% to 100%"
+	checkedFlag(s, &f.idle, "idle", "0", shares, "how many of the connections send nothing: "+shares, isShare)
+	checkedFlag(s, &f.slow, "slow-readers", "0", shares, "how many of them send and hardly read: a number or a part, as --idle", isShare)
+	numberFlag(s, &f.Churn, "churn", "/s", load.MinRate, load.MaxChurn,
+		"clients that come for one line and go, as 100/s", "none")
+	textFlag(s, &f.servers, "servers", "", "names as Alford,Ball, or all",
+		"servers of herd.toml, as Alford,Ball, or all (default: --at)")
 	s.BoolVar(&f.replicated, "replication", false, "measure how long an update takes from the first server to the second")
-	s.StringVar(&f.findMax, "find-max", "", "find the highest rate at which a condition holds, as 'p99<5ms': 8 times -d")
-	s.StringArrayVar(&f.failIf, "fail-if", nil, "exit with 1 if a condition holds, as 'p99>5ms' or 'errors>0'; may be repeated")
-	s.Uint64Var(&f.Seed, "seed", 0, "of ids, positions and the mix (default: by chance)")
-	s.StringVar(&f.epoch, "epoch", "", "time of the first line, in seconds since 1970 (default: now)")
-	s.StringVar(&f.json, "json", "", "write the report to a `file`, - for standard output")
-	s.StringVar(&f.csv, "csv", "", "write a row for each second to a `file`, or to -")
-	s.StringVar(&f.hdr, "hdr", "", "write the distribution of latencies to a `file` or -, as HdrHistogram has it")
+	isCondition := func(text string) bool {
+		_, err := load.ParseThreshold(text)
+		return err == nil
+	}
+	const conditions = "a condition as p99<5ms or errors>0 on " + load.Metrics
+	checkedFlag(s, &f.findMax, "find-max", "", conditions,
+		"find the highest rate at which a `condition` holds, as 'p99<5ms': 8 times -d", isCondition)
+	listFlag(s, &f.failIf, "fail-if", "", conditions,
+		"exit with 1 if a `condition` holds, as 'p99>5ms' or 'errors>0'; may be repeated", isCondition)
+	seed := &flagValue{"", "uint", "a whole number from 0 to 18446744073709551615", func(text string) bool {
+		n, err := strconv.ParseUint(text, 10, 64)
+		f.Seed, f.seeded = n, err == nil
+		return err == nil
+	}}
+	seed.define(s, "seed", "of ids, positions and the mix, from 0 to 18446744073709551615 (default: by chance)")
+	const minEpoch, maxEpoch = 1, 99_999_999_999
+	epoch := &flagValue{"", "seconds", "seconds since 1970 from 1 to 99999999999", func(text string) bool {
+		seconds, ok := parseNumber(text, minEpoch, maxEpoch)
+		f.Epoch = time.UnixMicro(int64(math.Round(seconds * 1e6)))
+		return ok
+	}}
+	epoch.define(s, "epoch", "time of the first line, in seconds since 1970 from 1 to 99999999999 (default: now)")
+	const file = "a file, or -"
+	textFlag(s, &f.json, "json", "", file, "write the report to a `file`, - for standard output")
+	textFlag(s, &f.csv, "csv", "", file, "write a row for each second to a `file`, or to -")
+	textFlag(s, &f.hdr, "hdr", "", file, "write the distribution of latencies to a `file` or -, as HdrHistogram has it")
 	s.BoolVar(&f.live, "live", false, "a line each second (on a terminal that is so anyway)")
 }
 
@@ -65,43 +111,26 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 	if f.Targets, f.Dialect, err = f.targets(o); err != nil {
 		return err
 	}
-	if err := f.readMix(); err != nil {
-		return err
-	}
+	f.IAMAT, f.WHATSAT, _ = parseMix(f.mix)
 	if f.Idle, err = share("idle", f.idle, f.Connections); err != nil {
 		return err
 	}
 	if f.SlowReaders, err = share("slow-readers", f.slow, f.Connections); err != nil {
 		return err
 	}
-	if f.Idle+f.SlowReaders > max(0, f.Connections) {
+	if f.Idle+f.SlowReaders > f.Connections {
 		return usage("--idle and --slow-readers are more than all connections")
 	}
 	f.Connections -= f.Idle + f.SlowReaders
-	if f.Churn, err = strconv.ParseFloat(strings.TrimSuffix(f.churn, "/s"), 64); err != nil || !(f.Churn >= 0) {
-		return usage("--churn %q is not a rate as 100/s", f.churn)
-	}
-	if !set.Changed("seed") {
+	if !f.seeded {
 		f.Seed = uint64(rand.Uint32())
-	}
-	if f.epoch != "" {
-		seconds, err := strconv.ParseFloat(f.epoch, 64)
-		if err != nil || !(seconds >= 1 && seconds < 1e11) {
-			return usage("--epoch %q is not a time in seconds since 1970", f.epoch)
-		}
-		f.Epoch = time.UnixMicro(int64(math.Round(seconds * 1e6)))
-	}
-	for _, text := range append(f.failIf, f.findMax) {
-		if _, err := load.ParseThreshold(text); err != nil && text != "" {
-			return usage("%v", err)
-		}
 	}
 	switch {
 	case sameFile(f.json, f.csv) || sameFile(f.json, f.hdr) || sameFile(f.csv, f.hdr):
 		return usage("two of --json, --csv and --hdr name the same file")
 	case f.findMax != "" && f.Rate > 0:
 		return usage("--find-max looks for a rate, and --rate gives one")
-	case f.findMax != "" && f.epoch != "":
+	case f.findMax != "" && !f.Epoch.IsZero():
 		return usage("--find-max runs several times, and only the first would be new to servers with --epoch")
 	case f.replicated && len(f.Targets) != 2:
 		return usage("--replication needs two servers, as --servers Alford,Ball")
@@ -167,7 +196,7 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 	if f.servers != "all" {
 		chosen = nil
 		for _, name := range strings.Split(f.servers, ",") {
-			s, err := find(cfg, name)
+			s, err := findFor("servers", cfg, name)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -196,48 +225,53 @@ func pidOf(s herd.ServerConfig) int {
 	return status.PID
 }
 
-// readMix reads --mix.
-func (f *loadFlags) readMix() error {
-	names, parts, given := strings.Cut(f.mix, "=")
+// parseMix reads --mix: the parts of IAMAT and WHATSAT.
+func parseMix(text string) (iamat, whatsat int, ok bool) {
+	names, parts, given := strings.Cut(text, "=")
 	verbs, numbers := strings.Split(names, ":"), strings.Split(parts, ":")
 	if given && len(verbs) != len(numbers) || len(verbs) > 2 {
-		return usage("--mix %q is not as iamat:whatsat=9:1", f.mix)
+		return 0, 0, false
 	}
 	for i, verb := range verbs {
-		n, err := 1, error(nil)
+		n := 1
 		if given {
-			n, err = strconv.Atoi(numbers[i])
+			var err error
+			if n, err = strconv.Atoi(numbers[i]); err != nil || n < 0 || n > 1_000_000 {
+				return 0, 0, false
+			}
 		}
-		switch {
-		case err != nil || n < 0 || n > 1_000_000:
-			return usage("--mix %q: %q is no part", f.mix, numbers[i])
-		case verb == "iamat":
-			f.IAMAT += n
-		case verb == "whatsat":
-			f.WHATSAT += n
+		switch verb {
+		case "iamat":
+			iamat += n
+		case "whatsat":
+			whatsat += n
 		default:
-			return usage("--mix %q: %q is neither iamat nor whatsat", f.mix, verb)
+			return 0, 0, false
 		}
 	}
-	if f.IAMAT+f.WHATSAT == 0 {
-		return usage("--mix %q: nothing would be sent", f.mix)
-	}
-	return nil
+	return iamat, whatsat, iamat+whatsat > 0
 }
 
-// share is a number, or a part of all as 80%.
+// isShare says whether text is a number of connections, or a part of them as 80%.
+func isShare(text string) bool {
+	if number, percent := strings.CutSuffix(text, "%"); percent {
+		_, ok := parseNumber(number, 0, 100)
+		return ok
+	}
+	n, ok := parseNumber(text, 0, maxConnections)
+	return ok && n == math.Trunc(n)
+}
+
+// share is how many of the connections a text that isShare accepts means.
 func share(flag, text string, of int) (int, error) {
 	number, percent := strings.CutSuffix(text, "%")
-	v, err := strconv.ParseFloat(number, 64)
-	switch {
-	case err != nil || !(v >= 0) || percent && v > 100 || !percent && (v > 1e9 || v != float64(int(v))):
-		return 0, usage("--%s %q is neither a number nor a part as 80%%", flag, text)
-	case percent:
-		n := int(math.Round(v * float64(of) / 100))
-		if n == 0 && v > 0 {
-			return 0, usage("--%s %s of %d connections are none", flag, text, of)
-		}
-		return n, nil
+	v, _ := parseNumber(number, 0, maxConnections)
+	if !percent {
+		return int(v), nil
 	}
-	return int(v), nil
+	n := int(math.Round(v * float64(of) / 100))
+	if n == 0 && v > 0 {
+		return 0, usage("--%s %s of %d connections are none", flag, text, of)
+	}
+	return n, nil
 }

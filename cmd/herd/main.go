@@ -125,7 +125,12 @@ func newRoot() *cobra.Command {
 			"  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at Alford\n" +
 			"  herd whatsat kiwi.cs.ucla.edu 10 5 --at Ball",
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if plain(args); len(args) > 0 {
+				return usage("unknown command %q; see herd --help", args[0])
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRun: func(c *cobra.Command, _ []string) {
 			if c.Name() != serveName {
@@ -133,11 +138,10 @@ func newRoot() *cobra.Command {
 			}
 		},
 	}
-	root.PersistentFlags().StringVar(&o.config, "config", "",
+	textFlag(root.PersistentFlags(), &o.config, "config", "", "a file",
 		"configuration `file` (else $HERD_CONFIG, else ./herd.toml)")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage("%v; see %s --help", err, c.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	cobra.EnableCommandSorting = false // help lists them in the order of use
 	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newStatus(o), newPlaces(o),
 		newConfig(o), newLoad(o), newStudy(o), newVersion())
@@ -150,9 +154,12 @@ func newRoot() *cobra.Command {
 		case "help":
 			c.Run, c.RunE = nil, helpAbout
 		case "completion":
+			for _, shell := range c.Commands() {
+				shell.Args = arguments(0, 0)
+			}
 			c.Args = nil
 			c.RunE = func(c *cobra.Command, args []string) error {
-				if len(args) > 0 {
+				if plain(args); len(args) > 0 {
 					return usage("no completion for %q; there are bash, zsh, fish and powershell", args[0])
 				}
 				return c.Help()
@@ -164,7 +171,7 @@ func newRoot() *cobra.Command {
 
 // helpAbout shows the help of a command, and fails if there is no such command.
 func helpAbout(c *cobra.Command, args []string) error {
-	about, rest, err := c.Root().Find(args)
+	about, rest, err := c.Root().Find(plain(args))
 	if err != nil || len(rest) > 0 {
 		return usage("no command is called %q; see herd --help", strings.Join(args, " "))
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,17 +38,21 @@ func (o *options) file() string {
 
 // serverFlags adds the flags of commands that talk to one server.
 func (o *options) serverFlags(c *cobra.Command) {
-	c.Flags().StringVar(&o.at, "at", "", "server: a `name` of herd.toml (default its first) or HOST:PORT")
-	c.Flags().StringVar(&o.dialect, "dialect", "",
+	checkedFlag(c.Flags(), &o.at, "at", "", "a server's name or HOST:PORT",
+		"server: a `name` of herd.toml (default its first) or HOST:PORT", isTarget)
+	complete(c, "at", o.completeServers)
+	choiceFlag(c, &o.dialect, "dialect", "", []string{protocol.Paper.String(), protocol.CS131.String()},
 		"`dialect` of a server given as HOST:PORT: paper (the default) or cs131")
-	for flag, complete := range map[string]cobra.CompletionFunc{
-		"at":      o.completeServers,
-		"dialect": cobra.FixedCompletions([]string{"paper", "cs131"}, cobra.ShellCompDirectiveNoFileComp),
-	} {
-		if err := c.RegisterFlagCompletionFunc(flag, complete); err != nil {
-			panic(err) // of a flag that there is not
-		}
+}
+
+// isTarget says whether text may be a server's name, or is HOST:PORT.
+func isTarget(text string) bool {
+	if !strings.Contains(text, ":") {
+		return text != ""
 	}
+	_, port, err := net.SplitHostPort(text)
+	n, notNumber := strconv.Atoi(port)
+	return err == nil && notNumber == nil && n >= 1 && n <= 65535
 }
 
 // completeServers offers a shell the names of the servers.
@@ -80,7 +86,7 @@ func (o *options) target() (addr string, d protocol.Dialect, err error) {
 	}
 	s := cfg.Servers[0]
 	if o.at != "" {
-		if s, err = find(cfg, o.at); err != nil {
+		if s, err = findFor("at", cfg, o.at); err != nil {
 			return "", 0, err
 		}
 	}
@@ -98,4 +104,13 @@ func find(cfg *herd.Config, name string) (herd.ServerConfig, error) {
 		all = append(all, s.Name)
 	}
 	return herd.ServerConfig{}, usage("no server is called %q; there are %s", name, strings.Join(all, ", "))
+}
+
+// findFor is find for a name that a flag gave.
+func findFor(flag string, cfg *herd.Config, name string) (herd.ServerConfig, error) {
+	s, err := find(cfg, name)
+	if err != nil {
+		err = usage("--%s: %v", flag, err)
+	}
+	return s, err
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -50,20 +49,13 @@ func newPlaces(o *options) *cobra.Command {
 			return l.run(c.OutOrStdout())
 		},
 	}
-	c.Flags().StringVar(&o.at, "at", "", "`name` of the server whose budget pays (default the first)")
-	c.Flags().StringVar(&l.provider, "provider", "",
+	textFlag(c.Flags(), &o.at, "at", "", "a server's name", "`name` of the server whose budget pays (default the first)")
+	complete(c, "at", o.completeServers)
+	choiceFlag(c, &l.provider, "provider", "", herd.Providers,
 		"`provider` to ask (default herd.toml's): "+strings.Join(herd.Providers, ", "))
-	c.Flags().StringVar(&l.path, "path", "", "`file` of places to ask, for provider file")
+	textFlag(c.Flags(), &l.path, "path", "", "a file", "`file` of places to ask, for provider file")
+	complete(c, "path", cobra.FixedCompletions(places.FileSuffixes, cobra.ShellCompDirectiveFilterFileExt))
 	c.Flags().BoolVar(&l.json, "json", false, "print the Nearby Search object")
-	for flag, complete := range map[string]cobra.CompletionFunc{
-		"at":       o.completeServers,
-		"provider": cobra.FixedCompletions(herd.Providers, cobra.ShellCompDirectiveNoFileComp),
-		"path":     cobra.FixedCompletions(places.FileSuffixes, cobra.ShellCompDirectiveFilterFileExt),
-	} {
-		if err := c.RegisterFlagCompletionFunc(flag, complete); err != nil {
-			panic(err) // of a flag that there is not
-		}
-	}
 	return c
 }
 
@@ -74,7 +66,7 @@ func (l *lookup) run(out io.Writer) error {
 	}
 	server := cfg.Servers[0]
 	if l.at != "" {
-		if server, err = find(cfg, l.at); err != nil {
+		if server, err = findFor("at", cfg, l.at); err != nil {
 			return err
 		}
 	}
@@ -111,9 +103,6 @@ func (l *lookup) choose(c *herd.Places) error {
 		c.Provider = l.provider
 	}
 	switch {
-	case !slices.Contains(herd.Providers, c.Provider):
-		return usage("--provider: %q is not available; what is: %s", c.Provider,
-			strings.Join(herd.Providers, ", "))
 	case l.path != "" && c.Provider != "file":
 		return usage("--path goes with provider file, and not with %s", c.Provider)
 	case c.Provider == "file" && c.Path == "":

@@ -116,7 +116,7 @@ func TestPlacesMistakes(t *testing.T) {
 		want string
 	}{
 		{[]string{"1,2", "--provider", "bing"}, 2,
-			`--provider: "bing" is not available; what is: embedded, file, google, google-legacy`},
+			"--provider: want one of embedded, file, google, google-legacy, got bing"},
 		{[]string{"1,2", "--provider", "file"}, 2,
 			"provider file needs --path FILE, whose name ends in .csv, .tsv, .txt, .json, .ndjson, .jsonl"},
 		{[]string{"1,2", "--provider", "google", "--path", "x.csv"}, 2,

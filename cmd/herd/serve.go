@@ -48,9 +48,6 @@ func newServe(o *options) *cobra.Command {
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := checkEngine(engine); err != nil {
-				return err
-			}
 			n := newNotifier()
 			cfg, err := o.load()
 			if err == nil {

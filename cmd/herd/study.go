@@ -15,6 +15,9 @@ import (
 	"serverherd/cmd/herd/study"
 )
 
+// maxRounds bounds --rounds.
+const maxRounds = 1000
+
 func newStudy(all *options) *cobra.Command {
 	o := study.Options{}
 	var list bool
@@ -45,10 +48,11 @@ func newStudy(all *options) *cobra.Command {
 	c.AddCommand(newBareServer(), newSlowServer(all))
 	f := c.Flags()
 	f.BoolVar(&o.Quick, "quick", false, "two minutes: fewer settings, too few runs to conclude from")
-	f.StringSliceVar(&o.Only, "only", nil, "measure these `rows`; others stay in the report (see --list)")
-	f.StringVar(&o.Out, "out", "report", "`folder` of the report")
-	f.StringVar(&o.From, "from", "", "make the report of this raw.json `file` and measure nothing")
-	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row; 0: 5, or 1 with --quick")
+	listFlag(f, &o.Only, "only", ",", "rows as throughput,memory, see --list",
+		"measure these `rows`; others stay in the report (see --list)", func(row string) bool { return row != "" })
+	textFlag(f, &o.Out, "out", "report", "a folder", "`folder` of the report")
+	textFlag(f, &o.From, "from", "", "a file", "make the report of this raw.json `file` and measure nothing")
+	wholeFlag(f, &o.Rounds, "rounds", 0, 1, maxRounds, "rounds of each row (default 5, or 1 with --quick)")
 	f.BoolVar(&list, "list", false, "list the rows")
 	return c
 }
@@ -63,9 +67,6 @@ func listRows(out io.Writer) error {
 
 // conductStudy runs it until it ends or a signal comes.
 func conductStudy(c *cobra.Command, o study.Options) error {
-	if o.Rounds < 0 {
-		return usage("--rounds %d: a row needs at least one", o.Rounds)
-	}
 	var err error
 	if o.Herd, err = os.Executable(); err != nil {
 		return err
@@ -76,7 +77,7 @@ func conductStudy(c *cobra.Command, o study.Options) error {
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err = study.Conduct(ctx, o)
 	if errors.Is(err, study.ErrUnknownRow) {
-		return usage("%s", strings.TrimSpace(err.Error()))
+		return usage("--only: %s", strings.TrimSpace(err.Error()))
 	}
 	return err
 }

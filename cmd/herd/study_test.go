@@ -55,9 +55,9 @@ func TestStudyUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--only", "throughput,swimming"}, `no row is called "swimming"; there are throughput, latency,`},
+		{[]string{"--only", "throughput,swimming"}, `--only: no row is called "swimming"; there are throughput, latency,`},
 		{[]string{"--from", "raw.json", "--quick"}, "--from measures nothing"},
-		{[]string{"--rounds=-1"}, "--rounds -1"},
+		{[]string{"--rounds=-1"}, "--rounds: want a whole number from 1 to 1000, got -1"},
 	} {
 		_, said, code := processtest.Command(t, t.TempDir(), "", append([]string{"study"}, c.args...)...)
 		if code != exitUsage || !strings.Contains(said, c.want) {

@@ -40,9 +40,6 @@ func newSlowServer(o *options) *cobra.Command {
 		Hidden: true, Example: "  herd study " + study.SlowServer + " Alford --takes 10ms --blocks",
 		Args: arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) (err error) {
-			if err := checkEngine(s.engine); err != nil {
-				return err
-			}
 			if s.cfg, err = o.load(); err != nil {
 				return err
 			}
@@ -54,7 +51,7 @@ func newSlowServer(o *options) *cobra.Command {
 		},
 	}
 	engineFlag(c, &s.engine)
-	c.Flags().DurationVar(&s.takes, "takes", 0, "how long a lookup takes")
+	durationFlag(c.Flags(), &s.takes, "takes", 0, 0, time.Minute, "how long a lookup takes")
 	c.Flags().BoolVar(&s.blocks, "blocks", false, "look up in the handler instead of in another thread")
 	return c
 }

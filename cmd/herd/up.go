@@ -43,9 +43,6 @@ func newUp(o *options) *cobra.Command {
 		Args:              arguments(0, -1),
 		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, names []string) error {
-			if err := checkEngine(engine); err != nil {
-				return err
-			}
 			if err := checkReadable(o.file()); err != nil {
 				return err
 			}

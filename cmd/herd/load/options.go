@@ -58,16 +58,19 @@ type Options struct {
 // maxDrain is how long replies are waited for when the last line has been sent.
 const maxDrain = 10 * time.Second
 
-// What can be asked for. A loop that owes more lines than it can make is busy with them for ever, and
+// Bounds of Options. A loop that owes more lines than it can make is busy with them for ever, and
 // what is rarer than once in a quarter of an hour is a mistake; a line in flight costs about 120 bytes
 // here.
 const (
-	minRate     = 0.001
-	maxRate     = 10_000_000
-	maxChurn    = 100_000
+	MinRate     = 0.001      // of Rate, ConnectRate and Churn, if they are not 0
+	MaxRate     = 10_000_000 // of Rate and ConnectRate
+	MaxChurn    = 100_000
+	MaxPipeline = 1 << 16
+	MaxClients  = 10_000_000
+	MaxZipf     = 100
+	MaxDuration = 1000 * time.Hour // of Duration and of Warmup
+
 	maxInFlight = 4 << 20
-	maxZipf     = 100
-	maxDuration = 1000 * time.Hour
 )
 
 // Check fills in defaults and says what cannot be. Run and FindMax check for themselves.
@@ -99,11 +102,11 @@ func (o *Options) Check() error {
 		what       string
 		rate, most float64
 	}{
-		{"a rate of %g lines", o.Rate, maxRate}, {"%g connections", o.ConnectRate, maxRate},
-		{"%g clients that come and go", o.Churn, maxChurn},
+		{"a rate of %g lines", o.Rate, MaxRate}, {"%g connections", o.ConnectRate, MaxRate},
+		{"%g clients that come and go", o.Churn, MaxChurn},
 	} {
-		if !(d.rate == 0 || d.rate >= minRate && d.rate <= d.most) { // nor is NaN
-			return fmt.Errorf(d.what+" in a second: it is 0, or from %g to %.0f", d.rate, minRate, d.most)
+		if !(d.rate == 0 || d.rate >= MinRate && d.rate <= d.most) { // nor is NaN
+			return fmt.Errorf(d.what+" in a second: it is 0, or from %g to %.0f", d.rate, MinRate, d.most)
 		}
 	}
 	switch {
@@ -117,21 +120,21 @@ func (o *Options) Check() error {
 		return errors.New("a rate or a pipeline needs connections that send")
 	case o.Threads < 1 || o.Threads > max(1, o.Connections):
 		return fmt.Errorf("%d threads for %d connections", o.Threads, o.Connections)
-	case o.Pipeline < 1 || o.Pipeline > 1<<16:
-		return fmt.Errorf("a pipeline of %d lines is not between 1 and 65536", o.Pipeline)
+	case o.Pipeline < 1 || o.Pipeline > MaxPipeline:
+		return fmt.Errorf("a pipeline of %d lines is not between 1 and %d", o.Pipeline, MaxPipeline)
 	case o.Connections*o.Pipeline > maxInFlight:
 		return fmt.Errorf("%d connections with %d lines in flight each: %d in all are too many, at most %d",
 			o.Connections, o.Pipeline, o.Connections*o.Pipeline, maxInFlight)
-	case o.Duration <= 0 || o.Duration > maxDuration:
-		return fmt.Errorf("a duration of %v is not above 0 and at most %v", o.Duration, maxDuration)
-	case o.Warmup < 0 || o.Warmup > maxDuration:
-		return fmt.Errorf("a warm-up of %v is not between 0 and %v", o.Warmup, maxDuration)
+	case o.Duration <= 0 || o.Duration > MaxDuration:
+		return fmt.Errorf("a duration of %v is not above 0 and at most %v", o.Duration, MaxDuration)
+	case o.Warmup < 0 || o.Warmup > MaxDuration:
+		return fmt.Errorf("a warm-up of %v is not between 0 and %v", o.Warmup, MaxDuration)
 	case o.IAMAT < 0 || o.WHATSAT < 0:
 		return errors.New("a part of the mix is negative")
-	case o.Clients < 1 || o.Clients > 10_000_000:
+	case o.Clients < 1 || o.Clients > MaxClients:
 		return fmt.Errorf("%d client ids are not between 1 and 10,000,000", o.Clients)
-	case o.Zipf != 0 && !(o.Zipf > 1 && o.Zipf <= maxZipf):
-		return fmt.Errorf("a skew of %g is not above 1, and at most %d", o.Zipf, maxZipf)
+	case o.Zipf != 0 && !(o.Zipf > 1 && o.Zipf <= MaxZipf):
+		return fmt.Errorf("a skew of %g is not above 1, and at most %d", o.Zipf, MaxZipf)
 	case o.RadiusKM < 0 || o.RadiusKM > protocol.MaxRadiusKM || o.Bound < 0 || o.Bound > protocol.MaxBound:
 		return fmt.Errorf("WHATSATs have a radius from 0 to %d km and a bound from 0 to %d",
 			protocol.MaxRadiusKM, protocol.MaxBound)

@@ -32,7 +32,8 @@ var metrics = map[string]func(r *Report) float64{
 	"skipped":    func(r *Report) float64 { return float64(r.All.Skipped) },
 }
 
-const metricNames = "mean, p50, p90, p99, p99.9, max, rate, errors, unanswered, skipped"
+// Metrics are the names that a threshold may have.
+const Metrics = "mean, p50, p90, p99, p99.9, max, rate, errors, unanswered, skipped"
 
 // ParseThreshold reads one. Latencies are durations, as 5ms; the others are numbers.
 func ParseThreshold(text string) (t Threshold, err error) {
@@ -45,7 +46,7 @@ func ParseThreshold(text string) (t Threshold, err error) {
 	value = strings.TrimSpace(value)
 	t.text, t.less = strings.TrimSpace(text), text[i] == '<'
 	if t.metric = metrics[name]; t.metric == nil {
-		return t, fmt.Errorf("%q is not one of %s", name, metricNames)
+		return t, fmt.Errorf("%q is not one of %s", name, Metrics)
 	}
 	switch name {
 	case "rate", "errors", "unanswered", "skipped":

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// flagValue is the value of every flag that takes one: flags are made by the functions below, not by
+// pflag's. A value that is refused is reported by flagError as
+//
+//	-c, --connections: want a whole number from 0 to 1000000, got -5
+type flagValue struct {
+	text string // the default, then what was given
+	kind string // what help shows in place of the value
+	want string // what is accepted, after "want"
+	set  func(text string) bool
+}
+
+// String implements pflag.Value.
+func (v *flagValue) String() string { return v.text }
+
+// Type implements pflag.Value.
+func (v *flagValue) Type() string { return v.kind }
+
+// Set implements pflag.Value.
+func (v *flagValue) Set(text string) error {
+	text = strings.TrimPrefix(text, signMark)
+	if !v.set(text) {
+		return errors.New("want " + v.want)
+	}
+	v.text = text
+	return nil
+}
+
+// A flagName is a flag's long name, or "c/connections" with a short one in front.
+func (v *flagValue) define(s *pflag.FlagSet, flagName, usage string) {
+	short, name, ok := strings.Cut(flagName, "/")
+	if !ok {
+		short, name = "", flagName
+	}
+	s.VarP(v, name, short, usage)
+}
+
+// wholeFlag defines a flag for an integer from least to most. A default of 0 is not shown: usage says
+// what it means.
+func wholeFlag(s *pflag.FlagSet, p *int, name string, def, least, most int, usage string) {
+	*p = def
+	limits := fmt.Sprintf("from %d to %d", least, most)
+	v := &flagValue{strconv.Itoa(def), "int", "a whole number " + limits, func(text string) bool {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < least || n > most {
+			return false
+		}
+		*p = n
+		return true
+	}}
+	v.define(s, name, limited(usage, limits))
+}
+
+// numberFlag defines a flag for a number from least to most, which may end in suffix, or 0. That is the
+// default, and zero says in help what it means.
+func numberFlag(s *pflag.FlagSet, p *float64, name, suffix string, least, most float64, usage, zero string) {
+	limits := "from " + plainNumber(least) + " to " + plainNumber(most)
+	want := "a number " + limits + ", or 0"
+	if suffix != "" {
+		want += ", as 100" + suffix
+	}
+	v := &flagValue{"0", "float", want, func(text string) bool {
+		f, ok := parseNumber(strings.TrimSuffix(text, suffix), least, most)
+		if !ok {
+			f, ok = parseNumber(text, 0, 0)
+		}
+		if ok {
+			*p = f
+		}
+		return ok
+	}}
+	v.define(s, name, usage+", "+limits+"; 0 for "+zero)
+}
+
+// parseNumber reads a decimal number from least to most. NaN, infinities and Go's other notations are
+// not accepted.
+func parseNumber(text string, least, most float64) (f float64, ok bool) {
+	f, err := strconv.ParseFloat(text, 64)
+	return f, err == nil && strings.Trim(text, "0123456789+-.eE") == "" && f >= least && f <= most
+}
+
+func plainNumber(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// durationFlag defines a flag for a duration from least to most.
+func durationFlag(s *pflag.FlagSet, p *time.Duration, name string, def, least, most time.Duration, usage string) {
+	*p = def
+	limits := "from " + plainDuration(least) + " to " + plainDuration(most)
+	v := &flagValue{plainDuration(def), "duration", "a duration " + limits + ", as 10s", func(text string) bool {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < least || d > most {
+			return false
+		}
+		*p = d
+		return true
+	}}
+	v.define(s, name, limited(usage, limits))
+}
+
+// limited is a flag's usage with its limits, in front of what stands in brackets.
+func limited(usage, limits string) string {
+	usage, rest, ok := strings.Cut(usage, " (")
+	if ok {
+		rest = " (" + rest
+	}
+	return usage + ", " + limits + rest
+}
+
+// plainDuration is a duration without the units that are zero, as 1000h.
+func plainDuration(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if cut, ok := strings.CutSuffix(text, zero); ok {
+			text = cut + zero[:1]
+		}
+	}
+	return text
+}
+
+// textFlag defines a flag for a text that is not empty. Want is what it is, such as "a file".
+func textFlag(s *pflag.FlagSet, p *string, name, def, want, usage string) {
+	checkedFlag(s, p, name, def, want, usage, func(text string) bool { return text != "" })
+}
+
+// checkedFlag defines a flag for a text that ok accepts.
+func checkedFlag(s *pflag.FlagSet, p *string, name, def, want, usage string, ok func(text string) bool) {
+	*p = def
+	v := &flagValue{def, "string", want, func(text string) bool {
+		if !ok(text) {
+			return false
+		}
+		*p = text
+		return true
+	}}
+	v.define(s, name, usage)
+}
+
+// choiceFlag defines a flag for one of several words, which a shell completes.
+func choiceFlag(c *cobra.Command, p *string, name, def string, all []string, usage string) {
+	want := "one of " + strings.Join(all, ", ")
+	checkedFlag(c.Flags(), p, name, def, want, usage, func(text string) bool { return slices.Contains(all, text) })
+	complete(c, name, cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// listFlag defines a flag that adds to a list: the parts of its value, between commas if there is a
+// separator. Each must be accepted by ok.
+func listFlag(s *pflag.FlagSet, p *[]string, name, separator, want, usage string, ok func(text string) bool) {
+	v := &flagValue{"", "strings", want, func(text string) bool {
+		parts := []string{text}
+		if separator != "" {
+			parts = strings.Split(text, separator)
+		}
+		for _, part := range parts {
+			if !ok(part) {
+				return false
+			}
+		}
+		*p = append(*p, parts...)
+		return true
+	}}
+	v.define(s, name, usage)
+}
+
+// complete says how a shell completes a flag's value.
+func complete(c *cobra.Command, flag string, how cobra.CompletionFunc) {
+	if err := c.RegisterFlagCompletionFunc(flag, how); err != nil {
+		panic(err) // no such flag
+	}
+}
+
+// flagLabel is how messages and help name a flag.
+func flagLabel(f *pflag.Flag) string {
+	if f.Shorthand != "" {
+		return "-" + f.Shorthand + ", --" + f.Name
+	}
+	return "--" + f.Name
+}
+
+// flagError is the error for a flag that does not parse: the flag, what is accepted, and what was given.
+func flagError(c *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	var missing *pflag.ValueRequiredError
+	text := err.Error()
+	switch {
+	case errors.As(err, &invalid):
+		f := invalid.GetFlag()
+		text = flagLabel(f) + ": want " + wanted(f) + ", got " +
+			shown(strings.TrimPrefix(invalid.GetValue(), signMark))
+	case errors.As(err, &missing):
+		f := missing.GetFlag()
+		text = flagLabel(f) + ": want " + wanted(f) + ", got nothing"
+	}
+	return usage("%s; see %s --help", text, c.CommandPath())
+}
+
+// wanted is what a flag accepts. Flags that are not made here take true or false.
+func wanted(f *pflag.Flag) string {
+	if v, ok := f.Value.(*flagValue); ok {
+		return v.want
+	}
+	return "true or false"
+}
+
+// shown is a value as it was given, quoted where that is needed to see it.
+func shown(text string) string {
+	const most = 64
+	odd := func(r rune) bool { return r == ' ' || r == '"' || r == unicode.ReplacementChar || !unicode.IsPrint(r) }
+	switch {
+	case len(text) > most:
+		return strconv.Quote(text[:most]) + "..."
+	case text == "" || strings.ContainsFunc(text, odd):
+		return strconv.Quote(text)
+	}
+	return text
+}

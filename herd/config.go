@@ -24,6 +24,9 @@ type Herd struct {
 // Peers is the table [peers].
 type Peers struct {
 	Handshake string // "required" or "optional"
+	// Legacy is how AT lines are sent to a neighbor without a handshake: "keep-open", all on one
+	// connection, or "close-after-write", one on each.
+	Legacy string
 }
 
 // Places is the table [places].

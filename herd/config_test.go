@@ -33,7 +33,7 @@ func TestConfigDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Herd: Herd{Name: "ucla", Dialect: "paper"}, Peers: Peers{Handshake: "required"},
+		Herd: Herd{Name: "ucla", Dialect: "paper"}, Peers: Peers{Handshake: "required", Legacy: "keep-open"},
 		Places: Places{
 			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second, Rate: 50, DailyBudget: 1000, BudgetShare: 50,
 			PlacesState: "places-state",
@@ -111,6 +111,8 @@ func configMistakes() []struct{ name, text, want string } {
 		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is needed"},
 		{"herd's name", "[herd]\nname = \"a b\"\n" + twoServers, `herd.toml:2: herd.name: "a b" is not a letter and up to 31 letters, digits, _ or -`},
 		{"dialect", "[herd]\ndialect = \"c\"\n" + twoServers, `herd.toml:2: herd.dialect: "c" is not available; what is: paper, cs131`},
+		{"legacy", "[peers]\nhandshake = \"optional\"\nlegacy = \"never\"\n" + twoServers, `herd.toml:3: peers.legacy: "never" is not available; what is: keep-open, close-after-write`},
+		{"legacy of none", "[peers]\nlegacy = \"close-after-write\"\n" + twoServers, `herd.toml:2: peers.legacy: it is for neighbors without a handshake, which needs handshake = "optional"`},
 		{"handshake", "[peers]\nhandshake = \"never\"\n" + twoServers, `herd.toml:2: peers.handshake: "never" is not available; what is: required, optional`},
 		{"provider", "[places]\nprovider = \"bing\"\n" + twoServers, `herd.toml:2: places.provider: "bing" is not available; what is: embedded, file, google, google-legacy`},
 		{"rank", "[places]\nrank = \"size\"\n" + twoServers, `herd.toml:2: places.rank: "size" is not available; what is: class, distance`},

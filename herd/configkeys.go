@@ -69,7 +69,7 @@ func (c *Config) CheckDescriptors(descriptors int) error {
 func defaultConfig(r Resources) *Config {
 	return &Config{
 		Herd:  Herd{Name: "ucla", Dialect: "paper"},
-		Peers: Peers{Handshake: "required"},
+		Peers: Peers{Handshake: "required", Legacy: "keep-open"},
 		Places: Places{
 			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second,
 			Rate: 50, DailyBudget: 1000, BudgetShare: 50, PlacesState: "places-state",
@@ -97,6 +97,7 @@ func (c *Config) keys() []key {
 		{"herd", "secret_file", &h.SecretFile, nil},
 
 		{"peers", "handshake", &c.Peers.Handshake, oneOf(&c.Peers.Handshake, "required", "optional")},
+		{"peers", "legacy", &c.Peers.Legacy, c.Peers.checkLegacy},
 
 		{"places", "provider", &p.Provider, oneOf(&p.Provider, Providers...)},
 		{"places", "base_url", &p.BaseURL, p.checkBase},
@@ -181,6 +182,16 @@ func outside[T int | time.Duration](value, least, most T) string {
 		return ""
 	}
 	return fmt.Sprintf("%v is not between %v and %v", value, least, most)
+}
+
+func (p *Peers) checkLegacy() string {
+	if wrong := oneOf(&p.Legacy, "keep-open", "close-after-write")(); wrong != "" {
+		return wrong
+	}
+	if p.Legacy != "keep-open" && p.Handshake != "optional" {
+		return `it is for neighbors without a handshake, which needs handshake = "optional"`
+	}
+	return ""
 }
 
 // checkMaxLine: a line has room for the longest client id and all else that an IAMAT holds.

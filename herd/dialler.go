@@ -22,6 +22,8 @@ func (l *link) BuildProtocol(string) reactor.Protocol {
 // ConnectionFailed implements reactor.ClientFactory.
 func (l *link) ConnectionFailed(reason error) {
 	l.plain = false
+	l.stopProbe()
+	l.sent.Close()
 	l.neighbor.counters.dialsFailed++
 	l.down(reason.Error())
 	l.ended()
@@ -52,7 +54,7 @@ func (l *link) connected(t reactor.Transport, h reactor.LineHandler) {
 	l.reader = reactor.NewLineReceiver(maxLinkLine, h)
 	l.reason, l.redial = nil, false
 	l.traffic = traffic{}
-	l.bad, l.full = badLines{}, false
+	l.bad, l.full, l.hasLine = badLines{}, false, false
 	l.server.log.Info("connection made", zap.Uint64("conn", l.id), zap.String("peer", t.Peer()),
 		zap.String("neighbor", l.neighbor.name))
 }
@@ -187,10 +189,14 @@ func (l *link) ConnectionLost(reason error) {
 	l.stopMark()
 	l.pulse.stop()
 	l.sent.Close()
-	l.server.log.Info("connection lost", l.traffic.fields([]zap.Field{zap.Uint64("conn", l.id),
-		zap.String("peer", l.t.Peer()), zap.String("neighbor", l.neighbor.name),
-		zap.String("reason", reason.Error())})...)
+	l.logLost(reason)
 	l.t = nil
 	l.down(reason.Error())
 	l.ended()
+}
+
+func (l *link) logLost(reason error) {
+	l.server.log.Info("connection lost", l.traffic.fields([]zap.Field{zap.Uint64("conn", l.id),
+		zap.String("peer", l.t.Peer()), zap.String("neighbor", l.neighbor.name),
+		zap.String("reason", reason.Error())})...)
 }

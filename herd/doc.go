@@ -57,7 +57,8 @@
 // # Neighbors of the paper's own kind
 //
 // With handshake = "optional" a neighbor need not know any of that. One that answers HELLO as an
-// unknown command, or not within 2 s, gets plain AT lines, everything once on each connection; and
+// unknown command, or not within 2 s, gets plain AT lines, everything once on each connection or,
+// if it reads a connection to its end before it acts, one line on each; and
 // plain AT lines are taken from a neighbor's address, also with several senders, and without LF before
 // the end if the last sender's name is complete. Such a neighbor is promised less: nothing is
 // acknowledged, compared or repaired, and silence is not noticed. See plainLink and plainIntake.

@@ -72,13 +72,15 @@ type link struct {
 	timeout    *reactor.DelayedCall
 	pulse      pulse
 	bad        badLines
-	full       bool  // the window, when the link was last pumped
-	reason     error // why this side ended it, if it did
-	which      int   // the secret to sign with
-	redial     bool  // at once when this one is gone
-	refusals   int   // of our proofs, one after another
-	plain      bool  // the next one is a plainLink
-	silent     bool  // because the neighbor did not answer
+	full       bool   // the window, when the link was last pumped
+	reason     error  // why this side ended it, if it did
+	which      int    // the secret to sign with
+	redial     bool   // at once when this one is gone
+	refusals   int    // of our proofs, one after another
+	plain      bool   // the next one is a plainLink
+	silent     bool   // because the neighbor did not answer
+	hasLine    bool   // the plain connection is closing behind its only line
+	plainSince uint64 // id of the plain connection that began the copy
 	probe      *probe
 
 	// Where the neighbor's process stands. All of it is meant for the process peer.
@@ -397,6 +399,8 @@ func (l *link) abort(reason error) {
 		l.server.counters.dropped(reason)
 	}
 	l.become(linkDown)
-	l.reader.Stop()
-	l.t.AbortConnection()
+	if l.t != nil {
+		l.reader.Stop()
+		l.t.AbortConnection()
+	}
 }

@@ -34,6 +34,18 @@ var (
 // Nor is anything asked: with a neighbor whose machine is gone without a word the connection stays
 // until the kernel's retransmissions or keepalive give up, a quarter of an hour or two hours. It
 // costs plainUnsent bytes, and the neighbor nothing that the copy after it would not bring.
+//
+// # One line on each connection
+//
+// Some servers of the course read a connection to its end and take all of it for one message. They see
+// nothing of what is sent on a connection that stays. With legacy = "close-after-write" a connection is
+// closed behind its first line, and the next one is made at once. It is open before there is something
+// to send, so that its end tells, as above, that the process at its other end has gone. The connections
+// that follow one another in good order carry one copy and what is new after it; any other end begins
+// anew with HELLO:
+//
+//	> AT Alford +0.1 kiwi +1-1 100 Alford     then our FIN, then the neighbor's, or 1 s without it
+//	> AT Alford +0.2 moa +1-1 101 Alford      on the next connection
 type plainLink struct{ *link }
 
 // mayBePlain says whether a neighbor that has not answered HELLO as a server of the herd does may
@@ -71,6 +83,7 @@ func (l *link) servePlain(silent bool) {
 func (l *link) notPlain() {
 	l.plain = false
 	if l.state == linkPlain {
+		l.stopProbe()
 		l.redial = true
 		l.abort(errNotPlain)
 	}
@@ -79,6 +92,11 @@ func (l *link) notPlain() {
 // ConnectionMade implements reactor.Protocol.
 func (p plainLink) ConnectionMade(t reactor.Transport) {
 	p.connected(t, p)
+	if p.state == linkPlain { // it follows one that was closed behind its line
+		p.server.pumpSoon()
+		p.server.drained()
+		return
+	}
 	p.tried = true
 	p.begin()
 	p.become(linkPlain)
@@ -89,6 +107,15 @@ func (p plainLink) ConnectionMade(t reactor.Transport) {
 
 // ConnectionLost implements reactor.Protocol.
 func (p plainLink) ConnectionLost(reason error) {
+	if p.hasLine && errors.Is(reason, reactor.ErrConnectionDone) && !p.leaving.closing {
+		p.logLost(reason)
+		p.t, p.hasLine = nil, false
+		p.plain = true
+		p.client.ResetDelay()
+		p.client.DialNow()
+		p.server.drained()
+		return
+	}
 	p.stopProbe()
 	if p.leaving.closing && !errors.Is(reason, reactor.ErrConnectionDone) {
 		p.leaving.closing, p.leaving.delivered = false, 0
@@ -98,7 +125,7 @@ func (p plainLink) ConnectionLost(reason error) {
 
 // begin goes to the head of the feed. What the neighbor sends us from now on is not sent back.
 func (p plainLink) begin() {
-	p.neighbor.plain = newEpoch(p.server.rand)
+	p.neighbor.plain, p.plainSince = newEpoch(p.server.rand), p.id
 	p.neighbor.counters.copies++
 	p.sent.Rewind()
 	p.server.pumpSoon()
@@ -126,13 +153,14 @@ func (p plainLink) ResumeProducing() { p.server.pumpSoon() }
 // pump sends what follows the cursor, within this turn's bounds and while not too much is unsent.
 // It reports whether there is more for the next turn.
 func (p plainLink) pump() (more bool) {
-	if p.leaving.closing {
+	if p.leaving.closing || p.t == nil || p.hasLine {
 		return false
 	}
 	s := p.server
+	oneLine := s.cfg.Peers.Legacy == "close-after-write"
 	buf, room := s.pumpBuffer[:0], plainUnsent-p.t.Backlog()
 	for range pumpRecords {
-		if len(buf) >= min(room, pumpBytes) {
+		if len(buf) >= min(room, pumpBytes) || oneLine && len(buf) > 0 {
 			break
 		}
 		item, ok := p.sent.Next()
@@ -149,6 +177,12 @@ func (p plainLink) pump() (more bool) {
 	}
 	s.pumpBuffer = buf
 	p.t.Write(buf)
+	if oneLine && len(buf) > 0 {
+		p.hasLine = true
+		p.t.LoseConnection()
+		s.drained()
+		return false
+	}
 	p.noteFull(!p.sent.CaughtUp() && p.t.Backlog() >= plainUnsent)
 	if p.sent.CaughtUp() {
 		s.drained()
@@ -162,6 +196,8 @@ func (p plainLink) pump() (more bool) {
 func (p plainLink) drained() bool {
 	if !p.leaving.closing && p.sent.CaughtUp() {
 		p.leaving.closing, p.leaving.delivered = true, p.sent.Position()
+	}
+	if p.leaving.closing && p.t != nil {
 		p.t.LoseConnection()
 	}
 	return false
@@ -170,5 +206,8 @@ func (p plainLink) drained() bool {
 // status fills in what is different about a plain link.
 func (p plainLink) status(st *LinkStatus) {
 	st.Acknowledged, st.Behind = 0, p.server.store.Tail()-p.sent.Position()
-	st.Unacknowledged = p.t.Backlog()
+	st.Unacknowledged = 0
+	if p.t != nil {
+		st.Unacknowledged = p.t.Backlog()
+	}
 }

@@ -122,7 +122,7 @@ func (p *plainIntake) lost(s *session) {
 		return
 	}
 	n.plainIntakes--
-	if l := n.link; l.state == linkPlain && s.id < l.id && p.marked == n.plain {
+	if l := n.link; l.state == linkPlain && s.id < l.plainSince && p.marked == n.plain {
 		plainLink{l}.begin()
 	}
 }

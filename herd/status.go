@@ -147,7 +147,9 @@ type LinkStatus struct {
 	// Clock is absent while the neighbor's is unknown: for the first seconds, and of older versions.
 	Clock *ClockStatus `json:"clock,omitempty"`
 
-	ATSent     uint64 `json:"at_sent"`     // AT lines written on the link to the neighbor
+	// ATSent is AT lines written to the neighbor. Whether one without a handshake reads them, nobody
+	// knows: one that reads to the end of a connection does with legacy = "close-after-write" only.
+	ATSent     uint64 `json:"at_sent"`
 	ATReceived uint64 `json:"at_received"` // AT lines read on the link from it
 	Duplicates uint64 `json:"duplicates"`  // of those read, how many were known already
 	BadLines   uint64 `json:"bad_lines"`   // of all read, how many broke the grammar

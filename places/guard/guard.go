@@ -41,6 +41,7 @@ type Guard struct {
 	limiter  *rate.Limiter
 	refused  *breaker // the provider does not take the key
 	failing  *breaker // the provider keeps failing
+	answers  answers
 	counters counters
 
 	uncounted atomic.Int64 // when the log was last told that attempts cannot be counted, in nanoseconds
@@ -166,13 +167,25 @@ func (g *Guard) ask(ctx context.Context, q places.Query) (places.Result, error) 
 		return places.Result{}, err
 	}
 	deadline, _ := ctx.Deadline()
-	short := time.Until(deadline) < g.options.Timeout*99/100
+	begun := time.Now()
 	r, err := g.options.Provider.Nearby(g.traced(ctx, payer), q)
 	g.counters.count(err)
-	if short && err != nil && ctx.Err() == context.DeadlineExceeded {
+	switch now := time.Now(); {
+	case err == nil:
+		g.answers.note(now, now.Sub(begun))
+	case ctx.Err() == context.DeadlineExceeded && deadline.Sub(begun) < g.enough(now):
 		err = &cutShort{err}
 	}
 	return r, err
+}
+
+// enough is how much time an attempt must have had for its timeout to count as a failure of the
+// provider: half of the timeout, or a quarter more than the slowest of the latest answers took if
+// that is more. Without the latter, a provider that takes 4 of 5 s would count as failing as soon as
+// its lookups wait for a second. An attempt that had the whole timeout always counts.
+func (g *Guard) enough(now time.Time) time.Duration {
+	timeout := g.options.Timeout
+	return min(max(timeout/2, g.answers.slowest(now)*5/4), timeout*99/100)
 }
 
 // pay takes one attempt from the budget.
@@ -210,9 +223,8 @@ func (g *Guard) pay(by *places.Payer) error {
 	return nil
 }
 
-// cutShort is the failure of an attempt that had less than 99 % of the timeout, because the
-// question had waited, and was not answered in that time. It says nothing about the provider: it is
-// as slow as before, and when many questions wait all of them would open the breaker.
+// cutShort is the failure of an attempt that had too little time because its lookup had waited, see
+// enough. It says nothing about the provider.
 type cutShort struct{ error }
 
 // Unwrap is what errors.As looks into.

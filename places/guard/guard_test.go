@@ -17,7 +17,8 @@ import (
 
 // scripted answers each attempt with what comes next, and the last again and again.
 type scripted struct {
-	script []error // nil: an answer
+	script []error       // nil: an answer
+	takes  time.Duration // of that
 
 	mu    sync.Mutex
 	asked []time.Time
@@ -28,6 +29,13 @@ func (s *scripted) Nearby(ctx context.Context, _ places.Query) (places.Result, e
 	err := s.script[min(len(s.asked), len(s.script)-1)]
 	s.asked = append(s.asked, time.Now())
 	s.mu.Unlock()
+	if err == nil && s.takes > 0 {
+		select {
+		case <-time.After(s.takes):
+		case <-ctx.Done():
+			err = errSilence
+		}
+	}
 	switch {
 	case err == errSilence:
 		<-ctx.Done()
@@ -333,28 +341,73 @@ func TestACallersDeadline(t *testing.T) {
 	}
 }
 
-// A slow provider is no failing one because questions had waited before they were asked.
-func TestBreakerIgnoresWhatHadTooLittleTime(t *testing.T) {
-	guarded(t, []error{errSilence}, func(t *testing.T, g *Guard, s *scripted) {
-		asksWith := func(left time.Duration) {
-			t.Helper()
-			ctx, cancel := context.WithTimeout(t.Context(), left)
-			defer cancel()
-			if _, err := g.Nearby(ctx, places.Query{}); text(err) != "no answer" {
-				t.Errorf("%v", err)
-			}
+// A lookup that has waited leaves its attempt less than the timeout. No answer then counts as a failure
+// if the time would have been enough.
+func TestAttemptsWithLessThanTheTimeout(t *testing.T) {
+	const never = time.Hour
+	for _, c := range []struct {
+		name  string
+		takes time.Duration // an answer before that, one hour if there was none
+		ago   time.Duration // when it came
+		left  time.Duration
+		opens bool
+	}{
+		{"the whole timeout", never, 0, 5 * time.Second, true},
+		{"a moment less", never, 0, 4940 * time.Millisecond, true},
+		{"half", never, 0, 2500 * time.Millisecond, true},
+		{"less than half", never, 0, 2400 * time.Millisecond, false},
+		{"half, of a fast provider", 100 * time.Millisecond, 0, 2500 * time.Millisecond, true},
+		{"less than half, of a fast provider", 100 * time.Millisecond, 0, 2400 * time.Millisecond, false},
+		{"as much as a slow provider takes", 3 * time.Second, 0, 3 * time.Second, false},
+		{"a quarter more", 3 * time.Second, 0, 3800 * time.Millisecond, true},
+		{"a provider that takes nearly all", 4900 * time.Millisecond, 0, 4940 * time.Millisecond, false},
+		{"the same, and the whole timeout", 4900 * time.Millisecond, 0, 5 * time.Second, true},
+		{"it has answered a minute ago", 4 * time.Second, answersKept, 3 * time.Second, false},
+		{"it has not answered for two", 4 * time.Second, 2 * answersKept, 3 * time.Second, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			guarded(t, []error{nil}, func(t *testing.T, g *Guard, s *scripted) {
+				if c.takes != never {
+					s.takes = c.takes
+					asks(t, g, "")
+					time.Sleep(c.ago)
+				}
+				s.takes = never
+				before := len(s.asked)
+				for range maxFailures {
+					ctx, cancel := context.WithTimeout(t.Context(), c.left)
+					if _, err := g.Nearby(ctx, places.Query{}); text(err) != "no answer" {
+						t.Errorf("%v", err)
+					}
+					cancel()
+				}
+				want := "closed"
+				if c.opens {
+					want = "open"
+				}
+				if r := g.Report(); r.Breaker != want || len(s.asked)-before != maxFailures {
+					t.Errorf("breaker %s after %d attempts, want %s", r.Breaker, len(s.asked)-before, want)
+				}
+			})
+		})
+	}
+}
+
+// At full load every lookup has waited. A provider that has become slow and then hangs is left alone
+// all the same, before it costs the day's budget.
+func TestAProviderThatHangsAtFullLoad(t *testing.T) {
+	guarded(t, []error{nil}, func(t *testing.T, g *Guard, s *scripted) {
+		s.takes = 4 * time.Second
+		asks(t, g, "")
+		s.takes = time.Hour
+		hung := time.Now()
+		for g.Report().Breaker == "closed" && time.Since(hung) < time.Hour {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			_, _ = g.Nearby(ctx, places.Query{})
+			cancel()
 		}
-		for range 3 * maxFailures {
-			asksWith(4900 * time.Millisecond)
-		}
-		if r := g.Report(); r.Breaker != "closed" || len(s.asked) != 3*maxFailures {
-			t.Errorf("%d asked, %+v", len(s.asked), r)
-		}
-		for range maxFailures {
-			asksWith(5 * time.Second)
-		}
-		if r := g.Report(); r.Breaker != "open" {
-			t.Errorf("one that had all the time and did not answer: %+v", r)
+		if took := time.Since(hung); took > 3*answersKept {
+			t.Errorf("the breaker was closed for %v, %d attempts", took, len(s.asked))
 		}
 	})
 }

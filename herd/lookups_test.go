@@ -230,7 +230,7 @@ func BenchmarkSessionWhatsat(b *testing.B) {
 	reply, _ := protocol.Paper.AppendWhatsat(nil, at, func(dst []byte) []byte { return places.AppendJSON(dst, r, 20) })
 	b.ReportAllocs()
 	for b.Loop() {
-		command, err := protocol.Parse(line[:len(line)-1], protocol.MaxClientID)
+		command, err := protocol.Paper.Parse(line[:len(line)-1], protocol.MaxClientID)
 		if err != nil {
 			b.Fatal(err)
 		}

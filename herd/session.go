@@ -132,7 +132,7 @@ func (s *session) refuse() {
 // command answers one line.
 func (s *session) command(line []byte) {
 	srv := s.server
-	c, err := protocol.Parse(line, srv.cfg.Limits.MaxClientID)
+	c, err := srv.dialect.Parse(line, srv.cfg.Limits.MaxClientID)
 	switch {
 	case err == protocol.ErrUnknownVerb && srv.plain && s.plainAT(line):
 	case err == protocol.ErrUnknownVerb:
@@ -208,7 +208,7 @@ func (s *session) whatsat(line []byte, c protocol.Command) {
 	srv.counters.WHATSAT++
 	l := &lookup{session: s, bound: c.Bound, at: item.Record.AppendAT(nil), line: bytes.Clone(line)}
 	l.query.Lat, l.query.Lng = item.Record.Position()
-	l.query.RadiusM = c.RadiusKM * 1000
+	l.query.RadiusM = c.RadiusM
 	if !srv.lookups.ask(l) {
 		s.reply(l.busy())
 		return

@@ -18,7 +18,7 @@ func BenchmarkParseIAMAT(b *testing.B) {
 	line := []byte(paperIAMAT)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Parse(line, MaxClientID); err != nil {
+		if _, err := Paper.Parse(line, MaxClientID); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -35,7 +35,7 @@ func BenchmarkParseLinkAT(b *testing.B) {
 }
 
 func BenchmarkMakeRecord(b *testing.B) {
-	c, err := Parse([]byte(paperIAMAT), MaxClientID)
+	c, err := Paper.Parse([]byte(paperIAMAT), MaxClientID)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -93,10 +93,10 @@ func TestNoAllocations(t *testing.T) {
 	}
 	for _, text := range []string{paperIAMAT, "WHATSAT kiwi 10 5", "help", "quit", "what"} {
 		line := []byte(text)
-		check("Parse "+text, func() { _, _ = Parse(line, MaxClientID) })
+		check("Parse "+text, func() { _, _ = Paper.Parse(line, MaxClientID) })
 		check("AppendUnknown", func() { buf = Paper.AppendUnknown(buf[:0], line) })
 	}
-	c, err := Parse([]byte(paperIAMAT), MaxClientID)
+	c, err := Paper.Parse([]byte(paperIAMAT), MaxClientID)
 	if err != nil {
 		t.Fatal(err)
 	}

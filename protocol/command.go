@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 )
@@ -25,7 +26,7 @@ type Command struct {
 	Time     []byte  // IAMAT: the stamp as it was written
 	Lat, Lng float64 // IAMAT: degrees, north and east positive
 	Stamp    Stamp   // IAMAT
-	RadiusKM int     // WHATSAT: 0 to 50
+	RadiusM  int     // WHATSAT: meters, 0 to 50000
 	Bound    int     // WHATSAT: 0 to 20 results
 }
 
@@ -40,15 +41,15 @@ const (
 var ErrUnknownVerb = errors.New("unknown command")
 
 // Parse takes a line, without its terminator, apart. A client's name may have up to maxClientID
-// bytes. Its error is ErrUnknownVerb or a *SyntaxError. It does not allocate on the good path.
-func Parse(line []byte, maxClientID int) (Command, error) {
+// bytes. In CS131 the radius of a WHATSAT may have a fraction, and is rounded to meters. Its error is ErrUnknownVerb or a *SyntaxError. It does not allocate on the good path.
+func (d Dialect) Parse(line []byte, maxClientID int) (Command, error) {
 	var f fields
 	f.split(line)
 	switch string(f.at[0]) {
 	case "IAMAT":
 		return parseIAMAT(&f, maxClientID)
 	case "WHATSAT":
-		return parseWHATSAT(&f, maxClientID)
+		return d.parseWHATSAT(&f, maxClientID)
 	case "help":
 		return bareVerb(&f, VerbHelp)
 	case "quit":
@@ -82,7 +83,7 @@ func parseIAMAT(f *fields, maxClientID int) (c Command, err error) {
 	return c, nil
 }
 
-func parseWHATSAT(f *fields, maxClientID int) (c Command, err error) {
+func (d Dialect) parseWHATSAT(f *fields, maxClientID int) (c Command, err error) {
 	if f.n != 4 {
 		return c, wrongFields("WHATSAT", f.n, 4)
 	}
@@ -91,8 +92,8 @@ func parseWHATSAT(f *fields, maxClientID int) (c Command, err error) {
 		return c, clientTooLong("WHATSAT", maxClientID)
 	}
 	var ok bool
-	if c.RadiusKM, ok = parseSmall(f.at[2], MaxRadiusKM); !ok {
-		return c, notInteger("RADIUS", f.at[2], MaxRadiusKM)
+	if c.RadiusM, ok = d.parseRadius(f.at[2]); !ok {
+		return c, notInteger("RADIUS", f.at[2], MaxRadiusKM) // CS131 gives no reasons
 	}
 	if c.Bound, ok = parseSmall(f.at[3], MaxBound); !ok {
 		return c, notInteger("BOUND", f.at[3], MaxBound)
@@ -100,8 +101,34 @@ func parseWHATSAT(f *fields, maxClientID int) (c Command, err error) {
 	return c, nil
 }
 
-// parseSmall parses a field, which is never empty, of decimal digits with a value from 0 to max,
-// which is small.
+// parseRadius parses kilometers from 0 to MaxRadiusKM, of which CS131 takes any fraction, as meters. The
+// limit is exact: what is above it by less than a meter is above it.
+func (d Dialect) parseRadius(text []byte) (meters int, ok bool) {
+	whole, fraction := cutDigits(text)
+	km, ok := parseSmall(whole, MaxRadiusKM)
+	if !ok || len(whole) == 0 {
+		return 0, false
+	}
+	if len(fraction) == 0 {
+		return km * 1000, true
+	}
+	if d != CS131 || !isFraction(fraction) ||
+		km == MaxRadiusKM && len(bytes.Trim(fraction[1:], "0")) > 0 {
+		return 0, false
+	}
+	for i := 1; i <= 3; i++ {
+		meters *= 10
+		if i < len(fraction) {
+			meters += int(fraction[i] - '0')
+		}
+	}
+	if len(fraction) > 4 && fraction[4] >= '5' {
+		meters++
+	}
+	return km*1000 + meters, true
+}
+
+// parseSmall parses decimal digits with a value from 0 to max, which is small. No digits are 0.
 func parseSmall(text []byte, max int) (v int, ok bool) {
 	for _, b := range text {
 		if !isDigit(b) {
@@ -115,7 +142,7 @@ func parseSmall(text []byte, max int) (v int, ok bool) {
 }
 
 // AppendLine appends the command as a client sends it, with single spaces and without a
-// terminator. Parse makes the same command of it.
+// terminator. Parse, of the same dialect, makes the same command of it.
 func (c Command) AppendLine(dst []byte) []byte {
 	switch c.Verb {
 	case VerbIAMAT:
@@ -123,7 +150,11 @@ func (c Command) AppendLine(dst []byte) []byte {
 		dst = append(append(append(dst, c.Coords...), ' '), c.Time...)
 	case VerbWHATSAT:
 		dst = append(append(append(dst, "WHATSAT "...), c.Client...), ' ')
-		dst = append(strconv.AppendInt(dst, int64(c.RadiusKM), 10), ' ')
+		dst = strconv.AppendInt(dst, int64(c.RadiusM/1000), 10)
+		if m := c.RadiusM % 1000; m > 0 {
+			dst = append(dst, '.', byte('0'+m/100), byte('0'+m/10%10), byte('0'+m%10))
+		}
+		dst = append(dst, ' ')
 		dst = strconv.AppendInt(dst, int64(c.Bound), 10)
 	case VerbHelp:
 		dst = append(dst, "help"...)

@@ -38,7 +38,7 @@ func corpus(t testing.TB, file string) (lines [][]byte, notes []string) {
 func TestParseValid(t *testing.T) {
 	lines, _ := corpus(t, "valid.txt")
 	for _, line := range lines {
-		if _, err := Parse(line, MaxClientID); err != nil {
+		if _, err := Paper.Parse(line, MaxClientID); err != nil {
 			t.Errorf("%q: %v", line, err)
 		}
 		checkParse(t, line)
@@ -48,7 +48,7 @@ func TestParseValid(t *testing.T) {
 func TestParseInvalid(t *testing.T) {
 	lines, reasons := corpus(t, "invalid.txt")
 	for i, line := range lines {
-		c, err := Parse(line, MaxClientID)
+		c, err := Paper.Parse(line, MaxClientID)
 		if err == nil {
 			t.Errorf("%q is taken for %+v", line, c)
 			continue
@@ -67,7 +67,7 @@ func TestParseInvalid(t *testing.T) {
 }
 
 func TestParseFields(t *testing.T) {
-	c, err := Parse([]byte(paperIAMAT+"\r"), MaxClientID)
+	c, err := Paper.Parse([]byte(paperIAMAT+"\r"), MaxClientID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,12 +76,33 @@ func TestParseFields(t *testing.T) {
 		c.Lat != 34.068930 || c.Lng != -118.445127 {
 		t.Errorf("%+v", c)
 	}
-	c, err = Parse([]byte("WHATSAT kiwi 10 5"), MaxClientID)
+	c, err = Paper.Parse([]byte("WHATSAT kiwi 10 5"), MaxClientID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Verb != VerbWHATSAT || string(c.Client) != "kiwi" || c.RadiusKM != 10 || c.Bound != 5 {
+	if c.Verb != VerbWHATSAT || string(c.Client) != "kiwi" || c.RadiusM != 10000 || c.Bound != 5 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// The course bounds the radius at 50 km and says no more; the paper wants integers.
+func TestFractionalRadius(t *testing.T) {
+	long := strings.Repeat("0", 4000)
+	for radius, want := range map[string]int{ // meters; -1: refused
+		"10.5871263": 10587, "0.5": 500, "0.0": 0, "00.0004": 0, "00.0005": 1, "9.9995": 10000, "0.1234": 123,
+		"0.1235": 124, "5.25": 5250, "50.0": 50000, "50." + long: 50000, "49.9999": 50000, long + "7.5": 7500,
+		"50.0000001": -1, "50." + long + "1": -1, "51.0": -1, "5.": -1, ".5": -1, "+5.0": -1, "-0.0": -1,
+		"1e1": -1, "1.5e1": -1, "5,5": -1, "1.2.3": -1, ".": -1, "nan": -1, "0x1.8": -1, "1_0.0": -1,
+	} {
+		line := []byte("WHATSAT kiwi " + radius + " 5")
+		c, err := CS131.Parse(line, MaxClientID)
+		if (err == nil) != (want >= 0) || err == nil && c.RadiusM != want {
+			t.Errorf("%.40q: %d m, %v; want %d", radius, c.RadiusM, err, want)
+		}
+		if c, err := Paper.Parse(line, MaxClientID); err == nil {
+			t.Errorf("%.40q is taken by the paper's dialect for %+v", radius, c)
+		}
+		checkParse(t, line)
 	}
 }
 
@@ -90,11 +111,11 @@ func TestClientLength(t *testing.T) {
 		verb, _, _ := strings.Cut(format, " ")
 		for _, max := range []int{1, 10, MaxClientID} {
 			line := strings.Replace(format, "#", strings.Repeat("k", max), 1)
-			if _, err := Parse([]byte(line), max); err != nil {
+			if _, err := Paper.Parse([]byte(line), max); err != nil {
 				t.Errorf("%s with a client of the maximum of %d bytes: %v", verb, max, err)
 			}
 			line = strings.Replace(line, "k", "kk", 1)
-			_, err := Parse([]byte(line), max)
+			_, err := Paper.Parse([]byte(line), max)
 			want := verb + " CLIENT: longer than " + strconv.Itoa(max) + " bytes"
 			if err == nil || err.Error() != want {
 				t.Errorf("%s with a client of %d bytes: %v, want %s", verb, max+1, err, want)
@@ -109,7 +130,7 @@ var (
 		`(([+-][0-9]{1,2}(?:\.[0-9]+)?)([+-][0-9]{1,3}(?:\.[0-9]+)?)/?)[ \t-\r]+` +
 		`([0-9]+(?:\.[0-9]+)?)[ \t-\r]*$`)
 	whatsatForm = regexp.MustCompile(
-		`^[ \t-\r]*WHATSAT[ \t-\r]+([^ \t-\r]+)[ \t-\r]+([0-9]+)[ \t-\r]+([0-9]+)[ \t-\r]*$`)
+		`^[ \t-\r]*WHATSAT[ \t-\r]+([^ \t-\r]+)[ \t-\r]+([0-9]+(?:\.[0-9]+)?)[ \t-\r]+([0-9]+)[ \t-\r]*$`)
 	bareForm = regexp.MustCompile(`^[ \t-\r]*(help|quit)[ \t-\r]*$`)
 )
 
@@ -132,26 +153,35 @@ func within(text string, limit int64) bool {
 	return new(big.Rat).Abs(rational(text)).Cmp(big.NewRat(limit, 1)) <= 0
 }
 
-func legal(line []byte) bool {
+func legal(d Dialect, line []byte) bool {
 	if m := iamatForm.FindSubmatch(line); m != nil {
 		return len(m[1]) <= MaxClientID && len(m[2]) <= 96 && len(m[5]) <= 96 &&
 			within(string(m[3]), 90) && within(string(m[4]), 180) &&
 			between(string(m[5]), 0, maxSeconds+1)
 	}
 	if m := whatsatForm.FindSubmatch(line); m != nil {
-		return len(m[1]) <= MaxClientID && between(string(m[2]), 0, MaxRadiusKM+1) &&
+		return len(m[1]) <= MaxClientID && within(string(m[2]), MaxRadiusKM) &&
+			(d == CS131 || !bytes.Contains(m[2], []byte("."))) &&
 			between(string(m[3]), 0, MaxBound+1)
 	}
 	return bareForm.Match(line)
 }
 
-// checkParse holds what is true of any line: Parse agrees with the grammar above; what it takes
-// is the same again when it is written and parsed; an IAMAT makes a record that a link takes.
+// checkParse holds what is true of any line in both dialects.
 func checkParse(t *testing.T, line []byte) {
 	t.Helper()
-	c, err := Parse(line, MaxClientID)
-	if (err == nil) != legal(line) {
-		t.Fatalf("%q: parsed with %v, legal: %v", line, err, legal(line))
+	for _, d := range []Dialect{Paper, CS131} {
+		checkDialect(t, d, line)
+	}
+}
+
+// checkDialect holds what is true of any line: Parse agrees with the grammar above; what it takes
+// is the same again when it is written and parsed; an IAMAT makes a record that a link takes.
+func checkDialect(t *testing.T, d Dialect, line []byte) {
+	t.Helper()
+	c, err := d.Parse(line, MaxClientID)
+	if (err == nil) != legal(d, line) {
+		t.Fatalf("%q in %v: parsed with %v, legal: %v", line, d, err, legal(d, line))
 	}
 	if err != nil {
 		if err == ErrUnknownVerb && c.Verb != VerbUnknown {
@@ -163,9 +193,16 @@ func checkParse(t *testing.T, line []byte) {
 		return
 	}
 	again := c.AppendLine(nil)
-	d, err := Parse(again, MaxClientID)
-	if err != nil || !reflect.DeepEqual(c, d) {
-		t.Fatalf("%q is %+v, written as %q it is %+v, %v", line, c, again, d, err)
+	e, err := d.Parse(again, MaxClientID)
+	if err != nil || !reflect.DeepEqual(c, e) {
+		t.Fatalf("%q is %+v, written as %q it is %+v, %v", line, c, again, e, err)
+	}
+	if m := whatsatForm.FindSubmatch(line); m != nil {
+		meters := new(big.Rat).Mul(rational(string(m[2])), big.NewRat(1000, 1))
+		off, _ := meters.Sub(meters, big.NewRat(int64(c.RadiusM), 1)).Float64()
+		if off < -0.5 || off >= 0.5 {
+			t.Fatalf("%q: %d m are off by %v", line, c.RadiusM, off)
+		}
 	}
 	if c.Verb == VerbIAMAT {
 		checkRecord(t, c, paperNow)
@@ -192,7 +229,7 @@ func TestParseMutated(t *testing.T) {
 			}
 		}
 		checkParse(t, line)
-		if legal(line) {
+		if legal(Paper, line) {
 			good++
 		}
 	}

@@ -91,7 +91,7 @@ func TestIAMATSubsetOfAT(t *testing.T) {
 			}
 		}
 		line := fmt.Appendf(nil, "IAMAT %s %s %s", client, randomCoords(r), randomTime(r))
-		c, err := Parse(line, MaxClientID)
+		c, err := Paper.Parse(line, MaxClientID)
 		if err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
@@ -114,7 +114,7 @@ func TestRecordAtTheExtremes(t *testing.T) {
 		{time.Unix(0, 0), strings.Repeat("0", maxTimeText), "+0.000000000"},
 	} {
 		line := "IAMAT " + client + " " + coords + " " + c.time
-		command, err := Parse([]byte(line), MaxClientID)
+		command, err := Paper.Parse([]byte(line), MaxClientID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestRecordAtTheExtremes(t *testing.T) {
 }
 
 func TestAppendAT(t *testing.T) {
-	c, err := Parse([]byte(paperIAMAT), MaxClientID)
+	c, err := Paper.Parse([]byte(paperIAMAT), MaxClientID)
 	if err != nil {
 		t.Fatal(err)
 	}

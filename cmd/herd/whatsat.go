@@ -13,7 +13,7 @@ func newWhatsat(o *options) *cobra.Command {
 		Use:   "whatsat CLIENT [RADIUS=10] [BOUND=5]",
 		Short: "Ask a server what is near a client",
 		Long: "Ask a server what is within RADIUS kilometres (0 to 50) of a client, BOUND results\n" +
-			"(0 to 20) at most.",
+			"(0 to 20) at most. With dialect = \"cs131\" RADIUS may have a fraction, as in 10.5.",
 		Example: "  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127\n" +
 			"  herd whatsat kiwi.cs.ucla.edu 10 5\n" +
 			"  herd whatsat kiwi.cs.ucla.edu --json",

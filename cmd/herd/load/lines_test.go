@@ -27,7 +27,7 @@ func TestLines(t *testing.T) {
 		for range 1000 {
 			line, whatsat := l.appendNext(nil)
 			fields := bytes.Fields(line)
-			if _, err := protocol.Parse(line, protocol.MaxClientID); err != nil {
+			if _, err := protocol.Paper.Parse(line, protocol.MaxClientID); err != nil {
 				t.Fatalf("%s: %v", line, err)
 			}
 			if whatsat {

@@ -123,7 +123,7 @@ func (e *end) LineReceived(line []byte) {
 // command answers a client.
 func (e *end) command(line []byte) {
 	a := e.asker
-	c, err := protocol.Parse(line, protocol.MaxClientID)
+	c, err := protocol.Paper.Parse(line, protocol.MaxClientID)
 	switch {
 	case err != nil:
 		e.t.Write(protocol.Paper.AppendUnknown(nil, line))

@@ -33,7 +33,7 @@ type state map[string]protocol.Record
 
 // read makes the record of one line, in scratch, or appends the reply to what is none.
 func read(dst, line []byte, now time.Time, scratch *protocol.Record) (reply []byte, id []byte) {
-	c, err := protocol.Parse(line, protocol.MaxClientID)
+	c, err := protocol.Paper.Parse(line, protocol.MaxClientID)
 	if err != nil || c.Verb != protocol.VerbIAMAT {
 		return protocol.Paper.AppendUnknown(dst, line), nil
 	}

@@ -179,12 +179,12 @@ func (l *Loop) runReady() {
 	}
 	l.first = remove(l.first, n)
 	done, n, until := 0, len(l.fresh), l.now+TurnShare/2
-	for ; done < n && (done == 0 || l.now < until); done++ {
+	for ; done < n && l.now < until; done++ {
 		l.fresh[done].proceed()
 	}
 	l.fresh = remove(l.fresh, done)
 	done, until = 0, l.now+TurnShare/2
-	for ; done < len(l.ready) && (done == 0 || l.now < until); done++ {
+	for ; done < len(l.ready) && l.now < until; done++ {
 		l.ready[done].proceed()
 	}
 	l.ready = remove(l.ready, done)

@@ -164,7 +164,12 @@ func exampleOfServers(t *testing.T, line string) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Process.Kill() })
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		if t.Failed() {
+			t.Logf("it said:\n%s", &out)
+		}
+	})
 	processtest.Eventually(t, "it runs", func() bool {
 		return strings.Contains(out.String(), "Ctrl-C stops the herd") || strings.Contains(out.String(), "\tstarted\t")
 	})

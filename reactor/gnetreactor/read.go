@@ -1,7 +1,6 @@
 package gnetreactor
 
 import (
-	"errors"
 	"os"
 	"sync"
 
@@ -19,7 +18,12 @@ type reads struct {
 }
 
 // PauseReading implements reactor.Socket. A socket of gnet's leaves it when the event is over.
-func (s *socket) PauseReading() { s.unread = true }
+func (s *socket) PauseReading() {
+	s.unread = true
+	if s.gnet == nil {
+		s.r.watch.add(s)
+	}
+}
 
 // ResumeReading implements reactor.Socket.
 func (s *socket) ResumeReading() {
@@ -73,9 +77,6 @@ func (s *socket) await() {
 	}
 	s.r.reads.waiting.Go(func() {
 		err := raw.Read(pollable)
-		if errors.Is(err, os.ErrClosed) {
-			return
-		}
 		s.r.CallFromThread(func() {
 			switch {
 			case s.fd < 0:

@@ -166,17 +166,41 @@ func closeWhileUnread(t *testing.T, h Harness) {
 	orderly(t, h, p)
 }
 
-// A connection that breaks while it is unread is lost.
+// A connection that breaks while it is unread is lost, also if it was unread and read before.
 func resetWhileUnread(t *testing.T, h Harness) {
-	p := &recorder{test: t}
-	peer := holding(t, h, p, halfRecorder{p}, pattern(reactor.MaxHeldInput))
-	peer.Reset()
-	lostFor(t, h, p, nil)
-	h.Do(func() {
-		if len(p.in) > 0 || p.eof > 0 || p.reason == reactor.ErrHeldInput {
-			t.Errorf("%d bytes and %d ends reported, lost for %v", len(p.in), p.eof, p.reason)
+	input := pattern(reactor.MaxHeldInput)
+	for before := range 3 {
+		p := &recorder{test: t}
+		peer := holding(t, h, p, halfRecorder{p}, input)
+		for range before {
+			holdAgain(t, h, p, peer, input)
 		}
+		peer.Reset()
+		lostFor(t, h, p, nil)
+		h.Do(func() {
+			if len(p.in) != before*len(input) || p.eof > 0 || p.reason == reactor.ErrHeldInput {
+				t.Errorf("%d bytes and %d ends reported, lost for %v", len(p.in), p.eof, p.reason)
+			}
+		})
+	}
+}
+
+// holdAgain has p take what is held, and makes the connection unread again.
+func holdAgain(t *testing.T, h Harness, p *recorder, peer Peer, input []byte) {
+	t.Helper()
+	had := 0
+	h.Do(func() {
+		had = len(p.in)
+		p.t.ResumeReceiving()
 	})
+	h.Wait("all of it", func() bool { return len(p.in) == had+len(input) })
+	var before uint64
+	h.Do(func() {
+		p.t.PauseReceiving()
+		before = received(h)
+	})
+	peer.Send(input)
+	h.Wait("held input", func() bool { return received(h)-before == uint64(len(input)) })
 }
 
 // Others are served while much held input is delivered.
@@ -239,23 +263,13 @@ func heldInputIsShared(t *testing.T, h Harness) {
 func lifeAfterUnread(t *testing.T, h Harness) {
 	for _, end := range []func(Peer){Peer.Close, Peer.CloseWrite, Peer.Reset} {
 		p := &recorder{test: t}
-		var before uint64
-		h.Do(func() { before = received(h) })
 		input := pattern(reactor.MaxHeldInput)
 		peer := holding(t, h, p, p, input)
-		for n := 1; n <= 3; n++ {
-			h.Do(func() {
-				if n > 1 {
-					p.t.PauseReceiving()
-				}
-			})
-			if n > 1 {
-				peer.Send(input)
-			}
-			h.Wait("held input", func() bool { return received(h)-before == uint64(n*len(input)) })
-			h.Do(p.t.ResumeReceiving)
-			h.Wait("all of it", func() bool { return len(p.in) == n*len(input) })
+		for range 2 {
+			holdAgain(t, h, p, peer, input)
 		}
+		h.Do(p.t.ResumeReceiving)
+		h.Wait("all of it", func() bool { return len(p.in) == 3*len(input) })
 		h.Do(func() { p.onData = func(b []byte) { p.t.Write(b) } })
 		for range 100 {
 			peer.Send([]byte("hello"))

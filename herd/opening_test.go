@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"serverherd/reactor"
 )
 
 const (
@@ -206,6 +208,39 @@ func TestTelnetEnds(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Answers to telnet commands count among what a client is owed: a client that does not stop asking is
+// held, wherever its connection stands.
+func TestTelnetAnswersAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		name, before string
+		stalled      bool
+	}{
+		{"first", "", true},
+		{"after a line", "help\n", true},
+		{"behind a lookup", "WHATSAT k 1 1\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := alone(t, nil)
+			w.reactors["Alford"].SetWork(20 * time.Second) // of the lookup
+			w.dial("Alford").ask(1, "IAMAT k +1-1 5\n")
+			n := w.dial("Alford")
+			n.SendString(c.before)
+			w.net.RunFor(time.Second)
+			if c.stalled {
+				n.Stall()
+			}
+			n.SendString(strings.Repeat(interrupt, 2<<20))
+			w.until("held", w.counted("held"))
+			w.net.RunFor(10 * time.Second)
+			for _, s := range w.servers["Alford"].sessions {
+				if s.replies.memory > 2*maxHeldReplies || s.t.Backlog() > maxBacklog+reactor.MaxHeldInput {
+					t.Errorf("%d bytes wait, %d are unsent", s.replies.memory, s.t.Backlog())
+				}
+			}
+		})
 	}
 }
 

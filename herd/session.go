@@ -84,6 +84,9 @@ func (s *session) DataReceived(p []byte) {
 	}
 	s.reader.DataReceived(p)
 	s.noteUnfinished(lines)
+	if s.intake == nil {
+		s.hold() // what is answered besides lines counts, too
+	}
 	s.keep()
 }
 

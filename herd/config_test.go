@@ -116,7 +116,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"handshake", "[peers]\nhandshake = \"never\"\n" + twoServers, `herd.toml:2: peers.handshake: "never" is not available; what is: required, optional`},
 		{"provider", "[places]\nprovider = \"bing\"\n" + twoServers, `herd.toml:2: places.provider: "bing" is not available; what is: embedded, file, google, google-legacy`},
 		{"rank", "[places]\nrank = \"size\"\n" + twoServers, `herd.toml:2: places.rank: "size" is not available; what is: class, distance`},
-		{"timeout", "[places]\ntimeout = \"0s\"\n" + twoServers, "herd.toml:2: places.timeout: 0s is not between 1ms and 1m0s"},
+		{"timeout", "[places]\ntimeout = \"0s\"\n" + twoServers, "herd.toml:2: places.timeout: 0s is not between 1ms and 20s"},
 		{"duration", "[limits]\ndrain = \"soon\"\n" + twoServers, `herd.toml:2: limits.drain: "soon" is not a duration as "5s", "250ms" or "1h"`},
 		{"negative duration", "[limits]\ndrain = \"-5s\"\n" + twoServers, `herd.toml:2: limits.drain: "-5s" is not a duration as "5s", "250ms" or "1h"`},
 		{"level", "[log]\nlevel = \"loud\"\n" + twoServers, `herd.toml:2: log.level: "loud" is not available; what is: debug, info, warn, error`},

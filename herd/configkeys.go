@@ -13,6 +13,7 @@ import (
 
 	"serverherd/places"
 	"serverherd/protocol"
+	"serverherd/reactor"
 )
 
 // key is one key of herd.toml: what it is called, where its value goes, and what is wrong with
@@ -46,6 +47,10 @@ func (r Resources) maxBuffered() int {
 
 // reservedDescriptors are for files, neighbors, the console and lookups.
 const reservedDescriptors = 700
+
+// maxPlacesTimeout bounds places.timeout, so that a client whose lines wait for its lookups gets a
+// reply, which is progress, before HeldInputTimeout.
+const maxPlacesTimeout = reactor.HeldInputTimeout - 10*time.Second
 
 // minDescriptors is what a server needs at least: with 16 clients, its neighbors, its console and
 // its files.
@@ -107,7 +112,7 @@ func (c *Config) keys() []key {
 		{"places", "lenient", &p.Lenient, p.checkLenient},
 		{"places", "fields", &p.Fields, p.checkFields},
 		{"places", "rank", &p.Rank, oneOf(&p.Rank, "class", "distance")},
-		{"places", "timeout", &p.Timeout, span(&p.Timeout, time.Millisecond, time.Minute)},
+		{"places", "timeout", &p.Timeout, span(&p.Timeout, time.Millisecond, maxPlacesTimeout)},
 		{"places", "rate", &p.Rate, between(&p.Rate, 1, 10_000)},
 		{"places", "daily_budget", &p.DailyBudget, between(&p.DailyBudget, 1, 10_000_000)},
 		{"places", "budget_share", &p.BudgetShare, between(&p.BudgetShare, 1, 100)},

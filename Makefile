@@ -41,7 +41,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	grep -r --include='*_test.go' '^func Fuzz' . | \
 	  sed -E 's,^(.*)/[^/]*:func (Fuzz[^(]*).*,\1 \2,' | sort | \
 	  while read -r package target; do \
-	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 	  done
 
 cross: ## builds for the other platforms

@@ -430,3 +430,12 @@ func BenchmarkWriteTurn(b *testing.B) {
 		c.Input(in)
 	}
 }
+
+// A connection that has ended is not read any more, though a turn was to do so.
+func TestNoReadAfterTheEnd(t *testing.T) {
+	e := newFake()
+	c, _, _ := connect(e)
+	c.Readable(func() { t.Error("it is read") })
+	c.Broken(errors.New("reset"))
+	e.Turn()
+}

@@ -135,7 +135,7 @@ func (c *Conn) Readable(read func()) {
 // reads, and calls a Producer. One that was served stays queued for another round, so that input which
 // comes meanwhile waits for its turn.
 func (c *Conn) proceed() {
-	if c.read != nil && (len(c.held) == 0 || c.paused) {
+	if !c.lost && c.read != nil && (len(c.held) == 0 || c.paused) {
 		read := c.read
 		c.read, c.pulling = nil, true
 		read()

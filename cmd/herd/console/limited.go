@@ -49,11 +49,12 @@ func (l *limited) Accept() (net.Conn, error) {
 	c.place = l.idle.PushBack(c)
 	var last *conn
 	if l.idle.Len()+l.pages > herd.ConsoleConnections {
-		last = l.idle.Front().Value.(*conn)
+		last = l.idle.Remove(l.idle.Front()).(*conn)
+		last.place, last.closed = nil, true
 	}
 	l.mu.Unlock()
 	if last != nil {
-		last.Close()
+		last.Conn.Close()
 	}
 	return c, nil
 }

@@ -3,7 +3,6 @@ package herd
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +49,7 @@ func machine(a string) string {
 func splitHost(a string) (host, port string) {
 	colon := strings.LastIndexByte(a, ':')
 	host, port = strings.ToLower(strings.Trim(a[:colon], "[]")), a[colon+1:]
+	host = strings.TrimSuffix(host, ".")
 	if host == "localhost" {
 		host = "127.0.0.1"
 	}
@@ -129,20 +129,6 @@ func (l *loader) reach() {
 	}
 }
 
-// validAddress: an IP address or a host name, a colon, and a port. An address with a zone is
-// refused, because it means something on one machine only.
-func validAddress(a string) bool {
-	if addr, err := netip.ParseAddrPort(a); err == nil {
-		return addr.Port() != 0 && addr.Addr().Zone() == ""
-	}
-	host, port, ok := strings.Cut(a, ":")
-	n, err := strconv.ParseUint(port, 10, 16)
-	return ok && err == nil && n != 0 && hostName.MatchString(host)
-}
-
-var hostName = regexp.MustCompile(
-	`^[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
-
 // isUnspecified says whether an address, host:port, is every address of a machine.
 func isUnspecified(a string) bool {
 	addr, err := netip.ParseAddrPort(a)
@@ -151,13 +137,22 @@ func isUnspecified(a string) bool {
 
 // IsLoopback says whether an address, host:port, can be reached from this machine only.
 func IsLoopback(a string) bool {
-	addr, err := netip.ParseAddrPort(a)
-	return err == nil && addr.Addr().Unmap().IsLoopback() || strings.HasPrefix(a, "localhost:")
+	if addr, err := netip.ParseAddrPort(a); err == nil {
+		return addr.Addr().Unmap().IsLoopback()
+	}
+	host, _, _ := strings.Cut(a, ":")
+	return isLocalhost(host)
 }
 
 func loopbackHost(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback() || host == "localhost"
+	return err == nil && addr.Unmap().IsLoopback() || isLocalhost(host)
+}
+
+// isLocalhost says whether a host name is localhost, as names are compared: in any case, with or
+// without the last dot.
+func isLocalhost(host string) bool {
+	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
 }
 
 // NeedsSecret is the error for listening at an address that others can reach without a secret, by

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -314,11 +315,15 @@ func optionalAddress(value *string) func() string {
 	}
 }
 
+// checkAddress refuses an address with a zone, too: it means something on one machine only.
 func checkAddress(a string) string {
-	if validAddress(a) {
-		return ""
+	if err := CheckAddress(a); err != nil {
+		return fmt.Sprintf("%q is not an address and a port, as 127.0.0.1:11500: %v", a, err)
 	}
-	return fmt.Sprintf("%q is not an address and a port, as 127.0.0.1:11500", a)
+	if addr, err := netip.ParseAddrPort(a); err == nil && addr.Addr().Zone() != "" {
+		return fmt.Sprintf("%q has the zone %q, which only one machine knows: use an address without one", a, addr.Addr().Zone())
+	}
+	return ""
 }
 
 // set puts a value as TOML has it where k wants it, or says what is wrong with its type.

@@ -17,11 +17,18 @@ import (
 // pflag's. A value that is refused is reported by flagError as
 //
 //	-c, --connections: want a whole number from 0 to 1000000, got -5
+//	--at: want a server's name or HOST:PORT, got a:0: port "0" is not a number from 1 to 65535
 type flagValue struct {
 	text string // the default, then what was given
 	kind string // what help shows in place of the value
 	want string // what is accepted, after "want"
 	set  func(text string) bool
+}
+
+// reasonedValue is a flagValue that can say more of a refused value than what is wanted.
+type reasonedValue struct {
+	*flagValue
+	why func(text string) error // nil for a value that is accepted
 }
 
 // String implements pflag.Value.
@@ -148,6 +155,15 @@ func checkedFlag(s *pflag.FlagSet, p *string, name, def, want, usage string, ok 
 	v.define(s, name, usage)
 }
 
+// reasonedFlag defines a flag for a text. Check says why one is refused.
+func reasonedFlag(s *pflag.FlagSet, p *string, name, want, usage string, check func(text string) error) {
+	v := &flagValue{"", "string", want, func(text string) bool {
+		*p = text
+		return check(text) == nil
+	}}
+	s.Var(&reasonedValue{v, check}, name, usage)
+}
+
 // choiceFlag defines a flag for one of several words, which a shell completes.
 func choiceFlag(c *cobra.Command, p *string, name, def string, all []string, usage string) {
 	want := "one of " + strings.Join(all, ", ")
@@ -197,8 +213,11 @@ func flagError(c *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &invalid):
 		f := invalid.GetFlag()
-		text = flagLabel(f) + ": want " + wanted(f) + ", got " +
-			shown(strings.TrimPrefix(invalid.GetValue(), signMark))
+		value := strings.TrimPrefix(invalid.GetValue(), signMark)
+		text = flagLabel(f) + ": want " + wanted(f) + ", got " + shown(value)
+		if v, ok := f.Value.(*reasonedValue); ok {
+			text += fmt.Sprintf(": %v", v.why(value))
+		}
 	case errors.As(err, &missing):
 		f := missing.GetFlag()
 		text = flagLabel(f) + ": want " + wanted(f) + ", got nothing"
@@ -208,7 +227,10 @@ func flagError(c *cobra.Command, err error) error {
 
 // wanted is what a flag accepts. Flags that are not made here take true or false.
 func wanted(f *pflag.Flag) string {
-	if v, ok := f.Value.(*flagValue); ok {
+	switch v := f.Value.(type) {
+	case *flagValue:
+		return v.want
+	case *reasonedValue:
 		return v.want
 	}
 	return "true or false"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ func acceptsZero(f *pflag.Flag, value string) bool {
 // narrow are flags for a text that accept none of the values of TestFlagValues, or some.
 var narrow = map[string]string{
 	"dialect": "", "engine": "", "provider": "", "mix": "", "find-max": "", "fail-if": "", "idle": "0 10",
-	"slow-readers": "0 10",
+	"slow-readers": "0 10", "columns": "",
 }
 
 // Every flag refuses what it cannot mean, in one form of message: the flag, what is wanted, and the
@@ -54,6 +55,8 @@ func TestFlagValues(t *testing.T) {
 	walkFlags(newRoot(), func(c *cobra.Command, f *pflag.Flag) {
 		n++
 		_, ours := f.Value.(*flagValue)
+		reasoned, hasReason := f.Value.(*reasonedValue)
+		ours = ours || hasReason
 		isBool := f.Value.Type() == "bool"
 		if !ours && !isBool {
 			t.Errorf("%s --%s is not made by flags.go", c.CommandPath(), f.Name)
@@ -89,9 +92,12 @@ func TestFlagValues(t *testing.T) {
 					t.Errorf("%s %q is accepted", c.CommandPath(), form)
 					continue
 				}
-				want := flagLabel(f) + ": want "
+				want, reason := flagLabel(f)+": want ", ""
+				if hasReason {
+					reason = fmt.Sprintf(": %v", reasoned.why(value))
+				}
 				got := flagError(c, err).Error()
-				if !strings.HasPrefix(got, want) || !strings.HasSuffix(got, ", got "+shown(value)+"; see "+c.CommandPath()+" --help") ||
+				if !strings.HasPrefix(got, want) || !strings.HasSuffix(got, ", got "+shown(value)+reason+"; see "+c.CommandPath()+" --help") ||
 					strings.Contains(got, "\n") || leaks.MatchString(got) {
 					t.Errorf("%s %q: %q", c.CommandPath(), form, got)
 				}
@@ -106,31 +112,35 @@ func TestFlagValues(t *testing.T) {
 // A flag without its value, and words that look like flags where there is none.
 func TestFlagsWithoutValue(t *testing.T) {
 	for line, want := range map[string]string{
-		"load -c":                        "-c, --connections: want a whole number from 0 to 1000000, got nothing; see herd load --help",
-		"load -c -5":                     "-c, --connections: want a whole number from 0 to 1000000, got -5; see herd load --help",
-		"status --config":                "--config: want a file, got nothing; see herd status --help",
-		"load --warmup 5":                "--warmup: want a duration from 0s to 1000h, as 10s, got 5; see herd load --help",
-		"load --churn NaN":               "--churn: want a number from 0.001 to 100000, or 0, as 100/s, got NaN; see herd load --help",
-		"iamat kiwi +1+1 --at :":         "--at: want a server's name or HOST:PORT, got :; see herd iamat --help",
-		"iamat kiwi +1+1 --at a:x":       "--at: want a server's name or HOST:PORT, got a:x; see herd iamat --help",
-		"iamat kiwi +1+1 --at a:0":       "--at: want a server's name or HOST:PORT, got a:0; see herd iamat --help",
-		"-5":                             `unknown command "-5"; see herd --help`,
-		"help -5":                        `no command is called "-5"; see herd --help`,
-		"completion -5":                  `no completion for "-5"; there are bash, zsh, fish and powershell`,
-		"completion bash -5":             "usage: herd completion bash; see herd completion bash --help",
-		"status -5":                      "usage: herd status [flags]; see herd status --help",
-		"study --only throughput,":       "--only: want rows as throughput,memory, see --list, got throughput,; see herd study --help",
-		"study --rounds 0":               "--rounds: want a whole number from 1 to 1000, got 0; see herd study --help",
-		"load -t 0":                      "-t, --threads: want a whole number from 1 to 1024, got 0; see herd load --help",
-		"load --clients 0":               "--clients: want a whole number from 1 to 10000000, got 0; see herd load --help",
-		"load --pipeline 0":              "--pipeline: want a whole number from 1 to 65536, got 0; see herd load --help",
-		"load --duration 0":              "-d, --duration: want a duration from 1ms to 1000h, as 10s, got 0; see herd load --help",
-		"status --at Alford":             "unknown flag: --at; see herd status --help",
-		"status -x=-5":                   "unknown shorthand flag: 'x' in -x=-5; see herd status --help",
-		"status --config=":               `--config: want a file, got ""; see herd status --help`,
-		"up --verbose=-5":                "-v, --verbose: want true or false, got -5; see herd up --help",
-		"study slow-server A --takes 1h": "--takes: want a duration from 0s to 1m, as 10s, got 1h; see herd study slow-server --help",
-		"places 1,2 --provider bing":     "--provider: want one of embedded, file, google, google-legacy, got bing; see herd places --help",
+		"load -c":                          "-c, --connections: want a whole number from 0 to 1000000, got nothing; see herd load --help",
+		"load -c -5":                       "-c, --connections: want a whole number from 0 to 1000000, got -5; see herd load --help",
+		"status --config":                  "--config: want a file, got nothing; see herd status --help",
+		"load --warmup 5":                  "--warmup: want a duration from 0s to 1000h, as 10s, got 5; see herd load --help",
+		"load --churn NaN":                 "--churn: want a number from 0.001 to 100000, or 0, as 100/s, got NaN; see herd load --help",
+		"iamat kiwi +1+1 --at :":           "--at: want a server's name or HOST:PORT, got :: port \"\" is not a number from 1 to 65535; see herd iamat --help",
+		"places 1,2 --columns site":        "--columns: want names as name=site,lat=site_lat,lng=site_lon, got site: site has no =; see herd places --help",
+		"places 1,2 --columns ort=b":       "--columns: want names as name=site,lat=site_lat,lng=site_lon, got ort=b: \"ort\" is no column; there are name, lat, lng, types, vicinity; see herd places --help",
+		"places 1,2 --columns lat=a,lat=b": "--columns: want names as name=site,lat=site_lat,lng=site_lon, got lat=a,lat=b: lat stands there twice; see herd places --help",
+		"places 1,2 --columns name=":       "--columns: want names as name=site,lat=site_lat,lng=site_lon, got name=: name is empty; it is what the file calls its name; see herd places --help",
+		"iamat kiwi +1+1 --at a:x":         "--at: want a server's name or HOST:PORT, got a:x: port \"x\" is not a number from 1 to 65535; see herd iamat --help",
+		"iamat kiwi +1+1 --at a:0":         "--at: want a server's name or HOST:PORT, got a:0: port \"0\" is not a number from 1 to 65535; see herd iamat --help",
+		"-5":                               `unknown command "-5"; see herd --help`,
+		"help -5":                          `no command is called "-5"; see herd --help`,
+		"completion -5":                    `no completion for "-5"; there are bash, zsh, fish and powershell`,
+		"completion bash -5":               "usage: herd completion bash; see herd completion bash --help",
+		"status -5":                        "usage: herd status [flags]; see herd status --help",
+		"study --only throughput,":         "--only: want rows as throughput,memory, see --list, got throughput,; see herd study --help",
+		"study --rounds 0":                 "--rounds: want a whole number from 1 to 1000, got 0; see herd study --help",
+		"load -t 0":                        "-t, --threads: want a whole number from 1 to 1024, got 0; see herd load --help",
+		"load --clients 0":                 "--clients: want a whole number from 1 to 10000000, got 0; see herd load --help",
+		"load --pipeline 0":                "--pipeline: want a whole number from 1 to 65536, got 0; see herd load --help",
+		"load --duration 0":                "-d, --duration: want a duration from 1ms to 1000h, as 10s, got 0; see herd load --help",
+		"status --at Alford":               "unknown flag: --at; see herd status --help",
+		"status -x=-5":                     "unknown shorthand flag: 'x' in -x=-5; see herd status --help",
+		"status --config=":                 `--config: want a file, got ""; see herd status --help`,
+		"up --verbose=-5":                  "-v, --verbose: want true or false, got -5; see herd up --help",
+		"study slow-server A --takes 1h":   "--takes: want a duration from 0s to 1m, as 10s, got 1h; see herd study slow-server --help",
+		"places 1,2 --provider bing":       "--provider: want one of embedded, file, google, google-legacy, got bing; see herd places --help",
 	} {
 		var out, errOut bytes.Buffer
 		code := run(strings.Split(line, " "), strings.NewReader(""), &out, &errOut)

@@ -215,7 +215,7 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 
 // pidOf is the process of a server on this machine, by its console; 0 if it has none.
 func pidOf(s herd.ServerConfig) int {
-	if s.Console == "" || !strings.HasPrefix(s.Console, "127.") && !strings.HasPrefix(s.Console, "localhost:") {
+	if s.Console == "" || !herd.IsLoopback(s.Console) {
 		return 0
 	}
 	status, err := ask(&http.Client{Timeout: time.Second}, s)

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"net"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,21 +36,20 @@ func (o *options) file() string {
 
 // serverFlags adds the flags of commands that talk to one server.
 func (o *options) serverFlags(c *cobra.Command) {
-	checkedFlag(c.Flags(), &o.at, "at", "", "a server's name or HOST:PORT",
-		"server: a `name` of herd.toml (default its first) or HOST:PORT", isTarget)
+	reasonedFlag(c.Flags(), &o.at, "at", "a server's name or HOST:PORT",
+		"server: a `name` of herd.toml (default its first) or HOST:PORT", checkTarget)
 	complete(c, "at", o.completeServers)
 	choiceFlag(c, &o.dialect, "dialect", "", []string{protocol.Paper.String(), protocol.CS131.String()},
 		"`dialect` of a server given as HOST:PORT: paper (the default) or cs131")
 }
 
-// isTarget says whether text may be a server's name, or is HOST:PORT.
-func isTarget(text string) bool {
-	if !strings.Contains(text, ":") {
-		return text != ""
+// checkTarget says why text is neither a server's name nor HOST:PORT. It takes addresses with a zone,
+// which herd.toml does not: only this machine needs to know the zone.
+func checkTarget(text string) error {
+	if text == "" || strings.Contains(text, ":") {
+		return herd.CheckAddress(text)
 	}
-	_, port, err := net.SplitHostPort(text)
-	n, notNumber := strconv.Atoi(port)
-	return err == nil && notNumber == nil && n >= 1 && n <= 65535
+	return nil
 }
 
 // completeServers offers a shell the names of the servers.

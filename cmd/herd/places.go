@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ type lookup struct {
 	query    places.Query
 	provider string // in place of herd.toml's
 	path     string // likewise
+	columns  string // likewise, as parseColumns has it
+	lenient  bool   // likewise, if it was given
+	given    bool   // there was a --lenient
 	json     bool
 }
 
@@ -34,18 +38,33 @@ func newPlaces(o *options) *cobra.Command {
 		Short: "Ask the configured places provider directly",
 		Long: "Ask the places provider of herd.toml, or another, what is within KM kilometres (0 to 50)\n" +
 			"of a position: to see whether its key is good, or what a file of places holds. A lookup that\n" +
-			"costs money counts in the daily budget, and nobody else answers when it fails.",
+			"costs money counts in the daily budget, and nobody else answers when it fails.\n\n" +
+			"A file of places is CSV (.csv, .tsv, .txt) whose first line names its columns, or JSON objects\n" +
+			"(.json, .ndjson, .jsonl), one a line or in an array; with .gz behind it, too. It has name, lat and\n" +
+			"lng, and perhaps types and vicinity. latitude, longitude, lon, long, x and y are known, and so are\n" +
+			"the names of GTFS' stops.txt and of OurAirports; --columns says what others are called. Further\n" +
+			"columns are passed over. --columns, --lenient and --path stand in place of columns, lenient and\n" +
+			"path in herd.toml, where they are written so:\n\n" +
+			"  [places]\n" +
+			"  provider = \"file\"\n" +
+			"  path     = \"sites.csv\"\n" +
+			"  columns  = { name = \"site\", lat = \"site_lat\", lng = \"site_lon\" }\n" +
+			"  lenient  = true",
 		Example: "  herd places 34.06893,-118.445127 10\n" +
 			"  herd places -33.8568,151.2153 --provider embedded\n" +
 			"  herd places +34.068930-118.445127 --json\n" +
 			"  printf 'name,lat,lng\\nCafe Synapse,34.0672,-118.4435\\n' > cafes.csv\n" +
-			"  herd places 34.06893,-118.445127 --path cafes.csv",
+			"  herd places 34.06893,-118.445127 --path cafes.csv\n" +
+			"  printf 'site,site_lat,site_lon\\nPump,34.0672,-118.4435\\nStore,,\\n' > sites.csv\n" +
+			"  herd places 34.06893,-118.445127 --path sites.csv --lenient " +
+			"--columns name=site,lat=site_lat,lng=site_lon",
 		Args:              arguments(1, 2),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if l.query, err = parseQuery(args); err != nil {
 				return usage("%v; usage: %s", err, c.UseLine())
 			}
+			l.given = c.Flags().Changed("lenient")
 			return l.run(c.OutOrStdout())
 		},
 	}
@@ -54,7 +73,14 @@ func newPlaces(o *options) *cobra.Command {
 	choiceFlag(c, &l.provider, "provider", "", herd.Providers,
 		"`provider` to ask (default herd.toml's): "+strings.Join(herd.Providers, ", "))
 	textFlag(c.Flags(), &l.path, "path", "", "a file", "`file` of places to ask, for provider file")
-	complete(c, "path", cobra.FixedCompletions(places.FileSuffixes, cobra.ShellCompDirectiveFilterFileExt))
+	complete(c, "path", cobra.FixedCompletions(append([]string{"gz"}, places.FileSuffixes...),
+		cobra.ShellCompDirectiveFilterFileExt))
+	reasonedFlag(c.Flags(), &l.columns, "columns", "names as "+columnsForm,
+		"what the file calls its `columns`, as "+columnsForm, func(text string) error {
+			_, err := parseColumns(text)
+			return err
+		})
+	c.Flags().BoolVar(&l.lenient, "lenient", false, "pass over places without a name or a position, and count them")
 	c.Flags().BoolVar(&l.json, "json", false, "print the Nearby Search object")
 	return c
 }
@@ -102,14 +128,51 @@ func (l *lookup) choose(c *herd.Places) error {
 	if l.provider != "" {
 		c.Provider = l.provider
 	}
+	if l.columns != "" {
+		c.Columns, _ = parseColumns(l.columns)
+	}
+	if l.given {
+		c.Lenient = l.lenient
+	}
+	for _, flag := range []struct {
+		name  string
+		given bool
+	}{{"path", l.path != ""}, {"columns", l.columns != ""}, {"lenient", l.given}} {
+		if flag.given && c.Provider != "file" {
+			return usage("--%s goes with provider file, and not with %s", flag.name, c.Provider)
+		}
+	}
 	switch {
-	case l.path != "" && c.Provider != "file":
-		return usage("--path goes with provider file, and not with %s", c.Provider)
 	case c.Provider == "file" && c.Path == "":
 		return usage("provider file needs --path FILE, whose name ends in .%s",
 			strings.Join(places.FileSuffixes, ", ."))
 	}
 	return nil
+}
+
+// columnsForm is the form of --columns.
+const columnsForm = "name=site,lat=site_lat,lng=site_lon"
+
+// parseColumns reads --columns: pairs between commas. A pair with a comma in it is put in quotes, as in
+// CSV.
+func parseColumns(text string) (map[string]string, error) {
+	pairs, err := csv.NewReader(strings.NewReader(text)).Read()
+	if err != nil {
+		return nil, errors.New("it is not pairs between commas, in quotes where one has a comma")
+	}
+	all := map[string]string{}
+	for _, pair := range pairs {
+		column, name, ok := strings.Cut(pair, "=")
+		column = strings.TrimSpace(column)
+		switch _, again := all[column]; {
+		case !ok:
+			return nil, fmt.Errorf("%s has no =", shown(pair))
+		case again:
+			return nil, fmt.Errorf("%s stands there twice", shown(column))
+		}
+		all[column] = name
+	}
+	return all, places.CheckColumns(all)
 }
 
 // parseQuery reads LAT,LNG or a position as IAMAT has it, and kilometres.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -68,6 +69,43 @@ func TestPlacesTable(t *testing.T) {
 		out, errOut, code := askPlaces(dir, c.args...)
 		if out != c.want || errOut != "" || code != 0 {
 			t.Errorf("%q: exit code %d, %s\n%s\nwant\n%s", c.args, code, errOut, out, c.want)
+		}
+	}
+}
+
+// Files of others are asked with what the command line or herd.toml says of them, in the same way.
+func TestPlacesOfOtherFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sites.txt")
+	if err := os.WriteFile(file, []byte("\ufeffid;\"site; name\";y deg;x deg;kind\r\n1;Pump;1,5;2,25;well\r\n2;Store;;;\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const flags = `types=kind,name=site; name,"lat=y deg",lng=x deg`
+	const keys = "columns = { name = \"site; name\", lat = \"y deg\", lng = \"x deg\", types = \"kind\" }\n"
+	path := fmt.Sprintf("provider = \"file\"\npath = %q\n", file)
+	want := "DISTANCE  NAME  KIND\n     0 m  Pump  well\n\n1 place within 10 km of 1.5,2.25, by provider file, 1 in all in " + file +
+		", 1 without a name or a position passed over\n"
+	for _, c := range []struct {
+		table     string
+		args      []string
+		code      int
+		out, errs string
+	}{
+		{path + keys + "lenient = true\n", nil, 0, want, ""},
+		{"", []string{"--path", file, "--columns", flags, "--lenient"}, 0, want, ""},
+		{path + keys, []string{"--lenient"}, 0, want, ""},
+		{path + "lenient = true\n", []string{"--columns", flags}, 0, want, ""},
+		{path + "columns = { name = \"id\" }\nlenient = true\n", []string{"--columns", flags}, 0, want, ""},
+		{path + keys + "lenient = true\n", []string{"--lenient=false"}, 1, "",
+			"sites.txt:3:9: there is no lat; lenient = true, or --lenient, passes over such places"},
+		{"", []string{"--path", file, "--lenient"}, 1, "", `say which is which, as columns = { name = "site; name", lat = "...", lng = "..." }`},
+		{"", []string{"--columns", flags}, 2, "", "--columns goes with provider file, and not with embedded"},
+		{"", []string{"--lenient"}, 2, "", "--lenient goes with provider file, and not with embedded"},
+		{path + keys, []string{"--provider", "embedded", "--lenient"}, 2, "", "--lenient goes with provider file, and not with embedded"},
+	} {
+		out, errOut, code := askPlaces(placesHerd(t, c.table), append([]string{"1.5,2.25"}, c.args...)...)
+		if code != c.code || out != c.out || !strings.Contains(errOut, c.errs) || (errOut == "") != (c.errs == "") {
+			t.Errorf("%q %q: exit code %d, %q %q, want %d, %q %q", c.table, c.args, code, out, errOut, c.code, c.out, c.errs)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func parseBase(text, otherwise string) (url.URL, error) {
 
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
+	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") || err == nil && ip.IsLoopback()
 }
 
 // client fetches answers within a time and a size. Any goroutine.

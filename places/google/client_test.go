@@ -23,6 +23,7 @@ func TestOptions(t *testing.T) {
 		"http://[::1]:8080":              "",
 		"http://localhost:8080":          "",
 		"HTTP://localhost":               "",
+		"http://LocalHost.:8080":         "",
 		"http://places.example":          scheme,
 		"http://localhost.example":       scheme,
 		"http://10.0.0.1":                scheme,

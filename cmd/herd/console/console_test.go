@@ -93,7 +93,7 @@ func TestPages(t *testing.T) {
 // A web page whose name resolves to 127.0.0.1 reads nothing.
 func TestHostHeader(t *testing.T) {
 	addr := start(t, Options{Status: fixed(herd.Status{})})
-	for _, host := range []string{"localhost", "LocalHost:11600", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:11600", "127.9.9.9"} {
+	for _, host := range []string{"localhost", "LocalHost:11600", "localhost.", "localhost.:11600", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:11600", "127.9.9.9"} {
 		if code, _ := ask(t, addr, host, "/status.json"); code != 200 {
 			t.Errorf("Host %q: %d, want 200", host, code)
 		}

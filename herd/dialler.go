@@ -86,12 +86,10 @@ func (l *link) LineReceived(line []byte) {
 	case in.Verb == protocol.LinkAck:
 		l.ackReceived(in.N)
 	case in.Verb == protocol.LinkPing:
-		l.neighbor.clockPinged(in.N)
+		l.neighbor.clockPinged(in.N, &l.pulse)
 		l.write(protocol.AppendPong(l.server.small[:0], in.N), false)
 	case in.Verb == protocol.LinkPong:
-		if roundTrip, ok := l.pulse.answered(in.N); ok {
-			l.neighbor.clockPonged(roundTrip)
-		}
+		l.pulse.answered(in.N)
 		l.overdue.pong(in.N)
 	default:
 		l.badLine()

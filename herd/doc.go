@@ -43,8 +43,8 @@
 //	WELCOME <epoch> <mac> <since-epoch> <since-seq>    or REFUSE proof
 //	ACK <seq>                                          to a MARK whose lines are all applied
 //
-// and either PING <clock>, answered with PONG <clock>: the sender's in microseconds, from which each
-// learns how far the other's is ahead, see skew. An epoch names one process, a seq is a position in
+// and either PING <clock>, answered with PONG <clock>: the sender's in microseconds. The acceptor sends a
+// PING of its own behind that PONG, from which the dialler learns how far its clock is ahead, see skew. An epoch names one process, a seq is a position in
 // the feed of the dialler. WELCOME names the last MARK that the acceptor has of this very process,
 // or "- 0". Until the proof is right nothing changes on either side. Then AT lines of any origin are
 // taken: herd.toml is not changed everywhere at once, and what a server made outlives it.

@@ -138,12 +138,11 @@ func (in *intake) lineReceived(line []byte) {
 	case l.Verb == protocol.LinkMark:
 		in.markReceived(l.Mark)
 	case l.Verb == protocol.LinkPing:
-		in.neighbor.clockPinged(l.N)
+		in.neighbor.clockPinged(l.N, &in.pulse)
 		in.write(protocol.AppendPong(in.server().small[:0], l.N), false)
+		in.pulse.follow(l.N)
 	case l.Verb == protocol.LinkPong:
-		if roundTrip, ok := in.pulse.answered(l.N); ok {
-			in.neighbor.clockPonged(roundTrip)
-		}
+		in.pulse.answered(l.N)
 		if in.asked != 0 && l.N == in.asked {
 			in.stillThere()
 		}

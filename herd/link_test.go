@@ -353,3 +353,17 @@ func TestARepairIsNoResumeOfWhatWasBefore(t *testing.T) {
 		t.Errorf("%d records sent once it was done, want 0", len(a.clients))
 	}
 }
+
+// The end of a killed neighbor is told as such at both ends of a link, not as that of a client which left.
+func TestTheEndOfANeighborThatIsKilled(t *testing.T) {
+	w := newWorld(t, testConfig(ring...)).startAll()
+	w.net.RunFor(300 * time.Millisecond) // a process with unread input ends with a reset
+	seen := w.servers["Alford"].observe()
+	w.crash("Welsh")
+	w.until("both connections are lost", func() bool { return seen.FilterMessage("connection lost").Len() >= 2 })
+	for _, e := range seen.FilterMessage("connection lost").AllUntimed() {
+		if f := e.ContextMap(); f["neighbor"] != "Welsh" || f["reason"] != errClosed.Error() {
+			t.Errorf("%v", f)
+		}
+	}
+}

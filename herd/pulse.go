@@ -22,15 +22,16 @@ const (
 // stopped for a minute wakes to one beat, not to a verdict. The verdict comes one beat after
 // deadAfter, so that whatever the kernel holds has been read by then.
 type pulse struct {
-	clock reactor.Clock
-	timer *reactor.DelayedCall
-	quiet int       // beats since a line came
-	still int       // beats since the last PING of ours
-	asked uint64    // the last PING: our clock then, in microseconds
-	at    time.Time // when it was sent
-	ping  func(n uint64)
-	dead  func()
-	tick  func() // called at every beat
+	clock    reactor.Clock
+	timer    *reactor.DelayedCall
+	quiet    int    // beats since a line came
+	still    int    // beats since the last PING of ours
+	asked    uint64 // the number of the last PING of ours, see skew; 0: none
+	ponged   uint64 // that of the last one that was answered; 0: none
+	followed bool   // follow has sent a PING in this beat
+	ping     func(n uint64)
+	dead     func()
+	tick     func() // called at every beat
 }
 
 func (p *pulse) start() { p.timer = p.clock.CallLater(beat, p.beat) }
@@ -48,6 +49,7 @@ func (p *pulse) heard() { p.quiet = 0 }
 func (p *pulse) beat() {
 	p.timer = p.clock.CallLater(beat, p.beat)
 	p.quiet++
+	p.followed = false
 	if p.quiet > deadAfter {
 		p.stop()
 		p.dead()
@@ -63,18 +65,26 @@ func (p *pulse) beat() {
 
 // ask sends a PING and returns its number, which the PONG repeats: our clock, see skew.
 func (p *pulse) ask() uint64 {
-	p.still, p.at = 0, p.clock.Now()
-	p.asked = uint64(max(p.at.UnixMicro(), 0))
+	p.still = 0
+	p.asked = uint64(max(p.clock.Now().UnixMicro(), 0))
 	p.ping(p.asked)
 	return p.asked
 }
 
-// answered returns the round trip of the last PING if n is its PONG.
-func (p *pulse) answered(n uint64) (roundTrip time.Duration, ok bool) {
-	if n != p.asked || p.at.IsZero() {
-		return 0, false
+// follow sends a PING behind the PONG to a PING that tells a clock, once in a beat. Only the acceptor of
+// a connection does: two who followed each other's would never end.
+func (p *pulse) follow(n uint64) {
+	if isClock(n) && !p.followed {
+		p.followed = true
+		p.ask()
 	}
-	return p.clock.Now().Sub(p.at), true
+}
+
+// answered takes the number of a PONG. One that is greater than that of our last PING answers nothing.
+func (p *pulse) answered(n uint64) {
+	if n <= p.asked {
+		p.ponged = n
+	}
 }
 
 // overdue finds a link that lives and makes no progress: the neighbor reads and answers, and does

@@ -362,8 +362,11 @@ func (s *session) ConnectionLost(reason error) {
 	case errors.Is(reason, reactor.ErrLinger):
 		s.server.counters.LingerLimits++
 	}
-	if s.reason != nil {
+	switch {
+	case s.reason != nil:
 		reason = s.reason
+	case s.intake != nil && errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
+		reason = errClosed
 	}
 	s.server.remove(s)
 	level := zap.InfoLevel

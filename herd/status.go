@@ -163,11 +163,12 @@ type LinkStatus struct {
 	TakenBack   uint64 `json:"taken_back"` // former processes that were taken back
 }
 
-// ClockStatus compares a neighbor's clock with this server's, by the PINGs of the last minute.
+// ClockStatus compares a neighbor's clock with this server's, by the PINGs of the last minute. Unless a
+// clock was set in it, the difference is Ahead at least minus and at most plus Uncertainty.
 type ClockStatus struct {
-	Ahead       float64 `json:"ahead"`       // negative: the neighbor's is behind
-	Uncertainty float64 `json:"uncertainty"` // half of the shortest round trip
-	Wrong       bool    `json:"wrong"`       // they differ by more than half of max_future
+	Ahead       float64 `json:"ahead"` // negative: the neighbor's is behind
+	Uncertainty float64 `json:"uncertainty"`
+	Wrong       bool    `json:"wrong"` // they differ by more than half of max_future
 }
 
 // Counters count events since the process started. They only grow.

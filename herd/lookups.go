@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"serverherd/places"
 	"serverherd/protocol"
@@ -44,10 +43,11 @@ type flight struct {
 	question places.Query // as questions are compared
 	query    places.Query // as the first of them was
 	askers   []*lookup
-	payer    *asker // whose turn it was; nil while it waits
+	payer    *asker // whose turn it was; nil while it waits, and if none came
 	begun    time.Time
 	deadline time.Time          // the earliest of its askers' when it was begun
 	cancel   context.CancelFunc // nil while it waits
+	late     *flight            // has those of its askers whose time is over; nil if there are none
 }
 
 // answer is what comes home from a worker: the result, and the reply to the lookup for which it was
@@ -64,18 +64,22 @@ type answer struct {
 type lookups struct {
 	server    *Server
 	open      []*lookup // without an answer, in the order of their requests
-	inFlight  int       // flights with a worker
+	inFlight  int       // flights with a worker whose turn has come
 	flights   map[places.Query]*flight
 	addresses map[string]*askers // of those who have asked
 
-	turn    int       // lookups in a turn
-	turns   []*askers // addresses with lookups that wait for their turn; the first is next
-	waiting int       // lookups without an answer, but for those whose turn has come
-	crowd   int       // addresses that have some of these
-	rate    *rate.Limiter
-	paced   *reactor.DelayedCall // next, when the rate allows
+	turn    int                  // lookups in a turn
+	turns   []*askers            // addresses with lookups that wait for their turn; the first is next
+	waiting int                  // lookups without an answer, but for those whose turn has come
+	crowd   int                  // addresses that have some of these
 	expiry  *reactor.DelayedCall // expire, at the deadline expires
 	expires time.Time
+
+	provider places.Paced         // nil if its rate is not limited
+	paced    *reactor.DelayedCall // next, when the rate allows
+
+	late        []*flight // whose turn did not come in time, for the fallback
+	lateRunning int       // of these with a worker
 }
 
 func (q *lookups) init(s *Server) {
@@ -83,8 +87,8 @@ func (q *lookups) init(s *Server) {
 	q.turn = localTurn
 	if p := &s.cfg.Places; p.Network() {
 		q.turn = 1
-		q.rate = rate.NewLimiter(rate.Limit(p.Rate), p.Rate)
 	}
+	q.provider, _ = s.places.(places.Paced)
 }
 
 // ask starts l when it is its turn, or lets it share the answer to the same question; false when
@@ -137,14 +141,13 @@ func (s *Server) question(q places.Query) places.Query {
 
 // next starts what may be started.
 func (q *lookups) next() {
-	for l := q.pick(); l != nil; l = q.pick() {
-		q.start(l)
+	for l, payer := q.pick(); l != nil; l, payer = q.pick() {
+		q.start(l, payer)
 	}
 }
 
-// start hands the flight of l, whose turn it is, to a worker. The worker also writes the reply to l:
-// it is the larger part of the work and needs nothing of the loop's.
-func (q *lookups) start(l *lookup) {
+// start hands the flight of l, whose turn it is, to a worker.
+func (q *lookups) start(l *lookup, payer *places.Payer) {
 	f, a := l.flight, &l.session.asker
 	f.payer, f.begun, f.deadline = a, q.server.reactor.Now(), l.deadline
 	for _, o := range f.askers {
@@ -158,10 +161,15 @@ func (q *lookups) start(l *lookup) {
 	q.inFlight++
 	a.running++
 	a.from.running++
+	q.work(f, l, payer, func(a answer, err error) { q.land(f, a, err) })
+}
+
+// work asks the provider off the loop for f, and then calls done. The worker also writes the reply to
+// l: it is the larger part of the work and needs nothing of the loop's.
+func (q *lookups) work(f *flight, l *lookup, payer *places.Payer, done func(answer, error)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel = cancel
 	provider, query, left := q.server.places, f.query, f.deadline.Sub(f.begun)
-	payer := &places.Payer{Address: a.from.address}
 	at, bound, dialect := l.at, l.bound, q.server.dialect
 	work := func() (answer, error) {
 		ctx, cancel := context.WithTimeout(places.WithPayer(ctx, payer), left)
@@ -177,7 +185,7 @@ func (q *lookups) start(l *lookup) {
 	}
 	reactor.DeferToThread(q.server.reactor, work, func(a answer, err error) {
 		cancel()
-		q.land(f, a, err)
+		done(a, err)
 	})
 }
 
@@ -194,10 +202,7 @@ func (q *lookups) land(f *flight, a answer, err error) {
 	f.payer.running--
 	f.payer.from.running--
 	q.forgetAddress(f.payer.from)
-	q.server.log.Debug("places lookup",
-		zap.Int("radius_m", f.query.RadiusM), zap.String("status", a.result.Status),
-		zap.Int("results", len(a.result.Results)), zap.Int("askers", len(f.askers)), zap.Error(err),
-		zap.Duration("took", now.Sub(f.begun)), zap.String("address", f.payer.from.address))
+	q.logged(f, a, err, f.payer.from)
 	askers := f.askers
 	f.askers = nil
 	late := err != nil && !now.Before(f.deadline)
@@ -213,6 +218,14 @@ func (q *lookups) land(f *flight, a answer, err error) {
 	}
 	q.next()
 	q.reply(answered, a, err)
+}
+
+// logged tells the log at level debug what came home for an address.
+func (q *lookups) logged(f *flight, a answer, err error, from *askers) {
+	q.server.log.Debug("places lookup",
+		zap.Int("radius_m", f.query.RadiusM), zap.String("status", a.result.Status),
+		zap.Int("results", len(a.result.Results)), zap.Int("askers", len(f.askers)), zap.Error(err),
+		zap.Duration("took", q.server.reactor.Now().Sub(f.begun)), zap.String("address", from.address))
 }
 
 // landBytes bounds the replies that are made of one answer in a turn. A thousand can share an answer
@@ -282,8 +295,12 @@ func (q *lookups) expire() {
 		}
 		expired = append(expired, l)
 	}
+	q.server.counters.LookupsExpired += uint64(len(expired))
+	if q.server.cfg.Places.Fallback != "" {
+		q.fallBack(expired)
+		return
+	}
 	for _, l := range expired {
-		q.server.counters.LookupsExpired++
 		q.abandon(l)
 	}
 	err := errors.New(places.NoAnswer(q.server.cfg.Places.Timeout))
@@ -291,6 +308,53 @@ func (q *lookups) expire() {
 		if !l.session.lost {
 			l.finish(answer{}, err)
 		}
+	}
+}
+
+// fallBack has the fallback answer lookups whose time is over. Those that ask the same still share the
+// answer. Others who asked it and have time left wait for their turn.
+func (q *lookups) fallBack(expired []*lookup) {
+	now := q.server.reactor.Now()
+	for _, l := range expired {
+		q.dequeue(l)
+		f := l.flight
+		if f.late == nil || len(f.late.askers) == 0 {
+			f.late = &flight{question: f.question, query: f.query, deadline: now}
+			q.late = append(q.late, f.late)
+		}
+		l.flight = f.late
+		l.flight.askers = append(l.flight.askers, l)
+		if f.askers = without(f.askers, l); len(f.askers) == 0 {
+			q.forget(f)
+		}
+	}
+	q.nextLate()
+}
+
+// nextLate starts what may be started of late flights. The provider is given no time for them, so that
+// it answers from its fallback.
+func (q *lookups) nextLate() {
+	for len(q.late) > 0 && q.lateRunning < q.server.cfg.Limits.reserve() {
+		f := q.late[0]
+		q.late[0] = nil
+		if q.late = q.late[1:]; len(f.askers) == 0 {
+			continue // they have gone
+		}
+		q.lateRunning++
+		f.begun = q.server.reactor.Now()
+		l := f.askers[0]
+		from := l.session.asker.from
+		q.work(f, l, &places.Payer{Address: from.address}, func(a answer, err error) {
+			q.lateRunning--
+			q.logged(f, a, err, from)
+			askers := f.askers
+			f.askers = nil
+			for _, l := range askers {
+				q.leave(l)
+			}
+			q.nextLate()
+			q.reply(askers, a, err)
+		})
 	}
 }
 

@@ -189,7 +189,8 @@ type Counters struct {
 	// LookupsDisplaced are those of LookupsBusy that had a place and lost it to another who had
 	// fewer.
 	LookupsDisplaced uint64 `json:"lookups_displaced"`
-	// LookupsExpired are those of LookupsFailed whose turn did not come within places.timeout.
+	// LookupsExpired are those whose turn did not come within places.timeout. They are answered from the
+	// fallback if there is one, else they are part of LookupsFailed.
 	LookupsExpired uint64 `json:"lookups_expired"`
 	LookupsShared  uint64 `json:"lookups_shared"` // given the answer to another's question
 	// LookupsCancelled are questions under way whose askers had all gone.

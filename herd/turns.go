@@ -2,9 +2,10 @@ package herd
 
 import (
 	"slices"
-	"time"
 
 	"go.uber.org/zap"
+
+	"serverherd/places"
 )
 
 // The order of lookups: addresses take turns, the connections of one address take turns, and the
@@ -28,8 +29,12 @@ const reserveShare = 8
 // reserve is the size of one of the two reserves.
 func (l *Limits) reserve() int { return max(1, l.PlacesInFlight/reserveShare) }
 
-// MostLookups is how many lookups may be under way in all.
-func (l *Limits) MostLookups() int { return l.PlacesInFlight + 2*l.reserve() }
+// mostInTurn is how many lookups may be under way whose turn has come.
+func (l *Limits) mostInTurn() int { return l.PlacesInFlight + 2*l.reserve() }
+
+// MostLookups is how many lookups may be under way in all. A third reserve is for those whose turn
+// did not come in time, and which the fallback answers.
+func (l *Limits) MostLookups() int { return l.mostInTurn() + l.reserve() }
 
 // asker is a connection as far as its lookups go. Loop only.
 type asker struct {
@@ -113,13 +118,14 @@ func without[T comparable](list []T, element T) []T {
 	return slices.Delete(list, i, i+1)
 }
 
-// pick is the lookup that is next, nil if none may start now. When their turn is over, its address and
-// its connection go to the end of their lists. Not more than those that have something under way are passed over.
-func (q *lookups) pick() *lookup {
+// pick is the lookup that is next and who pays for it, nil if none may start now. When their turn is
+// over, its address and its connection go to the end of their lists. O(lookups under way): an address
+// or connection is passed over only if it has one of these.
+func (q *lookups) pick() (*lookup, *places.Payer) {
 	limits := &q.server.cfg.Limits
 	beyond := q.inFlight - limits.PlacesInFlight // in the reserves, if not negative
-	if beyond >= 2*limits.reserve() {
-		return nil
+	if q.inFlight >= limits.mostInTurn() {
+		return nil, nil
 	}
 	for _, from := range q.turns {
 		if beyond >= limits.reserve() && from.running > 0 {
@@ -129,36 +135,35 @@ func (q *lookups) pick() *lookup {
 			if beyond >= 0 && a.running > 0 {
 				continue
 			}
-			if !q.pace() {
-				return nil
+			payer := &places.Payer{Address: from.address}
+			if !q.admit(payer) {
+				return nil, nil
 			}
 			if a.taken++; a.taken >= q.turn {
 				a.taken = 0
 				from.turns = append(without(from.turns, a), a)
 				q.turns = append(without(q.turns, from), from)
 			}
-			return a.queue[0]
+			return a.queue[0], payer
 		}
 	}
-	return nil
+	return nil, nil
 }
 
-// pace says whether the provider may be asked now, and if not calls next when it may. A provider on
-// the network keeps to its rate by itself, but whoever waits there is not in anybody's turn.
-func (q *lookups) pace() bool {
-	now := q.server.reactor.Now()
-	if q.rate == nil || q.rate.AllowN(now, 1) {
+// admit says whether the provider may be asked now, and if not calls next when it may. The provider
+// would wait by itself, but whoever waits there is not in anybody's turn.
+func (q *lookups) admit(p *places.Payer) bool {
+	if q.provider == nil {
 		return true
 	}
-	if q.paced == nil {
-		missing := (1 - q.rate.TokensAt(now)) / float64(q.rate.Limit()) // seconds
-		wait := time.Duration(missing * float64(time.Second))
-		q.paced = q.server.reactor.CallLater(max(wait, time.Millisecond), func() {
+	wait := q.provider.Admit(p)
+	if wait > 0 && q.paced == nil {
+		q.paced = q.server.reactor.CallLater(wait, func() {
 			q.paced = nil
 			q.next()
 		})
 	}
-	return false
+	return wait == 0
 }
 
 // count notes that n more lookups of an asker wait.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"serverherd/places"
 	"serverherd/reactor/memreactor"
 )
@@ -33,6 +35,12 @@ type slowGoogle struct {
 	takes   time.Duration
 	spent   string // an address without a share of the budget
 	started []started
+
+	rate      *rate.Limiter // nil for none
+	left      bool          // the provider is left alone: the fallback answers
+	fellBack  []float64     // latitudes about which the fallback was asked
+	mostLate  int
+	lateTakes time.Duration
 }
 
 // started is a question that was asked.
@@ -42,7 +50,25 @@ type started struct {
 	lat      float64
 }
 
+// Admit implements places.Paced.
+func (g *slowGoogle) Admit(p *places.Payer) time.Duration {
+	now := g.s.reactor.Now()
+	if g.left || g.rate == nil {
+		return 0
+	}
+	if p.Admitted = g.rate.AllowN(now, 1); p.Admitted {
+		return 0
+	}
+	return time.Duration((1 - g.rate.TokensAt(now)) / float64(g.rate.Limit()) * float64(time.Second))
+}
+
 func (g *slowGoogle) Nearby(ctx context.Context, q places.Query) (places.Result, error) {
+	if g.s.cfg.Places.Fallback != "" && (g.left || ctx.Err() == context.DeadlineExceeded) {
+		g.fellBack = append(g.fellBack, q.Lat)
+		g.mostLate = max(g.mostLate, g.s.lookups.lateRunning)
+		g.r.takes = g.lateTakes
+		return fakePlaces{}.Nearby(ctx, q)
+	}
 	f := g.s.lookups.flights[g.s.question(q)]
 	if f == nil {
 		return places.Result{}, ctx.Err()
@@ -244,11 +270,11 @@ func TestWaitingCounts(t *testing.T) {
 
 // fill takes all lookups that may be under way.
 func (g *slowGoogle) fill() {
-	for i := range g.s.cfg.Limits.MostLookups() {
+	for i := range g.s.cfg.Limits.mostInTurn() {
 		g.from(fmt.Sprint("full", i)).SendString(questions(i, 1))
 		g.w.net.RunFor(10 * time.Millisecond)
 	}
-	if n := g.s.lookups.inFlight; n != g.s.cfg.Limits.MostLookups() {
+	if n := g.s.lookups.inFlight; n != g.s.cfg.Limits.mostInTurn() {
 		g.w.t.Fatalf("%d are under way", n)
 	}
 }
@@ -366,7 +392,8 @@ func TestAReserveIsNotForWhoReconnects(t *testing.T) {
 
 // The turns are also those of the rate: who is alone has all of it, and nobody else's is taken.
 func TestTheRateIsShared(t *testing.T) {
-	g := startSlow(t, 64, 100*time.Millisecond, func(c *Config) { c.Places.Rate = 10 })
+	g := startSlow(t, 64, 100*time.Millisecond, nil)
+	g.rate = rate.NewLimiter(10, 10)
 	g.attack("attacker")
 	g.w.net.RunFor(5 * time.Second)
 	if n := len(g.started); n < 55 || n > 65 {
@@ -377,5 +404,92 @@ func TestTheRateIsShared(t *testing.T) {
 		if reply, took := g.wait(honest, fmt.Sprintf("WHATSAT c%d 50 1\n", 70+i)); took > 400*time.Millisecond {
 			t.Errorf("%q after %v", reply, took)
 		}
+	}
+}
+
+// A provider that is left alone is not asked, and so its rate limits nothing.
+func TestTheRateIsOfWhatIsSent(t *testing.T) {
+	g := startSlow(t, 8, time.Second, func(c *Config) { c.Places.Fallback = "embedded" })
+	g.rate, g.left = rate.NewLimiter(5, 5), true
+	var clients []client
+	for i := range 5 {
+		c := g.from(fmt.Sprint("client", i))
+		c.SendString(questions(i, 48))
+		clients = append(clients, c)
+	}
+	begun := g.w.net.Elapsed()
+	for _, c := range clients {
+		if got := c.ask(48, ""); strings.Count(got, "AT ") != 48 {
+			t.Errorf("%d of 48 lookups answered", strings.Count(got, "AT "))
+		}
+	}
+	if took := g.w.net.Elapsed() - begun; took > time.Second || g.s.counters.LookupsExpired > 0 {
+		t.Errorf("answered in %v, %d expired", took, g.s.counters.LookupsExpired)
+	}
+}
+
+// With a fallback a lookup whose turn has not come in time is answered from it, as soon as its time is
+// over, and is not sent. It takes no turn of others: those under way are as many as before.
+func TestTheFallbackAnswersWhatIsLate(t *testing.T) {
+	g := startSlow(t, 8, 7*time.Second, func(c *Config) {
+		c.Places.Timeout, c.Places.Fallback = 5*time.Second, "embedded"
+	})
+	g.lateTakes = time.Millisecond
+	g.fill()
+	sent := len(g.started)
+	var clients []client
+	for i := range 10 {
+		c := g.from("late")
+		c.SendString(questions(20+i, 30))
+		clients = append(clients, c)
+	}
+	g.w.net.RunFor(10 * time.Millisecond)
+	begun := g.w.net.Elapsed()
+	clients[9].Reset()
+	g.s.lookups.inFlight += 100 // no turn comes
+	for _, c := range clients[:9] {
+		if got := c.ask(30, ""); strings.Count(got, "AT ") != 30 {
+			t.Errorf("%d of 30 lookups answered", strings.Count(got, "AT "))
+		}
+	}
+	if took := g.w.net.Elapsed() - begun; took > 5500*time.Millisecond {
+		t.Errorf("answered after %v", took)
+	}
+	g.w.net.RunFor(100 * time.Millisecond)
+	q, c := &g.s.lookups, &g.s.counters
+	if len(g.started) != sent || len(g.fellBack) != 9*30 || g.mostLate > g.s.cfg.Limits.reserve() {
+		t.Errorf("%d of them sent, %d times the fallback, %d at once", len(g.started)-sent, len(g.fellBack), g.mostLate)
+	}
+	if c.LookupsExpired != 9*30 || q.waiting+q.crowd+len(q.late)+q.lateRunning+len(q.turns) > 0 {
+		t.Errorf("%d expired; at the end %d waiting of %d, %d late, %d of them running, %d turns",
+			c.LookupsExpired, q.waiting, q.crowd, len(q.late), q.lateRunning, len(q.turns))
+	}
+}
+
+// Who asks the same as one that is late, and has time left, still waits for the provider. Those that are
+// late together share the fallback's answer.
+func TestSharingWithOneThatIsLate(t *testing.T) {
+	g := startSlow(t, 1, 4900*time.Millisecond, func(c *Config) { c.Places.Fallback = "embedded" })
+	g.fill()
+	first, second, third := g.from("first"), g.from("second"), g.from("third")
+	g.s.lookups.inFlight += 100 // no turn comes
+	g.lateTakes = 50 * time.Millisecond
+	first.SendString("WHATSAT c50 1 1\n")
+	second.SendString("WHATSAT c50 1 1\n")
+	g.w.net.RunFor(3 * time.Second)
+	third.SendString("WHATSAT c50 1 1\n")
+	g.w.until("the first is answered", func() bool { return strings.Contains(string(first.Received()), "\n\n") })
+	g.w.net.RunFor(100 * time.Millisecond)
+	if got := second.Take(); !strings.HasPrefix(got, "AT ") || len(g.fellBack) != 1 {
+		t.Errorf("the second: %q, the fallback was asked %d times", got, len(g.fellBack))
+	}
+	g.s.lookups.inFlight -= 100
+	g.takes, g.started = time.Second, nil
+	g.s.lookups.next()
+	if got := third.ask(1, ""); !strings.HasPrefix(got, "AT ") || len(g.started) != 1 || len(g.fellBack) != 1 {
+		t.Errorf("the third: %q, %d sent, the fallback was asked %d times", got, len(g.started), len(g.fellBack))
+	}
+	if l := g.s.Status().Lookups; l != (LookupStatus{}) {
+		t.Errorf("at the end: %+v", l)
 	}
 }

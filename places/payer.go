@@ -1,6 +1,9 @@
 package places
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Payer is the client address for which a question is asked. A provider that costs money counts the
 // question as that address's.
@@ -10,6 +13,18 @@ type Payer struct {
 	// this address has had its share of the day's budget. The same question of another address
 	// may be.
 	Spent bool
+	// Admitted is set by Admit: the first attempt has had its turn of the rate.
+	Admitted bool
+}
+
+// Paced is a Provider with a limited rate of questions. Its callers take turns among themselves, which
+// they cannot do inside of Nearby. So before each Nearby they call Admit.
+type Paced interface {
+	Provider
+	// Admit says after how long to call it again, 0 if Nearby may be called for p now: it is p's turn
+	// of the rate, or nothing would be sent. It does not block. A question whose time is over before
+	// it is admitted may be given to Nearby with that deadline: nothing is sent for it then.
+	Admit(p *Payer) (wait time.Duration)
 }
 
 type payerKey struct{}

@@ -101,6 +101,51 @@ func TestSlowPlaces(t *testing.T) {
 	}
 }
 
+// With a fallback, a provider that is down costs a few lookups their time and not the others: those that
+// are not sent to it do not wait for its rate.
+func TestDeadProviderWithAFallback(t *testing.T) {
+	scenario(t)
+	google := googletest.Start(t)
+	google.Set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	const timeout = 20 * time.Second
+	extra := strings.Replace(googled(google, timeout), "rate = 10000", "rate = 5\nfallback = \"embedded\"", 1)
+	c := startCluster(t, extra, "Alford")
+	const clients, each = 10, 50
+	for k := range clients { // places of their own, so that no question is another's
+		c.Ask("Alford", fmt.Sprintf("IAMAT client%07d +%d.5-118.445127 2\n", k, k))
+	}
+	begun := time.Now()
+	var all sync.WaitGroup
+	for k := range clients {
+		conn := c.dial("Alford")
+		var lines strings.Builder
+		for i := range each {
+			fmt.Fprintf(&lines, "WHATSAT client%07d %d 20\n", k, 1+i)
+		}
+		all.Go(func() {
+			_ = conn.SetDeadline(time.Now().Add(5 * processtest.Patience))
+			if _, err := io.WriteString(conn, lines.String()); err != nil {
+				t.Error(err)
+				return
+			}
+			if n, err := replies(bufio.NewReaderSize(conn, 64<<10), each); err != nil {
+				t.Errorf("%d of %d answered, %v", n, each, err)
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(begun)
+	google.Disconnect()
+	s := c.now("Alford")
+	figure(t, took < timeout, "a provider that is down, at most 5 attempts a second, a fallback: nobody waits",
+		"%d questions in %.1f s, %d attempts, %d expired", clients*each, took.Seconds(), s.Places.Network.Attempts,
+		s.Counters.LookupsExpired)
+	if f := s.Places.Network.Fallbacks; f != clients*each || s.Counters.LookupsFailed > 0 || s.Counters.LookupsExpired > 0 {
+		t.Errorf("%d of %d answered by the fallback, %d expired, %d failed", f, clients*each, s.Counters.LookupsExpired,
+			s.Counters.LookupsFailed)
+	}
+}
+
 // twoAddresses gives this machine two addresses that are not loopback.
 const twoAddresses = "ip link set lo up && ip addr add 192.0.2.1/32 dev lo && ip addr add 192.0.2.2/32 dev lo"
 

@@ -75,21 +75,8 @@ func OpenBudget(dir, server string, limit, share int, now func() time.Time) (*Bu
 func (b *Budget) Spend(address string) (last bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.turn(); err != nil {
+	if err := b.check(address); err != nil {
 		return false, err
-	}
-	spent, err := b.spent()
-	if err != nil {
-		return false, err
-	}
-	by := b.spenders[address]
-	switch {
-	case spent >= b.limit:
-		return false, errSpent
-	case by == nil:
-		by = &spender{}
-	case address != "" && by.attempts*100 >= b.share*(b.limit-spent+by.attempts):
-		return false, errShareSpent
 	}
 	mine, err := b.count()
 	switch {
@@ -98,9 +85,38 @@ func (b *Budget) Spend(address string) (last bool, err error) {
 	case mine > b.limit: // other processes were quicker
 		return false, errSpent
 	}
+	by := b.spenders[address]
+	if by == nil {
+		by = &spender{}
+		b.spenders[address] = by
+	}
 	by.attempts++
-	b.spenders[address] = by
 	return mine == b.limit, nil
+}
+
+// Check is the error that Spend would return now, and takes nothing.
+func (b *Budget) Check(address string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.check(address)
+}
+
+func (b *Budget) check(address string) error {
+	if err := b.turn(); err != nil {
+		return err
+	}
+	spent, err := b.spent()
+	if err != nil {
+		return err
+	}
+	by := b.spenders[address]
+	switch {
+	case spent >= b.limit:
+		return errSpent
+	case address != "" && by != nil && by.attempts*100 >= b.share*(b.limit-spent+by.attempts):
+		return errShareSpent
+	}
+	return nil
 }
 
 // count makes the file a byte longer, and returns how long it is then.

@@ -42,6 +42,7 @@ type Guard struct {
 	refused  *breaker // the provider does not take the key
 	failing  *breaker // the provider keeps failing
 	answers  answers
+	unpaid   unpaid
 	counters counters
 
 	uncounted atomic.Int64 // when the log was last told that attempts cannot be counted, in nanoseconds
@@ -50,7 +51,7 @@ type Guard struct {
 // uncountedPause is how often the log is told that attempts cannot be counted, at most.
 const uncountedPause = 30 * time.Second
 
-var _ places.Provider = (*Guard)(nil)
+var _ places.Paced = (*Guard)(nil)
 
 // New returns a guard with closed breakers.
 func New(o Options) *Guard {
@@ -67,7 +68,8 @@ func New(o Options) *Guard {
 }
 
 // Nearby implements places.Provider: an answer within the timeout, or by ctx's deadline if that is
-// earlier, or what kept it away. Cancelling ctx means that nobody waits any longer.
+// earlier, or what kept it away. Cancelling ctx means that nobody waits any longer. If the deadline is
+// over already, the fallback answers at once.
 func (g *Guard) Nearby(ctx context.Context, q places.Query) (places.Result, error) {
 	r, err := g.lookup(ctx, q)
 	if err == nil || g.options.Fallback == nil || ctx.Err() == context.Canceled {
@@ -88,6 +90,9 @@ func (g *Guard) lookup(ctx context.Context, q places.Query) (places.Result, erro
 	within, cancel := context.WithTimeout(ctx, g.options.Timeout)
 	defer cancel()
 	deadline, _ := within.Deadline()
+	if within.Err() == context.DeadlineExceeded {
+		return places.Result{}, g.late()
+	}
 	var last error // what the latest attempt said
 	tries := 0
 	r, err := backoff.Retry(within, func() (places.Result, error) {
@@ -146,23 +151,17 @@ func (g *Guard) inWords(err error, why string, pause time.Duration) error {
 	return &ownError{fmt.Sprintf("%s %s %v", g.options.Name, why, pause)}
 }
 
-// ask waits for its turn, pays and asks.
+// ask waits for its turn, pays and asks. What cannot be paid does not wait, and takes nobody's turn.
 func (g *Guard) ask(ctx context.Context, q places.Query) (places.Result, error) {
-	if !g.limiter.Allow() {
-		g.counters.rateWaits.Add(1)
-		if err := g.limiter.Wait(ctx); err != nil && ctx.Err() == nil {
-			g.counters.rateRefused.Add(1)
-			return places.Result{}, &ownError{fmt.Sprintf("more than %d lookups a second", g.options.Rate)}
+	payer := places.PayerOf(ctx)
+	if b := g.options.Budget; b != nil {
+		if err := b.Check(payer.Address); err != nil {
+			return places.Result{}, g.refusedPay(payer, err)
 		}
 	}
-	switch ctx.Err() {
-	case nil:
-	case context.DeadlineExceeded:
-		return places.Result{}, &ownError{places.NoAnswer(g.options.Timeout)}
-	default:
-		return places.Result{}, ctx.Err()
+	if err := g.turn(ctx, payer); err != nil {
+		return places.Result{}, err
 	}
-	payer := places.PayerOf(ctx)
 	if err := g.pay(payer); err != nil {
 		return places.Result{}, err
 	}
@@ -188,39 +187,65 @@ func (g *Guard) enough(now time.Time) time.Duration {
 	return min(max(timeout/2, g.answers.slowest(now)*5/4), timeout*99/100)
 }
 
+// turn waits until the rate allows an attempt, unless Admit has let the lookup pass.
+func (g *Guard) turn(ctx context.Context, by *places.Payer) error {
+	admitted := by.Admitted
+	by.Admitted = false
+	if !admitted && !g.limiter.Allow() {
+		g.counters.rateWaits.Add(1)
+		if err := g.limiter.Wait(ctx); err != nil && ctx.Err() == nil {
+			g.counters.rateRefused.Add(1)
+			return &ownError{fmt.Sprintf("more than %d lookups a second", g.options.Rate)}
+		}
+	}
+	if ctx.Err() == context.DeadlineExceeded {
+		return g.late()
+	}
+	return ctx.Err()
+}
+
+func (g *Guard) late() error { return &ownError{places.NoAnswer(g.options.Timeout)} }
+
 // pay takes one attempt from the budget.
 func (g *Guard) pay(by *places.Payer) error {
-	b := g.options.Budget
-	if b == nil {
-		g.counters.attempts.Add(1)
-		return nil
+	if b := g.options.Budget; b != nil {
+		last, err := b.Spend(by.Address)
+		if err != nil {
+			return g.refusedPay(by, err)
+		}
+		if last {
+			g.options.Log.Warn("places budget spent", zap.String("provider", g.options.Name),
+				zap.Int("daily_budget", b.limit))
+		}
 	}
-	last, err := b.Spend(by.Address)
-	switch {
-	case err == errShareSpent:
+	g.counters.attempts.Add(1)
+	return nil
+}
+
+// refusedPay counts and logs why the budget refuses an attempt, and returns it in a client's words.
+func (g *Guard) refusedPay(by *places.Payer, err error) error {
+	switch b := g.options.Budget; err {
+	case errShareSpent:
 		by.Spent = true
+		g.unpaid.note(by.Address)
 		g.counters.shareRefused.Add(1)
 		if b.firstRefused(by.Address) {
 			g.options.Log.Warn("places budget share spent", zap.String("provider", g.options.Name),
 				zap.String("address", by.Address), zap.Int("budget_share", b.share))
 		}
-		return &ownError{err.Error()}
-	case err == errSpent:
+	case errSpent:
+		g.unpaid.note(everybody)
 		g.counters.budgetRefused.Add(1)
-		return &ownError{err.Error()}
-	case err != nil:
+	default:
+		g.unpaid.note(everybody)
 		g.counters.budgetRefused.Add(1)
 		now := time.Now().UnixNano()
 		if told := g.uncounted.Load(); now-told >= int64(uncountedPause) && g.uncounted.CompareAndSwap(told, now) {
 			g.options.Log.Error("places budget cannot be counted", zap.Error(err))
 		}
-		return &ownError{uncounted(err).Error()}
-	case last:
-		g.options.Log.Warn("places budget spent", zap.String("provider", g.options.Name),
-			zap.Int("daily_budget", b.limit))
+		err = uncounted(err)
 	}
-	g.counters.attempts.Add(1)
-	return nil
+	return &ownError{err.Error()}
 }
 
 // cutShort is the failure of an attempt that had too little time because its lookup had waited, see

@@ -15,10 +15,13 @@ type Config struct {
 
 // Herd is the table [herd].
 type Herd struct {
-	Name       string   // a name, protocol.ValidName
-	Dialect    string   // "paper" or "cs131"
-	SecretFile string   // absolute, or relative to the working directory; "" for none
-	Secrets    []string // none, one or two; the first signs
+	Name    string // a name, protocol.ValidName
+	Dialect string // "paper" or "cs131"
+	// UnfinishedLine is after how much silence, in dialect cs131, the beginning of a client's line is
+	// executed as a line and the connection is closed; 0: never.
+	UnfinishedLine time.Duration
+	SecretFile     string   // absolute, or relative to the working directory; "" for none
+	Secrets        []string // none, one or two; the first signs
 }
 
 // Peers is the table [peers].

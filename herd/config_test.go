@@ -82,7 +82,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"one server in single brackets", "[server]\nname = \"Alford\"\n", "herd.toml:1: server: each server is a table [[server]], not a table"},
 		{"key twice", strings.Replace(twoServers, "[[server]]", "[[server]]\nname = \"A\"", 1), "herd.toml:4: server.name: Key 'server.name' has already been defined."},
 		{"key outside of tables", "name = \"x\"\n" + twoServers, "herd.toml:1: name: unknown; there are [herd], [peers], [places], [log], [storage], [limits] and [[server]]"},
-		{"table in a table", "[herd.x]\ny = 1\n" + twoServers, "herd.toml:1: herd.x: unknown key; here are name, dialect, secret_file"},
+		{"table in a table", "[herd.x]\ny = 1\n" + twoServers, "herd.toml:1: herd.x: unknown key; here are name, dialect, unfinished_line, secret_file"},
 		{"dotted key", "# limits\nlimits.drain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"behind what looks like a key", "[log]\ndir = \"\"\"\n[limits]\ndrain = 1\"\"\"\n[limits] # [log]\ndrain = \"2h\"\n" + twoServers, "herd.toml:6: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
@@ -105,7 +105,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"fallback of nothing", "[places]\nfallback = \"embedded\"\n" + twoServers, `herd.toml:2: places.fallback: provider embedded does not fail; a fallback is for google and google-legacy`},
 		{"base_url", "[places]\nbase_url = \"localhost:80\"\n" + twoServers, `herd.toml:2: places.base_url: "localhost:80" is not a scheme and a host, as https://maps.googleapis.com`},
 		{"idle_timeout", "[limits]\nidle_timeout = \"9000h\"\n" + twoServers, "herd.toml:2: limits.idle_timeout: 9000h0m0s is not between 0s and 8760h0m0s"},
-		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; here are name, dialect, secret_file"},
+		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; here are name, dialect, unfinished_line, secret_file"},
 		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; here are name, address, listen, console, neighbors"},
 		{"unknown table", "[metrics]\ndir = \"x\"\n" + twoServers, "herd.toml:1: metrics: unknown; there are [herd], [peers], [places], [log], [storage], [limits] and [[server]]"},
 		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is needed"},
@@ -113,6 +113,9 @@ func configMistakes() []struct{ name, text, want string } {
 		{"dialect", "[herd]\ndialect = \"c\"\n" + twoServers, `herd.toml:2: herd.dialect: "c" is not available; what is: paper, cs131`},
 		{"legacy", "[peers]\nhandshake = \"optional\"\nlegacy = \"never\"\n" + twoServers, `herd.toml:3: peers.legacy: "never" is not available; what is: keep-open, close-after-write`},
 		{"legacy of none", "[peers]\nlegacy = \"close-after-write\"\n" + twoServers, `herd.toml:2: peers.legacy: it is for neighbors without a handshake, which needs handshake = "optional"`},
+		{"unfinished_line of the paper", "[herd]\nunfinished_line = \"300ms\"\n" + twoServers, `herd.toml:2: herd.unfinished_line: it needs dialect = "cs131"; the paper's clients end their lines`},
+		{"unfinished_line too short", "[herd]\ndialect = \"cs131\"\nunfinished_line = \"49ms\"\n" + twoServers, "herd.toml:3: herd.unfinished_line: 49ms is not between 50ms and 10s"},
+		{"unfinished_line too long", "[herd]\ndialect = \"cs131\"\nunfinished_line = \"11s\"\n" + twoServers, "herd.toml:3: herd.unfinished_line: 11s is not between 50ms and 10s"},
 		{"handshake", "[peers]\nhandshake = \"never\"\n" + twoServers, `herd.toml:2: peers.handshake: "never" is not available; what is: required, optional`},
 		{"provider", "[places]\nprovider = \"bing\"\n" + twoServers, `herd.toml:2: places.provider: "bing" is not available; what is: embedded, file, google, google-legacy`},
 		{"rank", "[places]\nrank = \"size\"\n" + twoServers, `herd.toml:2: places.rank: "size" is not available; what is: class, distance`},
@@ -264,7 +267,7 @@ func TestByteOrderMarks(t *testing.T) {
 	if _, err := parse("\ufeff" + twoServers); err != nil {
 		t.Error(err)
 	}
-	want := "herd.toml:2: herd.nme: unknown key; here are name, dialect, secret_file"
+	want := "herd.toml:2: herd.nme: unknown key; here are name, dialect, unfinished_line, secret_file"
 	if _, err := parse("\ufeff[herd]\nnme = \"x\"\n" + twoServers); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -100,6 +100,7 @@ func (c *Config) keys() []key {
 	return []key{
 		{"herd", "name", &h.Name, name(&h.Name)},
 		{"herd", "dialect", &h.Dialect, oneOf(&h.Dialect, "paper", "cs131")},
+		{"herd", "unfinished_line", &h.UnfinishedLine, h.checkUnfinished},
 		{"herd", "secret_file", &h.SecretFile, nil},
 
 		{"peers", "handshake", &c.Peers.Handshake, oneOf(&c.Peers.Handshake, "required", "optional")},
@@ -188,6 +189,18 @@ func outside[T int | time.Duration](value, least, most T) string {
 		return ""
 	}
 	return fmt.Sprintf("%v is not between %v and %v", value, least, most)
+}
+
+// checkUnfinished: the bounds keep the pauses of a network and of a person apart from an end, as far as
+// that goes.
+func (h *Herd) checkUnfinished() string {
+	switch {
+	case h.UnfinishedLine == 0:
+		return ""
+	case h.Dialect != "cs131":
+		return `it needs dialect = "cs131"; the paper's clients end their lines`
+	}
+	return outside(h.UnfinishedLine, 50*time.Millisecond, 10*time.Second)
 }
 
 func (p *Peers) checkLegacy() string {

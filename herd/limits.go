@@ -107,6 +107,7 @@ func (s *session) release() {
 	if s.held && !s.closing && !s.mustHold() {
 		s.held = false
 		s.now = s.server.reactor.Now()
+		s.lastInput = s.now // before that, what the client sent was not read
 		lines := s.linesIn
 		s.t.ResumeReceiving()
 		s.reader.Resume()
@@ -154,6 +155,8 @@ func (s *session) sweep(now time.Time) (memory int) {
 	case s.closing:
 	case s.admission == asOverflow && now.Sub(s.accepted) >= handshakeTimeout && !s.server.admit(s):
 		s.refuse()
+	case s.pausedInLine(now):
+		s.executeUnfinished()
 	case l.PartialLineTimeout > 0 && !s.held && !s.partialSince.IsZero() &&
 		now.Sub(s.partialSince) >= l.PartialLineTimeout:
 		s.server.counters.PartialTimeouts++

@@ -34,6 +34,7 @@ var limitCases = []limitCase{
 	{limits: "max_future", counts: "refused", hit: hitMaxFuture},
 	{limits: "idle_timeout", counts: "idle_timeouts", hit: hitIdleTimeout},
 	{limits: "partial_line_timeout", counts: "partial_timeouts", hit: hitPartialLineTimeout},
+	{counts: "unfinished_lines", by: "herd/unfinished_test.go TestUnfinishedLineIsExecuted"},
 	{limits: "output_hard", counts: "output_limits", hit: hitOutputHard},
 	{limits: "output_soft output_soft_time", counts: "output_limits", hit: hitOutputSoft},
 	{limits: "stall_time", counts: "stall_limits", hit: hitStallTime},

@@ -63,6 +63,8 @@ type Server struct {
 	buffered   int    // bytes kept for clients when that was last measured
 	counters   Counters
 	refusals   refusals
+	swept      time.Time // when the limits on time were looked at last
+	sweptLate  bool      // which was late: the process was stopped, or its loop busy
 
 	pumping bool // a pump is due after this batch of events
 	pump    func()
@@ -190,7 +192,9 @@ func (s *Server) pumpLinks() {
 // sweepPeriod is how often the limits on time are looked at: an eighth of the shortest of them.
 func (s *Server) sweepPeriod() time.Duration {
 	period := time.Second
-	for _, d := range []time.Duration{s.cfg.Limits.IdleTimeout, s.cfg.Limits.PartialLineTimeout} {
+	for _, d := range []time.Duration{
+		s.cfg.Limits.IdleTimeout, s.cfg.Limits.PartialLineTimeout, s.cfg.Herd.UnfinishedLine,
+	} {
 		if d > 0 {
 			period = min(period, d/8)
 		}
@@ -201,6 +205,7 @@ func (s *Server) sweepPeriod() time.Duration {
 // sweep applies the limits on time to all sessions. O(sessions), a few nanoseconds each.
 func (s *Server) sweep() {
 	now := s.reactor.Now()
+	s.sweptLate, s.swept = now.Sub(s.swept) > 2*s.sweepPeriod(), now
 	memory := 0
 	for _, n := range slices.Backward(s.sessions) {
 		memory += n.sweep(now)

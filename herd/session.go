@@ -42,6 +42,7 @@ type session struct {
 	isOpen  bool // its first bytes have told what it is, and lines follow
 	isLink  bool // they begin with HELLO
 	held    bool // the client's lines wait
+	paused  bool // the last sweep found the client silent within a line: see pausedInLine
 	judging bool // judge is due
 	eof     bool // the client sends nothing more
 	closing bool // the last reply is queued
@@ -302,10 +303,7 @@ func (s *session) ReadConnectionLost() {
 		s.reader.Drop() // the rest of an unfinished line was not read
 	default:
 		s.now = s.server.reactor.Now() // its end makes it a line
-		if len(s.head) > 0 {
-			s.openLast()
-		}
-		s.reader.Finish()
+		s.finishLine()
 	}
 	s.finish()
 }

@@ -204,6 +204,7 @@ type Counters struct {
 	OtherProtocols   uint64 `json:"other_protocols"`   // connections closed for it: HTTP, TLS, SSH, UTF-16
 	IdleTimeouts     uint64 `json:"idle_timeouts"`     // connections closed for it
 	PartialTimeouts  uint64 `json:"partial_timeouts"`  // connections closed for it
+	UnfinishedLines  uint64 `json:"unfinished_lines"`  // executed for unfinished_line, and the connection closed
 	OutputLimits     uint64 `json:"output_limits"`     // clients cut off for output_hard or output_soft
 	StallLimits      uint64 `json:"stall_limits"`      // clients cut off that took nothing for stall_time
 	MemoryLimits     uint64 `json:"memory_limits"`     // clients cut off for max_buffered

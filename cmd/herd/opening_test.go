@@ -80,3 +80,27 @@ func TestUnfinishedLine(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// Clients of the course that do not end their line are answered, on real sockets of each engine.
+func TestUnfinishedLineIsExecuted(t *testing.T) {
+	for _, engine := range engines {
+		t.Run(engine, func(t *testing.T) {
+			h, listeners := processtest.NewHerd(t, "[herd]\ndialect = \"cs131\"\nunfinished_line = \"300ms\"\n", "Alford")
+			h.Flags = []string{"--engine", engine}
+			h.Start("Alford", listeners["Alford"]...)
+			for _, c := range []struct{ sent, want string }{
+				{"IAMAT kiwi +1-1 5", "AT Alford "}, {"x\nWHATSAT kiwi 10.5 1", "? x\nAT Alford "}, {"nonsense", "? nonsense\n"},
+			} {
+				conn := processtest.Dial(t, h.Server("Alford").Address)
+				conn.Send([]byte(c.sent))
+				got := string(conn.Await(func([]byte) bool { return false }))
+				if !strings.HasPrefix(got, c.want) || !strings.HasSuffix(got, "\n") || !conn.Closed() {
+					t.Errorf("%q: %q, closed %v", c.sent, got, conn.Closed())
+				}
+			}
+			if n := h.Status("Alford").Counters.UnfinishedLines; n != 3 {
+				t.Errorf("%d counted", n)
+			}
+		})
+	}
+}

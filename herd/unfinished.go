@@ -1,0 +1,61 @@
+package herd
+
+import (
+	"bytes"
+	"errors"
+	"time"
+)
+
+// errUnfinished ends a session whose last line was executed for unfinished_line.
+var errUnfinished = errors.New("unfinished line executed")
+
+// pausedInLine says whether the client has sent nothing for unfinished_line in the middle of a line, which
+// is then taken for whole. Clients of the course do not end their lines, as their servers took one read for
+// one message.
+//
+// Two sweeps on time have to find that. So what came while the process was stopped, or while its loop was
+// busy, is read before the line is judged.
+func (s *session) pausedInLine(now time.Time) bool {
+	limit := s.server.cfg.Herd.UnfinishedLine
+	silent := limit > 0 && !s.held && !s.eof && !s.partialSince.IsZero() && now.Sub(s.lastInput) >= limit &&
+		!s.server.sweptLate && !s.server.drain.begun && !s.mayBeNeighbors()
+	twice := silent && s.paused
+	s.paused = silent
+	return twice
+}
+
+// mayBeNeighbors says whether the unfinished line is a neighbor's, or may become one: it is never executed.
+func (s *session) mayBeNeighbors() bool {
+	if s.intake != nil || s.plain.neighbor != nil {
+		return true
+	}
+	line := s.head
+	if s.isOpen {
+		line = s.reader.Unfinished()
+	}
+	line = bytes.TrimLeft(line, " \t\r\v\f")
+	return s.linesIn == 0 && mayBegin(line, "HELLO") || s.server.plain && mayBegin(line, "AT")
+}
+
+// mayBegin says whether a line that begins with p may have the verb.
+func mayBegin(p []byte, verb string) bool {
+	n := min(len(p), len(verb))
+	return string(p[:n]) == verb[:n]
+}
+
+// executeUnfinished executes the unfinished line as of its last byte, and closes behind its reply.
+func (s *session) executeUnfinished() {
+	s.server.counters.UnfinishedLines++
+	s.now = s.lastInput
+	s.finishLine()
+	s.close(errUnfinished)
+	s.keep()
+}
+
+// finishLine takes what came behind the last LF for a line.
+func (s *session) finishLine() {
+	if len(s.head) > 0 {
+		s.openLast()
+	}
+	s.reader.Finish()
+}

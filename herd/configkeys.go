@@ -87,7 +87,8 @@ func defaultConfig(r Resources) *Config {
 			MaxLine: 16384, MaxClientID: protocol.MaxClientID, MaxClients: 1_000_000,
 			MaxConnections: max(16, min(10_000, r.Descriptors-reservedDescriptors)),
 			MaxFuture:      time.Hour, PartialLineTimeout: 30 * time.Second,
-			OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: r.maxBuffered(), PlacesInFlight: 64, Drain: 5 * time.Second,
+			OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: r.maxBuffered(),
+			PlacesInFlight: 64, Drain: 5 * time.Second,
 		},
 	}
 }
@@ -334,7 +335,8 @@ func checkAddress(a string) string {
 		return fmt.Sprintf("%q is not an address and a port, as 127.0.0.1:11500: %v", a, err)
 	}
 	if addr, err := netip.ParseAddrPort(a); err == nil && addr.Addr().Zone() != "" {
-		return fmt.Sprintf("%q has the zone %q, which only one machine knows: use an address without one", a, addr.Addr().Zone())
+		return fmt.Sprintf("%q has the zone %q, which only one machine knows: use an address without one", a,
+			addr.Addr().Zone())
 	}
 	return ""
 }

@@ -368,11 +368,9 @@ func (q *lookups) forget(f *flight) {
 // finish turns the outcome into the reply, and returns its length.
 func (l *lookup) finish(a answer, err error) int {
 	s := l.session
-	d := s.server.dialect
 	if err != nil {
 		s.server.counters.LookupsFailed++
-		s.server.counters.Refused++
-		reply := d.AppendRefusal(nil, l.line, protocol.PlacesFailed(err))
+		reply := s.appendRefusal(nil, l.line, protocol.PlacesFailed(err))
 		s.fill(l, reply)
 		return len(reply)
 	}
@@ -381,7 +379,7 @@ func (l *lookup) finish(a answer, err error) int {
 		s.fill(l, a.reply)
 		return len(a.reply)
 	}
-	reply, json := d.AppendWhatsat(nil, l.at, func(dst []byte) []byte {
+	reply, json := s.server.dialect.AppendWhatsat(nil, l.at, func(dst []byte) []byte {
 		if json := a.json[l.bound]; json != nil {
 			return append(slices.Grow(dst, len(json)+2), json...)
 		}
@@ -394,10 +392,8 @@ func (l *lookup) finish(a answer, err error) int {
 
 // busy is the reply to one that cannot wait.
 func (l *lookup) busy() []byte {
-	s := l.session.server
-	s.counters.LookupsBusy++
-	s.counters.Refused++
-	return s.dialect.AppendRefusal(nil, l.line, protocol.Busy)
+	l.session.server.counters.LookupsBusy++
+	return l.session.appendRefusal(nil, l.line, protocol.Busy)
 }
 
 // abandon gives up l: its client has gone, or it cannot wait any longer. A flight that nobody waits

@@ -204,9 +204,7 @@ func (s *session) whatsat(line []byte, c protocol.Command) {
 	srv := s.server
 	item, ok := srv.store.Lookup(c.Client)
 	if !ok {
-		srv.counters.Refused++
-		s.reply(srv.dialect.AppendRefusal(srv.scratch[:0], line,
-			protocol.UnknownClient(srv.name, c.Client)))
+		s.reply(s.appendRefusal(srv.scratch[:0], line, protocol.UnknownClient(srv.name, c.Client)))
 		return
 	}
 	srv.counters.WHATSAT++
@@ -224,6 +222,12 @@ func (s *session) whatsat(line []byte, c protocol.Command) {
 func (s *session) wrong(line []byte, err error) {
 	s.server.counters.Refused++
 	s.reply(s.server.dialect.AppendSyntaxError(s.server.scratch[:0], line, err))
+}
+
+// appendRefusal appends the reply to a line that cannot be carried out, and counts it.
+func (s *session) appendRefusal(dst, line []byte, reason error) []byte {
+	s.server.counters.Refused++
+	return s.server.dialect.AppendRefusal(dst, line, reason)
 }
 
 // reply sends a reply in its turn. The text may be the server's scratch buffer.

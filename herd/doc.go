@@ -57,11 +57,12 @@
 // # Neighbors of the paper's own kind
 //
 // With handshake = "optional" a neighbor need not know any of that. One that answers HELLO as an
-// unknown command, or not within 2 s, gets plain AT lines, everything once on each connection or,
-// if it reads a connection to its end before it acts, one line on each; and
-// plain AT lines are taken from a neighbor's address, also with several senders, and without LF before
-// the end if the last sender's name is complete. Such a neighbor is promised less: nothing is
-// acknowledged, compared or repaired, and silence is not noticed. See plainLink and plainIntake.
+// unknown command, or not within 2 s, gets plain AT lines, everything once on each connection or, with
+// legacy = "close-after-write", one line on each; and plain AT lines are taken from a neighbor's address,
+// also with several senders, and without LF before the end if the last sender's name is complete. What
+// such a neighbor has passed on with its own name and clock is a duplicate: see Store.ApplyLegacy. It is
+// promised less: nothing is acknowledged, compared or repaired, and silence is not noticed. See
+// plainLink and plainIntake.
 //
 // # Rules that carry the rest
 //

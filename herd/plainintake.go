@@ -50,7 +50,7 @@ func (s *session) plainAT(line []byte) bool {
 	}
 	n := p.neighbor
 	n.counters.atReceived++
-	switch srv.store.Apply(r, n.plain) {
+	switch srv.store.ApplyLegacy(r, n.plain) {
 	case Stored:
 		p.marked = n.plain
 		srv.counters.Applied++

@@ -27,7 +27,7 @@ type Store struct {
 // Outcome is what became of a record.
 type Outcome uint8
 
-// The outcomes of Apply and ApplyOwn.
+// The outcomes of Apply, ApplyLegacy and ApplyOwn.
 const (
 	Stored  Outcome = iota // it is the client's newest record now
 	Dropped                // a record that is not older is here already
@@ -57,6 +57,19 @@ func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 	outcome := s.put(n, r, from)
 	s.overflowed = s.overflowed || outcome == Full
 	return outcome
+}
+
+// ApplyLegacy is Apply for a record that came from a neighbor without a handshake. One that differs from
+// what is here in origin and diff only is dropped: the paper's server puts its own name and clock there
+// when it passes a record on, and its copy could win the tie against the record.
+//
+// So what is stored may depend on which of the two comes first. All servers of the herd still end with the
+// same one, as a record that was stored anywhere is offered to everyone by Apply.
+func (s *Store) ApplyLegacy(r protocol.Record, from protocol.Epoch) Outcome {
+	if n := s.entries[string(r.Client())]; n != nil && r.SameUpdate(n.record) {
+		return Dropped
+	}
+	return s.Apply(r, from)
 }
 
 // ApplyOwn offers a record that this server made of a client's IAMAT. It is stored only if its

@@ -29,21 +29,22 @@ func at(t testing.TB, client string, second int) protocol.Record {
 
 func TestStoreKeepsTheGreatest(t *testing.T) {
 	tests := []struct {
-		name      string
-		old, new  string
-		link, own Outcome
+		name              string
+		old, new          string
+		link, legacy, own Outcome
 	}{
-		{"newer", "A +1 k +1-1 100", "A +1 k +1-1 101", Stored, Stored},
-		{"older", "A +1 k +1-1 100", "A +1 k +1-1 99", Dropped, Dropped},
-		{"newer in the ninth place", "A +1 k +1-1 5.918963997", "A +1 k +1-1 5.918963998", Stored, Stored},
-		{"shorter and newer", "A +1 k +1-1 999999999.5", "A +1 k +1-1 1000000000.5", Stored, Stored},
-		{"the same", "A +1 k +1-1 100", "A +1 k +1-1 100", Dropped, Dropped},
-		{"same time, greater origin", "A +1 k +1-1 100", "B +1 k +1-1 100", Stored, Dropped},
-		{"same time, lesser origin", "B +1 k +1-1 100", "A +1 k +1-1 100", Dropped, Dropped},
-		{"same time, greater text", "A +1 k +1-1 .9", "A +1 k +1-1 .90", Stored, Dropped},
-		{"same time, greater coords", "A +1 k +1-1 100", "A +1 k +2-1 100", Stored, Dropped},
-		{"same time, greater diff", "A +1 k +1-1 100", "A +2 k +1-1 100", Stored, Dropped},
-		{"another client", "A +1 k +1-1 100", "A +1 l +1-1 99", Stored, Stored},
+		{"newer", "A +1 k +1-1 100", "A +1 k +1-1 101", Stored, Stored, Stored},
+		{"older", "A +1 k +1-1 100", "A +1 k +1-1 99", Dropped, Dropped, Dropped},
+		{"newer in the ninth place", "A +1 k +1-1 5.918963997", "A +1 k +1-1 5.918963998", Stored, Stored, Stored},
+		{"shorter and newer", "A +1 k +1-1 999999999.5", "A +1 k +1-1 1000000000.5", Stored, Stored, Stored},
+		{"the same", "A +1 k +1-1 100", "A +1 k +1-1 100", Dropped, Dropped, Dropped},
+		{"same time, greater origin", "A +1 k +1-1 100", "B +1 k +1-1 100", Stored, Dropped, Dropped},
+		{"same time, lesser origin", "B +1 k +1-1 100", "A +1 k +1-1 100", Dropped, Dropped, Dropped},
+		{"same time, greater text", "A +1 k +1-1 .9", "A +1 k +1-1 .90", Stored, Stored, Dropped},
+		{"same time, greater coords", "A +1 k +1-1 100", "A +1 k +2-1 100", Stored, Stored, Dropped},
+		{"same time, greater diff", "A +1 k +1-1 100", "A +2 k +1-1 100", Stored, Dropped, Dropped},
+		{"same time and place, greater origin and lesser diff", "A +1 k +1-1 100", "B -1 k +1-1 100", Stored, Dropped, Dropped},
+		{"another client", "A +1 k +1-1 100", "A +1 l +1-1 99", Stored, Stored, Stored},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -55,6 +56,11 @@ func TestStoreKeepsTheGreatest(t *testing.T) {
 			s.Apply(record(t, test.old), 1)
 			if got := s.Apply(record(t, test.new), 1); got != test.link {
 				t.Errorf("from a link: %v, want %v", got, test.link)
+			}
+			s = NewStore("ucla", 10)
+			s.Apply(record(t, test.old), 1)
+			if got := s.ApplyLegacy(record(t, test.new), 1); got != test.legacy {
+				t.Errorf("from a neighbor without a handshake: %v, want %v", got, test.legacy)
 			}
 			s = NewStore("ucla", 10)
 			s.Apply(record(t, test.old), 1)

@@ -114,6 +114,10 @@ func (r Record) Compare(o Record) int {
 	return bytes.Compare(r.Diff(), o.Diff())
 }
 
+// SameUpdate says whether two records are of one update: client, coords and time are the same bytes, whoever
+// received it and when.
+func (r Record) SameUpdate(o Record) bool { return bytes.Equal(r.text[r.diff:], o.text[o.diff:]) }
+
 // AppendAT appends the AT line that clients get, without a terminator.
 func (r Record) AppendAT(dst []byte) []byte {
 	return append(append(dst, "AT "...), r.text...)

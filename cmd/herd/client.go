@@ -7,24 +7,23 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
 	"serverherd/protocol"
 )
 
-// Bounds on what a client command takes from a server.
-const (
-	dialTimeout  = 5 * time.Second
-	replyTimeout = 90 * time.Second // more than any lookup may take
-	maxReply     = 64 << 20         // bytes
-)
+// maxReply bounds a reply, in bytes.
+const maxReply = 64 << 20
 
 // conversation is a client's connection to a server.
 type conversation struct {
 	net.Conn
 	in      *bufio.Reader
 	dialect protocol.Dialect
+	addr    string
+	timeout time.Duration // of connecting, and of each reply
 }
 
 func dial(o *options) (*conversation, error) {
@@ -32,16 +31,19 @@ func dial(o *options) (*conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := net.DialTimeout("tcp", addr, dialTimeout)
+	c, err := net.DialTimeout("tcp", addr, o.timeout)
+	if os.IsTimeout(err) {
+		err = fmt.Errorf("no connection to %s within %s (--timeout)", addr, plainDuration(o.timeout))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w; is the server running? herd status tells", err)
 	}
-	return &conversation{c, bufio.NewReaderSize(c, 64<<10), dialect}, nil
+	return &conversation{c, bufio.NewReaderSize(c, 64<<10), dialect, addr, o.timeout}, nil
 }
 
 // reply reads the reply to a line that begins with verb, and returns it without its end.
 func (c *conversation) reply(verb string) (string, error) {
-	if err := c.SetReadDeadline(time.Now().Add(replyTimeout)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
 		return "", err
 	}
 	var text []byte
@@ -54,6 +56,8 @@ func (c *conversation) reply(verb string) (string, error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF):
 			return "", errors.New("the server closed the connection before the end of its reply")
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return "", fmt.Errorf("no whole reply from %s within %s (--timeout)", c.addr, plainDuration(c.timeout))
 		case err != nil:
 			return "", err
 		case c.complete(verb, text):

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -65,13 +67,13 @@ func TestReplies(t *testing.T) {
 		{"an acknowledgement", at + "\n\n", iamat, 0, at + "\n", ""},
 		{"an answer", at + "\n{\n  \"a\": 1\n}\n\n", whatsat, 0, at + "\n{\n  \"a\": 1\n}\n", ""},
 		{"an answer, JSON", at + "\n{\n  \"a\": 1\n}\n\n", append(whatsat, "--json"), 0, "{\n  \"a\": 1\n}\n", ""},
-		{"two lines", "> IAMAT TIME: x\n? IAMAT x\n\n", iamat, 1, "> IAMAT TIME: x\n? IAMAT x\n", ""},
-		{"a reason", "> WHATSAT BUSY: too many lookups\n\n", whatsat, 1, "> WHATSAT BUSY: too many lookups\n", ""},
+		{"two lines", "> IAMAT TIME: x\n? IAMAT x\n\n", iamat, 1, "", "herd: > IAMAT TIME: x ? IAMAT x\n"},
+		{"a reason", "> WHATSAT BUSY: too many lookups\n\n", whatsat, 1, "", "herd: > WHATSAT BUSY: too many lookups\n"},
 		{"a reason, JSON", "> WHATSAT BUSY: x\n\n", append(whatsat, "--json"), 1, "", "herd: > WHATSAT BUSY: x\n"},
 		{"cs131: an acknowledgement", at + "\n", cs131(iamat), 0, at + "\n", ""},
-		{"cs131: no acknowledgement", "? IAMAT x\n", cs131(iamat), 1, "? IAMAT x\n", ""},
+		{"cs131: no acknowledgement", "? IAMAT x\n", cs131(iamat), 1, "", "herd: ? IAMAT x\n"},
 		{"cs131: an answer", at + "\n{\n}\n\n", cs131(whatsat), 0, at + "\n{\n}\n", ""},
-		{"cs131: no answer", "? WHATSAT kiwi 10 5\n", cs131(whatsat), 1, "? WHATSAT kiwi 10 5\n", ""},
+		{"cs131: no answer", "? WHATSAT kiwi 10 5\n", cs131(whatsat), 1, "", "herd: ? WHATSAT kiwi 10 5\n"},
 		{"bytes as they are", "AT \xff\x1b\u00a0\n\n", iamat, 0, "AT \xff\x1b\u00a0\n", ""},
 	}
 	for _, test := range tests {
@@ -120,6 +122,10 @@ func TestArguments(t *testing.T) {
 		want string
 	}{
 		{[]string{"iamat", "kiwi", "-33.8-70.6", "5"}, "IAMAT kiwi -33.8-70.6 5"},
+		{[]string{"iamat", "kiwi", "34.06,-118.44", "5"}, "IAMAT kiwi +34.06-118.44 5"},
+		{[]string{"iamat", "kiwi", "-33.9,18.4", "5"}, "IAMAT kiwi -33.9+18.4 5"},
+		{[]string{"iamat", "kiwi", "-.5, 18.", "5"}, "IAMAT kiwi -0.5+18 5"},
+		{[]string{"iamat", "kiwi", " 034.0600 , +0118.44 ", "5"}, "IAMAT kiwi +34.0600+118.44 5"},
 		{[]string{"iamat", "-5", "+33.8+70.6", "5"}, "IAMAT -5 +33.8+70.6 5"},
 		{[]string{"iamat", "--", "--at", "+33.8+70.6", "5"}, "IAMAT --at +33.8+70.6 5"},
 		{[]string{"iamat", "ki\u00a0wi\xff", "+1+1", "x"}, "IAMAT ki\u00a0wi\xff +1+1 x"},
@@ -183,18 +189,133 @@ func TestIamatOfMany(t *testing.T) {
 	}
 }
 
-// What was sent before a line that makes no sense is answered all the same, and nothing waits.
+// What was sent before a line that makes no sense is answered all the same, and nothing waits. With
+// --continue the lines behind it are sent, too.
 func TestIamatOfManyWithMistake(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))
-	for bad, want := range map[string]string{
-		"alone\n":                     `herd: standard input, line 3: ["alone"] is not CLIENT COORDS [TIME]` + "\n",
-		"a b c d\nx +1+1 5\n":         `herd: standard input, line 3: ["a" "b" "c" "d"] is not CLIENT COORDS [TIME]` + "\n",
-		strings.Repeat("x", 1<<17):    "herd: standard input, line 3: bufio: buffer full\n",
-		"\x1b[31m\u00a0red\u202e\n\n": "herd: standard input, line 3: [\"\\x1b[31m\\u00a0red\\u202e\"] is not CLIENT COORDS [TIME]\n",
+	for _, c := range []struct{ bad, want string }{
+		{"alone\n", `"alone" is not CLIENT COORDS [TIME]`},
+		{"a b c d\n", `"a b c d" is not CLIENT COORDS [TIME]`},
+		{strings.Repeat("x", 1<<17) + "\n", "longer than 65536 bytes"},
+		{"\x1b[31m\u00a0red\u202e\n", `"\x1b[31m\u00a0red\u202e" is not CLIENT COORDS [TIME]`},
+		{"b 94,0\n", "94,0 is not a position: want " + positionForms},
+		{"b 34.06, -118.44\n", "34.06, is not a position: want " + positionForms},
 	} {
-		out, errOut, code := runAt(addr, "a +1-1 5\n\n"+bad, "iamat", "-")
-		if out != "IAMAT a +1-1 5\n" || errOut != want || code == 0 {
+		in := "a +1-1 5\n\n" + c.bad + "b 2,2 6\n"
+		out, errOut, code := runAt(addr, in, "iamat", "-")
+		if want := "herd: standard input, line 3: " + c.want + "; 1 line sent, 1 answered\n"; out != "IAMAT a +1-1 5\n" || errOut != want || code != exitFailed {
 			t.Errorf("exit code %d, %q, %q, want %q", code, out, errOut, want)
+		}
+		out, errOut, code = runAt(addr, in, "iamat", "-", "--continue")
+		want := "herd: standard input, line 3: " + c.want + "\nherd: standard input: 2 lines sent, 2 answered, 1 wrong and not sent\n"
+		if out != "IAMAT a +1-1 5\nIAMAT b +2+2 6\n" || errOut != want || code != exitFailed {
+			t.Errorf("exit code %d, %q, %q, want %q", code, out, errOut, want)
+		}
+	}
+	if _, errOut, code := runAt(addr, "", "iamat", "a", "+1+1", "--continue"); code != exitUsage || errOut != "herd: --continue goes with -; see herd iamat --help\n" {
+		t.Errorf("exit code %d, %q", code, errOut)
+	}
+}
+
+// Lines that the server refuses are named by their numbers, and stop nothing.
+func TestIamatOfManyRefused(t *testing.T) {
+	addr := fakeServer(t, answering(func(line string) string {
+		if strings.HasPrefix(line, "IAMAT bad") {
+			return "> IAMAT POSITION: 34-118 is not a position\n? " + line + "\n\n"
+		}
+		return "AT " + line + "\n\n"
+	}))
+	out, errOut, code := runAt(addr, "a +1-1 5\n\nbad 34-118 5\nbad +1-1 5\nc +2+2 6\n", "iamat", "-")
+	want := "herd: standard input, line 3: > IAMAT POSITION: 34-118 is not a position ? IAMAT bad 34-118 5; want " + positionForms + "\n" +
+		"herd: standard input, line 4: > IAMAT POSITION: 34-118 is not a position ? IAMAT bad +1-1 5\n" +
+		"herd: standard input: 4 lines sent, 4 answered, 2 of them refused\n"
+	if out != "AT IAMAT a +1-1 5\nAT IAMAT c +2+2 6\n" || errOut != want || code != exitFailed {
+		t.Errorf("exit code %d, %q, %q", code, out, errOut)
+	}
+}
+
+// A file that is not text is told in one line, whatever else it holds, and nothing behind the place
+// where that is seen is sent.
+func TestIamatOfABinaryFile(t *testing.T) {
+	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))
+	const told = "this is not text, as it holds a NUL byte; if it is UTF-16, save it as UTF-8; "
+	long := strings.Repeat("a +1+1 5\n", 1<<14)
+	for _, c := range []struct {
+		in, want string
+		sent     int
+	}{
+		{"\x1f\x8b\x08\x08\x00file\n" + strings.Repeat("a b\n", 3000), "standard input: " + told + "0 lines sent, 0 answered", 0},
+		{"a +1+1 5\nb\x00 +1+1 5\n", "standard input: " + told + "0 lines sent, 0 answered", 0},
+		{"b\x00o\x00b\x00", "standard input: " + told + "0 lines sent, 0 answered", 0},
+		{long + "\x00\n" + long, "standard input, line 16385: " + told + "16384 lines sent, 16384 answered", 1 << 14},
+	} {
+		for _, args := range [][]string{{"iamat", "-"}, {"iamat", "-", "--continue"}} {
+			out, errOut, code := runAt(addr, c.in, args...)
+			if strings.Count(out, "\n") != c.sent || errOut != "herd: "+c.want+"\n" || code != exitFailed {
+				t.Errorf("%q %.20q: exit code %d, %d bytes, %.300q, want %q", args, c.in, code, len(out), errOut, c.want)
+			}
+		}
+	}
+}
+
+// A server that accepts a connection and says nothing does not keep a command for ever.
+func TestSilentServer(t *testing.T) {
+	silent := fakeServer(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	half := fakeServer(t, func(c *net.TCPConn) {
+		_, _ = io.WriteString(c, "AT Alford\n\nAT Alf")
+		_, _ = io.Copy(io.Discard, c)
+	})
+	for _, c := range []struct {
+		addr, in string
+		args     []string
+		out      string
+		want     string
+	}{
+		{silent, "", []string{"iamat", "kiwi", "+1+1"}, "", "no whole reply from " + silent + " within 20ms (--timeout)"},
+		{silent, "", []string{"whatsat", "kiwi"}, "", "no whole reply from " + silent + " within 20ms (--timeout)"},
+		{silent, "", []string{"whatsat", "kiwi", "--json"}, "", "no whole reply from " + silent + " within 20ms (--timeout)"},
+		{half, "a 1,1\nb 1,1\nc 1,1\n", []string{"iamat", "-"}, "AT Alford\n",
+			"no whole reply from " + half + " within 20ms (--timeout); 3 lines sent, 1 answered"},
+	} {
+		out, errOut, code := runAt(c.addr, c.in, append(c.args, "--timeout", "20ms")...)
+		if out != c.out || errOut != "herd: "+c.want+"\n" || code != exitFailed {
+			t.Errorf("%q: exit code %d, %q, %q, want %q", c.args, code, out, errOut, c.want)
+		}
+	}
+	out, errOut, code := runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--warmup", "0s", "--timeout", "20ms")
+	if !strings.Contains(out, "0 replies") || !strings.Contains(errOut, "2 lines unanswered") || code != exitFailed {
+		t.Errorf("load: exit code %d, %q, %q", code, out, errOut)
+	}
+	out, errOut, code = runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--mix", "whatsat", "--timeout", "20ms")
+	if want := "making the clients known: no reply within 20ms (--timeout)\n"; out != "" || !strings.HasSuffix(errOut, want) || code != exitFailed {
+		t.Errorf("load of WHATSATs: exit code %d, %q, %q, want %q", code, out, errOut, want)
+	}
+}
+
+// Commands that find their servers in herd.toml.
+func TestSilentServersOfHerdToml(t *testing.T) {
+	t.Setenv(keyVariable, "a-key")
+	silent := fakeServer(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	dir := t.TempDir()
+	file := filepath.Join(dir, "herd.toml")
+	other := fakeServer(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	console := fakeServer(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
+	text := "[places]\nprovider = \"google\"\nbase_url = \"http://" + silent + "\"\n" +
+		"[[server]]\nname = \"Alford\"\naddress = \"" + silent + "\"\nlisten = \"127.0.0.1:1\"\nconsole = \"" + console + "\"\nneighbors = [\"Ball\"]\n" +
+		"[[server]]\nname = \"Ball\"\naddress = \"" + other + "\"\nlisten = \"127.0.0.1:2\"\nneighbors = [\"Alford\"]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"status":        "herd: Alford: no answer at " + console + " within 20ms\n",
+		"status --json": "herd: Alford: no answer at " + console + " within 20ms\n",
+		"places 1,2":    "herd: places, by google: no answer within 20ms; check places.base_url and the network, or try again\n",
+		"load --servers Alford,Ball --replication -d 20ms": "1 errors, 1 lines unanswered\n",
+	} {
+		var out, errOut bytes.Buffer
+		code := run(append(strings.Fields(line), "--timeout", "20ms", "--config", file), strings.NewReader(""), &out, &errOut)
+		if code != exitFailed || !strings.HasSuffix(errOut.String(), want) {
+			t.Errorf("%s: exit code %d, %q, %q, want %q", line, code, &out, &errOut, want)
 		}
 	}
 }
@@ -207,8 +328,8 @@ func TestIamatOfManyWithByteOrderMark(t *testing.T) {
 		code         int
 	}{
 		{"\ufeffbob +10+20 5\r\n", "IAMAT bob +10+20 5\n", "", 0},
-		{"\xff\xfeb\x00o\x00b\x00", "", "herd: standard input: this is UTF-16; save it as UTF-8\n", 2},
-		{"\xfe\xff\x00b", "", "herd: standard input: this is UTF-16; save it as UTF-8\n", 2},
+		{"\xff\xfeb\x00o\x00b\x00", "", "herd: standard input: this is UTF-16; save it as UTF-8; 0 lines sent, 0 answered\n", 1},
+		{"\xfe\xff\x00b", "", "herd: standard input: this is UTF-16; save it as UTF-8; 0 lines sent, 0 answered\n", 1},
 	} {
 		out, errOut, code := runAt(addr, c.in, "iamat", "-")
 		if out != c.out || errOut != c.err || code != c.code {

@@ -102,11 +102,16 @@ func parseNumber(text string, least, most float64) (f float64, ok bool) {
 
 func plainNumber(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// durationFlag defines a flag for a duration from least to most.
+// durationFlag defines a flag for a duration from least to most. A default of 0 below least is not shown:
+// usage says what it means.
 func durationFlag(s *pflag.FlagSet, p *time.Duration, name string, def, least, most time.Duration, usage string) {
 	*p = def
 	limits := "from " + plainDuration(least) + " to " + plainDuration(most)
-	v := &flagValue{plainDuration(def), "duration", "a duration " + limits + ", as 10s", func(text string) bool {
+	shownDefault := plainDuration(def)
+	if def < least {
+		shownDefault = ""
+	}
+	v := &flagValue{shownDefault, "duration", "a duration " + limits + ", as 10s", func(text string) bool {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < least || d > most {
 			return false

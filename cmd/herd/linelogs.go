@@ -14,11 +14,12 @@ import (
 // lineLogs are the logs of a herd's servers, as far as they hold every line in and out. It tells where
 // they are, how fast they grow and what limits them: a load fills a disk within minutes.
 type lineLogs struct {
-	cfg   *herd.Config // nil: whom to ask is unknown
-	say   func(text string)
-	first logSample // at the start
-	last  logSample // when the latest second of warm-up ended
-	told  bool      // how fast they grow
+	cfg     *herd.Config  // nil: whom to ask is unknown
+	timeout time.Duration // of asking one
+	say     func(text string)
+	first   logSample // at the start
+	last    logSample // when the latest second of warm-up ended
+	told    bool      // how fast they grow
 }
 
 // logSample is what the servers say of their logs at one time.
@@ -33,7 +34,7 @@ func (l *lineLogs) sample() logSample {
 	if l.cfg == nil {
 		return s
 	}
-	for _, a := range askAll(l.cfg) {
+	for _, a := range askAll(l.cfg, l.timeout) {
 		if a.Status != nil {
 			s.servers = append(s.servers, a.Status)
 		}

@@ -18,14 +18,17 @@ func newLoad(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "load",
 		Short: "Put a load on servers and say how they bore it",
-		Long: "Put a load on servers: a closed loop, in which each connection sends the next line when a reply\n" +
-			"comes, or with --rate an open one, in which lines are due whatever the servers do and\n" +
-			"latencies count from the moment at which a line was due. Ctrl-C ends it early and prints what\n" +
-			"there is. The exit code is 1 if anything went wrong, or if a condition of --fail-if holds.\n\n" +
-			"The clients that it moves stay in the herd, and servers that log every line log all of this:\n" +
-			"it says on standard error which clients these are, where the logs are and how fast they grow.",
+		Long: "Put a load on servers: a closed loop, in which each connection sends the next\n" +
+			"line when a reply comes, or with --rate an open one, in which lines are due\n" +
+			"whatever the servers do and latencies count from the moment at which a line was\n" +
+			"due. Ctrl-C ends it early and prints what there is. The exit code is 1 if\n" +
+			"anything went wrong, or if a condition of --fail-if holds.\n\n" +
+			"The clients that it moves stay in the herd, and servers that log every line log\n" +
+			"all of this: it says on standard error which clients these are, where the logs\n" +
+			"are and how fast they grow.",
 		Example: "  herd load -c 50 -d 10s --pipeline 16\n" +
-			"  herd load --servers all --rate 2000 --mix iamat:whatsat=9:1 --fail-if 'errors>0'\n" +
+			"  herd load --servers all --rate 2000 --fail-if 'errors>0'\n" +
+			"  herd load --mix iamat:whatsat=9:1\n" +
 			"  herd load --servers Alford,Ball --replication",
 		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -37,6 +40,7 @@ func newLoad(o *options) *cobra.Command {
 	}
 	f.define(c.Flags())
 	o.serverFlags(c)
+	o.timeoutFlag(c, "how long to wait for a connection, and for the next reply after the last line")
 	return c
 }
 
@@ -52,7 +56,7 @@ func (f *loadFlags) run(c *cobra.Command) error {
 		}
 		fmt.Fprintln(errOut, text)
 	}
-	logs := lineLogs{cfg: f.herd, say: say}
+	logs := lineLogs{cfg: f.herd, timeout: f.Timeout, say: say}
 	begun := false
 	f.OnSecond = func(s load.Second) {
 		begun = true

@@ -111,6 +111,7 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 	if f.Targets, f.Dialect, err = f.targets(o); err != nil {
 		return err
 	}
+	f.Timeout = o.timeout
 	f.IAMAT, f.WHATSAT, _ = parseMix(f.mix)
 	if f.Idle, err = share("idle", f.idle, f.Connections); err != nil {
 		return err

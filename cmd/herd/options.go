@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,15 @@ type options struct {
 	config  string
 	at      string // a server's name or an address
 	dialect string // of a server named by its address
+	timeout time.Duration
+}
+
+// defaultTimeout is --timeout of every command that talks to a server.
+const defaultTimeout = 5 * time.Second
+
+// timeoutFlag adds --timeout; usage is what it bounds.
+func (o *options) timeoutFlag(c *cobra.Command, usage string) {
+	durationFlag(c.Flags(), &o.timeout, "timeout", defaultTimeout, time.Millisecond, time.Hour, usage)
 }
 
 // load reads the configuration.

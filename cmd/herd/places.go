@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,11 +23,12 @@ import (
 type lookup struct {
 	*options
 	query    places.Query
-	provider string // in place of herd.toml's
-	path     string // likewise
-	columns  string // likewise, as parseColumns has it
-	lenient  bool   // likewise, if it was given
-	given    bool   // there was a --lenient
+	provider string        // in place of herd.toml's
+	path     string        // likewise
+	columns  string        // likewise, as parseColumns has it
+	lenient  bool          // likewise, if it was given
+	given    bool          // there was a --lenient
+	within   time.Duration // 0: what herd.toml says
 	json     bool
 }
 
@@ -36,15 +37,17 @@ func newPlaces(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "places LAT,LNG [KM=10]",
 		Short: "Ask the configured places provider directly",
-		Long: "Ask the places provider of herd.toml, or another, what is within KM kilometres (0 to 50)\n" +
-			"of a position: to see whether its key is good, or what a file of places holds. A lookup that\n" +
-			"costs money counts in the daily budget, and nobody else answers when it fails.\n\n" +
-			"A file of places is CSV (.csv, .tsv, .txt) whose first line names its columns, or JSON objects\n" +
-			"(.json, .ndjson, .jsonl), one a line or in an array; with .gz behind it, too. It has name, lat and\n" +
-			"lng, and perhaps types and vicinity. latitude, longitude, lon, long, x and y are known, and so are\n" +
-			"the names of GTFS' stops.txt and of OurAirports; --columns says what others are called. Further\n" +
-			"columns are passed over. --columns, --lenient and --path stand in place of columns, lenient and\n" +
-			"path in herd.toml, where they are written so:\n\n" +
+		Long: "Ask the places provider of herd.toml, or another, what is within KM kilometers\n" +
+			"(0 to 50) of a position, LAT,LNG or ISO 6709: to see whether its key is good,\n" +
+			"or what a file of places holds. A lookup that costs money counts in the daily\n" +
+			"budget, and nobody else answers when it fails.\n\n" +
+			"A file of places is CSV (.csv, .tsv, .txt) whose first line names its columns,\n" +
+			"or JSON objects (.json, .ndjson, .jsonl), one a line or in an array; with .gz\n" +
+			"behind it, too. It has name, lat and lng, and perhaps types and vicinity.\n" +
+			"latitude, longitude, lon, long, x and y are known, and so are the names of\n" +
+			"GTFS' stops.txt and of OurAirports; --columns says what others are called.\n" +
+			"Further columns are passed over. --columns, --lenient and --path stand in place\n" +
+			"of columns, lenient and path in herd.toml, where they are written so:\n\n" +
 			"  [places]\n" +
 			"  provider = \"file\"\n" +
 			"  path     = \"sites.csv\"\n" +
@@ -55,9 +58,8 @@ func newPlaces(o *options) *cobra.Command {
 			"  herd places +34.068930-118.445127 --json\n" +
 			"  printf 'name,lat,lng\\nCafe Synapse,34.0672,-118.4435\\n' > cafes.csv\n" +
 			"  herd places 34.06893,-118.445127 --path cafes.csv\n" +
-			"  printf 'site,site_lat,site_lon\\nPump,34.0672,-118.4435\\nStore,,\\n' > sites.csv\n" +
-			"  herd places 34.06893,-118.445127 --path sites.csv --lenient " +
-			"--columns name=site,lat=site_lat,lng=site_lon",
+			"  printf 'name,north,east\\nPump,34.0672,-118.4435\\nStore,,\\n' > my.csv\n" +
+			"  herd places 34.07,-118.4 --path my.csv --columns lat=north,lng=east --lenient",
 		Args:              arguments(1, 2),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -81,6 +83,8 @@ func newPlaces(o *options) *cobra.Command {
 			return err
 		})
 	c.Flags().BoolVar(&l.lenient, "lenient", false, "pass over places without a name or a position, and count them")
+	durationFlag(c.Flags(), &l.within, "timeout", 0, time.Millisecond, time.Hour,
+		"how long a lookup may take (default places.timeout of herd.toml, 5s if it has none)")
 	c.Flags().BoolVar(&l.json, "json", false, "print the Nearby Search object")
 	return c
 }
@@ -89,6 +93,9 @@ func (l *lookup) run(out io.Writer) error {
 	cfg, err := l.load()
 	if err != nil {
 		return err
+	}
+	if l.within > 0 {
+		cfg.Places.Timeout = l.within
 	}
 	server := cfg.Servers[0]
 	if l.at != "" {
@@ -175,26 +182,16 @@ func parseColumns(text string) (map[string]string, error) {
 	return all, places.CheckColumns(all)
 }
 
-// parseQuery reads LAT,LNG or a position as IAMAT has it, and kilometres.
+// parseQuery reads a position and kilometers.
 func parseQuery(args []string) (q places.Query, err error) {
-	lat, lng, ok := strings.Cut(args[0], ",")
-	if ok {
-		var err1, err2 error
-		q.Lat, err1 = strconv.ParseFloat(strings.TrimSpace(lat), 64)
-		q.Lng, err2 = strconv.ParseFloat(strings.TrimSpace(lng), 64)
-		ok = errors.Join(err1, err2) == nil &&
-			q.Lat >= -90 && q.Lat <= 90 && q.Lng >= -180 && q.Lng <= 180
-	} else {
-		q.Lat, q.Lng, ok = protocol.ParsePosition([]byte(args[0]))
-	}
-	if !ok {
-		return q, fmt.Errorf("%q is not LAT,LNG in degrees", args[0])
+	var ok bool
+	if _, q.Lat, q.Lng, ok = parsePosition(args[0]); !ok {
+		return q, fmt.Errorf("%s is not a position: want %s", shown(args[0]), positionForms)
 	}
 	km := 10.0
 	if len(args) > 1 {
-		km, err = strconv.ParseFloat(args[1], 64)
-		if err != nil || !(km >= 0 && km <= protocol.MaxRadiusKM) {
-			return q, fmt.Errorf("%q is not a number of kilometres from 0 to %d", args[1],
+		if km, ok = parseNumber(args[1], 0, protocol.MaxRadiusKM); !ok {
+			return q, fmt.Errorf("%s is not a number of kilometers from 0 to %d", shown(args[1]),
 				protocol.MaxRadiusKM)
 		}
 	}

@@ -163,12 +163,12 @@ func TestPlacesMistakes(t *testing.T) {
 		{[]string{"1,2", "--path", filepath.Join(dir, "none.csv")}, 1, "none.csv: no such file or directory"},
 		{[]string{"1,2", "--provider", "google"}, 1, "a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file"},
 		{[]string{"1,2", "--at", "Ball"}, 2, `no server is called "Ball"; there are Alford`},
-		{[]string{"91,0"}, 2, `"91,0" is not LAT,LNG in degrees; usage: herd places LAT,LNG [KM=10]`},
-		{[]string{"NaN,0"}, 2, `"NaN,0" is not LAT,LNG`},
-		{[]string{"1"}, 2, `"1" is not LAT,LNG`},
-		{[]string{"1,2", "51"}, 2, `"51" is not a number of kilometres from 0 to 50`},
-		{[]string{"1,2", "NaN"}, 2, `"NaN" is not a number of kilometres`},
-		{[]string{"1,2", "-1"}, 2, `"-1" is not a number of kilometres`},
+		{[]string{"91,0"}, 2, "91,0 is not a position: want " + positionForms + "; usage: herd places LAT,LNG [KM=10]"},
+		{[]string{"NaN,0"}, 2, "NaN,0 is not a position"},
+		{[]string{"1"}, 2, "1 is not a position"},
+		{[]string{"1,2", "51"}, 2, `51 is not a number of kilometers from 0 to 50`},
+		{[]string{"1,2", "NaN"}, 2, `NaN is not a number of kilometers`},
+		{[]string{"1,2", "-1"}, 2, `-1 is not a number of kilometers`},
 	} {
 		out, errOut, code := askPlaces(dir, c.args...)
 		if code != c.code || !strings.Contains(errOut, c.want) || strings.Count(errOut, "\n") != 1 || out != "" {
@@ -185,7 +185,7 @@ func TestPlacesAdvice(t *testing.T) {
 		_, _ = w.Write([]byte(answer))
 	}))
 	defer s.Close()
-	table := "fallback = \"embedded\"\ndaily_budget = 4\ntimeout = \"30s\"\nprovider = \"google-legacy\"\nbase_url = \"" + s.URL + "\""
+	table := "fallback = \"embedded\"\ndaily_budget = 4\ntimeout = \"20s\"\nprovider = \"google-legacy\"\nbase_url = \"" + s.URL + "\""
 	status := func(s string) string { return `{"results":[],"status":"` + s + `"}` }
 	for _, c := range []struct{ answer, provider, want string }{
 		{status("REQUEST_DENIED"), "google-legacy", "herd: places, by google-legacy: the answer was REQUEST_DENIED; check the key, " +

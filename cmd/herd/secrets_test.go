@@ -30,7 +30,7 @@ func TestKeyInADump(t *testing.T) {
 			google := googletest.Start(t)
 			google.Set(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 			h, listeners := processtest.NewHerd(t, fmt.Sprintf("[places]\nprovider = %q\n"+
-				"base_url = %q\ntimeout = \"1m\"\n[log]\nlevel = \"debug\"\nformat = \"text\"\n", d, google.URL), "Alford")
+				"base_url = %q\ntimeout = \"20s\"\n[log]\nlevel = \"debug\"\nformat = \"text\"\n", d, google.URL), "Alford")
 			h.Flags = []string{"--pprof"}
 			h.Start("Alford", listeners["Alford"]...)
 			h.UntilLive()
@@ -198,7 +198,7 @@ func TestKey(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := processtest.New(t, fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\n"+
-				"key_file = %q\ntimeout = \"30s\"\n[[server]]\nname = \"Alford\"\n"+
+				"key_file = %q\ntimeout = \"20s\"\n[[server]]\nname = \"Alford\"\n"+
 				"address = \"127.0.0.1:1\"\n", c.base, c.file))
 			t.Setenv(keyVariable, c.env)
 			out, errOut, code := h.Command("", "places", "35.68,139.76")

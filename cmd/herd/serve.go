@@ -39,11 +39,12 @@ func newServe(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   serveName + " NAME",
 		Short: "Run one server in the foreground",
-		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in good order,\n" +
-			"a second one at once. SIGHUP makes it read its file of places again, and open its log file again\n" +
-			"if that was moved. LISTEN_FDS, where it is set, hands over its listener and then its console's.\n" +
-			"The exit code is 1 if a connected neighbor did not take, within the drain time, records that no\n" +
-			"other server has, or if the journal does not have all records on the disk.",
+		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in\n" +
+			"good order, a second one at once. SIGHUP makes it read its file of places\n" +
+			"again, and open its log file again if that was moved. LISTEN_FDS, where it is\n" +
+			"set, hands over its listener and then its console's. The exit code is 1 if a\n" +
+			"connected neighbor did not take, within the drain time, records that no other\n" +
+			"server has, or if the journal does not have all records on the disk.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"serverherd/cmd/processtest"
 )
@@ -202,6 +205,28 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help lists %s", later)
 		}
 	}
+}
+
+// Help is read on a terminal of 80 columns.
+func TestHelpFits(t *testing.T) {
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Parent() == nil || c.Parent().Name() != "completion" { // cobra's own text
+			c.InitDefaultHelpFlag()
+			var text bytes.Buffer
+			c.SetOut(&text)
+			_ = c.Help()
+			for line := range strings.Lines(text.String()) {
+				if n := textWidth(strings.TrimSuffix(line, "\n")); n > 80 {
+					t.Errorf("help of %s: %d columns: %s", c.CommandPath(), n, line)
+				}
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot())
 }
 
 // Shells complete the names of servers.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -22,8 +23,9 @@ func newStatus(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show every server of herd.toml on one screen",
-		Long: "Show every server of herd.toml: up, links live and expected, records, and whether all hold\n" +
-			"the same. The exit code is 1 if not all is well.",
+		Long: "Show every server of herd.toml: up, links live and expected, records, and\n" +
+			"whether all hold the same. The exit code is 1 if not all is well. Servers that\n" +
+			"do not answer within --timeout are named on standard error, too.",
 		Example:           "  herd status\n  herd status --json",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -32,10 +34,10 @@ func newStatus(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answers := askAll(cfg)
+			answers := askAll(cfg, o.timeout)
 			differ := digestsDiffer(answers)
 			if differ {
-				answers, differ = askAgain(cfg, answers)
+				answers, differ = askAgain(cfg, answers, o.timeout)
 			}
 			if asJSON {
 				e := json.NewEncoder(c.OutOrStdout())
@@ -45,11 +47,12 @@ func newStatus(o *options) *cobra.Command {
 				err = printStatus(c.OutOrStdout(), answers, differ)
 			}
 			if err == nil && (differ || !allWell(answers)) {
-				err = errFailed
+				err = &exitError{exitFailed, unanswered(answers)}
 			}
 			return err
 		},
 	}
+	o.timeoutFlag(c, "how long to wait for each server")
 	c.Flags().BoolVar(&asJSON, "json", false, "print an array of the servers' /status.json")
 	return c
 }
@@ -62,18 +65,26 @@ type answer struct {
 	Status *herd.Status `json:"status,omitempty"`
 }
 
-// consoleTimeout bounds the wait for a console.
-const consoleTimeout = 3 * time.Second
+// unanswered names the servers that did not answer, and why; "" if all did.
+func unanswered(answers []answer) string {
+	var all []string
+	for _, a := range answers {
+		if a.Status == nil && !a.Silent {
+			all = append(all, a.Server+": "+oneCell(a.Error))
+		}
+	}
+	return strings.Join(all, "; ")
+}
 
 // newConsoleClient makes a client that asks consoles directly, whatever proxy is configured.
 func newConsoleClient(timeout time.Duration) *http.Client {
 	return &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
-// askAll asks all consoles at once.
-func askAll(cfg *herd.Config) []answer {
+// askAll asks all consoles at once, each for as long as timeout.
+func askAll(cfg *herd.Config, timeout time.Duration) []answer {
 	answers := make([]answer, len(cfg.Servers))
-	client := newConsoleClient(consoleTimeout)
+	client := newConsoleClient(timeout)
 	var group sync.WaitGroup
 	for i, s := range cfg.Servers {
 		answers[i].Server = s.Name
@@ -96,6 +107,9 @@ func askAll(cfg *herd.Config) []answer {
 
 func ask(client *http.Client, s herd.ServerConfig) (*herd.Status, error) {
 	r, err := client.Get("http://" + s.Console + "/status.json")
+	if os.IsTimeout(err) {
+		return nil, fmt.Errorf("no answer at %s within %s", s.Console, plainDuration(client.Timeout))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no answer at %s", s.Console)
 	}
@@ -118,9 +132,9 @@ const settling = 500 * time.Millisecond
 
 // askAgain tells servers that an update is on its way to from servers that disagree: the digests
 // of a herd that is written to differ in any snapshot, but then its feeds move.
-func askAgain(cfg *herd.Config, before []answer) (answers []answer, differ bool) {
+func askAgain(cfg *herd.Config, before []answer, timeout time.Duration) (answers []answer, differ bool) {
 	time.Sleep(settling)
-	answers = askAll(cfg)
+	answers = askAll(cfg, timeout)
 	for i, a := range answers {
 		if b := before[i].Status; a.Status != nil && b != nil && a.Status.Tail != b.Tail {
 			return answers, false

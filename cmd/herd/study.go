@@ -23,11 +23,12 @@ func newStudy(all *options) *cobra.Command {
 	var list bool
 	c := &cobra.Command{
 		Use:   "study",
-		Short: "Measure event loop against goroutines, and flood against ask, and write a report",
-		Long: "Run experiments on this machine and write a report with every figure, charts, and conclusions\n" +
-			"that are computed by rules stated beforehand. Everything in under an hour, --quick in two\n" +
-			"minutes. Servers and what loads them share the machine: leave it alone meanwhile. Ctrl-C\n" +
-			"writes the report of what there is; --only measures single rows again.",
+		Short: "Measure event loop and goroutines, flood and ask, and report",
+		Long: "Run experiments on this machine and write a report with every figure, charts,\n" +
+			"and conclusions that are computed by rules stated beforehand. Everything in\n" +
+			"under an hour, --quick in two minutes. Servers and what loads them share the\n" +
+			"machine: leave it alone meanwhile. Ctrl-C writes the report of what there is;\n" +
+			"--only measures single rows again.",
 		Example: "  herd study --quick\n  herd study --only throughput,memory --out report/\n" +
 			"  herd study --from report/raw.json --out elsewhere/",
 		Args:              arguments(0, 0),

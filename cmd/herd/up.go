@@ -35,10 +35,12 @@ func newUp(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up [NAME...]",
 		Short: "Start the herd: one process per server",
-		Long: "Start the servers of herd.toml, or those that are named, each as a process of its own. A\n" +
-			"server that dies is restarted; one that cannot start ends all. Ctrl-C stops all in good order,\n" +
-			"a second one at once. Without a terminal SIGHUP is passed on to the servers.\n\n" +
-			"Log entries of level warn and above are printed; the log files have all of them.",
+		Long: "Start the servers of herd.toml, or those that are named, each as a process of\n" +
+			"its own. A server that dies is restarted; one that cannot start ends all.\n" +
+			"Ctrl-C stops all in good order, a second one at once. Without a terminal SIGHUP\n" +
+			"is passed on to the servers.\n\n" +
+			"Log entries of level warn and above are printed; the log files have all of\n" +
+			"them.",
 		Example:           "  herd up\n  herd up Alford Welsh",
 		Args:              arguments(0, -1),
 		ValidArgsFunction: o.completeServers,

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -12,8 +13,13 @@ func newWhatsat(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "whatsat CLIENT [RADIUS=10] [BOUND=5]",
 		Short: "Ask a server what is near a client",
-		Long: "Ask a server what is within RADIUS kilometres (0 to 50) of a client, BOUND results\n" +
-			"(0 to 20) at most. With dialect = \"cs131\" RADIUS may have a fraction, as in 10.5.",
+		Long: "Ask a server what is within RADIUS kilometers (0 to 50) of a client, BOUND\n" +
+			"results (0 to 20) at most. With dialect = \"cs131\" RADIUS may have a fraction,\n" +
+			"as in 10.5.\n\n" +
+			"A reply goes to standard output, one that begins with \"? \" or \"> \" to standard\n" +
+			"error; the exit code is then 1. It is also 1 if the server does not answer\n" +
+			"within --timeout. A lookup may take as long as places.timeout of the server's\n" +
+			"herd.toml: if that is 5s or more, --timeout should be more, too.",
 		Example: "  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127\n" +
 			"  herd whatsat kiwi.cs.ucla.edu 10 5\n" +
 			"  herd whatsat kiwi.cs.ucla.edu --json",
@@ -29,6 +35,7 @@ func newWhatsat(o *options) *cobra.Command {
 	}
 	c.Flags().BoolVar(&onlyJSON, "json", false, "print only the JSON")
 	o.serverFlags(c)
+	o.timeoutFlag(c, "how long to wait for the connection and for the reply")
 	return c
 }
 
@@ -38,27 +45,22 @@ func whatsat(cmd *cobra.Command, o *options, args []string, onlyJSON bool) error
 		return err
 	}
 	defer c.Close()
+	if err := c.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
+		return err
+	}
 	if _, err := fmt.Fprintf(c, "WHATSAT %s\n", strings.Join(args, " ")); err != nil {
 		return err
 	}
 	reply, err := c.reply("WHATSAT")
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	bad := refused(reply)
-	if onlyJSON {
-		if bad { // no JSON is better than none that parses
-			return &exitError{exitFailed, forTerminal(reply)}
-		}
+	case refused(reply):
+		return &exitError{exitFailed, forTerminal(reply)}
+	case onlyJSON:
 		_, reply, _ = strings.Cut(reply, "\n")
 	}
 	p := newPrinter(cmd.OutOrStdout())
 	p.print(reply)
-	if err := p.Flush(); err != nil {
-		return err
-	}
-	if bad {
-		return errFailed
-	}
-	return nil
+	return p.Flush()
 }

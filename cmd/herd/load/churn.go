@@ -36,7 +36,7 @@ func (w *worker) visit() {
 	w.visitors++
 	w.now.counts.Came++
 	v := &visitor{w: w, target: target, came: w.elapsed()}
-	w.r.ConnectTCP(target.Addr, dialTimeout, v)
+	w.r.ConnectTCP(target.Addr, w.options.Timeout, v)
 }
 
 // visitor is one such client. Of its worker's loop.

@@ -120,6 +120,22 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
+// A server that falls silent is waited for as long as Timeout and no longer, however long a drain may take.
+func TestDrainOfASilentServer(t *testing.T) {
+	answered := false
+	o := small(scripted(t, func(n int, line string) []byte {
+		if answered {
+			return []byte{}
+		}
+		answered = true
+		return well(n, line)
+	}))
+	o.Connections, o.Clients, o.Timeout, o.drain = 1, 1, 50*time.Millisecond, time.Hour
+	if r := mustRun(t, o); r.All.Replies != 1 || r.All.Unanswered == 0 {
+		t.Errorf("%+v", r.All)
+	}
+}
+
 // A reply that never ends is taken up to a bound, and the connection is given up: 64 KiB where a line
 // was due, 4 MiB where places were.
 func TestRepliesAreBounded(t *testing.T) {

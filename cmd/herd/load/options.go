@@ -52,11 +52,19 @@ type Options struct {
 	// OnSecond, if not nil, is told each second how things go.
 	OnSecond func(Second)
 
-	drain time.Duration // how long replies are waited for after the last line; maxDrain
+	// Timeout is how long to wait for a connection, for the next reply when the last line has been sent,
+	// and for each reply to a line that is sent by itself. 0: 5 s.
+	Timeout time.Duration
+
+	drain time.Duration // how long replies are waited for after the last line, in all; see maxDrain
 }
 
-// maxDrain is how long replies are waited for when the last line has been sent.
-const maxDrain = 10 * time.Second
+const (
+	defaultTimeout = 5 * time.Second
+	// maxDrain is how long replies are waited for when the last line has been sent, unless Timeout is
+	// longer.
+	maxDrain = 10 * time.Second
+)
 
 // Bounds of Options. A loop that owes more lines than it can make is busy with them for ever, and
 // what is rarer than once in a quarter of an hour is a mistake; a line in flight costs about 120 bytes
@@ -92,8 +100,11 @@ func (o *Options) Check() error {
 	if o.IAMAT == 0 && o.WHATSAT == 0 {
 		o.IAMAT = 1
 	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
 	if o.drain == 0 {
-		o.drain = maxDrain
+		o.drain = max(maxDrain, o.Timeout)
 	}
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()
@@ -129,6 +140,8 @@ func (o *Options) Check() error {
 		return fmt.Errorf("a duration of %v is not above 0 and at most %v", o.Duration, MaxDuration)
 	case o.Warmup < 0 || o.Warmup > MaxDuration:
 		return fmt.Errorf("a warm-up of %v is not between 0 and %v", o.Warmup, MaxDuration)
+	case o.Timeout < 0:
+		return fmt.Errorf("a timeout of %v is negative", o.Timeout)
 	case o.IAMAT < 0 || o.WHATSAT < 0:
 		return errors.New("a part of the mix is negative")
 	case o.Clients < 1 || o.Clients > MaxClients:

@@ -19,12 +19,15 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 	if len(o.Targets) != 2 || o.Duration <= 0 {
 		return nil, errors.New("replication is measured from one server to another, for some time")
 	}
-	from, err := talkTo(ctx, &o.Targets[0], o.Dialect)
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	from, err := talkTo(ctx, &o.Targets[0], &o)
 	if err != nil {
 		return nil, err
 	}
 	defer from.Close()
-	to, err := talkTo(ctx, &o.Targets[1], o.Dialect)
+	to, err := talkTo(ctx, &o.Targets[1], &o)
 	if err != nil {
 		return nil, err
 	}
@@ -93,30 +96,31 @@ type talk struct {
 	net.Conn
 	target  *Target
 	dialect protocol.Dialect
+	timeout time.Duration // of each reply
 	in      *bufio.Reader
 }
 
-func talkTo(ctx context.Context, target *Target, d protocol.Dialect) (*talk, error) {
-	dialer := net.Dialer{Timeout: dialTimeout}
+func talkTo(ctx context.Context, target *Target, o *Options) (*talk, error) {
+	dialer := net.Dialer{Timeout: o.Timeout}
 	c, err := dialer.DialContext(ctx, "tcp", target.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", target.Name, err)
 	}
-	return &talk{c, target, d, bufio.NewReaderSize(c, 64<<10)}, nil
+	return &talk{c, target, o.Dialect, o.Timeout, bufio.NewReaderSize(c, 64<<10)}, nil
 }
 
 // ask returns the first line of the reply.
 func (t *talk) ask(line string) (first string, err error) {
-	_ = t.SetDeadline(time.Now().Add(maxDrain))
+	_ = t.SetDeadline(time.Now().Add(t.timeout))
 	if _, err := t.Write([]byte(line + "\n")); err != nil {
-		return "", fmt.Errorf("%s: %w", t.target.Name, err)
+		return "", fmt.Errorf("%s: %w", t.target.Name, noReply(err, t.timeout))
 	}
 	for {
 		raw, err := t.in.ReadSlice('\n') // a line that the buffer does not hold is an error
 		text := string(raw)
 		switch {
 		case err != nil:
-			return "", fmt.Errorf("%s: %w", t.target.Name, err)
+			return "", fmt.Errorf("%s: %w", t.target.Name, noReply(err, t.timeout))
 		case first == "":
 			first = strings.TrimSuffix(text, "\n")
 			if t.dialect == protocol.CS131 && (line[0] != 'W' || first[0] == '?') {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -232,17 +233,7 @@ const interruptedDrain = time.Second
 // finish waits for the replies that are under way, and makes the report.
 func (r *run) finish(ctx context.Context) *Report {
 	r.on((*worker).end)
-	late := time.NewTimer(r.o.drain)
-	defer late.Stop()
-	hurry := context.AfterFunc(ctx, func() { late.Reset(min(r.o.drain, interruptedDrain)) })
-	defer hurry()
-	for _, w := range r.workers {
-		select {
-		case <-w.done:
-		case <-late.C:
-			late.Reset(0)
-		}
-	}
+	r.drain(ctx)
 	measured := r.total.counts
 	r.on(func(w *worker) {
 		for _, u := range w.users {
@@ -262,6 +253,40 @@ func (r *run) finish(ctx context.Context) *Report {
 		r.total.add(&drained)
 	}
 	return r.report.fill(r, measured)
+}
+
+// drain waits for the replies that are under way: for each as long as Timeout after the one before, and
+// in all as long as drain, or a second more once ctx has ended.
+func (r *run) drain(ctx context.Context) {
+	late := time.NewTimer(r.o.drain)
+	defer late.Stop()
+	defer context.AfterFunc(ctx, func() { late.Reset(min(r.o.drain, interruptedDrain)) })()
+	silent := time.NewTicker(min(r.o.Timeout, r.o.drain))
+	defer silent.Stop()
+	got := r.replies()
+	for _, w := range r.workers {
+		for waiting := true; waiting; {
+			select {
+			case <-w.done:
+				waiting = false
+			case <-late.C:
+				return
+			case <-silent.C:
+				now := r.replies()
+				if now == got {
+					return
+				}
+				got = now
+			}
+		}
+	}
+}
+
+// replies counts those since the latest collection.
+func (r *run) replies() uint64 {
+	var n atomic.Uint64
+	r.on(func(w *worker) { n.Add(w.now.counts.Replies) })
+	return n.Load()
 }
 
 // end stops everything.

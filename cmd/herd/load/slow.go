@@ -21,7 +21,7 @@ const (
 // connectSlow makes the connections of slow readers. What becomes of them is not part of the figures;
 // the server cuts them off when it has had enough.
 func (r *run) connectSlow(ctx context.Context) error {
-	dialer := net.Dialer{Timeout: dialTimeout}
+	dialer := net.Dialer{Timeout: r.o.Timeout}
 	for k := range r.o.SlowReaders {
 		target := &r.o.Targets[k%len(r.o.Targets)]
 		c, err := dialer.DialContext(ctx, "tcp", target.Addr)
@@ -69,7 +69,7 @@ func makeKnown(ctx context.Context, o *Options) error {
 }
 
 func makeKnownAt(ctx context.Context, o *Options, target *Target) error {
-	dialer := net.Dialer{Timeout: dialTimeout}
+	dialer := net.Dialer{Timeout: o.Timeout}
 	c, err := dialer.DialContext(ctx, "tcp", target.Addr)
 	if err != nil {
 		return explained(err)
@@ -83,14 +83,15 @@ func makeKnownAt(ctx context.Context, o *Options, target *Target) error {
 	}
 	for from := 0; from < o.Clients; from += preloadLines {
 		to := min(from+preloadLines, o.Clients)
+		_ = c.SetDeadline(time.Now().Add(o.Timeout))
 		if _, err := c.Write(preload(nil, o, from, to)); err != nil {
-			return err
+			return noReply(err, o.Timeout)
 		}
-		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		for range (to - from) * perReply {
+			_ = c.SetReadDeadline(time.Now().Add(o.Timeout))
 			line, err := in.ReadSlice('\n')
 			if err != nil {
-				return err
+				return noReply(err, o.Timeout)
 			}
 			if len(line) > 1 && !bytes.HasPrefix(line, []byte("AT ")) {
 				return fmt.Errorf("the reply is %s", shown(line))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -83,10 +84,7 @@ type worker struct {
 // counted is an interval under way; its counts are at hand.
 type counted = interval
 
-const (
-	maxDialling = 128
-	dialTimeout = 5 * time.Second
-)
+const maxDialling = 128
 
 // newWorker makes a worker, the connections of which leave by what from says.
 func newWorker(o *Options, from func(addr string) net.Addr) *worker {
@@ -139,7 +137,7 @@ func (w *worker) connect() {
 		}
 		w.dialled++
 		w.dialling++
-		w.r.ConnectTCP(target.Addr, dialTimeout, &dial{w, target, p})
+		w.r.ConnectTCP(target.Addr, w.options.Timeout, &dial{w, target, p})
 	}
 	if w.made == len(w.users)+w.idle {
 		w.tell(nil)
@@ -179,6 +177,14 @@ func explained(reason error) error {
 		return fmt.Errorf("%w; no descriptor is left for it: raise ulimit -n", reason)
 	}
 	return reason
+}
+
+// noReply is an error of a connection on which a reply is waited for, in words if it was too long.
+func noReply(err error, timeout time.Duration) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("no reply within %v (--timeout)", timeout)
+	}
+	return err
 }
 
 // connected is told of each connection that the worker wanted.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -189,6 +190,26 @@ func TestConfigOfFewDescriptors(t *testing.T) {
 		if err := c.CheckDescriptors(descriptors); fmt.Sprint(err) != want {
 			t.Errorf("%d descriptors: got %v, want %s", descriptors, err, want)
 		}
+	}
+}
+
+// A secret is a regular file: whoever opens a pipe waits for the other end.
+func TestASecretOnAPipe(t *testing.T) {
+	dir := t.TempDir()
+	file, fifo := filepath.Join(dir, "herd.toml"), filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("[herd]\nsecret_file = \"fifo\"\n"+twoServers), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := file + ":2: herd.secret_file: " + fifo + " is not a regular file"
+	if _, err := LoadConfig(file, Resources{Descriptors: 20000}); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	want = dir + " is not a regular file"
+	if _, err := ReadSecret(dir); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -59,7 +59,7 @@ func LoadConfig(file string, r Resources) (*Config, error) {
 // maxText bounds a file of text that is read as a whole, in bytes.
 const maxText = 1 << 20
 
-// ReadText reads a small file of text: a configuration, a secret or a key. It refuses one of more
+// ReadText reads a small file of text, such as a configuration. It refuses one of more
 // than 1 MiB, such as a device that never ends.
 func ReadText(file string) ([]byte, error) {
 	f, err := os.Open(file)
@@ -72,6 +72,21 @@ func ReadText(file string) ([]byte, error) {
 		err = fmt.Errorf("%s is larger than 1 MiB; is it the right file?", file)
 	}
 	return text, err
+}
+
+// ReadSecret is ReadText for a secret or a key. It refuses what others can read, and what is not a
+// regular file: to open a pipe may take for ever.
+func ReadSecret(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", file)
+	case info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("%s can be read by others: chmod 600 it", file)
+	}
+	return ReadText(file)
 }
 
 // ParseConfig is LoadConfig for a text that has been read. Relative paths in it are relative to
@@ -239,16 +254,7 @@ func (l *loader) secrets(secret string) {
 	where := "$" + SecretVariable
 	if h.SecretFile != "" {
 		where = h.SecretFile
-		info, err := os.Stat(where)
-		if err != nil {
-			l.fail("herd", 0, "secret_file", "%v", err)
-			return
-		}
-		if info.Mode().Perm()&0o077 != 0 {
-			l.fail("herd", 0, "secret_file", "%s can be read by others: chmod 600 it", where)
-			return
-		}
-		text, err := ReadText(where)
+		text, err := ReadSecret(where)
 		if err != nil {
 			l.fail("herd", 0, "secret_file", "%v", err)
 			return

@@ -169,6 +169,9 @@ func (l *link) become(state linkState) {
 // may be starting, too.
 const startTime = 2 * time.Second
 
+// LinkDownMessage is the message of the log entry for a link that went down.
+const LinkDownMessage = "link down"
+
 // down notes that there is no connection, and why. A reason that is not the last one's is logged,
 // too, now and then: a neighbor that went away may refuse us when it is back.
 func (l *link) down(why string) {
@@ -181,7 +184,7 @@ func (l *link) down(why string) {
 		if s := l.server; s.drain.begun || s.reactor.Now().Sub(s.started) < startTime {
 			level = zap.InfoLevel
 		}
-		l.server.log.Log(level, "link down", zap.String("neighbor", l.neighbor.name),
+		l.server.log.Log(level, LinkDownMessage, zap.String("neighbor", l.neighbor.name),
 			zap.String("address", l.neighbor.addr), zap.String("reason", why))
 	}
 }

@@ -13,6 +13,10 @@ import (
 	"serverherd/herd"
 )
 
+// childDescriptors is how many descriptors up needs for each server: its output, what it says of its
+// start, its process, and what is open only while it is started.
+const childDescriptors = 8
+
 // keep runs a server again and again until the herd stops. A server that cannot start ends all,
 // unless it has run before: then its configuration may be under repair.
 func (s *supervisor) keep(server herd.ServerConfig) {
@@ -25,7 +29,7 @@ func (s *supervisor) keep(server herd.ServerConfig) {
 			return
 		}
 		started = started || o.ready
-		if o.fatal && !started {
+		if !started && o.hopeless() {
 			s.fail(fmt.Errorf("%s cannot start: %s", server.Name, o.String()))
 			return
 		}
@@ -34,7 +38,11 @@ func (s *supervisor) keep(server herd.ServerConfig) {
 		}
 		switch {
 		case o.ready:
-			s.out.say(fmt.Sprintf("%s died: %s; restarting it in %v", server.Name, o.String(), pause))
+			how := "died"
+			if o.err == nil { // somebody sent it SIGTERM
+				how = "stopped"
+			}
+			s.out.say(fmt.Sprintf("%s %s: %s; restarting it in %v", server.Name, how, o.String(), pause))
 			said = ""
 		case said != o.String(): // a start that fails again and again is told of once
 			said = o.String()
@@ -49,15 +57,12 @@ func (s *supervisor) keep(server herd.ServerConfig) {
 
 // ended judges how a server ended that was told to stop.
 func (s *supervisor) ended(server herd.ServerConfig, o *outcome) {
-	s.mu.Lock()
-	killed := s.killing
-	s.mu.Unlock()
-	var exit *exec.ExitError
-	if o.err == nil || killed ||
-		errors.As(o.err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM { // it was just starting
+	if o.err == nil || o.signal() == syscall.SIGTERM { // it was just starting
 		return
 	}
-	s.fail(fmt.Errorf("%s did not stop in good order: %s", server.Name, o.String()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.undone = append(s.undone, fmt.Sprintf("%s did not stop in good order: %s", server.Name, o.String()))
 }
 
 // child runs a server's process once, to its end.
@@ -75,7 +80,7 @@ func (s *supervisor) child(server herd.ServerConfig) *outcome {
 	}
 	defer r.Close()
 	c := exec.Command(self, serveName, server.Name, "--config", s.file, "--engine", s.engine)
-	out := s.out.writer(server.Name, s.verbose)
+	out := s.out.writer(server.Name, s.printed)
 	defer out.Close()
 	c.Stdout, c.Stderr = out, out
 	c.WaitDelay = grace
@@ -100,7 +105,10 @@ func (s *supervisor) child(server herd.ServerConfig) *outcome {
 		return o
 	}
 	o.hear(r, func() { s.ready(server, time.Since(begun)) })
-	o.err = c.Wait()
+	// Somebody else may hold its output open.
+	if o.err = c.Wait(); errors.Is(o.err, exec.ErrWaitDelay) {
+		o.err = nil
+	}
 	s.mu.Lock()
 	delete(s.running, server.Name)
 	s.mu.Unlock()
@@ -117,6 +125,18 @@ func (s *supervisor) ready(server herd.ServerConfig, took time.Duration) {
 		console = ", console http://" + server.Console
 	}
 	s.out.add(server.Name, fmt.Sprintf("ready in %.2f s on %s%s", took.Seconds(), server.Address, console), time.Now())
+}
+
+// printed says whether an entry of a server's log is printed: of level warn and above, unless all are
+// wanted. While all stop, each link goes down when its neighbor has stopped.
+func (s *supervisor) printed(level, message string) bool {
+	switch {
+	case s.verbose:
+		return true
+	case message == herd.LinkDownMessage && s.isStopping():
+		return false
+	}
+	return level != "info" && level != "debug"
 }
 
 // isActivation says whether an environment variable is about listeners handed to this process;

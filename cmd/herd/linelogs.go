@@ -169,10 +169,10 @@ func logsOf(c *herd.Log, servers, links int) string {
 	if most := c.MaxBytes(); most > 0 {
 		limit = logLimit(most * uint64(servers))
 	}
-	text := "Logs: " + logging.FileName(c, "NAME") + ", " + limit + "\n"
+	text := "Logs: " + logging.FileName(c, "NAME") + "\n  " + limit + "\n"
 	if c.EveryLine() {
 		rate := 1000 * float64(bytesPerUpdate(c, servers, links))
-		text += fmt.Sprintf("They hold every line (log.lines): 1,000 updates/s make %s/s to %s/s\n",
+		text += fmt.Sprintf("  log.lines = true: 1,000 updates/s make %s/s to %s/s\n",
 			byteCount(rate), byteCount(2*rate))
 	}
 	return text

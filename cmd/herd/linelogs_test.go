@@ -65,14 +65,19 @@ func TestLogsOf(t *testing.T) {
 	quiet, endless := c, c
 	quiet.Level, endless.MaxSize = "warn", 0
 	for want, c := range map[string]herd.Log{
-		"Logs: logs/server-NAME.log, 3.1 GB in all at most (log.max_size, log.max_files)\n" +
-			"They hold every line (log.lines): 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": c,
-		"Logs: logs/server-NAME.log, 3.1 GB in all at most (log.max_size, log.max_files)\n": quiet,
-		"Logs: logs/server-NAME.log, without a limit (log.max_size = 0)\n" +
-			"They hold every line (log.lines): 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": endless,
+		"Logs: logs/server-NAME.log\n  3.1 GB in all at most (log.max_size, log.max_files)\n" +
+			"  log.lines = true: 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": c,
+		"Logs: logs/server-NAME.log\n  3.1 GB in all at most (log.max_size, log.max_files)\n": quiet,
+		"Logs: logs/server-NAME.log\n  without a limit (log.max_size = 0)\n" +
+			"  log.lines = true: 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": endless,
 	} {
 		if got := logsOf(&c, 5, 10); got != want {
 			t.Errorf("got\n%swant\n%s", got, want)
+		}
+		for line := range strings.Lines(want) { // up puts a name in front, on a terminal of 80 columns
+			if n := len("Hamilton | ") + len(line) - 1; n > 80 {
+				t.Errorf("%d columns: %s", n, line)
+			}
 		}
 	}
 	if n := logging.LineSize(&c, len("help")); n != 113 {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,7 +72,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	stdout, stderr := newOutput(out), newOutput(errOut)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.Execute()
+	command, err := root.ExecuteC()
 	if err == nil {
 		err = stdout.err // of a text whose writer does not care, such as help
 	}
@@ -86,9 +87,33 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		}
 	}
 	if e.text != "" {
-		fmt.Fprintf(stderr, "herd: %s\n", oneLine(e.text))
+		said := sayError(stderr, e.text)
+		if command.Name() == serveName || command.Name() == upName {
+			waitFor(said, outputWait) // whoever started it waits for the exit code, not for the text
+		} else {
+			<-said
+		}
 	}
 	return e.code
+}
+
+// sayError writes an error as one line. The channel is closed when that is done: the output may be
+// blocked.
+func sayError(w io.Writer, text string) (said <-chan struct{}) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fmt.Fprintf(w, "herd: %s\n", oneLine(text))
+	}()
+	return done
+}
+
+// waitFor waits until done is closed, for patience at most.
+func waitFor(done <-chan struct{}, patience time.Duration) {
+	select {
+	case <-done:
+	case <-time.After(patience):
+	}
 }
 
 // A position in the south begins as an option does. marked marks it for the way through the flag
@@ -133,7 +158,7 @@ func newRoot() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRun: func(c *cobra.Command, _ []string) {
-			if c.Name() != serveName {
+			if c.Name() != serveName && c.Name() != upName {
 				hangup.Default()
 			}
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,6 +86,33 @@ type outcome struct {
 	err    error  // of the process
 }
 
+// signal is what ended the process; 0 if it ended by itself, or never ran.
+func (o *outcome) signal() syscall.Signal {
+	var exit *exec.ExitError
+	if errors.As(o.err, &exit) {
+		if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
+			return status.Signal()
+		}
+	}
+	return 0
+}
+
+// hopeless says whether another start would end alike. What a process does not say itself is judged
+// by its end: one that a signal ended may have been in the way, one that exits by itself, as after a
+// panic, does so again.
+func (o *outcome) hopeless() bool {
+	var exit *exec.ExitError
+	switch {
+	case o.ready:
+		return false
+	case o.reason != "":
+		return o.fatal
+	case errors.As(o.err, &exit):
+		return exit.Exited()
+	}
+	return o.err != nil && !mayHeal(o.err) // it could not be run
+}
+
 // String is the outcome in words.
 func (o *outcome) String() string {
 	switch {
@@ -96,11 +124,21 @@ func (o *outcome) String() string {
 	return "exit status 0"
 }
 
+// maxReason is how much of a line hear takes, in bytes.
+const maxReason = 4 << 10
+
 // hear takes what a server says from r, to the end, and calls ready when it does.
 func (o *outcome) hear(r io.Reader, ready func()) {
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		switch how, reason, _ := strings.Cut(lines.Text(), " "); how {
+	for lines := bufio.NewReaderSize(r, maxReason); ; {
+		line, cut, err := lines.ReadLine()
+		text := string(line)
+		for cut && err == nil { // the rest of a line that is too long
+			_, cut, err = lines.ReadLine()
+		}
+		if err != nil && text == "" {
+			return
+		}
+		switch how, reason, _ := strings.Cut(text, " "); how {
 		case "READY":
 			o.ready = true
 			ready()
@@ -110,5 +148,4 @@ func (o *outcome) hear(r io.Reader, ready func()) {
 			o.reason = reason
 		}
 	}
-	_, _ = io.Copy(io.Discard, r) // a line that is too long
 }

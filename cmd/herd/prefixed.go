@@ -42,6 +42,7 @@ type prefixed struct {
 // outputLine is one line that waits for older ones.
 type outputLine struct {
 	at    time.Time // when it was written
+	came  time.Time // when it came here, by a clock that nobody sets
 	entry []byte
 }
 
@@ -85,7 +86,7 @@ func (p *prefixed) add(name, text string, at time.Time) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pending = append(p.pending, outputLine{at, entry})
+	p.pending = append(p.pending, outputLine{at.Round(0), now, entry})
 	if p.bytes += len(entry); p.bytes > outputBuffer {
 		p.flush(now)
 	}
@@ -117,14 +118,17 @@ func (p *prefixed) run() {
 	}
 }
 
-// flush hands on, in order of time, what was written up to the given time. The caller holds mu.
+// flush hands on, in order of time, what came up to the given time, and what was written before it. The
+// caller holds mu.
 func (p *prefixed) flush(until time.Time) {
 	slices.SortStableFunc(p.pending, func(a, b outputLine) int { return a.at.Compare(b.at) })
-	n := 0
-	for n < len(p.pending) && !p.pending[n].at.After(until) {
-		p.bytes -= len(p.pending[n].entry)
-		_, _ = p.out.Write(p.pending[n].entry)
-		n++
+	n := len(p.pending)
+	for n > 0 && p.pending[n-1].came.After(until) {
+		n--
+	}
+	for _, line := range p.pending[:n] {
+		p.bytes -= len(line.entry)
+		_, _ = p.out.Write(line.entry)
 	}
 	p.pending = slices.Delete(p.pending, 0, n)
 }
@@ -140,18 +144,18 @@ func (p *prefixed) close() {
 }
 
 // writer returns what takes the output of the server called name, to be closed after its last
-// write. Entries below level warn are left out unless verbose.
-func (p *prefixed) writer(name string, verbose bool) *lineWriter {
-	return &lineWriter{out: p, name: name, verbose: verbose}
+// write. Of the log's entries only those that are wanted are printed.
+func (p *prefixed) writer(name string, wanted func(level, message string) bool) *lineWriter {
+	return &lineWriter{out: p, name: name, wanted: wanted}
 }
 
 // lineWriter hands text on line by line. One goroutine at a time.
 type lineWriter struct {
-	out     *prefixed
-	name    string
-	verbose bool
-	tail    []byte    // of an unfinished line
-	at      time.Time // of the last entry
+	out    *prefixed
+	name   string
+	wanted func(level, message string) bool
+	tail   []byte    // of an unfinished line
+	at     time.Time // of the last entry
 }
 
 // maxTail bounds an unfinished line, in bytes.
@@ -185,10 +189,11 @@ func (w *lineWriter) flush() {
 	line := string(w.tail)
 	w.tail = w.tail[:0]
 	stamp, rest, _ := strings.Cut(line, "\t")
-	level, _, _ := strings.Cut(rest, "\t")
+	level, rest, _ := strings.Cut(rest, "\t")
+	message, _, _ := strings.Cut(rest, "\t")
 	if at, err := time.Parse(logging.TimeLayout, stamp); err == nil {
 		w.at = at
-		if !w.verbose && (level == "info" || level == "debug") {
+		if !w.wanted(level, message) {
 			return
 		}
 	} else if w.at.IsZero() {

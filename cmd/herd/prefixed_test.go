@@ -12,11 +12,14 @@ import (
 	"serverherd/herd"
 )
 
+// all prints every entry.
+func all(string, string) bool { return true }
+
 // Names in front of lines, wherever the writes were cut.
 func TestPrefixed(t *testing.T) {
 	out := &processtest.Output{}
 	p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}, {Name: "Hamilton"}})
-	a := p.writer("Alford", false)
+	a := p.writer("Alford", all)
 	for _, text := range []string{"one\ntw", "", "o\n\nthree", strings.Repeat("x", maxTail)} {
 		fmt.Fprint(a, text)
 	}
@@ -47,7 +50,8 @@ func TestPrefixedInOrderOfTime(t *testing.T) {
 	} {
 		out := &processtest.Output{}
 		p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}, {Name: "Ball"}})
-		a, b := p.writer("Alford", verbose), p.writer("Ball", verbose)
+		wanted := (&supervisor{verbose: verbose}).printed
+		a, b := p.writer("Alford", wanted), p.writer("Ball", wanted)
 		fmt.Fprint(a, entry(1, "warn", "one")+entry(3, "info", "info")+entry(4, "error", "three"))
 		fmt.Fprint(b, entry(2, "warn", "two")+"trace\n")
 		p.close()
@@ -59,6 +63,54 @@ func TestPrefixedInOrderOfTime(t *testing.T) {
 		}
 		if strings.Join(got, " ") != strings.Join(want, " ") {
 			t.Errorf("verbose %v: got %q, want %q", verbose, got, want)
+		}
+	}
+}
+
+// A line that waits for others is printed whatever becomes of the clock.
+func TestPrefixedWhenTheClockIsSetBack(t *testing.T) {
+	out := &processtest.Output{}
+	p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}})
+	setBack := func(text string) { // as soon as it has come
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		now := time.Now()
+		p.pending = append(p.pending, outputLine{now.Add(time.Hour).Round(0), now, p.entry("Alford", text)})
+	}
+	setBack("one")
+	processtest.Eventually(t, "the line is printed", func() bool { return out.String() == "Alford | one\n" })
+	setBack("two")
+	p.close()
+	if want := "Alford | one\nAlford | two\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out, want)
+	}
+}
+
+// While all servers stop, each link goes down when its neighbor has stopped: that is no news.
+func TestPrefixedWhileStopping(t *testing.T) {
+	for _, test := range []struct {
+		entry                         string
+		running, stopping, everything bool
+	}{
+		{"warn\tlink down\t{}", true, false, true},
+		{"info\tlink down\t{}", false, false, true},
+		{"warn\tdrain time is over\t{}", true, true, true},
+		{"error\tserver failed", true, true, true},
+	} {
+		for _, s := range []struct {
+			*supervisor
+			want bool
+		}{
+			{&supervisor{}, test.running}, {&supervisor{stopping: true}, test.stopping},
+			{&supervisor{stopping: true, verbose: true}, test.everything},
+		} {
+			out := &processtest.Output{}
+			p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}})
+			fmt.Fprintf(p.writer("Alford", s.printed), "2026-11-27T19:00:00.000000Z\t%s\n", test.entry)
+			p.close()
+			if got := out.String() != ""; got != s.want {
+				t.Errorf("stopping %v, verbose %v: printed %q", s.stopping, s.verbose, out)
+			}
 		}
 	}
 }

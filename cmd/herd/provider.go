@@ -84,14 +84,8 @@ func readKey(file string) (google.Key, error) {
 	text, where := []byte(os.Getenv(keyVariable)), "$"+keyVariable
 	if file != "" {
 		where = "places.key_file: " + file
-		info, err := os.Stat(file)
-		if err != nil {
-			return "", fmt.Errorf("places.key_file: %w", err)
-		}
-		if info.Mode().Perm()&0o077 != 0 {
-			return "", fmt.Errorf("%s can be read by others: chmod 600 it", where)
-		}
-		if text, err = herd.ReadText(file); err != nil {
+		var err error
+		if text, err = herd.ReadSecret(file); err != nil {
 			return "", fmt.Errorf("places.key_file: %w", err)
 		}
 	}

@@ -189,6 +189,7 @@ func TestKey(t *testing.T) {
 		{"a file of UTF-16", "", key(0o600, "\xff\xfek\x00"), s.URL, "key: this is UTF-16; save it as UTF-8"},
 		{"an empty file", googletest.Key, key(0o600, "\n"), s.URL, "a key is needed"},
 		{"a file that others read", "", key(0o644, googletest.Key), s.URL, "chmod 600"},
+		{"a directory", "", t.TempDir(), s.URL, "is not a regular file"},
 		{"no file", "", "/nowhere/key", s.URL, "no such file"},
 		{"two lines", "", key(0o600, googletest.Key+"\nmore"), s.URL,
 			"the key holds spaces or signs that no key has"},

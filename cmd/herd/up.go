@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/hangup"
 	"serverherd/herd"
 )
 
@@ -29,16 +31,19 @@ const (
 	grace = 3 * time.Second
 )
 
+// upName is the command that starts all servers.
+const upName = "up"
+
 func newUp(o *options) *cobra.Command {
 	var engine string
 	var verbose bool
 	c := &cobra.Command{
-		Use:   "up [NAME...]",
+		Use:   upName + " [NAME...]",
 		Short: "Start the herd: one process per server",
 		Long: "Start the servers of herd.toml, or those that are named, each as a process of\n" +
 			"its own. A server that dies is restarted; one that cannot start ends all.\n" +
-			"Ctrl-C stops all in good order, a second one at once. Without a terminal SIGHUP\n" +
-			"is passed on to the servers.\n\n" +
+			"Ctrl-C stops all in good order, a second one at once, and the exit code is 1 if\n" +
+			"one was killed. Without a terminal SIGHUP is passed on to the servers.\n\n" +
 			"Log entries of level warn and above are printed; the log files have all of\n" +
 			"them.",
 		Example:           "  herd up\n  herd up Alford Welsh",
@@ -54,7 +59,8 @@ func newUp(o *options) *cobra.Command {
 			}
 			s := &supervisor{
 				cfg: cfg, file: o.file(), engine: engine, verbose: verbose,
-				running: map[string]*child{}, stop: make(chan struct{}), failed: make(chan struct{}),
+				errOut: newOutput(direct(c.ErrOrStderr())), running: map[string]*child{},
+				stop: make(chan struct{}), failed: make(chan struct{}),
 			}
 			if err := s.choose(names); err != nil {
 				return err
@@ -77,10 +83,34 @@ func checkReadable(file string) error {
 	if err != nil {
 		return nil // whoever loads it says so
 	}
-	if !info.Mode().IsRegular() || strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/") {
+	if !info.Mode().IsRegular() || ownDescriptor(path) {
 		return usage("--config %s: up needs a regular file, because each server reads it for itself", file)
 	}
 	return nil
+}
+
+// ownDescriptor says whether a path, or a symbolic link on its way, names a descriptor of this process,
+// which is another file, or none, in a process that it starts.
+func ownDescriptor(path string) bool {
+	const mostLinks = 40 // as the kernel has it
+	for range mostLinks {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			return false
+		}
+		path = filepath.Join(dir, filepath.Base(path))
+		if strings.HasPrefix(path, "/proc/") || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/dev/std") {
+			return true
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return false
+		}
+		if path = target; !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+	}
+	return false
 }
 
 // supervisor runs one process for each server and merges their output.
@@ -91,16 +121,18 @@ type supervisor struct {
 	verbose bool
 	servers []herd.ServerConfig
 	out     *prefixed
+	errOut  io.Writer
 	parent  *os.File // its other end tells the children that this process lives
 	begun   time.Time
 
 	mu       sync.Mutex // children come and go in goroutines of their own
 	running  map[string]*child
 	stopping bool
-	killing  bool          // at the user's wish
-	failure  error         // the first that ends all
-	stop     chan struct{} // closed when stopping
-	failed   chan struct{} // closed when there is a failure
+	undone   []string        // how servers ended that did not stop in good order
+	failure  error           // the first that ends all
+	said     <-chan struct{} // closed when failure has been written
+	stop     chan struct{}   // closed when stopping
+	failed   chan struct{}   // closed when there is a failure
 }
 
 // child is a server's process.
@@ -129,6 +161,9 @@ func (s *supervisor) choose(names []string) error {
 
 // run starts the servers and returns when all have stopped.
 func (s *supervisor) run(out io.Writer) error {
+	if err := s.checkDescriptors(descriptors()); err != nil {
+		return err
+	}
 	if err := s.portsFree(); err != nil {
 		return err
 	}
@@ -145,11 +180,9 @@ func (s *supervisor) run(out io.Writer) error {
 	defer ours.Close()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	if hangupStops() {
-		signal.Notify(signals, syscall.SIGHUP)
-	} else {
-		s.passHangupsOn()
-	}
+	hangups := hangup.Signals // one may have come already
+	stops := hangupStops()
+	signal.Notify(hangups, syscall.SIGHUP) // also where it was ignored
 	s.out = newPrefixed(out, s.servers)
 	defer s.out.close()
 	s.begun = time.Now()
@@ -157,13 +190,41 @@ func (s *supervisor) run(out io.Writer) error {
 	for _, server := range s.servers {
 		children.Go(func() { s.keep(server) })
 	}
+	go func() {
+		for h := range hangups {
+			if stops {
+				signals <- h
+			} else {
+				s.passHangupOn()
+			}
+		}
+	}()
 	go s.welcome()
 	go s.end(signals)
 	children.Wait()
+	if len(s.undone) > 0 {
+		s.fail(errors.New(strings.Join(s.undone, "; ")))
+	}
 	s.out.say("all servers have stopped")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failure
+	if s.failure == nil {
+		return nil
+	}
+	waitFor(s.said, outputWait)
+	return errFailed
+}
+
+// checkDescriptors says whether this process, and the servers, which have the same limit, may open as
+// many descriptors as they need.
+func (s *supervisor) checkDescriptors(most int) error {
+	if err := s.cfg.CheckDescriptors(most); err != nil {
+		return err
+	}
+	const own = 32 // the runtime, the output, the console that is asked
+	if need := own + childDescriptors*len(s.servers); most < need {
+		return fmt.Errorf("this process may open %d descriptors; to run %d servers it needs %d: raise ulimit -n",
+			most, len(s.servers), need)
+	}
+	return nil
 }
 
 // end stops all servers at a signal or a failure. It signals before it prints: the output may be
@@ -177,22 +238,31 @@ func (s *supervisor) end(signals <-chan os.Signal) {
 	s.out.say("stopping; Ctrl-C again stops at once")
 	select {
 	case <-signals:
-		s.mu.Lock()
-		s.killing = true
-		s.mu.Unlock()
 	case <-time.After(hardStop(s.cfg) + grace):
 		s.out.say("some servers do not stop; they are killed")
 	}
 	s.signalAll(syscall.SIGKILL)
 }
 
-// fail ends all; the first error is what up returns.
+// fail ends all. The first error is written at once, before what it leads to, and by nobody else.
 func (s *supervisor) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure == nil {
 		s.failure = err
+		s.said = sayError(s.errOut, err.Error())
 		close(s.failed)
+	}
+}
+
+// passHangupOn tells the servers of a hang-up.
+func (s *supervisor) passHangupOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.running {
+		if c.ready { // before that it might end the process
+			_ = c.process.Signal(syscall.SIGHUP)
+		}
 	}
 }
 
@@ -205,23 +275,6 @@ func hangupStops() bool {
 	}
 	terminal.Close()
 	return !signal.Ignored(syscall.SIGHUP)
-}
-
-// passHangupsOn tells the servers of each hang-up.
-func (s *supervisor) passHangupsOn() {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	go func() {
-		for range hangups {
-			s.mu.Lock()
-			for _, c := range s.running {
-				if c.ready { // before that it would end the process
-					_ = c.process.Signal(syscall.SIGHUP)
-				}
-			}
-			s.mu.Unlock()
-		}
-	}()
 }
 
 // portsFree finds a port that is in use before anything is started.
@@ -262,9 +315,9 @@ func (s *supervisor) welcome() {
 	client := newConsoleClient(time.Second)
 	deadline := time.Now().Add(readyTime)
 	for _, server := range s.servers {
-		for server.Console != "" && !s.linked(client, server) {
+		for !s.isReady(server) || server.Console != "" && !s.linked(client, server) {
 			if time.Now().After(deadline) {
-				s.out.say(server.Name + " is not linked to its neighbors yet; see its log")
+				s.out.say(server.Name + " is not ready, or not linked to its neighbors, yet; see its log")
 				return
 			}
 			if s.stopped(50 * time.Millisecond) {
@@ -278,7 +331,8 @@ func (s *supervisor) welcome() {
 		self += " --config " + s.file
 	}
 	links := ""
-	if n := s.links(); n > 0 {
+	noConsole := func(server herd.ServerConfig) bool { return server.Console == "" }
+	if n := s.links(); n > 0 && !slices.ContainsFunc(s.servers, noConsole) { // all have been looked at
 		links = fmt.Sprintf(", %d links live", n)
 	}
 	s.out.say(fmt.Sprintf(`%d servers are ready%s in %.1f s. In another terminal:
@@ -306,6 +360,14 @@ func (s *supervisor) links() (n int) {
 // started says whether a server is one of those that this process runs.
 func (s *supervisor) started(name string) bool {
 	return slices.ContainsFunc(s.servers, func(o herd.ServerConfig) bool { return o.Name == name })
+}
+
+// isReady says whether a server listens.
+func (s *supervisor) isReady(server herd.ServerConfig) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.running[server.Name]
+	return c != nil && c.ready
 }
 
 // isStopping says whether the herd is being stopped.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,6 +123,9 @@ func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
 	if strings.Contains(all, "\tinfo\t") || strings.Contains(started+stopping, `"reason": "dial tcp`) {
 		t.Errorf("up is not quiet:\n%s", all)
 	}
+	if _, stop, _ := strings.Cut(out.String(), "stopping;"); strings.Contains(stop, "link down") {
+		t.Errorf("up tells of neighbors that stop while all do:\n%s", stop)
+	}
 	for _, pid := range pids {
 		if pid == 0 || alive(pid) {
 			t.Errorf("process %d outlived up", pid)
@@ -146,7 +151,7 @@ func TestNoOrphansWhenUpIsKilled(t *testing.T) {
 }
 
 // A herd without a terminal hands a hang-up to its servers, and one without a places file lives
-// through it. A server that is just starting is left alone: it would die of it.
+// through it. A server that is just starting is left alone: it might die of it.
 func TestUpPassesHangupsOn(t *testing.T) {
 	out := &processtest.Output{}
 	h, c := upHerd(t, out, "", []string{"Alford"}, "-v")
@@ -317,6 +322,10 @@ func TestUpOfServersThatCannotStart(t *testing.T) {
 			if code := waitUp(t, c); code != exitFailed {
 				t.Errorf("exit code %d: %s", code, &out)
 			}
+			said := out.String()
+			if strings.Index(said, "cannot start") > strings.Index(said, "stopping") {
+				t.Errorf("why it stops comes after it says that it stops:\n%s", said)
+			}
 			if n := strings.Count(out.String(), "cannot start"); n != 1 || strings.Contains(out.String(), "died") ||
 				!strings.Contains(out.String(), "kept") {
 				t.Errorf("said %d times that it cannot start:\n%s", n, &out)
@@ -336,11 +345,64 @@ func TestUpOfAConfigurationOnAPipe(t *testing.T) {
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/dev/stdin", "/proc/self/fd/0", fifo, h.Dir} {
-		_, stderr, code := processtest.Command(t, h.Dir, string(text), "up", "--config", path)
-		if code != exitUsage || !strings.Contains(stderr, "up needs a regular file") {
-			t.Errorf("%s: exit code %d, %s", path, code, stderr)
+	link, chain, folder := filepath.Join(h.Dir, "link"), filepath.Join(h.Dir, "chain"), filepath.Join(h.Dir, "folder")
+	for name, target := range map[string]string{link: "/dev/stdin", chain: "link", folder: "/dev/fd"} {
+		if err := os.Symlink(target, name); err != nil {
+			t.Fatal(err)
 		}
+	}
+	refused := func(stdin io.Reader, path string) {
+		t.Helper()
+		c := exec.Command(processtest.Binary, "up", "--config", path)
+		var stderr processtest.Output
+		c.Dir, c.Stdin, c.Stderr = h.Dir, stdin, &stderr
+		_ = c.Run()
+		if code := c.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(stderr.String(), "up needs a regular file") {
+			t.Errorf("%s: exit code %d, %s", path, code, &stderr)
+		}
+	}
+	regular, err := os.Open(h.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer regular.Close()
+	own := []string{"/dev/stdin", "/proc/self/fd/0", link, chain, filepath.Join(folder, "0")}
+	for _, path := range append(own, fifo, h.Dir) {
+		refused(strings.NewReader(string(text)), path)
+	}
+	for _, path := range own { // this process could read it, and no other one
+		refused(regular, path)
+	}
+}
+
+// A file may be in /dev, and be a symbolic link.
+func TestUpOfAConfigurationThatIsReadable(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(dir, "file"), nil, 0o600), os.Symlink("file", filepath.Join(dir, "link")),
+		os.Symlink(dir, filepath.Join(dir, "folder")), os.Symlink("nowhere", filepath.Join(dir, "broken")),
+		os.Symlink("loop", filepath.Join(dir, "loop")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"file", "link", "folder/folder/link", "broken", "loop", "missing/file"} {
+		if err := checkReadable(filepath.Join(dir, path)); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	memory, err := os.CreateTemp("/dev/shm", "herd") // where there is no such directory the test has nothing to say
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Logf("NOT RUN: a file in /dev: %v", err)
+		return
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(memory.Name())
+	memory.Close()
+	if err := checkReadable(memory.Name()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -409,8 +471,10 @@ func TestUpSecondSignal(t *testing.T) {
 	_ = c.Process.Signal(os.Interrupt)
 	processtest.Eventually(t, "up says that it stops", func() bool { return strings.Contains(out.String(), "stopping") })
 	_ = c.Process.Signal(os.Interrupt)
-	if err := c.Wait(); err != nil {
-		t.Errorf("up after two times Ctrl-C: %v\n%s", err, out)
+	code := waitUp(t, c)
+	if said := out.String(); code != exitFailed || strings.Count(said, "did not stop in good order") != 1 ||
+		!strings.Contains(said, "Welsh did not stop in good order: signal: killed") {
+		t.Errorf("exit code %d after two times Ctrl-C:\n%s", code, said)
 	}
 	if alive(stuck) {
 		t.Error("Welsh outlived up")

@@ -1,6 +1,9 @@
-// Package hangup takes SIGHUP as soon as a process has begun. It imports next to nothing, so that
-// it is initialized before the larger packages: a server that is told to reload while it starts
-// must not die of it.
+// Package hangup takes SIGHUP when its variables are initialized, before main begins: a server that is
+// told to reload while it starts must not die of it.
+//
+// Until then SIGHUP ends the process, unless it was started with SIGHUP ignored, as nohup does. That
+// cannot be mended here: Go initializes the packages that are ready in the order of their import paths,
+// so that those of other modules come first, and it unblocks SIGHUP where that was blocked.
 package hangup
 
 import (

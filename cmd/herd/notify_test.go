@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"serverherd/herd"
+)
+
+// What a server says of its start, and how its process ended, decide whether it is started again when
+// it has never run.
+func TestHopeless(t *testing.T) {
+	for _, test := range []struct {
+		what, said, ends string
+		hopeless         bool
+		why              string
+	}{
+		{"ready", "READY\n", "exit 1", false, "exit status 1"},
+		{"fatal", "FATAL no such place\n", "exit 1", true, "no such place"},
+		{"may heal", "FAILED port in use\n", "exit 1", false, "port in use"},
+		{"a long reason", "FATAL " + strings.Repeat("x", 200_000) + "\n", "exit 1", true, strings.Repeat("x", maxReason-len("FATAL "))},
+		{"a line without end", "FATAL cut", "exit 1", true, "cut"},
+		{"panic", "", "exit 2", true, "exit status 2"},
+		{"killed", "", "kill -9 $$", false, "signal: killed"},
+	} {
+		o, ready := &outcome{}, false
+		o.hear(strings.NewReader(test.said), func() { ready = true })
+		o.err = exec.Command("sh", "-c", test.ends).Run()
+		if got := o.hopeless(); got != test.hopeless || ready != (test.said == "READY\n") || o.String() != test.why {
+			t.Errorf("%s: hopeless %v, ready %v, %.100s", test.what, got, ready, o)
+		}
+	}
+	for err, want := range map[error]bool{syscall.EMFILE: false, syscall.EAGAIN: false, exec.ErrNotFound: true, nil: false} {
+		if got := (&outcome{err: err}).hopeless(); got != want {
+			t.Errorf("a process that could not be run, %v: hopeless %v", err, got)
+		}
+	}
+}
+
+// Many servers need more descriptors of up than one of itself.
+func TestDescriptorsOfUp(t *testing.T) {
+	s := &supervisor{cfg: &herd.Config{Limits: herd.Limits{MaxConnections: 16}}, servers: make([]herd.ServerConfig, 100)}
+	if err := s.checkDescriptors(32 + 100*childDescriptors); err != nil {
+		t.Error(err)
+	}
+	err := s.checkDescriptors(831)
+	if want := "this process may open 831 descriptors; to run 100 servers it needs 832: raise ulimit -n"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if err := s.checkDescriptors(16); err == nil || errors.Is(err, errFailed) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"serverherd/cmd/processtest"
+)
+
+// A failure ends up, and serve, with its exit code, though nobody reads what they say.
+func TestFailuresWhileTheOutputIsBlocked(t *testing.T) {
+	const storage = "[storage]\ndir = \"kept\"\n[limits]\ndrain = \"100ms\"\n"
+	cannotStart := func(t *testing.T, h *processtest.Herd) {
+		if err := os.WriteFile(filepath.Join(h.Dir, "kept"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for output, open := range map[string]func(*testing.T) (ours, theirs *os.File){
+		"pipe": blockedPipe, "terminal": blockedTerminal,
+	} {
+		t.Run(output, func(t *testing.T) {
+			t.Run("up, cannot start", func(t *testing.T) {
+				ours, theirs := open(t)
+				defer ours.Close()
+				h, c := upHerd(t, theirs, storage, []string{"Alford", "Welsh"})
+				cannotStart(t, h)
+				if err := c.Start(); err != nil {
+					t.Fatal(err)
+				}
+				theirs.Close()
+				if code := waitUp(t, c); code != exitFailed {
+					t.Errorf("exit code %d", code)
+				}
+			})
+			t.Run("up, wrong usage", func(t *testing.T) {
+				ours, theirs := open(t)
+				defer ours.Close()
+				_, c := upHerd(t, theirs, "", []string{"Alford"}, "Kiwi")
+				if err := c.Start(); err != nil {
+					t.Fatal(err)
+				}
+				theirs.Close()
+				if code := waitUp(t, c); code != exitUsage {
+					t.Errorf("exit code %d", code)
+				}
+			})
+			t.Run("up, a server that does not stop", func(t *testing.T) {
+				ours, theirs := open(t)
+				defer ours.Close()
+				h, c := upHerd(t, theirs, storage, []string{"Alford", "Welsh"})
+				if err := c.Start(); err != nil {
+					t.Fatal(err)
+				}
+				theirs.Close()
+				processtest.Eventually(t, "both answer", func() bool { return pid(h, "Alford") != 0 && pid(h, "Welsh") != 0 })
+				_ = syscall.Kill(pid(h, "Welsh"), syscall.SIGSTOP)
+				_ = c.Process.Signal(syscall.SIGTERM)
+				if code := waitUp(t, c); code != exitFailed {
+					t.Errorf("exit code %d", code)
+				}
+			})
+			t.Run("serve, cannot start", func(t *testing.T) {
+				ours, theirs := open(t)
+				defer ours.Close()
+				h, c := upHerd(t, theirs, storage, []string{"Alford"})
+				c.Args = []string{c.Path, "serve", "Alford", "--config", h.Config()}
+				cannotStart(t, h)
+				if err := c.Start(); err != nil {
+					t.Fatal(err)
+				}
+				theirs.Close()
+				if code := waitUp(t, c); code != exitFailed {
+					t.Errorf("exit code %d", code)
+				}
+			})
+		})
+	}
+}
+
+// Somebody else who holds the output of a server, such as a debugger, does not keep it from being
+// started again, nor up from stopping.
+func TestUpWhenAServersOutputIsHeld(t *testing.T) {
+	out := &processtest.Output{}
+	h, c := upHerd(t, out, "", []string{"Alford", "Welsh"})
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), "are ready") })
+	for _, name := range []string{"Alford", "Welsh"} {
+		held, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/1", pid(h, name)), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Close()
+	}
+	dead := pid(h, "Welsh")
+	_ = syscall.Kill(dead, syscall.SIGKILL)
+	processtest.Eventually(t, "Welsh is back", func() bool { p := pid(h, "Welsh"); return p != 0 && p != dead })
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if code := waitUp(t, c); code != 0 {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// Without a console only the servers themselves can say that they are ready, and their links nobody.
+func TestUpWithoutConsoles(t *testing.T) {
+	out := &processtest.Output{}
+	h, c := upHerd(t, out, "", []string{"Alford", "Ball", "Welsh"})
+	text, err := os.ReadFile(h.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "console") {
+			kept.WriteString(line)
+		}
+	}
+	if err := os.WriteFile(h.Config(), []byte(kept.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "up says what to type next", func() bool { return strings.Contains(out.String(), "Ctrl-C stops the herd") })
+	said, _, _ := strings.Cut(out.String(), "3 servers are ready in ")
+	if strings.Count(said, "ready in ") != 3 || strings.Contains(out.String(), "links live") {
+		t.Errorf("it says:\n%s", out)
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if code := waitUp(t, c); code != 0 {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// A server that somebody stops in good order has not died; it is started again.
+func TestUpWhenAServerIsStopped(t *testing.T) {
+	out := &processtest.Output{}
+	h, c := startUp(t, out)
+	stopped := pid(h, "Welsh")
+	_ = syscall.Kill(stopped, syscall.SIGTERM)
+	processtest.Eventually(t, "Welsh is back", func() bool { p := pid(h, "Welsh"); return p != 0 && p != stopped })
+	if said := out.String(); !strings.Contains(said, "Welsh stopped: exit status 0; restarting it in") || strings.Contains(said, "died") {
+		t.Errorf("it says:\n%s", said)
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if code := waitUp(t, c); code != 0 {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}

@@ -263,7 +263,7 @@ func TestSecretFile(t *testing.T) {
 		t.Errorf("a file that others can read: %v", err)
 	}
 	for _, wrong := range []string{"", first + "\n" + second + "\n" + first + "\n"} {
-		if _, err := load(wrong, 0o600); err == nil || !strings.Contains(err.Error(), "it takes one secret, or two") {
+		if _, err := load(wrong, 0o600); err == nil || !strings.Contains(err.Error(), "secrets; it takes one, or two of which the first signs") {
 			t.Errorf("secrets %q: %v", wrong, err)
 		}
 	}
@@ -273,6 +273,13 @@ func TestSecretFile(t *testing.T) {
 			t.Errorf("secrets %q: %v", wrong, err)
 		}
 		if _, err := ParseConfig("herd.toml", []byte(twoServers), wrong, Resources{Descriptors: 20000}); err == nil || !strings.HasSuffix(err.Error(), short) {
+			t.Errorf("secrets %q of the environment: %v", wrong, err)
+		}
+	}
+	// Set to nothing it is not set; set to spaces it is a mistake.
+	const blank = "$HERD_SECRET holds 0 secrets; it takes one, or two of which the first signs"
+	for _, wrong := range []string{strings.Repeat(" ", 15), strings.Repeat(" ", 32), "\n", "\r\n\t"} {
+		if _, err := ParseConfig("herd.toml", []byte(twoServers), wrong, Resources{Descriptors: 20000}); err == nil || !strings.HasSuffix(err.Error(), blank) {
 			t.Errorf("secrets %q of the environment: %v", wrong, err)
 		}
 	}

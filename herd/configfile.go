@@ -278,8 +278,8 @@ func (l *loader) secrets(secret string) {
 			return
 		}
 	}
-	if h.SecretFile != "" && len(h.Secrets) == 0 || len(h.Secrets) > 2 {
-		l.fail("herd", 0, "secret_file", "%s holds %d lines; it takes one secret, or two of which "+
-			"the first signs", where, len(h.Secrets))
+	if n := len(h.Secrets); n == 0 && (h.SecretFile != "" || secret != "") || n > 2 {
+		l.fail("herd", 0, "secret_file", "%s holds %d secrets; it takes one, or two of which "+
+			"the first signs", where, n)
 	}
 }

@@ -102,6 +102,9 @@ type LogStatus struct {
 	Lines    bool   `json:"lines"`     // every line in and out is logged
 	Written  uint64 `json:"written"`   // bytes, since the process started
 	MaxBytes uint64 `json:"max_bytes"` // that it and its rotated files may take; 0: no limit
+	// Error is why entries do not go there now: they go to where the file was moved, or are dropped
+	// and counted.
+	Error string `json:"error,omitempty"`
 }
 
 // LinkStatus is one neighbor: the link that this server dials and the one that it accepts.

@@ -38,7 +38,7 @@ const errorPause = 10 * time.Second
 //  4. It and its rotated files never take more than maxSize times maxFiles+1 bytes, and what is being
 //     compressed. When it is full and cannot be rotated, nothing is written.
 //
-// Its methods are for one goroutine, the one of the Buffer in front of it; askCheck is for any.
+// Its methods are for one goroutine, the one of the Buffer in front of it; askCheck and trouble are for any.
 type file struct {
 	name     string // absolute
 	maxSize  int64  // bytes; 0: never rotated here
@@ -56,6 +56,33 @@ type file struct {
 	asked    atomic.Bool
 	reopened atomic.Uint64
 	written  atomic.Uint64 // bytes
+	// Why the name does not mean the open file, and why the latest entry was not written; nil: it does,
+	// and it was.
+	opening, writing atomic.Pointer[string]
+}
+
+// trouble is why entries do not go where they should; "" if they do. Any goroutine.
+func (f *file) trouble() string {
+	if text := f.opening.Load(); text != nil {
+		return *text
+	}
+	if text := f.writing.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// note notes how opening or writing went.
+func note(where *atomic.Pointer[string], err error) error {
+	if err == nil {
+		if where.Load() != nil {
+			where.Store(nil)
+		}
+		return nil
+	}
+	text := err.Error()
+	where.Store(&text)
+	return err
 }
 
 // start opens the log file and makes its directory if there is none. Its error names the directory or the file.
@@ -108,7 +135,7 @@ func (f *file) measure() error {
 func (f *file) Write(p []byte) (int, error) {
 	if f.full(len(p)) {
 		if err := f.rotate(len(p)); err != nil {
-			return 0, f.fail("rotate", err)
+			return 0, f.fail("rotate", note(&f.writing, err))
 		}
 	}
 	if f.open == nil {
@@ -117,7 +144,7 @@ func (f *file) Write(p []byte) (int, error) {
 	n, err := f.open.Write(p)
 	f.size += int64(n)
 	f.written.Add(uint64(n))
-	if err != nil {
+	if note(&f.writing, err) != nil {
 		return n, f.fail("write", err)
 	}
 	return n, nil
@@ -179,11 +206,12 @@ func (f *file) check() {
 		ours, e := f.open.Stat()
 		if err == nil && e == nil && os.SameFile(here, ours) {
 			f.size = ours.Size()
+			_ = note(&f.opening, nil)
 			return
 		}
 	}
 	next, err := openLog(f.name)
-	if err != nil {
+	if note(&f.opening, err) != nil {
 		_ = f.fail("open", err)
 		// Until then entries go where the file went. One without a name would lose them without a count.
 		if f.open != nil && !linked(f.open) {

@@ -119,7 +119,7 @@ func (l *Log) CheckFile() {
 func (l *Log) Status() herd.LogStatus {
 	return herd.LogStatus{
 		File: l.file.name, Lines: l.config.EveryLine(), Written: l.file.written.Load(),
-		MaxBytes: l.config.MaxBytes(),
+		MaxBytes: l.config.MaxBytes(), Error: l.file.trouble(),
 	}
 }
 

@@ -110,8 +110,8 @@ func (c *compressor) end() {
 	}
 }
 
-// compress writes name+".gz" and removes name. It may find what an earlier process has left half
-// written.
+// compress writes name+".gz", with the mode of name, and removes name. It may find what an earlier process
+// has left half written.
 func compress(name string, quit <-chan struct{}) error {
 	in, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
@@ -121,13 +121,17 @@ func compress(name string, quit <-chan struct{}) error {
 	if err := os.Remove(name + partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	out, err := os.OpenFile(name+partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(name+partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // a level that exists; the servers need the processor
 	_, err = io.Copy(z, reader{in, quit})
-	if err = errors.Join(err, z.Close(), out.Close()); err == nil {
+	if err = errors.Join(err, z.Close(), out.Chmod(info.Mode().Perm()), out.Close()); err == nil {
 		err = os.Rename(name+partial, name+zipped)
 	}
 	if err != nil {

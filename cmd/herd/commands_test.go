@@ -55,6 +55,9 @@ func TestClientCommands(t *testing.T) {
 		{"help about nothing", "", []string{"help", "nope"}, 2, "", `no command is called "nope"`},
 		{"help about too much", "", []string{"help", "load", "nope"}, 2, "", `no command is called "load nope"`},
 		{"completion", "", []string{"completion", "bash"}, 0, "# bash completion", ""},
+		{"help of an unknown command", "", []string{"nope", "--help"}, 2, "", `unknown command "nope"`},
+		{"help of an unknown command, short", "", []string{"-h", "nope"}, 2, "", `unknown command "nope"`},
+		{"help of an unknown shell", "", []string{"completion", "tcsh", "--help"}, 2, "", "there are bash, zsh, fish and powershell"},
 		{"completion of an unknown shell", "", []string{"completion", "tcsh"}, 2, "", "there are bash, zsh, fish and powershell"},
 	}
 	for _, test := range tests {

@@ -174,6 +174,17 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate(versionLine())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		// --help comes before the check of arguments, and has no other way to report an error.
+		if out, ok := c.OutOrStdout().(*output); ok && c.HasSubCommands() {
+			if err := c.ValidateArgs(c.Flags().Args()); err != nil {
+				out.err = err
+				return
+			}
+		}
+		help(c, args)
+	})
 	for _, c := range root.Commands() {
 		switch c.Name() {
 		case "help":
@@ -182,13 +193,13 @@ func newRoot() *cobra.Command {
 			for _, shell := range c.Commands() {
 				shell.Args = arguments(0, 0)
 			}
-			c.Args = nil
-			c.RunE = func(c *cobra.Command, args []string) error {
+			c.Args = func(_ *cobra.Command, args []string) error {
 				if plain(args); len(args) > 0 {
 					return usage("no completion for %q; there are bash, zsh, fish and powershell", args[0])
 				}
-				return c.Help()
+				return nil
 			}
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 		}
 	}
 	return root

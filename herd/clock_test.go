@@ -43,6 +43,7 @@ func TestAClockThatJumps(t *testing.T) {
 	if after := fmt.Sprint(connections()); after != before {
 		t.Errorf("connections %s have become %s", before, after)
 	}
+	w.net.RunFor((markEvery + 1) * beat) // compared at rest
 	for _, c := range ring {
 		for _, l := range w.servers[c.Name].Status().Links {
 			if l.Repairs > 0 || l.Copies != 1 || l.BadLines > 0 || l.Agreement != "in sync" {

@@ -367,3 +367,26 @@ func TestTheEndOfANeighborThatIsKilled(t *testing.T) {
 		}
 	}
 }
+
+// What was compared long ago says nothing of now.
+func TestAnOldComparisonIsNone(t *testing.T) {
+	w := newWorld(t, testConfig(ring...)).startAll()
+	agreement := func() string {
+		for _, l := range w.servers["Alford"].Status().Links {
+			if l.Neighbor == "Welsh" {
+				return l.Agreement
+			}
+		}
+		return ""
+	}
+	w.until("compared", func() bool { return agreement() == "in sync" })
+	w.crash("Welsh")
+	w.net.RunFor(ComparisonAge - 10*time.Second)
+	if got := agreement(); got != "in sync" {
+		t.Errorf("after 20 s: %s", got)
+	}
+	w.net.RunFor(11 * time.Second)
+	if got := agreement(); got != "unknown" {
+		t.Errorf("after 31 s: %s", got)
+	}
+}

@@ -179,7 +179,10 @@ func (n *neighbor) status() LinkStatus {
 	n.claims.status(&st)
 	if !n.agree.checked.IsZero() {
 		checked := n.agree.checked
-		st.Checked, st.Agreement = &checked, "in sync"
+		st.Checked = &checked
+		if n.server.reactor.Now().Sub(checked) <= ComparisonAge {
+			st.Agreement = "in sync"
+		}
 	}
 	if !n.agree.divergedSince.IsZero() {
 		diverged := n.agree.divergedSince

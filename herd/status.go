@@ -140,8 +140,9 @@ type LinkStatus struct {
 	// has its name, is told so in Error.)
 	Duplicate      string     `json:"duplicate,omitempty"`
 	DuplicateSince *time.Time `json:"duplicate_since,omitempty"`
-	// Agreement is "unknown", "in sync", "diverged", or "full": the neighbor or this server lacks
-	// records for max_clients, so that nobody compares. Checked is when it was last measured and
+	// Agreement is "unknown": not measured, or longer than ComparisonAge ago; "in sync"; "diverged"; or
+	// "full": the neighbor or this server lacks records for max_clients, so that nobody compares. Checked
+	// is when it was last measured and
 	// DivergedSince when a difference began.
 	Agreement     string     `json:"agreement"`
 	Checked       *time.Time `json:"checked,omitempty"`
@@ -165,6 +166,10 @@ type LinkStatus struct {
 	DialsFailed uint64 `json:"dials_failed"`
 	TakenBack   uint64 `json:"taken_back"` // former processes that were taken back
 }
+
+// ComparisonAge is how old a comparison with a neighbor may be to say anything: servers that can compare
+// do so every 5 s.
+const ComparisonAge = 30 * time.Second
 
 // ClockStatus compares a neighbor's clock with this server's, by the PINGs of the last minute. Unless a
 // clock was set in it, the difference is Ahead at least minus and at most plus Uncertainty.

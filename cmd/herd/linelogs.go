@@ -12,14 +12,17 @@ import (
 )
 
 // lineLogs are the logs of a herd's servers, as far as they hold every line in and out. It tells where
-// they are, how fast they grow and what limits them: a load fills a disk within minutes.
+// they are, how fast they grow and what limits them: a load fills a disk within minutes. While the load
+// runs the servers are asked beside it, and a server that hangs delays nothing.
 type lineLogs struct {
 	cfg     *herd.Config  // nil: whom to ask is unknown
 	timeout time.Duration // of asking one
 	say     func(text string)
-	first   logSample // at the start
-	last    logSample // when the latest second of warm-up ended
-	told    bool      // how fast they grow
+	first   logSample      // at the start
+	last    logSample      // the latest that was taken in the warm-up, or first
+	asked   chan logSample // has the sample that is being taken; nil: none is
+	warm    bool           // that one belongs to the warm-up
+	told    bool           // how fast they grow
 }
 
 // logSample is what the servers say of their logs at one time.
@@ -28,13 +31,13 @@ type logSample struct {
 	servers []*herd.Status
 }
 
-// sample asks all servers.
-func (l *lineLogs) sample() logSample {
+// sampleTimeout is how long a sample waits for a server at most.
+const sampleTimeout = time.Second
+
+// sampleLogs asks all servers of cfg.
+func sampleLogs(cfg *herd.Config, timeout time.Duration) logSample {
 	s := logSample{at: time.Now()}
-	if l.cfg == nil {
-		return s
-	}
-	for _, a := range askAll(l.cfg, l.timeout) {
+	for _, a := range askAll(cfg, min(timeout, sampleTimeout)) {
 		if a.Status != nil {
 			s.servers = append(s.servers, a.Status)
 		}
@@ -42,42 +45,111 @@ func (l *lineLogs) sample() logSample {
 	return s
 }
 
-// begin tells where the logs are and what limits them.
+// begin tells where the logs are and what limits them. From then on only the servers that have answered
+// are asked.
 func (l *lineLogs) begin() {
-	l.first = l.sample()
+	if l.cfg != nil {
+		l.first = sampleLogs(l.cfg, l.timeout)
+		asked := *l.cfg
+		asked.Servers = slices.DeleteFunc(slices.Clone(asked.Servers), func(c herd.ServerConfig) bool {
+			return l.first.of(c.Name) == nil
+		})
+		l.cfg = &asked
+	}
 	l.last = l.first
 	if len(l.first.servers) == 0 {
 		l.say("line logs: unknown, because no console answers")
 		return
 	}
 	if n, files := l.first.files(); n > 0 {
-		l.say(fmt.Sprintf("line logs: %s of %d servers, %s", strings.Join(files, ", "), n, l.first.limit()))
+		l.say(fmt.Sprintf("line logs: %s of %s, %s", strings.Join(files, ", "), load.Plural(n, "server", "servers"), l.first.limit()))
 	}
 }
 
-// second tells how fast they grow, when a second has been measured, unless the end tells it at once.
+// second has a sample taken for each second of the warm-up and the first one that is measured, and tells how
+// fast the logs grow when that has come, unless the end tells it at once. It does not wait.
 func (l *lineLogs) second(s load.Second, duration time.Duration) {
 	if n, _ := l.first.files(); n == 0 || l.told || duration < 2*time.Second {
 		return
 	}
-	now := l.sample()
-	if s.Warmup {
+	if l.asked != nil {
+		select {
+		case now := <-l.asked:
+			l.taken(now)
+		default:
+			return
+		}
+	}
+	if !l.told {
+		l.asked, l.warm = make(chan logSample, 1), s.Warmup
+		go func(asked chan<- logSample, cfg *herd.Config, timeout time.Duration) {
+			asked <- sampleLogs(cfg, timeout)
+		}(l.asked, l.cfg, l.timeout)
+	}
+}
+
+// taken takes the sample that was being taken.
+func (l *lineLogs) taken(now logSample) {
+	l.asked = nil
+	if l.warm {
 		l.last = now
 		return
 	}
 	l.told = true
-	_, rate := now.since(l.last)
-	l.say(fmt.Sprintf("line logs: %s/s at this rate, %s", byteCount(rate), now.limit()))
+	if _, rate, missing := now.since(l.last); len(missing) == 0 {
+		l.say(fmt.Sprintf("line logs: %s/s at this rate, %s", byteCount(rate), now.limit()))
+	}
 }
 
-// end tells how much they grew.
-func (l *lineLogs) end() {
-	if n, _ := l.first.files(); n == 0 {
-		return
+// end tells how much they grew, and returns the servers of the first sample that run no more or do not
+// answer, and whether these are all.
+func (l *lineLogs) end() (missing []string, all bool) {
+	if len(l.first.servers) == 0 {
+		return nil, false
 	}
-	now := l.sample()
-	bytes, rate := now.since(l.first)
-	l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s", byteCount(bytes), now.at.Sub(l.first.at).Seconds(), byteCount(rate)))
+	if l.asked != nil {
+		l.taken(<-l.asked)
+	}
+	now := sampleLogs(l.cfg, l.timeout)
+	for _, s := range l.first.servers {
+		if again := now.of(s.Server); again == nil || again.Epoch != s.Epoch {
+			missing = append(missing, s.Server)
+		}
+	}
+	all = len(missing) == len(l.first.servers)
+	if n, _ := l.first.files(); n == 0 {
+		return missing, all
+	}
+	bytes, rate, unknown := now.since(l.first)
+	took := now.at.Sub(l.first.at).Seconds()
+	switch n, _ := l.first.files(); {
+	case len(unknown) == n:
+		l.say("line logs: how much they grew is unknown, because of " + unanswering(unknown))
+	case len(unknown) > 0:
+		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s, and unknown of %s", byteCount(bytes), took, byteCount(rate),
+			unanswering(unknown)))
+	default:
+		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s", byteCount(bytes), took, byteCount(rate)))
+	}
+	return missing, all
+}
+
+// unanswering names servers that are not there any more.
+func unanswering(names []string) string {
+	if len(names) == 1 {
+		return names[0] + ", which does not answer or was restarted"
+	}
+	return strings.Join(names, ", ") + ", which do not answer or were restarted"
+}
+
+// of is what the server of that name says; nil if it does not.
+func (s logSample) of(name string) *herd.Status {
+	for _, status := range s.servers {
+		if status.Server == name {
+			return status
+		}
+	}
+	return nil
 }
 
 // journaled says whether a server keeps its records on its disk.
@@ -123,17 +195,19 @@ func logLimit(bytes uint64) string {
 	return byteCount(float64(bytes)) + " in all at most (log.max_size, log.max_files)"
 }
 
-// since is how many bytes the logs of servers that have run since an earlier sample grew, and how many
-// a second.
-func (s logSample) since(earlier logSample) (bytes, rate float64) {
-	for _, server := range s.servers {
-		for _, before := range earlier.servers {
-			if before.Epoch == server.Epoch && server.Log.Lines {
-				bytes += float64(server.Log.Written - before.Log.Written)
-			}
+// since is how many bytes the logs grew since an earlier sample, and how many a second, of the servers that
+// have run since; unknown are the others.
+func (s logSample) since(earlier logSample) (bytes, rate float64, unknown []string) {
+	for _, before := range earlier.servers {
+		switch now := s.of(before.Server); {
+		case !before.Log.Lines:
+		case now == nil || now.Epoch != before.Epoch:
+			unknown = append(unknown, before.Server)
+		default:
+			bytes += float64(now.Log.Written - before.Log.Written)
 		}
 	}
-	return bytes, bytes / max(s.at.Sub(earlier.at).Seconds(), 1e-3)
+	return bytes, bytes / max(s.at.Sub(earlier.at).Seconds(), 1e-3), unknown
 }
 
 // byteCount writes a number of bytes with a unit and three digits.

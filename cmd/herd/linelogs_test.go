@@ -1,16 +1,21 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/logging"
 	"serverherd/cmd/processtest"
 	"serverherd/herd"
@@ -110,7 +115,7 @@ func TestLoadTellsOfLogsAndClients(t *testing.T) {
 	h := processtest.StartHerd(t, "[log]\nmax_size = 10000000\nmax_files = 2\n", "Alford")
 	logs := filepath.Join(h.Dir, "logs", "server-NAME.log")
 	notes := loadNotes(t, h, "-c", "2", "-d", "2s", "--clients", "2345", "--mix", "iamat:whatsat=9:1")
-	want := regexp.MustCompile(`^line logs: ` + regexp.QuoteMeta(logs) + ` of 1 servers, 30 MB in all at most \(log.max_size, log.max_files\)
+	want := regexp.MustCompile(`^line logs: ` + regexp.QuoteMeta(logs) + ` of 1 server, 30 MB in all at most \(log.max_size, log.max_files\)
 line logs: ([0-9.]+ [kM]B)/s at this rate, 30 MB in all at most \(log.max_size, log.max_files\)
 line logs: [0-9.]+ [kM]B in [0-9.]+ s, ([0-9.]+ [kM]B)/s
 2,345 clients load0000000 ... load0002344 stay in the herd; stop all its servers to forget them
@@ -174,15 +179,100 @@ func TestThousands(t *testing.T) {
 	}
 }
 
-// The growth of a server that was restarted in between is unknown, and not negative.
+// The growth of a server that does not answer or was restarted in between is unknown, and not zero.
 func TestGrowth(t *testing.T) {
 	at := time.Unix(1, 0)
-	status := func(epoch string, written uint64) *herd.Status {
-		return &herd.Status{Epoch: epoch, Log: herd.LogStatus{Lines: true, Written: written}}
+	status := func(name, epoch string, written uint64) *herd.Status {
+		return &herd.Status{Server: name, Epoch: epoch, Log: herd.LogStatus{Lines: true, Written: written}}
 	}
-	before := logSample{at, []*herd.Status{status("a", 1000), status("b", 1000), status("c", 1)}}
-	after := logSample{at.Add(2 * time.Second), []*herd.Status{status("a", 4000), status("d", 10)}}
-	if bytes, rate := after.since(before); bytes != 3000 || rate != 1500 {
-		t.Errorf("%v bytes, %v/s", bytes, rate)
+	before := logSample{at, []*herd.Status{status("A", "a", 1000), status("B", "b", 1000), status("C", "c", 1), {Server: "Quiet"}}}
+	after := logSample{at.Add(2 * time.Second), []*herd.Status{status("A", "a", 4000), status("B", "d", 10)}}
+	bytes, rate, unknown := after.since(before)
+	if bytes != 3000 || rate != 1500 || !slices.Equal(unknown, []string{"B", "C"}) {
+		t.Errorf("%v bytes, %v/s, unknown %q", bytes, rate, unknown)
+	}
+}
+
+// A server that hangs, here a neighbor, takes no time from the seconds that are measured.
+func TestLoadBesideAServerThatHangs(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford", "Hamilton")
+	hanging := h.Running["Hamilton"].Cmd.Process
+	if err := hanging.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = hanging.Signal(syscall.SIGCONT) }()
+	rows := func(args ...string) int {
+		notes := loadNotes(t, h, append([]string{"--at", "Alford", "-c", "2", "--warmup", "0s", "-d", "6s", "--csv", "s.csv"}, args...)...)
+		if !strings.Contains(notes, " of 1 server, ") || strings.Count(notes, "line logs: ") != 3 {
+			t.Errorf("%s", notes)
+		}
+		text, err := os.ReadFile(filepath.Join(h.Dir, "s.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(text), "\n") - 1
+	}
+	// Six if nothing else runs here; three or fewer if one of them waits for the server that hangs.
+	if n := rows(); n < 4 {
+		t.Errorf("%d seconds of 6", n)
+	}
+}
+
+// A server that hangs while the load runs is waited for beside it.
+func TestLineLogsDoNotWait(t *testing.T) {
+	answers, asked := make(chan *herd.Status, 3), make(chan bool, 3)
+	console := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- true
+		select {
+		case s := <-answers:
+			_ = json.NewEncoder(w).Encode(s)
+		case <-r.Context().Done():
+		}
+	}))
+	defer console.Close()
+	written := uint64(0)
+	answer := func() {
+		written += 1000
+		answers <- &herd.Status{Server: "Ball", Epoch: "a", Log: herd.LogStatus{Lines: true, Written: written, File: "server-Ball.log", MaxBytes: 9000}}
+	}
+	var said []string
+	l := lineLogs{timeout: time.Second, cfg: &herd.Config{Servers: []herd.ServerConfig{{Name: "Ball", Console: console.Listener.Addr().String()}}},
+		say: func(text string) { said = append(said, text) }}
+	answer()
+	l.begin()
+	<-asked
+	l.second(load.Second{}, time.Hour)
+	<-asked
+	l.second(load.Second{}, time.Hour) // nothing has come, and it returns
+	if len(said) != 1 {
+		t.Errorf("said %q", said)
+	}
+	if missing, all := l.end(); !all || !slices.Equal(missing, []string{"Ball"}) {
+		t.Errorf("missing %q, all: %v", missing, all)
+	}
+	want := "line logs: how much they grew is unknown, because of Ball, which does not answer or was restarted"
+	if len(said) != 2 || said[1] != want {
+		t.Errorf("said %q, want %q at last", said, want)
+	}
+}
+
+// Of a herd whose only server has died, load says neither that its logs did not grow nor that it keeps clients.
+func TestLoadOfAServerThatDiesTells(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	c := exec.Command(processtest.Binary, "load", "-c", "4", "-d", "1h", "--live", "--warmup", "0s", "--config", h.Config())
+	var out processtest.Output
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "the load has begun", func() bool { return strings.Contains(out.String(), "replies/s") })
+	h.Kill("Alford")
+	_ = c.Wait()
+	const because = " is unknown, because of Alford, which does not answer or was restarted\n"
+	for _, want := range []string{"\nline logs: how much they grew" + because,
+		"\nwhether 1,000 clients load0000000 ... load0000999 stay in the herd" + because} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
 	}
 }

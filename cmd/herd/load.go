@@ -45,7 +45,7 @@ func newLoad(o *options) *cobra.Command {
 }
 
 // run does what the flags say.
-func (f *loadFlags) run(c *cobra.Command) error {
+func (f *loadFlags) run(c *cobra.Command) (err error) {
 	ctx, stop := untilSignal()
 	defer stop()
 	errOut := direct(c.ErrOrStderr()) // progress is drawn
@@ -73,6 +73,7 @@ func (f *loadFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	defer func() { err = cutShort(ctx, err) }()
 	logs.begin()
 	report, err := f.load(ctx, steps)
 	if onTerminal {
@@ -80,8 +81,8 @@ func (f *loadFlags) run(c *cobra.Command) error {
 	}
 	if begun || err == nil {
 		defer func() {
-			logs.end()
-			f.left(say, logs.first.journaled())
+			missing, all := logs.end()
+			f.left(say, logs.first.journaled(), missing, all)
 		}()
 	}
 	if err != nil {
@@ -102,11 +103,36 @@ func (f *loadFlags) run(c *cobra.Command) error {
 	if err := f.verdict(report); err != nil {
 		return err
 	}
-	return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return errors.New(f.covered(report))
+	}
+	return nil
 }
 
-// left names the clients that stay in the herd.
-func (f *loadFlags) left(say func(string), journaled bool) {
+// cutShort is the error of a load that may have been interrupted: its exit code is the signal's whatever
+// else went wrong, for what is short of connections, replies or a rate may be so because of that.
+func cutShort(ctx context.Context, err error) error {
+	var interrupted *exitError
+	if errors.As(context.Cause(ctx), &interrupted) && err != nil {
+		return &exitError{interrupted.code, err.Error()}
+	}
+	return err
+}
+
+// covered says how much of a load that was interrupted the report is about.
+func (f *loadFlags) covered(r *load.Report) string {
+	switch {
+	case f.findMax != "":
+		return "interrupted: the rate is the highest of those tried so far"
+	case r.Began.IsZero():
+		return "interrupted in the warm-up: nothing was measured"
+	}
+	return fmt.Sprintf("interrupted: the report covers %.1f s of %v", r.Length.Seconds(), f.Duration)
+}
+
+// left names the clients that stay in the herd. Whether they do is unknown if no server of it answers,
+// unless they are in journals.
+func (f *loadFlags) left(say func(string), journaled bool, missing []string, all bool) {
 	n, first, last := f.Known()
 	if f.replicated {
 		n, first = 1, load.ReplicationID(&f.Options)
@@ -120,6 +146,10 @@ func (f *loadFlags) left(say func(string), journaled bool) {
 	}
 	if journaled {
 		say(fmt.Sprintf("%s %s in the herd and in its journals", ids, stay))
+		return
+	}
+	if all {
+		say(fmt.Sprintf("whether %s %s in the herd is unknown, because of %s", ids, stay, unanswering(missing)))
 		return
 	}
 	say(fmt.Sprintf("%s %s in the herd; stop all its servers to forget them", ids, stay))
@@ -166,9 +196,9 @@ func (f *loadFlags) tell(w io.Writer, onTerminal bool, s load.Second) {
 		phase = " warm-up"
 	}
 	all := (f.Warmup + f.Duration).Seconds()
-	line := fmt.Sprintf("%3.0f/%.0f s%s: %.0f replies/s, p50 %.3f, p99 %.3f ms, %d errors", s.At.Seconds(), all,
+	line := fmt.Sprintf("%3.0f/%.0f s%s: %.0f replies/s, p50 %.3f, p99 %.3f ms, %s", s.At.Seconds(), all,
 		phase, float64(s.Counts.Replies)/s.Length.Seconds(), s.Latency.P50*1e3, s.Latency.P99*1e3,
-		s.Counts.Errors)
+		load.Plural(s.Counts.Errors, "error", "errors"))
 	if !onTerminal {
 		fmt.Fprintln(w, line)
 		return
@@ -197,7 +227,8 @@ func (f *loadFlags) verdict(r *load.Report) error {
 		}
 	}
 	if n := r.All.Errors + r.All.Unanswered; n > 0 {
-		return fmt.Errorf("%d errors, %d lines unanswered", r.All.Errors, r.All.Unanswered)
+		return fmt.Errorf("%s, %s unanswered", load.Plural(r.All.Errors, "error", "errors"),
+			load.Plural(r.All.Unanswered, "line", "lines"))
 	}
 	return nil
 }

@@ -128,8 +128,39 @@ func TestLoadOfAServerThatDies(t *testing.T) {
 	h.Kill("Alford")
 	// Nobody is left who could send: it does not wait for the end of the hour.
 	err := c.Wait()
-	if err == nil || c.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), "times Alford: connection lost: ") {
+	if err == nil || c.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), " Alford: connection lost: ") {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// An interrupted load exits with 130 whatever it had come to, and says what its report is about.
+func TestInterruptedLoad(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	for _, test := range []struct {
+		when, want string // what is seen before the signal and after it
+		args       []string
+	}{
+		{"line logs: ", "herd: interrupted before all connections were made\n",
+			[]string{"-c", "1000", "--connect-rate", "1", "-d", "1h"}},
+		{"closed loop, pipeline 16: ", "herd: interrupted before a rate was found\n",
+			[]string{"--find-max", "p99<1us", "-d", "4s", "--warmup", "0s", "-c", "2"}},
+		{"replies/s", "herd: --fail-if p99>1us: so it is\n",
+			[]string{"--fail-if", "p99>1us", "-d", "1h", "--warmup", "0s", "--live", "-c", "2"}},
+		{"replies/s", "herd: interrupted: the report covers ", []string{"-d", "1h", "--warmup", "0s", "--live", "-c", "2"}},
+		{"replies/s", "herd: interrupted in the warm-up: nothing was measured\n", []string{"--warmup", "1h", "--live", "-c", "2"}},
+	} {
+		c := exec.Command(processtest.Binary, append(append([]string{"load"}, test.args...), "--config", h.Config())...)
+		var out processtest.Output
+		c.Stdout, c.Stderr = &out, &out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		processtest.Eventually(t, "it says "+test.when, func() bool { return strings.Contains(out.String(), test.when) })
+		_ = c.Process.Signal(os.Interrupt)
+		_ = c.Wait()
+		if code := c.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), test.want) {
+			t.Errorf("%q: exit code %d, want 130 and %q in\n%s", test.args, code, test.want, out.String())
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/load"
 	"serverherd/herd"
 )
 
@@ -23,9 +24,13 @@ func newStatus(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show every server of herd.toml on one screen",
-		Long: "Show every server of herd.toml: up, links live and expected, records, and\n" +
-			"whether all hold the same. The exit code is 1 if not all is well. Servers that\n" +
-			"do not answer within --timeout are named on standard error, too.",
+		Long: "Show every server of herd.toml: how long it is up, links live and expected,\n" +
+			"records, and whether it holds the same as its neighbors; and below its address,\n" +
+			"the digest of its records, and how far its neighbors' clocks are from its own.\n" +
+			"LAG is how long the loop has kept waiting, and \"updates come in\" how long an\n" +
+			"update took to come there, both of 99 % at most. The exit code is 1 if not all\n" +
+			"is well. Servers that do not answer within --timeout are named on standard\n" +
+			"error, too.",
 		Example:           "  herd status\n  herd status --json",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -177,24 +182,20 @@ func live(s *herd.Status) (n int) {
 	return n
 }
 
-// stale is how old the latest comparison with a neighbor may be to say anything: servers that can
-// compare do so every 5 s.
-const stale = 30 * time.Second
-
-// agreement is a server's least happy neighbor, in words.
+// agreement is a server's least happy neighbor, in a few words; its remarks have the rest.
 func agreement(s *herd.Status) string {
 	if s.Digest == fullDigest {
-		return "full: lacks records"
+		return "full"
 	}
 	behind, oldest := uint64(0), time.Time{}
-	full, never := "", false
+	full, never := false, false
 	for _, l := range s.Links {
 		behind = max(behind, l.Behind)
 		switch {
 		case l.DivergedSince != nil:
-			return fmt.Sprintf("%s diverged since %s", l.Neighbor, l.DivergedSince.Local().Format(time.TimeOnly))
+			return "diverged"
 		case l.Agreement == fullDigest:
-			full = l.Neighbor
+			full = true
 		case l.Checked == nil:
 			never = true
 		case oldest.IsZero() || l.Checked.Before(oldest):
@@ -204,47 +205,52 @@ func agreement(s *herd.Status) string {
 	age := s.Now.Sub(oldest)
 	switch {
 	case behind > 0:
-		return fmt.Sprintf("neighbors behind by at most %d", behind)
-	case full != "":
-		return full + " is full: lacks records"
+		return fmt.Sprintf("behind by %d", behind)
+	case full:
+		return "neighbor full"
 	case len(s.Links) == 0:
 		return "alone"
 	case never || oldest.IsZero():
-		return "not compared yet"
-	case age > stale:
-		return fmt.Sprintf("not compared for %.0f s", age.Seconds())
+		return "not compared"
+	case age > herd.ComparisonAge:
+		return "compared " + uptime(age) + " ago"
 	}
-	return fmt.Sprintf("in sync (checked %.0f s ago)", age.Seconds())
+	return fmt.Sprintf("in sync, %.0f s ago", age.Seconds())
 }
 
-// allWell: every server that has a console answers, every link is live, nobody is known to
-// disagree, nobody lacks records, no clock is wrong, no name is claimed by two processes. Of a herd without any console nothing is known.
+// allWell: every server that has a console answers, and nothing is wrong with it that wrong finds. Of a
+// herd without any console nothing is known.
 func allWell(answers []answer) bool {
 	if !slices.ContainsFunc(answers, func(a answer) bool { return !a.Silent }) {
 		return false
 	}
-	for _, a := range answers {
-		if a.Silent {
-			continue
-		}
-		if a.Status == nil || live(a.Status) < len(a.Status.Links) || a.Status.Digest == fullDigest {
-			return false
-		}
-		if j := a.Status.Journal; j != nil && !j.OK {
-			return false
-		}
-		for _, l := range a.Status.Links {
-			if l.DivergedSince != nil || l.Duplicate != "" || l.Clock != nil && l.Clock.Wrong {
-				return false
-			}
-		}
-	}
-	return true
+	return !slices.ContainsFunc(answers, func(a answer) bool { return !a.Silent && (a.Status == nil || wrong(a.Status)) })
 }
+
+// wrong: a link is not live, a neighbor is known to disagree, this server or a neighbor lacks records, a clock is
+// wrong, a name is claimed by two processes, or the disk, the log or the places need somebody now. What has
+// only happened, and is counted, is not wrong.
+func wrong(s *herd.Status) bool {
+	if live(s) < len(s.Links) || s.Digest == fullDigest || s.Log.Error != "" {
+		return true
+	}
+	if j := s.Journal; j != nil && !j.OK {
+		return true
+	}
+	if p := s.Places; p != nil && (p.File != nil && p.File.Refused != nil || p.Network != nil && p.Network.Budget.Error != "") {
+		return true
+	}
+	return slices.ContainsFunc(s.Links, func(l herd.LinkStatus) bool {
+		return l.DivergedSince != nil || l.Agreement == fullDigest || l.Duplicate != "" || l.Clock != nil && l.Clock.Wrong
+	})
+}
+
+// statusWidth is how wide the table and what is below it are, errors aside.
+const statusWidth = 80
 
 func printStatus(out io.Writer, answers []answer, differ bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVER\tADDRESS\tUP\tLINKS\tRECORDS\tDIGEST\tCONNECTIONS\tREPLIES\tLAG\tPROPAGATION\tAGREEMENT")
+	fmt.Fprintln(w, "SERVER\tUP\tLINKS\tRECORDS\tCONNS\tREPLIES\tLAG\tAGREEMENT")
 	answered, asked := 0, 0
 	for _, a := range answers {
 		s := a.Status
@@ -252,21 +258,20 @@ func printStatus(out io.Writer, answers []answer, differ bool) error {
 			asked++
 		}
 		if s == nil {
-			fmt.Fprintf(w, "%s\t-\tno: %s\n", a.Server, oneCell(a.Error))
+			fmt.Fprintf(w, "%s\tno: %s\n", a.Server, oneCell(a.Error))
 			continue
 		}
 		answered++
-		fmt.Fprintf(w, "%s\t%s\t%v\t%d/%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\n", a.Server, oneCell(s.Address),
-			s.Now.Sub(s.Started).Round(time.Second), live(s), len(s.Links), s.Records, oneCell(s.Digest),
-			s.Connections, s.Counters.Replies, milliseconds(s.Loop.LagP99, s.Loop.LagP99 > 0),
-			milliseconds(s.Propagation.P99, s.Propagation.Count > 0), oneCell(agreement(s)))
+		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%d\t%d\t%d\t%s\t%s\n", a.Server, uptime(s.Now.Sub(s.Started)),
+			live(s), len(s.Links), s.Records, s.Connections, s.Counters.Replies,
+			milliseconds(s.Loop.LagP99, s.Loop.LagP99 > 0), oneCell(agreement(s)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	for _, a := range answers {
-		for _, remark := range remarks(a.Status) {
-			fmt.Fprintf(out, "%s: %s\n", a.Server, oneCell(remark))
+		for _, text := range append(details(a.Status), remarks(a.Status)...) {
+			fmt.Fprintf(out, "%s: %s\n", a.Server, oneCell(text))
 		}
 	}
 	if differ {
@@ -274,6 +279,82 @@ func printStatus(out io.Writer, answers []answer, differ bool) error {
 	}
 	_, err := fmt.Fprintf(out, "%d of %d answered\n", answered, asked)
 	return err
+}
+
+// uptime is a time in at most two units.
+func uptime(d time.Duration) string {
+	s := int64(d.Round(time.Second).Seconds())
+	for _, unit := range []struct {
+		of          int64
+		large, less string
+		lessOf      int64
+	}{{86400, "d", "h", 3600}, {3600, "h", "m", 60}, {60, "m", "s", 1}} {
+		if s >= unit.of {
+			return fmt.Sprintf("%d%s%d%s", s/unit.of, unit.large, s%unit.of/unit.lessOf, unit.less)
+		}
+	}
+	return fmt.Sprintf("%ds", s)
+}
+
+// details are what the table has no room for: where a server listens, what it holds, how long updates take
+// to come, and the clocks of its neighbors, of which each line takes as many as there is room for.
+func details(s *herd.Status) (all []string) {
+	if s == nil {
+		return nil
+	}
+	where := fmt.Sprintf("%s, digest %s", s.Address, s.Digest)
+	if s.Propagation.Count > 0 {
+		where += ", updates come in " + milliseconds(s.Propagation.P99, true)
+	}
+	all = append(all, where)
+	const head = "clocks: "
+	line := head
+	for _, l := range s.Links {
+		text := l.Neighbor + " " + clockOf(l.Clock)
+		if line != head && len(s.Server)+2+len(line)+2+len(text) > statusWidth {
+			all, line = append(all, line), head
+		}
+		if line != head {
+			line += ", "
+		}
+		line += text
+	}
+	if line != head {
+		all = append(all, line)
+	}
+	return all
+}
+
+// clockOf tells how far a neighbor's clock is from the server's.
+func clockOf(c *herd.ClockStatus) string {
+	if c == nil {
+		return "unknown"
+	}
+	ahead, off := math.Abs(c.Ahead), c.Uncertainty
+	if ahead <= off { // it may as well be the same
+		return "within " + shortTime(ahead+off)
+	}
+	how := " ahead"
+	if c.Ahead < 0 {
+		how = " behind"
+	}
+	return shortTime(ahead) + how
+}
+
+// shortTime writes seconds with two digits or more, and without those that nobody needs.
+func shortTime(seconds float64) string {
+	switch d := time.Duration(seconds * 1e9); {
+	case d < 100*time.Microsecond:
+		return "0.1 ms"
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", seconds*1e3)
+	case d < time.Second:
+		return fmt.Sprintf("%.0f ms", seconds*1e3)
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", seconds)
+	default:
+		return uptime(d)
+	}
 }
 
 // milliseconds is a p99 in words.
@@ -299,7 +380,16 @@ func remarks(s *herd.Status) (all []string) {
 	if s.Engine != engines[0] {
 		all = append(all, "its engine is "+s.Engine+", which is for comparing")
 	}
+	if s.Digest == fullDigest {
+		all = append(all, "full: lacks records; raise max_clients")
+	}
 	for _, l := range s.Links {
+		switch {
+		case l.DivergedSince != nil:
+			all = append(all, fmt.Sprintf("%s holds other records since %s", l.Neighbor, l.DivergedSince.Local().Format(time.DateTime)))
+		case l.Agreement == fullDigest && s.Digest != fullDigest:
+			all = append(all, l.Neighbor+" is full: lacks records")
+		}
 		switch {
 		case l.State != "live" && l.State != "plain":
 			all = append(all, strings.TrimSuffix(fmt.Sprintf("link to %s is %s: %s", l.Neighbor, l.State, l.Error), ": "))
@@ -318,6 +408,9 @@ func remarks(s *herd.Status) (all []string) {
 			all = append(all, fmt.Sprintf("two processes claim the name %s: %s", l.Neighbor, duplicates[l.Duplicate]))
 		}
 	}
+	if s.Log.Error != "" {
+		all = append(all, "the log: "+s.Log.Error)
+	}
 	if j := s.Journal; j != nil {
 		all = append(all, journalRemarks(j)...)
 	}
@@ -330,21 +423,21 @@ func remarks(s *herd.Status) (all []string) {
 	}
 	c := s.Counters
 	for _, trouble := range []struct {
-		n    uint64
-		what string
+		n               uint64
+		one, many, what string
 	}{
-		{c.LogDropped, "log entries dropped"},
-		{c.ServerFull, "connections refused, being full"},
-		{c.ClientsRefused, "updates refused beyond max_clients"},
-		{c.OutputLimits, "slow readers cut off"},
-		{c.StallLimits, "clients cut off that read nothing"},
-		{c.MemoryLimits, "clients cut off for max_buffered"},
-		{c.InputLimits, "connections closed because held input made no progress"},
-		{c.LookupsBusy, "lookups refused, being busy"},
-		{c.LookupsFailed, "lookups failed"},
+		{c.LogDropped, "log entry", "log entries", "dropped"},
+		{c.ServerFull, "connection", "connections", "refused, being full"},
+		{c.ClientsRefused, "update", "updates", "refused beyond max_clients"},
+		{c.OutputLimits, "slow reader", "slow readers", "cut off"},
+		{c.StallLimits, "client", "clients", "cut off for reading nothing"},
+		{c.MemoryLimits, "client", "clients", "cut off for max_buffered"},
+		{c.InputLimits, "connection", "connections", "closed because held input made no progress"},
+		{c.LookupsBusy, "lookup", "lookups", "refused, being busy"},
+		{c.LookupsFailed, "lookup", "lookups", "failed"},
 	} {
 		if trouble.n > 0 {
-			all = append(all, fmt.Sprintf("%d %s", trouble.n, trouble.what))
+			all = append(all, load.Plural(trouble.n, trouble.one, trouble.many)+" "+trouble.what)
 		}
 	}
 	return all
@@ -355,13 +448,13 @@ func journalRemarks(j *herd.JournalStatus) (all []string) {
 	switch {
 	case j.OK:
 	case j.Behind > 0:
-		all = append(all, strings.TrimSuffix(fmt.Sprintf("the journal is behind by %d records and %.0f s: %s",
-			j.Behind, j.Late, j.Error), ": "))
+		all = append(all, strings.TrimSuffix(fmt.Sprintf("the journal is behind by %s and %.0f s: %s",
+			load.Plural(j.Behind, "record", "records"), j.Late, j.Error), ": "))
 	default:
 		all = append(all, "the journal has an error: "+j.Error)
 	}
 	if j.Losses > 0 {
-		all = append(all, fmt.Sprintf("the journal was lost and written again %d times", j.Losses))
+		all = append(all, "the journal was lost and written again "+load.Plural(j.Losses, "time", "times"))
 	}
 	return all
 }

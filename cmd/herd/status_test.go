@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/processtest"
 	"serverherd/herd"
 	"serverherd/places"
 )
@@ -78,14 +80,21 @@ func TestStatus(t *testing.T) {
 		parts  []string
 	}{
 		{"all well", func(map[string]*herd.Status) {}, 0,
-			[]string{"Alford  127.0.0.1:1  34s  1/1    7        be6e3088cee05488", "in sync (checked 4 s ago)", "\n2 of 2 answered\n"}},
+			[]string{"Alford  34s  1/1    7        0      0        -    in sync, 4 s ago\n",
+				"\nAlford: 127.0.0.1:1, digest be6e3088cee05488\nAlford: clocks: Ball unknown\n", "\n2 of 2 answered\n"}},
 		{"another engine", func(all map[string]*herd.Status) { all["Ball"].Engine = "owner" }, 0,
 			[]string{"Ball: its engine is owner, which is for comparing\n2 of 2"}},
 		{"lookups that cannot be counted", func(all map[string]*herd.Status) {
 			all["Ball"].Places = &places.Report{Network: &places.NetworkReport{
 				Budget: places.BudgetReport{Error: "mkdir state: not a directory"},
 			}}
-		}, 0, []string{"Ball: lookups are refused, for they cannot be counted: mkdir state: not a directory\n"}},
+		}, 1, []string{"Ball: lookups are refused, for they cannot be counted: mkdir state: not a directory\n"}},
+		{"a places file that was refused", func(all map[string]*herd.Status) {
+			all["Ball"].Places = &places.Report{File: &places.FileReport{Refused: &time.Time{}, Error: "line 3"}}
+		}, 1, []string{"refused since: line 3\n"}},
+		{"a log that goes nowhere", func(all map[string]*herd.Status) {
+			all["Ball"].Log.Error = "log file: it is a symbolic link"
+		}, 1, []string{"Ball: the log: log file: it is a symbolic link\n"}},
 		{"a journal that is behind", func(all map[string]*herd.Status) {
 			all["Ball"].Journal = &herd.JournalStatus{Behind: 3, Late: 2, Error: "no space left on device"}
 		}, 1, []string{"Ball: the journal is behind by 3 records and 2 s: no space left on device\n"}},
@@ -96,7 +105,7 @@ func TestStatus(t *testing.T) {
 			all["Ball"].Journal = &herd.JournalStatus{OK: true, Losses: 2}
 		}, 0, []string{"Ball: the journal was lost and written again 2 times\n"}},
 		{"behind", func(all map[string]*herd.Status) { all["Ball"].Links[0].Behind = 5 }, 0,
-			[]string{"neighbors behind by at most 5"}},
+			[]string{"-    behind by 5\n"}},
 		{"down", func(all map[string]*herd.Status) {
 			all["Ball"].Links[0].State, all["Ball"].Links[0].Error = "down", "connection refused\x1b"
 		}, 1, []string{"0/1", "Ball: link to Alford is down: connection refused\\x1b\n"}},
@@ -104,17 +113,20 @@ func TestStatus(t *testing.T) {
 			[]string{"Alford: Ball has not linked to it"}},
 		{"plain", func(all map[string]*herd.Status) {
 			all["Alford"].Links[0] = herd.LinkStatus{Neighbor: "Ball", State: "plain"}
-		}, 0, []string{"1/1", "not compared yet\n"}},
+		}, 0, []string{"1/1", "not compared\n"}},
 		{"diverged", func(all map[string]*herd.Status) {
 			since := time.Unix(1520023930, 0)
 			all["Ball"].Links[0].DivergedSince = &since
-		}, 1, []string{"Alford diverged since"}},
+		}, 1, []string{"-    diverged\n", "Ball: Alford holds other records since "}},
 		{"a wrong clock", func(all map[string]*herd.Status) {
 			all["Ball"].Links[0].Clock = &herd.ClockStatus{Ahead: -7200.0004, Uncertainty: 0.001, Wrong: true}
 		}, 1, []string{"Ball: the clock of Alford is 2h0m0s behind this server's\n"}},
 		{"a clock that is right", func(all map[string]*herd.Status) {
-			all["Ball"].Links[0].Clock = &herd.ClockStatus{Ahead: 0.1, Uncertainty: 0.001}
-		}, 0, []string{"\n2 of 2 answered"}},
+			all["Ball"].Links[0].Clock = &herd.ClockStatus{Ahead: 29 * 60, Uncertainty: 0.001}
+		}, 0, []string{"Ball: clocks: Alford 29m0s ahead\n"}},
+		{"a clock that is the same", func(all map[string]*herd.Status) {
+			all["Ball"].Links[0].Clock = &herd.ClockStatus{Ahead: -0.0001, Uncertainty: 0.0002}
+		}, 0, []string{"Ball: clocks: Alford within 0.3 ms\n"}},
 		{"two processes", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "refused" }, 1,
 			[]string{"Ball: two processes claim the name Alford: one of them is refused\n"}},
 		{"one of two processes left", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "taken back" }, 1,
@@ -122,19 +134,23 @@ func TestStatus(t *testing.T) {
 		{"full", func(all map[string]*herd.Status) {
 			all["Ball"].Digest, all["Ball"].Records = "full", 3
 			all["Alford"].Links[0].Agreement = "full"
-		}, 1, []string{"full: lacks records\n", "Ball is full: lacks records\n"}},
+		}, 1, []string{"-    full\n", "-    neighbor full\n", "Ball: full: lacks records; raise max_clients\n",
+			"Alford: Ball is full: lacks records\n"}},
+		{"a neighbor that is full", func(all map[string]*herd.Status) {
+			all["Alford"].Links[0].Agreement = "full" // it may have no console
+		}, 1, []string{"-    neighbor full\n", "Alford: Ball is full: lacks records\n"}},
 		{"compared long ago", func(all map[string]*herd.Status) {
 			long := time.Unix(1520023800, 0)
 			all["Ball"].Links[0].Checked = &long
-		}, 0, []string{"not compared for 134 s\n"}},
+		}, 0, []string{"compared 2m14s ago\n"}},
 		{"one neighbor of two compared", func(all map[string]*herd.Status) {
 			all["Ball"].Links = append(all["Ball"].Links, herd.LinkStatus{Neighbor: "Welsh", State: "live", Receiving: true})
-		}, 0, []string{"not compared yet\n"}},
+		}, 0, []string{"not compared\n", "Ball: clocks: Alford unknown, Welsh unknown\n"}},
 		{"different", func(all map[string]*herd.Status) { all["Ball"].Digest = "0000000000000000" }, 1,
 			[]string{"the servers do not hold the same records\n"}},
 		{"troubled", func(all map[string]*herd.Status) {
 			all["Ball"].Counters = herd.Counters{LogDropped: 3, OutputLimits: 1}
-		}, 0, []string{"Ball: 3 log entries dropped\nBall: 1 slow readers cut off\n"}},
+		}, 0, []string{"Ball: 3 log entries dropped\nBall: 1 slow reader cut off\n"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -151,6 +167,45 @@ func TestStatus(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A herd of many neighbors and large numbers fits into 80 columns.
+func TestStatusFits(t *testing.T) {
+	all := twoWell()
+	for name, s := range all {
+		s.Address, s.Records, s.Connections = "127.0.0.1:11500", 1_000_000, 10_000
+		s.Started, s.Loop.LagP99 = s.Now.Add(-1000*time.Hour), 0.1048
+		s.Counters.Replies = 1 << 40
+		s.Propagation.Count, s.Propagation.P99 = 7, 0.1048
+		link := s.Links[0]
+		for i := range 12 {
+			link.Neighbor = fmt.Sprintf("%s%d", name, i)
+			link.Clock = &herd.ClockStatus{Ahead: 100.5 * float64(i), Uncertainty: 0.3}
+			s.Links = append(s.Links, link)
+		}
+	}
+	out, code := statusOf(t, map[string]http.HandlerFunc{"Alford": answers(all["Alford"]), "Ball": answers(all["Ball"])})
+	if code != 0 || strings.Count(out, "clocks: ") < 4 {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	for line := range strings.Lines(out) {
+		if len(strings.TrimSpace(line)) > statusWidth {
+			t.Errorf("%d columns: %s", len(line)-1, line)
+		}
+	}
+}
+
+func TestShortTimes(t *testing.T) {
+	for seconds, want := range map[float64]string{0: "0.1 ms", 0.00023: "0.2 ms", 0.0123: "12 ms", 2.34: "2.3 s", 1740: "29m0s", 7200: "2h0m"} {
+		if got := shortTime(seconds); got != want {
+			t.Errorf("%v: %s, want %s", seconds, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "0s", 59 * time.Second: "59s", time.Minute: "1m0s", 100 * time.Hour: "4d4h"} {
+		if got := uptime(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
 	}
 }
 
@@ -279,5 +334,32 @@ func TestOutput(t *testing.T) {
 		if terminal.String() != shown || pipe.String() != text {
 			t.Errorf("pieces of %d: %q, %q", size+1, &terminal, &pipe)
 		}
+	}
+}
+
+// A log that goes nowhere at run time is told of, until it goes where it should again.
+func TestStatusOfALogThatGoesNowhere(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	name := filepath.Join(h.Dir, "logs", "server-Alford.log")
+	if err := os.Rename(name, name+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("elsewhere", name); err != nil {
+		// The server looks every second, and may have made its file again between the two.
+		if err := errors.Join(os.Remove(name), os.Symlink("elsewhere", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	processtest.Eventually(t, "it is noticed", func() bool { return h.Status("Alford").Log.Error != "" })
+	want := "\nAlford: the log: log file: " + name + " is a symbolic link, which is not followed: "
+	if out, _, code := h.Command("", "status"); code != 1 || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, %q is not in\n%s", code, want, out)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "it is well again", func() bool { return h.Status("Alford").Log.Error == "" })
+	if out, _, code := h.Command("", "status"); code != 0 {
+		t.Errorf("exit code %d\n%s", code, out)
 	}
 }

@@ -207,7 +207,7 @@ func TestReplicationNamesErrors(t *testing.T) {
 			t.Errorf("%v, %+v, want %s", err, r, want)
 		}
 		var text bytes.Buffer
-		if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "error: 1 times "+want) {
+		if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "error: 1 time "+want) {
 			t.Errorf("%v, %s", err, &text)
 		}
 	}

@@ -149,8 +149,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		return err
 	}
 	a := r.All
-	fmt.Fprintf(w, "\n%d lines sent in all, %d replies, %d unanswered, %d errors\n", a.Sent, a.Replies,
-		a.Unanswered, a.Errors)
+	fmt.Fprintf(w, "\n%s sent in all, %s, %d unanswered, %s\n", Plural(a.Sent, "line", "lines"),
+		Plural(a.Replies, "reply", "replies"), a.Unanswered, Plural(a.Errors, "error", "errors"))
 	if r.Rate > 0 {
 		fmt.Fprintf(w, "%d late because an earlier reply was, %d skipped\n", a.Late, a.Skipped)
 	}
@@ -175,17 +175,25 @@ func (r *Report) writeLoad(w io.Writer) {
 	if r.Rate > 0 {
 		kind = number(r.Rate) + " lines/s due"
 	}
-	fmt.Fprintf(w, "%d connections to %s, pipeline %d, %s, %.1f s\n", r.Connections,
+	fmt.Fprintf(w, "%s to %s, pipeline %d, %s, %.1f s\n", Plural(r.Connections, "connection", "connections"),
 		strings.Join(r.Servers, ", "), r.Pipeline, kind, r.Duration)
-	fmt.Fprintf(w, "iamat:whatsat=%d:%d of %d clients", r.IAMAT, r.WHATSAT, r.Clients)
+	fmt.Fprintf(w, "iamat:whatsat=%d:%d of %s", r.IAMAT, r.WHATSAT, Plural(r.Clients, "client", "clients"))
 	if r.Zipf > 0 {
 		fmt.Fprintf(w, ", zipf %s", number(r.Zipf))
 	}
 	if r.Idle > 0 || r.SlowReaders > 0 || r.ChurnRate > 0 {
-		fmt.Fprintf(w, "\nbesides %d idle ones, %d slow readers, %s a second who come and go", r.Idle, r.SlowReaders,
-			number(r.ChurnRate))
+		fmt.Fprintf(w, "\nbesides %s, %s, %s a second who come and go", Plural(r.Idle, "idle one", "idle ones"),
+			Plural(r.SlowReaders, "slow reader", "slow readers"), number(r.ChurnRate))
 	}
 	fmt.Fprintln(w)
+}
+
+// Plural writes a number of things.
+func Plural[N int | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // number writes it with as many digits as it has.
@@ -193,7 +201,7 @@ func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func (r *Report) writeFailures(w io.Writer) {
 	for _, f := range r.All.Failures {
-		fmt.Fprintf(w, "error: %d times %s\n", f.Count, f.What)
+		fmt.Fprintf(w, "error: %s %s\n", Plural(f.Count, "time", "times"), f.What)
 		if f.Example != "" {
 			fmt.Fprintf(w, "       as %s\n", f.Example)
 		}
@@ -220,8 +228,8 @@ func (l Latency) writeRow(w io.Writer, name string) {
 // writeReplication writes the report of Replication.
 func (r *Report) writeReplication(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "%d updates at %s, each until known at %s, one after the other, %.1f s; --seed %d --epoch %s\n\n",
-		r.All.Replies, r.Servers[0], r.Servers[1], r.Duration, r.Seed, r.Epoch)
+	fmt.Fprintf(w, "%s at %s, each until known at %s, one after the other, %.1f s; --seed %d --epoch %s\n\n",
+		Plural(r.All.Replies, "update", "updates"), r.Servers[0], r.Servers[1], r.Duration, r.Seed, r.Epoch)
 	fmt.Fprintln(t, "from update to known, ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
 	r.Latency.writeRow(t, "with a question and its reply")
 	if err := t.Flush(); err != nil {

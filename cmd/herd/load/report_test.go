@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,20 @@ func TestInterruptedInTheWarmUp(t *testing.T) {
 	var text bytes.Buffer
 	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "nothing was measured") ||
 		strings.Contains(text.String(), "replies/s") {
+		t.Errorf("%v, %s", err, &text)
+	}
+}
+
+func TestPlural(t *testing.T) {
+	for n, want := range map[int]string{0: "0 replies", 1: "1 reply", 2: "2 replies"} {
+		if got := Plural(n, "reply", "replies"); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+	var text strings.Builder
+	r := Report{Servers: []string{"Alford"}, Connections: 1, Clients: 1, Duration: 1, Length: 1e9,
+		All: Counts{Sent: 1, Replies: 1, Errors: 1, Failures: []Failure{{Count: 1, What: "lost"}}}}
+	if err := r.WriteText(&text); err != nil || regexp.MustCompile(`\b1 [a-z]+(s|ies)\b`).MatchString(text.String()) {
 		t.Errorf("%v, %s", err, &text)
 	}
 }

@@ -202,7 +202,7 @@ func TestLoadBesideAServerThatHangs(t *testing.T) {
 	}
 	defer func() { _ = hanging.Signal(syscall.SIGCONT) }()
 	rows := func(args ...string) int {
-		notes := loadNotes(t, h, append([]string{"--at", "Alford", "-c", "2", "--warmup", "0s", "-d", "6s", "--csv", "s.csv"}, args...)...)
+		notes := loadNotes(t, h, append([]string{"--at", "Alford", "-c", "2", "--warmup", "0s", "-d", "4s", "--csv", "s.csv"}, args...)...)
 		if !strings.Contains(notes, " of 1 server, ") || strings.Count(notes, "line logs: ") != 3 {
 			t.Errorf("%s", notes)
 		}
@@ -212,9 +212,9 @@ func TestLoadBesideAServerThatHangs(t *testing.T) {
 		}
 		return strings.Count(string(text), "\n") - 1
 	}
-	// Six if nothing else runs here; three or fewer if one of them waits for the server that hangs.
-	if n := rows(); n < 4 {
-		t.Errorf("%d seconds of 6", n)
+	// Four if nothing else runs here; two if one of them waits 3 s for the server that hangs.
+	if n := rows(); n < 3 {
+		t.Errorf("%d seconds of 4", n)
 	}
 }
 

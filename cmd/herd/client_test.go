@@ -310,7 +310,7 @@ func TestSilentServersOfHerdToml(t *testing.T) {
 		"status":        "herd: Alford: no answer at " + console + " within 20ms\n",
 		"status --json": "herd: Alford: no answer at " + console + " within 20ms\n",
 		"places 1,2":    "herd: places, by google: no answer within 20ms; check places.base_url and the network, or try again\n",
-		"load --servers Alford,Ball --replication -d 20ms": "1 errors, 1 lines unanswered\n",
+		"load --servers Alford,Ball --replication -d 20ms": "1 error, 1 line unanswered\n",
 	} {
 		var out, errOut bytes.Buffer
 		code := run(append(strings.Fields(line), "--timeout", "20ms", "--config", file), strings.NewReader(""), &out, &errOut)

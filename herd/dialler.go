@@ -89,8 +89,7 @@ func (l *link) LineReceived(line []byte) {
 		l.neighbor.clockPinged(in.N, &l.pulse)
 		l.write(protocol.AppendPong(l.server.small[:0], in.N), false)
 	case in.Verb == protocol.LinkPong:
-		l.pulse.answered(in.N)
-		l.overdue.pong(in.N)
+		l.answered(in.N)
 	default:
 		l.badLine()
 	}
@@ -158,7 +157,7 @@ func (l *link) welcomed(w protocol.Welcome) {
 	l.sent.MoveTo(l.ackedCursor)
 	l.copyTail = s.store.Tail()
 	l.marks, l.lastMark, l.sentBytes, l.ackedBytes = l.marks[:0], 0, 0, 0
-	l.overdue = overdue{}
+	l.overdue, l.contested = overdue{}, 0
 	l.pulse = pulse{
 		clock: s.reactor,
 		ping:  func(k uint64) { l.write(protocol.AppendPing(s.small[:0], k), false) },
@@ -167,6 +166,7 @@ func (l *link) welcomed(w protocol.Welcome) {
 	}
 	l.pulse.start()
 	l.become(linkCopying)
+	l.neighbor.askOthers()
 	l.pump()
 	if !l.markDue() && len(l.marks) == 0 {
 		l.sendMark()

@@ -75,8 +75,12 @@
 // A connection that is newer replaces an older one of the same neighbor; what the older one still
 // delivers is applied, but its MARKs no longer count. If the process behind the older one still
 // answers a PING, that connection is closed, so that it dials again. If it is another process than
-// the newer one's, two processes claim one name: it is refused while the newer one's connection
-// stands, and an unknown process after that. See former.
+// the newer one's, two processes claim one name.
+//
+// Of two processes that claim one name, the one that our link finds at the address in herd.toml is
+// the neighbor, and the other one is refused while the link stands. While no link stands, it is the
+// one that is connected to us, and the other one is an unknown process when that has gone. See
+// former.
 //
 // # What ends each state
 //
@@ -104,6 +108,8 @@
 //	  it does not read              [link_unread]
 //	  another one is current        asked after [dead_after], once: closed if it answers
 //	  none is current               asked at once: closed if it answers
+//	  our link leads to another     asked at once: closed if it answers, and refused while the link
+//	  process                       stands
 //	  EOF, or closed for a repair   [linger], or [dead_after]
 //	plain lines                     a client's: idle_timeout
 //

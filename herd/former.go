@@ -22,16 +22,24 @@ const (
 	claimTime = 30 * time.Second
 )
 
-// former is a process of a neighbor that another one has replaced. These are the rules:
+// former is a process of a neighbor that another one has replaced. These are the rules that decide
+// which of several processes is the neighbor:
 //
-//  1. A process that was never seen replaces the one before it: this is what a restart looks like.
-//  2. A former process is refused while a connection of the one that replaced it stands, whichever
-//     side dialed it.
-//  3. When none does, the first to dial is taken. A former process is taken back as an unknown
+//  1. While our link is past its handshake, it is the process at the other end of the link, for
+//     herd.toml says where a server is. Any other process is refused, and one that is connected
+//     already is asked whether it is still there, and cut off if it is.
+//  2. While the link is not, a process that was never seen replaces the one before it: this is what
+//     a restart looks like. If the old process ended without a word, and the link still waits for
+//     it, the new one is refused until the link is dropped for its silence.
+//  3. While the link is not, a former process is refused as long as a connection of the one that
+//     replaced it stands.
+//  4. When none does, the first to dial is taken. A former process is taken back as an unknown
 //     one, with WELCOME "- 0": positions in its feed were forgotten when it was replaced.
-//  4. Each such change costs two full copies, and so each process has a pause of its own before it
+//  5. Each such change costs two full copies, and so each process has a pause of its own before it
 //     is taken back again. A process that comes and goes uses up its own pause only: it cannot
-//     keep out the one that should have the name.
+//     keep out the one that should have the name. A process taken by rule 1 needs no pause. What
+//     replaced it has used up its own, or our link was lost and has found another process, which
+//     is a copy anyhow.
 //
 // The pause is a timer, not a difference of two clock readings. Loop only.
 type former struct {
@@ -62,24 +70,55 @@ func (n *neighbor) replace() {
 	n.replaced = append(n.replaced, &former{epoch: n.epoch})
 }
 
-// takeBack says whether a former process may be the neighbor's again, and notes that it is.
-func (n *neighbor) takeBack(f *former) bool {
-	if f.barred || n.stands() {
+// admits says whether a process that has proven to be the neighbor is the one, and notes what follows
+// for the alarm and for the pauses.
+func (n *neighbor) admits(epoch protocol.Epoch) bool {
+	f := n.former(epoch)
+	switch {
+	case n.elsewhere(epoch):
+		n.link.contest(epoch)
+		return false
+	case epoch == n.epoch || f == nil:
+		return true
+	case n.link.sending():
+		n.takeBack(f, 0)
+		return true
+	case f.barred || n.stands():
+		n.claimed(claimRefused, epoch)
 		return false
 	}
 	f.pause = min(max(2*f.pause, minReturnPause), maxReturnPause)
 	f.barred = true
 	n.server.reactor.CallLater(f.pause, func() { f.barred = false })
-	n.counters.takenBack++
-	n.claimed(claimTakenBack, f.epoch)
-	n.server.log.Warn("former process taken back", zap.String("neighbor", n.name),
-		zap.Stringer("epoch", f.epoch), zap.Duration("not_again_for", f.pause))
+	n.takeBack(f, f.pause)
 	return true
 }
 
-// stands says whether there is a connection with the process whose proof was taken last.
+// takeBack notes that a former process is the neighbor's again.
+func (n *neighbor) takeBack(f *former, pause time.Duration) {
+	n.counters.takenBack++
+	n.claimed(claimTakenBack, f.epoch)
+	n.server.log.Warn("former process taken back", zap.String("neighbor", n.name),
+		zap.Stringer("epoch", f.epoch), zap.Duration("not_again_for", pause))
+}
+
+// elsewhere says whether another process than this one is at the neighbor's address.
+func (n *neighbor) elsewhere(epoch protocol.Epoch) bool {
+	return n.link.sending() && n.link.peer != epoch
+}
+
+// stands says whether there is a connection from the process whose proof was taken last.
 func (n *neighbor) stands() bool {
-	return n.link.sending() && n.link.peer == n.epoch || slices.ContainsFunc(n.intakes, func(in *intake) bool { return in.epoch == n.epoch })
+	return slices.ContainsFunc(n.intakes, func(in *intake) bool { return in.epoch == n.epoch })
+}
+
+// askOthers asks the processes behind connections that are not from the neighbor's address.
+func (n *neighbor) askOthers() {
+	for _, in := range n.intakes {
+		if n.elsewhere(in.epoch) {
+			in.ask()
+		}
+	}
 }
 
 // The states in which two processes claim a neighbor's name, as Status shows them.
@@ -100,8 +139,12 @@ func (n *neighbor) claimed(state string, other protocol.Epoch) {
 	c, s := &n.claims, n.server
 	if c.over == nil {
 		c.since = s.reactor.Now()
+		epoch := n.epoch
+		if n.link.sending() {
+			epoch = n.link.peer
+		}
 		s.log.Error("two processes claim one name", zap.String("neighbor", n.name),
-			zap.Stringer("epoch", n.epoch), zap.Stringer("other", other), zap.String("state", state))
+			zap.Stringer("epoch", epoch), zap.Stringer("other", other), zap.String("state", state))
 	} else {
 		c.over.Cancel()
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"serverherd/protocol"
 )
 
 // ofEpoch is the HELLO of a process of Welsh.
@@ -152,8 +154,9 @@ func pairOf(t *testing.T) *world {
 	return newWorld(t, cfg).startAll()
 }
 
-// Somebody proves to be Welsh and leaves at once, with another epoch or, as a handshake that Welsh
-// has given up may arrive late, with its own. Whatever Welsh has acknowledged to clients arrives.
+// Somebody proves to be Welsh and leaves at once, with another epoch, which is taken only while Alford
+// cannot reach Welsh, or, as a handshake that Welsh has given up may arrive late, with its own.
+// Whatever Welsh has acknowledged to clients arrives.
 func TestAProcessThatProvesItselfAndLeaves(t *testing.T) {
 	for _, same := range []bool{false, true} {
 		t.Run(fmt.Sprint("same epoch ", same), func(t *testing.T) {
@@ -163,11 +166,16 @@ func TestAProcessThatProvesItselfAndLeaves(t *testing.T) {
 				epoch = w.servers["Welsh"].epoch.String()
 			}
 			w.net.RunFor(10 * time.Second)
+			if !same {
+				w.net.Refuse("Welsh:1", true)
+				w.servers["Alford"].neighbors[0].link.abort(errSilent)
+			}
 			p := w.impostor("Alford", "Welsh2")
 			if got := p.hello(strings.Replace(welshHello, "00000000000000aa", epoch, 1)); !strings.HasPrefix(got, "WELCOME ") {
 				t.Fatalf("answered %q", got)
 			}
 			p.Close()
+			w.net.Refuse("Welsh:1", false)
 			left := w.net.Elapsed()
 			w.updates("Welsh", 0, 40_000, stamp)
 			w.until("all has arrived", w.equal)
@@ -181,9 +189,12 @@ func TestAProcessThatProvesItselfAndLeaves(t *testing.T) {
 					t.Errorf("status %+v", l)
 				}
 			}
-			want := map[bool]string{false: "taken back", true: ""}[same]
-			if got := w.claim(); got != want {
-				t.Errorf("alarm %q, want %q", got, want)
+			want := uint64(1)
+			if same {
+				want = 0
+			}
+			if l := w.servers["Alford"].Status().Links[0]; l.TakenBack != want || (l.Duplicate == "") != same {
+				t.Errorf("taken back %d times, alarm %q", l.TakenBack, l.Duplicate)
 			}
 			w.net.RunFor(claimTime)
 			if got := w.claim(); got != "" {
@@ -259,6 +270,169 @@ func TestAFormerProcessDoesNotUseAMomentsCut(t *testing.T) {
 	if _, got := w.dialAs("aa"); got != "WELCOME - 0" {
 		t.Errorf("a former process is answered %q when its successor has gone", got)
 	}
+}
+
+// zombie is a process of Welsh on another host. It dials Alford whenever it is not connected.
+type zombie struct {
+	*impostor
+	w       *world
+	epoch   string
+	answers string // to its handshakes, W for WELCOME and R for REFUSE
+}
+
+func (w *world) zombie(epoch string) *zombie { return &zombie{w: w, epoch: epoch} }
+
+// runFor lets time pass in which the zombie answers PINGs.
+func (z *zombie) runFor(d time.Duration) {
+	for end := z.w.net.Elapsed() + d; z.w.net.Elapsed() < end; z.w.net.RunFor(500 * time.Millisecond) {
+		if z.impostor == nil || z.Closed() {
+			z.impostor = z.w.impostor("Alford", "elsewhere")
+			z.answers += z.hello(ofEpoch(z.epoch))[:1]
+		}
+		z.SendString(strings.ReplaceAll(z.Take(), "PING", "PONG"))
+	}
+}
+
+// linked says whether Alford and Welsh are linked in both directions, and nobody else is with Alford.
+func (w *world) linked() bool {
+	n := w.servers["Alford"].neighbor([]byte("Welsh"))
+	epoch := w.servers["Welsh"].epoch
+	return w.live() && n.epoch == epoch && n.link.peer == epoch && len(n.intakes) == 1 && n.intakes[0].epoch == epoch
+}
+
+// A process on another host takes the name while the network is cut, and stays. When Alford reaches
+// the address of Welsh again, the process there is the neighbor, and the other one is refused.
+func TestTheProcessAtTheAddressIsTheNeighbor(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		t.Run(fmt.Sprint("seen before ", known), func(t *testing.T) {
+			w := pairOf(t)
+			z := w.zombie("bb")
+			if known {
+				w.crash("Welsh")
+				w.until("dropped", func() bool { return !w.servers["Alford"].neighbors[0].link.sending() })
+				z.runFor(time.Second)
+				z.Close()
+				w.start("Welsh")
+				w.until("linked", w.linked)
+			}
+			for cut := range 4 { // which come sooner than the pauses end
+				before := len(z.answers)
+				w.net.Cut("Alford", "Welsh")
+				z.runFor(40 * time.Second)
+				if !strings.HasSuffix(z.answers, "W") || w.linked() {
+					t.Fatalf("cut %d: the other process is answered %s, and is not linked", cut, z.answers[before:])
+				}
+				w.net.HealAll()
+				z.runFor(9 * time.Second)
+				if !w.linked() {
+					t.Fatalf("cut %d: not linked in 9 s: %+v", cut, w.servers["Welsh"].Status().Links)
+				}
+				before = len(z.answers)
+				z.runFor(20 * time.Second)
+				if got := z.answers[before:]; strings.Trim(got, "R") != "" || w.claim() != "refused" {
+					t.Errorf("cut %d: the other process is answered %s afterwards; alarm %q", cut, got, w.claim())
+				}
+			}
+			w.updates("Welsh", 0, 1000, stamp)
+			w.until("equal", w.equal)
+			w.until("agreed", w.agreed)
+		})
+	}
+}
+
+// The other process is cut off as soon as our link has found the right one, even if that one cannot
+// reach us.
+func TestAProcessElsewhereIsCutOff(t *testing.T) {
+	w := pairOf(t)
+	z := w.zombie("bb")
+	w.net.Cut("Alford", "Welsh")
+	z.runFor(10 * time.Second)
+	other := z.impostor
+	w.net.Refuse("Alford:1", true)
+	w.net.Heal("Alford", "Welsh")
+	n := w.servers["Alford"].neighbors[0]
+	for !n.link.sending() {
+		w.answering(other)
+	}
+	for range 2 {
+		w.answering(other)
+	}
+	if !other.Closed() || w.claim() != "refused" || len(n.intakes) > 0 {
+		t.Errorf("closed %v, alarm %q, %d connections", other.Closed(), w.claim(), len(n.intakes))
+	}
+}
+
+// A process that was never seen does not disturb one that our link stands with.
+func TestANewProcessElsewhereDisturbsNobody(t *testing.T) {
+	w := pairOf(t)
+	w.net.RunFor(10 * time.Second)
+	n := w.servers["Alford"].neighbors[0]
+	copies := n.counters.copies + w.servers["Welsh"].neighbors[0].counters.copies
+	for i := range 20 {
+		z := w.zombie(fmt.Sprintf("%02x", 0xb0+i))
+		z.runFor(2 * time.Second)
+		if strings.Contains(z.answers, "W") || w.claim() != "refused" || !w.linked() {
+			t.Fatalf("process %d is answered %s; alarm %q; linked %v", i, z.answers, w.claim(), w.linked())
+		}
+	}
+	if n := n.counters.copies + w.servers["Welsh"].neighbors[0].counters.copies - copies; n > 0 {
+		t.Errorf("%d copies", n)
+	}
+}
+
+// A server that was started again is refused only until our link to its predecessor, which ended
+// without a word, is dropped. That is no alarm.
+func TestARestartThatOurLinkHasNotNoticed(t *testing.T) {
+	w := pairOf(t)
+	w.net.RunFor(10 * time.Second)
+	w.net.Stall("Alford", "Welsh", time.Hour) // its connections; the end of them does not arrive
+	w.crash("Welsh")
+	w.start("Welsh")
+	begun := w.net.Elapsed()
+	n := w.servers["Alford"].neighbors[0]
+	w.until("refused", func() bool { return w.servers["Alford"].counters.HandshakesFailed > 0 && n.link.sending() })
+	w.until("linked", w.linked)
+	if d := w.net.Elapsed() - begun; d > 9*time.Second {
+		t.Errorf("after %v", d)
+	}
+	if got := w.claim(); got != "" || n.counters.takenBack > 0 {
+		t.Errorf("alarm %q, taken back %d times", got, n.counters.takenBack)
+	}
+}
+
+// Where the address leads to the wrong process, that one is the neighbor all the same: herd.toml
+// says so. When it has gone, the other one is.
+func TestTheAddressDecides(t *testing.T) {
+	w := pairOf(t)
+	right := w.servers["Welsh"].epoch
+	moved := *w.cfg
+	moved.Servers = append([]ServerConfig(nil), w.cfg.Servers...)
+	moved.Servers[1].Address = "Welsh2:1"
+	w.crash("Alford")
+	w.startWith("Alford", &moved)
+	r := w.net.NewReactor("Welsh2")
+	o := w.options("Welsh", r, nil)
+	o.Config = &moved
+	wrong, err := NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrong.Start(r.Listen("Welsh2:1")); err != nil {
+		t.Fatal(err)
+	}
+	n := w.servers["Alford"].neighbors[0]
+	is := func(epoch protocol.Epoch) func() bool {
+		return func() bool { return n.epoch == epoch && len(n.intakes) == 1 && n.intakes[0].epoch == epoch }
+	}
+	w.until("the one at the address", func() bool { return is(wrong.epoch)() && n.link.peer == wrong.epoch })
+	w.net.RunFor(time.Minute)
+	if !is(wrong.epoch)() || w.claim() != "refused" {
+		t.Errorf("neighbor %v, %d connections, alarm %q", n.epoch, len(n.intakes), w.claim())
+	}
+	r.Crash()
+	w.until("the other one", is(right))
+	w.updates("Welsh", 0, 1000, stamp)
+	w.until("equal", w.equal)
 }
 
 // hitReturnPause has a former process come back as often as it may.

@@ -173,14 +173,17 @@ func (in *intake) ask() {
 // its MARKs do not count, so its window would stay shut and its records would be acknowledged by
 // nobody. The dialer connects again, and what is decided then depends on which process it is. The
 // same one as the current connection's goes on where it was: its PROOF on a connection that it had
-// given up came late. Another one is a second process of that name: see former.
+// given up came late. Another one is a second process of that name: see former. So is one that is
+// not at the neighbor's address, even if its connection is the current one.
 func (in *intake) stillThere() {
-	if in.epoch == in.neighbor.epoch {
+	in.asked = 0
+	switch n := in.neighbor; {
+	case in.epoch != n.epoch || n.elsewhere(in.epoch):
+		n.claimed(claimRefused, in.epoch)
+		in.session.abort(errOutlived)
+	case !n.newest(in):
 		in.session.abort(errReplaced)
-		return
 	}
-	in.neighbor.claimed(claimRefused, in.epoch)
-	in.session.abort(errOutlived)
 }
 
 // proof ends the handshake.

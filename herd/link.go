@@ -104,6 +104,9 @@ type link struct {
 	beats      int                  // since the last MARK
 	overdue    overdue              // its ACK
 
+	contender protocol.Epoch // another process that has claimed the neighbor's name
+	contested uint64         // the PING that asks whether peer is still there; 0: none
+
 	leaving leaving
 }
 
@@ -133,8 +136,12 @@ func (l *link) dial() {
 
 // dialNow ends the pause between two tries: the neighbor has just shown that it is up.
 func (l *link) dialNow() {
-	if l.state == linkDown && !l.server.drain.begun {
+	switch {
+	case l.server.drain.begun:
+	case l.state == linkDown:
 		l.client.DialNow()
+	case l.state == linkGreeting:
+		l.redial = true // should this try come to nothing: it may have come too early
 	}
 }
 
@@ -356,6 +363,24 @@ func (l *link) acknowledged(seq uint64) {
 	}
 	l.acked = seq
 	l.ackedCursor.Advance(seq)
+}
+
+// contest asks whether the process at the other end is still there, for another one has claimed its
+// name. If it is not, that one may be its successor, and there is nothing wrong.
+func (l *link) contest(other protocol.Epoch) {
+	if l.contested == 0 {
+		l.contender, l.contested = other, l.pulse.ask()
+	}
+}
+
+// answered takes a PONG.
+func (l *link) answered(n uint64) {
+	l.pulse.answered(n)
+	l.overdue.pong(n)
+	if l.contested != 0 && n == l.contested {
+		l.contested = 0
+		l.neighbor.claimed(claimRefused, l.contender)
+	}
 }
 
 // recopy ends the connection; the next one begins with everything, skipping nothing.

@@ -62,11 +62,10 @@ type agreement struct {
 // joined takes a connection that has proven to be from this neighbor's process epoch. It reports
 // false when another process has that name: see former.
 func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
+	if !n.admits(epoch) {
+		return false
+	}
 	if epoch != n.epoch {
-		if f := n.former(epoch); f != nil && !n.takeBack(f) {
-			n.claimed(claimRefused, epoch)
-			return false
-		}
 		n.replace()
 		n.epoch, n.heard, n.heardAny, n.full = epoch, 0, false, false
 		n.skew = skew{}
@@ -78,6 +77,7 @@ func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
 	}
 	n.intakes = append(n.intakes, in)
 	n.current = in
+	n.askOthers()
 	return true
 }
 

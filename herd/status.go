@@ -135,7 +135,8 @@ type LinkStatus struct {
 	Heard uint64 `json:"heard"`
 	// Duplicate is not empty while two processes claim the neighbor's name, and for 30 s after the
 	// last sign of it. "refused": the one that is not linked was cut off or refused. "taken back":
-	// the one that is linked had been replaced by another, which has gone; it sends everything again.
+	// the one that is linked had been replaced by another, which has gone or is not at Address; it
+	// sends everything again.
 	// DuplicateSince is when the first sign came. (A process that is refused itself, because another
 	// has its name, is told so in Error.)
 	Duplicate      string     `json:"duplicate,omitempty"`

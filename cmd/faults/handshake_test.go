@@ -103,28 +103,35 @@ func TestSecondServerOfOneName(t *testing.T) {
 	h := stranger(c, secretly, "Welsh", "Alford", c.Server("Alford").Address)
 	keep(h, "the right secret")
 	h.Start("Welsh")
-	processtest.Eventually(t, "the second is taken for a new Welsh", func() bool {
-		s := h.Status("Welsh")
-		return s != nil && s.Links[0].State == "live"
-	})
+	refused := `"msg":"link down","neighbor":"Alford","address":"` + c.Server("Alford").Address +
+		`","reason":"refused by Alford: duplicate: another process claims this server's name"`
 	says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"duplicate"`)
 	says(c.Herd, "Alford", `"msg":"two processes claim one name","neighbor":"Welsh"`)
-	says(c.Herd, "Welsh", `"msg":"link down","neighbor":"Alford","address":"`+c.Server("Alford").Address+
-		`","reason":"refused by Alford: duplicate: another process claims this server's name"`)
-	if got := c.link("Alford", "Welsh").Duplicate; got != "refused" {
-		t.Errorf("the alarm says %q", got)
+	says(h, "Welsh", refused)
+	if l := c.link("Alford", "Welsh"); l.Duplicate != "refused" || l.State != "live" || !l.Receiving || l.TakenBack != 0 {
+		t.Errorf("status %+v", l)
 	}
 	figure(t, true, "a second server of one name: refused, logged on both sides",
 		"REFUSE duplicate")
-	// When it has gone, the first one is the neighbor again.
-	h.Kill("Welsh")
-	killed := time.Now()
+	// When the first one has gone, the second is taken. When the first one's place is filled again, that
+	// one is the neighbor: it is at the address.
+	c.Kill("Welsh")
+	processtest.Eventually(t, "the second is taken for a new Welsh", func() bool {
+		return h.Status("Welsh").Links[0].State == "live"
+	})
+	c.Start("Welsh")
+	started := time.Now()
 	c.UntilLive()
-	figure(t, time.Since(killed) < 9*time.Second, "the first one live again when the second has gone",
-		"%.2f s", time.Since(killed).Seconds())
-	if l := c.link("Alford", "Welsh"); l.Duplicate != "taken back" || l.TakenBack != 1 {
-		t.Errorf("status %+v", l)
+	figure(t, time.Since(started) < 9*time.Second, "the server at the address live though another has its name",
+		"%.2f s", time.Since(started).Seconds())
+	processtest.Eventually(t, "the second is refused", func() bool {
+		s := h.Status("Welsh").Links[0]
+		return s.State == "down" && strings.HasPrefix(s.Error, "refused by Alford: duplicate")
+	})
+	if got := c.link("Alford", "Welsh").Duplicate; got != "refused" {
+		t.Errorf("the alarm says %q", got)
 	}
+	h.Kill("Welsh")
 }
 
 // Connections say HELLO and nothing more, far more of them than there are servers.

@@ -368,7 +368,7 @@ func milliseconds(seconds float64, known bool) string {
 // duplicates are the values of herd.LinkStatus.Duplicate in words.
 var duplicates = map[string]string{
 	"refused":    "one of them is refused",
-	"taken back": "the one that had been replaced was taken back, as the other one has gone",
+	"taken back": "the one that had been replaced was taken back, as the other one has gone or is not at its address",
 }
 
 // remarks are an engine that is not the usual one, links that are not live, and the counters of what

@@ -12,7 +12,7 @@
 // The faults are TCP's and those of processes: pieces of any size, delay, stalls, resets, refused
 // dials, cuts in both directions or one, slow readers, crashes, orderly stops of one server or of
 // many, pauses, clocks that are wrong and jump, a disk that is slow, fails or loses all it had, a
-// second process of a server's name that proves itself and leaves. In some herds a server joins or
+// second process of a server's name that proves itself and leaves or, once in a run, stays. In some herds a server joins or
 // leaves, by a rolling change of herd.toml. Nothing is lost or reordered inside a connection that lives.
 //
 // The checkers, by the names that a Failure carries:

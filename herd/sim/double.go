@@ -5,21 +5,27 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"serverherd/reactor/memreactor"
 )
 
-// double is a second process of a server's name. It proves itself to a neighbor, says nothing more
-// than that it is still there, and leaves. It stands for a server that was started twice, for a
-// machine that was thought dead, and, with the epoch of the real process, for a handshake of that
-// one which is late: its dialer has given it up, and the end of the connection is behind the proof.
+// double is a second process of a server's name. It proves itself to a neighbor and says nothing more
+// than that it is still there. It stands for a server that was started twice, for a machine that was
+// thought dead, and, with the epoch of the real process, for a handshake of that one which is late:
+// its dialer has given it up, and the end of the connection is behind the proof. Mostly it leaves after
+// a while. One that stays dials again whenever its connection ends, to the end of the run.
 type double struct {
 	w     *world
-	conn  *memreactor.Client
-	said  string // the handshake so far, each line followed by LF; "" after PROOF
-	torn  string // the beginning of a line
+	of    *host // whose name it has
+	to    *host
+	hello string
+	conn  *memreactor.Client // nil: it waits before the next dial
+	said  string             // the handshake so far, each line followed by LF; "" after PROOF
+	torn  string             // the beginning of a line
+	stays bool
 	until time.Duration
 	done  bool
 }
@@ -49,17 +55,55 @@ func (w *world) double() string {
 	if w.rand.IntN(2) == 0 {
 		d = w.span(0, 12*time.Second)
 	}
+	p := &double{w: w, of: h, to: to}
+	p.hello = fmt.Sprintf("HELLO herd/1 %s %s %s %016x %032x", w.cfg.Herd.Name, a, b, epoch, w.rand.Uint64())
+	how, wait := fmt.Sprintf(" with %s epoch at %s for %v", whose, b, d), doubleEvery
+	switch {
+	case epoch == h.epoch:
+	case !w.zombie && w.rand.IntN(4) == 0:
+		w.zombie, p.stays, d = true, true, time.Hour
+		how = fmt.Sprintf(" at %s, stays", b)
+		if w.rand.IntN(2) == 0 { // so long that both sides notice
+			cut := w.span(7*time.Second, 15*time.Second)
+			w.net.Cut(a, b)
+			w.healLater(a, b, cut)
+			how += fmt.Sprintf("; a cut of %v", cut)
+		}
+	case w.rand.IntN(4) > 0: // otherwise it is refused, mostly, as b is linked to a
+		wait = w.span(0, time.Second)
+		d += wait
+		w.net.Refuse(h.self.Address, true)
+		w.net.Reset(a, b)
+		w.after(d, func() { w.net.Refuse(h.self.Address, false) })
+		how += fmt.Sprintf(", which cannot reach %s", a)
+		w.trouble(d+2*time.Second, h.self.Neighbors...)
+	}
+	p.until = w.net.Elapsed() + d
 	w.trouble(d+2*time.Second, a, b)
-	p := &double{w: w, until: w.net.Elapsed() + d}
 	for _, name := range []string{a, b} {
 		h := w.byName[name]
 		h.disturbed = max(h.disturbed, p.until+time.Second)
 	}
-	p.conn = w.net.DialFrom(a+"2", to.self.Address)
-	p.say(fmt.Sprintf("HELLO herd/1 %s %s %s %016x %032x", w.cfg.Herd.Name, a, b, epoch, w.rand.Uint64()))
 	w.doubles = append(w.doubles, p)
-	w.net.At(doubleEvery, p.look)
-	return fmt.Sprintf("of %s with %s epoch at %s for %v", a, whose, b, d)
+	w.net.At(wait, p.look)
+	return "of " + a + how
+}
+
+// doubledNow says whether one of two servers may be connected with a double of the other.
+func (w *world) doubledNow(a, b *host) bool {
+	return slices.ContainsFunc(w.doubles, func(p *double) bool {
+		return !p.done && (p.of == a && p.to == b || p.of == b && p.to == a)
+	})
+}
+
+// dial begins a connection from a host of its own.
+func (p *double) dial() {
+	p.said, p.torn = "", ""
+	if p.stays { // the processes may be others than when it came
+		p.w.doubled[[2]uint64{p.of.epoch, p.to.epoch}] = true
+	}
+	p.conn = p.w.net.DialFrom(p.of.self.Name+"2", p.to.self.Address)
+	p.say(p.hello)
 }
 
 // say sends a line of the handshake.
@@ -70,7 +114,17 @@ func (p *double) say(line string) {
 
 // look answers what has come, until it is time to leave.
 func (p *double) look() {
-	if p.done || p.conn.Closed() {
+	switch {
+	case p.done:
+		return
+	case p.conn == nil:
+		p.dial()
+	case p.conn.Closed() && p.stays:
+		p.conn.Close()
+		p.conn = nil
+		p.w.net.At(p.w.span(100*time.Millisecond, 8*time.Second), p.look)
+		return
+	case p.conn.Closed():
 		return
 	}
 	lines := strings.Split(p.torn+p.conn.Take(), "\r\n")
@@ -106,6 +160,9 @@ func (p *double) mac() string {
 // leave ends the process.
 func (p *double) leave() {
 	p.done = true
+	if p.conn == nil {
+		return
+	}
 	if p.w.rand.IntN(2) == 0 {
 		p.conn.Reset()
 	} else {

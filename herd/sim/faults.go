@@ -109,7 +109,7 @@ const silentAtMost = 8 * time.Second
 // silent checks that two servers have dropped the links between them, which have been cut for
 // long enough, unless something else has happened to one of them since.
 func (w *world) silent(a, b *host, cut time.Duration) {
-	if a.disturbed > cut || b.disturbed > cut || a.gone() || b.gone() {
+	if a.disturbed > cut || b.disturbed > cut || a.gone() || b.gone() || w.doubledNow(a, b) {
 		return
 	}
 	for _, pair := range [][2]*host{{a, b}, {b, a}} {

@@ -75,6 +75,7 @@ type world struct {
 	breaks  int           // copies that are to be broken
 	doubles []*double
 	doubled map[[2]uint64]bool // the epochs of a server and of a neighbor to which a double came
+	zombie  bool               // one of the doubles stays
 	buf     []byte
 }
 
@@ -198,7 +199,7 @@ func (w *world) bad() {
 func (w *world) heal() {
 	w.busy, w.breaks = false, 0
 	for _, p := range w.doubles {
-		if !p.done {
+		if !p.done && !p.stays {
 			p.leave()
 		}
 	}

@@ -68,6 +68,9 @@ func (s *Server) stop(done func()) {
 			n.drain()
 		}
 	}
+	if s.journal != nil {
+		s.journal.drain()
+	}
 	s.pumpSoon()
 	s.drained()
 }
@@ -79,10 +82,12 @@ func (s *Server) drained() {
 	if s.drain.done == nil || clients > 0 {
 		return
 	}
-	for _, n := range s.neighbors {
-		if !n.link.drained() {
-			return
-		}
+	all := true
+	for _, n := range s.neighbors { // each, for it may have its last step to take
+		all = n.link.drained() && all
+	}
+	if !all {
+		return
 	}
 	if s.journal != nil && !s.journal.idle() {
 		s.journal.pump()
@@ -129,7 +134,8 @@ func (s *Server) leave(lost int) {
 }
 
 // unshared counts the records that only this server has, as far as it knows: no neighbor that is
-// connected has acknowledged or sent them, and they are not in the journal.
+// connected, in one direction or the other, has acknowledged or sent them, and they are not in the
+// journal.
 func (s *Server) unshared() (n int) {
 	from := s.store.Head()
 	defer from.Close()
@@ -144,6 +150,9 @@ func (s *Server) unshared() (n int) {
 			if l.ackedCursor.Position() > from.Position() {
 				from.MoveTo(l.ackedCursor)
 			}
+		}
+		for _, in := range n.intakes {
+			connected = append(connected, in.epoch)
 		}
 		from.Advance(l.leaving.delivered)
 	}

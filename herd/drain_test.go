@@ -247,6 +247,39 @@ func TestStopError(t *testing.T) {
 	}
 }
 
+// What came from a neighbor is on another server as long as the neighbor is connected to us, even if we
+// are not connected to it.
+func TestRecordsOfANeighborThatWeDoNotReach(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	p := w.welcomed(welshHello)
+	p.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\nMARK 1 1 - 1 0000000000000000\r\n")
+	w.until("stored", func() bool { return w.servers["Alford"].store.Len() == 1 })
+	w.iamat("Alford", "here", stamp)
+	if lost := w.stop("Alford", 0, time.Second); lost != 1 {
+		t.Errorf("%d records not handed over, want that of a client", lost)
+	}
+}
+
+// A neighbor that is slow to take what it is sent does not delay what is owed to another one.
+func TestADrainBeginsWithAllNeighbors(t *testing.T) {
+	w := plainRing(t, "optional")
+	p := w.startPlain(doesNotKnow)
+	s := w.start("Alford")
+	w.start("Hamilton")
+	w.iamat("Alford", "kiwi", stamp)
+	p.untilServed("kiwi")
+	first := s.neighbor([]byte("Hamilton"))
+	w.until("live", func() bool { return first == s.neighbors[0] && first.link.state == linkLive && first.link.acked == 1 })
+	w.net.Cut("Alford", "Hamilton")
+	w.iamat("Alford", "kiwi", stamp+1)
+	begun := w.net.Elapsed()
+	w.reactors["Alford"].Stop()
+	w.until("its connection is closed", func() bool { return p.last().closed })
+	if d := w.net.Elapsed() - begun; d > time.Second || first.link.drained() {
+		t.Errorf("closed after %v; the first neighbor is done: %v", d, first.link.drained())
+	}
+}
+
 // Two servers that are stopped at the same moment do not wait for each other, nor does a whole herd.
 func TestServersThatStopTogether(t *testing.T) {
 	for _, names := range [][]string{

@@ -46,6 +46,9 @@ const (
 	// A commit that failed is tried again after a while that doubles.
 	minCommitRetry = 250 * time.Millisecond
 	maxCommitRetry = 5 * time.Second
+	// maxDrainRetry is the longest such while when the server stops: it must not wait for a disk that
+	// has recovered.
+	maxDrainRetry = 500 * time.Millisecond
 	// journalLate is the age of an unwritten record from which the journal is not well, and
 	// journalTrouble how often the log is told so.
 	journalLate    = 1500 * time.Millisecond
@@ -121,6 +124,15 @@ func (j *journaling) pump() {
 	}
 }
 
+// drain begins the journal's part of a stop: whatever it waits for, it tries at once.
+func (j *journaling) drain() {
+	if j.due != nil {
+		j.due.Cancel()
+		j.due = nil
+	}
+	j.pump()
+}
+
 func (j *journaling) after(d time.Duration) {
 	j.due = j.server.reactor.CallLater(d, func() {
 		j.due = nil
@@ -156,7 +168,11 @@ func (j *journaling) done(err error) {
 	if j.err = err; err != nil {
 		j.status.Failures++
 		j.sent.MoveTo(j.synced)
-		j.retry = min(max(2*j.retry, minCommitRetry), maxCommitRetry)
+		longest := maxCommitRetry
+		if j.server.drain.begun {
+			longest = maxDrainRetry
+		}
+		j.retry = min(max(2*j.retry, minCommitRetry), longest)
 		j.after(j.retry)
 		j.sweep(now)
 		return

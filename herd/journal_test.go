@@ -249,11 +249,31 @@ func TestDrainingWithAFailingDisk(t *testing.T) {
 	s := w.servers["Alford"]
 	w.reactors["Alford"].Stop()
 	w.until("stopped", w.reactors["Alford"].Stopped)
-	if n := d.commits - before; n > 10 {
+	if n := d.commits - before; n > int(s.cfg.Limits.Drain/maxDrainRetry)+1 {
 		t.Errorf("%d tries in the drain time of 5 s", n)
 	}
 	if err := s.StopError(); err == nil || err.Error() != "10 records are not on the disk: no space left on device" {
 		t.Errorf("StopError: %v", err)
+	}
+}
+
+// A disk that has recovered, or recovers during the stop, holds nobody up: pauses between tries grew
+// while it failed.
+func TestDrainingWhenTheDiskHasRecovered(t *testing.T) {
+	for failing := 60 * time.Second; failing < 65*time.Second; failing += 700 * time.Millisecond {
+		for _, recovers := range []time.Duration{0, 1100 * time.Millisecond} {
+			w, d := journaled(t)
+			d.err = errors.New("no space left on device")
+			w.updates("Alford", 0, 10, stamp)
+			w.net.RunFor(failing)
+			s := w.servers["Alford"]
+			w.net.At(recovers, func() { d.err = nil })
+			w.net.RunFor(0)
+			w.stop("Alford", recovers, recovers+maxDrainRetry+50*time.Millisecond)
+			if !d.holds(s.store) || s.StopError() != nil {
+				t.Errorf("failing for %v: %d records on the disk, %v", failing, len(d.kept), s.StopError())
+			}
+		}
 	}
 }
 

@@ -244,10 +244,10 @@ func (p *process) stop(why string) {
 	time.AfterFunc(hardStop(p.cfg), func() { p.exit("the drain time is long over") })
 }
 
-// hardStop is how long a server may take to stop: twice its drain time, and as long as it takes a
-// closing connection to linger.
+// hardStop is how long a server may take to stop: twice its drain time, and at least as long as the
+// journal may take to close after it, so that it can say what is not on the disk.
 func hardStop(cfg *herd.Config) time.Duration {
-	return max(2*cfg.Limits.Drain, cfg.Limits.Drain+time.Second)
+	return cfg.Limits.Drain + max(cfg.Limits.Drain, journal.MaxClose+time.Second)
 }
 
 // exit ends the process without further ado.

@@ -13,10 +13,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/processtest"
+	"serverherd/herd"
+	"serverherd/herd/journal"
 )
 
 // entries are the messages in a server's log file, each entry of which is a JSON object.
@@ -293,5 +296,15 @@ func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
 	if code := r.Cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(r.Stderr.String(), want) ||
 		!strings.Contains(r.Stderr.String(), "set herd.secret_file or $HERD_SECRET") {
 		t.Errorf("exit code %d, stderr %s", code, r.Stderr)
+	}
+}
+
+// The end by force comes after the journal's last word, however short the drain time is.
+func TestHardStopComesAfterTheJournal(t *testing.T) {
+	for _, drain := range []time.Duration{time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
+		cfg := &herd.Config{Limits: herd.Limits{Drain: drain}}
+		if got := hardStop(cfg); got < drain+journal.MaxClose+time.Second || got < 2*drain {
+			t.Errorf("drain time %v: ended by force after %v; the journal may take %v", drain, got, journal.MaxClose)
+		}
 	}
 }

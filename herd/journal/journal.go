@@ -310,6 +310,9 @@ var errClosed = errors.New("closed")
 // closeTimeout bounds the wait for a disk that does not answer, at the end of the program.
 const closeTimeout = 2 * time.Second
 
+// MaxClose is how long Close may take.
+const MaxClose = 2 * closeTimeout
+
 // Close writes nothing more and gives the directory up. It waits for a commit under way, for two
 // seconds at most, and then as long for the database to close. An error means that what was
 // committed may not be on the disk.

@@ -71,7 +71,7 @@ func Constants() []Constant {
 		{"repair_pause", minRepairPause, "between two repairs of a neighbor; it doubles"},
 		{"max_repair_pause", maxRepairPause, "the longest pause between two repairs"},
 		{"refusal_pause", refusalPause, "between two log entries of one refusal and address"},
-		{"refusals_noted", maxRefusals, "kinds and addresses remembered for that; more are not logged"},
+		{"refusals_noted", maxRefusals, "reasons and addresses remembered for that, of each message; more are not logged"},
 		{"log_buffer", LogBuffer, "bytes of log entries that wait for the disk; more are dropped"},
 		{"log_check", LogCheck, "between two looks whether the log file was moved or deleted"},
 		{"console_connections", ConsoleConnections, "connections to the console; for one more, one without a request is closed"},

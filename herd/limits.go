@@ -78,7 +78,7 @@ func (s *session) cutOff(reason error, of int) {
 	case errMemory:
 		c.MemoryLimits++
 	}
-	if s.server.refusals.first(refusal{reason.Error(), s.address}, s.server.reactor.Now()) {
+	if s.server.told.cuts.first(refusal{reason.Error(), s.address}, s.server.reactor.Now()) {
 		s.server.log.Warn("client cut off", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()),
 			zap.String("reason", reason.Error()), zap.Int("unsent", s.t.Backlog()),
 			zap.Int("memory", s.t.Memory()), zap.Int("address_memory", of))

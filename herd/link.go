@@ -183,7 +183,7 @@ const LinkDownMessage = "link down"
 // too, now and then: a neighbor that went away may refuse us when it is back.
 func (l *link) down(why string) {
 	log := l.trouble == "" || why != l.trouble &&
-		l.server.refusals.first(refusal{why, l.neighbor.name}, l.server.reactor.Now())
+		l.server.told.links.first(refusal{why, l.neighbor.name}, l.server.reactor.Now())
 	l.tried, l.trouble = true, why
 	l.become(linkDown)
 	if log {

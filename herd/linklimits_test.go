@@ -230,21 +230,50 @@ func hitRefusals(t *testing.T) *Server {
 	for range 3 {
 		w.impostor("Alford", "Welsh").hello(strings.Replace(welshHello, "ucla", "usc", 1))
 	}
-	if n := s.counters.HandshakesFailed; n != 3 || len(s.refusals.logged) != 1 {
-		t.Errorf("%d refused, %d logged", n, len(s.refusals.logged))
+	seen := &s.told.handshakes
+	if n := s.counters.HandshakesFailed; n != 3 || len(seen.logged) != 1 {
+		t.Errorf("%d refused, %d logged", n, len(seen.logged))
 	}
 	now := s.reactor.Now()
 	for i := range 2 * maxRefusals {
-		s.refusals.first(refusal{"herd", fmt.Sprint("host", i)}, now)
+		seen.first(refusal{"herd", fmt.Sprint("host", i)}, now)
 	}
-	if n := len(s.refusals.logged); n != maxRefusals {
+	if n := len(seen.logged); n != maxRefusals {
 		t.Errorf("%d are remembered", n)
 	}
 	w.net.RunFor(refusalPause + 2*time.Second)
-	if n := len(s.refusals.logged); n != 0 {
+	if n := len(seen.logged); n != 0 {
 		t.Errorf("%d are remembered after %v", n, refusalPause)
 	}
 	return s
+}
+
+// One kind of event that comes from very many addresses does not hide the others.
+func TestManyAddressesHideNoOtherEvents(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	w.net.RunFor(5 * time.Second)
+	s := w.servers["Alford"]
+	seen := s.observe()
+	for i := range 2 * maxRefusals {
+		c := client{w.net.DialFrom(fmt.Sprint("host", i), "Alford:1"), w}
+		c.SendString("GET / HTTP/1.1\r\n")
+		w.net.RunFor(10 * time.Millisecond)
+	}
+	if n := seen.FilterMessage("other protocol refused").Len(); n < maxRefusals || n >= 2*maxRefusals {
+		t.Fatalf("%d of %d logged", n, 2*maxRefusals)
+	}
+	w.impostor("Alford", "Welsh").hello(strings.Replace(welshHello, "ucla", "usc", 1))
+	s.neighbor([]byte("Welsh")).link.down("another reason")
+	from := w.dial("Alford")
+	from.SendString("help\n")
+	w.net.RunFor(100 * time.Millisecond)
+	s.sessions[len(s.sessions)-1].cutOff(errStalled, 0)
+	s.lookups.tellBusy(&askers{address: "client"})
+	for _, message := range []string{"neighbor refused", "link down", "client cut off", "lookups refused, too many wait"} {
+		if seen.FilterMessage(message).Len() == 0 {
+			t.Errorf("the log does not say %q", message)
+		}
+	}
 }
 
 // A server that has room again, which is one that was restarted with more, gets everything: a new

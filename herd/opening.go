@@ -65,7 +65,7 @@ func (s *session) opened(link bool) {
 func (s *session) otherProtocol(what string) {
 	srv := s.server
 	srv.counters.OtherProtocols++
-	if srv.refusals.first(refusal{what, s.address}, srv.reactor.Now()) {
+	if srv.told.protocols.first(refusal{what, s.address}, srv.reactor.Now()) {
 		srv.log.Warn("other protocol refused", zap.String("protocol", what), zap.String("peer", s.t.Peer()),
 			zap.Uint64("conn", s.id))
 	}

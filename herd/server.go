@@ -62,7 +62,7 @@ type Server struct {
 	conns      uint64 // connection ids given out
 	buffered   int    // bytes kept for clients when that was last measured
 	counters   Counters
-	refusals   refusals
+	told       told
 	swept      time.Time // when the limits on time were looked at last
 	sweptLate  bool      // which was late: the process was stopped, or its loop busy
 
@@ -93,7 +93,6 @@ func NewServer(o Options) (*Server, error) {
 	s.plain = o.Config.Peers.Handshake == "optional"
 	s.lookups.init(s)
 	s.pump = s.pumpLinks
-	s.refusals.init()
 	var err error
 	if s.dialect, err = protocol.ParseDialect(o.Config.Herd.Dialect); err != nil {
 		return nil, err
@@ -211,7 +210,7 @@ func (s *Server) sweep() {
 		memory += n.sweep(now)
 	}
 	s.boundMemory(memory)
-	s.refusals.sweep(now)
+	s.told.sweep(now)
 	if s.journal != nil {
 		s.journal.sweep(now)
 	}
@@ -276,8 +275,9 @@ func (s *Server) noteOrigin(r protocol.Record) {
 // Store is the server's state, for those who follow it. Loop only.
 func (s *Server) Store() *Store { return s.store }
 
-// refusals limits the log of refused handshakes: one entry for each kind and address in
-// refusalPause, for a bounded number of them.
+// refusals limits the log of one kind of event that others can cause: one entry for each reason and
+// address, or neighbor, in refusalPause, for a bounded number of them. Each kind has its own, so that
+// many addresses that cause one do not hide the others. The zero value is ready for use.
 type refusals struct{ logged map[refusal]time.Time }
 
 type refusal struct{ reason, host string }
@@ -287,22 +287,32 @@ const (
 	maxRefusals  = 1024
 )
 
-func (r *refusals) init() { r.logged = make(map[refusal]time.Time) }
-
-// first says whether an event of this kind should be logged.
-func (r *refusals) first(kind refusal, now time.Time) bool {
-	if _, known := r.logged[kind]; known || len(r.logged) >= maxRefusals {
+// first says whether an event should be logged.
+func (r *refusals) first(what refusal, now time.Time) bool {
+	if _, known := r.logged[what]; known || len(r.logged) >= maxRefusals {
 		return false
 	}
-	r.logged[kind] = now
+	if r.logged == nil {
+		r.logged = make(map[refusal]time.Time)
+	}
+	r.logged[what] = now
 	return true
 }
 
 func (r *refusals) sweep(now time.Time) {
-	for kind, at := range r.logged { // order: each is judged by itself
+	for what, at := range r.logged { // order: each is judged by itself
 		if now.Sub(at) >= refusalPause {
-			delete(r.logged, kind)
+			delete(r.logged, what)
 		}
+	}
+}
+
+// told is what the log has been told of lately, by kind of event.
+type told struct{ links, handshakes, protocols, cuts, lookups refusals }
+
+func (t *told) sweep(now time.Time) {
+	for _, r := range []*refusals{&t.links, &t.handshakes, &t.protocols, &t.cuts, &t.lookups} {
+		r.sweep(now)
 	}
 }
 
@@ -311,7 +321,7 @@ func (s *Server) refused(reason, peer, name string) {
 	s.counters.HandshakesFailed++
 	kind, _, _ := strings.Cut(reason, ":")
 	host := peer[:strings.LastIndexByte(peer, ':')+1]
-	if s.refusals.first(refusal{kind, host}, s.reactor.Now()) {
+	if s.told.handshakes.first(refusal{kind, host}, s.reactor.Now()) {
 		s.log.Warn("neighbor refused", zap.String("reason", reason), zap.String("peer", peer),
 			zap.String("neighbor", name))
 	}

@@ -239,7 +239,7 @@ func (q *lookups) newestOfMost(of *askers) (newest *lookup) {
 
 // tellBusy tells the log of an address that has a lookup refused because too many wait.
 func (q *lookups) tellBusy(from *askers) {
-	if q.server.refusals.first(refusal{"busy", from.address}, q.server.reactor.Now()) {
+	if q.server.told.lookups.first(refusal{"busy", from.address}, q.server.reactor.Now()) {
 		q.server.log.Warn("lookups refused, too many wait", zap.String("address", from.address),
 			zap.Int("waiting", from.waiting), zap.Int("running", from.running))
 	}

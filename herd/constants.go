@@ -63,6 +63,7 @@ func Constants() []Constant {
 		{"former_processes", maxReplaced, "remembered of a neighbor, to refuse them while their successor is there"},
 		{"return_pause", minReturnPause, "before a former process is taken back again; it doubles"},
 		{"max_return_pause", maxReturnPause, "the longest such pause"},
+		{"return_quiet", returnQuiet, "after such a pause without a return: the next one is return_pause again"},
 		{"claim_time", claimTime, "for which two processes are said to claim a name after the last sign of it"},
 		{"plain_unsent", plainUnsent, "bytes unsent to a neighbor without a handshake: nothing more is sent"},
 		{"min_probe", minProbePause, "between two probes of one that did not answer; it doubles"},

@@ -17,6 +17,9 @@ const (
 	// that, up to maxReturnPause.
 	minReturnPause = 10 * time.Second
 	maxReturnPause = 2 * time.Minute
+	// returnQuiet after the end of its pause, a process that was not taken back meanwhile begins with
+	// the shortest pause again.
+	returnQuiet = 10 * time.Minute
 	// claimTime is how long two processes are said to claim one name after the last sign of it. One
 	// that is refused dials again well within it.
 	claimTime = 30 * time.Second
@@ -44,8 +47,9 @@ const (
 // The pause is a timer, not a difference of two clock readings. Loop only.
 type former struct {
 	epoch  protocol.Epoch
-	pause  time.Duration // the last one
+	pause  time.Duration // the last one; 0: none, or long ago
 	barred bool          // until it is over
+	timer  *reactor.DelayedCall
 }
 
 // former finds a former process; nil if epoch is none.
@@ -87,11 +91,22 @@ func (n *neighbor) admits(epoch protocol.Epoch) bool {
 		n.claimed(claimRefused, epoch)
 		return false
 	}
-	f.pause = min(max(2*f.pause, minReturnPause), maxReturnPause)
-	f.barred = true
-	n.server.reactor.CallLater(f.pause, func() { f.barred = false })
+	f.bar(n.server.reactor)
 	n.takeBack(f, f.pause)
 	return true
+}
+
+// bar begins a pause.
+func (f *former) bar(clock reactor.Clock) {
+	if f.timer != nil {
+		f.timer.Cancel()
+	}
+	f.pause = min(max(2*f.pause, minReturnPause), maxReturnPause)
+	f.barred = true
+	f.timer = clock.CallLater(f.pause, func() {
+		f.barred = false
+		f.timer = clock.CallLater(returnQuiet, func() { f.pause, f.timer = 0, nil })
+	})
 }
 
 // takeBack notes that a former process is the neighbor's again.

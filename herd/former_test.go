@@ -468,6 +468,31 @@ func hitReturnPause(t *testing.T) *Server {
 	return w.servers["Alford"]
 }
 
+// Pauses grow while a process keeps coming back, not over the years.
+func TestAPauseIsForgotten(t *testing.T) {
+	w := ringOf(t, nil, "Alford")
+	w.dialAs("aa")
+	n := w.servers["Alford"].neighbor([]byte("Welsh"))
+	for i, after := range []time.Duration{0, minReturnPause, 2 * minReturnPause, 4*minReturnPause + returnQuiet + time.Second} {
+		w.net.RunFor(after)
+		next, _ := w.dialAs(fmt.Sprintf("b%d", i))
+		next.Close()
+		w.net.RunFor(1100 * time.Millisecond)
+		p, got := w.dialAs("aa")
+		if got != "WELCOME - 0" {
+			t.Fatalf("answered %q", got)
+		}
+		p.Close()
+		want := minReturnPause << i
+		if i == 3 {
+			want = minReturnPause
+		}
+		if f := n.former(0xaa); f.pause != want {
+			t.Errorf("return %d: the pause is %v, want %v", i, f.pause, want)
+		}
+	}
+}
+
 // hitClaimTime sees the alarm last while a process is refused, and go a while after.
 func hitClaimTime(t *testing.T) *Server {
 	w := ringOf(t, nil, "Alford")

@@ -67,6 +67,7 @@ var limitCases = []limitCase{
 	{limits: "links_of_one", counts: "links_replaced", hit: hitLinksOfOne},
 	{limits: "former_processes", hit: hitFormerProcesses},
 	{limits: "return_pause max_return_pause", counts: "links.taken_back", hit: hitReturnPause},
+	{limits: "return_quiet", by: "herd/former_test.go TestAPauseIsForgotten"},
 	{limits: "claim_time", counts: "handshakes_failed", hit: hitClaimTime},
 	{limits: "plain_unsent", counts: "links.stalls", by: "herd/plain_test.go TestASlowPlainNeighbor"},
 	{limits: "min_probe max_probe", by: "herd/probe_test.go TestANeighborThatDoesNotAnswer"},

@@ -433,6 +433,10 @@ func remarks(s *herd.Status) (all []string) {
 		{c.StallLimits, "client", "clients", "cut off for reading nothing"},
 		{c.MemoryLimits, "client", "clients", "cut off for max_buffered"},
 		{c.InputLimits, "connection", "connections", "closed because held input made no progress"},
+		{c.OtherProtocols, "connection", "connections", "refused that spoke another protocol"},
+		{c.LinksUnacknowledged, "link", "links", "dropped whose neighbor acknowledged nothing"},
+		{c.LinksUnread, "link", "links", "dropped whose neighbor did not read"},
+		{c.LinksGarbled, "link", "links", "dropped for what the neighbor sent"},
 		{c.LookupsBusy, "lookup", "lookups", "refused, being busy"},
 		{c.LookupsFailed, "lookup", "lookups", "failed"},
 	} {

@@ -114,6 +114,15 @@ func TestStatus(t *testing.T) {
 		{"plain", func(all map[string]*herd.Status) {
 			all["Alford"].Links[0] = herd.LinkStatus{Neighbor: "Ball", State: "plain"}
 		}, 0, []string{"1/1", "not compared\n"}},
+		{"links that make no progress", func(all map[string]*herd.Status) {
+			c := &all["Ball"].Counters
+			c.OtherProtocols, c.LinksUnacknowledged, c.LinksUnread, c.LinksGarbled = 1, 2, 3, 4
+		}, 0, []string{
+			"Ball: 1 connection refused that spoke another protocol\n",
+			"Ball: 2 links dropped whose neighbor acknowledged nothing\n",
+			"Ball: 3 links dropped whose neighbor did not read\n",
+			"Ball: 4 links dropped for what the neighbor sent\n",
+		}},
 		{"diverged", func(all map[string]*herd.Status) {
 			since := time.Unix(1520023930, 0)
 			all["Ball"].Links[0].DivergedSince = &since

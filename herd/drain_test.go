@@ -260,6 +260,27 @@ func TestRecordsOfANeighborThatWeDoNotReach(t *testing.T) {
 	}
 }
 
+// What comes when the server has decided to leave is neither acknowledged nor taken: it would be found
+// missing on the disk.
+func TestNothingIsTakenWhenTheStopIsOver(t *testing.T) {
+	for _, handshake := range []string{"required", "optional"} {
+		w := plainRing(t, handshake, "Alford")
+		s := w.servers["Alford"]
+		p := client{w.net.DialFrom("Welsh", "Alford:1"), w}
+		if handshake == "required" {
+			p = client{w.welcomed(welshHello).Client, w}
+		}
+		p.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\n")
+		w.net.RunFor(time.Second)
+		s.drain.begun = true
+		p.SendString("AT Welsh +0.1 emu +1-1 100 Welsh\r\n")
+		w.net.RunFor(time.Second)
+		if n := s.store.Len(); n != 1 || p.Closed() {
+			t.Errorf("%s: %d records taken, closed %v", handshake, n, p.Closed())
+		}
+	}
+}
+
 // A neighbor that is slow to take what it is sent does not delay what is owed to another one.
 func TestADrainBeginsWithAllNeighbors(t *testing.T) {
 	w := plainRing(t, "optional")

@@ -230,6 +230,9 @@ func (in *intake) at(l protocol.LinkLine, size int) {
 		in.badLine()
 		return
 	}
+	if srv.drain.over() {
+		return // it is not acknowledged, and there is nobody left to hand it to
+	}
 	in.unacked += size
 	in.neighbor.counters.atReceived++
 	switch srv.store.Apply(l.Record, in.epoch) {

@@ -48,6 +48,9 @@ func (s *session) plainAT(line []byte) bool {
 	if s.eof && srv.mayBeTorn(sender) || !p.speaksFor(s, sender) {
 		return false
 	}
+	if srv.drain.over() {
+		return true // likewise: see intake.at
+	}
 	n := p.neighbor
 	n.counters.atReceived++
 	switch srv.store.ApplyLegacy(r, n.plain) {

@@ -165,8 +165,19 @@ func TestRollingRestart(t *testing.T) {
 }
 
 // A sixth server joins by a rolling restart with a new herd.toml, and leaves by another, under load.
-func TestRollingChangeOfTheServers(t *testing.T) {
+func TestRollingChangeOfTheServers(t *testing.T) { rollingChange(t, false) }
+
+// The same with journals. In the end all five are stopped, so that the sixth server's records come
+// from the journals of the others alone.
+func TestRollingChangeWithJournals(t *testing.T) { rollingChange(t, true) }
+
+func rollingChange(t *testing.T, journals bool) {
 	scenario(t)
+	extra, what := unlogged, "a sixth server joins and leaves by rolling restarts under load"
+	if journals {
+		extra = journaled
+		what += ", with journals, and all stop"
+	}
 	const sixth = "Irvine"
 	edges := map[string][]string{sixth: {"Alford", "Ball"}}
 	for name, all := range processtest.Ring {
@@ -176,7 +187,7 @@ func TestRollingChangeOfTheServers(t *testing.T) {
 		edges[name] = append(edges[name], sixth)
 	}
 	six := append(slices.Clone(names), sixth)
-	c := newClusterOf(t, unlogged, edges, six...)
+	c := newClusterOf(t, extra, edges, six...)
 	all := c.Servers
 	var five []herd.ServerConfig
 	for _, s := range all[:len(names)] {
@@ -220,12 +231,26 @@ func TestRollingChangeOfTheServers(t *testing.T) {
 		s.restart(name)
 	}
 	look()
+	if journals {
+		s.loaded()
+		for _, name := range names {
+			s.stop(name)
+		}
+		for _, name := range names {
+			c.Start(name)
+		}
+		c.UntilLive()
+		for _, name := range names {
+			s.visitors[name].restarting.Store(false)
+		}
+		foreign = 0
+		look()
+	}
 	acked, missing := s.end()
 	if foreign == 0 {
 		t.Error("no foreign records: nothing is tested")
 	}
-	figure(t, missing == 0,
-		"a sixth server joins and leaves by rolling restarts under load: no error elsewhere, nothing missing",
+	figure(t, missing == 0, what+": no error elsewhere, nothing missing",
 		"%d of %d updates missing, %d of them of the sixth server, each server stopped within %.2f s",
 		missing, acked, s.visitors[sixth].acked, s.slowest.Seconds())
 }

@@ -158,7 +158,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"no secret", strings.ReplaceAll(twoServers, "127.0.0.1", "10.0.0.1"), "herd.toml:4: server.address: 10.0.0.1:11500 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
 		{"no secret, listening everywhere", twoServers + "listen = \"0.0.0.0:11501\"\n", "herd.toml:11: server.listen: 0.0.0.0:11501 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
 		{"no secret, a host's name", strings.ReplaceAll(twoServers, "127.0.0.1", "ball.ucla.edu"), "herd.toml:4: server.address: ball.ucla.edu:11500 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
-		{"secret file missing", "[herd]\nsecret_file = \"nowhere\"\n" + twoServers, "herd.toml:2: herd.secret_file: stat nowhere: no such file or directory"},
+		{"secret file missing", "[herd]\nsecret_file = \"nowhere\"\n" + twoServers, "herd.toml:2: herd.secret_file: open nowhere: no such file or directory"},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/BurntSushi/toml"
 
@@ -67,17 +68,27 @@ func ReadText(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return readText(f)
+}
+
+func readText(f *os.File) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(f, maxText+1))
 	if err == nil && len(text) > maxText {
-		err = fmt.Errorf("%s is larger than 1 MiB; is it the right file?", file)
+		err = fmt.Errorf("%s is larger than 1 MiB; is it the right file?", f.Name())
 	}
 	return text, err
 }
 
 // ReadSecret is ReadText for a secret or a key. It refuses what others can read, and what is not a
-// regular file: to open a pipe may take for ever.
+// regular file. It never waits for the writer of a pipe.
 func ReadSecret(file string) ([]byte, error) {
-	info, err := os.Stat(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// Another file may take the place of this one at any time: what is checked is what is read.
+	info, err := f.Stat()
 	switch {
 	case err != nil:
 		return nil, err
@@ -86,7 +97,7 @@ func ReadSecret(file string) ([]byte, error) {
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s can be read by others: chmod 600 it", file)
 	}
-	return ReadText(file)
+	return readText(f)
 }
 
 // ParseConfig is LoadConfig for a text that has been read. Relative paths in it are relative to

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -114,8 +115,14 @@ func readFile(path string, o FileOptions) (*reading, error) {
 	if err := CheckColumns(o.Columns); err != nil {
 		return nil, err
 	}
-	// A pipe would keep whoever opens it.
-	switch info, err := os.Stat(path); {
+	// To open a pipe does not wait for its writer. What is checked is what was opened: another file may
+	// take the place of this one at any time.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	switch info, err := file.Stat(); {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
@@ -123,11 +130,6 @@ func readFile(path string, o FileOptions) (*reading, error) {
 	case info.Size() > maxFileBytes:
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFileBytes)
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
 	now, err := indexOf(file, read, o)
 	var at *position
 	switch {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"serverherd/herd"
+)
+
+// answer is what one server's console says.
+type answer struct {
+	Server string       `json:"server"`
+	Silent bool         `json:"no_console,omitempty"` // herd.toml gives it none
+	Error  string       `json:"error,omitempty"`
+	Status *herd.Status `json:"status,omitempty"`
+}
+
+// unanswered names the servers that did not answer, and why; "" if all did.
+func unanswered(answers []answer) string {
+	var all []string
+	for _, a := range answers {
+		if a.Status == nil && !a.Silent {
+			all = append(all, a.Server+": "+oneCell(a.Error))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// newConsoleClient makes a client that asks consoles directly, whatever proxy is configured.
+func newConsoleClient(timeout time.Duration) *http.Client {
+	return &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
+// askAll asks all consoles at once, each for as long as timeout.
+func askAll(cfg *herd.Config, timeout time.Duration) []answer {
+	answers := make([]answer, len(cfg.Servers))
+	client := newConsoleClient(timeout)
+	var group sync.WaitGroup
+	for i, s := range cfg.Servers {
+		answers[i].Server = s.Name
+		if s.Console == "" {
+			answers[i].Silent, answers[i].Error = true, "no console in herd.toml"
+			continue
+		}
+		group.Go(func() {
+			status, err := ask(client, s)
+			if err != nil {
+				answers[i].Error = err.Error()
+				return
+			}
+			answers[i].Status = status
+		})
+	}
+	group.Wait()
+	return answers
+}
+
+func ask(client *http.Client, s herd.ServerConfig) (*herd.Status, error) {
+	r, err := client.Get("http://" + s.Console + "/status.json")
+	if os.IsTimeout(err) {
+		return nil, fmt.Errorf("no answer at %s within %s", s.Console, plainDuration(client.Timeout))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no answer at %s", s.Console)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s from %s", r.Status, s.Console)
+	}
+	var status herd.Status
+	if err := json.NewDecoder(io.LimitReader(r.Body, 4<<20)).Decode(&status); err != nil {
+		return nil, fmt.Errorf("console at %s: %w", s.Console, err)
+	}
+	if status.Server != s.Name {
+		return nil, fmt.Errorf("%s answers at %s", status.Server, s.Console)
+	}
+	return &status, nil
+}
+
+// settling is how long an update may take to reach every server.
+const settling = 500 * time.Millisecond
+
+// askAgain tells servers that an update is on its way to from servers that disagree: the digests
+// of a herd that is written to differ in any snapshot, but then its feeds move.
+func askAgain(cfg *herd.Config, before []answer, timeout time.Duration) (answers []answer, differ bool) {
+	time.Sleep(settling)
+	answers = askAll(cfg, timeout)
+	for i, a := range answers {
+		if b := before[i].Status; a.Status != nil && b != nil && a.Status.Tail != b.Tail {
+			return answers, false
+		}
+	}
+	return answers, digestsDiffer(answers)
+}

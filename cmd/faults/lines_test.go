@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
-	"io"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -75,13 +74,19 @@ func noise(n int) []byte {
 // ends the connection.
 func pour(t *testing.T, conn net.Conn, p []byte) (replies []byte) {
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
 	go func() { _, _ = conn.Write(p) }()
-	replies, err := io.ReadAll(conn)
-	if e, ok := err.(net.Error); ok && e.Timeout() {
-		t.Errorf("the server does not end a connection that pours %.20q", p)
+	chunk := make([]byte, 64<<10)
+	for {
+		_ = conn.SetReadDeadline(time.Now().Add(processtest.Patience))
+		n, err := conn.Read(chunk)
+		replies = append(replies, chunk[:n]...)
+		if e, ok := err.(net.Error); ok && e.Timeout() {
+			t.Errorf("the server does not end a connection that pours %.20q", p)
+		}
+		if err != nil { // a reset is an end, too
+			return replies
+		}
 	}
-	return replies // a reset is an end, too
 }
 
 // entries counts a log's entries of one connection that are not of lines, by message.

@@ -19,7 +19,7 @@ import (
 // startGoogled starts a server whose places come from the scripted service.
 func startGoogled(t *testing.T, s *googletest.Server) *cluster {
 	t.Helper()
-	return startCluster(t, googled(s, 30*time.Second), "Alford")
+	return startCluster(t, googled(s, 20*time.Second), "Alford")
 }
 
 // googled is herd.toml's part of that.

@@ -60,7 +60,7 @@ func (c *cluster) visit(names ...string) *visits {
 }
 
 func (s *visits) add(name string) {
-	v := &visitor{mover: mover{name: name, pause: sized(50*time.Millisecond, 5*time.Millisecond)}}
+	v := &visitor{mover: mover{name: name, pause: sized(250*time.Millisecond, 5*time.Millisecond)}}
 	s.visitors[name] = v
 	address := s.c.Server(name).Listen
 	s.all.Go(func() {

@@ -49,14 +49,31 @@ func untilSignal() (ctx context.Context, stop func()) {
 		if !ok {
 			return
 		}
-		signal.Reset(os.Interrupt, syscall.SIGTERM)
 		cancel(&exitError{exitSignal + int(s.(syscall.Signal)), "interrupted"})
+		if s = anotherSignal(signals); s != nil {
+			os.Exit(exitSignal + int(s.(syscall.Signal)))
+		}
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
 		close(signals)
 		cancel(nil)
 	}
+}
+
+// oneSignal is how long signals count as one: timeout(1) signals a process, and then its process group.
+const oneSignal = 250 * time.Millisecond
+
+// anotherSignal waits for a signal that is not one with a signal that has just come. It returns nil when
+// signals is closed.
+func anotherSignal(signals <-chan os.Signal) os.Signal {
+	begun := time.Now()
+	for s := range signals {
+		if time.Since(begun) >= oneSignal {
+			return s
+		}
+	}
+	return nil
 }
 
 // errFailed is for a failure that has been shown already.

@@ -264,7 +264,7 @@ func (p *process) watchSignals() {
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		p.stop((<-stops).String())
-		p.exit((<-stops).String() + " again")
+		p.exit(anotherSignal(stops).String() + " again")
 	}()
 	go func() {
 		for range p.hangups {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,14 +127,51 @@ func stuckClient(h *processtest.Herd, name string) {
 	}
 }
 
+// signalUntil sends a process signals until stop is called. The first ones may still be one with one
+// before them.
+func signalUntil(p *os.Process) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		for {
+			_ = p.Signal(os.Interrupt)
+			select {
+			case <-done:
+				return
+			case <-time.After(oneSignal / 2):
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// Signals that come together are one.
+func TestAnotherSignal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals, begun := make(chan os.Signal, 2), time.Now()
+		go func() {
+			for range 3 {
+				signals <- syscall.SIGTERM
+				time.Sleep(oneSignal / 2)
+			}
+			signals <- os.Interrupt
+			close(signals)
+		}()
+		if s, took := anotherSignal(signals), time.Since(begun); s != syscall.SIGTERM || took != oneSignal {
+			t.Errorf("%v after %v", s, took)
+		}
+		anotherSignal(signals)
+	})
+}
+
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	h := processtest.StartHerd(t, "[limits]\ndrain = \"1h\"\n", "Alford")
 	stuckClient(h, "Alford")
 	r := h.Running["Alford"]
 	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
 	processtest.Eventually(t, "stopping", func() bool { return strings.Contains(r.Stderr.String(), "stopping") })
-	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
+	stop := signalUntil(r.Cmd.Process)
 	h.Wait(r)
+	stop()
 	if code := r.Cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}

@@ -41,7 +41,7 @@ func newUp(o *options) *cobra.Command {
 		Use:   upName + " [NAME...]",
 		Short: "Start the herd: one process per server",
 		Long: "Start the servers of herd.toml, or those that are named, each as a process of\n" +
-			"its own. A server that dies is restarted; one that cannot start ends all.\n" +
+			"its own. A server that dies is restarted; one that cannot start when the herd does ends all.\n" +
 			"Ctrl-C stops all in good order, a second one at once, and the exit code is 1 if\n" +
 			"one was killed. Without a terminal SIGHUP is passed on to the servers.\n\n" +
 			"Log entries of level warn and above are printed; the log files have all of\n" +
@@ -236,8 +236,10 @@ func (s *supervisor) end(signals <-chan os.Signal) {
 	}
 	s.signalAll(syscall.SIGTERM)
 	s.out.say("stopping; Ctrl-C again stops at once")
+	again := make(chan os.Signal)
+	go func() { again <- anotherSignal(signals) }()
 	select {
-	case <-signals:
+	case <-again:
 	case <-time.After(hardStop(s.cfg) + grace):
 		s.out.say("some servers do not stop; they are killed")
 	}
@@ -313,12 +315,12 @@ const readyTime = 30 * time.Second
 // welcome says what to type next once all servers are linked.
 func (s *supervisor) welcome() {
 	client := newConsoleClient(time.Second)
-	deadline := time.Now().Add(readyTime)
+	deadline, late := time.Now().Add(readyTime), false
 	for _, server := range s.servers {
 		for !s.isReady(server) || server.Console != "" && !s.linked(client, server) {
-			if time.Now().After(deadline) {
+			if !late && time.Now().After(deadline) {
+				late = true
 				s.out.say(server.Name + " is not ready, or not linked to its neighbors, yet; see its log")
-				return
 			}
 			if s.stopped(50 * time.Millisecond) {
 				return

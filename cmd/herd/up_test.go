@@ -470,8 +470,9 @@ func TestUpSecondSignal(t *testing.T) {
 	_ = syscall.Kill(stuck, syscall.SIGSTOP)
 	_ = c.Process.Signal(os.Interrupt)
 	processtest.Eventually(t, "up says that it stops", func() bool { return strings.Contains(out.String(), "stopping") })
-	_ = c.Process.Signal(os.Interrupt)
+	stop := signalUntil(c.Process)
 	code := waitUp(t, c)
+	stop()
 	if said := out.String(); code != exitFailed || strings.Count(said, "did not stop in good order") != 1 ||
 		!strings.Contains(said, "Welsh did not stop in good order: signal: killed") {
 		t.Errorf("exit code %d after two times Ctrl-C:\n%s", code, said)

@@ -366,7 +366,12 @@ func (h *Herd) Status(name string) *herd.Status {
 func (h *Herd) UntilLive() {
 	h.T.Helper()
 	Eventually(h.T, "all links live", func() bool {
-		for name := range h.Running {
+		for name, r := range h.Running {
+			select {
+			case <-r.Done:
+				h.T.Fatalf("%s has ended: %s", name, r.Stderr)
+			default:
+			}
 			s := h.Status(name)
 			if s == nil || live(s) < len(s.Links) {
 				return false

@@ -11,10 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/BurntSushi/toml"
 
+	"serverherd/places"
 	"serverherd/protocol/bom"
 )
 
@@ -82,19 +82,12 @@ func readText(f *os.File) ([]byte, error) {
 // ReadSecret is ReadText for a secret or a key. It refuses what others can read, and what is not a
 // regular file. It never waits for the writer of a pipe.
 func ReadSecret(file string) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, info, err := places.OpenRegular(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	// Another file may take the place of this one at any time: what is checked is what is read.
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", file)
-	case info.Mode().Perm()&0o077 != 0:
+	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s can be read by others: chmod 600 it", file)
 	}
 	return readText(f)

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -115,19 +113,12 @@ func readFile(path string, o FileOptions) (*reading, error) {
 	if err := CheckColumns(o.Columns); err != nil {
 		return nil, err
 	}
-	// To open a pipe does not wait for its writer. What is checked is what was opened: another file may
-	// take the place of this one at any time.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, info, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	switch info, err := file.Stat(); {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", path)
-	case info.Size() > maxFileBytes:
+	if info.Size() > maxFileBytes {
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFileBytes)
 	}
 	now, err := indexOf(file, read, o)

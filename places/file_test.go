@@ -166,7 +166,7 @@ func TestFileMistakes(t *testing.T) {
 	if err := os.Mkdir(directory, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{directory: "is not a file", directory + ".csv": "no such file"} {
+	for path, want := range map[string]string{directory: "is not a regular file", directory + ".csv": "no such file"} {
 		if _, err := NewFile(path, FileOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}

@@ -44,7 +44,7 @@ func TestFileBecomesAPipe(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range reloads {
-			if err := f.Reload(); err != nil && !strings.HasSuffix(err.Error(), "is not a file") {
+			if err := f.Reload(); err != nil && !strings.HasSuffix(err.Error(), "is not a regular file") {
 				t.Error(err)
 				return
 			}

@@ -189,6 +189,7 @@ func (l *link) ConnectionLost(reason error) {
 	l.sent.Close()
 	l.logLost(reason)
 	l.t = nil
+	l.leaving.left = errors.Is(reason, errClosed)
 	l.down(reason.Error())
 	l.ended()
 }

@@ -118,7 +118,8 @@
 // A server that stops closes its listener, answers the lines that it has read, and hands its feed
 // over: to each neighbor whose link is up, and to those that one more dial and handshake find. It
 // leaves when all of them have acknowledged its tail, and after the drain time at the latest,
-// whatever state a link is in. See Server.stop.
+// whatever state a link is in. A neighbor that crashes meanwhile is dialed again until then, while
+// there are records that no neighbor took. See Server.stop.
 //
 // # Reading order
 //

@@ -27,14 +27,24 @@ type drain struct {
 // anything to. A link that is lost is dialled likewise, and once more after each connection on
 // which something was acknowledged: a neighbor that finds a difference drops the link to ask for
 // everything again.
+//
+// A neighbor that was connected when the stop began, and whose connection broke, has crashed, and its
+// next process may need a moment to listen. It is dialed until the server leaves, and the server does
+// not leave while it has records that no neighbor took: see Server.retries. One that closed its
+// connection in good order has probably stopped, too: nobody waits for it.
 type leaving struct {
+	wasUp    bool // when the stop began
+	left     bool // the last connection of the stop ended in good order
 	lastDial bool // nothing has been acknowledged since a dial of the stop
-	gone     bool // nobody is there
+	gone     bool // nobody was there
 	// To a neighbor without a handshake: everything up to delivered has been written, and the
 	// connection is closing, or has been closed in good order.
 	closing   bool
 	delivered uint64
 }
+
+// crashed says whether the neighbor was connected when the stop began, and did not leave in good order.
+func (l *leaving) crashed() bool { return l.wasUp && !l.left }
 
 // over says whether the server is about to go: nothing that comes now is handed over.
 func (d *drain) over() bool { return d.begun && d.done == nil }
@@ -55,7 +65,7 @@ func (s *Server) StopError() error {
 //
 // Two servers that stop together do not wait for each other. Each goes on to take and acknowledge
 // what comes on the connections that stand, so each comes to the end of its feed. The first to go
-// ends its connections, and a dial to it is refused.
+// ends its connections, and a dial to it is refused. What it acknowledged before counts as handed over.
 func (s *Server) stop(done func()) {
 	s.drain = drain{begun: true, since: s.reactor.Now(), done: done}
 	s.port.StopListening()
@@ -93,7 +103,18 @@ func (s *Server) drained() {
 		s.journal.pump()
 		return
 	}
-	s.leave(s.unshared())
+	if s.retries() && s.unshared(true) > 0 {
+		return
+	}
+	s.leave(s.unshared(false))
+}
+
+// retries says whether there is a neighbor that crashed, was not there at the last dial, and is dialed
+// again.
+func (s *Server) retries() bool {
+	return slices.ContainsFunc(s.neighbors, func(n *neighbor) bool {
+		return n.link.leaving.crashed() && n.link.leaving.gone
+	})
 }
 
 // drainTimeout lets the server go though something is still owed. A client that does not read its
@@ -104,14 +125,19 @@ func (s *Server) drainTimeout() {
 		return
 	}
 	s.log.Warn("drain time is over", zap.Int("connections", len(s.sessions)))
-	lost := s.unshared()
-	if lost > 0 {
-		for _, n := range s.neighbors {
-			if n.link.up() && !n.link.drained() {
-				s.leaveUndone(fmt.Errorf("%d records are on no other server: %s did not take them in %v",
-					lost, n.name, s.cfg.Limits.Drain))
-				break
-			}
+	lost, owed := s.unshared(false), s.unshared(true)
+	for _, n := range s.neighbors {
+		count := 0
+		switch l := n.link; {
+		case l.up() && !l.drained():
+			count = lost
+		case l.leaving.crashed():
+			count = owed
+		}
+		if count > 0 {
+			s.leaveUndone(fmt.Errorf("%d records are on no other server: %s did not take them in %v",
+				count, n.name, s.cfg.Limits.Drain))
+			break
 		}
 	}
 	s.leave(lost)
@@ -120,10 +146,16 @@ func (s *Server) drainTimeout() {
 // leaveUndone notes an error for StopError.
 func (s *Server) leaveUndone(err error) { s.drain.undone = append(s.drain.undone, err) }
 
-// leave ends the drain; lost is how many records are unshared.
+// leave ends the drain; lost is how many records are unshared. The neighbors' connections end in good
+// order, for a reset would tell a neighbor that stops, too, that this server has crashed.
 func (s *Server) leave(lost int) {
 	done := s.drain.done
 	s.drain.done = nil
+	for _, n := range s.neighbors {
+		for _, in := range n.intakes {
+			in.session.t.LoseConnection()
+		}
+	}
 	if lost > 0 {
 		s.log.Warn("records not handed over", zap.Int("records", lost))
 	}
@@ -135,8 +167,9 @@ func (s *Server) leave(lost int) {
 
 // unshared counts the records that only this server has, as far as it knows: no neighbor that is
 // connected, in one direction or the other, has acknowledged or sent them, and they are not in the
-// journal.
-func (s *Server) unshared() (n int) {
+// journal. With former, a neighbor that was connected when the stop began counts as connected: what
+// its process had acknowledged when it left is handed over.
+func (s *Server) unshared(former bool) (n int) {
 	from := s.store.Head()
 	defer from.Close()
 	if s.journal != nil {
@@ -145,7 +178,7 @@ func (s *Server) unshared() (n int) {
 	var connected []protocol.Epoch
 	for _, n := range s.neighbors {
 		l := n.link
-		if l.sending() {
+		if l.sending() || former && l.leaving.wasUp && l.peer != 0 {
 			connected = append(connected, l.peer)
 			if l.ackedCursor.Position() > from.Position() {
 				from.MoveTo(l.ackedCursor)
@@ -170,22 +203,28 @@ func (s *Server) unshared() (n int) {
 // drain begins the link's part of a stop.
 func (l *link) drain() {
 	l.refusals = 0
+	l.leaving.wasUp = l.up()
+	l.client.ResetDelay()
 	if l.t == nil || l.state == linkGreeting {
 		l.leaving.lastDial = true
 		l.client.DialNow() // unless a dial or a handshake is under way, which is as good
 	}
 }
 
-// dialsAgain says whether a link that has ended during a stop is dialled once more. If not, the
-// link has ended for good.
+// dialsAgain says whether a link that has ended during a stop is dialed at once. If not, it has ended
+// for good, unless the neighbor has crashed: it is dialed after reactor.MinRetryDelay, again and again.
 func (l *link) dialsAgain() bool {
-	if l.leaving.lastDial || l.leaving.closing {
-		l.leaving.gone = true
-		l.client.Stop()
-		return false
+	if !l.leaving.lastDial && !l.leaving.closing {
+		l.leaving.lastDial = true
+		return true
 	}
-	l.leaving.lastDial = true
-	return true
+	l.leaving.gone = true
+	if l.leaving.crashed() {
+		l.client.ResetDelay()
+	} else {
+		l.client.Stop()
+	}
+	return false
 }
 
 // up says whether somebody is at the other end of the link.

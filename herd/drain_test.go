@@ -152,14 +152,15 @@ func TestAStopEndsWithTheLastThingOwed(t *testing.T) {
 			w.iamat("Alford", "kiwi", stamp)
 			w.net.RunFor(time.Minute)
 		}, 0, moment, 1},
-		{"the link is lost", func(w *world) {
-			silent(w)
-			w.net.At(3*time.Second, func() { w.net.Refuse("Welsh:1", true); w.net.Reset("Alford", "Welsh") })
+		{"the neighbor leaves", func(w *world) {
+			a := silent(w)
+			w.net.At(3*time.Second, func() { w.net.Refuse("Welsh:1", true); a.t.LoseConnection() })
 		}, 3 * time.Second, 3*time.Second + moment, 1},
-		{"the link falls silent", func(w *world) {
-			silent(w)
+		{"the link falls silent, and the neighbor is there again", func(w *world) {
+			a := silent(w)
 			w.net.Cut("Alford", "Welsh")
-		}, deadAfter * beat, deadAfter*beat + beat + dialTimeout + moment, 1},
+			w.net.At(30*time.Second, func() { w.net.HealAll(); a.ack = true })
+		}, 30 * time.Second, 30*time.Second + 2*dialTimeout, 0},
 		{"the last acknowledgement comes", func(w *world) {
 			a := silent(w)
 			w.net.At(3*time.Second, func() { a.t.Write([]byte("ACK 1\r\n")) })
@@ -242,6 +243,74 @@ func TestStopError(t *testing.T) {
 				t.Errorf("error %v", err)
 			case err != nil && err.Error() != "1 records are on no other server: Welsh did not take them in 5s":
 				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// A neighbor that crashes in the drain is dialed until the drain time is over. Its next process gets what
+// the former one had not acknowledged; without one the stop fails. Once another neighbor has everything,
+// nobody is waited for.
+func TestANeighborCrashesInTheDrain(t *testing.T) {
+	const drain = 5 * time.Second
+	plain := func(w *world) { w.startPlain(doesNotKnow) }
+	hello := func(w *world) { w.start("Welsh") }
+	for _, test := range []struct {
+		name        string
+		start       func(w *world)
+		acked       bool // Welsh has acknowledged everything before it crashes
+		other       bool // Hamilton takes everything, a second later
+		back        time.Duration
+		least, most time.Duration
+		lost        int64
+		fail        bool
+	}{
+		{"it stays away", hello, false, false, 0, drain, drain, 50, true},
+		{"it is back", hello, false, false, 2 * time.Second, 2 * time.Second, 3 * time.Second, 0, false},
+		{"it had acknowledged everything", hello, true, false, 0, 0, time.Second, 50, false},
+		{"another one has everything", hello, false, true, 0, time.Second, 2 * time.Second, 0, false},
+		{"plain, it stays away", plain, false, false, 0, drain, drain, 50, true},
+		{"plain, it is back", plain, false, false, 2 * time.Second, 2 * time.Second, 4 * time.Second, 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := plainRing(t, "optional", "Alford")
+			test.start(w)
+			s, l := w.servers["Alford"], w.linkToWelsh()
+			if test.other {
+				w.start("Hamilton")
+			}
+			w.until("up", func() bool { return l.up() && l.state != linkCopying && (!test.other || w.live()) })
+			if !test.acked {
+				w.reactors["Welsh"].Pause()
+			}
+			if test.other {
+				w.net.Cut("Alford", "Hamilton")
+			}
+			w.updates("Alford", 0, 50, stamp)
+			if test.acked {
+				w.until("acknowledged", func() bool { return l.acked == 50 })
+			}
+			crash := func() { w.reactors["Welsh"].Crash(); delete(w.servers, "Welsh") }
+			if test.acked {
+				w.net.At(0, crash)
+			} else {
+				w.net.At(500*time.Millisecond, crash)
+			}
+			w.net.At(time.Second, w.net.HealAll)
+			if test.back > 0 {
+				w.net.At(test.back, func() { test.start(w) })
+			}
+			if lost := w.stop("Alford", test.least, test.most); lost != test.lost {
+				t.Errorf("%d records not handed over, want %d", lost, test.lost)
+			}
+			switch err := s.StopError(); {
+			case (err != nil) != test.fail:
+				t.Errorf("error %v", err)
+			case err != nil && err.Error() != "50 records are on no other server: Welsh did not take them in 5s":
+				t.Errorf("error %v", err)
+			}
+			if welsh := w.servers["Welsh"]; welsh != nil && welsh.store.Len() != 50 {
+				t.Errorf("the new process has %d of 50 records", welsh.store.Len())
 			}
 		})
 	}
@@ -401,7 +470,7 @@ func TestAStopTriesBothSecrets(t *testing.T) {
 
 // A neighbor without a handshake gets everything, too, if it is there. That all has been written and
 // that the connection has ended in good order is all that is known of it. One that was connected is
-// dialed again after a loss.
+// dialed again after each loss.
 func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -410,7 +479,7 @@ func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
 		lost   int64
 	}{
 		{"down", false, 0, 0}, {"down, and lost", false, 1, 500},
-		{"up", true, 0, 0}, {"up, and lost", true, 1, 0}, {"up, and lost twice", true, 2, 500},
+		{"up", true, 0, 0}, {"up, and lost", true, 1, 0}, {"up, and lost twice", true, 2, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := plainRing(t, "optional", "Alford")

@@ -23,11 +23,12 @@ type conversation struct {
 	in      *bufio.Reader
 	dialect protocol.Dialect
 	addr    string
+	maxLine int           // bytes of a request without its end
 	timeout time.Duration // of connecting, and of each reply
 }
 
 func dial(o *options) (*conversation, error) {
-	addr, dialect, err := o.target()
+	addr, dialect, maxLine, err := o.target()
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func dial(o *options) (*conversation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; is the server running? herd status tells", err)
 	}
-	return &conversation{c, bufio.NewReaderSize(c, 64<<10), dialect, addr, o.timeout}, nil
+	return &conversation{c, bufio.NewReaderSize(c, 64<<10), dialect, addr, maxLine, o.timeout}, nil
 }
 
 // reply reads the reply to a line that begins with verb, and returns it without its end.
@@ -51,6 +52,8 @@ func (c *conversation) reply(verb string) (string, error) {
 		part, err := c.in.ReadSlice('\n')
 		text = append(text, part...)
 		switch {
+		case (err == nil || errors.Is(err, bufio.ErrBufferFull)) && !answered(text) && !refused(string(text[:min(2, len(text))])):
+			return "", fmt.Errorf("%s is not a server of the herd: it answered %q", c.addr, firstLine(text))
 		case len(text) > maxReply:
 			return "", fmt.Errorf("the reply is longer than %d bytes", maxReply)
 		case errors.Is(err, bufio.ErrBufferFull):
@@ -73,6 +76,15 @@ func (c *conversation) complete(verb string, text []byte) bool {
 		return true
 	}
 	return bytes.HasSuffix(text, []byte("\n\n"))
+}
+
+// answered says whether a reply is an answer.
+func answered(reply []byte) bool { return bytes.HasPrefix(reply, []byte("AT ")) }
+
+// firstLine is the beginning of a text, for a message.
+func firstLine(text []byte) []byte {
+	line, _, _ := bytes.Cut(text[:min(len(text), 200)], []byte("\n"))
+	return bytes.TrimRight(line, "\r")
 }
 
 // refused says whether a reply is no answer.

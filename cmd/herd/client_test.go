@@ -58,6 +58,7 @@ func TestReplies(t *testing.T) {
 	const at = "AT Alford +0.5 kiwi +1-1 1"
 	whatsat, iamat := []string{"whatsat", "kiwi"}, []string{"iamat", "kiwi", "+1-1", "1"}
 	cs131 := func(args []string) []string { return append(args[:len(args):len(args)], "--dialect", "cs131") }
+	const stranger = "herd: ADDR is not a server of the herd: it answered "
 	tests := []struct {
 		name, reply string
 		args        []string
@@ -74,6 +75,12 @@ func TestReplies(t *testing.T) {
 		{"cs131: no acknowledgement", "? IAMAT x\n", cs131(iamat), 1, "", "herd: ? IAMAT x\n"},
 		{"cs131: an answer", at + "\n{\n}\n\n", cs131(whatsat), 0, at + "\n{\n}\n", ""},
 		{"cs131: no answer", "? WHATSAT kiwi 10 5\n", cs131(whatsat), 1, "", "herd: ? WHATSAT kiwi 10 5\n"},
+		{"no server of the herd", "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", iamat, 1, "", stranger + "\"HTTP/1.1 400 Bad Request\"\n"},
+		{"no server of the herd, WHATSAT", "\x1b]0;SSH\r\n\n", append(whatsat, "--json"), 1, "", stranger + "\"\\x1b]0;SSH\"\n"},
+		{"no server of the herd, empty lines", "\n\n", iamat, 1, "", stranger + "\"\"\n"},
+		{"no server of the herd, without end", strings.Repeat("x", 1<<17), iamat, 1, "", stranger + "\"" + strings.Repeat("x", 200) + "\"\n"},
+		{"cs131: no server of the herd", "ATX\n", cs131(iamat), 1, "", stranger + "\"ATX\"\n"},
+		{"cs131: no server of the herd, WHATSAT", "\n", cs131(whatsat), 1, "", stranger + "\"\"\n"},
 		{"bytes as they are", "AT \xff\x1b\u00a0\n\n", iamat, 0, "AT \xff\x1b\u00a0\n", ""},
 	}
 	for _, test := range tests {
@@ -91,6 +98,7 @@ func TestReplies(t *testing.T) {
 					_, _ = io.Copy(io.Discard, c) // a client that waits for more would hang here
 				})
 				out, errOut, code := runAt(addr, "", test.args...)
+				errOut = strings.ReplaceAll(errOut, addr, "ADDR")
 				if out != test.out || errOut != test.errOut || code != test.code {
 					t.Errorf("exit code %d, %q, %q; want %d, %q, %q", code, out, errOut, test.code, test.out, test.errOut)
 				}
@@ -115,7 +123,7 @@ func TestArguments(t *testing.T) {
 	var got []string
 	addr := fakeServer(t, answering(func(line string) string {
 		got = append(got, line)
-		return "ok\n\n"
+		return "AT ok\n\n"
 	}))
 	for _, good := range []struct {
 		args []string
@@ -192,23 +200,24 @@ func TestIamatOfMany(t *testing.T) {
 // What was sent before a line that makes no sense is answered all the same, and nothing waits. With
 // --continue the lines behind it are sent, too.
 func TestIamatOfManyWithMistake(t *testing.T) {
-	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))
+	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	for _, c := range []struct{ bad, want string }{
 		{"alone\n", `"alone" is not CLIENT COORDS [TIME]`},
 		{"a b c d\n", `"a b c d" is not CLIENT COORDS [TIME]`},
 		{strings.Repeat("x", 1<<17) + "\n", "longer than 65536 bytes"},
+		{strings.Repeat("x", 16384-len("IAMAT  +1-1 5")+1) + " +1-1 5\n", "its request is of 16385 bytes, and the server takes 16384 (limits.max_line)"},
 		{"\x1b[31m\u00a0red\u202e\n", `"\x1b[31m\u00a0red\u202e" is not CLIENT COORDS [TIME]`},
 		{"b 94,0\n", "94,0 is not a position: want " + positionForms},
 		{"b 34.06, -118.44\n", "34.06, is not a position: want " + positionForms},
 	} {
 		in := "a +1-1 5\n\n" + c.bad + "b 2,2 6\n"
 		out, errOut, code := runAt(addr, in, "iamat", "-")
-		if want := "herd: standard input, line 3: " + c.want + "; 1 line sent, 1 answered\n"; out != "IAMAT a +1-1 5\n" || errOut != want || code != exitFailed {
+		if want := "herd: standard input, line 3: " + c.want + "; 1 line sent, 1 answered\n"; out != "AT IAMAT a +1-1 5\n" || errOut != want || code != exitFailed {
 			t.Errorf("exit code %d, %q, %q, want %q", code, out, errOut, want)
 		}
 		out, errOut, code = runAt(addr, in, "iamat", "-", "--continue")
 		want := "herd: standard input, line 3: " + c.want + "\nherd: standard input: 2 lines sent, 2 answered, 1 wrong and not sent\n"
-		if out != "IAMAT a +1-1 5\nIAMAT b +2+2 6\n" || errOut != want || code != exitFailed {
+		if out != "AT IAMAT a +1-1 5\nAT IAMAT b +2+2 6\n" || errOut != want || code != exitFailed {
 			t.Errorf("exit code %d, %q, %q, want %q", code, out, errOut, want)
 		}
 	}
@@ -237,7 +246,7 @@ func TestIamatOfManyRefused(t *testing.T) {
 // A file that is not text is told in one line, whatever else it holds, and nothing behind the place
 // where that is seen is sent.
 func TestIamatOfABinaryFile(t *testing.T) {
-	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))
+	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	const told = "this is not text, as it holds a NUL byte; if it is UTF-16, save it as UTF-8; "
 	long := strings.Repeat("a +1+1 5\n", 1<<14)
 	for _, c := range []struct {
@@ -322,12 +331,12 @@ func TestSilentServersOfHerdToml(t *testing.T) {
 
 // A file that was saved on Windows names its first client as it should.
 func TestIamatOfManyWithByteOrderMark(t *testing.T) {
-	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))
+	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	for _, c := range []struct {
 		in, out, err string
 		code         int
 	}{
-		{"\ufeffbob +10+20 5\r\n", "IAMAT bob +10+20 5\n", "", 0},
+		{"\ufeffbob +10+20 5\r\n", "AT IAMAT bob +10+20 5\n", "", 0},
 		{"\xff\xfeb\x00o\x00b\x00", "", "herd: standard input: this is UTF-16; save it as UTF-8; 0 lines sent, 0 answered\n", 1},
 		{"\xfe\xff\x00b", "", "herd: standard input: this is UTF-16; save it as UTF-8; 0 lines sent, 0 answered\n", 1},
 	} {
@@ -340,7 +349,7 @@ func TestIamatOfManyWithByteOrderMark(t *testing.T) {
 
 // Someone who types updates sees each reply before typing the next.
 func TestIamatAnswersAsItIsTyped(t *testing.T) {
-	addr := fakeServer(t, answering(func(line string) string { return line + "\n\n" }))
+	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	in, typed := io.Pipe()
 	shown, out := io.Pipe()
 	code := make(chan int, 1)
@@ -354,14 +363,14 @@ func TestIamatAnswersAsItIsTyped(t *testing.T) {
 		if _, err := io.WriteString(typed, line+"half"); err != nil { // the next line has begun
 			t.Fatal(err)
 		}
-		want := "IAMAT " + line
+		want := "AT IAMAT " + line
 		if got, err := replies.ReadString('\n'); got != want || err != nil {
 			t.Fatalf("%q, %v, want %q", got, err, want)
 		}
 		if _, err := io.WriteString(typed, " +2-2 6\n"); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := replies.ReadString('\n'); got != "IAMAT half +2-2 6\n" || err != nil {
+		if got, err := replies.ReadString('\n'); got != "AT IAMAT half +2-2 6\n" || err != nil {
 			t.Fatalf("%q, %v", got, err)
 		}
 	}
@@ -381,5 +390,26 @@ func TestForTerminal(t *testing.T) {
 		if got := forTerminal(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// A request is as long as herd.toml says the server takes, and no longer.
+func TestIamatOfManyAndMaxLine(t *testing.T) {
+	addr := fakeServer(t, answering(func(line string) string { return "AT " + line[:20] + "\n\n" }))
+	file := filepath.Join(t.TempDir(), "herd.toml")
+	text := "[limits]\nmax_line = 2000\n[[server]]\nname = \"Alford\"\naddress = \"" + addr + "\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	longest := strings.Repeat("x", 2000-len("IAMAT  +1-1 5"))
+	in := longest + " +1-1 5\nx" + longest + " +1-1 5\n" + longest + " +1-1\nc +1-1 5xxxxxxxxxxxxxxx\n"
+	var out, errOut bytes.Buffer
+	code := run([]string{"iamat", "-", "--continue", "--config", file}, strings.NewReader(in), &out, &errOut)
+	lines := strings.Split(errOut.String(), "\n")
+	if code != exitFailed || strings.Count(out.String(), "\n") != 2 || len(lines) != 4 ||
+		lines[0] != "herd: standard input, line 2: its request is of 2001 bytes, and the server takes 2000 (limits.max_line)" ||
+		!strings.HasPrefix(lines[1], "herd: standard input, line 3: its request is of 20") || // with the time
+		lines[2] != "herd: standard input: 2 lines sent, 2 answered, 2 wrong and not sent" {
+		t.Errorf("exit code %d, %q, %q", code, &out, &errOut)
 	}
 }

@@ -87,6 +87,7 @@ func iamat(o *options, u *updates, cmd *cobra.Command) error {
 		return err
 	}
 	defer c.Close()
+	u.maxLine = c.maxLine
 	u.out, u.steps, u.done = bufio.NewWriterSize(c, 32<<10), make(chan step, inFlight), make(chan error, 1)
 	go u.sendAll()
 	p, errOut := newPrinter(cmd.OutOrStdout()), cmd.ErrOrStderr()
@@ -136,8 +137,10 @@ type updates struct {
 	lines  *bufio.Reader // if there are no arguments
 	goOn   bool          // behind lines that are wrong
 	out    *bufio.Writer
-	steps  chan step // closed after the last
-	done   chan error
+	// The server closes the connection behind a longer request.
+	maxLine int
+	steps   chan step // closed after the last
+	done    chan error
 
 	sent                   atomic.Int64
 	answered, refused, bad int
@@ -176,7 +179,7 @@ func (u *updates) ended(err error) error {
 func (u *updates) sendAll() {
 	var err error
 	if u.fields != nil {
-		u.request(0, u.fields)
+		err = u.request(0, u.fields)
 	} else {
 		err = u.send()
 	}
@@ -248,25 +251,29 @@ func (u *updates) line(n int, f []string) error {
 			return err
 		}
 		f[1] = coords
-		u.request(n, f)
-		return nil
+		return u.request(n, f)
 	}
 	return fmt.Errorf("%.200q is not CLIENT COORDS [TIME]", strings.Join(f, " "))
 }
 
-// request sends one request. An error stays until Flush.
-func (u *updates) request(n int, f []string) {
+// request sends one request, or says why it is not sent. An error of the connection stays until Flush.
+func (u *updates) request(n int, f []string) error {
 	if len(f) == 2 {
 		now := time.Now()
 		f = append(f, fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()))
+	}
+	text := "IAMAT " + strings.Join(f, " ")
+	if len(text) > u.maxLine {
+		return fmt.Errorf("its request is of %d bytes, and the server takes %d (limits.max_line)", len(text), u.maxLine)
 	}
 	hint := ""
 	if _, _, _, ok := parsePosition(f[1]); !ok {
 		hint = "; want " + positionForms
 	}
-	u.out.WriteString("IAMAT " + strings.Join(f, " ") + "\n")
+	u.out.WriteString(text + "\n")
 	u.sent.Add(1)
 	u.give(step{line: n, hint: hint})
+	return nil
 }
 
 // give gives out a step. What is buffered leaves before anything may block: the reading of the next

@@ -168,7 +168,7 @@ func onlyOfLoads(set *pflag.FlagSet) error {
 // targets are the servers and their dialect.
 func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, err error) {
 	if f.servers == "" {
-		addr, dialect, err := o.target()
+		addr, dialect, _, err := o.target()
 		name := o.at
 		if name == "" {
 			name = addr

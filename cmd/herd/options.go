@@ -74,31 +74,34 @@ func (o *options) completeServers(
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// target is the address and the dialect of the server to talk to.
-func (o *options) target() (addr string, d protocol.Dialect, err error) {
+// defaultMaxLine is limits.max_line of a server that is known by its address alone.
+const defaultMaxLine = 16384
+
+// target is the server to talk to: its address, its dialect, and its limits.max_line.
+func (o *options) target() (addr string, d protocol.Dialect, maxLine int, err error) {
 	if strings.Contains(o.at, ":") {
 		if o.dialect != "" {
 			if d, err = protocol.ParseDialect(o.dialect); err != nil {
-				return "", 0, usage("--dialect: %v", err)
+				return "", 0, 0, usage("--dialect: %v", err)
 			}
 		}
-		return o.at, d, nil
+		return o.at, d, defaultMaxLine, nil
 	}
 	if o.dialect != "" {
-		return "", 0, usage("--dialect goes with --at HOST:PORT; herd.toml knows its servers' dialect")
+		return "", 0, 0, usage("--dialect goes with --at HOST:PORT; herd.toml knows its servers' dialect")
 	}
 	cfg, err := o.load()
 	if err != nil {
-		return "", 0, err
+		return "", 0, 0, err
 	}
 	s := cfg.Servers[0]
 	if o.at != "" {
 		if s, err = findFor("at", cfg, o.at); err != nil {
-			return "", 0, err
+			return "", 0, 0, err
 		}
 	}
 	d, err = protocol.ParseDialect(cfg.Herd.Dialect)
-	return s.Address, d, err
+	return s.Address, d, cfg.Limits.MaxLine, err
 }
 
 // find returns the server called name, or an error that lists those that there are.

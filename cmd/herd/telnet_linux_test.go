@@ -134,3 +134,19 @@ func TestTelnetSynch(t *testing.T) {
 		})
 	}
 }
+
+// A reply may hold what a terminal would obey.
+func TestReplyOnATerminal(t *testing.T) {
+	addr := fakeServer(t, answering(func(string) string { return "AT \x1b]0;x\a\xff\n\n" }))
+	for _, args := range [][]string{{"iamat", "kiwi", "+1-1", "1"}, {"whatsat", "kiwi"}} {
+		person, program := terminal(t)
+		if code := run(append(args, "--at", addr), strings.NewReader(""), program, program); code != 0 {
+			t.Errorf("%q: exit code %d", args, code)
+		}
+		const want = `AT \x1b]0;x\a\xff` + "\r\n"
+		shown := make([]byte, len(want))
+		if _, err := io.ReadFull(person, shown); err != nil || string(shown) != want {
+			t.Errorf("%q: %q, %v, want %q", args, shown, err, want)
+		}
+	}
+}

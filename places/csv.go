@@ -66,7 +66,7 @@ func readRecord(in *input, c *csv.Reader) ([]string, error) {
 		line, _ := c.FieldPos(0)
 		return nil, &position{line, 1, errLong}
 	case in.cut():
-		return nil, fmt.Errorf("more than %d bytes of empty lines", maxFileLine)
+		return nil, errors.New(errEmpty)
 	case parsed && p.StartLine < p.Line:
 		return nil, position{line: p.Line, column: p.Column}.wrong(
 			"%v, in the place that begins on line %d", p.Err, p.StartLine)

@@ -145,6 +145,10 @@ func format(path string) (reader, error) {
 		return readCSV, nil
 	case ".json", ".ndjson", ".jsonl":
 		return readJSON, nil
+	case ".geojson":
+		return nil, fmt.Errorf("%s: %s", path, errWrapped)
+	case ".xlsx", ".xls", ".ods":
+		return nil, fmt.Errorf("%s: this is a spreadsheet: save it as CSV UTF-8", path)
 	}
 	return nil, fmt.Errorf("%s: its name ends in none of .%s, with or without .gz behind it", path,
 		strings.Join(FileSuffixes, ", ."))
@@ -160,6 +164,9 @@ func indexOf(file io.Reader, read reader, o FileOptions) (*reading, error) {
 	err = read(in, func(e entry, at position) error {
 		if e.lacks == nil {
 			return b.add(e, at)
+		}
+		if !o.Lenient && e.wraps {
+			return e.lacks
 		}
 		if !o.Lenient {
 			return e.lacks.wrong("%s; lenient = true, or --lenient, passes over such places", e.lacks.what)
@@ -188,6 +195,7 @@ type entry struct {
 	// lacks says which of name, lat and lng has no value, and where it would be. The rest of such an
 	// entry is not read.
 	lacks *position
+	wraps bool // such an entry is around places, and not one itself
 }
 
 // position is a mistake in a file and where it is: line and column, in bytes, from 1.

@@ -92,7 +92,8 @@ func TestFileMistakes(t *testing.T) {
 	const head = "name,lat,lng,types,vicinity\n"
 	long := strings.Repeat("x", maxFileText+1)
 	for _, c := range []struct{ name, text, want string }{
-		{"a.csv", "", "1:1: the first line names the columns: name,lat,lng,types,vicinity"},
+		{"a.csv", "", " it is empty"},
+		{"a.csv", "\n", "1:1: the first line names the columns: name,lat,lng,types,vicinity"},
 		{"a.csv", head, " there are no places in it"},
 		{"a.csv", "name,lat\nx,1\n", `1:1: the first line names the columns: there is no lng; it has "name", "lat"; say which is which, as columns = { name = "name", lat = "lat", lng = "..." }, or --columns name=name,lat=lat,lng=...`},
 		{"a.csv", "name,lat,lng,lat\n", `1:14: the first line names the columns: "lat" stands there twice`},
@@ -130,7 +131,7 @@ func TestFileMistakes(t *testing.T) {
 		{"a.csv", head + "x,1,2,a||b,\n", `2:7: "" is no type: small letters, digits and _, as train_station`},
 		{"a.csv", head + "x,1,2,a" + strings.Repeat("|a", 20) + ",\n", "2:7: more than 20 types"},
 
-		{"a.ndjson", "", " there are no places in it"},
+		{"a.ndjson", "", " it is empty"},
 		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n\n{\"name\"\n", "3:8: not JSON: unexpected end of JSON input"},
 		{"a.ndjson", `{"name":"x","lat":1,"lng":2} {}`, "1:30: not JSON: invalid character '{' after top-level value"},
 		{"a.ndjson", `{"name":"x",,`, "1:13: not JSON: invalid character ',' looking for beginning of object key string"},
@@ -183,7 +184,8 @@ func TestFileReload(t *testing.T) {
 	for _, step := range []struct{ text, err, want string }{
 		{"name,lat,lng\nnew,1,2\nother,1,2\n", "", "new"},
 		{"name,lat,lng\nnewer,1,2\nother,1\n", path + ":3:1: 2 fields, and the first line names 3 columns", "new"},
-		{"", path + ":1:1: the first line names the columns: name,lat,lng,types,vicinity", "new"},
+		{"", path + ": it is empty", "new"},
+		{"\n", path + ":1:1: the first line names the columns: name,lat,lng,types,vicinity", "new"},
 		{"lat,lng,name\n1,2,newest\n", "", "newest"},
 	} {
 		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {

@@ -107,6 +107,7 @@ func TestFileForms(t *testing.T) {
 		{"a.json", "\ufeff [ {\"name\":\"a, b\",\"latitude\":\"1.5\",\"long\":-2.25,\"x\":[{\"]\":1}]}\n,\n{\"y\":3,\"x\":\" 4 \",\"name\":\" c\"}]\n", nil},
 		{"a.json", "\n{\"name\":\"a, b\",\"lat\":1.5,\"lng\":-2.25,\"types\":null}\n\n{\"lng\":4,\"lat\":3,\"name\":\"c\",\"vicinity\":null}", nil},
 		{"a.json", `[{"note":"\\\"}]","name":"a, b","lat":1.5,"lng":-2.25},{"name":"c","lat":3,"lng":4}]`, nil},
+		{"a.json", `[{"n\u0061me":"a, b","lat":1.5,"ln\u0067":-2.25},{"name":"c","lat":3,"lng":4}]`, nil},
 		{"a.ndjson", `[{"t":"a, b","lat":1.5,"lng":-2.25},{"t":"c","lat":3,"lng":4}]`, map[string]string{"name": "t"}},
 	} {
 		f, err := NewFile(written(t, c.name, c.text), FileOptions{Columns: c.columns})
@@ -133,6 +134,7 @@ func TestFileFormMistakes(t *testing.T) {
 	const lenient = "; lenient = true, or --lenient, passes over such places"
 	const head = "1:1: the first line names the columns: "
 	gz := func(text string) string { return string(packed(t, []byte(text))) }
+	const wrapped = "want an array of places or one object a line; GeoJSON is not read"
 	good := gz("name,lat,lng\nx,1,2\n")
 	for _, c := range []struct {
 		name, text string
@@ -173,7 +175,21 @@ func TestFileFormMistakes(t *testing.T) {
 		{"a.csv.gz", strings.Replace(good, good[len(good)-8:], "abcdefgh", 1), FileOptions{}, " its gzip data are damaged: gzip: invalid checksum"},
 		{"a.gz", good, FileOptions{}, " its name ends in none of .csv, .tsv, .txt, .json, .ndjson, .jsonl, with or without .gz behind it"},
 
-		{"a.json", "", FileOptions{}, " there are no places in it"},
+		{"a.json", "", FileOptions{}, " it is empty"},
+		{"a.csv.gz", gz("\ufeff"), FileOptions{}, " it is empty"},
+		{"a.xlsx", "PK\x03\x04", FileOptions{}, " this is a spreadsheet: save it as CSV UTF-8"},
+		{"a.geojson", "{}", FileOptions{}, " " + wrapped},
+		{"a.json", `{"type":"FeatureCollection","name":"x","features":[ {"type":"Feature"}]}`, FileOptions{}, "1:1: " + wrapped},
+		{"a.json", "{\n \"places\": [\n {\"name\":\"x\",\"lat\":1,\"lng\":2}]}", FileOptions{}, "1:1: " + wrapped},
+		{"a.json", `{"n":1,"places":[{"name":"x","lat":1,"lng":2}]}`, FileOptions{}, "1:1: " + wrapped},
+		{"a.json", `{"places":[` + strings.Repeat(`{"name":"x","lat":1,"lng":2},`, 1<<13), FileOptions{}, "1:1: the place is longer than 65536 bytes; " + wrapped},
+		{"a.ndjson", `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"name":"x"}}`, FileOptions{}, "1:1: " + wrapped},
+		{"a.json", `[{"type":"Feature","geometry":{}}]`, FileOptions{Lenient: true}, "1:2: " + wrapped + "; no place has a name and a position"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2,"l\u0061t":3}]`, FileOptions{}, `1:31: "lat" stands there twice`},
+		{"a.ndjson", `{"l\\u0061t":0,"name":"x","lat":1,"lng":2}` + "\n" + `{"l\u0061t":0,"name":"x","lat":1,"lng":2}`, FileOptions{},
+			`2:27: "lat" stands there twice`},
+		{"a.ndjson", strings.Repeat(" \n", maxFileLine), FileOptions{}, "32769:1: more than 65536 bytes of empty lines"},
+		{"a.json", "[" + strings.Repeat("\n", maxFileLine+1), FileOptions{}, "1:2: more than 65536 bytes of white space"},
 		{"a.json", "[]\n", FileOptions{}, " there are no places in it"},
 		{"a.json", "[\n{\"name\":\"x\",\"lat\":1,\"lng\":2}\n", FileOptions{}, "3:1: the array does not end: is a part of the file missing?"},
 		{"a.json", "[\n{\"name\":\"x\",\"lat\":1,", FileOptions{}, "2:21: the array does not end: is a part of the file missing?"},
@@ -193,9 +209,9 @@ func TestFileFormMistakes(t *testing.T) {
 			` none of the places has a "kind", which columns names for types`},
 		{"a.json", `[{"title":"x","lat":1,"lng":2}]`, FileOptions{Lenient: true}, `1:2: there is no name; it has "title", "lat", "lng"; say which is which, ` +
 			`as columns = { name = "...", lat = "lat", lng = "lng" }, or --columns name=...,lat=lat,lng=lng; no place has a name and a position`},
-		{"a.json", `[` + strings.Repeat(" ", 3*maxFileLine) + `{"name":"` + strings.Repeat("x", maxFileLine), FileOptions{},
-			fmt.Sprintf("1:%d: the place is longer than 65536 bytes", 2+3*maxFileLine)},
-		{"a.json", strings.Repeat("\n", 3*maxFileLine), FileOptions{}, " there are no places in it"},
+		{"a.json", `[` + strings.Repeat(" ", maxFileLine-7) + `{"name":"` + strings.Repeat("x", maxFileLine), FileOptions{},
+			fmt.Sprintf("1:%d: the place is longer than 65536 bytes", 2+maxFileLine-7)},
+		{"a.json", strings.Repeat("\n", maxFileLine), FileOptions{}, " there are no places in it"},
 	} {
 		path := written(t, c.name, c.text)
 		_, err := NewFile(path, c.options)
@@ -213,7 +229,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // A few kilobytes that unpack to gigabytes are read as far as a place, or a file, may go.
 func TestFileOfAGzipBomb(t *testing.T) {
-	line := strings.Repeat(" ", maxFileLine/2-1) + "\n"
+	line := `{"name":"x","lat":1,"lng":2}` + strings.Repeat(" ", maxFileLine/2-29) + "\n"
 	bomb := packed(t, []byte(strings.Repeat(line, 64)))
 	in, err := newInput(bytes.NewReader(bomb), nil)
 	if err != nil {

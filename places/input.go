@@ -45,7 +45,11 @@ func newInput(file io.Reader, columns map[string]string) (*input, error) {
 	if err := bom.Skip(in.Reader); err != nil {
 		return nil, err
 	}
-	if head, _ := in.Peek(sniffed); bytes.IndexByte(head, 0) >= 0 {
+	head, err := in.Peek(sniffed) // an error stays for the next read
+	switch {
+	case err == io.EOF && len(head) == 0:
+		return nil, errors.New("it is empty")
+	case bytes.IndexByte(head, 0) >= 0:
 		return nil, errors.New("this is not text, or it is UTF-16: save it as UTF-8 (in a spreadsheet: CSV UTF-8)")
 	}
 	return in, nil

@@ -15,7 +15,13 @@ import (
 // errLong is a place of too many bytes.
 var errLong = fmt.Sprintf("the place is longer than %d bytes", maxFileLine)
 
-const errObjects = "JSON objects are wanted, one on each line, or an array of them"
+// errEmpty is for lines that hold nothing, of too many bytes in a row.
+var errEmpty = fmt.Sprintf("more than %d bytes of empty lines", maxFileLine)
+
+const (
+	errObjects = "JSON objects are wanted, one on each line, or an array of them"
+	errWrapped = "want an array of places or one object a line; GeoJSON is not read"
+)
 
 // readJSON reads a JSON object from each line, or an array of objects.
 func readJSON(in *input, add func(entry, position) error) error {
@@ -32,11 +38,13 @@ func readJSON(in *input, add func(entry, position) error) error {
 
 // readLines reads a JSON object from each line. Empty lines are passed over.
 func readLines(in *input, add func(entry, position) error) error {
-	o := objects{columns: in.columns}
+	o, empty := objects{columns: in.columns}, 0
 	for at := (position{line: 1, column: 1}); ; at.line++ {
 		line, err := in.ReadSlice('\n')
 		in.begin += int64(len(line))
 		switch {
+		case err == bufio.ErrBufferFull && !o.known && line[skipSpace(line, 0)%len(line)] == '{':
+			return at.wrong("%s; %s", errLong, errWrapped)
 		case err == bufio.ErrBufferFull:
 			return at.wrong("%s", errLong)
 		case err != nil && err != io.EOF:
@@ -44,7 +52,14 @@ func readLines(in *input, add func(entry, position) error) error {
 		case err == io.EOF && len(line) == 0:
 			return o.end()
 		case skipSpace(line, 0) == len(line):
+			if empty += len(line); empty > maxFileLine {
+				return at.wrong("%s", errEmpty)
+			}
 			continue
+		}
+		empty = 0
+		if !o.known && opens(line) {
+			return at.wrong("%s", errWrapped)
 		}
 		e, err := o.entry(line, at)
 		if err != nil {
@@ -54,6 +69,13 @@ func readLines(in *input, add func(entry, position) error) error {
 			return err
 		}
 	}
+}
+
+// opens says whether a line begins an object that goes on in the next line.
+func opens(line []byte) bool {
+	var syntax *json.SyntaxError
+	err := json.Unmarshal(line, new(json.RawMessage))
+	return line[skipSpace(line, 0)] == '{' && errors.As(err, &syntax) && syntax.Error() == "unexpected end of JSON input"
 }
 
 // readArray reads the objects of an array.
@@ -114,16 +136,31 @@ type scanner struct {
 
 // skip passes over white space and shows the byte behind it.
 func (s *scanner) skip() (byte, error) {
-	for {
+	at := s.position
+	for skipped := 0; ; {
 		s.in.begin = s.taken
-		next, err := s.in.Peek(1)
-		if err != nil {
+		if _, err := s.in.Peek(1); err != nil {
 			return 0, err
 		}
-		if skipSpace(next, 0) == 0 {
-			return next[0], nil
+		ahead, _ := s.in.Peek(s.in.Buffered())
+		n := skipSpace(ahead, 0)
+		if skipped += n; skipped > maxFileLine {
+			return 0, at.wrong("more than %d bytes of white space", maxFileLine)
 		}
-		s.take()
+		if end := bytes.LastIndexByte(ahead[:n], '\n'); end >= 0 {
+			s.line, s.column = s.line+bytes.Count(ahead[:n], []byte("\n")), n-end
+		} else {
+			s.column += n
+		}
+		s.taken += int64(n)
+		behind := n < len(ahead)
+		var c byte
+		if behind {
+			c = ahead[n]
+		}
+		if _, err := s.in.Discard(n); err != nil || behind {
+			return c, err
+		}
 	}
 }
 
@@ -231,14 +268,16 @@ func (o *objects) entry(text []byte, at position) (e entry, err error) {
 func (o *objects) lay(here func([]byte) position, object []byte) error {
 	same := o.known && len(o.names) == len(o.layout.names)
 	for i := 0; same && i < len(o.names); i++ {
-		same = string(o.names[i]) == o.layout.names[i]
+		same = isName(o.names[i], o.layout.names[i])
 	}
 	if same {
 		return nil
 	}
 	names := make([]string, len(o.names))
 	for i, name := range o.names {
-		names[i] = string(name)
+		if names[i] = string(name); bytes.IndexByte(name, '\\') >= 0 {
+			names[i] = unquote(name)
+		}
 	}
 	l, problems := newLayout(names, o.columns)
 	for _, p := range problems {
@@ -251,6 +290,14 @@ func (o *objects) lay(here func([]byte) position, object []byte) error {
 		o.seen[c] = o.seen[c] || l.at[c] >= 0
 	}
 	return nil
+}
+
+// isName says whether a name, as it stands in a file, is a text.
+func isName(name []byte, text string) bool {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return string(name) == text
+	}
+	return unquote(name) == text
 }
 
 // end is the error for a column that FileOptions.Columns names and no object had.
@@ -274,7 +321,11 @@ func (o *objects) place(here func([]byte) position, object []byte) (e entry, err
 		}
 		e.lacks = &position{at.line, at.column, "there is no " + column}
 		if !o.seen[i] && !o.lacked { // then all may be called otherwise
-			e.lacks.what = o.layout.lacks() + "; " + o.layout.advice(o.columns)
+			if e.wraps = o.wraps(); e.wraps {
+				e.lacks.what = errWrapped
+			} else {
+				e.lacks.what = o.layout.lacks() + "; " + o.layout.advice(o.columns)
+			}
 		}
 		o.lacked = true
 		return e, nil
@@ -299,6 +350,20 @@ func (o *objects) place(here func([]byte) position, object []byte) (e entry, err
 		}
 	}
 	return e, nil
+}
+
+// wraps says whether an object is no place, but GeoJSON or around an array of places.
+func (o *objects) wraps() bool {
+	if o.layout.at[columnLat] >= 0 || o.layout.at[columnLng] >= 0 {
+		return false
+	}
+	for i, value := range o.values {
+		inArray := value[0] == '[' && value[skipSpace(value, 1)] == '{'
+		if inArray || value[0] == '{' && isName(o.names[i], "geometry") {
+			return true
+		}
+	}
+	return false
 }
 
 // empty says whether a JSON value is nothing that could be a name or a number.

@@ -21,9 +21,10 @@ func (l *link) BuildProtocol(string) reactor.Protocol {
 
 // ConnectionFailed implements reactor.ClientFactory.
 func (l *link) ConnectionFailed(reason error) {
-	l.plain = false
+	l.plain, l.hangUps = false, 0
 	l.stopProbe()
 	l.sent.Close()
+	l.line.Close()
 	l.neighbor.counters.dialsFailed++
 	l.down(reason.Error())
 	l.ended()
@@ -75,6 +76,7 @@ func (l *link) LineReceived(line []byte) {
 		log.LineReceived(l.id, line)
 	}
 	l.pulse.heard()
+	l.hangUps = 0
 	in, err := protocol.ParseLink(line)
 	if l.state == linkGreeting {
 		l.greeting(line, in, err)
@@ -180,6 +182,8 @@ func (l *link) ConnectionLost(reason error) {
 	switch {
 	case l.reason != nil:
 		reason = l.reason
+	case l.state == linkGreeting:
+		reason = l.hungUp(reason)
 	case errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
 		reason = errClosed
 	}

@@ -57,7 +57,8 @@
 // # Neighbors of the paper's own kind
 //
 // With handshake = "optional" a neighbor need not know any of that. One that answers HELLO as an
-// unknown command, or not within 2 s, gets plain AT lines, everything once on each connection or, with
+// unknown command, with or without LF, or not within 2 s, or that ends two connections in a row without an
+// answer, gets plain AT lines, everything once on each connection or, with
 // legacy = "close-after-write", one line on each; and plain AT lines are taken from a neighbor's address,
 // also with several senders, and without LF before the end if the last sender's name is complete. What
 // such a neighbor has passed on with its own name and clock is a duplicate: see Store.ApplyLegacy. It is

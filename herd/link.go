@@ -82,6 +82,9 @@ type link struct {
 	hasLine    bool   // the plain connection is closing behind its only line
 	plainSince uint64 // id of the plain connection that began the copy
 	probe      *probe
+	hangUps    int     // handshakes in a row that ended without a byte from the neighbor: see hungUp
+	line       *Cursor // in front of the record whose line has the plain connection to itself
+	lineAgain  bool    // that line is being sent for the second time
 
 	// Where the neighbor's process stands. All of it is meant for the process peer.
 	peer        protocol.Epoch // named by the last WELCOME; 0: none yet
@@ -119,8 +122,9 @@ type sentMark struct {
 
 func newLink(n *neighbor) *link {
 	s := n.server
-	l := &link{server: s, neighbor: n, ackedCursor: s.store.Head(), sent: s.store.Head()}
+	l := &link{server: s, neighbor: n, ackedCursor: s.store.Head(), sent: s.store.Head(), line: s.store.Head()}
 	l.sent.Close()
+	l.line.Close()
 	l.since = s.reactor.Now()
 	l.client = &reactor.ReconnectingClient{
 		Reactor: s.reactor, Rand: s.rand, Addr: n.addr, Timeout: dialTimeout, Factory: l,

@@ -3,7 +3,9 @@ package herd
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
+	"serverherd/protocol"
 	"serverherd/reactor"
 )
 
@@ -14,6 +16,10 @@ var (
 	errPlain    = errors.New("knows no handshake: it is served plain lines")
 	errAnswers  = errors.New("was silent when it was asked for a handshake, and answers now")
 	errNotPlain = errors.New("has proven itself: no plain lines any more")
+
+	errHungUp       = errors.New("ended the connection without an answer to HELLO")
+	errHungUpProven = fmt.Errorf("%w; it has proven itself before, so it is not served plain lines", errHungUp)
+	errHungUpSecret = fmt.Errorf("%w; there is a secret, so it is not served plain lines", errHungUp)
 )
 
 // plainLink is a link whose neighbor knows no handshake: a server as the paper describes it. It is
@@ -41,8 +47,9 @@ var (
 // nothing of what is sent on a connection that stays. With legacy = "close-after-write" a connection is
 // closed behind its first line, and the next one is made at once. It is open before there is something
 // to send, so that its end tells, as above, that the process at its other end has gone. The connections
-// that follow one another in good order carry one copy and what is new after it; any other end begins
-// anew with HELLO:
+// that follow one another in good order carry one copy and what is new after it. A reset is a good end, too,
+// if all of the line has been acknowledged: a server that reads a part of it and closes causes one. After
+// another reset the line is sent once more, on the next connection. Any other end begins anew with HELLO:
 //
 //	> AT Alford +0.1 kiwi +1-1 100 Alford     then our FIN, then the neighbor's, or 1 s without it
 //	> AT Alford +0.2 moa +1-1 101 Alford      on the next connection
@@ -65,10 +72,55 @@ var plainAnswer = []byte("? ")
 // unanswered ends a handshake that took too long.
 func (l *link) unanswered() {
 	if l.traffic.linesIn == 0 && l.mayBePlain() {
-		l.servePlain(true)
+		l.servePlain(!bytes.HasPrefix(l.reader.Unfinished(), plainAnswer))
 		return
 	}
 	l.abort(errHandshake)
+}
+
+// maxHangUps is how many handshakes in a row may end without an answer before the neighbor is served plain
+// lines.
+const maxHangUps = 2
+
+// hungUp takes the end of a connection during the handshake that the neighbor or the network caused. It
+// returns the reason for the log and the status. Servers of the course often answer without LF and close:
+//
+//	> HELLO herd/1 ucla Alford Welsh ...
+//	< ? HELLO herd/1 ucla Alford Welsh ...    and EOF
+//
+// Others close without an answer. A server of the herd that crashes, and a forwarder whose server is down, look
+// the same. So only a neighbor that does it twice in a row, in a herd without a secret, and that has never proven
+// itself to this process, is served plain lines for it. It is probed like one that is silent.
+func (l *link) hungUp(reason error) error {
+	rest := l.reader.Unfinished()
+	switch {
+	case errors.Is(reason, reactor.ErrConnectionAborted): // the loop has stopped
+		return reason
+	case l.traffic.linesIn == 0 && bytes.HasPrefix(rest, plainAnswer) && l.mayBePlain():
+		l.hangUps = 0
+		l.plain, l.silent, l.redial = true, false, true
+		return errPlain
+	case len(rest) > 0:
+		l.hangUps = 0
+		return fmt.Errorf("ended the connection behind an unfinished answer to HELLO: %s", protocol.Printable(rest))
+	case l.traffic.linesIn > 0 && errors.Is(reason, reactor.ErrConnectionDone):
+		return errClosed
+	case l.traffic.linesIn > 0:
+		return reason
+	}
+	l.hangUps++
+	switch {
+	case !l.server.plain:
+		return errHungUp
+	case l.peer != 0 || l.neighbor.epoch != 0:
+		return errHungUpProven
+	case len(l.server.cfg.Herd.Secrets) > 0:
+		return errHungUpSecret
+	case l.hangUps < maxHangUps:
+		return errHungUp
+	}
+	l.plain, l.silent, l.redial = true, true, true
+	return errPlain
 }
 
 // servePlain gives up asking, and serves the neighbor on a fresh connection: it may have taken
@@ -107,20 +159,35 @@ func (p plainLink) ConnectionMade(t reactor.Transport) {
 
 // ConnectionLost implements reactor.Protocol.
 func (p plainLink) ConnectionLost(reason error) {
-	if p.hasLine && errors.Is(reason, reactor.ErrConnectionDone) && !p.leaving.closing {
-		p.logLost(reason)
-		p.t, p.hasLine = nil, false
-		p.plain = true
-		p.client.ResetDelay()
-		p.client.DialNow()
-		p.server.drained()
-		return
+	done := errors.Is(reason, reactor.ErrConnectionDone)
+	if p.hasLine && p.reason == nil && !errors.Is(reason, reactor.ErrConnectionAborted) {
+		done = done || p.t.Taken() >= p.traffic.bytesOut
+		if !p.leaving.closing && (done || !p.lineAgain) {
+			p.logLost(reason)
+			p.nextLine(done)
+			return
+		}
 	}
 	p.stopProbe()
-	if p.leaving.closing && !errors.Is(reason, reactor.ErrConnectionDone) {
+	p.line.Close()
+	if p.leaving.closing && !done {
 		p.leaving.closing, p.leaving.delivered = false, 0
 	}
 	p.link.ConnectionLost(reason)
+}
+
+// nextLine dials for the line after the one that the last connection carried, or for that one again.
+func (p plainLink) nextLine(done bool) {
+	if done {
+		p.client.ResetDelay()
+	} else {
+		p.sent.MoveTo(p.line)
+	}
+	p.line.Close()
+	p.t, p.hasLine, p.lineAgain = nil, false, !done
+	p.plain = true
+	p.client.DialNow()
+	p.server.drained()
 }
 
 // begin goes to the head of the feed. What the neighbor sends us from now on is not sent back.
@@ -128,6 +195,8 @@ func (p plainLink) begin() {
 	p.neighbor.plain, p.plainSince = newEpoch(p.server.rand), p.id
 	p.neighbor.counters.copies++
 	p.sent.Rewind()
+	p.line.Rewind()
+	p.lineAgain = false
 	p.server.pumpSoon()
 }
 
@@ -162,6 +231,9 @@ func (p plainLink) pump() (more bool) {
 	for range pumpRecords {
 		if len(buf) >= min(room, pumpBytes) || oneLine && len(buf) > 0 {
 			break
+		}
+		if oneLine {
+			p.line.MoveTo(p.sent)
 		}
 		item, ok := p.sent.Next()
 		if !ok {

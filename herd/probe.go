@@ -93,8 +93,12 @@ func (p *probe) LineReceived(line []byte) {
 	p.link.stopProbe()
 }
 
-// ConnectionLost implements reactor.Protocol.
+// ConnectionLost implements reactor.Protocol. An answer may lack its LF.
 func (p *probe) ConnectionLost(error) {
 	p.timeout.Cancel()
 	p.t = nil
+	if bytes.HasPrefix(p.reader.Unfinished(), plainAnswer) && p.link.probe == p {
+		p.link.silent = false
+		p.link.stopProbe()
+	}
 }

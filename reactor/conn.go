@@ -49,7 +49,7 @@ type Conn struct {
 	counted  int           // this connection's part of loop.memory
 	activity time.Duration // when bytes last moved in either direction
 	progress time.Duration // when the kernel last took any of what is owed, or held input was delivered
-	taken    uint64        // Taken when the timer looked last
+	taken    uint64        // Taken when the timer looked last, or when the connection was lost
 	read     func()        // Readable
 	timer    *DelayedCall  // ends a connection that is closing, or unread, and makes no progress
 
@@ -118,10 +118,13 @@ func (c *Conn) Memory() int {
 // Taken implements Transport.
 func (c *Conn) Taken() uint64 {
 	if c.socket == nil {
-		return 0
+		return c.taken
 	}
-	// Our end of file counts among what is unacknowledged.
-	return uint64(max(0, int64(c.written)-int64(c.Backlog()+c.socket.Unacked())))
+	unacked := c.socket.Unacked()
+	if c.saidGoodbye && unacked > 0 { // our end of file is the last of it
+		unacked--
+	}
+	return uint64(max(0, int64(c.written)-int64(c.Backlog()+unacked)))
 }
 
 // Keep implements Transport.

@@ -135,6 +135,9 @@ func (c *Conn) lose(reason error, reset bool) {
 	l.conns[c.index], last.index = last, c.index
 	l.conns[len(l.conns)-1] = nil
 	l.conns = l.conns[:len(l.conns)-1]
+	if reason != ErrConnectionDone { // then it is not asked for
+		c.taken = c.Taken()
+	}
 	l.buffers.giveBack(c.out)
 	c.out, c.sent, c.held, c.heldAt, c.kept = nil, 0, nil, 0, 0
 	c.count()

@@ -36,7 +36,7 @@ type Producer interface {
 const LowWater = 64 << 10
 
 // Transport is our end of one connection. Loop only. No method blocks, and none calls the Protocol
-// before it returns. After ConnectionLost every method does nothing.
+// before it returns. After ConnectionLost every method but Taken does nothing.
 type Transport interface {
 	// Write queues a copy of p; all that is queued in one turn leaves in one write. It does
 	// nothing once LoseConnection or AbortConnection has been called.
@@ -52,7 +52,8 @@ type Transport interface {
 	Backlog() int
 	// Taken is the number of bytes accepted by Write that the peer has acknowledged, as far as the
 	// kernel tells. Of a slow reader it grows long before Backlog shrinks, because the kernel holds
-	// megabytes and makes room in large steps. It may take a system call.
+	// megabytes and makes room in large steps. It may take a system call. After a connection was lost, unless the
+	// reason was ErrConnectionDone, it is what had been acknowledged by then.
 	Taken() uint64
 	// Memory is the capacity, in bytes, of the buffers of this connection: output that the kernel
 	// has not taken, input that was not delivered, and what Keep said. A buffer may be much larger

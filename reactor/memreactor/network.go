@@ -152,8 +152,15 @@ func (e *end) Write(p []byte) (int, error) {
 // Unsent implements reactor.Socket.
 func (e *end) Unsent(bool) int { return 0 }
 
-// Unacked implements reactor.Socket: a receiver acknowledges what it reads.
-func (e *end) Unacked() int { return e.out.unread() }
+// Unacked implements reactor.Socket: a receiver acknowledges what it reads. As in a kernel, an end of file
+// counts as a byte.
+func (e *end) Unacked() int {
+	n := e.out.unread()
+	if e.out.fin && !e.out.finRead {
+		n++
+	}
+	return n
+}
 
 // PauseReading implements reactor.Socket. The pipe fills up and its writer gets no more in.
 func (e *end) PauseReading() { e.unread = true }

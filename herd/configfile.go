@@ -194,6 +194,17 @@ func (l *loader) readServers(value any) {
 	}
 }
 
+// elsewhere says in which table a key would be known. In herd.toml the headers of tables are commented
+// out, and a key whose header still is belongs to the table before.
+func elsewhere(name string, keys []key) string {
+	for _, k := range keys {
+		if k.name == name {
+			return "it is a key of [" + k.table + "]; "
+		}
+	}
+	return ""
+}
+
 // readTable reads a table of which keys are, among others, the keys.
 func (l *loader) readTable(name string, n int, table map[string]any, keys []key) {
 	var known []string
@@ -210,7 +221,7 @@ func (l *loader) readTable(name string, n int, table map[string]any, keys []key)
 	}
 	for key := range table { // order: as in read
 		if !slices.Contains(known, key) {
-			l.fail(name, n, key, "unknown key; here are %s", strings.Join(known, ", "))
+			l.fail(name, n, key, "unknown key; %shere are %s", elsewhere(key, keys), strings.Join(known, ", "))
 		}
 	}
 }

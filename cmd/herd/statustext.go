@@ -20,6 +20,7 @@ func agreement(s *herd.Status) string {
 	for _, l := range s.Links {
 		behind = max(behind, l.Behind)
 		switch {
+		case l.State == "plain": // nothing is compared with it
 		case l.DivergedSince != nil:
 			return "diverged"
 		case l.Agreement == fullDigest:
@@ -33,7 +34,7 @@ func agreement(s *herd.Status) string {
 	age := s.Now.Sub(oldest)
 	switch {
 	case behind > 0:
-		return fmt.Sprintf("behind by %d", behind)
+		return fmt.Sprintf("neighbor lacks %d", behind)
 	case full:
 		return "neighbor full"
 	case len(s.Links) == 0:

@@ -205,9 +205,13 @@ func (l *link) drain() {
 	l.refusals = 0
 	l.leaving.wasUp = l.up()
 	l.client.ResetDelay()
-	if l.t == nil || l.state == linkGreeting {
+	switch {
+	case l.t == nil:
+		// A dial that is under way may have been refused before the neighbor was started: if it fails,
+		// there is one more.
+		l.leaving.lastDial = l.client.DialNow()
+	case l.state == linkGreeting:
 		l.leaving.lastDial = true
-		l.client.DialNow() // unless a dial or a handshake is under way, which is as good
 	}
 }
 

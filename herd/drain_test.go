@@ -91,6 +91,31 @@ func TestAStopHandsOverToANewProcess(t *testing.T) {
 	}
 }
 
+// A dial that is under way when the server is stopped may have been refused by nobody: the neighbor has
+// started meanwhile, and gets everything by one more.
+func TestAStopDialsAfterTheDialBefore(t *testing.T) {
+	for _, after := range []time.Duration{50 * time.Millisecond, 150 * time.Millisecond} {
+		w := pair(t).startAll()
+		const n = 500
+		w.updates("Alford", 0, n, stamp)
+		w.until("equal", w.equal)
+		l := w.servers["Alford"].neighbors[0].link
+		w.crash("Welsh")
+		w.until("down", func() bool { return l.state == linkDown })
+		w.net.RunFor(20 * time.Second)
+		w.net.Slow("Alford", "Welsh:1", 100*time.Millisecond) // the way to an address where nobody is
+		l.dialNow()
+		w.net.RunFor(after)
+		w.start("Welsh")
+		if lost := w.stop("Alford", 0, 2*time.Second); lost > 0 {
+			t.Errorf("started %v after the dial: %d records not handed over", after, lost)
+		}
+		if k := w.servers["Welsh"].store.Len(); k != n {
+			t.Errorf("started %v after the dial: the new process has %d of %d records", after, k, n)
+		}
+	}
+}
+
 // mute accepts connections in place of the server Welsh and answers nothing, or one thing.
 type mute struct{ answer string }
 

@@ -71,14 +71,16 @@ func (r *ReconnectingClient) Stop() {
 // its connection has proven useful. A connection that has lasted for Max resets it by itself.
 func (r *ReconnectingClient) ResetDelay() { r.delay = r.Initial }
 
-// DialNow dials without further delay, unless a dial is under way or the connection exists.
-func (r *ReconnectingClient) DialNow() {
+// DialNow dials without further delay, unless a dial is under way or the connection exists. It reports
+// whether it does.
+func (r *ReconnectingClient) DialNow() bool {
 	if !r.started || r.busy {
-		return
+		return false
 	}
 	r.cancelRetry()
 	r.busy = true
 	r.Reactor.ConnectTCP(r.Addr, r.Timeout, r)
+	return true
 }
 
 // ConnectionFailed implements ClientFactory, for the reactor to call.
@@ -109,7 +111,7 @@ func (r *ReconnectingClient) again() {
 		d *= 1 + r.Jitter*(2*r.Rand.Float64()-1)
 	}
 	r.delay = min(time.Duration(float64(r.delay)*r.Factor), r.Max)
-	r.retry = r.Reactor.CallLater(time.Duration(d), r.DialNow)
+	r.retry = r.Reactor.CallLater(time.Duration(d), func() { r.DialNow() })
 }
 
 func (r *ReconnectingClient) cancelRetry() {

@@ -18,16 +18,17 @@ import (
 // its dialer has given it up, and the end of the connection is behind the proof. Mostly it leaves after
 // a while. One that stays dials again whenever its connection ends, to the end of the run.
 type double struct {
-	w     *world
-	of    *host // whose name it has
-	to    *host
-	hello string
-	conn  *memreactor.Client // nil: it waits before the next dial
-	said  string             // the handshake so far, each line followed by LF; "" after PROOF
-	torn  string             // the beginning of a line
-	stays bool
-	until time.Duration
-	done  bool
+	w      *world
+	of     *host // whose name it has
+	to     *host
+	hello  string
+	conn   *memreactor.Client // nil: it waits before the next dial
+	said   string             // the handshake so far, each line followed by LF; "" after PROOF
+	torn   string             // the beginning of a line
+	stays  bool
+	dialed bool // once at least
+	until  time.Duration
+	done   bool
 }
 
 // doubleEvery is how often a double looks at what has come.
@@ -60,7 +61,7 @@ func (w *world) double() string {
 	how, wait := fmt.Sprintf(" with %s epoch at %s for %v", whose, b, d), doubleEvery
 	switch {
 	case epoch == h.epoch:
-	case !w.zombie && w.rand.IntN(4) == 0:
+	case !w.zombie && w.rand.IntN(4) == 0 && h.knows(b): // or b waits for h, to be ready, for ever
 		w.zombie, p.stays, d = true, true, time.Hour
 		how = fmt.Sprintf(" at %s, stays", b)
 		if w.rand.IntN(2) == 0 { // so long that both sides notice
@@ -96,9 +97,14 @@ func (w *world) doubledNow(a, b *host) bool {
 	})
 }
 
+// doubledAt says whether a double of one server has dialed another.
+func (w *world) doubledAt(of *host, to string) bool {
+	return slices.ContainsFunc(w.doubles, func(p *double) bool { return p.of == of && p.to.self.Name == to && p.dialed })
+}
+
 // dial begins a connection from a host of its own.
 func (p *double) dial() {
-	p.said, p.torn = "", ""
+	p.said, p.torn, p.dialed = "", "", true
 	if p.stays { // the processes may be others than when it came
 		p.w.doubled[[2]uint64{p.of.epoch, p.to.epoch}] = true
 	}

@@ -116,10 +116,11 @@ func (t *tap) departed(c *wire, line []byte) {
 		return
 	}
 	// A repair does send things back, and there is none without damage. So does the copy of a process
-	// that was taken back: it knows only that the neighbor has forgotten a position in its feed.
+	// that was taken back, whichever process it was that a double came before or after: it knows only
+	// that the neighbor has forgotten a position in its feed.
 	f := r.first[h.index]
 	if f.generation == h.generation && f.from == c.peer && c.peer != 0 && !h.w.damaged &&
-		!(h.w.doubled[[2]uint64{h.epoch, c.peer}] && h.link(c.to).State == "copying") {
+		!(h.w.doubledAt(h, c.to) && h.link(c.to).State == "copying") {
 		h.w.fail("returned", "%s sent %q to the process that it came from", h.self.Name, line)
 	}
 }

@@ -280,23 +280,23 @@ func TestSilentServer(t *testing.T) {
 		out      string
 		want     string
 	}{
-		{silent, "", []string{"iamat", "kiwi", "+1+1"}, "", "no whole reply from " + silent + " within 20ms (--timeout)"},
-		{silent, "", []string{"whatsat", "kiwi"}, "", "no whole reply from " + silent + " within 20ms (--timeout)"},
-		{silent, "", []string{"whatsat", "kiwi", "--json"}, "", "no whole reply from " + silent + " within 20ms (--timeout)"},
+		{silent, "", []string{"iamat", "kiwi", "+1+1"}, "", "no whole reply from " + silent + " within 1s (--timeout)"},
+		{silent, "", []string{"whatsat", "kiwi"}, "", "no whole reply from " + silent + " within 1s (--timeout)"},
+		{silent, "", []string{"whatsat", "kiwi", "--json"}, "", "no whole reply from " + silent + " within 1s (--timeout)"},
 		{half, "a 1,1\nb 1,1\nc 1,1\n", []string{"iamat", "-"}, "AT Alford\n",
-			"no whole reply from " + half + " within 20ms (--timeout); 3 lines sent, 1 answered"},
+			"no whole reply from " + half + " within 1s (--timeout); 3 lines sent, 1 answered"},
 	} {
-		out, errOut, code := runAt(c.addr, c.in, append(c.args, "--timeout", "20ms")...)
+		out, errOut, code := runAt(c.addr, c.in, append(c.args, "--timeout", "1s")...)
 		if out != c.out || errOut != "herd: "+c.want+"\n" || code != exitFailed {
 			t.Errorf("%q: exit code %d, %q, %q, want %q", c.args, code, out, errOut, c.want)
 		}
 	}
-	out, errOut, code := runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--warmup", "0s", "--timeout", "20ms")
+	out, errOut, code := runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--warmup", "0s", "--timeout", "1s")
 	if !strings.Contains(out, "0 replies") || !strings.Contains(errOut, "2 lines unanswered") || code != exitFailed {
 		t.Errorf("load: exit code %d, %q, %q", code, out, errOut)
 	}
-	out, errOut, code = runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--mix", "whatsat", "--timeout", "20ms")
-	if want := "making the clients known: no reply within 20ms (--timeout)\n"; out != "" || !strings.HasSuffix(errOut, want) || code != exitFailed {
+	out, errOut, code = runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--mix", "whatsat", "--timeout", "1s")
+	if want := "making the clients known: no reply within 1s (--timeout)\n"; out != "" || !strings.HasSuffix(errOut, want) || code != exitFailed {
 		t.Errorf("load of WHATSATs: exit code %d, %q, %q, want %q", code, out, errOut, want)
 	}
 }
@@ -316,13 +316,13 @@ func TestSilentServersOfHerdToml(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]string{
-		"status":        "herd: Alford: no answer at " + console + " within 20ms\n",
-		"status --json": "herd: Alford: no answer at " + console + " within 20ms\n",
-		"places 1,2":    "herd: places, by google: no answer within 20ms; check places.base_url and the network, or try again\n",
+		"status":        "herd: Alford: no answer at " + console + " within 1s\n",
+		"status --json": "herd: Alford: no answer at " + console + " within 1s\n",
+		"places 1,2":    "herd: places, by google: no answer within 1s; check places.base_url and the network, or try again\n",
 		"load --servers Alford,Ball --replication -d 20ms": "1 error, 1 line unanswered\n",
 	} {
 		var out, errOut bytes.Buffer
-		code := run(append(strings.Fields(line), "--timeout", "20ms", "--config", file), strings.NewReader(""), &out, &errOut)
+		code := run(append(strings.Fields(line), "--timeout", "1s", "--config", file), strings.NewReader(""), &out, &errOut)
 		if code != exitFailed || !strings.HasSuffix(errOut.String(), want) {
 			t.Errorf("%s: exit code %d, %q, %q, want %q", line, code, &out, &errOut, want)
 		}

@@ -41,7 +41,8 @@ func newUp(o *options) *cobra.Command {
 		Use:   upName + " [NAME...]",
 		Short: "Start the herd: one process per server",
 		Long: "Start the servers of herd.toml, or those that are named, each as a process of\n" +
-			"its own. A server that dies is restarted; one that cannot start when the herd does ends all.\n" +
+			"its own. A server that dies is restarted; one that cannot start at first\n" +
+			"ends all.\n" +
 			"Ctrl-C stops all in good order, a second one at once, and the exit code is 1 if\n" +
 			"one was killed. Without a terminal SIGHUP is passed on to the servers.\n\n" +
 			"Log entries of level warn and above are printed; the log files have all of\n" +

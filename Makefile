@@ -3,7 +3,8 @@ SHELL := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 
-FUZZTIME ?= 5s
+# A count, as a deadline can end a run with the error "context deadline exceeded".
+FUZZTIME ?= 20000x
 SOAK ?= 10m
 SEEDS ?= 1000
 FIRST ?= 1
@@ -37,7 +38,7 @@ race: ## every test, under the race detector
 	  echo "NOT RUN: logs rotated by logrotate: apt-get install logrotate"
 	go test -race -timeout 30m ./...
 
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## each fuzz target, FUZZTIME inputs or so long
 	grep -r --include='*_test.go' '^func Fuzz' . | \
 	  sed -E 's,^(.*)/[^/]*:func (Fuzz[^(]*).*,\1 \2,' | sort | \
 	  while read -r package target; do \

@@ -133,13 +133,6 @@ func (c *muteConn) ConnectionLost(error)               {}
 // Whatever ends the last thing that a stop waits for ends the stop, which here has an hour.
 func TestAStopEndsWithTheLastThingOwed(t *testing.T) {
 	const moment = 50 * time.Millisecond
-	listen := func(w *world, f reactor.Factory) {
-		r := w.net.NewReactor("Welsh")
-		if _, err := r.ListenTCP(r.Listen("Welsh:1"), f); err != nil {
-			w.t.Fatal(err)
-		}
-		w.reactors["Welsh"] = r
-	}
 	silent := func(w *world) *acceptor { // it acknowledges nothing
 		a := w.acceptor()
 		a.ack = false
@@ -160,19 +153,19 @@ func TestAStopEndsWithTheLastThingOwed(t *testing.T) {
 			w.net.RunFor(time.Minute)
 		}, 0, moment, 1},
 		{"a dial gets no answer", func(w *world) {
-			listen(w, &mute{"REFUSE herd: other\r\n"})
+			w.playWelsh(&mute{"REFUSE herd: other\r\n"})
 			w.start("Alford")
 			w.iamat("Alford", "kiwi", stamp)
 			w.net.RunFor(time.Minute)
 			w.net.Cut("Alford", "Welsh")
 		}, dialTimeout, dialTimeout + moment, 1},
 		{"a handshake gets no answer", func(w *world) {
-			listen(w, &mute{})
+			w.playWelsh(&mute{})
 			w.start("Alford")
 			w.iamat("Alford", "kiwi", stamp)
 		}, handshakeTimeout - time.Second, handshakeTimeout + moment, 1},
 		{"a handshake is refused", func(w *world) {
-			listen(w, &mute{"REFUSE herd: other\r\n"})
+			w.playWelsh(&mute{"REFUSE herd: other\r\n"})
 			w.start("Alford")
 			w.iamat("Alford", "kiwi", stamp)
 			w.net.RunFor(time.Minute)

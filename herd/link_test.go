@@ -239,10 +239,7 @@ type acceptor struct {
 
 func (w *world) acceptor() *acceptor {
 	a := &acceptor{ack: true, since: "- 0"}
-	r := w.net.NewReactor("Welsh")
-	if _, err := r.ListenTCP(r.Listen("Welsh:1"), a); err != nil {
-		w.t.Fatal(err)
-	}
+	w.playWelsh(a)
 	return a
 }
 

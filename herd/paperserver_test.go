@@ -28,11 +28,7 @@ type paperLocation struct {
 func (w *world) startPaperServer() *paperServer {
 	w.t.Helper()
 	p := &paperServer{w: w, neighbors: map[string]client{}, locations: map[string]paperLocation{}}
-	r := w.net.NewReactor("Welsh")
-	if _, err := r.ListenTCP(r.Listen("Welsh:1"), p); err != nil {
-		w.t.Fatal(err)
-	}
-	w.reactors["Welsh"] = r
+	w.playWelsh(p)
 	return p
 }
 

@@ -38,15 +38,40 @@ func doesNotKnow(c *plainConn, line string) {
 
 func (c *plainConn) say(text string) { c.t.Write([]byte(text)) }
 
+// playWelsh has f play the server Welsh. As a process it is one of the world's.
+func (w *world) playWelsh(f reactor.Factory) {
+	w.t.Helper()
+	r := w.net.NewReactor("Welsh")
+	if _, err := r.ListenTCP(r.Listen("Welsh:1"), f); err != nil {
+		w.t.Fatal(err)
+	}
+	w.reactors["Welsh"] = r
+}
+
+// clientsOf are the clients of AT lines that Alford has sent.
+func (w *world) clientsOf(lines []string) (all []string) {
+	w.t.Helper()
+	for _, line := range lines {
+		l, err := protocol.ParseLink([]byte(line))
+		if err != nil || l.Verb != protocol.LinkAT || string(l.Sender) != "Alford" {
+			w.t.Fatalf("Welsh was sent %q", line)
+		}
+		all = append(all, string(l.Record.Client()))
+	}
+	return all
+}
+
+// untilSent waits until lines hold exactly these clients.
+func (w *world) untilSent(lines func() []string, want ...string) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("%q is sent", want), func() bool { return slices.Equal(w.clientsOf(lines()), want) })
+}
+
 // startPlain starts the peer. As a process it is one of the world's.
 func (w *world) startPlain(answer func(c *plainConn, line string)) *plainPeer {
 	w.t.Helper()
 	p := &plainPeer{w: w, answer: answer}
-	r := w.net.NewReactor("Welsh")
-	if _, err := r.ListenTCP(r.Listen("Welsh:1"), p); err != nil {
-		w.t.Fatal(err)
-	}
-	w.reactors["Welsh"] = r
+	w.playWelsh(p)
 	return p
 }
 

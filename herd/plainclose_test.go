@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"serverherd/protocol"
 	"serverherd/reactor"
 )
 
@@ -47,30 +46,27 @@ func (c *oneMessageConn) ReadConnectionLost() {
 func (w *world) startOneMessage() *oneMessage {
 	w.t.Helper()
 	p := &oneMessage{w: w}
-	r := w.net.NewReactor("Welsh")
-	if _, err := r.ListenTCP(r.Listen("Welsh:1"), p); err != nil {
-		w.t.Fatal(err)
-	}
-	w.reactors["Welsh"] = r
+	w.playWelsh(p)
 	return p
 }
 
-// clients are those of the messages, each of which must be one AT line.
-func (p *oneMessage) clients() (all []string) {
+// lines are the messages, each of which must be one line.
+func (p *oneMessage) lines() (all []string) {
 	for _, m := range p.messages {
 		line, whole := strings.CutSuffix(m, "\r\n")
-		l, err := protocol.ParseLink([]byte(line))
-		if !whole || err != nil || l.Verb != protocol.LinkAT || string(l.Sender) != "Alford" {
+		if !whole {
 			p.w.t.Fatalf("a message is %q", m)
 		}
-		all = append(all, string(l.Record.Client()))
+		all = append(all, line)
 	}
 	return all
 }
 
+func (p *oneMessage) clients() []string { return p.w.clientsOf(p.lines()) }
+
 func (p *oneMessage) untilServed(want ...string) {
 	p.w.t.Helper()
-	p.w.until(fmt.Sprintf("%q is sent", want), func() bool { return slices.Equal(p.clients(), want) })
+	p.w.untilSent(p.lines, want...)
 }
 
 func legacyRing(t *testing.T, legacy string, names ...string) *world {

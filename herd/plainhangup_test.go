@@ -1,13 +1,10 @@
 package herd
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"serverherd/protocol"
 	"serverherd/reactor"
 )
 
@@ -53,28 +50,15 @@ func (c *oneReadConn) DataReceived(b []byte) {
 func (w *world) startOneRead(answer func(line string) string) *oneRead {
 	w.t.Helper()
 	p := &oneRead{w: w, answer: answer}
-	r := w.net.NewReactor("Welsh")
-	if _, err := r.ListenTCP(r.Listen("Welsh:1"), p); err != nil {
-		w.t.Fatal(err)
-	}
-	w.reactors["Welsh"] = r
+	w.playWelsh(p)
 	return p
 }
 
-func (p *oneRead) clients() (all []string) {
-	for _, line := range p.lines {
-		l, err := protocol.ParseLink([]byte(line))
-		if err != nil {
-			p.w.t.Fatalf("it was sent %q", line)
-		}
-		all = append(all, string(l.Record.Client()))
-	}
-	return all
-}
+func (p *oneRead) clients() []string { return p.w.clientsOf(p.lines) }
 
 func (p *oneRead) untilServed(want ...string) {
 	p.w.t.Helper()
-	p.w.until(fmt.Sprintf("%q is sent", want), func() bool { return slices.Equal(p.clients(), want) })
+	p.w.untilSent(func() []string { return p.lines }, want...)
 }
 
 func unknown(line string) string { return "? " + line }

@@ -65,8 +65,8 @@ func TestJournalDirectory(t *testing.T) {
 		name, reason string // "": it may be healed before it is seen
 		change       func(p *place) error
 	}{
-		{"removed", "", func(p *place) error { return os.RemoveAll(p.dir) }},
-		{"removed with its parent", "", func(p *place) error { return os.RemoveAll(filepath.Dir(p.dir)) }},
+		{"removed", "", func(p *place) error { return processtest.RemoveAll(p.dir) }},
+		{"removed with its parent", "", func(p *place) error { return processtest.RemoveAll(filepath.Dir(p.dir)) }},
 		{"emptied", "", func(p *place) error {
 			files, err := os.ReadDir(p.dir)
 			for _, file := range files {

@@ -180,7 +180,7 @@ func TestLogFileMovedOrDeleted(t *testing.T) {
 	}{
 		{"rm", func() error { return os.Remove(file) }},
 		{"mv", func() error { return os.Rename(file, file+".old") }},
-		{"rm -rf logs", func() error { return os.RemoveAll(filepath.Dir(file)) }},
+		{"rm -rf logs", func() error { return processtest.RemoveAll(filepath.Dir(file)) }},
 		{"mv logs", func() error { return os.Rename(filepath.Dir(file), filepath.Dir(file)+".old") }},
 		{"another in its place", func() error {
 			return errors.Join(os.WriteFile(file+".new", nil, 0o640), os.Rename(file+".new", file))

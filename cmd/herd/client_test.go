@@ -18,6 +18,12 @@ func fakeServer(t *testing.T, serve func(c *net.TCPConn)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveEach(t, l, serve)
+	return l.Addr().String()
+}
+
+// serveEach has serve answer each connection of a listener, to the end of the test.
+func serveEach(t *testing.T, l net.Listener, serve func(c *net.TCPConn)) {
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -31,7 +37,6 @@ func fakeServer(t *testing.T, serve func(c *net.TCPConn)) string {
 			}()
 		}
 	}()
-	return l.Addr().String()
 }
 
 // answering is a server that gives each line the reply that it finds for it.

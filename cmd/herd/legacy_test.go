@@ -58,20 +58,10 @@ func TestANeighborOfOneMessageAConnection(t *testing.T) {
 // oneMessageServer reads each connection to its end, and closes it then.
 func oneMessageServer(t *testing.T, l net.Listener) <-chan string {
 	messages := make(chan string, 1000)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				if text, err := io.ReadAll(c); err == nil && len(text) > 0 {
-					messages <- string(text)
-				}
-			}()
+	serveEach(t, l, func(c *net.TCPConn) {
+		if text, err := io.ReadAll(c); err == nil && len(text) > 0 {
+			messages <- string(text)
 		}
-	}()
+	})
 	return messages
 }

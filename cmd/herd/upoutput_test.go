@@ -19,65 +19,45 @@ func TestFailuresWhileTheOutputIsBlocked(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for output, open := range map[string]func(*testing.T) (ours, theirs *os.File){
-		"pipe": blockedPipe, "terminal": blockedTerminal,
+	nothing := func(*testing.T, *processtest.Herd) {}
+	stopped := func(t *testing.T, h *processtest.Herd) {
+		processtest.Eventually(t, "both answer", func() bool { return pid(h, "Alford") != 0 && pid(h, "Welsh") != 0 })
+		_ = syscall.Kill(pid(h, "Welsh"), syscall.SIGSTOP)
+	}
+	for _, f := range []struct {
+		name    string
+		args    []string
+		before  func(t *testing.T, h *processtest.Herd)
+		running func(t *testing.T, h *processtest.Herd) // before SIGTERM; nil: it ends by itself
+		exit    int
+	}{
+		{"up, cannot start", []string{"up"}, cannotStart, nil, exitFailed},
+		{"up, wrong usage", []string{"up", "Kiwi"}, nothing, nil, exitUsage},
+		{"up, a server that does not stop", []string{"up"}, nothing, stopped, exitFailed},
+		{"serve, cannot start", []string{"serve", "Alford"}, cannotStart, nil, exitFailed},
 	} {
-		t.Run(output, func(t *testing.T) {
-			t.Run("up, cannot start", func(t *testing.T) {
+		for output, open := range map[string]func(*testing.T) (ours, theirs *os.File){
+			"pipe": blockedPipe, "terminal": blockedTerminal,
+		} {
+			t.Run(f.name+", "+output, func(t *testing.T) {
 				ours, theirs := open(t)
 				defer ours.Close()
 				h, c := upHerd(t, theirs, storage, []string{"Alford", "Welsh"})
-				cannotStart(t, h)
+				c.Args = append(append(c.Args[:1:1], f.args...), "--config", h.Config())
+				f.before(t, h)
 				if err := c.Start(); err != nil {
 					t.Fatal(err)
 				}
 				theirs.Close()
-				if code := waitUp(t, c); code != exitFailed {
+				if f.running != nil {
+					f.running(t, h)
+					_ = c.Process.Signal(syscall.SIGTERM)
+				}
+				if code := waitUp(t, c); code != f.exit {
 					t.Errorf("exit code %d", code)
 				}
 			})
-			t.Run("up, wrong usage", func(t *testing.T) {
-				ours, theirs := open(t)
-				defer ours.Close()
-				_, c := upHerd(t, theirs, "", []string{"Alford"}, "Kiwi")
-				if err := c.Start(); err != nil {
-					t.Fatal(err)
-				}
-				theirs.Close()
-				if code := waitUp(t, c); code != exitUsage {
-					t.Errorf("exit code %d", code)
-				}
-			})
-			t.Run("up, a server that does not stop", func(t *testing.T) {
-				ours, theirs := open(t)
-				defer ours.Close()
-				h, c := upHerd(t, theirs, storage, []string{"Alford", "Welsh"})
-				if err := c.Start(); err != nil {
-					t.Fatal(err)
-				}
-				theirs.Close()
-				processtest.Eventually(t, "both answer", func() bool { return pid(h, "Alford") != 0 && pid(h, "Welsh") != 0 })
-				_ = syscall.Kill(pid(h, "Welsh"), syscall.SIGSTOP)
-				_ = c.Process.Signal(syscall.SIGTERM)
-				if code := waitUp(t, c); code != exitFailed {
-					t.Errorf("exit code %d", code)
-				}
-			})
-			t.Run("serve, cannot start", func(t *testing.T) {
-				ours, theirs := open(t)
-				defer ours.Close()
-				h, c := upHerd(t, theirs, storage, []string{"Alford"})
-				c.Args = []string{c.Path, "serve", "Alford", "--config", h.Config()}
-				cannotStart(t, h)
-				if err := c.Start(); err != nil {
-					t.Fatal(err)
-				}
-				theirs.Close()
-				if code := waitUp(t, c); code != exitFailed {
-					t.Errorf("exit code %d", code)
-				}
-			})
-		})
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -74,6 +75,15 @@ func Within(t *testing.T, patience time.Duration, what string, holds func() bool
 		case <-tick.C:
 		case <-ctx.Done():
 			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// RemoveAll is os.RemoveAll for a directory in which a server creates files meanwhile.
+func RemoveAll(dir string) error {
+	for {
+		if err := os.RemoveAll(dir); !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
 		}
 	}
 }

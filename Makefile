@@ -11,10 +11,10 @@ FIRST ?= 1
 STUDY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint race fuzz cross sim mutants faults soak bench study clean
+.PHONY: help build run test lint race fuzz cross sim mutants e2e soak bench study clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/herd
 	go build -o bin/herd ./cmd/herd
@@ -53,13 +53,13 @@ sim: ## SEEDS seeds of the simulation from FIRST on, each twice
 	go test -count=1 -v -timeout 24h -run '^TestSeeds$$' ./herd/sim -seeds $(SEEDS) -first $(FIRST)
 
 mutants: ## break the herd in one place at a time and see it caught
-	go run ./cmd/mutants
+	go run ./herd/sim/mutants
 
-faults: ## real processes and what can happen to them, in real size, with figures
-	go test -count=1 -v -timeout 60m ./cmd/faults -faults.real
+e2e: ## herds of real processes and what can happen to them, in real size, with figures
+	go test -count=1 -v -timeout 60m ./cmd/herd/e2e -e2e.real
 
-soak: ## mixed load and chance faults for SOAK
-	go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/faults -faults.real -faults.soak $(SOAK)
+soak: ## mixed load and random faults for SOAK
+	go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/herd/e2e -e2e.real -e2e.soak $(SOAK)
 
 bench: ## Go benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...

@@ -142,7 +142,8 @@ func TestLayers(t *testing.T) {
 	for path, want := range map[string]string{
 		"protocol": "protocol", "reactor": "reactor", "reactor/memreactor": "reactor/memreactor",
 		"reactor/netreactor": "reactor/...", "herd": "herd", "herd/journal": "herd/journal/...",
-		"herd/journal/disk": "herd/journal/...", "herd/sim": "herd/...", "cmd/herd/load": "cmd/...",
+		"herd/journal/disk": "herd/journal/...", "herd/sim": "herd/...", "herd/sim/mutants": "herd/sim/mutants",
+		"cmd/herd/load": "cmd/...",
 	} {
 		if l := layerOf(path); l == nil || l.path != want {
 			t.Errorf("%s is of layer %v, want %s", path, l, want)

@@ -60,6 +60,7 @@ var layers = []layer{
 	{path: "places/...", ours: []string{"protocol/bom", "places/..."}},
 	{path: "herd", ours: []string{"protocol/bom", "protocol", "places", "reactor"}, never: noEngine, loop: true},
 	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noNetwork},
+	{path: "herd/sim/mutants", stdOnly: true},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
 		never: noEngine, loop: true},
 	{path: "testdata/peers", stdOnly: true},

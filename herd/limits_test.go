@@ -75,8 +75,8 @@ var limitCases = []limitCase{
 	{counts: "other_protocols", hit: hitOtherProtocol},
 	{limits: "refusal_pause refusals_noted", counts: "handshakes_failed", hit: hitRefusals},
 
-	{limits: "log_buffer", counts: "log_dropped", by: "cmd/faults/logdisk_test.go TestLogOnAStalledDisk"},
-	{limits: "log_check", counts: "log_reopened", by: "cmd/faults/logfile_test.go TestLogFileMovedOrDeleted"},
+	{limits: "log_buffer", counts: "log_dropped", by: "cmd/herd/e2e/logdisk_test.go TestLogOnAStalledDisk"},
+	{limits: "log_check", counts: "log_reopened", by: "cmd/herd/e2e/logfile_test.go TestLogFileMovedOrDeleted"},
 	{limits: "console_connections", by: "cmd/herd/console/limited_test.go TestConnectionsAreLimited"},
 	{limits: "console_requests", by: "cmd/herd/console/limited_test.go TestRequestsAreLimited"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},

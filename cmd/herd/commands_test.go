@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 func TestClientCommands(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/study"
-	"serverherd/cmd/processtest"
 )
 
 // pasted runs lines as somebody who pastes them into a shell in a herd's directory.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/places"
 	"serverherd/places/google/googletest"
 )

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 // serveHerd is a herd of Alford alone, and serve on it, not started yet.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/herd/herdtest"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 const storage = "[herd]\nname = \"ucla\"\n[log]\nlines = false\n[storage]\ndir = \"journal\"\n"

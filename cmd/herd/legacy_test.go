@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 // A server as the course's public ones are: it takes all of a connection for one message, and sends

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/logging"
-	"serverherd/cmd/processtest"
 	"serverherd/herd"
 )
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/load"
-	"serverherd/cmd/processtest"
 )
 
 // What load says of a server is what the server says of itself.

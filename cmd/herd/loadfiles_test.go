@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/load"
-	"serverherd/cmd/processtest"
 )
 
 // A line that says how things go does not reach the edge of a terminal of 80 columns.

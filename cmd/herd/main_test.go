@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 func TestMain(m *testing.M) { processtest.Main(m) }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 // A web page that sends lines to a server of the herd has none of them executed, and reads nothing.

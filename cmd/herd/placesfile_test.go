@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 // questions sends one line after the other, each after the last one's reply and a pause, until it is

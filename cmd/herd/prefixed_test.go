@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/logging"
-	"serverherd/cmd/processtest"
 	"serverherd/herd"
 )
 

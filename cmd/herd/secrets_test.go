@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"testing"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/places/google/googletest"
 )
 

@@ -18,7 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/herd"
 	"serverherd/herd/journal"
 )

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 // Real servers on every engine, one of them with a handler that blocks, and a simulated herd: each

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 // terminal is the two ends of a pseudo-terminal: what a person has, and what the program has.

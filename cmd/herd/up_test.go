@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 // upHerd is a herd whose ports are free, and herd up on it, not started yet. extra goes in front of

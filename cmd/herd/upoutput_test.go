@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 // A failure ends up, and serve, with its exit code, though nobody reads what they say.

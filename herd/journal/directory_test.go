@@ -253,7 +253,7 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 }
 
 // A path that leads elsewhere is left alone, and used again when it can be. For one that another
-// process has locked see cmd/faults.
+// process has locked see cmd/herd/e2e.
 func TestADirectoryThatIsAnothers(t *testing.T) {
 	for _, test := range []struct {
 		name, reason string

@@ -100,7 +100,7 @@ func TestSeeds(t *testing.T) {
 }
 
 // Each of these finds a mistake that the herd once made, which is kept as a mutant of that name:
-// cmd/mutants shows that the simulation still finds it.
+// herd/sim/mutants shows that the simulation still finds it.
 func TestSeedsThatFoundMistakes(t *testing.T) {
 	for _, found := range []struct {
 		seed   uint64

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"serverherd/cmd/processtest"
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/herd/herdtest"
 )
 

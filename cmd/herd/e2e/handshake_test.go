@@ -1,0 +1,235 @@
+package e2e
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/herd"
+)
+
+const secretly = placeless + "[herd]\nsecret_file = \"secret\"\n"
+
+// keep writes the secret of a herd that was made with secretly.
+func keep(h *processtest.Herd, secret string) {
+	h.T.Helper()
+	if err := os.WriteFile(filepath.Join(h.Dir, "secret"), []byte(secret+"\n"), 0o600); err != nil {
+		h.T.Fatal(err)
+	}
+}
+
+// logOf is a server's log file, "" before there is one.
+func logOf(h *processtest.Herd, name string) string {
+	text, _ := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+name+".log"))
+	return string(text)
+}
+
+// says waits until a server's log has a text.
+func says(h *processtest.Herd, name, text string) {
+	h.T.Helper()
+	processtest.Eventually(h.T, name+"'s log says "+text, func() bool {
+		return strings.Contains(logOf(h, name), text)
+	})
+}
+
+// stranger is a herd.toml of somebody else's, for one server that takes another at address for its
+// neighbor.
+func stranger(c *cluster, extra, name, neighbor, address string) *processtest.Herd {
+	c.T.Helper()
+	own := newCluster(c.T, "", name)
+	self, other := own.Server(name), herd.ServerConfig{Name: neighbor, Address: address}
+	self.Neighbors, other.Neighbors = []string{neighbor}, []string{name}
+	other.Listen, other.Console = "127.0.0.1:1", "127.0.0.1:2"
+	return processtest.New(c.T, extra, self, other)
+}
+
+// Whoever does not belong is refused, and both logs say why.
+func TestRefused(t *testing.T) {
+	scenario(t)
+	c := newCluster(t, secretly, names...)
+	keep(c.Herd, "the right secret")
+	c.Start("Alford")
+	address := c.Server("Alford").Address
+	for _, test := range []struct {
+		what, extra, name, neighbor, secret, want string
+	}{
+		{"a foreign herd", secretly + "name = \"usc\"\n", "Welsh", "Alford", "the right secret",
+			"herd: usc instead of ucla"},
+		{"a foreign name", secretly, "Kiwi", "Alford", "the right secret",
+			"from: Kiwi is not a neighbor of Alford"},
+		{"another's address", secretly, "Welsh", "Ball", "the right secret", "to: this is Alford, not Ball"},
+		{"a wrong secret", secretly, "Welsh", "Alford", "the wrong secret", "proof"},
+	} {
+		h := stranger(c, test.extra, test.name, test.neighbor, address)
+		keep(h, test.secret)
+		h.Start(test.name)
+		says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"`+test.want+`"`)
+		says(h, test.name, `"reason":"refused by `+test.neighbor+": "+test.want+`"`)
+		h.Kill(test.name)
+	}
+	// The herd's own server takes another's address for its own.
+	self := newCluster(t, quiet, "Hamilton", "Alford")
+	misled := stranger(self, "", "Alford", "Hamilton", self.Server("Alford").Address)
+	misled.Servers[0].Listen = self.Server("Alford").Listen
+	self.Herd = processtest.New(t, quiet, misled.Servers...)
+	self.Start("Alford")
+	says(self.Herd, "Alford", `"msg":"neighbor refused","reason":"to: this is Alford, not Hamilton"`)
+	says(self.Herd, "Alford", `"reason":"refused by Hamilton: to: this is Alford, not Hamilton"`)
+
+	if s := c.now("Alford"); s.Counters.HandshakesFailed < 4 || s.Records > 0 {
+		t.Errorf("%d handshakes failed, %d records", s.Counters.HandshakesFailed, s.Records)
+	}
+	for _, l := range c.now("Alford").Links {
+		if l.Receiving {
+			t.Errorf("%s is connected", l.Neighbor)
+		}
+	}
+	figure(t, true, "refused, logged on both sides", "herd, name, address, self, secret")
+}
+
+// Two servers run under one name.
+func TestSecondServerOfOneName(t *testing.T) {
+	scenario(t)
+	c := newCluster(t, secretly, "Alford", "Welsh")
+	keep(c.Herd, "the right secret")
+	c.Start("Alford")
+	c.Start("Welsh")
+	c.UntilLive()
+	h := stranger(c, secretly, "Welsh", "Alford", c.Server("Alford").Address)
+	keep(h, "the right secret")
+	h.Start("Welsh")
+	refused := `"msg":"link down","neighbor":"Alford","address":"` + c.Server("Alford").Address +
+		`","reason":"refused by Alford: duplicate: another process claims this server's name"`
+	says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"duplicate"`)
+	says(c.Herd, "Alford", `"msg":"two processes claim one name","neighbor":"Welsh"`)
+	says(h, "Welsh", refused)
+	if l := c.link("Alford", "Welsh"); l.Duplicate != "refused" || l.State != "live" || !l.Receiving || l.TakenBack != 0 {
+		t.Errorf("status %+v", l)
+	}
+	figure(t, true, "a second server of one name: refused, logged on both sides",
+		"REFUSE duplicate")
+	// When the first one has gone, the second is taken. When the first one's place is filled again, that
+	// one is the neighbor: it is at the address.
+	c.Kill("Welsh")
+	processtest.Eventually(t, "the second is taken for a new Welsh", func() bool {
+		return h.Status("Welsh").Links[0].State == "live"
+	})
+	c.Start("Welsh")
+	started := time.Now()
+	c.UntilLive()
+	figure(t, time.Since(started) < 9*time.Second, "the server at the address live though another has its name",
+		"%.2f s", time.Since(started).Seconds())
+	processtest.Eventually(t, "the second is refused", func() bool {
+		s := h.Status("Welsh").Links[0]
+		return s.State == "down" && strings.HasPrefix(s.Error, "refused by Alford: duplicate")
+	})
+	if got := c.link("Alford", "Welsh").Duplicate; got != "refused" {
+		t.Errorf("the alarm says %q", got)
+	}
+	h.Kill("Welsh")
+}
+
+// Connections say HELLO and nothing more, far more of them than there are servers.
+func TestHalfOpenHandshakes(t *testing.T) {
+	scenario(t)
+	c := newCluster(t, quiet, "Alford", "Welsh")
+	c.Start("Alford")
+	processtest.Eventually(t, "Alford listens", func() bool { return c.Status("Alford") != nil })
+	before := c.descriptors("Alford")
+	n := sized(200, 1000)
+	lasted := make([]time.Duration, n)
+	var all sync.WaitGroup
+	for i := range n {
+		p := newPeer(c.dial("Alford"), "")
+		all.Go(func() {
+			if got := p.hello("Welsh", "Alford", "00000000000000aa"); !strings.HasPrefix(got, "CHALLENGE ") {
+				t.Errorf("HELLO is answered %q", got)
+			}
+			begun := time.Now()
+			for p.hear() != "" {
+			}
+			lasted[i] = time.Since(begun)
+		})
+	}
+	begun := time.Now()
+	c.Start("Welsh")
+	c.UntilLive()
+	joined := time.Since(begun)
+	all.Wait()
+	first, last := lasted[0], lasted[0]
+	for _, d := range lasted {
+		first, last = min(first, d), max(last, d)
+	}
+	figure(t, first > 1500*time.Millisecond && last < 2500*time.Millisecond,
+		"half-open handshakes cut at 2 s",
+		"%d after %.2f to %.2f s; a real neighbor joined in %.2f s", n, first.Seconds(), last.Seconds(), joined.Seconds())
+	processtest.Eventually(t, "their descriptors are closed", func() bool {
+		return c.descriptors("Alford") < before+20
+	})
+	if got := c.now("Alford").Counters.HandshakesFailed; got < uint64(n) {
+		t.Errorf("%d handshakes counted as failed, want %d", got, n)
+	}
+}
+
+// What was said in one handshake proves nothing in another, nor in the other direction.
+func TestReplayedAndReflectedHandshakes(t *testing.T) {
+	scenario(t)
+	c := newCluster(t, secretly, "Alford", "Welsh")
+	keep(c.Herd, "the right secret")
+	l, err := net.Listen("tcp", c.Server("Welsh").Listen) // where Alford looks for Welsh
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c.Start("Alford")
+	accept := func() *peer {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return newPeer(conn, "")
+	}
+	// A man in the middle has Alford answer its own challenge.
+	dialled := accept()
+	hello := strings.Fields(dialled.hear())
+	toAlford := newPeer(c.dial("Alford"), "")
+	challenge := toAlford.hello("Welsh", "Alford", hello[5])
+	dialled.say(challenge)
+	proof := dialled.hear()
+	if !strings.HasPrefix(proof, "PROOF ") {
+		t.Fatalf("Alford says %q to a challenge", proof)
+	}
+	toAlford.say(proof)
+	if got := toAlford.hear(); got != "REFUSE proof" {
+		t.Errorf("its own proof is answered %q", got)
+	}
+	// And has it take its own proof for the other's.
+	dialled.say("WELCOME 00000000000000aa " + strings.Fields(proof)[1] + " - 0")
+	for dialled.hear() != "" {
+		t.Error("Alford goes on with whoever gives its proof back")
+	}
+	says(c.Herd, "Alford", "the neighbor's proof is wrong: another secret")
+	// A real handshake is recorded, and played again.
+	real := newPeer(c.dial("Alford"), "the right secret")
+	real.hello("Welsh", "Alford", "00000000000000bb")
+	proof = "PROOF " + real.mac(dialler, "PROOF")
+	if got := real.prove(); !strings.HasPrefix(got, "WELCOME ") {
+		t.Fatalf("the real one is answered %q", got)
+	}
+	replay := newPeer(c.dial("Alford"), "")
+	replay.hello("Welsh", "Alford", "00000000000000bb")
+	replay.say(proof)
+	if got := replay.hear(); got != "REFUSE proof" {
+		t.Errorf("a replay is answered %q", got)
+	}
+	if s := c.now("Alford"); s.Records > 0 || !c.link("Alford", "Welsh").Receiving {
+		t.Error("the refused ones have changed something")
+	}
+	figure(t, true, "replayed or reflected handshakes refused", "REFUSE proof")
+}

@@ -1,0 +1,487 @@
+package processtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"serverherd/herd"
+)
+
+// Binary is the program under test, once Main has built it.
+var Binary string
+
+// Runner is what runs the tests of a package: a *testing.M.
+type Runner interface{ Run() int }
+
+// Main is what a test package's TestMain calls: it builds cmd/herd, with the race detector or with
+// what the given flags of go build say instead, and runs the tests.
+func Main(m Runner, flags ...string) {
+	dir, err := os.MkdirTemp("", "herd")
+	if err != nil {
+		panic(err)
+	}
+	Binary = filepath.Join(dir, "herd")
+	if len(flags) == 0 {
+		flags = []string{"-race"}
+	}
+	build := exec.Command("go", append(append([]string{"build"}, flags...), "-o", Binary, "serverherd/cmd/herd")...)
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		os.Exit(1)
+	}
+	// Without this a program under the race detector lives on for a second after its end.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// Patience is ten times and more what anything here should take.
+const Patience = 60 * time.Second
+
+// Eventually polls until something holds, for as long as Patience lasts.
+func Eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	Within(t, Patience, what, holds)
+}
+
+// Within polls until something holds, for so long.
+func Within(t *testing.T, patience time.Duration, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// RemoveAll is os.RemoveAll for a directory in which a server creates files meanwhile.
+func RemoveAll(dir string) error {
+	for {
+		if err := os.RemoveAll(dir); !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+	}
+}
+
+// Output is what a process has written so far. Any goroutine.
+type Output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// Herd is a herd of real processes. One goroutine, the test's.
+type Herd struct {
+	T       *testing.T
+	Dir     string // holds herd.toml and the logs
+	Servers []herd.ServerConfig
+	Running map[string]*Process // by server
+	Flags   []string            // more of serve's
+	Env     []string            // likewise
+	extra   string              // what herd.toml begins with
+
+	credential *syscall.Credential // of the servers; nil: the test's
+}
+
+// Process is one server's.
+type Process struct {
+	Cmd    *exec.Cmd
+	Stderr *Output
+	Done   chan struct{} // closed when it has ended
+}
+
+// leash is a pipe of which every process holds the reading end. The other end is gone when the
+// tests are, however they ended, and then the processes go, too.
+var leash = newLeash()
+
+func newLeash() (l struct{ r, w *os.File }) {
+	var err error
+	if l.r, l.w, err = os.Pipe(); err != nil {
+		panic(err)
+	}
+	return l
+}
+
+// Ring is who is whose neighbor in the paper's herd.
+var Ring = map[string][]string{
+	"Alford": {"Hamilton", "Welsh"}, "Ball": {"Holiday", "Welsh"}, "Hamilton": {"Holiday", "Alford"},
+	"Holiday": {"Ball", "Hamilton"}, "Welsh": {"Alford", "Ball"},
+}
+
+// Names are the five servers of the paper.
+var Names = []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"}
+
+// hosts counts the addresses that Host has given out.
+var hosts atomic.Uint32
+
+// Host is a loopback address of the caller's own. The port of a server that is down is given to nobody
+// else there: connections that are made leave by 127.0.0.1. Systems other than Linux have that one
+// only.
+func Host() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1"
+	}
+	n := hosts.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()%250, n/250, 1+n%250)
+}
+
+// NewHerd writes a herd.toml whose ports are those of listeners made here. extra goes in front.
+func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]net.Listener) {
+	listeners := map[string][]net.Listener{}
+	host := Host()
+	var servers []herd.ServerConfig
+	for _, name := range names {
+		s := herd.ServerConfig{Name: name}
+		for range 2 {
+			l, err := net.Listen("tcp", host+":0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			listeners[name] = append(listeners[name], l)
+		}
+		s.Address, s.Console = listeners[name][0].Addr().String(), listeners[name][1].Addr().String()
+		s.Listen = s.Address
+		for _, n := range Ring[name] {
+			if slices.Contains(names, n) {
+				s.Neighbors = append(s.Neighbors, n)
+			}
+		}
+		servers = append(servers, s)
+	}
+	return New(t, extra, servers...), listeners
+}
+
+// New writes a herd.toml of these servers, none of which runs yet. extra goes in front.
+func New(t *testing.T, extra string, servers ...herd.ServerConfig) *Herd {
+	h := &Herd{T: t, Dir: t.TempDir(), Servers: servers, Running: map[string]*Process{}, extra: extra}
+	h.Write(servers...)
+	t.Cleanup(h.killAll)
+	return h
+}
+
+// Write writes herd.toml anew, with these servers, for processes that are started from now on.
+func (h *Herd) Write(servers ...herd.ServerConfig) {
+	h.T.Helper()
+	var text strings.Builder
+	text.WriteString(h.extra)
+	for _, s := range servers {
+		fmt.Fprintf(&text, "\n[[server]]\nname = %q\naddress = %q\nlisten = %q\nconsole = %q\nneighbors = [",
+			s.Name, s.Address, s.Listen, s.Console)
+		for _, n := range s.Neighbors {
+			fmt.Fprintf(&text, "%q, ", n)
+		}
+		text.WriteString("]\n")
+	}
+	if err := os.WriteFile(h.Config(), []byte(text.String()), 0o600); err != nil {
+		h.T.Fatal(err)
+	}
+}
+
+// StartHerd starts a herd and waits until all links are live.
+func StartHerd(t *testing.T, extra string, names ...string) *Herd {
+	t.Helper()
+	h, listeners := NewHerd(t, extra, names...)
+	for _, s := range h.Servers {
+		h.Start(s.Name, listeners[s.Name]...)
+	}
+	h.UntilLive()
+	return h
+}
+
+// Config is the path of its herd.toml.
+func (h *Herd) Config() string { return filepath.Join(h.Dir, "herd.toml") }
+
+// Server is what herd.toml says of a server.
+func (h *Herd) Server(name string) herd.ServerConfig {
+	for _, s := range h.Servers {
+		if s.Name == name {
+			return s
+		}
+	}
+	h.T.Fatalf("no server %s", name)
+	return herd.ServerConfig{}
+}
+
+// note has go test know that a result depends on the whole program, though the test is not linked
+// with it: what a test has read goes into the key of its cached result, a directory with the sizes
+// and times of its files. Tests run in their package's directory, somewhere below the module's.
+var note = sync.OnceFunc(func() {
+	module := ".."
+	for !exists(filepath.Join(module, "go.mod")) {
+		module = filepath.Join(module, "..")
+	}
+	_ = filepath.WalkDir(module, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == "bin" || d.Name() == "logs" || d.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		return nil
+	})
+})
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Start starts a server as a process. Listeners that are given go over to it; without any it
+// binds its own, as after a crash.
+func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
+	h.T.Helper()
+	note()
+	r := &Process{Stderr: &Output{}, Done: make(chan struct{})}
+	r.Cmd = exec.Command(Binary, append([]string{"serve", name, "--config", h.Config()}, h.Flags...)...)
+	r.Cmd.Dir = h.Dir
+	r.Cmd.SysProcAttr = &syscall.SysProcAttr{Credential: h.credential}
+	r.Cmd.Stderr = r.Stderr
+	for _, l := range listeners {
+		f, err := l.(*net.TCPListener).File()
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		defer f.Close()
+		defer l.Close()
+		r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, f)
+	}
+	r.Cmd.Env = append(os.Environ(), h.Env...)
+	r.Cmd.Env = append(r.Cmd.Env, fmt.Sprintf("HERD_PARENT_FD=%d", 3+len(listeners)))
+	if len(listeners) > 0 {
+		r.Cmd.Env = append(r.Cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(listeners)))
+	}
+	r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, leash.r)
+	if err := r.Cmd.Start(); err != nil {
+		h.T.Fatal(err)
+	}
+	go func() {
+		_ = r.Cmd.Wait()
+		close(r.Done)
+	}()
+	h.Running[name] = r
+	return r
+}
+
+// nobody is a user without rights.
+const nobody = 65534
+
+// Unprivileged has the servers run as nobody if the test runs as root, for whom permissions do not
+// count. Call it before the first is started.
+func (h *Herd) Unprivileged() {
+	h.T.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	h.credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	for _, dir := range []string{filepath.Dir(Binary), filepath.Dir(h.Dir)} { // made by MkdirTemp
+		if err := os.Chmod(dir, 0o755); err != nil {
+			h.T.Fatal(err)
+		}
+	}
+	for _, path := range []string{h.Dir, h.Config()} {
+		if err := os.Chown(path, nobody, nobody); err != nil {
+			h.T.Fatal(err)
+		}
+	}
+}
+
+// Kill ends a process as a crash would.
+func (h *Herd) Kill(name string) {
+	r := h.Running[name]
+	_ = r.Cmd.Process.Kill()
+	<-r.Done
+	h.gone(name)
+}
+
+// gone looks at what a process that has ended had to say.
+func (h *Herd) gone(name string) {
+	h.T.Helper()
+	said := h.Running[name].Stderr.String()
+	if strings.Contains(said, "DATA RACE") || strings.Contains(said, "panic: ") {
+		h.T.Errorf("%s: %s", name, said)
+	}
+	delete(h.Running, name)
+}
+
+func (h *Herd) killAll() {
+	for name := range h.Running {
+		h.Kill(name)
+	}
+}
+
+// Stop ends a process in good order and returns its exit code.
+func (h *Herd) Stop(name string) int {
+	h.T.Helper()
+	r := h.Running[name]
+	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
+	h.Wait(r)
+	h.gone(name)
+	return r.Cmd.ProcessState.ExitCode()
+}
+
+// Wait waits until a process has ended.
+func (h *Herd) Wait(r *Process) {
+	h.T.Helper()
+	select {
+	case <-r.Done:
+	case <-time.After(Patience):
+		h.T.Fatalf("process does not end; it said %s", r.Stderr)
+	}
+}
+
+// console asks on a connection of its own each time, and not for ever: a process may be stopped.
+var console = http.Client{
+	Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second,
+}
+
+// Status is what a server's console says, or nil.
+func (h *Herd) Status(name string) *herd.Status {
+	r, err := console.Get("http://" + h.Server(name).Console + "/status.json")
+	if err != nil {
+		return nil
+	}
+	defer r.Body.Close()
+	var s herd.Status
+	if r.StatusCode != http.StatusOK || json.NewDecoder(r.Body).Decode(&s) != nil {
+		return nil
+	}
+	return &s
+}
+
+// UntilLive waits until all links between the running servers are live.
+func (h *Herd) UntilLive() {
+	h.T.Helper()
+	Eventually(h.T, "all links live", func() bool {
+		for name, r := range h.Running {
+			select {
+			case <-r.Done:
+				h.T.Fatalf("%s has ended: %s", name, r.Stderr)
+			default:
+			}
+			s := h.Status(name)
+			if s == nil || live(s) < len(s.Links) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// UntilEqual waits until all running servers hold the same n records.
+func (h *Herd) UntilEqual(n int) {
+	h.T.Helper()
+	var last []string
+	Eventually(h.T, fmt.Sprintf("%d records everywhere; last: %v", n, last), func() bool {
+		digest := ""
+		for name := range h.Running {
+			s := h.Status(name)
+			if s == nil || s.Records != uint64(n) || digest != "" && s.Digest != digest {
+				return false
+			}
+			digest = s.Digest
+		}
+		return true
+	})
+}
+
+// ATSent is how many AT lines all servers have sent each other.
+func (h *Herd) ATSent() (n uint64) {
+	for name := range h.Running {
+		s := h.Status(name)
+		if s == nil {
+			h.T.Fatalf("%s does not answer", name)
+		}
+		for _, l := range s.Links {
+			n += l.ATSent
+		}
+	}
+	return n
+}
+
+// Ask sends lines to a server, ends its side, and returns everything that comes.
+func (h *Herd) Ask(name, lines string) string {
+	h.T.Helper()
+	c, err := net.Dial("tcp", h.Server(name).Listen)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(Patience))
+	if _, err := io.WriteString(c, lines); err != nil {
+		h.T.Fatal(err)
+	}
+	_ = c.(*net.TCPConn).CloseWrite()
+	reply, err := io.ReadAll(c)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	return string(reply)
+}
+
+// Command runs the program with --config and returns what it wrote and its exit code.
+func (h *Herd) Command(in string, args ...string) (out, errOut string, code int) {
+	h.T.Helper()
+	return Command(h.T, h.Dir, in, append(args, "--config", h.Config())...)
+}
+
+// Command runs the program in dir and returns what it wrote and its exit code.
+func Command(t *testing.T, dir, in string, args ...string) (out, errOut string, code int) {
+	t.Helper()
+	note()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, Binary, args...)
+	c.Dir = dir
+	c.Stdin = strings.NewReader(in)
+	var o, e bytes.Buffer
+	c.Stdout, c.Stderr = &o, &e
+	err := c.Run()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		t.Fatal(err)
+	}
+	return o.String(), e.String(), c.ProcessState.ExitCode()
+}
+
+// live is how many of a server's neighbors are fully connected, both ways. A plain one connects when
+// it has something to say.
+func live(s *herd.Status) (n int) {
+	for _, l := range s.Links {
+		if l.State == "live" && l.Receiving || l.State == "plain" {
+			n++
+		}
+	}
+	return n
+}

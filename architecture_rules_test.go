@@ -15,6 +15,11 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"nothing wrong", "herd", `"time"`, "func f(t time.Time) time.Time { return t }", nil},
 		{"ours in protocol", "protocol", `_ "serverherd/places"`, "",
 			[]string{"imports serverherd/places: of this module protocol may import only [protocol/bom]"}},
+		{"protocol in the feed", "herd/feed", `_ "serverherd/protocol"`, "", nil},
+		{"herd in the feed", "herd/feed", `_ "serverherd/herd"`, "",
+			[]string{"imports serverherd/herd: of this module herd/feed may import only [protocol]"}},
+		{"the reactor in the feed", "herd/feed", `_ "serverherd/reactor"`, "",
+			[]string{"imports serverherd/reactor: of this module herd/feed may import only [protocol]"}},
 		{"the engine in herd", "herd", `_ "serverherd/reactor/gnetreactor"`, "",
 			[]string{"imports serverherd/reactor/gnetreactor: of this module herd may import only"}},
 		{"gnet in herd", "herd", `_ "github.com/panjf2000/gnet/v2"`, "",
@@ -141,9 +146,9 @@ func expect(t *testing.T, got []string, place string, want []string) {
 func TestLayers(t *testing.T) {
 	for path, want := range map[string]string{
 		"protocol": "protocol", "reactor": "reactor", "reactor/memreactor": "reactor/memreactor",
-		"reactor/netreactor": "reactor/...", "herd": "herd", "herd/journal": "herd/journal/...",
-		"herd/journal/disk": "herd/journal/...", "herd/sim": "herd/...", "herd/sim/mutants": "herd/sim/mutants",
-		"cmd/herd/load": "cmd/...",
+		"reactor/netreactor": "reactor/...", "herd": "herd", "herd/feed": "herd/feed",
+		"herd/journal": "herd/journal/...", "herd/journal/disk": "herd/journal/...", "herd/sim": "herd/...",
+		"herd/sim/mutants": "herd/sim/mutants", "cmd/herd/load": "cmd/...",
 	} {
 		if l := layerOf(path); l == nil || l.path != want {
 			t.Errorf("%s is of layer %v, want %s", path, l, want)

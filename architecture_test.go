@@ -58,7 +58,8 @@ var layers = []layer{
 	{path: "reactor/...", ours: []string{"reactor", "reactor/sockets"}},
 	{path: "places", ours: []string{"protocol/bom"}, stdOnly: false},
 	{path: "places/...", ours: []string{"protocol/bom", "places/..."}},
-	{path: "herd", ours: []string{"protocol/bom", "protocol", "places", "reactor"}, never: noEngine, loop: true},
+	{path: "herd/feed", ours: []string{"protocol"}, never: noEngine, loop: true},
+	{path: "herd", ours: []string{"protocol/bom", "protocol", "places", "reactor", "herd/feed"}, never: noEngine, loop: true},
 	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noNetwork},
 	{path: "herd/sim/mutants", stdOnly: true},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
@@ -356,7 +357,7 @@ func TestArchitecture(t *testing.T) {
 			t.Error(b)
 		}
 	}
-	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd"} {
+	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd/feed", "herd"} {
 		if !checked[must] {
 			t.Errorf("no package of layer %s was found: this test says nothing", must)
 		}

@@ -5,7 +5,7 @@
 //
 // The reactor hands a chunk of bytes to a session. Once the connection's first bytes have told that a
 // client or a neighbor is there (protocol.Open), its LineReceiver cuts them into lines. The session
-// parses a line, offers the record to the Store, and appends the reply to the connection's
+// parses a line, offers the record to the Store of package feed, and appends the reply to the connection's
 // out-buffer; when the batch of events is done, the links pump what the Store has gained to the
 // neighbors. A WHATSAT leaves the loop for a worker and comes home as a posted call that fills its
 // place among the session's replies. Nothing else moves state, nothing runs beside the loop, and so
@@ -61,7 +61,7 @@
 // answer, gets plain AT lines, everything once on each connection or, with
 // legacy = "close-after-write", one line on each; and plain AT lines are taken from a neighbor's address,
 // also with several senders, and without LF before the end if the last sender's name is complete. What
-// such a neighbor has passed on with its own name and clock is a duplicate: see Store.ApplyLegacy. It is
+// such a neighbor has passed on with its own name and clock is a duplicate: see feed.Store.ApplyLegacy. It is
 // promised less: nothing is acknowledged, compared or repaired, and silence is not noticed. See
 // plainLink and plainIntake.
 //
@@ -126,7 +126,7 @@
 //
 // opening.go tells what a connection is; session.go answers a client, within limits.go and, of all
 // clients together, memory.go, and lookups.go takes its WHATSATs to the places provider, in the order
-// of turns.go; store.go and feed.go keep the state; dialler.go and link.go send it and intake.go takes
+// of turns.go; package feed keeps the state; dialler.go and link.go send it and intake.go takes
 // it; handshake.go proves who is there; plain.go, probe.go and plainintake.go serve who knows no
 // handshake; neighbor.go holds both ends of an edge together, and former.go says which of several
 // processes is the neighbor; journal.go follows with a disk; drain.go is the way out; server.go is the

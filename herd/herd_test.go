@@ -11,9 +11,16 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/herdtest"
 	"serverherd/places"
+	"serverherd/protocol"
 	"serverherd/reactor/memreactor"
 )
+
+// at is a client's record of the given second.
+func at(t testing.TB, client string, second int) protocol.Record {
+	return herdtest.Record(t, fmt.Sprintf("Alford +0.100000000 %s +34.068930-118.445127 %d", client, second))
+}
 
 // The paper's ring.
 var ring = []ServerConfig{

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -236,7 +237,7 @@ func (in *intake) at(l protocol.LinkLine, size int) {
 	in.unacked += size
 	in.neighbor.counters.atReceived++
 	switch srv.store.Apply(l.Record, in.epoch) {
-	case Stored:
+	case feed.Stored:
 		srv.counters.Applied++
 		srv.noteOrigin(l.Record)
 		srv.pumpSoon()
@@ -246,9 +247,9 @@ func (in *intake) at(l protocol.LinkLine, size int) {
 				srv.propagation.observe(sent, in.session.now)
 			}
 		}
-	case Dropped:
+	case feed.Dropped:
 		in.neighbor.counters.duplicates++
-	case Full:
+	case feed.Full:
 		srv.counters.ClientsRefused++
 	}
 }

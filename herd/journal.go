@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -61,8 +62,8 @@ const (
 type journaling struct {
 	server  *Server
 	journal Journal
-	sent    *Cursor
-	synced  *Cursor
+	sent    *feed.Cursor
+	synced  *feed.Cursor
 
 	busy  bool // a commit is under way
 	due   *reactor.DelayedCall
@@ -85,7 +86,7 @@ func newJournaling(s *Server, journal Journal) (*journaling, error) {
 	j := &journaling{server: s, journal: journal, texts: make([]byte, 0, commitBytes+maxLinkLine)}
 	begun := s.reactor.Now()
 	err := journal.Load(func(r protocol.Record) {
-		if s.store.Apply(r, 0) == Stored {
+		if s.store.Apply(r, 0) == feed.Stored {
 			j.status.Loaded++
 			s.noteOrigin(r)
 		} else {

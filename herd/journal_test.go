@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor/memreactor"
 )
@@ -58,7 +59,7 @@ func (d *disk) Commit(records []protocol.Record, done func(error)) {
 }
 
 // holds says whether the disk has what the store has.
-func (d *disk) holds(s *Store) bool {
+func (d *disk) holds(s *feed.Store) bool {
 	if len(d.kept) != s.Len() {
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -82,17 +83,17 @@ type link struct {
 	hasLine    bool   // the plain connection is closing behind its only line
 	plainSince uint64 // id of the plain connection that began the copy
 	probe      *probe
-	hangUps    int     // handshakes in a row that ended without a byte from the neighbor: see hungUp
-	line       *Cursor // in front of the record whose line has the plain connection to itself
-	lineAgain  bool    // that line is being sent for the second time
+	hangUps    int          // handshakes in a row that ended without a byte from the neighbor: see hungUp
+	line       *feed.Cursor // in front of the record whose line has the plain connection to itself
+	lineAgain  bool         // that line is being sent for the second time
 
 	// Where the neighbor's process stands. All of it is meant for the process peer.
 	peer        protocol.Epoch // named by the last WELCOME; 0: none yet
-	ackedCursor *Cursor
-	acked       uint64  // position of ackedCursor, as acknowledged
-	sent        *Cursor // on this connection
-	highest     uint64  // seq of the greatest MARK ever sent to peer
-	skipNothing bool    // a repair: records learned from peer are sent to it too
+	ackedCursor *feed.Cursor
+	acked       uint64       // position of ackedCursor, as acknowledged
+	sent        *feed.Cursor // on this connection
+	highest     uint64       // seq of the greatest MARK ever sent to peer
+	skipNothing bool         // a repair: records learned from peer are sent to it too
 	// fromHead makes each WELCOME begin such a copy, whatever it names, until some of the copy is
 	// acknowledged: before that it may name what the neighbor had before the repair.
 	fromHead bool

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/feed"
 	"serverherd/protocol"
 )
 
@@ -54,13 +55,13 @@ func (s *session) plainAT(line []byte) bool {
 	n := p.neighbor
 	n.counters.atReceived++
 	switch srv.store.ApplyLegacy(r, n.plain) {
-	case Stored:
+	case feed.Stored:
 		p.marked = n.plain
 		srv.counters.Applied++
 		srv.pumpSoon()
-	case Dropped:
+	case feed.Dropped:
 		n.counters.duplicates++
-	case Full:
+	case feed.Full:
 		srv.counters.ClientsRefused++
 	}
 	return true

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/feed"
 	"serverherd/places"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -48,7 +49,7 @@ type Server struct {
 
 	epoch     protocol.Epoch
 	started   time.Time
-	store     *Store
+	store     *feed.Store
 	neighbors []*neighbor     // in the order of herd.toml
 	origins   map[string]bool // every server that herd.toml names
 	lookups   lookups
@@ -84,7 +85,7 @@ func NewServer(o Options) (*Server, error) {
 		cfg: o.Config, name: o.Name, reactor: o.Reactor, places: o.Places, log: o.Log,
 		lines: o.Lines, rand: o.Rand, options: o,
 		epoch:       newEpoch(o.Rand),
-		store:       NewStore(o.Config.Herd.Name, o.Config.Limits.MaxClients),
+		store:       feed.NewStore(o.Config.Herd.Name, o.Config.Limits.MaxClients),
 		origins:     make(map[string]bool),
 		small:       make([]byte, 0, 512),
 		constants:   constants(),
@@ -273,7 +274,7 @@ func (s *Server) noteOrigin(r protocol.Record) {
 }
 
 // Store is the server's state, for those who follow it. Loop only.
-func (s *Server) Store() *Store { return s.store }
+func (s *Server) Store() *feed.Store { return s.store }
 
 // refusals limits the log of one kind of event that others can cause: one entry for each reason and
 // address, or neighbor, in refusalPause, for a bounded number of them. Each kind has its own, so that

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -186,11 +187,11 @@ func (s *session) iamat(line []byte, c protocol.Command) {
 	}
 	srv.record = protocol.MakeRecord(srv.record.Text(), srv.name, s.now, c)
 	switch srv.store.ApplyOwn(srv.record) {
-	case Full:
+	case feed.Full:
 		srv.counters.ClientsRefused++
 		s.wrong(line, protocol.TooManyClients(srv.cfg.Limits.MaxClients))
 		return
-	case Stored:
+	case feed.Stored:
 		srv.counters.Stored++
 		srv.pumpSoon()
 	}

@@ -1,6 +1,6 @@
-// Package herdtest plays golden transcripts: conversations of one client with the server Alford,
-// kept in testdata/transcripts, one folder for each dialect. The same files are played against a
-// server in virtual time and against real processes.
+// Package herdtest is what tests of the herd share. It makes records (Record) and plays golden transcripts
+// (Play): conversations of one client with the server Alford, kept in testdata/transcripts, one folder for
+// each dialect. The same files are played against a server in virtual time and against real processes.
 //
 // A line of a transcript is
 //

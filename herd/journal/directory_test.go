@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"serverherd/herd/herdtest"
 	"serverherd/protocol"
 )
 
@@ -55,7 +56,7 @@ func closed(t testing.TB, j *Journal) error {
 // records are n of clients with long names.
 func records(t *testing.T, n, second int) (all []protocol.Record) {
 	for i := range n {
-		all = append(all, record(t, fmt.Sprintf("Ball +0.5 client%d%s +1-1 %d", i, strings.Repeat("-", 400), second)))
+		all = append(all, herdtest.Record(t, fmt.Sprintf("Ball +0.5 client%d%s +1-1 %d", i, strings.Repeat("-", 400), second)))
 	}
 	return all
 }
@@ -224,7 +225,7 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 						return s.Losses > 0
 					})
 				} else {
-					r := record(t, "Ball +0.5 last +1-1 1")
+					r := herdtest.Record(t, "Ball +0.5 last +1-1 1")
 					f.store([]protocol.Record{r})
 					if err := write(t, f.j, posted, r); err != nil {
 						seen = err.Error()

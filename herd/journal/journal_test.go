@@ -15,17 +15,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.uber.org/zap"
 
+	"serverherd/herd/herdtest"
 	"serverherd/protocol"
 )
-
-func record(t testing.TB, text string) protocol.Record {
-	t.Helper()
-	l, err := protocol.ParseLink([]byte("AT " + text + " x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l.Record
-}
 
 // options are those of a journal in its own directory whose outcomes are posted to a channel.
 func options(t testing.TB, dir string) (Options, chan func()) {
@@ -72,7 +64,7 @@ func TestRecordsComeBack(t *testing.T) {
 	for i := range 3 {
 		for _, client := range []string{"a", "b", "\x00", "\xff\xfe", strings.Repeat("x", 1024)} {
 			text := fmt.Sprintf("Ball %s %s +1-1 %d", []string{"+0.5", "5.", "+9.5367431640625e-07"}[i], client, i)
-			if err := write(t, j, posted, record(t, text)); err != nil {
+			if err := write(t, j, posted, herdtest.Record(t, text)); err != nil {
 				t.Fatal(err)
 			}
 			want[client] = text
@@ -165,12 +157,12 @@ func TestADiskThatFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := write(t, j, posted, record(t, "Ball +0.5 a +1-1 1")); err != nil {
+			if err := write(t, j, posted, herdtest.Record(t, "Ball +0.5 a +1-1 1")); err != nil {
 				t.Fatal(err)
 			}
 			fs.fail(test.err)
 			outcome := errPending
-			j.Commit([]protocol.Record{record(t, "Ball +0.5 b +1-1 2")}, func(err error) { outcome = err })
+			j.Commit([]protocol.Record{herdtest.Record(t, "Ball +0.5 b +1-1 2")}, func(err error) { outcome = err })
 			select { // a few retries, after which nothing may have been taken
 			case f := <-posted:
 				f()
@@ -193,7 +185,7 @@ func TestADiskThatFails(t *testing.T) {
 				}
 			}
 			for _, text := range []string{"Ball +0.5 b +1-1 3", "Ball +0.5 c +1-1 3"} {
-				if err := write(t, j, posted, record(t, text)); err != nil {
+				if err := write(t, j, posted, herdtest.Record(t, text)); err != nil {
 					t.Fatal("after it has recovered:", err)
 				}
 			}
@@ -226,7 +218,7 @@ func TestADiskThatFailsUnderLoad(t *testing.T) {
 	for round := range rounds {
 		var batch []protocol.Record
 		for i := range 500 {
-			batch = append(batch, record(t, fmt.Sprintf("Ball +0.5 client%d%s +1-1 %d", i, strings.Repeat("-", 400), round)))
+			batch = append(batch, herdtest.Record(t, fmt.Sprintf("Ball +0.5 client%d%s +1-1 %d", i, strings.Repeat("-", 400), round)))
 		}
 		failing := make(chan struct{})
 		if round%3 == 1 {
@@ -270,7 +262,7 @@ func TestATornLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 50 {
-		if err := write(t, j, posted, record(t, fmt.Sprintf("Ball +0.5 client%d +1-1 %d", i, i))); err != nil {
+		if err := write(t, j, posted, herdtest.Record(t, fmt.Sprintf("Ball +0.5 client%d +1-1 %d", i, i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -320,7 +312,7 @@ func TestCorruptFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 200 {
-		if err := write(t, j, posted, record(t, fmt.Sprintf("Ball +0.5 client%d +1-1 %d", i, i))); err != nil {
+		if err := write(t, j, posted, herdtest.Record(t, fmt.Sprintf("Ball +0.5 client%d +1-1 %d", i, i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -377,7 +369,7 @@ func TestValuesThatAreNoRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := write(t, j, posted, record(t, "Ball +0.5 a +1-1 1")); err != nil {
+	if err := write(t, j, posted, herdtest.Record(t, "Ball +0.5 a +1-1 1")); err != nil {
 		t.Fatal(err)
 	}
 	for key, value := range map[string]string{
@@ -409,7 +401,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.StopTimer()
 		for i := range batch {
 			n = (n*1103515245 + 12345) & 0x7fffffff
-			batch[i] = record(b, fmt.Sprintf("Ball +0.5 client%07d +34.068930-118.445127 %d.123456789", n%1_000_000, 1520023934+b.N))
+			batch[i] = herdtest.Record(b, fmt.Sprintf("Ball +0.5 client%07d +34.068930-118.445127 %d.123456789", n%1_000_000, 1520023934+b.N))
 		}
 		b.StartTimer()
 		if err := write(b, j, posted, batch...); err != nil {
@@ -422,7 +414,7 @@ func fill(b *testing.B, j *Journal, posted chan func(), n int) {
 	for from := 0; from < n; from += 50_000 {
 		batch := make([]protocol.Record, 50_000)
 		for i := range batch {
-			batch[i] = record(b, fmt.Sprintf("Ball +0.5 client%07d +34.068930-118.445127 1520023934.123456789", from+i))
+			batch[i] = herdtest.Record(b, fmt.Sprintf("Ball +0.5 client%07d +34.068930-118.445127 1520023934.123456789", from+i))
 		}
 		if err := write(b, j, posted, batch...); err != nil {
 			b.Fatal(err)

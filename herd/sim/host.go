@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/herd"
+	"serverherd/herd/feed"
 	"serverherd/reactor/memreactor"
 )
 
@@ -36,7 +37,7 @@ type host struct {
 	started    time.Duration
 	stopping   bool
 	stopBegun  time.Duration
-	cursor     *herd.Cursor
+	cursor     *feed.Cursor
 	newest     []*record       // by client, as the store has it; nil: none
 	storedAt   []time.Duration // of those; kept where there is a disk
 	touched    bool            // in world.touched
@@ -169,7 +170,7 @@ func (h *host) link(neighbor string) herd.LinkStatus {
 }
 
 // stored checks one record that is in the store now.
-func (h *host) stored(item herd.Item) {
+func (h *host) stored(item feed.Item) {
 	w := h.w
 	r := w.model.accepted[string(item.Record.Text())]
 	if r == nil {
@@ -194,7 +195,7 @@ func (h *host) stored(item herd.Item) {
 
 // originated accepts a record that has not been seen anywhere before, if it may be one: this
 // server made it of a client's line, now. It returns nil after a failure.
-func (h *host) originated(item herd.Item) *record {
+func (h *host) originated(item feed.Item) *record {
 	w := h.w
 	r := w.model.parse(string(item.Record.Text()))
 	switch {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"serverherd/herd"
+	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor"
 	"serverherd/reactor/memreactor"
@@ -22,7 +23,7 @@ import (
 type asker struct {
 	name      string
 	reactor   *memreactor.Reactor
-	store     *herd.Store
+	store     *feed.Store
 	neighbors []reactor.Transport
 	asked     int     // questions of its own clients
 	messages  *uint64 // between all askers of a herd
@@ -36,7 +37,7 @@ type asker struct {
 func newAskers(w *memreactor.World, servers []herd.ServerConfig, messages *uint64) []*asker {
 	var all []*asker
 	for i, s := range servers {
-		a := &asker{name: s.Name, reactor: w.NewReactor(s.Name), store: herd.NewStore("askers", 1_000_000),
+		a := &asker{name: s.Name, reactor: w.NewReactor(s.Name), store: feed.NewStore("askers", 1_000_000),
 			waiting: map[string]func([]byte){}, messages: messages}
 		if _, err := a.reactor.ListenTCP(a.reactor.Listen(s.Address), a); err != nil {
 			panic(err) // the listener is the reactor's own

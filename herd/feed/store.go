@@ -1,4 +1,4 @@
-package herd
+package feed
 
 import (
 	"github.com/cespare/xxhash/v2"

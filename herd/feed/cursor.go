@@ -1,4 +1,4 @@
-package herd
+package feed
 
 import "serverherd/protocol"
 
@@ -73,7 +73,7 @@ func (c *Cursor) leave() {
 // because what was between them moved to the tail, are merged on the way.
 func (c *Cursor) following() *node {
 	if c.at == nil {
-		panic("herd: closed cursor used")
+		panic("feed: closed cursor used")
 	}
 	for c.at.next.isMarker() {
 		m := c.at.next

@@ -1,4 +1,4 @@
-package herd
+package feed
 
 import (
 	"bytes"
@@ -10,21 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/herdtest"
 	"serverherd/protocol"
 )
 
-// record makes a record as a link would bring it: "<origin> <diff> <client> <coords> <time>".
-func record(t testing.TB, text string) protocol.Record {
-	t.Helper()
-	l, err := protocol.ParseLink([]byte("AT " + text + " Welsh"))
-	if err != nil {
-		t.Fatalf("record %q: %v", text, err)
-	}
-	return l.Record
-}
-
+// at is a client's record of the given second.
 func at(t testing.TB, client string, second int) protocol.Record {
-	return record(t, fmt.Sprintf("Alford +0.100000000 %s +34.068930-118.445127 %d", client, second))
+	return herdtest.Record(t, fmt.Sprintf("Alford +0.100000000 %s +34.068930-118.445127 %d", client, second))
 }
 
 func TestStoreKeepsTheGreatest(t *testing.T) {
@@ -53,18 +45,18 @@ func TestStoreKeepsTheGreatest(t *testing.T) {
 				test.new = "A +1 k +1-1 0.90"
 			}
 			s := NewStore("ucla", 10)
-			s.Apply(record(t, test.old), 1)
-			if got := s.Apply(record(t, test.new), 1); got != test.link {
+			s.Apply(herdtest.Record(t, test.old), 1)
+			if got := s.Apply(herdtest.Record(t, test.new), 1); got != test.link {
 				t.Errorf("from a link: %v, want %v", got, test.link)
 			}
 			s = NewStore("ucla", 10)
-			s.Apply(record(t, test.old), 1)
-			if got := s.ApplyLegacy(record(t, test.new), 1); got != test.legacy {
+			s.Apply(herdtest.Record(t, test.old), 1)
+			if got := s.ApplyLegacy(herdtest.Record(t, test.new), 1); got != test.legacy {
 				t.Errorf("from a neighbor without a handshake: %v, want %v", got, test.legacy)
 			}
 			s = NewStore("ucla", 10)
-			s.Apply(record(t, test.old), 1)
-			if got := s.ApplyOwn(record(t, test.new)); got != test.own {
+			s.Apply(herdtest.Record(t, test.old), 1)
+			if got := s.ApplyOwn(herdtest.Record(t, test.new)); got != test.own {
 				t.Errorf("from a client: %v, want %v", got, test.own)
 			}
 		})
@@ -89,7 +81,7 @@ func TestStoreRefusesWhatIsBeyondItsMaximum(t *testing.T) {
 // The digest is part of what servers say to each other, so its value is fixed.
 func TestDigestVector(t *testing.T) {
 	s := NewStore("ucla", 10)
-	s.Apply(record(t, "Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"), 1)
+	s.Apply(herdtest.Record(t, "Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"), 1)
 	const want = "3b00e13e843b6063"
 	if got := s.Digest().String(); got != want {
 		t.Errorf("digest %s, want %s", got, want)
@@ -203,6 +195,7 @@ func TestCursorsAgainstAModel(t *testing.T) {
 				}
 			}
 			checkPosition(t, seed, step, cursors[i], places[i], s, model)
+			checkRing(t, s, cursors)
 		}
 	}
 }
@@ -243,12 +236,45 @@ func checkPosition(t *testing.T, seed uint64, step int, c *Cursor, place uint64,
 	}
 }
 
+// checkRing holds a store and all of its cursors to the invariants of the package's documentation.
+func checkRing(t *testing.T, s *Store, cursors []*Cursor) {
+	t.Helper()
+	standing := map[*node]int{}
+	for _, c := range cursors {
+		standing[c.at]++
+	}
+	entries, last, digest := 0, uint64(0), protocol.Digest(0)
+	for n := s.root.next; n != &s.root; n = n.next {
+		if n.next.prev != n {
+			t.Fatal("the ring is broken")
+		}
+		if n.isMarker() {
+			if n.cursors != standing[n] {
+				t.Fatalf("a marker says that %d cursors stand at it: %d do", n.cursors, standing[n])
+			}
+			delete(standing, n)
+			continue
+		}
+		if s.entries[string(n.record.Client())] != n {
+			t.Fatalf("the entry of %q is not the one in the map", n.record.Client())
+		}
+		if n.seq <= last || n.seq > s.tail {
+			t.Fatalf("position %d follows %d; the tail is %d", n.seq, last, s.tail)
+		}
+		entries, last, digest = entries+1, n.seq, digest+protocol.Digest(s.hash(n.record.Text()))
+	}
+	if entries != len(s.entries) || digest != s.digest || len(standing) > 0 {
+		t.Fatalf("%d entries of %d, digest %v for %v, %d markers out of the ring",
+			entries, len(s.entries), s.digest, digest, len(standing))
+	}
+}
+
 // Whatever the order of arrival and however often a record comes, the state is the same.
 func TestStoresAgreeWhateverTheOrder(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	var records []protocol.Record
 	for range 500 {
-		records = append(records, record(t, fmt.Sprintf("%c +%d.%d c%d +%d-%d %d.%d", 'A'+r.IntN(5),
+		records = append(records, herdtest.Record(t, fmt.Sprintf("%c +%d.%d c%d +%d-%d %d.%d", 'A'+r.IntN(5),
 			r.IntN(3), r.IntN(3), r.IntN(20), r.IntN(3), r.IntN(3), r.IntN(5), r.IntN(10))))
 	}
 	first := NewStore("ucla", 1000)
@@ -274,7 +300,7 @@ func million(b *testing.B, n int) (*Store, []protocol.Record) {
 	s := NewStore("ucla", n)
 	records := make([]protocol.Record, n)
 	for i := range records {
-		records[i] = record(b, fmt.Sprintf(
+		records[i] = herdtest.Record(b, fmt.Sprintf(
 			"Alford +0.263873386 client%07d.cs.ucla.edu +34.068930-118.445127 1520023934.918963997", i))
 	}
 	r := rand.New(rand.NewPCG(1, 1))
@@ -370,7 +396,7 @@ func memoryOfAMillion(b *testing.B, name string) {
 		runtime.ReadMemStats(&before)
 		s := NewStore("ucla", n)
 		for i := range n {
-			s.Apply(record(b, fmt.Sprintf(
+			s.Apply(herdtest.Record(b, fmt.Sprintf(
 				"Alford +0.263873386 "+name+" +34.068930-118.445127 1520023934.918963997", i)), 1)
 		}
 		runtime.GC()

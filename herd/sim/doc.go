@@ -36,6 +36,9 @@
 //
 // That the same seed gives the same run, byte for byte, is for the caller to see: Run twice.
 //
+// A change that must not change what the herd does is checked with -traces FILE, which writes the hash of
+// each seed's trace: the files of before and after are equal.
+//
 // A failing seed is run again, and told in full, by
 //
 //	go test ./herd/sim -run 'TestSeeds$' -seed N -v

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -18,6 +19,7 @@ var (
 	most  = flag.Int("failures", 5, "after how many TestSeeds gives up")
 	once  = flag.Bool("once", false, "run each seed once, without comparing traces")
 	seed  = flag.Int64("seed", -1, "the one seed that TestSeeds runs and tells")
+	trace = flag.String("traces", "", "file to which TestSeeds writes the hash of each seed's trace")
 )
 
 // TestMain lets garbage wait: a world is small, and made and forgotten in a tenth of a second.
@@ -54,6 +56,7 @@ func TestSeeds(t *testing.T) {
 	var sum sync.Mutex
 	var total Result
 	all := met{map[string]bool{}, map[string]bool{}}
+	traces := make([]string, max(*seeds, 0))
 	begun := time.Now()
 	for range runtime.GOMAXPROCS(0) {
 		wait.Add(1)
@@ -69,6 +72,7 @@ func TestSeeds(t *testing.T) {
 					failed.Add(1)
 					t.Error(err)
 				}
+				traces[n] = fmt.Sprintf("%d %016x\n", r.Seed, r.Trace)
 				sum.Lock()
 				all.note(r)
 				total.Simulated += r.Simulated
@@ -83,6 +87,11 @@ func TestSeeds(t *testing.T) {
 		}()
 	}
 	wait.Wait()
+	if *trace != "" {
+		if err := os.WriteFile(*trace, []byte(strings.Join(traces, "")), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
 	if *seeds >= 40 && failed.Load() == 0 {
 		all.check(t)
 	}

@@ -39,13 +39,16 @@ func doesNotKnow(c *plainConn, line string) {
 func (c *plainConn) say(text string) { c.t.Write([]byte(text)) }
 
 // playWelsh has f play the server Welsh. As a process it is one of the world's.
-func (w *world) playWelsh(f reactor.Factory) {
+func (w *world) playWelsh(f reactor.Factory) { w.play("Welsh", f) }
+
+// play has f play a server.
+func (w *world) play(name string, f reactor.Factory) {
 	w.t.Helper()
-	r := w.net.NewReactor("Welsh")
-	if _, err := r.ListenTCP(r.Listen("Welsh:1"), f); err != nil {
+	r := w.net.NewReactor(name)
+	if _, err := r.ListenTCP(r.Listen(name+":1"), f); err != nil {
 		w.t.Fatal(err)
 	}
-	w.reactors["Welsh"] = r
+	w.reactors[name] = r
 }
 
 // clientsOf are the clients of AT lines that Alford has sent.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
 )
 
@@ -85,7 +86,7 @@ func (s *supervisor) child(server herd.ServerConfig) *outcome {
 	c.Stdout, c.Stderr = out, out
 	c.WaitDelay = grace
 	c.ExtraFiles = []*os.File{s.parent, w}
-	c.Env = append(slices.DeleteFunc(os.Environ(), isActivation), parentVariable+"=3", notifyVariable+"=4")
+	c.Env = append(slices.DeleteFunc(os.Environ(), isActivation), parent.Variable+"=3", notifyVariable+"=4")
 	// A group of its own, so that the terminal's Ctrl-C comes to us alone.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	begun := time.Now()

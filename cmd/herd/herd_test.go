@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/cmd/herd/engines"
 	"serverherd/herd/herdtest"
 )
 
 // The transcripts that are played in virtual time hold for a process, too, whichever engine it has.
 func TestTranscripts(t *testing.T) {
-	for _, engine := range engines {
+	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) { playTranscripts(t, engine) })
 	}
 }

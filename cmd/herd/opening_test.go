@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/cmd/herd/engines"
 )
 
 // A web page that sends lines to a server of the herd has none of them executed, and reads nothing.
 func TestOtherProtocols(t *testing.T) {
-	for _, engine := range engines {
+	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) {
 			h, listeners := processtest.NewHerd(t, "", "Alford")
 			h.Flags = []string{"--engine", engine}
@@ -83,7 +84,7 @@ func TestUnfinishedLine(t *testing.T) {
 
 // Clients of the course that do not end their line are answered, on real sockets of each engine.
 func TestUnfinishedLineIsExecuted(t *testing.T) {
-	for _, engine := range engines {
+	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) {
 			h, listeners := processtest.NewHerd(t, "[herd]\ndialect = \"cs131\"\nunfinished_line = \"300ms\"\n", "Alford")
 			h.Flags = []string{"--engine", engine}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/engines"
 	"serverherd/herd"
 	"serverherd/protocol"
 )
@@ -20,6 +21,12 @@ type options struct {
 	at      string // a server's name or an address
 	dialect string // of a server named by its address
 	timeout time.Duration
+}
+
+// engineFlag adds --engine.
+func engineFlag(c *cobra.Command, name *string) {
+	choiceFlag(c, name, "engine", engines.Names[0], engines.Names,
+		"what runs a server: "+strings.Join(engines.Names, ", ")+"; the first is for use, the others to compare")
 }
 
 // defaultTimeout is --timeout of every command that talks to a server.

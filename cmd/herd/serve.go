@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -18,17 +17,15 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/cmd/herd/console"
+	"serverherd/cmd/herd/engines"
 	"serverherd/cmd/herd/hangup"
 	"serverherd/cmd/herd/logging"
+	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
 	"serverherd/herd/journal"
 	"serverherd/places"
 	"serverherd/reactor/sockets"
 )
-
-// parentVariable names a descriptor of which the other end is held by the process that started
-// this one: its end of file means that the parent is gone, and this server goes too.
-const parentVariable = "HERD_PARENT_FD"
 
 // serveName is the command that up starts.
 const serveName = "serve"
@@ -68,7 +65,7 @@ type process struct {
 	self    herd.ServerConfig
 	log     *logging.Log
 	engine  string
-	reactor engine
+	reactor engines.Engine
 	journal *journal.Journal // nil if there is none
 	places  places.Provider
 	server  *herd.Server
@@ -114,10 +111,10 @@ func (p *process) run(pprof bool) error {
 	if file, ok := p.places.(*places.File); ok {
 		p.log.Info("places file read", zap.Int("places", file.Len()), zap.Int("skipped", file.Report().Skipped))
 	}
-	p.reactor = newEngine(p.engine, engineOptions{
-		workers: p.cfg.Limits.MostLookups(),
-		log:     func(message string) { p.log.Warn(message) },
-		slow: func(what string, d time.Duration) {
+	p.reactor = engines.New(p.engine, engines.Options{
+		Workers: p.cfg.Limits.MostLookups(),
+		Log:     func(message string) { p.log.Warn(message) },
+		Slow: func(what string, d time.Duration) {
 			p.log.Warn("slow turn", zap.String("what", what), zap.Duration("took", d))
 		},
 	})
@@ -152,7 +149,7 @@ func (p *process) run(pprof bool) error {
 		defer c.Close()
 	}
 	p.watchSignals()
-	p.watchParent()
+	parent.Watch(func() { p.stop("the process that started this one is gone") })
 	p.starter.ready()
 	if err := p.reactor.Run(); err != nil {
 		return err
@@ -289,20 +286,6 @@ func (p *process) reload() {
 	}
 	p.log.Info("places file read again", zap.Int("places", file.Len()),
 		zap.Int("skipped", file.Report().Skipped), zap.Duration("took", time.Since(begun)))
-}
-
-// watchParent stops the server when the process that started it is gone.
-func (p *process) watchParent() {
-	fd, err := strconv.Atoi(os.Getenv(parentVariable))
-	if err != nil {
-		return
-	}
-	parent := os.NewFile(uintptr(fd), "parent")
-	syscall.CloseOnExec(fd)
-	go func() {
-		_, _ = io.Copy(io.Discard, parent)
-		p.stop("the process that started this one is gone")
-	}()
 }
 
 // seed is the system's entropy for a generator whose outputs cannot be foretold.

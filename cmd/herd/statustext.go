@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"serverherd/cmd/herd/engines"
 	"serverherd/cmd/herd/load"
 	"serverherd/herd"
 )
@@ -143,7 +144,7 @@ func remarks(s *herd.Status) (all []string) {
 	if s == nil {
 		return nil
 	}
-	if s.Engine != engines[0] {
+	if s.Engine != engines.Names[0] {
 		all = append(all, "its engine is "+s.Engine+", which is for comparing")
 	}
 	if s.Digest == fullDigest {

@@ -2,17 +2,16 @@ package main
 
 import (
 	"context"
-	"io"
 	"math/rand/v2"
 	"os"
-	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"serverherd/cmd/herd/console"
+	"serverherd/cmd/herd/engines"
+	"serverherd/cmd/herd/parent"
 	"serverherd/cmd/herd/study"
 	"serverherd/cmd/herd/study/bare"
 	"serverherd/herd"
@@ -26,7 +25,7 @@ func newBareServer() *cobra.Command {
 		Use: "bare KIND ADDRESS", Short: "Serve a map without a herd, for the study", Hidden: true,
 		Example: "  herd study bare gnet 127.0.0.1:11500", Args: arguments(2, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			leaveWithParent()
+			parent.Watch(leave)
 			return bare.Serve(args[0], args[1])
 		},
 	}
@@ -46,7 +45,7 @@ func newSlowServer(o *options) *cobra.Command {
 			if s.self, err = find(s.cfg, args[0]); err != nil {
 				return err
 			}
-			leaveWithParent()
+			parent.Watch(leave)
 			return s.run()
 		},
 	}
@@ -80,8 +79,8 @@ func (blocking) CallInThread(f func()) { f() }
 func (s *slowServer) run() error {
 	log := zap.NewNop()
 	p := &process{cfg: s.cfg, self: s.self, engine: s.engine}
-	p.reactor = newEngine(s.engine, engineOptions{
-		workers: s.cfg.Limits.MostLookups(), log: func(string) {}, slow: func(string, time.Duration) {},
+	p.reactor = engines.New(s.engine, engines.Options{
+		Workers: s.cfg.Limits.MostLookups(), Log: func(string) {}, Slow: func(string, time.Duration) {},
 	})
 	var r reactor.Reactor = p.reactor
 	if s.blocks {
@@ -116,16 +115,5 @@ func (s *slowServer) run() error {
 	return p.reactor.Run()
 }
 
-// leaveWithParent ends this process when the one that started it is gone.
-func leaveWithParent() {
-	fd, err := strconv.Atoi(os.Getenv(parentVariable))
-	if err != nil {
-		return
-	}
-	parent := os.NewFile(uintptr(fd), "parent")
-	syscall.CloseOnExec(fd)
-	go func() {
-		_, _ = io.Copy(io.Discard, parent)
-		os.Exit(exitFailed)
-	}()
-}
+// leave ends this process, as the one that started it is gone.
+func leave() { os.Exit(exitFailed) }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/cmd/herd/engines"
 )
 
 // terminal is the two ends of a pseudo-terminal: what a person has, and what the program has.
@@ -93,7 +94,7 @@ func TestTelnet(t *testing.T) {
 // A telnet client sends the second byte of IAC DM as urgent data, which every engine must find where
 // it was sent.
 func TestTelnetSynch(t *testing.T) {
-	for _, engine := range engines {
+	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) {
 			h, listeners := processtest.NewHerd(t, "", "Alford")
 			h.Flags = []string{"--engine", engine}

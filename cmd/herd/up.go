@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/hangup"
+	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
 )
 
@@ -123,7 +124,7 @@ type supervisor struct {
 	servers []herd.ServerConfig
 	out     *prefixed
 	errOut  io.Writer
-	parent  *os.File // its other end tells the children that this process lives
+	parent  *os.File // by which the children know that this process lives
 	begun   time.Time
 
 	mu       sync.Mutex // children come and go in goroutines of their own
@@ -173,12 +174,10 @@ func (s *supervisor) run(out io.Writer) error {
 		return err
 	}
 	signal.Ignore(syscall.SIGPIPE)
-	theirs, ours, err := os.Pipe()
-	if err != nil {
+	var err error
+	if s.parent, err = parent.End(); err != nil {
 		return err
 	}
-	s.parent = theirs
-	defer ours.Close()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	hangups := hangup.Signals // one may have come already

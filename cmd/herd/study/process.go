@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"serverherd/herd"
@@ -28,16 +27,6 @@ type process struct {
 	said    func() string   // what it has written
 	ended   <-chan struct{} // closed when it has
 }
-
-// leash makes, once, a pipe that every server holds the reading end of: when this process is gone,
-// however it ended, so is the other end, and the servers go too.
-var leash = sync.OnceValues(func() (ends, error) {
-	r, w, err := os.Pipe()
-	return ends{r, w}, err
-})
-
-// ends are those of a pipe. Neither is closed before this process ends.
-type ends struct{ theirs, ours *os.File }
 
 // spawn starts a program in a directory, with further descriptors from 3 on.
 func spawn(name, dir string, env []string, files []*os.File, argv ...string) (*process, error) {

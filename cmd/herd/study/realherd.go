@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"serverherd/cmd/herd/parent"
 )
 
 // engines are those of the herd, by the names that herd serve --engine has for them.
@@ -91,7 +93,7 @@ func startHerd(ctx context.Context, b *Bench, o herdOptions) (servers, error) {
 
 // startServer starts one of them, which is handed its listeners.
 func startServer(b *Bench, o herdOptions, name, config string, listeners []*os.File) (*process, error) {
-	held, err := leash()
+	end, err := parent.End()
 	if err != nil {
 		return nil, err
 	}
@@ -102,9 +104,9 @@ func startServer(b *Bench, o herdOptions, name, config string, listeners []*os.F
 	argv := slices.Concat([]string{b.Herd}, command,
 		[]string{name, "--config", config, "--engine", o.engine}, o.args)
 	env := append([]string{
-		fmt.Sprintf("LISTEN_FDS=%d", len(listeners)), fmt.Sprintf("HERD_PARENT_FD=%d", 3+len(listeners)),
+		fmt.Sprintf("LISTEN_FDS=%d", len(listeners)), fmt.Sprintf("%s=%d", parent.Variable, 3+len(listeners)),
 	}, o.env...)
-	return spawn(name, b.Dir, env, append(listeners[:len(listeners):len(listeners)], held.theirs), argv...)
+	return spawn(name, b.Dir, env, append(listeners[:len(listeners):len(listeners)], end), argv...)
 }
 
 // ready waits until every server has what its neighbors have, and every link is live.

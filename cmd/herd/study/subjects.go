@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"serverherd/cmd/herd/load"
+	"serverherd/cmd/herd/parent"
 	"serverherd/cmd/herd/study/peers"
 )
 
@@ -41,11 +42,11 @@ func startBare(ctx context.Context, b *Bench, name, kind string) (servers, error
 	if err != nil {
 		return nil, err
 	}
-	held, err := leash()
+	end, err := parent.End()
 	if err != nil {
 		return nil, err
 	}
-	p, err := spawn("bare-"+kind, b.Dir, []string{"HERD_PARENT_FD=3"}, []*os.File{held.theirs},
+	p, err := spawn("bare-"+kind, b.Dir, []string{parent.Variable + "=3"}, []*os.File{end},
 		b.Herd, "study", "bare", kind, addr)
 	if err != nil {
 		return nil, err

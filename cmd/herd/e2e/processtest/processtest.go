@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
 )
 
@@ -124,18 +125,6 @@ type Process struct {
 	Cmd    *exec.Cmd
 	Stderr *Output
 	Done   chan struct{} // closed when it has ended
-}
-
-// leash is a pipe of which every process holds the reading end. The other end is gone when the
-// tests are, however they ended, and then the processes go, too.
-var leash = newLeash()
-
-func newLeash() (l struct{ r, w *os.File }) {
-	var err error
-	if l.r, l.w, err = os.Pipe(); err != nil {
-		panic(err)
-	}
-	return l
 }
 
 // Ring is who is whose neighbor in the paper's herd.
@@ -264,6 +253,10 @@ func exists(path string) bool {
 func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 	h.T.Helper()
 	note()
+	end, err := parent.End() // processes do not outlive the tests, however these end
+	if err != nil {
+		h.T.Fatal(err)
+	}
 	r := &Process{Stderr: &Output{}, Done: make(chan struct{})}
 	r.Cmd = exec.Command(Binary, append([]string{"serve", name, "--config", h.Config()}, h.Flags...)...)
 	r.Cmd.Dir = h.Dir
@@ -279,11 +272,11 @@ func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 		r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, f)
 	}
 	r.Cmd.Env = append(os.Environ(), h.Env...)
-	r.Cmd.Env = append(r.Cmd.Env, fmt.Sprintf("HERD_PARENT_FD=%d", 3+len(listeners)))
+	r.Cmd.Env = append(r.Cmd.Env, fmt.Sprintf("%s=%d", parent.Variable, 3+len(listeners)))
 	if len(listeners) > 0 {
 		r.Cmd.Env = append(r.Cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(listeners)))
 	}
-	r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, leash.r)
+	r.Cmd.ExtraFiles = append(r.Cmd.ExtraFiles, end)
 	if err := r.Cmd.Start(); err != nil {
 		h.T.Fatal(err)
 	}

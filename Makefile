@@ -46,8 +46,8 @@ fuzz: ## each fuzz target, FUZZTIME inputs or so long
 	  done
 
 cross: ## builds for the other platforms
-	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/herd
-	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/herd
+	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/herd ./cmd/study
+	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/herd ./cmd/study
 
 sim: ## SEEDS seeds of the simulation from FIRST on, each twice
 	go test -count=1 -v -timeout 24h -run '^TestSeeds$$' ./herd/sim -seeds $(SEEDS) -first $(FIRST)
@@ -64,8 +64,9 @@ soak: ## mixed load and random faults for SOAK
 bench: ## Go benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
-study: build ## measure engines and peers and write report/, in an hour (STUDY=--quick: two minutes)
-	bin/herd study $(STUDY)
+study: ## measure engines and peers and write report/, in an hour (STUDY=--quick: two minutes)
+	go build -o bin/ ./cmd/herd ./cmd/study
+	bin/study $(STUDY)
 
 clean: ## remove what was built and logged
 	rm -rf bin logs

@@ -64,7 +64,6 @@ var layers = []layer{
 	{path: "herd/sim/mutants", stdOnly: true},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
 		never: noEngine, loop: true},
-	{path: "testdata/peers", stdOnly: true},
 	{path: "cmd/...", ours: []string{"..."}},
 }
 

@@ -49,6 +49,8 @@ func TestClientCommands(t *testing.T) {
 		{"places nowhere", "", []string{"places", "91,0"}, 2, "", "91,0 is not a position: want LAT,LNG as 34.06,-118.44"},
 		{"status", "", []string{"status"}, 0, "SERVER", ""},
 		{"config", "", []string{"config"}, 0, "[herd]\nname = \"ucla\"", ""},
+		{"study", "", []string{"study", "--quick"}, 2, "", "study is now a program of its own"},
+		{"help of study", "", []string{"study", "--help"}, 2, "", "make study"},
 		{"version", "", []string{"version"}, 0, "herd ", ""},
 		{"version, as a flag", "", []string{"--version"}, 0, "herd ", ""},
 		{"help about a command", "", []string{"help", "load"}, 0, "", ""},

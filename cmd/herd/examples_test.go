@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/e2e/processtest"
-	"serverherd/cmd/herd/study"
 )
 
 // pasted runs lines as somebody who pastes them into a shell in a herd's directory.
@@ -56,7 +55,7 @@ func (p *pasted) run(t *testing.T, line string) (out string, err error) {
 // examples are the lines of the Example of every command that help shows, each once.
 func examples(c *cobra.Command) (lines []string) {
 	if c.Hidden {
-		return nil // the study's own processes
+		return nil // a command that has gone elsewhere
 	}
 	for line := range strings.Lines(c.Example) {
 		lines = append(lines, strings.TrimSpace(line))
@@ -87,8 +86,6 @@ func TestExamples(t *testing.T) {
 				p.exampleOfIamat(t, line)
 			case "load":
 				p.must(t, shortened(line))
-			case "study":
-				p.exampleOfStudy(t, line)
 			default:
 				p.must(t, line)
 			}
@@ -182,34 +179,6 @@ func exampleOfServers(t *testing.T, line string) {
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if err := c.Wait(); err != nil {
 		t.Errorf("%v: %s", err, &out)
-	}
-}
-
-// exampleOfStudy runs a line that measures nothing, and looks at the flags of one that would take long.
-func (p *pasted) exampleOfStudy(t *testing.T, line string) {
-	if strings.Contains(line, "--from") {
-		raw, err := os.ReadFile("study/report/raw.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, err := range []error{
-			os.MkdirAll(filepath.Join(p.Dir, "report"), 0o700),
-			os.WriteFile(filepath.Join(p.Dir, "report", "raw.json"), raw, 0o600),
-		} {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		p.must(t, line)
-		return
-	}
-	p.must(t, line+" --list")
-	if only := regexp.MustCompile(`--only (\S+)`).FindStringSubmatch(line); only != nil {
-		for _, row := range strings.Split(only[1], ",") {
-			if !slices.ContainsFunc(study.All(), func(e *study.Experiment) bool { return e.Name == row }) {
-				t.Errorf("there is no row %s", row)
-			}
-		}
 	}
 }
 

@@ -176,20 +176,13 @@ func choiceFlag(c *cobra.Command, p *string, name, def string, all []string, usa
 	complete(c, name, cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// listFlag defines a flag that adds to a list: the parts of its value, between commas if there is a
-// separator. Each must be accepted by ok.
-func listFlag(s *pflag.FlagSet, p *[]string, name, separator, want, usage string, ok func(text string) bool) {
+// listFlag defines a flag that adds to a list. Each value must be accepted by ok.
+func listFlag(s *pflag.FlagSet, p *[]string, name, want, usage string, ok func(text string) bool) {
 	v := &flagValue{"", "strings", want, func(text string) bool {
-		parts := []string{text}
-		if separator != "" {
-			parts = strings.Split(text, separator)
+		if !ok(text) {
+			return false
 		}
-		for _, part := range parts {
-			if !ok(part) {
-				return false
-			}
-		}
-		*p = append(*p, parts...)
+		*p = append(*p, text)
 		return true
 	}}
 	v.define(s, name, usage)

@@ -84,7 +84,7 @@ func (f *loadFlags) define(s *pflag.FlagSet) {
 	const conditions = "a condition as p99<5ms or errors>0 on " + load.Metrics
 	checkedFlag(s, &f.findMax, "find-max", "", conditions,
 		"find the highest rate at which a `condition` holds, as 'p99<5ms': 8 times -d", isCondition)
-	listFlag(s, &f.failIf, "fail-if", "", conditions,
+	listFlag(s, &f.failIf, "fail-if", conditions,
 		"exit with 1 if a `condition` holds, as 'p99>5ms' or 'errors>0'; may be repeated", isCondition)
 	seed := &flagValue{"", "uint", "a whole number from 0 to 18446744073709551615", func(text string) bool {
 		n, err := strconv.ParseUint(text, 10, 64)

@@ -186,7 +186,7 @@ func newRoot() *cobra.Command {
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	cobra.EnableCommandSorting = false // help lists them in the order of use
 	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newStatus(o), newPlaces(o),
-		newConfig(o), newLoad(o), newStudy(o), newVersion())
+		newConfig(o), newLoad(o), newStudy(), newVersion())
 	root.Version = version()
 	root.SetVersionTemplate(versionLine())
 	root.InitDefaultHelpCmd()

@@ -223,7 +223,7 @@ func TestServeOutlivesItsOutput(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	names := []string{"up", "serve", "iamat", "whatsat", "status", "places", "config", "load", "study", "version", "completion"}
+	names := []string{"up", "serve", "iamat", "whatsat", "status", "places", "config", "load", "version", "completion"}
 	out, _, code := processtest.Command(t, t.TempDir(), "", "--help")
 	if code != 0 {
 		t.Errorf("exit code %d", code)
@@ -241,7 +241,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help of %s has no example: %d %s", name, code, text)
 		}
 	}
-	for _, later := range []string{"shell", "ping", "watch", "top", "trace"} {
+	for _, later := range []string{"shell", "study", "ping", "watch", "top", "trace"} {
 		if strings.Contains(out, "\n  "+later) {
 			t.Errorf("help lists %s", later)
 		}

@@ -25,7 +25,7 @@ import (
 	"serverherd/herd"
 )
 
-// Binary is the program under test, once Main has built it.
+// Binary is the herd binary, once Main has built it.
 var Binary string
 
 // Runner is what runs the tests of a package: a *testing.M.
@@ -42,9 +42,7 @@ func Main(m Runner, flags ...string) {
 	if len(flags) == 0 {
 		flags = []string{"-race"}
 	}
-	build := exec.Command("go", append(append([]string{"build"}, flags...), "-o", Binary, "serverherd/cmd/herd")...)
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
+	if err := build(Binary, flags...); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
 	}
@@ -53,6 +51,20 @@ func Main(m Runner, flags ...string) {
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// Build builds another program, cmd/NAME, with the race detector, beside Binary.
+func Build(name string) (binary string, err error) {
+	binary = filepath.Join(filepath.Dir(Binary), name)
+	return binary, build(binary, "-race")
+}
+
+// build builds the program that is called as the binary is.
+func build(binary string, flags ...string) error {
+	args := slices.Concat([]string{"build"}, flags, []string{"-o", binary, "serverherd/cmd/" + filepath.Base(binary)})
+	c := exec.Command("go", args...)
+	c.Stdout, c.Stderr = os.Stderr, os.Stderr
+	return c.Run()
 }
 
 // Patience is ten times and more what anything here should take.
@@ -444,19 +456,25 @@ func (h *Herd) Ask(name, lines string) string {
 	return string(reply)
 }
 
-// Command runs the program with --config and returns what it wrote and its exit code.
+// Command runs the herd binary with --config and returns what it wrote and its exit code.
 func (h *Herd) Command(in string, args ...string) (out, errOut string, code int) {
 	h.T.Helper()
 	return Command(h.T, h.Dir, in, append(args, "--config", h.Config())...)
 }
 
-// Command runs the program in dir and returns what it wrote and its exit code.
+// Command runs the herd binary in dir and returns what it wrote and its exit code.
 func Command(t *testing.T, dir, in string, args ...string) (out, errOut string, code int) {
+	t.Helper()
+	return Run(t, dir, in, append([]string{Binary}, args...)...)
+}
+
+// Run runs a program in dir and returns what it wrote and its exit code.
+func Run(t *testing.T, dir, in string, argv ...string) (out, errOut string, code int) {
 	t.Helper()
 	note()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, Binary, args...)
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	c.Dir = dir
 	c.Stdin = strings.NewReader(in)
 	var o, e bytes.Buffer

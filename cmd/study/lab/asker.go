@@ -1,0 +1,167 @@
+package lab
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"serverherd/herd"
+	"serverherd/herd/feed"
+	"serverherd/protocol"
+	"serverherd/reactor"
+	"serverherd/reactor/memreactor"
+)
+
+// asker is one server of a herd that fetches on demand, the way that the paper weighed against
+// flooding (3.3): a location is stored where its client is connected and nowhere else, and a
+// server that is asked for one that it does not have asks the others.
+//
+// It is written as its friends would: the request is flooded along the topology, goes no further
+// where the client is known, and the answer takes the way that the request came, at once. Clients
+// are taken to stay with their server and to be known somewhere, so nobody has to answer that he
+// does not know. Loop only.
+type asker struct {
+	name      string
+	reactor   *memreactor.Reactor
+	store     *feed.Store
+	neighbors []reactor.Transport
+	asked     int     // questions of its own clients
+	messages  *uint64 // between all askers of a herd
+	record    protocol.Record
+	// waiting is what to do with the answer, by request. Entries stay, so that a request that comes
+	// again by another way is known.
+	waiting map[string]func(at []byte)
+}
+
+// newAskers starts a herd of askers in a world.
+func newAskers(w *memreactor.World, servers []herd.ServerConfig, messages *uint64) []*asker {
+	var all []*asker
+	for i, s := range servers {
+		a := &asker{name: s.Name, reactor: w.NewReactor(s.Name), store: feed.NewStore("askers", 1_000_000),
+			waiting: map[string]func([]byte){}, messages: messages}
+		if _, err := a.reactor.ListenTCP(a.reactor.Listen(s.Address), a); err != nil {
+			panic(err) // the listener is the reactor's own
+		}
+		for _, other := range servers[:i] { // an edge is one connection, for both ways
+			for _, n := range s.Neighbors {
+				if n == other.Name {
+					a.reactor.ConnectTCP(other.Address, time.Minute, edge{a})
+				}
+			}
+		}
+		all = append(all, a)
+	}
+	w.RunFor(time.Second)
+	return all
+}
+
+// BuildProtocol implements reactor.Factory.
+func (a *asker) BuildProtocol(string) reactor.Protocol { return a.newEnd() }
+
+// edge is the factory of the connections that an asker dials: those to neighbors.
+type edge struct{ *asker }
+
+// BuildProtocol implements reactor.Factory.
+func (d edge) BuildProtocol(string) reactor.Protocol {
+	e := d.newEnd()
+	e.dialled = true
+	return e
+}
+
+// ConnectionFailed implements reactor.ClientFactory.
+func (d edge) ConnectionFailed(reason error) { panic(reason) } // nothing fails in a calm world
+
+// end is one connection of an asker: a client's, or, from the line NEIGHBOR on, a neighbor's.
+type end struct {
+	*reactor.LineReceiver
+	asker   *asker
+	t       reactor.Transport
+	dialled bool
+}
+
+func (a *asker) newEnd() *end {
+	e := &end{asker: a}
+	e.LineReceiver = reactor.NewLineReceiver(16384, e)
+	return e
+}
+
+// ConnectionMade implements reactor.Protocol.
+func (e *end) ConnectionMade(t reactor.Transport) {
+	e.t = t
+	if e.dialled {
+		e.asker.neighbors = append(e.asker.neighbors, t)
+		t.Write([]byte("NEIGHBOR\n"))
+	}
+}
+
+// ConnectionLost implements reactor.Protocol.
+func (e *end) ConnectionLost(error) {}
+
+// LineLengthExceeded implements reactor.LineHandler.
+func (e *end) LineLengthExceeded([]byte) {}
+
+// LineReceived implements reactor.LineHandler.
+func (e *end) LineReceived(line []byte) {
+	a := e.asker
+	verb, rest, _ := bytes.Cut(line, []byte(" "))
+	switch string(verb) {
+	case "NEIGHBOR":
+		a.neighbors = append(a.neighbors, e.t)
+	case "ASK":
+		number, client, _ := bytes.Cut(rest, []byte(" "))
+		id := string(number) // line is gone when the answer comes
+		a.seek(id, client, e.t, func(at []byte) { a.send(e.t, "TELL %s %s\n", id, at) })
+	case "TELL":
+		id, at, _ := bytes.Cut(rest, []byte(" "))
+		if answer := a.waiting[string(id)]; answer != nil {
+			answer(bytes.Clone(at))
+		}
+	default:
+		e.command(line)
+	}
+}
+
+// command answers a client.
+func (e *end) command(line []byte) {
+	a := e.asker
+	c, err := protocol.Paper.Parse(line, protocol.MaxClientID)
+	switch {
+	case err != nil:
+		e.t.Write(protocol.Paper.AppendUnknown(nil, line))
+	case c.Verb == protocol.VerbIAMAT:
+		a.record = protocol.MakeRecord(a.record.Text(), a.name, a.reactor.Now(), c)
+		a.store.ApplyOwn(a.record)
+		e.t.Write(protocol.Paper.AppendAck(nil, a.record))
+	default:
+		a.asked++
+		id := fmt.Sprintf("%s.%d", a.name, a.asked)
+		a.seek(id, c.Client, nil, func(at []byte) {
+			nothing := func(dst []byte) []byte { return append(dst, "{}"...) }
+			reply, _ := protocol.Paper.AppendWhatsat(nil, at, nothing)
+			e.t.Write(reply)
+		})
+	}
+}
+
+// seek answers with a client's AT line, or asks everyone but from whom the request came.
+func (a *asker) seek(id string, client []byte, from reactor.Transport, answer func(at []byte)) {
+	if _, known := a.waiting[id]; known {
+		return // it has come by another way
+	}
+	if item, ok := a.store.Lookup(client); ok {
+		a.waiting[id] = nil
+		answer(item.Record.AppendAT(nil))
+		return
+	}
+	a.waiting[id] = answer
+	for _, n := range a.neighbors {
+		if n != from {
+			a.send(n, "ASK %s %s\n", id, client)
+		}
+	}
+}
+
+func (a *asker) send(to reactor.Transport, format string, args ...any) {
+	*a.messages++
+	to.Write(fmt.Appendf(nil, format, args...))
+}

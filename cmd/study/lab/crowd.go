@@ -1,0 +1,104 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// crowd is connections that are held. One goroutine.
+type crowd []net.Conn
+
+// gather connects so many, a few at a time, and has each say something first, if it is to.
+func gather(ctx context.Context, addr string, n int, active bool) (crowd, error) {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && uint64(limit.Cur) < uint64(n)+700 {
+		return nil, Cannot("%d connections need %d descriptors, and a process may have %d: raise ulimit -n",
+			n, n+700, limit.Cur)
+	}
+	all := make(crowd, n)
+	var group sync.WaitGroup
+	const hands = 16
+	errs := make([]error, hands)
+	for hand := range hands {
+		group.Go(func() {
+			for i := hand; i < n && errs[hand] == nil && ctx.Err() == nil; i += hands {
+				if all[i], errs[hand] = net.Dial("tcp", addr); errs[hand] == nil && active {
+					errs[hand] = converse(all[i], i)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range append(errs, ctx.Err()) {
+		if err != nil {
+			all.leave()
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// leave closes all.
+func (c crowd) leave() {
+	for _, conn := range c {
+		if conn != nil {
+			conn.Close()
+		}
+	}
+}
+
+// converse sends sixteen updates together and takes their replies.
+func converse(c net.Conn, client int) error {
+	var lines []byte
+	const updates = 16
+	for i := range updates {
+		lines = fmt.Appendf(lines, "IAMAT client%d +34.068930-118.445127 1500000000.%03d\n", client, i)
+	}
+	if _, err := c.Write(lines); err != nil {
+		return err
+	}
+	replies, err := readReplies(c, updates)
+	if err == nil && strings.Count(replies, "AT ") != updates {
+		return Void("%d updates were answered with %q", updates, replies)
+	}
+	return err
+}
+
+// readReplies reads so many replies, each of which ends in an empty line.
+func readReplies(c net.Conn, n int) (string, error) {
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	var all bytes.Buffer
+	buf := make([]byte, 64<<10)
+	for bytes.Count(all.Bytes(), endOfReply) < n {
+		k, err := c.Read(buf)
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return all.String(), err
+		}
+		all.Write(buf[:k])
+	}
+	return all.String(), nil
+}
+
+// askOnce sends lines on a connection of its own and returns the replies.
+func askOnce(addr string, lines string, replies int) (string, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, lines); err != nil {
+		return "", err
+	}
+	return readReplies(c, replies)
+}

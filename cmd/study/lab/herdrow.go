@@ -1,0 +1,168 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"serverherd/cmd/herd/load"
+	"serverherd/cmd/study/peers"
+)
+
+// wholeHerd is five real servers on the paper's ring.
+func wholeHerd() *Experiment {
+	const atOne, atAll = "updates at one", "updates at all"
+	e := &Experiment{Row: Row{
+		Name:     "herd",
+		Question: "How many updates a second does a herd of five take, and how soon are they everywhere?",
+		Method: "Five processes on the paper's ring, every line logged, on the same cores as the " +
+			"loader: 50 connections with 16 lines in flight, to one server or spread over all. What is " +
+			"applied everywhere counts until every server answers the same of every client. Propagation " +
+			"is measured before, by 200 updates a second.",
+		Variable: "servers that take updates",
+		Subjects: everyone(),
+		Settings: []Setting{{Label: atOne, X: 1, Quick: true}, {Label: atAll, X: 5, Quick: true}},
+		Figures: []Figure{
+			{Name: "accepted", Unit: "updates/s", Better: Higher, Chart: true},
+			{Name: "applied everywhere", Unit: "updates/s", Better: Higher, Chart: true},
+			{Name: "until equal", Unit: "ms after the last reply"},
+			{Name: "AT lines per update", Unit: "in the herd, loaded"},
+			{Name: "propagation p50", Unit: "ms, at 200 updates a second", Better: Lower},
+			{Name: "propagation p99", Unit: "ms, at 200 updates a second", Better: Lower},
+		},
+	}}
+	e.Missing = missing
+	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
+		own := slices.Contains(engines, r.Subject)
+		var all servers
+		var err error
+		if own {
+			all, err = startHerd(ctx, b, herdOptions{
+				engine: r.Subject, logged: true, servers: ringNames, neighbors: ring,
+			})
+		} else {
+			all, err = startPeer(ctx, r.Subject,
+				peers.Options{Dir: b.Dir, Lines: true, Names: ringNames, Neighbors: ring})
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer all.stop()
+		to := all
+		if r.Setting.X == 1 {
+			to = all[:1]
+		}
+		return measureHerd(ctx, b, all, to, own)
+	}
+	e.Targets = []Target{{
+		Work:   "five processes, updates at all, applied at all five",
+		Figure: "applied everywhere", Setting: atAll, Subject: "loop", Against: twisted, AtLeast: 8,
+	}}
+	return e
+}
+
+// herdClients are few enough to be asked about at every server.
+const herdClients = 200
+
+// measureHerd measures a herd that is hardly busy, if it tells, loads it, and waits until it agrees.
+func measureHerd(ctx context.Context, b *Bench, all, to servers, own bool) (Values, error) {
+	v := Values{}
+	var quiet counted
+	if own {
+		_, err := b.apply(ctx, to, load.Options{Connections: len(to), Rate: 200, Duration: 2 * b.Length})
+		if err != nil {
+			return nil, err
+		}
+		if quiet, err = all.counts(); err != nil {
+			return nil, err
+		}
+		v["propagation p50"], v["propagation p99"] = 1e3*quiet.p50, 1e3*quiet.p99
+	}
+	begun := time.Now()
+	l, err := b.apply(ctx, to, load.Options{
+		Connections: 50, Pipeline: 16, Clients: herdClients, Duration: 2 * b.Length,
+	})
+	if err != nil {
+		return nil, err
+	}
+	replied := time.Now()
+	if err := all.agree(ctx); err != nil {
+		return nil, err
+	}
+	agreed := time.Now()
+	v["accepted"] = l.perSecond()
+	v["applied everywhere"] = float64(l.report.All.Replies) / agreed.Sub(begun).Seconds()
+	v["until equal"] = milliseconds(agreed.Sub(replied))
+	if !own {
+		return v, nil
+	}
+	if err := all.verdict(ctx); err != nil {
+		return nil, err
+	}
+	busy, err := all.counts()
+	if err != nil {
+		return nil, err
+	}
+	v["AT lines per update"] = (busy.atLines - quiet.atLines) / (busy.stored - quiet.stored)
+	return v, nil
+}
+
+// counted is what a herd's servers count together.
+type counted struct {
+	stored, atLines float64
+	p50, p99        float64 // of the propagation to the slowest of them, in seconds
+}
+
+func (all servers) counts() (c counted, err error) {
+	for _, p := range all {
+		s, err := p.status()
+		if err != nil {
+			return c, err
+		}
+		c.stored += float64(s.Counters.Stored)
+		for _, l := range s.Links {
+			c.atLines += float64(l.ATSent)
+		}
+		c.p50, c.p99 = max(c.p50, s.Propagation.P50), max(c.p99, s.Propagation.P99)
+	}
+	return c, nil
+}
+
+// agree waits until every server answers the same of every client. It asks as a client does, for
+// peers have no other way to tell.
+func (all servers) agree(ctx context.Context) error {
+	var lines strings.Builder
+	for i := range herdClients {
+		fmt.Fprintf(&lines, "WHATSAT load%07d 0 0\n", i)
+	}
+	for {
+		known := make(map[string]bool)
+		for _, p := range all {
+			replies, err := askOnce(p.addr, lines.String(), herdClients)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			known[locations(replies)] = true
+		}
+		if len(known) == 1 {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return Void("the servers do not agree: %v", ctx.Err())
+		}
+		pause(ctx, 5*time.Millisecond)
+	}
+}
+
+// locations are the AT lines among replies, from the client on.
+func locations(replies string) string {
+	var all strings.Builder
+	for line := range strings.Lines(replies) {
+		if f := strings.Fields(line); len(f) == 6 && f[0] == "AT" {
+			all.WriteString(strings.Join(f[3:], " ") + "\n")
+		}
+	}
+	return all.String()
+}

@@ -1,0 +1,143 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"serverherd/cmd/herd/load"
+)
+
+// loaded is what a load on servers gave in the measured time.
+type loaded struct {
+	replies  float64
+	length   time.Duration
+	server   usage // of all servers together
+	loader   time.Duration
+	resident float64 // bytes of all servers, at the end
+	report   *load.Report
+}
+
+// meter takes the servers' usage at the beginning and at the end of what is measured.
+type meter struct {
+	servers servers
+	begun   time.Time
+	before  usage
+	own     time.Duration
+	result  loaded
+	err     error
+}
+
+func (m *meter) begin() {
+	m.before, m.err = m.servers.usage()
+	m.own = ownUsage()
+	m.begun = time.Now()
+}
+
+func (m *meter) end() {
+	m.result.length = time.Since(m.begun)
+	m.result.loader = ownUsage() - m.own
+	after, err := m.servers.usage()
+	if m.err == nil {
+		m.err = err
+	}
+	m.result.server = usage{
+		after.user - m.before.user, after.system - m.before.system, after.switches - m.before.switches,
+	}
+	for _, p := range m.servers {
+		m.result.resident += p.resident()
+	}
+}
+
+// usage is what all of them have used.
+func (all servers) usage() (sum usage, err error) {
+	for _, p := range all {
+		u, err := p.usage()
+		if err != nil {
+			return sum, err
+		}
+		sum.user, sum.system, sum.switches = sum.user+u.user, sum.system+u.system, sum.switches+u.switches
+	}
+	return sum, nil
+}
+
+// ownUsage is what this process, the loader, has used.
+func ownUsage() time.Duration {
+	var r unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &r) != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// apply puts a load on servers. A reply that is wrong, or that never comes, makes the run void.
+func (b *Bench) apply(ctx context.Context, to servers, o load.Options) (loaded, error) {
+	for _, p := range to {
+		o.Targets = append(o.Targets, load.Target{Name: p.name, Addr: p.addr})
+	}
+	if o.Duration == 0 {
+		o.Warmup, o.Duration = b.lengths(o.Connections)
+	}
+	m := &meter{servers: to}
+	o.OnBegin, o.OnEnd = m.begin, m.end
+	r, err := load.Run(ctx, o)
+	if err != nil && strings.Contains(err.Error(), "ulimit") {
+		return loaded{}, Cannot("%v", err)
+	}
+	if err != nil {
+		return loaded{}, err
+	}
+	if m.err != nil {
+		return loaded{}, m.err
+	}
+	if r.All.Errors > 0 {
+		return loaded{}, Void("%d wrong replies: %s", r.All.Errors, r.All.Failures[0].What)
+	}
+	if r.All.Unanswered > 0 {
+		return loaded{}, Void("%d lines were never answered", r.All.Unanswered)
+	}
+	m.result.report, m.result.replies = r, float64(r.Measured.Replies)
+	if m.result.replies == 0 && o.Connections > 0 {
+		return loaded{}, fmt.Errorf("no reply came in %v", o.Duration)
+	}
+	return m.result, nil
+}
+
+// lengths are how long so many connections are loaded before they are measured, and then. Many take
+// a while until each has had its turn.
+func (b *Bench) lengths(conns int) (warmup, measured time.Duration) {
+	more := time.Duration(conns) * 100 * time.Microsecond
+	return b.Length/4 + more, b.Length + more
+}
+
+// costFigures are the figures that cost gives.
+func costFigures() []Figure {
+	return []Figure{
+		{Name: "CPU per reply", Unit: "us", Better: Lower, Chart: true},
+		{Name: "user time per reply", Unit: "us"},
+		{Name: "system time per reply", Unit: "us"},
+		{Name: "context switches per reply", Unit: "of all the server's threads", Better: Lower},
+		{Name: "loader's CPU per reply", Unit: "us"},
+		{Name: "server busy", Unit: "% of a core"},
+		{Name: "loader busy", Unit: "% of a core"},
+	}
+}
+
+// cost is what a reply costs, under the names of costFigures.
+func (l loaded) cost() Values {
+	return Values{
+		"CPU per reply":              microseconds(l.server.user+l.server.system) / l.replies,
+		"user time per reply":        microseconds(l.server.user) / l.replies,
+		"system time per reply":      microseconds(l.server.system) / l.replies,
+		"context switches per reply": l.server.switches / l.replies,
+		"loader's CPU per reply":     microseconds(l.loader) / l.replies,
+		"server busy":                100 * (l.server.user + l.server.system).Seconds() / l.length.Seconds(),
+		"loader busy":                100 * l.loader.Seconds() / l.length.Seconds(),
+	}
+}
+
+// perSecond is the rate of replies.
+func (l loaded) perSecond() float64 { return l.replies / l.length.Seconds() }

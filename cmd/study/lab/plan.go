@@ -1,0 +1,96 @@
+package lab
+
+import "context"
+
+// plan is the order of runs: rounds outermost, then settings, then subjects, so that what is
+// compared is measured side by side, A B C. Each round begins with another subject, for the
+// first after something else may be at an advantage.
+func plan(e *Experiment, rounds int) []Run {
+	var runs []Run
+	for round := range rounds {
+		for _, setting := range e.Settings {
+			for i := range e.Subjects {
+				subject := e.Subjects[(i+round)%len(e.Subjects)]
+				if e.Excludes == nil || !e.Excludes(subject, setting) {
+					runs = append(runs, Run{subject, setting, round})
+				}
+			}
+		}
+	}
+	return runs
+}
+
+// maxTries is how often a run is tried that is void, and maxFailures how often a subject may fail
+// at one setting before it is left alone there.
+const (
+	maxTries    = 3
+	maxFailures = 2
+)
+
+// conductor does the runs of one experiment. One goroutine.
+type conductor struct {
+	experiment *Experiment
+	data       *Data
+	failures   map[[2]string]int // by subject and setting
+	one        func(context.Context, Run) (Values, error)
+	progress   func(done, of int, r Run)
+}
+
+// conduct does all runs, until the context is done. One that fails does not keep the others.
+func (c *conductor) conduct(ctx context.Context, rounds int) {
+	missing := map[string]bool{}
+	for _, subject := range c.experiment.Subjects {
+		if c.experiment.Missing == nil {
+			break
+		}
+		if why := c.experiment.Missing(subject); why != "" {
+			missing[subject] = true
+			c.data.Skipped = append(c.data.Skipped, Skipped{subject, why})
+		}
+	}
+	runs := plan(c.experiment, rounds)
+	for i, r := range runs {
+		if missing[r.Subject] || c.failures[[2]string{r.Subject, r.Setting.Label}] >= maxFailures {
+			continue
+		}
+		if ctx.Err() != nil {
+			c.data.Interrupted = true
+			return
+		}
+		c.progress(i, len(runs), r)
+		c.run(ctx, r)
+	}
+}
+
+// run does one run, again if it is void.
+func (c *conductor) run(ctx context.Context, r Run) {
+	for try := 1; ; try++ {
+		s := Sample{Subject: r.Subject, Setting: r.Setting.Label, Round: r.Round}
+		values, err := c.one(ctx, r)
+		void, cannot := refused(err)
+		switch {
+		case ctx.Err() != nil:
+			c.data.Interrupted = true
+			return
+		case err == nil:
+			s.Values = values
+		case cannot:
+			why := "at " + r.Setting.Label + ": " + err.Error()
+			c.data.Skipped = append(c.data.Skipped, Skipped{r.Subject, why})
+			c.failures[[2]string{r.Subject, r.Setting.Label}] = maxFailures
+			return
+		case void:
+			s.Void = err.Error()
+		default:
+			s.Error = err.Error()
+		}
+		c.data.Samples = append(c.data.Samples, s)
+		if err == nil {
+			return
+		}
+		if s.Void == "" || try == maxTries {
+			c.failures[[2]string{r.Subject, r.Setting.Label}]++
+			return
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"serverherd/cmd/herd/parent"
+)
+
+// engines are those of the herd, by the names that herd serve --engine has for them.
+var engines = []string{"loop", "goroutines", "owner"}
+
+// herdOptions say what a herd's servers are like.
+type herdOptions struct {
+	engine    string
+	servers   []string            // one, or those of ring
+	neighbors map[string][]string // nil: none
+	logged    bool                // every line in and out
+	toml      string              // more of herd.toml, in front
+	env       []string
+	args      []string // more of herd serve
+	program   []string // instead of herd serve
+}
+
+// The paper's herd.
+var ring = map[string][]string{
+	"Alford": {"Hamilton", "Welsh"}, "Ball": {"Holiday", "Welsh"}, "Hamilton": {"Holiday", "Alford"},
+	"Holiday": {"Ball", "Hamilton"}, "Welsh": {"Alford", "Ball"},
+}
+
+var ringNames = []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"}
+
+// servers are processes of one herd.
+type servers []*process
+
+// startHerd starts a herd of real processes and waits until it is ready.
+func startHerd(ctx context.Context, b *Bench, o herdOptions) (servers, error) {
+	if o.servers == nil {
+		o.servers = ringNames[:1]
+	}
+	var toml strings.Builder
+	fmt.Fprintf(&toml, "[herd]\nname = \"study\"\n[log]\nlines = %v\n%s", o.logged, o.toml)
+	files := map[string][]*os.File{}
+	addresses := map[string][2]string{}
+	defer func() {
+		for _, pair := range files {
+			for _, f := range pair {
+				f.Close()
+			}
+		}
+	}()
+	for _, name := range o.servers {
+		var pair [2]string
+		for i := range pair {
+			addr, file, err := listener()
+			if err != nil {
+				return nil, err
+			}
+			pair[i], files[name] = addr, append(files[name], file)
+		}
+		addresses[name] = pair
+		fmt.Fprintf(&toml, "[[server]]\nname = %q\naddress = %q\nconsole = %q\nneighbors = [",
+			name, pair[0], pair[1])
+		for _, n := range o.neighbors[name] {
+			fmt.Fprintf(&toml, "%q, ", n)
+		}
+		toml.WriteString("]\n")
+	}
+	config := filepath.Join(b.Dir, "herd.toml")
+	if err := os.WriteFile(config, []byte(toml.String()), 0o600); err != nil {
+		return nil, err
+	}
+	var all servers
+	for _, name := range o.servers {
+		p, err := startServer(b, o, name, config, files[name])
+		if err != nil {
+			all.stop()
+			return nil, err
+		}
+		p.addr, p.console = addresses[name][0], addresses[name][1]
+		all = append(all, p)
+	}
+	if err := all.ready(ctx); err != nil {
+		all.stop()
+		return nil, err
+	}
+	return all, nil
+}
+
+// startServer starts one of them, which is handed its listeners.
+func startServer(b *Bench, o herdOptions, name, config string, listeners []*os.File) (*process, error) {
+	end, err := parent.End()
+	if err != nil {
+		return nil, err
+	}
+	program := o.program
+	if program == nil {
+		program = []string{b.Herd, "serve"}
+	}
+	argv := slices.Concat(program, []string{name, "--config", config, "--engine", o.engine}, o.args)
+	env := append([]string{
+		fmt.Sprintf("LISTEN_FDS=%d", len(listeners)), fmt.Sprintf("%s=%d", parent.Variable, 3+len(listeners)),
+	}, o.env...)
+	return spawn(name, b.Dir, env, append(listeners[:len(listeners):len(listeners)], end), argv...)
+}
+
+// ready waits until every server has what its neighbors have, and every link is live.
+func (all servers) ready(ctx context.Context) error {
+	for _, p := range all {
+		if err := p.until(ctx, "ready", func() bool {
+			s, err := p.status()
+			if err != nil || !s.Ready {
+				return false
+			}
+			for _, l := range s.Links {
+				if l.State != "live" {
+					return false
+				}
+			}
+			return true
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (all servers) stop() {
+	for _, p := range all {
+		p.stop()
+	}
+}
+
+// verdict looks at a herd after a run: a server that has ended, entries of the log that were
+// dropped, and servers that still differ when everything has come to rest make it void.
+func (all servers) verdict(ctx context.Context) error {
+	digest := ""
+	for i, p := range all {
+		if err := p.alive(); err != nil {
+			return err
+		}
+		if err := p.until(ctx, "equal to "+all[0].name, func() bool {
+			s, err := p.status()
+			if i == 0 {
+				digest = s.Digest
+			}
+			return err == nil && s.Digest == digest
+		}); err != nil {
+			return Void("%v", err)
+		}
+		s, err := p.status()
+		if err != nil {
+			return err
+		}
+		if n := s.Counters.LogDropped; n > 0 {
+			return Void("%s dropped log entries", p.name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package lab
+
+import (
+	"bufio"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// runtimeStats are what a herd server's Go runtime says of itself, on a console with --pprof.
+type runtimeStats struct {
+	heap, stacks float64   // bytes in use
+	cycles       int       // of the garbage collector
+	pauses       []float64 // in ms, of the last cycles, 256 at most, the latest first
+	goroutines   float64
+}
+
+// runtimeStats asks for them, after a collection, which is one of the cycles.
+func (p *process) runtimeStats() (s runtimeStats, err error) {
+	r, err := p.fetch("/debug/pprof/heap?gc=1&debug=1")
+	if err != nil {
+		return s, err
+	}
+	defer r.Body.Close()
+	var ring []float64
+	lines := bufio.NewScanner(r.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		name, value, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "# "), " = ")
+		if !ok {
+			continue
+		}
+		first, _, _ := strings.Cut(value, " ")
+		switch name {
+		case "HeapInuse":
+			s.heap, err = strconv.ParseFloat(first, 64)
+		case "Stack":
+			s.stacks, err = strconv.ParseFloat(first, 64)
+		case "NumGC":
+			s.cycles, err = strconv.Atoi(first)
+		case "PauseNs":
+			for _, word := range strings.Fields(strings.Trim(value, "[]")) {
+				ns, err := strconv.ParseFloat(word, 64)
+				if err != nil {
+					return s, fmt.Errorf("PauseNs of %s: %w", p.name, err)
+				}
+				ring = append(ring, ns/float64(time.Millisecond))
+			}
+		}
+		if err != nil {
+			return s, fmt.Errorf("%s of %s: %w", name, p.name, err)
+		}
+	}
+	if s.cycles == 0 || len(ring) == 0 {
+		return s, fmt.Errorf("%s does not tell its memory", p.name)
+	}
+	for i := range min(s.cycles, len(ring)) { // runtime.MemStats says where the latest is
+		s.pauses = append(s.pauses, ring[(s.cycles-1-i)%len(ring)])
+	}
+	s.goroutines, err = p.goroutines()
+	return s, err
+}
+
+// goroutines are how many it has.
+func (p *process) goroutines() (n float64, err error) {
+	r, err := p.fetch("/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close()
+	_, err = fmt.Fscanf(r.Body, "goroutine profile: total %g", &n)
+	return n, err
+}
+
+// quantile of values in any order; the least value that at least the part q does not exceed.
+func quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	v := slices.Sorted(slices.Values(values))
+	return v[min(int(q*float64(len(v))), len(v)-1)]
+}

@@ -1,0 +1,100 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"serverherd/cmd/herd/load"
+)
+
+// SlowServer is the command of the study's binary that runs the herd's server with lookups that take a
+// while, for the row below.
+const SlowServer = "slow-server"
+
+// slowHandler is what one call that blocks does to everybody else.
+func slowHandler() *Experiment {
+	const on, off = "in the handler", "in another thread"
+	e := &Experiment{Row: Row{
+		Name:     "slow-handler",
+		Question: "What does a handler that blocks do to other clients?",
+		Method: "One client sends five WHATSATs a second, whose lookup sleeps, as a call to another " +
+			"server does: in the handler, which is how it ought not to be, or in another thread, from " +
+			"where it comes home as the herd does it. On 50 other connections 2,000 lines are due a " +
+			"second. Lines are not logged.",
+		Variable: "ms that a lookup takes",
+		Subjects: engines,
+		Figures: []Figure{
+			{Name: "p50", Unit: "ms, of other clients"},
+			{Name: "p99", Unit: "ms, of other clients", Better: Lower, Chart: true, LogY: true},
+			{Name: "raw p99", Unit: "ms, of other clients"},
+			{Name: "max", Unit: "ms, of other clients"},
+		},
+	}}
+	for _, series := range []string{on, off} {
+		for _, ms := range []float64{0, 1, 10, 100} {
+			e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%v ms %s", ms, series), X: ms,
+				Series: series, Quick: ms == 10})
+		}
+	}
+	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
+		o := herdOptions{engine: r.Subject, program: []string{b.Self, SlowServer},
+			args: []string{"--takes", fmt.Sprintf("%vms", r.Setting.X)}}
+		if r.Setting.Series == on {
+			o.args = append(o.args, "--blocks")
+		}
+		to, err := startHerd(ctx, b, o)
+		if err != nil {
+			return nil, err
+		}
+		defer to.stop()
+		stop, err := lookUp(ctx, to[0].addr, 200*time.Millisecond)
+		if err != nil {
+			return nil, err
+		}
+		l, err := b.apply(ctx, to, load.Options{Connections: 50, Rate: 2000})
+		asked := stop()
+		if err != nil {
+			return nil, err
+		}
+		if asked < 2 {
+			return nil, Void("only %d lookups were answered", asked)
+		}
+		return l.latency(), to.verdict(ctx)
+	}
+	return e
+}
+
+// lookUp sends a WHATSAT every so often until stop, which says how many were answered.
+func lookUp(ctx context.Context, addr string, every time.Duration) (stop func() int, err error) {
+	if _, err := askOnce(addr, "IAMAT slow +35.689500+139.691700 1500000000\n", 1); err != nil {
+		return nil, err
+	}
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	answered := make(chan int, 1)
+	go func() {
+		defer c.Close()
+		n := 0
+		for next := time.Now(); ctx.Err() == nil; next = next.Add(every) {
+			pause(ctx, time.Until(next))
+			if _, err := c.Write([]byte("WHATSAT slow 10 1\n")); err != nil {
+				break
+			}
+			if reply, err := readReplies(c, 1); err != nil || !strings.HasPrefix(reply, "AT ") {
+				break
+			}
+			n++
+		}
+		answered <- n
+	}()
+	return func() int {
+		cancel()
+		return <-answered
+	}, nil
+}

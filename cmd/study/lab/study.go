@@ -1,0 +1,264 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options say what to study.
+type Options struct {
+	Herd     string    // the herd binary
+	Self     string    // the study's own, which has servers that a herd has not
+	Version  string    // of it: the commit that it was built of
+	Out      string    // the report's folder
+	Quick    bool      // two minutes
+	Only     []string  // rows by name; none: all
+	From     string    // a raw.json to make the report of, instead of measuring; Out may be ""
+	Rounds   int       // of each row; 0: what it takes
+	Progress io.Writer // what happens, line by line
+}
+
+const (
+	fullRounds  = 5
+	fullLength  = time.Second
+	quickRounds = 1
+	quickLength = 200 * time.Millisecond
+)
+
+// ErrInterrupted is the error of a study that was ended before its end. The report of what there
+// is has been written.
+var ErrInterrupted = errors.New("interrupted; the report has what was measured")
+
+// ErrUnknownRow is the error of a row that there is not.
+var ErrUnknownRow = errors.New("no row is called")
+
+// Files of a report.
+const (
+	rawFile      = "raw.json"
+	markdownFile = "report.md"
+	htmlFile     = "report.html"
+)
+
+// Conduct conducts the study and writes the report after each row. Rows that were measured before and
+// are not in Only stay in it.
+func Conduct(ctx context.Context, o Options) error { return run(ctx, o, All()) }
+
+func run(ctx context.Context, o Options, experiments []*Experiment) error {
+	if o.From != "" {
+		return again(o, experiments)
+	}
+	chosen, err := choose(experiments, o.Only)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return err
+	}
+	results := &Results{Format: format}
+	if len(o.Only) > 0 {
+		if results, err = readResults(filepath.Join(o.Out, rawFile)); err != nil {
+			return err
+		}
+	}
+	results.Rules = Rules
+	fmt.Fprintln(o.Progress, "Conclusions will be drawn by these rules:")
+	for _, rule := range Rules {
+		fmt.Fprintln(o.Progress, "-", rule)
+	}
+	failed := 0
+	for _, e := range chosen {
+		data := conductRow(ctx, o, e)
+		results.put(data, names(experiments))
+		if err := write(o.Out, results, experiments); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ErrInterrupted
+		}
+		if noValues(data) {
+			failed++
+		}
+	}
+	fmt.Fprintf(o.Progress, "The report is in %s.\n", filepath.Join(o.Out, markdownFile))
+	if failed > 0 {
+		return fmt.Errorf("%d of %d rows have no figures; the report says why", failed, len(chosen))
+	}
+	return nil
+}
+
+// again makes the report of a raw.json.
+func again(o Options, experiments []*Experiment) error {
+	if _, err := os.Stat(o.From); err != nil {
+		return err
+	}
+	results, err := readResults(o.From)
+	if err != nil {
+		return err
+	}
+	out := o.Out
+	if out == "" {
+		out = filepath.Dir(o.From)
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	if err := write(out, results, experiments); err != nil {
+		return err
+	}
+	fmt.Fprintf(o.Progress, "The report is in %s.\n", filepath.Join(out, markdownFile))
+	return nil
+}
+
+// choose finds rows by name.
+func choose(experiments []*Experiment, only []string) ([]*Experiment, error) {
+	if len(only) == 0 {
+		return experiments, nil
+	}
+	var chosen []*Experiment
+	for _, e := range experiments {
+		if slices.Contains(only, e.Name) {
+			chosen = append(chosen, e)
+		}
+	}
+	for _, name := range only {
+		if !slices.Contains(names(experiments), name) {
+			return nil, fmt.Errorf("%w %q; there are %s", ErrUnknownRow, name,
+				strings.Join(names(experiments), ", "))
+		}
+	}
+	return chosen, nil
+}
+
+func names(experiments []*Experiment) []string {
+	var all []string
+	for _, e := range experiments {
+		all = append(all, e.Name)
+	}
+	return all
+}
+
+// conductRow measures one row.
+func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
+	b := &Bench{Herd: o.Herd, Self: o.Self, Length: fullLength, Quick: o.Quick, Notes: Notes{}}
+	rounds := fullRounds
+	if o.Quick {
+		e, rounds, b.Length = quick(e), quickRounds, quickLength
+	}
+	if e.Simulated {
+		rounds, b.Length = fullRounds, 0
+	}
+	if o.Rounds > 0 {
+		rounds = o.Rounds
+	}
+	data := &Data{
+		Row: e.Row, Environment: newEnvironment(o.Version), Begun: time.Now().UTC(), Rounds: rounds,
+		Length: b.Length, Quick: o.Quick,
+	}
+	data.Environment.Versions = versionsOf(e.Subjects)
+	defer func() { data.Took = time.Since(data.Begun) }()
+	c := &conductor{
+		experiment: e, data: data, failures: map[[2]string]int{},
+		one: func(ctx context.Context, r Run) (Values, error) { return one(ctx, e, b, r) },
+		progress: func(done, of int, r Run) {
+			fmt.Fprintf(o.Progress, "%s %s %d/%d: round %d, %s, %s\n", time.Now().Format(time.TimeOnly),
+				e.Name, done+1, of, r.Round+1, r.Setting.Label, r.Subject)
+		},
+	}
+	if err := prepare(ctx, e, b); err != nil {
+		data.Skipped = append(data.Skipped, Skipped{Why: err.Error()})
+	} else {
+		c.conduct(ctx, rounds)
+	}
+	data.Notes = b.Notes
+	maps.DeleteFunc(data.Notes, func(_ string, v float64) bool { return !isFigure(v) })
+	for _, text := range troubles(data) {
+		fmt.Fprintf(o.Progress, "%s: %s\n", e.Name, text)
+	}
+	return data
+}
+
+// quick is an experiment with its quick settings only.
+func quick(e *Experiment) *Experiment {
+	q := *e
+	q.Settings = slices.DeleteFunc(slices.Clone(e.Settings), func(s Setting) bool { return !s.Quick })
+	return &q
+}
+
+// prepare is what comes before the first run.
+func prepare(ctx context.Context, e *Experiment, b *Bench) error {
+	if e.Prepare == nil {
+		return nil
+	}
+	prepare := &Experiment{Measure: func(ctx context.Context, b *Bench, _ Run) (Values, error) {
+		return nil, e.Prepare(ctx, b)
+	}}
+	for try := 1; ; try++ {
+		_, err := one(ctx, prepare, b, Run{})
+		if void, _ := refused(err); !void || try == maxTries {
+			return err
+		}
+	}
+}
+
+// patience is how much longer than what it measures a run may take, before it is given up.
+const patience = 90 * time.Second
+
+// one does one run in a directory of its own. A panic is an error like others: the rest of the
+// study goes on.
+func one(ctx context.Context, e *Experiment, b *Bench, r Run) (values Values, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience+10*b.Length)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	of := *b
+	if of.Dir, err = os.MkdirTemp("", "herd-study"); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(of.Dir)
+	if values, err = e.Measure(ctx, &of, r); err != nil {
+		return nil, err
+	}
+	for _, name := range sortedKeys(values) {
+		if v := values[name]; !isFigure(v) {
+			return nil, fmt.Errorf("%s is %v, which is no figure", name, v)
+		}
+	}
+	return values, nil
+}
+
+// isFigure says whether a value is a number, as JSON has them.
+func isFigure(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func noValues(d *Data) bool {
+	return !slices.ContainsFunc(d.Samples, func(s Sample) bool { return len(s.Values) > 0 })
+}
+
+// write writes the report's three files.
+func write(out string, r *Results, experiments []*Experiment) error {
+	raw, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := save(filepath.Join(out, rawFile), raw); err != nil {
+		return err
+	}
+	d := report(r, experiments)
+	if err := save(filepath.Join(out, markdownFile), d.markdown()); err != nil {
+		return err
+	}
+	return save(filepath.Join(out, htmlFile), d.html())
+}

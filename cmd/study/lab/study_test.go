@@ -1,0 +1,276 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// fake is a row that measures nothing: what it gives is made of where it is.
+func fake(name string) *Experiment {
+	e := &Experiment{Row: Row{
+		Name: name, Question: "Who is the fastest?", Method: "Nobody runs.", Variable: "things", LogX: true,
+		Subjects: []string{"hare", "hedgehog", "yard"}, Yardsticks: []string{"yard"},
+		Settings: []Setting{{Label: "10 things", X: 10, Quick: true}, {Label: "100 things", X: 100}},
+		Figures: []Figure{
+			{Name: "speed", Unit: "m/s", Better: Higher, Chart: true}, {Name: "weight", Unit: "kg"},
+		},
+	}}
+	e.Measure = func(_ context.Context, _ *Bench, r Run) (Values, error) {
+		i := float64(slices.Index(e.Subjects, r.Subject))
+		return Values{"speed": (10 + 3*i + float64(r.Round)/4) * math.Sqrt(r.Setting.X), "weight": 4 - i}, nil
+	}
+	e.Targets = []Target{
+		{Work: "running", Figure: "speed", Setting: "10 things", Subject: "hedgehog", Against: "hare", AtLeast: 1.2},
+		{Work: "being light", Figure: "weight", Setting: "10 things", Subject: "hare", AtMost: 2},
+	}
+	e.Guesses = []Guess{{"the hare is faster", "speed", "10 things", "hare", "hedgehog", Above}}
+	e.Growth = []Growth{{"speed", "hare", "", 300, "the speed of sound", false}}
+	return e
+}
+
+// The rounds are interleaved, and each begins with another subject.
+func TestPlan(t *testing.T) {
+	e := fake("race")
+	e.Excludes = func(subject string, s Setting) bool { return subject == "yard" && s.X == 100 }
+	var order []string
+	for _, r := range plan(e, 2) {
+		order = append(order, r.Setting.Label[:3]+" "+r.Subject)
+	}
+	want := []string{
+		"10  hare", "10  hedgehog", "10  yard", "100 hare", "100 hedgehog",
+		"10  hedgehog", "10  yard", "10  hare", "100 hedgehog", "100 hare",
+	}
+	if !slices.Equal(order, want) {
+		t.Errorf("the plan is %q, want %q", order, want)
+	}
+}
+
+// A report has its rows, charts and conclusions, and the same raw data give the same report.
+func TestConduct(t *testing.T) {
+	dir := t.TempDir()
+	rows := []*Experiment{fake("race"), fake("walk")}
+	o := Options{Out: dir, Progress: io.Discard}
+	if err := run(context.Background(), o, rows); err != nil {
+		t.Fatal(err)
+	}
+	first := contents(t, dir)
+	for _, want := range []string{
+		"### race", "### walk", "| race | speed, m/s | 100 things | hedgehog is first |",
+		"missed by 100 %", "contradicted",
+	} {
+		if !strings.Contains(first[markdownFile], want) {
+			t.Errorf("the report does not say %q:\n%s", want, first[markdownFile])
+		}
+	}
+	if n := strings.Count(first[htmlFile], "<svg"); n != 2 {
+		t.Errorf("the page has %d charts, want 2", n)
+	}
+	if s := first[htmlFile]; strings.Contains(s, "src=") || strings.Contains(s, "<link") || strings.Contains(s, "<script") {
+		t.Error("the page needs something from elsewhere")
+	}
+	again := t.TempDir()
+	o = Options{From: filepath.Join(dir, rawFile), Out: again, Progress: io.Discard}
+	if err := run(context.Background(), o, rows); err != nil {
+		t.Fatal(err)
+	}
+	second := contents(t, again)
+	for name := range first {
+		if first[name] != second[name] {
+			t.Errorf("%s is another one when made of raw.json", name)
+		}
+	}
+}
+
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, name := range []string{rawFile, markdownFile, htmlFile} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(text)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != len(files) {
+		t.Errorf("the report is %v", entries)
+	}
+	return files
+}
+
+// --only replaces its row and leaves the others.
+func TestOnlyReplacesItsRow(t *testing.T) {
+	dir := t.TempDir()
+	rows := []*Experiment{fake("race"), fake("walk")}
+	for _, o := range []Options{{Rounds: 2}, {Only: []string{"race"}, Rounds: 3}} {
+		o.Out, o.Progress = dir, io.Discard
+		if err := run(context.Background(), o, rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := readResults(filepath.Join(dir, rawFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != 2 || r.Rows[0].Name != "race" || r.Rows[0].Rounds != 3 || r.Rows[1].Rounds != 2 {
+		t.Errorf("raw.json has %d rows: %+v", len(r.Rows), r.Rows)
+	}
+	err = run(context.Background(), Options{Out: dir, Only: []string{"swim"}, Progress: io.Discard}, rows)
+	if !errors.Is(err, ErrUnknownRow) || !strings.Contains(err.Error(), "race, walk") {
+		t.Errorf("a row that there is not: %v", err)
+	}
+}
+
+// One who fails, panics, is void or missing costs nobody else anything.
+func TestTroubleStaysWhereItIs(t *testing.T) {
+	e := fake("race")
+	measure := e.Measure
+	calls := map[string]int{}
+	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
+		if r.Setting.X != 10 {
+			return measure(ctx, b, r)
+		}
+		calls[r.Subject]++
+		switch {
+		case r.Subject == "hare":
+			panic("it fell asleep")
+		case r.Subject == "hedgehog" && calls[r.Subject] == 1:
+			return nil, Void("two of them ran")
+		}
+		return measure(ctx, b, r)
+	}
+	e.Missing = func(subject string) string {
+		if subject == "yard" {
+			return "no yard here; apt-get install yard"
+		}
+		return ""
+	}
+	dir := t.TempDir()
+	if err := run(context.Background(), Options{Out: dir, Progress: io.Discard}, []*Experiment{e}); err != nil {
+		t.Fatal(err)
+	}
+	if calls["hare"] != maxFailures || calls["hedgehog"] != 6 || calls["yard"] != 0 {
+		t.Errorf("runs at 10 things: %v", calls)
+	}
+	r, err := readResults(filepath.Join(dir, rawFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := r.Rows[0]
+	for subject, want := range map[string][2]int{"hare": {0, 5}, "hedgehog": {5, 5}, "yard": {0, 0}} {
+		for i, setting := range []string{"10 things", "100 things"} {
+			if n := d.summary(subject, setting, "speed").N; n != want[i] {
+				t.Errorf("%s at %s has %d values, want %d", subject, setting, n, want[i])
+			}
+		}
+	}
+	text := contents(t, dir)[markdownFile]
+	for _, want := range []string{"it fell asleep", "two of them ran", "apt-get install yard"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report does not say %q", want)
+		}
+	}
+}
+
+// Ctrl-C leaves the report of what there is.
+func TestInterrupted(t *testing.T) {
+	e := fake("race")
+	ctx, cancel := context.WithCancel(context.Background())
+	measure, runs := e.Measure, 0
+	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
+		if runs++; runs == 4 {
+			cancel()
+		}
+		return measure(ctx, b, r)
+	}
+	dir := t.TempDir()
+	err := run(ctx, Options{Out: dir, Progress: io.Discard}, []*Experiment{e, fake("walk")})
+	if err != ErrInterrupted {
+		t.Fatalf("the study ended with %v", err)
+	}
+	text := contents(t, dir)[markdownFile]
+	if !strings.Contains(text, "race was interrupted") || !strings.Contains(text, "| 10 things |") ||
+		strings.Contains(text, "## walk") {
+		t.Errorf("the report is:\n%s", text)
+	}
+}
+
+// A row without a figure is a failure of the whole, at its end.
+func TestNothingMeasured(t *testing.T) {
+	e := fake("race")
+	e.Measure = func(context.Context, *Bench, Run) (Values, error) { return Values{"speed": math.NaN()}, nil }
+	dir := t.TempDir()
+	err := run(context.Background(), Options{Out: dir, Progress: io.Discard}, []*Experiment{e, fake("walk")})
+	if err == nil || !strings.Contains(err.Error(), "1 of 2 rows") {
+		t.Errorf("the study ended with %v", err)
+	}
+	if text := contents(t, dir)[markdownFile]; !strings.Contains(text, "is no figure") {
+		t.Error("the report does not say why")
+	}
+}
+
+// The report of fixed figures is the golden one.
+func TestReportIsGolden(t *testing.T) {
+	e := fake("race")
+	d := &Data{Row: e.Row, Begun: time.Unix(1.8e9, 0), Took: time.Minute, Rounds: 5, Length: time.Second,
+		Environment: Environment{CPU: "a CPU", Cores: 2, Affinity: 2, Go: "go1", System: "any/any", Load: "1 2 3"},
+		Skipped:     []Skipped{{"tortoise", "it has not come yet"}}}
+	for _, r := range plan(e, 5) {
+		v, _ := e.Measure(context.Background(), nil, r)
+		d.Samples = append(d.Samples, Sample{Subject: r.Subject, Setting: r.Setting.Label, Round: r.Round, Values: v})
+	}
+	doc := report(&Results{Rules: []string{"Faster | is better."}, Rows: []*Data{d}}, []*Experiment{e})
+	const golden = "testdata/report.md"
+	if *update {
+		if err := os.WriteFile(golden, doc.markdown(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := doc.markdown(); !bytes.Equal(got, want) {
+		t.Errorf("the report is not %s (go test ./cmd/study/lab -run Golden -update):\n%s", golden, got)
+	}
+	for _, b := range doc.blocks {
+		if b.svg != nil {
+			checkChart(t, b.svg)
+		}
+	}
+}
+
+// checkChart sees that a chart is well-formed and says what its axes are.
+func checkChart(t *testing.T, svg []byte) {
+	t.Helper()
+	var text []string
+	for d := xml.NewDecoder(bytes.NewReader(svg)); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("the chart is no XML: %v\n%s", err, svg)
+		}
+		if c, ok := token.(xml.CharData); ok {
+			text = append(text, strings.TrimSpace(string(c)))
+		}
+	}
+	for _, want := range []string{"things", "speed, m/s", "hare", "hedgehog", "100"} {
+		if !slices.Contains(text, want) {
+			t.Errorf("the chart does not say %q: %q", want, text)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// everyone is compared in the first two rows.
+func everyone(more ...string) []string { return slices.Concat(engines, peerNames(), more) }
+
+// Settings of throughput: what is logged, and how much is under way.
+const (
+	loggedOne     = "pipeline 1"
+	loggedMany    = "pipeline 16"
+	unlogged      = "lines not logged, pipeline "
+	fewConns      = "50 connections, "
+	manyConns     = "1000 connections, "
+	unloggedLabel = fewConns + unlogged
+)
+
+// throughput is how much one server answers when it is asked as fast as it answers.
+func throughput() *Experiment {
+	e := &Experiment{Row: Row{
+		Name:     "throughput",
+		Question: "How many updates a second does one server take, and what does one cost?",
+		Method: "Each connection keeps its lines in flight: IAMATs of 1,000 clients, each newer than " +
+			"the last. Engines and peers log every line in and out, except where it is said otherwise; " +
+			"yardsticks do not. The loader is one event loop that compares every reply. Redis, which keeps " +
+			"nothing on disk here, gets a GEOADD of the same id and position for each IAMAT. Of many connections the run is longer, by 0.1 ms for each; peers and Redis are asked by 1,000 at " +
+			"most, the bare servers by 50. " +
+			"The bare servers have the herd's parser and a map, and neither log nor feed, digest, limits, " +
+			"or links.",
+		Variable: "connections", LogX: true,
+		Subjects:   everyone(redis, bareLoop, bareGoroutines),
+		Yardsticks: []string{redis, bareLoop, bareGoroutines},
+		Figures: append([]Figure{{Name: "replies", Unit: "1/s", Better: Higher, Chart: true, LogY: true}},
+			costFigures()...),
+	}}
+	for _, pipeline := range []int{1, 16} {
+		series := fmt.Sprintf("pipeline %d", pipeline)
+		for _, conns := range []int{1, 50, 1000, 10_000} {
+			e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%d connections, %s", conns, series),
+				X: float64(conns), Series: series, Quick: conns == 50})
+		}
+	}
+	for _, pipeline := range []int{1, 16} {
+		e.Settings = append(e.Settings, Setting{Label: fmt.Sprint(unloggedLabel, pipeline), X: 50,
+			Series: fmt.Sprint(unlogged, pipeline), Quick: pipeline == 16})
+	}
+	e.Missing = missing
+	e.Excludes = func(subject string, s Setting) bool {
+		bare := subject == bareLoop || subject == bareGoroutines
+		return s.X > 1000 && !slices.Contains(engines, subject) || bare && s.X != 50
+	}
+	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
+		pipeline := 1
+		if r.Setting.Series == loggedMany || r.Setting.Series == unlogged+"16" {
+			pipeline = 16
+		}
+		logged := r.Setting.Series == loggedOne || r.Setting.Series == loggedMany
+		to, err := startAny(ctx, b, r.Subject, logged)
+		if err != nil {
+			return nil, err
+		}
+		defer to.stop()
+		l, err := b.applyAny(ctx, to, int(r.Setting.X), pipeline)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(engines, r.Subject) {
+			if err := to.verdict(ctx); err != nil {
+				return nil, err
+			}
+		}
+		v := l.cost()
+		v["replies"] = l.perSecond()
+		return v, nil
+	}
+	e.Targets = throughputTargets()
+	e.Guesses = []Guess{
+		{"Node.js could outperform Python with Twisted (6.3.3)", "replies", fewConns + loggedOne,
+			nodeJS, twisted, Above},
+		{"the same, pipelined", "replies", fewConns + loggedMany, nodeJS, twisted, Above},
+		{"threads could be useful: the goroutines engine against the loop (6.3.3)", "replies",
+			fewConns + loggedOne, "goroutines", "loop", Above},
+		{"the same, of a thousand connections", "replies", manyConns + loggedOne, "goroutines", "loop", Above},
+	}
+	return e
+}
+
+func throughputTargets() []Target {
+	const loop, goroutines = "loop", "goroutines"
+	many, one := fewConns+loggedMany, fewConns+loggedOne
+	of := func(work, setting, against string, least float64) Target {
+		return Target{Work: work, Figure: "replies", Setting: setting, Subject: loop, Against: against,
+			AtLeast: least}
+	}
+	const (
+		logged    = "50 connections, pipeline 16, logged"
+		notLogged = "50 connections, pipeline 16, not logged"
+		single    = "50 connections, no pipeline, logged"
+	)
+	return []Target{
+		of(logged, many, redis, 1.2), of(logged, many, twisted, 2), of(logged, many, goroutines, 1.2),
+		of(notLogged, unloggedLabel+"16", redis, 2), of(notLogged, unloggedLabel+"16", bareLoop, 0.75),
+		of(single, one, redis, 1), of(single, one, twisted, 2), of(single, one, bareLoop, 0.8),
+		{Work: "1,000 connections", Figure: "CPU per reply", Setting: manyConns + loggedOne, Subject: loop,
+			Against: goroutines, AtMost: 0.8},
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"serverherd/cmd/herd/e2e/processtest"
+)
+
+func TestMain(m *testing.M) { processtest.Main(m) }
+
+// built is the study's binary, beside the herd's.
+var built = sync.OnceValues(func() (binary string, err error) { return processtest.Build("study") })
+
+// study runs the command in dir.
+func study(t *testing.T, dir string, args ...string) (out, said string, code int) {
+	t.Helper()
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return processtest.Run(t, dir, "", append([]string{binary}, args...)...)
+}
+
+// Real servers on every engine, one of them with a handler that blocks, and a simulated herd: each
+// row has figures, and a report is made of them, twice.
+func TestStudy(t *testing.T) {
+	dir := t.TempDir()
+	out, said, code := study(t, dir, "--quick", "--rounds", "1",
+		"--only", "slow-handler,correctness", "--out", "report")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s%s", code, out, said)
+	}
+	report := readFile(t, dir, "report/report.md")
+	for _, want := range []string{
+		"| p99, ms, of other clients | loop | goroutines | owner |", "| 10 ms in the handler | ",
+		"| 10 ms in another thread | ", "| 3,000 lines | 3001 | 3001 | 3001 |", "| 3,000 lines | 0 | 0 | 0 |",
+		"## Rules", "## Conclusions", "too few runs",
+	} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report does not say %q:\n%s", want, report)
+		}
+	}
+	if strings.Contains(report, "failed:") || strings.Contains(report, "void:") {
+		t.Errorf("not every run came about:\n%s", report)
+	}
+	_, said, code = study(t, dir, "--from", "report/raw.json", "--out", "again")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, said)
+	}
+	if again := readFile(t, dir, "again/report.md"); again != report {
+		t.Errorf("made of raw.json, the report is\n%s", again)
+	}
+}
+
+// The report in this directory is what the program makes of its raw.json.
+func TestCommittedReport(t *testing.T) {
+	dir := t.TempDir()
+	raw, err := filepath.Abs("report/raw.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, said, code := study(t, dir, "--from", raw, "--out", "report"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, said)
+	}
+	if readFile(t, dir, "report/report.md") != readFile(t, ".", "report/report.md") {
+		t.Error("report/report.md is another one: bin/study --from cmd/study/report/raw.json")
+	}
+}
+
+func readFile(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// What cannot be is refused, and says why.
+func TestStudyUsage(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--only", "throughput,swimming"}, `--only: no row is called "swimming"; there are throughput, latency,`},
+		{[]string{"--from", "raw.json", "--quick"}, "--from measures nothing"},
+		{[]string{"--rounds=-1"}, "--rounds: want a whole number from 1 to 1000, got -1"},
+		{[]string{"--rounds", "0"}, "--rounds: want a whole number from 1 to 1000, got 0"},
+		{[]string{"--rounds", "x"}, `invalid value "x" for flag -rounds`},
+		{[]string{"--fast"}, "not defined: -fast; see study --help"},
+		{[]string{"fast"}, `unknown argument "fast"`},
+		{[]string{"bare", "gnet"}, "usage: study bare"},
+	} {
+		_, said, code := study(t, t.TempDir(), c.args...)
+		if code != exitUsage || !strings.Contains(said, c.want) || strings.Count(said, "\n") != 1 {
+			t.Errorf("%q: exit code %d: %s", c.args, code, said)
+		}
+	}
+	_, said, code := study(t, t.TempDir(), "--from", "nothing.json")
+	if code != exitFailed || !strings.Contains(said, "nothing.json") {
+		t.Errorf("without its file: exit code %d: %s", code, said)
+	}
+	_, said, code = study(t, t.TempDir(), "--herd", "/bin/echo")
+	if code != exitFailed || !strings.Contains(said, "/bin/echo is no herd binary") {
+		t.Errorf("with another program: exit code %d: %s", code, said)
+	}
+	out, said, code := study(t, t.TempDir(), "--help")
+	if code != 0 || said != "" || !strings.Contains(out, "-only rows") {
+		t.Errorf("help: exit code %d: %s%s", code, out, said)
+	}
+	out, _, code = study(t, t.TempDir(), "--list")
+	if code != 0 || !strings.Contains(out, "\nflood-or-ask ") {
+		t.Errorf("the list of rows: exit code %d:\n%s", code, out)
+	}
+}

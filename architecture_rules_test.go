@@ -117,6 +117,43 @@ func TestArchitectureOfTheQueue(t *testing.T) {
 	}
 }
 
+// What is in the herd binary, by way of others, too.
+func TestArchitectureOfPrograms(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		imports map[string]string // of each package, one or more
+		want    []string
+	}{
+		{"nothing wrong", map[string]string{"serverherd/cmd/herd": "os serverherd/herd"}, nil},
+		{"the simulation", map[string]string{"serverherd/cmd/herd": "serverherd/herd/sim"},
+			[]string{"cmd/herd -> herd/sim: the study and tests"}},
+		{"the simulation, by way of another", map[string]string{
+			"serverherd/cmd/herd": "serverherd/cmd/herd/load", "serverherd/cmd/herd/load": "os serverherd/herd/sim",
+			"serverherd/herd/sim": "serverherd/reactor/memreactor",
+		}, []string{"cmd/herd -> cmd/herd/load -> herd/sim: the study"}},
+		{"the in-memory reactor", map[string]string{"serverherd/cmd/herd": "serverherd/reactor/memreactor"},
+			[]string{"cmd/herd -> reactor/memreactor: the study"}},
+		{"plotting, by way of another module", map[string]string{
+			"serverherd/cmd/herd": "example.org/charts", "example.org/charts": "gonum.org/v1/plot/vg/vgsvg",
+		}, []string{"cmd/herd -> example.org/charts -> gonum.org/v1/plot/vg/vgsvg: the study"}},
+		{"the study", map[string]string{"serverherd/cmd/herd": "serverherd/cmd/study/lab"},
+			[]string{"cmd/herd -> cmd/study/lab: the study"}},
+		{"tests, and a circle", map[string]string{
+			"serverherd/cmd/herd": "a b", "a": "b testing", "b": "a",
+		}, []string{"cmd/herd -> a -> testing: the study"}},
+		{"in another program", map[string]string{
+			"serverherd/cmd/study": "gonum.org/v1/plot", "serverherd/cmd/herd": "os"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			packages := map[string]listed{}
+			for path, imports := range c.imports {
+				packages[path] = listed{Imports: strings.Fields(imports)}
+			}
+			expect(t, programs[0].breaches(packages), "", c.want)
+		})
+	}
+}
+
 // unplaced is each breach once, without the line that it is on.
 func unplaced(breaches []string) []string {
 	var kinds []string

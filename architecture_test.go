@@ -11,6 +11,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,6 +66,48 @@ var layers = []layer{
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
 		never: noEngine, loop: true},
 	{path: "cmd/...", ours: []string{"..."}},
+}
+
+// A program is a binary, and what may not be in it, whichever package imports it.
+type program struct {
+	path  string            // below the module
+	never map[string]string // whole import paths, or all below one, and why not
+}
+
+const laboratory = "the study and tests have a use for it, servers do not: see cmd/study"
+
+var programs = []program{
+	{path: "cmd/herd", never: map[string]string{
+		module + "cmd/study/...": laboratory, module + "herd/sim": laboratory, module + "herd/herdtest": laboratory,
+		module + "reactor/memreactor": laboratory, module + "reactor/reactortest": laboratory,
+		"gonum.org/v1/...": laboratory, "testing": laboratory,
+	}},
+}
+
+// breaches follows imports, each package once, and tells how the program comes by what it may not have.
+func (p program) breaches(packages map[string]listed) (found []string) {
+	type reached struct{ path, how string }
+	seen := map[string]bool{}
+	for next := []reached{{module + p.path, p.path}}; len(next) > 0; next = next[1:] {
+		for _, imported := range packages[next[0].path].Imports {
+			if seen[imported] {
+				continue
+			}
+			seen[imported] = true
+			how := next[0].how + " -> " + strings.TrimPrefix(imported, module)
+			allowed := true
+			for _, pattern := range slices.Sorted(maps.Keys(p.never)) {
+				if fits(imported, pattern) {
+					allowed = false
+					found = append(found, how+": "+p.never[pattern])
+				}
+			}
+			if allowed {
+				next = append(next, reached{imported, how})
+			}
+		}
+	}
+	return found
 }
 
 func fits(path, pattern string) bool {
@@ -263,6 +306,7 @@ func (s *source) excused(file *ast.File, pos token.Pos) bool {
 type listed struct {
 	ImportPath, Dir, Export           string
 	GoFiles, IgnoredGoFiles, CgoFiles []string
+	Imports                           []string
 	Standard                          bool
 }
 
@@ -277,7 +321,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	// The packages behind ./... are those that the fixtures need.
 	cmd := exec.Command("go", "list", "-export", "-deps",
-		"-json=ImportPath,Dir,Export,GoFiles,IgnoredGoFiles,CgoFiles,Standard", "./...",
+		"-json=ImportPath,Dir,Export,GoFiles,IgnoredGoFiles,CgoFiles,Imports,Standard", "./...",
 		"context", "crypto/rand", "hash/maphash", "maps", "math/rand", "math/rand/v2", "net", "net/http",
 		"slices", "sync", "sync/atomic", "time")
 	var problems bytes.Buffer
@@ -353,6 +397,14 @@ func TestArchitecture(t *testing.T) {
 			files[filepath.Join(p.Dir, name)] = nil
 		}
 		for _, b := range w.load(t, below, files).breaches(l, w.std) {
+			t.Error(b)
+		}
+	}
+	for _, p := range programs {
+		if len(w.packages[module+p.path].Imports) == 0 {
+			t.Errorf("program %s was not found: this test says nothing of it", p.path)
+		}
+		for _, b := range p.breaches(w.packages) {
 			t.Error(b)
 		}
 	}

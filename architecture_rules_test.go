@@ -18,6 +18,10 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"protocol in the feed", "herd/feed", `_ "serverherd/protocol"`, "", nil},
 		{"herd in the feed", "herd/feed", `_ "serverherd/herd"`, "",
 			[]string{"imports serverherd/herd: of this module herd/feed may import only [protocol]"}},
+		{"the feed in a link", "herd/link", `_ "serverherd/herd/feed"`, "", nil},
+		{"the reactor in a link", "herd/link", `_ "serverherd/reactor"`, "",
+			[]string{"imports serverherd/reactor: of this module herd/link may import only [protocol herd/feed]"}},
+		{"a log in a link", "herd/link", `_ "go.uber.org/zap"`, "", []string{"imports go.uber.org/zap"}},
 		{"the reactor in the feed", "herd/feed", `_ "serverherd/reactor"`, "",
 			[]string{"imports serverherd/reactor: of this module herd/feed may import only [protocol]"}},
 		{"the engine in herd", "herd", `_ "serverherd/reactor/gnetreactor"`, "",
@@ -183,7 +187,7 @@ func expect(t *testing.T, got []string, place string, want []string) {
 func TestLayers(t *testing.T) {
 	for path, want := range map[string]string{
 		"protocol": "protocol", "reactor": "reactor", "reactor/memreactor": "reactor/memreactor",
-		"reactor/netreactor": "reactor/...", "herd": "herd", "herd/feed": "herd/feed",
+		"reactor/netreactor": "reactor/...", "herd": "herd", "herd/feed": "herd/feed", "herd/link": "herd/link",
 		"herd/journal": "herd/journal/...", "herd/journal/disk": "herd/journal/...", "herd/sim": "herd/...",
 		"herd/sim/mutants": "herd/sim/mutants", "cmd/herd/load": "cmd/...",
 	} {

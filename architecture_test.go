@@ -60,7 +60,8 @@ var layers = []layer{
 	{path: "places", ours: []string{"protocol/bom"}, stdOnly: false},
 	{path: "places/...", ours: []string{"protocol/bom", "places/..."}},
 	{path: "herd/feed", ours: []string{"protocol"}, never: noEngine, loop: true},
-	{path: "herd", ours: []string{"protocol/bom", "protocol", "places", "reactor", "herd/feed"}, never: noEngine, loop: true},
+	{path: "herd/link", ours: []string{"protocol", "herd/feed"}, stdOnly: true, never: noEngine, loop: true},
+	{path: "herd", ours: []string{"protocol/bom", "protocol", "places", "reactor", "herd/feed", "herd/link"}, never: noEngine, loop: true},
 	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noNetwork},
 	{path: "herd/sim/mutants", stdOnly: true},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
@@ -408,7 +409,7 @@ func TestArchitecture(t *testing.T) {
 			t.Error(b)
 		}
 	}
-	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd/feed", "herd"} {
+	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd/feed", "herd/link", "herd"} {
 		if !checked[must] {
 			t.Errorf("no package of layer %s was found: this test says nothing", must)
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"serverherd/herd/link"
 )
 
 // A server's own clock jumps by an hour, forth and back. Times are the clients' and timers keep to
@@ -43,7 +45,7 @@ func TestAClockThatJumps(t *testing.T) {
 	if after := fmt.Sprint(connections()); after != before {
 		t.Errorf("connections %s have become %s", before, after)
 	}
-	w.net.RunFor((markEvery + 1) * beat) // compared at rest
+	w.net.RunFor(link.MarkEvery + link.Beat) // compared at rest
 	for _, c := range ring {
 		for _, l := range w.servers[c.Name].Status().Links {
 			if l.Repairs > 0 || l.Copies != 1 || l.BadLines > 0 || l.Agreement != "in sync" {

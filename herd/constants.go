@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"serverherd/herd/link"
 	"serverherd/reactor"
 )
 
@@ -46,19 +47,19 @@ func Constants() []Constant {
 		{"linger", reactor.Linger, "without progress, after which a closing connection is given up"},
 		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
 		{"handshake_timeout", handshakeTimeout, "of a handshake, on both sides"},
-		{"ping_after", pingAfter * beat, "of silence, after which a neighbor is asked for a sign of life"},
-		{"ping_every", pingEvery * beat, "between two PINGs at most, whatever else is said: they tell the clock"},
-		{"dead_after", deadAfter * beat, "of silence, after which a link is dropped"},
-		{"ack_after", ackAfter * beat, "from the PONG that a MARK has been read to its ACK; else the link is dropped"},
+		{"ping_after", link.PingAfter, "of silence, after which a neighbor is asked for a sign of life"},
+		{"ping_every", link.PingEvery, "between two PINGs at most, whatever else is said: they tell the clock"},
+		{"dead_after", link.DeadAfter, "of silence, after which a link is dropped"},
+		{"ack_after", link.AckAfter, "from the PONG that a MARK has been read to its ACK; else the link is dropped"},
 		{"min_retry", reactor.MinRetryDelay, "before the second dial; it doubles, plus or minus a half"},
 		{"max_retry", reactor.MaxRetryDelay, "between two dials"},
-		{"link_window", windowBytes, "bytes of AT lines on a link without their ACK"},
-		{"slow_link_window", slowBytes, "the same, on a link whose ACKs take longer than slow_link_time"},
-		{"slow_link_time", slowAfter, "see slow_link_window"},
+		{"link_window", link.Window, "bytes of AT lines on a link without their ACK"},
+		{"slow_link_window", link.SlowWindow, "the same, on a link whose ACKs take longer than slow_link_time"},
+		{"slow_link_time", link.SlowAfter, "see slow_link_window"},
 		{"link_unread", maxUnread, "bytes that a neighbor has not read: its link is dropped"},
-		{"bad_lines", maxBadLines, "lines not of this protocol in bad_lines_time: the link is dropped"},
-		{"bad_lines_time", badWindow, "see bad_lines"},
-		{"marks_in_flight", maxMarks, "MARKs on a link without their ACK: the link is dropped"},
+		{"bad_lines", link.MaxBadLines, "lines not of this protocol in bad_lines_time: the link is dropped"},
+		{"bad_lines_time", link.BadLinesTime, "see bad_lines"},
+		{"marks_in_flight", link.MaxMarks, "MARKs on a link without their ACK: the link is dropped"},
 		{"links_of_one", maxIntakes, "connections of one neighbor: the oldest is dropped"},
 		{"former_processes", maxReplaced, "remembered of a neighbor, to refuse them while their successor is there"},
 		{"return_pause", minReturnPause, "before a former process is taken back again; it doubles"},

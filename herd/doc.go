@@ -126,8 +126,8 @@
 //
 // opening.go tells what a connection is; session.go answers a client, within limits.go and, of all
 // clients together, memory.go, and lookups.go takes its WHATSATs to the places provider, in the order
-// of turns.go; package feed keeps the state; dialler.go and link.go send it and intake.go takes
-// it; handshake.go proves who is there; plain.go, probe.go and plainintake.go serve who knows no
+// of turns.go; package feed keeps the state; dialler.go and outbound.go send it and intake.go takes
+// it, which is said as package link has it; plain.go, probe.go and plainintake.go serve who knows no
 // handshake; neighbor.go holds both ends of an edge together, and former.go says which of several
 // processes is the neighbor; journal.go follows with a disk; drain.go is the way out; server.go is the
 // rest.

@@ -178,10 +178,10 @@ func (s *Server) unshared(former bool) (n int) {
 	var connected []protocol.Epoch
 	for _, n := range s.neighbors {
 		l := n.link
-		if l.sending() || former && l.leaving.wasUp && l.peer != 0 {
-			connected = append(connected, l.peer)
-			if l.ackedCursor.Position() > from.Position() {
-				from.MoveTo(l.ackedCursor)
+		if l.sending() || former && l.leaving.wasUp && l.sent.Peer() != 0 {
+			connected = append(connected, l.sent.Peer())
+			if l.sent.Cursor().Position() > from.Position() {
+				from.MoveTo(l.sent.Cursor())
 			}
 		}
 		for _, in := range n.intakes {
@@ -201,7 +201,7 @@ func (s *Server) unshared(former bool) (n int) {
 }
 
 // drain begins the link's part of a stop.
-func (l *link) drain() {
+func (l *outbound) drain() {
 	l.refusals = 0
 	l.leaving.wasUp = l.up()
 	l.client.ResetDelay()
@@ -217,7 +217,7 @@ func (l *link) drain() {
 
 // dialsAgain says whether a link that has ended during a stop is dialed at once. If not, it has ended
 // for good, unless the neighbor has crashed: it is dialed after reactor.MinRetryDelay, again and again.
-func (l *link) dialsAgain() bool {
+func (l *outbound) dialsAgain() bool {
 	if !l.leaving.lastDial && !l.leaving.closing {
 		l.leaving.lastDial = true
 		return true
@@ -232,14 +232,14 @@ func (l *link) dialsAgain() bool {
 }
 
 // up says whether somebody is at the other end of the link.
-func (l *link) up() bool { return l.sending() || l.state == linkPlain }
+func (l *outbound) up() bool { return l.sending() || l.state == linkPlain }
 
 // drained says whether everything has been handed over to whoever is at the other end, or nobody
 // is.
-func (l *link) drained() bool {
+func (l *outbound) drained() bool {
 	switch {
 	case l.sending():
-		return l.acked >= l.server.store.Tail()
+		return l.sent.Acked() >= l.server.store.Tail()
 	case l.state == linkPlain:
 		return plainLink{l}.drained()
 	}

@@ -65,7 +65,7 @@ func TestAStopHandsOverToANewProcess(t *testing.T) {
 			w.updates("Alford", 0, n, stamp)
 			w.until("equal", w.equal)
 			l := w.servers["Alford"].neighbors[0].link
-			w.until("all is acknowledged", func() bool { return l.acked == n })
+			w.until("all is acknowledged", func() bool { return l.sent.Acked() == n })
 			w.crash("Welsh")
 			w.until("down", func() bool { return l.state == linkDown })
 			w.net.RunFor(20 * time.Second) // the pauses between dials are long by now
@@ -306,7 +306,7 @@ func TestANeighborCrashesInTheDrain(t *testing.T) {
 			}
 			w.updates("Alford", 0, 50, stamp)
 			if test.acked {
-				w.until("acknowledged", func() bool { return l.acked == 50 })
+				w.until("acknowledged", func() bool { return l.sent.Acked() == 50 })
 			}
 			crash := func() { w.reactors["Welsh"].Crash(); delete(w.servers, "Welsh") }
 			if test.acked {
@@ -377,7 +377,9 @@ func TestADrainBeginsWithAllNeighbors(t *testing.T) {
 	w.iamat("Alford", "kiwi", stamp)
 	p.untilServed("kiwi")
 	first := s.neighbor([]byte("Hamilton"))
-	w.until("live", func() bool { return first == s.neighbors[0] && first.link.state == linkLive && first.link.acked == 1 })
+	w.until("live", func() bool {
+		return first == s.neighbors[0] && first.link.state == linkLive && first.link.sent.Acked() == 1
+	})
 	w.net.Cut("Alford", "Hamilton")
 	w.iamat("Alford", "kiwi", stamp+1)
 	begun := w.net.Elapsed()
@@ -451,8 +453,8 @@ func TestAStopGoesOnAfterACut(t *testing.T) {
 	cuts, acked := 0, uint64(0)
 	var cut func()
 	cut = func() {
-		if l.acked > acked && cuts < 5 {
-			acked = l.acked
+		if l.sent.Acked() > acked && cuts < 5 {
+			acked = l.sent.Acked()
 			cuts++
 			w.net.Reset("Alford", "Welsh")
 		}

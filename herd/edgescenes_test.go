@@ -67,7 +67,7 @@ var edgeScenes = []struct {
 			e.start("Ball")
 			e.until("the middle of the copy", func() bool {
 				l := e.linkOf("Alford")
-				return l.state == linkCopying && l.acked > 0
+				return l.state == linkCopying && l.sent.Acked() > 0
 			})
 			e.note("both connections break")
 			e.net.Reset("Alford", "Ball")
@@ -194,7 +194,7 @@ var edgeScenes = []struct {
 			e.pass(200 * time.Millisecond)
 			a.ack = false
 			e.fill("Alford", 17_000)
-			e.until("the window is full", func() bool { return e.linkOf("Alford").full })
+			e.until("the window is full", func() bool { return e.servers["Alford"].neighbors[0].counters.stalls > 0 })
 			e.note("the window is full: %d bytes", e.linkOf("Alford").unacknowledged())
 			e.pass(300 * time.Millisecond)
 			a.say("ACK 952")

@@ -95,7 +95,7 @@ func (e *edge) fill(server string, n int) {
 // pass lets time pass.
 func (e *edge) pass(d time.Duration) { e.net.RunFor(d) }
 
-func (e *edge) linkOf(server string) *link { return e.servers[server].neighbors[0].link }
+func (e *edge) linkOf(server string) *outbound { return e.servers[server].neighbors[0].link }
 
 // ball is a connection on which the test plays Ball to Alford.
 func (e *edge) ball(epoch string) (*impostor, string) {

@@ -65,13 +65,13 @@ func (n *neighbor) former(epoch protocol.Epoch) *former {
 // replace remembers the process at hand as a former one. One that was taken back is remembered
 // already, with its pause.
 func (n *neighbor) replace() {
-	if n.epoch == 0 || n.former(n.epoch) != nil {
+	if n.heard.Epoch() == 0 || n.former(n.heard.Epoch()) != nil {
 		return
 	}
 	if len(n.replaced) == maxReplaced {
 		n.replaced = slices.Delete(n.replaced, 0, 1)
 	}
-	n.replaced = append(n.replaced, &former{epoch: n.epoch})
+	n.replaced = append(n.replaced, &former{epoch: n.heard.Epoch()})
 }
 
 // admits says whether a process that has proven to be the neighbor is the one, and notes what follows
@@ -82,7 +82,7 @@ func (n *neighbor) admits(epoch protocol.Epoch) bool {
 	case n.elsewhere(epoch):
 		n.link.contest(epoch)
 		return false
-	case epoch == n.epoch || f == nil:
+	case epoch == n.heard.Epoch() || f == nil:
 		return true
 	case n.link.sending():
 		n.takeBack(f, 0)
@@ -119,12 +119,12 @@ func (n *neighbor) takeBack(f *former, pause time.Duration) {
 
 // elsewhere says whether another process than this one is at the neighbor's address.
 func (n *neighbor) elsewhere(epoch protocol.Epoch) bool {
-	return n.link.sending() && n.link.peer != epoch
+	return n.link.sending() && n.link.sent.Peer() != epoch
 }
 
 // stands says whether there is a connection from the process whose proof was taken last.
 func (n *neighbor) stands() bool {
-	return slices.ContainsFunc(n.intakes, func(in *intake) bool { return in.epoch == n.epoch })
+	return slices.ContainsFunc(n.intakes, func(in *intake) bool { return in.epoch == n.heard.Epoch() })
 }
 
 // askOthers asks the processes behind connections that are not from the neighbor's address.
@@ -154,9 +154,9 @@ func (n *neighbor) claimed(state string, other protocol.Epoch) {
 	c, s := &n.claims, n.server
 	if c.over == nil {
 		c.since = s.reactor.Now()
-		epoch := n.epoch
+		epoch := n.heard.Epoch()
 		if n.link.sending() {
-			epoch = n.link.peer
+			epoch = n.link.sent.Peer()
 		}
 		s.log.Error("two processes claim one name", zap.String("neighbor", n.name),
 			zap.Stringer("epoch", epoch), zap.Stringer("other", other), zap.String("state", state))

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/link"
 	"serverherd/protocol"
 )
 
@@ -168,7 +169,7 @@ func TestAProcessThatProvesItselfAndLeaves(t *testing.T) {
 			w.net.RunFor(10 * time.Second)
 			if !same {
 				w.net.Refuse("Welsh:1", true)
-				w.servers["Alford"].neighbors[0].link.abort(errSilent)
+				w.servers["Alford"].neighbors[0].link.abort(link.ErrSilent)
 			}
 			p := w.impostor("Alford", "Welsh2")
 			if got := p.hello(strings.Replace(welshHello, "00000000000000aa", epoch, 1)); !strings.HasPrefix(got, "WELCOME ") {
@@ -259,7 +260,7 @@ func TestAFormerProcessDoesNotUseAMomentsCut(t *testing.T) {
 	w.start("Welsh")
 	w.until("live", w.live)
 	n := w.servers["Alford"].neighbor([]byte("Welsh"))
-	n.current.session.abort(errSilent)
+	n.current.session.abort(link.ErrSilent)
 	w.until("cut", func() bool { return len(n.intakes) == 0 })
 	if _, got := w.dialAs("aa"); got != "REFUSE duplicate" || len(n.intakes) > 0 {
 		t.Errorf("a former process is answered %q, %d connections", got, len(n.intakes))
@@ -297,7 +298,7 @@ func (z *zombie) runFor(d time.Duration) {
 func (w *world) linked() bool {
 	n := w.servers["Alford"].neighbor([]byte("Welsh"))
 	epoch := w.servers["Welsh"].epoch
-	return w.live() && n.epoch == epoch && n.link.peer == epoch && len(n.intakes) == 1 && n.intakes[0].epoch == epoch
+	return w.live() && n.heard.Epoch() == epoch && n.link.sent.Peer() == epoch && len(n.intakes) == 1 && n.intakes[0].epoch == epoch
 }
 
 // A process on another host takes the name while the network is cut, and stays. When Alford reaches
@@ -422,12 +423,12 @@ func TestTheAddressDecides(t *testing.T) {
 	}
 	n := w.servers["Alford"].neighbors[0]
 	is := func(epoch protocol.Epoch) func() bool {
-		return func() bool { return n.epoch == epoch && len(n.intakes) == 1 && n.intakes[0].epoch == epoch }
+		return func() bool { return n.heard.Epoch() == epoch && len(n.intakes) == 1 && n.intakes[0].epoch == epoch }
 	}
-	w.until("the one at the address", func() bool { return is(wrong.epoch)() && n.link.peer == wrong.epoch })
+	w.until("the one at the address", func() bool { return is(wrong.epoch)() && n.link.sent.Peer() == wrong.epoch })
 	w.net.RunFor(time.Minute)
 	if !is(wrong.epoch)() || w.claim() != "refused" {
-		t.Errorf("neighbor %v, %d connections, alarm %q", n.epoch, len(n.intakes), w.claim())
+		t.Errorf("neighbor %v, %d connections, alarm %q", n.heard.Epoch(), len(n.intakes), w.claim())
 	}
 	r.Crash()
 	w.until("the other one", is(right))

@@ -5,13 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/link"
 	"serverherd/protocol"
 )
 
 // impostor is a connection that speaks a dialler's part by hand.
 type impostor struct {
 	client
-	transcript transcript
+	transcript link.Transcript
 	secrets    []string
 }
 
@@ -33,7 +34,7 @@ func (p *impostor) line() string {
 }
 
 func (p *impostor) say(line string) {
-	p.transcript.add([]byte(line))
+	p.transcript.Add([]byte(line))
 	p.SendString(line + "\r\n")
 }
 
@@ -45,8 +46,8 @@ func (p *impostor) hello(hello string) string {
 	if !strings.HasPrefix(answer, "CHALLENGE ") {
 		return answer
 	}
-	p.transcript.add([]byte(answer))
-	p.say("PROOF " + p.transcript.sign(p.secrets, 0, dialerLabel, "PROOF"))
+	p.transcript.Add([]byte(answer))
+	p.say("PROOF " + string(p.transcript.SignProof(p.secrets, 0)))
 	return p.line()
 }
 
@@ -93,8 +94,8 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 				t.Fatalf("answered %q, want %q", got, test.want)
 			}
 			n := w.servers["Alford"].neighbor([]byte("Welsh"))
-			if good := test.want == "WELCOME "; good != (n.epoch != 0) || good != (len(n.intakes) == 1) {
-				t.Errorf("epoch %v, %d intakes", n.epoch, len(n.intakes))
+			if good := test.want == "WELCOME "; good != (n.heard.Epoch() != 0) || good != (len(n.intakes) == 1) {
+				t.Errorf("epoch %v, %d intakes", n.heard.Epoch(), len(n.intakes))
 			}
 			if test.want != "WELCOME " {
 				w.until("closed", p.Closed)
@@ -111,11 +112,8 @@ func TestAWelcomeProvesTheAcceptor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := p.transcript.check([]string{"one"}, acceptorLabel, l.Welcome.Unsigned(), l.Welcome.MAC); !ok {
+	if !p.transcript.CheckWelcome([]string{"one"}, l.Welcome) {
 		t.Errorf("its mac is wrong: %s", welcome)
-	}
-	if _, ok := p.transcript.check([]string{"one"}, dialerLabel, l.Welcome.Unsigned(), l.Welcome.MAC); ok {
-		t.Error("one direction's mac is good for the other")
 	}
 }
 
@@ -124,8 +122,8 @@ func TestAReplayedHandshakeIsRefused(t *testing.T) {
 	w := ringOf(t, []string{"one"}, "Alford")
 	p := w.impostor("Alford", "Welsh", "one")
 	p.say(welshHello)
-	p.transcript.add([]byte(p.line()))
-	proof := "PROOF " + p.transcript.sign(p.secrets, 0, dialerLabel, "PROOF")
+	p.transcript.Add([]byte(p.line()))
+	proof := "PROOF " + string(p.transcript.SignProof(p.secrets, 0))
 	replay := w.impostor("Alford", "Welsh")
 	replay.say(welshHello)
 	replay.line()

@@ -380,7 +380,7 @@ func TestARepairThatIsCutGoesOn(t *testing.T) {
 			w.servers["Alford"].store.Damage([]byte("c2999"), nil)
 			back := w.servers["Ball"].neighbors[0]
 			w.until("a copy under way", func() bool {
-				return back.counters.copies == 2 && back.link.state == linkCopying && back.link.acked > 0 == acknowledged
+				return back.counters.copies == 2 && back.link.state == linkCopying && back.link.sent.Acked() > 0 == acknowledged
 			})
 			w.net.Cut("Alford", "Ball")
 			w.until("dropped", func() bool { return back.link.state == linkDown })

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/herd/feed"
+	"serverherd/herd/link"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -23,11 +24,8 @@ var (
 	errReplaced  = errors.New("replaced by newer connections of the same neighbor")
 	errOutlived  = errors.New("two processes claim one name")
 	errDiverged  = errors.New("states differ, repairing")
-	errSilent    = errors.New("neighbor was silent")
-	errBadLines  = errors.New("too many lines that are not of this protocol")
 	errHandshake = errors.New("handshake not finished in time")
 	errRefused   = errors.New("refused")
-	errNoAck     = errors.New("neighbor acknowledges nothing")
 	errDuplicate = errors.New("duplicate: another process claims this server's name")
 	errClosed    = errors.New("neighbor closed the connection")
 	errUnread    = errors.New("neighbor does not read what it asks for")
@@ -40,7 +38,7 @@ type intake struct {
 	name       string // who the other side says it is
 	epoch      protocol.Epoch
 	neighbor   *neighbor // nil until proven
-	transcript transcript
+	transcript link.Transcript
 	timeout    *reactor.DelayedCall
 	pulse      pulse
 	bad        badLines
@@ -67,7 +65,7 @@ func (in *intake) server() *Server { return in.session.server }
 func (in *intake) hello(line []byte, l protocol.LinkLine) {
 	srv := in.server()
 	in.name, in.epoch = string(l.Hello.From), l.Hello.Epoch
-	in.transcript.add(line)
+	in.transcript.Add(line)
 	if reason := srv.refusal(l.Hello); reason != "" {
 		in.refuse(reason)
 		return
@@ -99,7 +97,7 @@ func (s *Server) refusal(h protocol.Hello) string {
 // write sends a line and notes it in the transcript if a proof is to cover it.
 func (in *intake) write(line []byte, noted bool) {
 	if noted {
-		in.transcript.add(line[:len(line)-2])
+		in.transcript.Add(line[:len(line)-2])
 	}
 	s := in.session
 	s.linesOut++
@@ -139,7 +137,7 @@ func (in *intake) lineReceived(line []byte) {
 	case l.Verb == protocol.LinkMark:
 		in.markReceived(l.Mark)
 	case l.Verb == protocol.LinkPing:
-		in.neighbor.clockPinged(l.N, &in.pulse)
+		in.neighbor.clockPinged(l.N, in.pulse.ponged)
 		in.write(protocol.AppendPong(in.server().small[:0], l.N), false)
 		in.pulse.follow(l.N)
 	case l.Verb == protocol.LinkPong:
@@ -179,7 +177,7 @@ func (in *intake) ask() {
 func (in *intake) stillThere() {
 	in.asked = 0
 	switch n := in.neighbor; {
-	case in.epoch != n.epoch || n.elsewhere(in.epoch):
+	case in.epoch != n.heard.Epoch() || n.elsewhere(in.epoch):
 		n.claimed(claimRefused, in.epoch)
 		in.session.abort(errOutlived)
 	case !n.newest(in):
@@ -190,7 +188,7 @@ func (in *intake) stillThere() {
 // proof ends the handshake.
 func (in *intake) proof(line, mac []byte) {
 	srv := in.server()
-	which, ok := in.transcript.check(srv.cfg.Herd.Secrets, dialerLabel, "PROOF", mac)
+	which, ok := in.transcript.CheckProof(srv.identity.Secrets, mac)
 	if !ok {
 		in.refuse("proof")
 		return
@@ -202,17 +200,17 @@ func (in *intake) proof(line, mac []byte) {
 	}
 	in.neighbor = n
 	in.timeout.Cancel()
-	in.transcript.add(line)
+	in.transcript.Add(line)
 	srv.proven(in.session)
 	w := protocol.Welcome{Epoch: srv.epoch}
 	w.SinceEpoch, w.SinceSeq = n.since()
-	w.MAC = []byte(in.transcript.sign(srv.cfg.Herd.Secrets, which, acceptorLabel, w.Unsigned()))
+	w.MAC = in.transcript.SignWelcome(srv.identity.Secrets, which, w)
 	in.write(protocol.AppendWelcome(nil, w), false)
 	in.transcript = nil
 	in.pulse = pulse{
 		clock: srv.reactor,
 		ping:  func(k uint64) { in.write(protocol.AppendPing(nil, k), false) },
-		dead:  func() { in.session.abort(errSilent) },
+		dead:  func() { in.session.abort(link.ErrSilent) },
 		tick:  in.beat,
 	}
 	in.pulse.start()
@@ -292,7 +290,7 @@ func (in *intake) stopAck() {
 func (in *intake) badLine() {
 	in.neighbor.counters.badLines++
 	if in.bad.add(in.session.now) {
-		in.session.abort(errBadLines)
+		in.session.abort(link.ErrBadLines)
 	}
 }
 

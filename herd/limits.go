@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/link"
 	"serverherd/protocol"
 )
 
@@ -48,13 +49,13 @@ func (s *session) judge() {
 // dropped counts a link that this server drops, on either side, by the limit that it passed.
 func (c *Counters) dropped(reason error) {
 	switch reason {
-	case errSilent:
+	case link.ErrSilent:
 		c.LinksSilent++
-	case errNoAck:
+	case link.ErrNoAck:
 		c.LinksUnacknowledged++
 	case errUnread:
 		c.LinksUnread++
-	case errBadLines, errLineTooLong:
+	case link.ErrBadLines, errLineTooLong:
 		c.LinksGarbled++
 	case errReplaced, errOutlived:
 		c.LinksReplaced++

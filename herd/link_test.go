@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/link"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -58,10 +59,10 @@ func TestANeighborThatLies(t *testing.T) {
 func TestANeighborThatTalksNonsenseIsDropped(t *testing.T) {
 	w := ringOf(t, nil, "Alford")
 	p := w.welcomed(welshHello)
-	p.SendString(strings.Repeat("nonsense\r\n", maxBadLines))
+	p.SendString(strings.Repeat("nonsense\r\n", link.MaxBadLines))
 	w.net.RunFor(time.Second)
 	if p.Closed() {
-		t.Fatalf("closed after %d bad lines", maxBadLines)
+		t.Fatalf("closed after %d bad lines", link.MaxBadLines)
 	}
 	p.SendString("nonsense\r\n")
 	w.until("dropped", p.Closed)
@@ -93,8 +94,8 @@ func TestAnOlderConnectionsMarksAreIgnored(t *testing.T) {
 	if _, stored := s.store.Lookup([]byte("kiwi")); !stored {
 		t.Error("its AT was not applied")
 	}
-	if n := s.neighbor([]byte("Welsh")); n.heardAny {
-		t.Errorf("its MARK moved the resume point to %d", n.heard)
+	if seq, any := s.neighbor([]byte("Welsh")).heard.Seq(); any {
+		t.Errorf("its MARK moved the resume point to %d", seq)
 	}
 	newer.SendString("MARK 3 9 - 1 0000000000000000\r\n")
 	w.net.RunFor(time.Second)
@@ -281,7 +282,7 @@ func TestAResumePointThatCannotBe(t *testing.T) {
 		w.iamat("Alford", fmt.Sprint("c", i), stamp)
 	}
 	l := s.neighbor([]byte("Welsh")).link
-	w.until("all is acknowledged", func() bool { return l.acked == 10 })
+	w.until("all is acknowledged", func() bool { return l.sent.Acked() == 10 })
 	for _, test := range []struct {
 		since string
 		want  int
@@ -292,7 +293,7 @@ func TestAResumePointThatCannotBe(t *testing.T) {
 		a.since = test.since
 		before := a.t
 		w.net.Reset("Alford", "Welsh")
-		w.until("live again", func() bool { return a.t != before && l.state == linkLive && l.acked == 10 })
+		w.until("live again", func() bool { return a.t != before && l.state == linkLive && l.sent.Acked() == 10 })
 		if len(a.clients) != test.want {
 			t.Errorf("resume from %q: %d records sent, want %d", test.since, len(a.clients), test.want)
 		}
@@ -309,7 +310,7 @@ func TestAResumePointThatCannotBe(t *testing.T) {
 	w.iamat("Alford", "c4", stamp+1)
 	w.until("it is sent, too", func() bool { return len(a.clients) == 2 })
 	a.t.Write(protocol.AppendAck(nil, 11))
-	w.until("the first is acknowledged", func() bool { return l.acked == 11 })
+	w.until("the first is acknowledged", func() bool { return l.sent.Acked() == 11 })
 	a.since = epoch + " 11"
 	before = a.t
 	w.net.Reset("Alford", "Welsh")
@@ -329,7 +330,7 @@ func TestARepairIsNoResumeOfWhatWasBefore(t *testing.T) {
 		w.iamat("Alford", fmt.Sprint("c", i), stamp)
 	}
 	l := s.neighbor([]byte("Welsh")).link
-	w.until("all is acknowledged", func() bool { return l.acked == 10 })
+	w.until("all is acknowledged", func() bool { return l.sent.Acked() == 10 })
 	a.since, a.ack = s.epoch.String()+" 10", false
 	l.recopy()
 	for range 3 {

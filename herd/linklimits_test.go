@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/link"
 	"serverherd/reactor"
 )
 
@@ -90,16 +91,16 @@ func hitBadLines(t *testing.T) *Server {
 	return linkDropped(t, func(w *world, p *impostor) {
 		// As many as there may be, and once more when that is forgotten.
 		for range 2 {
-			p.SendString(strings.Repeat("nonsense\r\n", maxBadLines))
+			p.SendString(strings.Repeat("nonsense\r\n", link.MaxBadLines))
 			for range badWindow / time.Second {
 				w.net.RunFor(time.Second + 50*time.Millisecond)
 				p.SendString("PONG 1\r\n")
 			}
 			if p.Closed() {
-				t.Errorf("dropped for %d bad lines in %v", maxBadLines, badWindow)
+				t.Errorf("dropped for %d bad lines in %v", link.MaxBadLines, badWindow)
 			}
 		}
-		p.SendString(strings.Repeat("nonsense\r\n", maxBadLines+1))
+		p.SendString(strings.Repeat("nonsense\r\n", link.MaxBadLines+1))
 	})
 }
 
@@ -111,12 +112,12 @@ func hitBadLinesOfAcceptor(t *testing.T) *Server {
 		case "HELLO":
 			c.say("CHALLENGE 000102030405060708090a0b0c0d0e0f\r\n")
 		case "PROOF":
-			c.say("WELCOME 00000000000000aa - - 0\r\n" + strings.Repeat("nonsense\r\n", maxBadLines+1))
+			c.say("WELCOME 00000000000000aa - - 0\r\n" + strings.Repeat("nonsense\r\n", link.MaxBadLines+1))
 		}
 	})
 	w.until("dropped", w.counted("links_garbled"))
 	s := w.servers["Alford"]
-	if why := s.neighbor([]byte("Welsh")).link.trouble; why != errBadLines.Error() {
+	if why := s.neighbor([]byte("Welsh")).link.trouble; why != link.ErrBadLines.Error() {
 		t.Errorf("dropped for %q", why)
 	}
 	return s
@@ -134,7 +135,7 @@ func hitLinkUnread(t *testing.T) *Server {
 
 // pausedWelsh has Welsh stop, so that nothing that Alford sends is acknowledged, and sends it n
 // updates of as many clients.
-func pausedWelsh(t *testing.T, n int, every time.Duration) (*world, *link) {
+func pausedWelsh(t *testing.T, n int, every time.Duration) (*world, *outbound) {
 	t.Helper()
 	cfg := testConfig(ring...)
 	cfg.Limits.MaxClients = 100_000
@@ -155,7 +156,7 @@ func pausedWelsh(t *testing.T, n int, every time.Duration) (*world, *link) {
 
 func hitLinkWindow(t *testing.T) *Server {
 	w, l := pausedWelsh(t, 30_000, time.Millisecond)
-	if n := l.unacknowledged(); n < windowBytes || n > windowBytes+1024 {
+	if n := l.unacknowledged(); n < link.Window || n > link.Window+1024 {
 		t.Errorf("%d bytes on their way", n)
 	}
 	if n := l.neighbor.counters.stalls; n != 1 {
@@ -168,7 +169,7 @@ func hitLinkWindow(t *testing.T) *Server {
 
 func hitSlowLinkWindow(t *testing.T) *Server {
 	w, l := pausedWelsh(t, 1000, 200*time.Millisecond)
-	if n := l.unacknowledged(); n < slowBytes || n > windowBytes/8 {
+	if n := l.unacknowledged(); n < link.SlowWindow || n > link.Window/8 {
 		t.Errorf("%d bytes on their way after 2 s without an ACK", n)
 	}
 	w.reactors["Welsh"].Resume()
@@ -183,14 +184,12 @@ func hitMarksInFlight(t *testing.T) *Server {
 	s := w.servers["Alford"]
 	l := s.neighbor([]byte("Welsh")).link
 	w.net.CutOneWay("Welsh", "Alford")
-	l.marks = make([]sentMark, maxMarks)
-	for i := range l.marks {
-		l.marks[i].at = s.reactor.Now()
+	for i := range link.MaxMarks + 1 { // of records that Welsh knows
+		s.store.Apply(at(t, "k", stamp+i), l.sent.Peer())
+		l.sendMark()
 	}
-	s.store.ApplyOwn(at(t, "k", stamp))
-	s.pumpSoon()
-	w.until("dropped", w.counted("links_unacknowledged"))
-	if w.net.Elapsed() > time.Second || l.trouble != errNoAck.Error() {
+	w.until("dropped", func() bool { return w.counted("links_unacknowledged")() && l.t == nil })
+	if w.net.Elapsed() > time.Second || l.trouble != link.ErrNoAck.Error() {
 		t.Errorf("dropped after %v for %q", w.net.Elapsed(), l.trouble)
 	}
 	return s

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/link"
 	"serverherd/protocol"
 )
 
@@ -23,20 +24,19 @@ type neighbor struct {
 	server *Server
 	name   string
 	addr   string
-	link   *link
+	link   *outbound
 
-	intakes  []*intake      // proven connections from it, the newest last
-	current  *intake        // the newest that ever was; nil once that is gone
-	epoch    protocol.Epoch // of the process whose proof was taken last; 0: none yet
-	replaced []*former      // processes that another one has replaced, the first one first
-	claims   claims         // whether two processes claim its name
-	heard    uint64         // the last MARK of epoch's feed whose records are all applied here
-	heardAny bool           // whether there was one
-	full     bool           // it lacks records for max_clients, as its last MARK says
-	whole    bool           // once, all of its feed has been here since this server started
-	restart  bool           // answer the next HELLO with "- 0": a repair
+	intakes  []*intake  // proven connections from it, the newest last
+	current  *intake    // the newest that ever was; nil once that is gone
+	replaced []*former  // processes that another one has replaced, the first one first
+	claims   claims     // whether two processes claim its name
+	heard    link.Heard // how far its feed is here
+	full     bool       // it lacks records for max_clients, as its last MARK says
+	whole    bool       // once, all of its feed has been here since this server started
+	restart  bool       // answer the next HELLO with "- 0": a repair
 	agree    agreement
-	skew     skew
+	skew     link.Skew
+	clockOff bool // its clock is wrong, and the log has been told of it
 	counters linkCounters
 	reached  string // the address at which a dial found it last; "" for none
 
@@ -65,10 +65,11 @@ func (n *neighbor) joined(in *intake, epoch protocol.Epoch) bool {
 	if !n.admits(epoch) {
 		return false
 	}
-	if epoch != n.epoch {
+	if epoch != n.heard.Epoch() {
 		n.replace()
-		n.epoch, n.heard, n.heardAny, n.full = epoch, 0, false, false
-		n.skew = skew{}
+		n.heard.Join(epoch)
+		n.full = false
+		n.skew = link.Skew{}
 		n.agree.checked, n.agree.divergedSince = time.Time{}, time.Time{}
 	}
 	if len(n.intakes) == maxIntakes {
@@ -102,18 +103,19 @@ func (n *neighbor) newest(in *intake) bool { return n.current == in }
 // since is the resume point for WELCOME: the epoch and the last seq of the neighbor's feed that
 // we have all of, or none.
 func (n *neighbor) since() (protocol.Epoch, uint64) {
-	if n.restart || !n.heardAny {
-		n.restart, n.heard, n.heardAny = false, 0, false
+	seq, any := n.heard.Seq()
+	if n.restart || !any {
+		n.restart = false
+		n.heard.Forget()
 		return 0, 0
 	}
-	return n.epoch, n.heard
+	return n.heard.Epoch(), seq
 }
 
 // marked takes a MARK of the neighbor's newest connection: up to its seq everything is here.
 func (n *neighbor) marked(m protocol.Mark) {
-	if !n.heardAny || m.Seq != n.heard {
-		n.heard, n.heardAny = m.Seq, true
-		n.link.markWithin(lazyMark)
+	if n.heard.Mark(m.Seq) {
+		n.link.markSoon()
 	}
 	n.whole = n.whole || m.Seq == m.Tail
 	n.full = m.Full
@@ -165,12 +167,14 @@ func (n *neighbor) ready() bool {
 // status is the neighbor's part of Status.
 func (n *neighbor) status() LinkStatus {
 	l, c := n.link, &n.counters
+	acked := l.sent.Acked()
+	heard, _ := n.heard.Seq()
 	st := LinkStatus{
 		Neighbor: n.name, Address: n.addr,
 		State: l.state.String(), Since: l.since, Error: l.trouble,
-		Sent: l.sentTo(), Acknowledged: l.acked, Behind: n.server.store.Tail() - l.acked,
+		Sent: l.sentTo(), Acknowledged: acked, Behind: n.server.store.Tail() - acked,
 		Unacknowledged: l.unacknowledged(),
-		Receiving:      len(n.intakes)+n.plainIntakes > 0, Heard: n.heard,
+		Receiving:      len(n.intakes)+n.plainIntakes > 0, Heard: heard,
 		Agreement: "unknown",
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,
 		BadLines: c.badLines, Copies: c.copies, Resumes: c.resumes, Repairs: c.repairs,
@@ -191,8 +195,8 @@ func (n *neighbor) status() LinkStatus {
 	if n.full || n.server.store.Overflowed() {
 		st.Agreement = "full"
 	}
-	if ahead, uncertainty, ok := n.skew.offset(); ok {
-		st.Clock = &ClockStatus{ahead.Seconds(), uncertainty.Seconds(), n.skew.wrong}
+	if ahead, uncertainty, ok := n.skew.Offset(); ok {
+		st.Clock = &ClockStatus{ahead.Seconds(), uncertainty.Seconds(), n.clockOff}
 	}
 	if l.state == linkPlain {
 		plainLink{l}.status(&st)

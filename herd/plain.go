@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
+	"serverherd/herd/link"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -53,24 +55,24 @@ var (
 //
 //	> AT Alford +0.1 kiwi +1-1 100 Alford     then our FIN, then the neighbor's, or 1 s without it
 //	> AT Alford +0.2 moa +1-1 101 Alford      on the next connection
-type plainLink struct{ *link }
+type plainLink struct{ *outbound }
 
 // mayBePlain says whether a neighbor that has not answered HELLO as a server of the herd does may
 // be taken for plain. One that has proven itself, on the connection that it made, is not.
-func (l *link) mayBePlain() bool {
+func (l *outbound) mayBePlain() bool {
 	return l.server.plain && l.traffic.linesIn <= 1 && len(l.neighbor.intakes) == 0
 }
 
 // answersAsPlain says whether line is what a server says to HELLO for which it is no command.
-func (l *link) answersAsPlain(line []byte) bool {
-	return bytes.HasPrefix(line, plainAnswer) && l.mayBePlain()
+func (l *outbound) answersAsPlain(line string) bool {
+	return strings.HasPrefix(line, string(plainAnswer)) && l.mayBePlain()
 }
 
 // plainAnswer begins a reply to an unknown command.
 var plainAnswer = []byte("? ")
 
 // unanswered ends a handshake that took too long.
-func (l *link) unanswered() {
+func (l *outbound) unanswered() {
 	if l.traffic.linesIn == 0 && l.mayBePlain() {
 		l.servePlain(!bytes.HasPrefix(l.reader.Unfinished(), plainAnswer))
 		return
@@ -91,7 +93,7 @@ const maxHangUps = 2
 // Others close without an answer. A server of the herd that crashes, and a forwarder whose server is down, look
 // the same. So only a neighbor that does it twice in a row, in a herd without a secret, and that has never proven
 // itself to this process, is served plain lines for it. It is probed like one that is silent.
-func (l *link) hungUp(reason error) error {
+func (l *outbound) hungUp(reason error) error {
 	rest := l.reader.Unfinished()
 	switch {
 	case errors.Is(reason, reactor.ErrConnectionAborted): // the loop has stopped
@@ -112,7 +114,7 @@ func (l *link) hungUp(reason error) error {
 	switch {
 	case !l.server.plain:
 		return errHungUp
-	case l.peer != 0 || l.neighbor.epoch != 0:
+	case l.sent.Peer() != 0 || l.neighbor.heard.Epoch() != 0:
 		return errHungUpProven
 	case len(l.server.cfg.Herd.Secrets) > 0:
 		return errHungUpSecret
@@ -125,14 +127,14 @@ func (l *link) hungUp(reason error) error {
 
 // servePlain gives up asking, and serves the neighbor on a fresh connection: it may have taken
 // HELLO for the beginning of whatever it expects.
-func (l *link) servePlain(silent bool) {
+func (l *outbound) servePlain(silent bool) {
 	l.plain, l.silent, l.redial = true, silent, true
 	l.abort(errPlain)
 }
 
 // notPlain asks a neighbor again that has just proven itself, if it is served plain lines, or was
 // about to be.
-func (l *link) notPlain() {
+func (l *outbound) notPlain() {
 	l.plain = false
 	if l.state == linkPlain {
 		l.stopProbe()
@@ -173,7 +175,7 @@ func (p plainLink) ConnectionLost(reason error) {
 	if p.leaving.closing && !done {
 		p.leaving.closing, p.leaving.delivered = false, 0
 	}
-	p.link.ConnectionLost(reason)
+	p.outbound.ConnectionLost(reason)
 }
 
 // nextLine dials for the line after the one that the last connection carried, or for that one again.
@@ -181,7 +183,7 @@ func (p plainLink) nextLine(done bool) {
 	if done {
 		p.client.ResetDelay()
 	} else {
-		p.sent.MoveTo(p.line)
+		p.cursor.MoveTo(p.line)
 	}
 	p.line.Close()
 	p.t, p.hasLine, p.lineAgain = nil, false, !done
@@ -194,7 +196,7 @@ func (p plainLink) nextLine(done bool) {
 func (p plainLink) begin() {
 	p.neighbor.plain, p.plainSince = newEpoch(p.server.rand), p.id
 	p.neighbor.counters.copies++
-	p.sent.Rewind()
+	p.cursor.Rewind()
 	p.line.Rewind()
 	p.lineAgain = false
 	p.server.pumpSoon()
@@ -227,36 +229,35 @@ func (p plainLink) pump() (more bool) {
 	}
 	s := p.server
 	oneLine := s.cfg.Peers.Legacy == "close-after-write"
-	buf, room := s.pumpBuffer[:0], plainUnsent-p.t.Backlog()
-	for range pumpRecords {
-		if len(buf) >= min(room, pumpBytes) || oneLine && len(buf) > 0 {
+	buf, room := s.pumped.Reset().Lines, plainUnsent-p.t.Backlog()
+	for range link.PumpRecords {
+		if len(buf) >= min(room, link.PumpBytes) || oneLine && len(buf) > 0 {
 			break
 		}
 		if oneLine {
-			p.line.MoveTo(p.sent)
+			p.line.MoveTo(p.cursor)
 		}
-		item, ok := p.sent.Next()
+		item, ok := p.cursor.Next()
 		if !ok {
 			break
 		}
 		if item.From == p.neighbor.plain {
 			continue
 		}
-		before := len(buf)
 		buf = item.Record.AppendLinkAT(buf, s.name)
 		p.neighbor.counters.atSent++
-		p.logSent(buf[before:])
 	}
-	s.pumpBuffer = buf
+	s.pumped.Lines = buf
 	p.t.Write(buf)
+	p.logSent(buf)
 	if oneLine && len(buf) > 0 {
 		p.hasLine = true
 		p.t.LoseConnection()
 		s.drained()
 		return false
 	}
-	p.noteFull(!p.sent.CaughtUp() && p.t.Backlog() >= plainUnsent)
-	if p.sent.CaughtUp() {
+	p.noteFull(!p.cursor.CaughtUp() && p.t.Backlog() >= plainUnsent)
+	if p.cursor.CaughtUp() {
 		s.drained()
 		return false
 	}
@@ -266,8 +267,8 @@ func (p plainLink) pump() (more bool) {
 // drained closes the connection once all has been written, for its end is the only sign that all
 // has been delivered. It is never true: the link is down then.
 func (p plainLink) drained() bool {
-	if !p.leaving.closing && p.sent.CaughtUp() {
-		p.leaving.closing, p.leaving.delivered = true, p.sent.Position()
+	if !p.leaving.closing && p.cursor.CaughtUp() {
+		p.leaving.closing, p.leaving.delivered = true, p.cursor.Position()
 	}
 	if p.leaving.closing && p.t != nil {
 		p.t.LoseConnection()
@@ -277,7 +278,7 @@ func (p plainLink) drained() bool {
 
 // status fills in what is different about a plain link.
 func (p plainLink) status(st *LinkStatus) {
-	st.Acknowledged, st.Behind = 0, p.server.store.Tail()-p.sent.Position()
+	st.Acknowledged, st.Behind = 0, p.server.store.Tail()-p.cursor.Position()
 	st.Unacknowledged = 0
 	if p.t != nil {
 		st.Unacknowledged = p.t.Backlog()

@@ -133,7 +133,7 @@ func plainRing(t *testing.T, handshake string, names ...string) *world {
 	return w
 }
 
-func (w *world) linkToWelsh() *link { return w.servers["Alford"].neighbor([]byte("Welsh")).link }
+func (w *world) linkToWelsh() *outbound { return w.servers["Alford"].neighbor([]byte("Welsh")).link }
 
 func (w *world) untilStored(server, name string) {
 	w.t.Helper()
@@ -240,7 +240,7 @@ func TestASlowPlainNeighbor(t *testing.T) {
 	}
 	sent := l.neighbor.counters.atSent
 	w.reactors["Welsh"].Resume()
-	w.until("all is sent", func() bool { return l.sent.CaughtUp() && l.t.Backlog() == 0 })
+	w.until("all is sent", func() bool { return l.cursor.CaughtUp() && l.t.Backlog() == 0 })
 	if more := l.neighbor.counters.atSent - sent; more > n {
 		t.Errorf("%d lines for the last place of %d clients", more, n)
 	}
@@ -265,7 +265,7 @@ func TestAPausedServerIsNotPlainForLong(t *testing.T) {
 	w := plainRing(t, "optional", "Alford", "Welsh")
 	w.until("live", w.live)
 	w.iamat("Alford", "before", stamp)
-	w.until("acknowledged", func() bool { return w.linkToWelsh().acked == 1 })
+	w.until("acknowledged", func() bool { return w.linkToWelsh().sent.Acked() == 1 })
 	w.reactors["Welsh"].Pause()
 	w.until("taken for plain", func() bool { return w.linkToWelsh().state == linkPlain })
 	w.iamat("Alford", "a", stamp)
@@ -284,14 +284,14 @@ func TestANeighborThatProvesItselfAtTheLastMoment(t *testing.T) {
 	w.net.RunFor(time.Second)
 	proof := w.impostor("Alford", "Welsh")
 	proof.say(welshHello)
-	proof.transcript.add([]byte(proof.line()))
+	proof.transcript.Add([]byte(proof.line()))
 	p := w.startPlain(func(c *plainConn, line string) {
 		doesNotKnow(c, line)
 		w.net.CutOneWay("Alford", "Welsh")
 	})
 	w.linkToWelsh().dialNow()
 	w.until("a plain connection is next", func() bool { return w.linkToWelsh().plain })
-	proof.say("PROOF " + proof.transcript.sign(nil, 0, dialerLabel, "PROOF"))
+	proof.say("PROOF " + string(proof.transcript.SignProof(nil, 0)))
 	n := w.linkToWelsh().neighbor
 	w.until("it is taken", func() bool { return len(n.intakes) == 1 })
 	w.net.HealAll()

@@ -21,7 +21,7 @@ const (
 // each other for plain, and neither would ever ask again. The probe has connections of its own, so
 // that the lines go on meanwhile. Loop only.
 type probe struct {
-	link    *link
+	link    *outbound
 	client  *reactor.ReconnectingClient
 	t       reactor.Transport // nil: no connection
 	id      uint64
@@ -30,7 +30,7 @@ type probe struct {
 }
 
 // startProbe begins to ask.
-func (l *link) startProbe() {
+func (l *outbound) startProbe() {
 	p := &probe{link: l}
 	p.client = &reactor.ReconnectingClient{
 		Reactor: l.server.reactor, Rand: l.server.rand, Addr: l.neighbor.addr, Timeout: dialTimeout,
@@ -41,7 +41,7 @@ func (l *link) startProbe() {
 }
 
 // stopProbe ends the asking, for the neighbor has answered or its plain connection is gone.
-func (l *link) stopProbe() {
+func (l *outbound) stopProbe() {
 	p := l.probe
 	if p == nil {
 		return
@@ -65,7 +65,7 @@ func (p *probe) ConnectionMade(t reactor.Transport) {
 	p.t, p.id = t, s.nextID()
 	p.reader = reactor.NewLineReceiver(maxLinkLine, p)
 	p.timeout = s.reactor.CallLater(handshakeTimeout, t.AbortConnection)
-	hello := p.link.hello()
+	hello := s.identity.AppendHello(nil, p.link.neighbor.name, newNonce(s.rand))
 	t.Write(hello)
 	s.log.Debug("probing", zap.Uint64("conn", p.id), zap.String("neighbor", p.link.neighbor.name))
 	if s.lines != nil {

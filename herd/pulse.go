@@ -3,6 +3,7 @@ package herd
 import (
 	"time"
 
+	"serverherd/herd/link"
 	"serverherd/reactor"
 )
 
@@ -74,7 +75,7 @@ func (p *pulse) ask() uint64 {
 // follow sends a PING behind the PONG to a PING that tells a clock, once in a beat. Only the acceptor of
 // a connection does: two who followed each other's would never end.
 func (p *pulse) follow(n uint64) {
-	if isClock(n) && !p.followed {
+	if link.IsClock(n) && !p.followed {
 		p.followed = true
 		p.ask()
 	}
@@ -84,42 +85,6 @@ func (p *pulse) follow(n uint64) {
 func (p *pulse) answered(n uint64) {
 	if n <= p.asked {
 		p.ponged = n
-	}
-}
-
-// overdue finds a link that lives and makes no progress: the neighbor reads and answers, and does
-// not acknowledge. Its dialer would wait for ever before a full window. Example, a beat a line:
-//
-//	> MARK 7 7 3 4 be6e3088cee05488
-//	> PING 9            no ACK has come for pingAfter beats
-//	< PONG 9            the neighbor has read the MARK, and ACK is due within ackDelay
-//	                    ackAfter beats without one: the link is dropped, and dialed again
-//
-// The age of a MARK proves nothing: behind a full window on a slow line it waits for minutes, and so
-// does the PING behind it. The zero value is ready for use. Loop only.
-type overdue struct {
-	beats    int    // since the last ACK or, once answered, since the PONG
-	ping     uint64 // sent after a MARK that waits for its ACK; 0: none yet
-	answered bool
-}
-
-// ackAfter beats after the PONG the ACK of a MARK before the PING must have come.
-const ackAfter = 4 // 2 s
-
-// beat is called at each beat while a MARK waits for its ACK. It reports whether the neighbor
-// acknowledges nothing.
-func (o *overdue) beat(ask func() uint64) bool {
-	o.beats++
-	if o.ping == 0 && o.beats >= pingAfter {
-		o.ping = ask()
-	}
-	return o.answered && o.beats > ackAfter
-}
-
-// pong takes the answer to a PING.
-func (o *overdue) pong(n uint64) {
-	if o.ping != 0 && !o.answered && n == o.ping {
-		o.answered, o.beats = true, 0
 	}
 }
 

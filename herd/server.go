@@ -1,6 +1,7 @@
 package herd
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/herd/feed"
+	"serverherd/herd/link"
 	"serverherd/places"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -48,6 +50,7 @@ type Server struct {
 	propagation propagation
 
 	epoch     protocol.Epoch
+	identity  link.Self
 	started   time.Time
 	store     *feed.Store
 	neighbors []*neighbor     // in the order of herd.toml
@@ -72,10 +75,10 @@ type Server struct {
 	drain   drain
 
 	// Scratch, reused from line to line. Nothing keeps a part of it.
-	record     protocol.Record
-	scratch    []byte
-	small      []byte
-	pumpBuffer []byte
+	record  protocol.Record
+	scratch []byte
+	small   []byte
+	pumped  link.Output
 }
 
 // NewServer makes the server called o.Name, with what its journal holds, ready to start. Its error
@@ -94,6 +97,7 @@ func NewServer(o Options) (*Server, error) {
 	s.plain = o.Config.Peers.Handshake == "optional"
 	s.lookups.init(s)
 	s.pump = s.pumpLinks
+	s.identity = link.Self{Herd: o.Config.Herd.Name, Name: s.name, Epoch: s.epoch, Secrets: o.Config.Herd.Secrets}
 	var err error
 	if s.dialect, err = protocol.ParseDialect(o.Config.Herd.Dialect); err != nil {
 		return nil, err
@@ -116,7 +120,7 @@ func NewServer(o Options) (*Server, error) {
 			return nil, fmt.Errorf("neighbor %q of %s is no server", name, s.name)
 		}
 		n := &neighbor{server: s, name: name, addr: addresses[name]}
-		n.link = newLink(n)
+		n.link = newOutbound(n)
 		s.neighbors = append(s.neighbors, n)
 	}
 	if o.Journal != nil {
@@ -335,4 +339,18 @@ type traffic struct{ linesIn, linesOut, bytesIn, bytesOut uint64 }
 func (t traffic) fields(to []zap.Field) []zap.Field {
 	return append(to, zap.Uint64("lines_in", t.linesIn), zap.Uint64("lines_out", t.linesOut),
 		zap.Uint64("bytes_in", t.bytesIn), zap.Uint64("bytes_out", t.bytesOut))
+}
+
+// sent counts and logs lines that end in CRLF.
+func (t *traffic) sent(id uint64, lines []byte, log LineLog) {
+	t.bytesOut += uint64(len(lines))
+	t.linesOut += uint64(bytes.Count(lines, newline))
+	if log == nil {
+		return
+	}
+	for len(lines) > 0 {
+		line, rest, _ := bytes.Cut(lines, crlf)
+		log.LineSent(id, line)
+		lines = rest
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"serverherd/herd/link"
 )
 
 // A neighbor that takes nothing costs one window, and in the end its link.
@@ -26,8 +28,8 @@ func TestANeighborThatDoesNotReadCostsOneWindow(t *testing.T) {
 		}
 	}
 	w.net.RunFor(time.Second)
-	if n := l.unacknowledged(); n > windowBytes+1024 || n < windowBytes/2 {
-		t.Errorf("%d bytes on their way, want about a window of %d", n, windowBytes)
+	if n := l.unacknowledged(); n > link.Window+1024 || n < link.Window/2 {
+		t.Errorf("%d bytes on their way, want about a window of %d", n, link.Window)
 	}
 	w.reactors["Welsh"].Resume()
 	w.until("equal", w.equal)
@@ -92,7 +94,7 @@ func TestNewsIsNotQueuedForASlowNeighbor(t *testing.T) {
 		w.net.RunFor(time.Millisecond)
 	}
 	// 1,000 in the first second, and then no more.
-	if n := l.unacknowledged(); n < slowBytes || n > windowBytes/8 {
+	if n := l.unacknowledged(); n < link.SlowWindow || n > link.Window/8 {
 		t.Errorf("%d bytes on their way after 4 s without an ACK", n)
 	}
 	w.reactors["Welsh"].Resume()

@@ -1,0 +1,343 @@
+package link
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"serverherd/herd/feed"
+	"serverherd/protocol"
+)
+
+const (
+	// PumpBytes and PumpRecords bound what one link does in one turn.
+	PumpBytes   = 32 << 10
+	PumpRecords = 4096
+	// Window bytes of AT lines may be on their way without an ACK; only SlowWindow when something has
+	// been for SlowAfter: on a slow line more would wait where news can no longer replace it.
+	Window     = 1 << 20
+	SlowWindow = 16 << 10
+	SlowAfter  = time.Second
+	// LazyMark delays a MARK that follows no AT line, lest every AT received cause one.
+	LazyMark = time.Second
+	// MaxMarks may be on their way without an ACK: more than a window can hold.
+	MaxMarks = 1 << 16
+	// markEvery beats a MARK is sent whatever happens, so that agreement stays measured.
+	markEvery = 10
+)
+
+// State is where an Outbound is on its way.
+type State uint8
+
+// The states of an Outbound.
+const (
+	Greeting State = iota // the handshake
+	Copying               // until the tail noted at WELCOME is acknowledged
+	Live
+	Over // nothing more is said
+)
+
+// Outbound is one connection that this server has dialed, on which it sends its feed to a neighbor: it
+// proves itself, and then hands over whatever comes after its cursor. It is made for the connection and
+// thrown away with it; what outlives both is in Sent and Heard.
+//
+// Invariants:
+//
+//  1. Until WELCOME has been checked, Sent is not touched.
+//  2. The cursor is never before Sent's.
+//  3. A MARK is written behind the AT lines that it speaks of, and its seq is never less than that of the
+//     MARK before.
+//  4. marks are in the order of their seq, all greater than Sent's acked but for a last one that is equal.
+//  5. No more than Window bytes of AT lines, and one turn's worth, are without an ACK.
+type Outbound struct {
+	self   *Self
+	name   string // the neighbor's
+	sent   *Sent
+	heard  *Heard
+	secret int
+
+	state      State
+	said       Transcript
+	challenged bool
+
+	pulse    pulse
+	bad      badLines
+	cursor   *feed.Cursor // what is before it has been sent on this connection; nil until WELCOME
+	copyTail uint64       // the tail noted at WELCOME
+	full     bool         // the window, when it was last pumped
+
+	marks      []sentMark // that wait for their ACK
+	marked     bool       // there was a MARK
+	lastMark   uint64     // its seq
+	markDue    bool       // within LazyMark
+	beats      int        // since the last MARK
+	sentBytes  uint64     // of AT lines
+	ackedBytes uint64
+	overdue    overdue // the first ACK that is missing
+
+	contender protocol.Epoch // another process that has claimed the neighbor's name
+	contested uint64         // the PING that asks whether this one is still there; 0: none
+}
+
+// sentMark is a MARK that waits for its ACK.
+type sentMark struct {
+	seq   uint64
+	bytes uint64 // sentBytes when it was sent
+	at    time.Time
+}
+
+// NewOutbound begins a connection to the server called name with HELLO. It signs with the secret numbered
+// secret, modulo their number.
+func NewOutbound(self *Self, name string, sent *Sent, heard *Heard, secret int, nonce protocol.Nonce, out *Output) *Outbound {
+	o := &Outbound{self: self, name: name, sent: sent, heard: heard, secret: secret}
+	o.handshake(self.AppendHello(nil, name, nonce), out)
+	return o
+}
+
+// handshake writes a line that proofs cover.
+func (o *Outbound) handshake(line []byte, out *Output) {
+	o.said.Add(line[:len(line)-len("\r\n")])
+	out.Lines = append(out.Lines, line...)
+}
+
+// State is where the connection is on its way.
+func (o *Outbound) State() State { return o.state }
+
+// Sending says whether the connection is past its handshake, and not over.
+func (o *Outbound) Sending() bool { return o.state == Copying || o.state == Live }
+
+// Unacknowledged is how many bytes of AT lines are on their way.
+func (o *Outbound) Unacknowledged() int { return int(o.sentBytes - o.ackedBytes) }
+
+// Position is the position up to which everything has been sent. The connection must be Sending.
+func (o *Outbound) Position() uint64 { return o.cursor.Position() }
+
+// MarkDue says whether Mark is to be called, within LazyMark from when it became so.
+func (o *Outbound) MarkDue() bool { return o.markDue }
+
+// Close ends the connection, for whatever reason. Nothing may be called after it.
+func (o *Outbound) Close() {
+	o.state = Over
+	if o.cursor != nil {
+		o.cursor.Close()
+		o.cursor = nil
+	}
+}
+
+func (o *Outbound) drop(reason error, out *Output) {
+	o.state = Over
+	out.add(Event{Kind: Closed, Err: reason})
+}
+
+// Line takes a line from the acceptor.
+func (o *Outbound) Line(line []byte, now time.Time, out *Output) {
+	o.pulse.heard()
+	in, err := protocol.ParseLink(line)
+	switch {
+	case o.state == Over:
+	case o.state == Greeting:
+		o.greeting(line, in, err, out)
+	case err != nil:
+		o.badLine(now, out)
+	case in.Verb == protocol.LinkAck:
+		o.acked(in.N, now, out)
+	case in.Verb == protocol.LinkPing:
+		o.pulse.pinged(in.N, out)
+	case in.Verb == protocol.LinkPong:
+		o.answered(in.N, out)
+	default:
+		o.badLine(now, out)
+	}
+}
+
+// greeting takes the acceptor's two lines of the handshake.
+func (o *Outbound) greeting(line []byte, in protocol.LinkLine, err error, out *Output) {
+	switch {
+	case err == nil && in.Verb == protocol.LinkRefuse:
+		out.add(Event{Kind: Refused, Text: string(in.Reason)})
+	case err == nil && in.Verb == protocol.LinkChallenge && !o.challenged:
+		o.challenged = true
+		o.said.Add(line)
+		o.handshake(protocol.AppendProof(nil, o.said.SignProof(o.self.Secrets, o.secret)), out)
+	case err == nil && in.Verb == protocol.LinkWelcome && o.challenged:
+		if !o.said.CheckWelcome(o.self.Secrets, in.Welcome) {
+			o.drop(ErrProof, out)
+			return
+		}
+		o.welcomed(in.Welcome, out)
+	default:
+		out.add(Event{Kind: Stranger, Text: string(line)})
+	}
+}
+
+// welcomed ends the handshake.
+func (o *Outbound) welcomed(w protocol.Welcome, out *Output) {
+	e := Event{Kind: Welcomed}
+	e.Resumed, e.Grown = o.sent.welcomed(o.self.Epoch, w)
+	o.cursor = o.sent.store.Head()
+	o.cursor.MoveTo(o.sent.cursor)
+	o.copyTail = o.sent.store.Tail()
+	o.state, o.said = Copying, nil
+	out.add(e)
+}
+
+// progress goes from copying to live when the tail noted at WELCOME is acknowledged.
+func (o *Outbound) progress() {
+	if o.state == Copying && o.sent.acked >= o.copyTail {
+		o.sent.skipNothing = false
+		o.state = Live
+	}
+}
+
+// window is how many bytes of AT lines may be on their way now.
+func (o *Outbound) window(now time.Time) int {
+	if len(o.marks) > 0 && now.Sub(o.marks[0].at) >= SlowAfter {
+		return SlowWindow
+	}
+	return Window
+}
+
+// Pumped is what Pump has done.
+type Pumped struct {
+	Records int  // that were sent
+	More    bool // there is more for the next turn
+	Stalled bool // the window has become full, and there is more
+}
+
+// Pump sends what follows the cursor, within this turn's and the window's bounds, and closes it
+// with one MARK. Where nothing was to be sent, the MARK may wait unless there is a hurry.
+func (o *Outbound) Pump(now time.Time, hurry bool, out *Output) (p Pumped) {
+	if !o.Sending() {
+		return p
+	}
+	start, window := len(out.Lines), o.window(now)
+	for range PumpRecords {
+		n := len(out.Lines) - start
+		if n >= PumpBytes || o.Unacknowledged()+n >= window {
+			break
+		}
+		item, ok := o.cursor.Next()
+		if !ok {
+			break
+		}
+		// The neighbor's process knows what it sent us; its successor would not.
+		if item.From == o.sent.peer && !o.sent.skipNothing {
+			continue
+		}
+		out.Lines = item.Record.AppendLinkAT(out.Lines, o.self.Name)
+		p.Records++
+	}
+	o.sentBytes += uint64(len(out.Lines) - start)
+	more := !o.cursor.CaughtUp()
+	switch {
+	case p.Records > 0:
+		o.Mark(now, out)
+	case o.marked && o.lastMark == o.cursor.Position():
+	case o.state == Copying || hurry:
+		o.Mark(now, out)
+	default:
+		o.markDue = true
+	}
+	full := more && o.Unacknowledged() >= window
+	p.More, p.Stalled = more && !full, full && !o.full
+	o.full = full
+	o.progress()
+	return p
+}
+
+// MarkSoon sees to it that a MARK is due: what it says of the neighbor's feed has changed.
+func (o *Outbound) MarkSoon() { o.markDue = o.markDue || o.Sending() }
+
+// Mark says how far the feed has been handed over and what our state is. Its records must
+// have been written before it.
+func (o *Outbound) Mark(now time.Time, out *Output) {
+	o.markDue = false
+	if !o.Sending() {
+		return
+	}
+	store := o.sent.store
+	m := protocol.Mark{
+		Seq: o.cursor.Position(), Tail: store.Tail(),
+		Count: uint64(store.Len()), Digest: store.Digest(), Full: store.Overflowed(),
+	}
+	m.Heard, m.HeardAny = o.heard.of(o.sent.peer)
+	o.marked, o.lastMark, o.beats = true, m.Seq, 0
+	o.sent.highest = max(o.sent.highest, m.Seq)
+	if k := len(o.marks) - 1; k >= 0 && o.marks[k].seq == m.Seq {
+		o.marks[k].bytes = o.sentBytes
+	} else {
+		o.marks = append(o.marks, sentMark{m.Seq, o.sentBytes, now})
+	}
+	if len(o.marks) > MaxMarks {
+		o.drop(ErrNoAck, out)
+		return
+	}
+	out.Lines = protocol.AppendMark(out.Lines, m)
+}
+
+// Beat is called every Beat from Welcomed on. It keeps a MARK coming every few seconds, and drops a
+// neighbor that is silent or acknowledges nothing.
+func (o *Outbound) Beat(now time.Time, out *Output) {
+	if !o.Sending() {
+		return
+	}
+	if o.pulse.beat(now, out) {
+		o.drop(ErrSilent, out)
+		return
+	}
+	if o.beats++; o.beats >= markEvery {
+		o.Mark(now, out)
+	}
+	switch {
+	case o.state == Over:
+	case len(o.marks) == 0:
+		o.overdue = overdue{}
+	case o.overdue.beat(func() uint64 { return o.pulse.ask(now, out) }):
+		o.drop(ErrNoAck, out)
+	}
+}
+
+// acked opens the window and moves the place from which a resume goes on. Only the seq of a
+// MARK on its way is an answer to anything; the last one's may come again.
+func (o *Outbound) acked(seq uint64, now time.Time, out *Output) {
+	i, found := slices.BinarySearchFunc(o.marks, seq, func(m sentMark, seq uint64) int {
+		return cmp.Compare(m.seq, seq)
+	})
+	if !found {
+		if seq != o.sent.acked {
+			o.badLine(now, out)
+		}
+		return
+	}
+	o.ackedBytes = o.marks[i].bytes
+	o.marks = append(o.marks[:0], o.marks[i+1:]...)
+	o.overdue, o.sent.fromHead = overdue{}, false
+	grown := o.sent.acknowledged(seq)
+	o.progress()
+	out.add(Event{Kind: Acked, Grown: grown})
+}
+
+// Contest asks whether the process at the other end is still there, for another one has claimed its
+// name. If it is not, that one may be its successor, and there is nothing wrong.
+func (o *Outbound) Contest(other protocol.Epoch, now time.Time, out *Output) {
+	if o.contested == 0 {
+		o.contender, o.contested = other, o.pulse.ask(now, out)
+	}
+}
+
+// answered takes a PONG.
+func (o *Outbound) answered(n uint64, out *Output) {
+	o.pulse.answered(n)
+	o.overdue.pong(n)
+	if o.contested != 0 && n == o.contested {
+		o.contested = 0
+		out.add(Event{Kind: Contested, Epoch: o.contender})
+	}
+}
+
+func (o *Outbound) badLine(now time.Time, out *Output) {
+	out.add(Event{Kind: BadLine})
+	if o.bad.add(now) {
+		o.drop(ErrBadLines, out)
+	}
+}

@@ -66,8 +66,17 @@ func TestCommittedReport(t *testing.T) {
 	if _, said, code := study(t, dir, "--from", raw, "--out", "report"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, said)
 	}
-	if readFile(t, dir, "report/report.md") != readFile(t, ".", "report/report.md") {
-		t.Error("report/report.md is another one: bin/study --from cmd/study/report/raw.json")
+	charts, err := filepath.Glob("report/charts/*.svg")
+	if err != nil || len(charts) < 40 {
+		t.Fatalf("%d charts: %v", len(charts), err)
+	}
+	for _, file := range append(charts, "report/report.md") {
+		if readFile(t, dir, file) != readFile(t, ".", file) {
+			t.Errorf("%s is another one: bin/study --from cmd/study/report/raw.json", file)
+		}
+	}
+	if made, _ := filepath.Glob(filepath.Join(dir, "report/charts/*.svg")); len(made) != len(charts) {
+		t.Errorf("%d charts are made, %d are in report/charts", len(made), len(charts))
 	}
 }
 

@@ -46,7 +46,7 @@ func charts(d *Data, f Figure, draw func(title string, svg []byte)) error {
 			return fmt.Errorf("chart %s: %w", title, err)
 		}
 		if svg != nil {
-			draw(title+"; medians with least and greatest", svg)
+			draw(title, svg)
 		}
 	}
 	return nil
@@ -233,21 +233,17 @@ func (c *chart) bars(d *Data, f Figure, s Setting) (any bool, err error) {
 func (c *chart) svg(legend bool) ([]byte, error) {
 	canvas := vgsvg.New(chartWidth, c.height)
 	data := draw.New(canvas)
+	data.FillPolygon(color.White, []vg.Point{ // behind the legend, too: a page may be dark
+		{}, {X: chartWidth}, {X: chartWidth, Y: c.height}, {Y: c.height},
+	})
 	if legend {
 		c.legend.Draw(draw.Crop(data, chartWidth-legendWidth, 0, 0, 0))
 		data = draw.Crop(data, 0, -legendWidth, 0, 0)
 	}
 	c.plot.Draw(data)
 	var b bytes.Buffer
-	if _, err := canvas.WriteTo(&b); err != nil {
-		return nil, err
-	}
-	// A page has one XML declaration at most, and it is not here.
-	_, svg, found := bytes.Cut(b.Bytes(), []byte("<svg"))
-	if !found {
-		return nil, fmt.Errorf("the plotting library drew no SVG")
-	}
-	return append([]byte("<svg"), svg...), nil
+	_, err := canvas.WriteTo(&b)
+	return b.Bytes(), err
 }
 
 // ticks labels another's ticks as people write numbers: 10 k, not 1e+04.

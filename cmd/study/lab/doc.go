@@ -4,7 +4,7 @@
 // line.
 //
 // The report is a folder: raw.json, with each figure of each run and what machine and program it
-// comes from; report.md; and report.html, the same with charts, readable without a network.
+// comes from; report.md; and charts, which report.md shows.
 //
 // # A row
 //

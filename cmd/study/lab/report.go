@@ -18,7 +18,7 @@ func report(r *Results, experiments []*Experiment) *document {
 	d.paragraph("Made by make study. Servers and what loads them share the machine's cores: compare " +
 		"figures of one row with each other, not with figures from elsewhere. Everything below is " +
 		"computed from raw.json, the conclusions by the rules that follow, which were stated before " +
-		"the first run. It is written as report.md and, with charts, as report.html.")
+		"the first run. Charts show medians with least and greatest.")
 	d.heading(2, "Rules")
 	d.list(r.Rules)
 	concluded := conclude(r, experiments)

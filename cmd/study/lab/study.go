@@ -47,7 +47,7 @@ var ErrUnknownRow = errors.New("no row is called")
 const (
 	rawFile      = "raw.json"
 	markdownFile = "report.md"
-	htmlFile     = "report.html"
+	chartFolder  = "charts"
 )
 
 // Conduct conducts the study and writes the report after each row. Rows that were measured before and
@@ -247,7 +247,7 @@ func noValues(d *Data) bool {
 	return !slices.ContainsFunc(d.Samples, func(s Sample) bool { return len(s.Values) > 0 })
 }
 
-// write writes the report's three files.
+// write writes the report's files.
 func write(out string, r *Results, experiments []*Experiment) error {
 	raw, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
@@ -257,8 +257,13 @@ func write(out string, r *Results, experiments []*Experiment) error {
 		return err
 	}
 	d := report(r, experiments)
-	if err := save(filepath.Join(out, markdownFile), d.markdown()); err != nil {
+	if err := os.MkdirAll(filepath.Join(out, chartFolder), 0o755); err != nil {
 		return err
 	}
-	return save(filepath.Join(out, htmlFile), d.html())
+	for file, svg := range d.charts() {
+		if err := save(filepath.Join(out, file), svg); err != nil {
+			return err
+		}
+	}
+	return save(filepath.Join(out, markdownFile), d.markdown())
 }

@@ -24,6 +24,13 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"a log in a link", "herd/link", `_ "go.uber.org/zap"`, "", []string{"imports go.uber.org/zap"}},
 		{"the reactor in the feed", "herd/feed", `_ "serverherd/reactor"`, "",
 			[]string{"imports serverherd/reactor: of this module herd/feed may import only [protocol]"}},
+		{"places in the configuration", "herd/config", "_ \"serverherd/places\"\n_ \"os\"", "", nil},
+		{"herd in the configuration", "herd/config", `_ "serverherd/herd"`, "",
+			[]string{"imports serverherd/herd: of this module herd/config may import only"}},
+		{"the feed in the configuration", "herd/config", `_ "serverherd/herd/feed"`, "",
+			[]string{"imports serverherd/herd/feed: of this module herd/config may import only"}},
+		{"files in herd", "herd", `_ "os"`, "", []string{"imports os: a disk blocks"}},
+		{"files in the feed", "herd/feed", `_ "os"`, "", []string{"imports os: a disk blocks"}},
 		{"the engine in herd", "herd", `_ "serverherd/reactor/gnetreactor"`, "",
 			[]string{"imports serverherd/reactor/gnetreactor: of this module herd may import only"}},
 		{"gnet in herd", "herd", `_ "github.com/panjf2000/gnet/v2"`, "",
@@ -188,6 +195,7 @@ func TestLayers(t *testing.T) {
 	for path, want := range map[string]string{
 		"protocol": "protocol", "reactor": "reactor", "reactor/memreactor": "reactor/memreactor",
 		"reactor/netreactor": "reactor/...", "herd": "herd", "herd/feed": "herd/feed", "herd/link": "herd/link",
+		"herd/config":  "herd/config",
 		"herd/journal": "herd/journal/...", "herd/journal/disk": "herd/journal/...", "herd/sim": "herd/...",
 		"herd/sim/mutants": "herd/sim/mutants", "cmd/herd/load": "cmd/...",
 	} {

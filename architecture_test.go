@@ -48,6 +48,11 @@ var (
 		"net": sockets, "net/http": sockets, "golang.org/x/sys/unix": sockets, "syscall": sockets,
 		"github.com/panjf2000/gnet/v2": "cmd/herd names the engine, and nobody else knows it",
 	}
+	noFiles = map[string]string{
+		"net": sockets, "net/http": sockets, "golang.org/x/sys/unix": sockets, "syscall": sockets,
+		"github.com/panjf2000/gnet/v2": "cmd/herd names the engine, and nobody else knows it",
+		"os":                           "a disk blocks: herd/config reads files before the loop runs, and herd/journal off the loop",
+	}
 )
 
 var layers = []layer{
@@ -59,9 +64,11 @@ var layers = []layer{
 	{path: "reactor/...", ours: []string{"reactor", "reactor/sockets"}},
 	{path: "places", ours: []string{"protocol/bom"}, stdOnly: false},
 	{path: "places/...", ours: []string{"protocol/bom", "places/..."}},
-	{path: "herd/feed", ours: []string{"protocol"}, never: noEngine, loop: true},
-	{path: "herd/link", ours: []string{"protocol", "herd/feed"}, stdOnly: true, never: noEngine, loop: true},
-	{path: "herd", ours: []string{"protocol/bom", "protocol", "places", "reactor", "herd/feed", "herd/link"}, never: noEngine, loop: true},
+	{path: "herd/feed", ours: []string{"protocol"}, never: noFiles, loop: true},
+	{path: "herd/link", ours: []string{"protocol", "herd/feed"}, stdOnly: true, never: noFiles, loop: true},
+	{path: "herd/config", ours: []string{"protocol/bom", "protocol", "places", "reactor"}, never: noEngine, loop: true},
+	{path: "herd", ours: []string{"protocol", "places", "reactor", "herd/config", "herd/feed", "herd/link"},
+		never: noFiles, loop: true},
 	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noNetwork},
 	{path: "herd/sim/mutants", stdOnly: true},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
@@ -409,7 +416,7 @@ func TestArchitecture(t *testing.T) {
 			t.Error(b)
 		}
 	}
-	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd/feed", "herd/link", "herd"} {
+	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd/feed", "herd/link", "herd/config", "herd"} {
 		if !checked[must] {
 			t.Errorf("no package of layer %s was found: this test says nothing", must)
 		}

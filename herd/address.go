@@ -3,13 +3,15 @@ package herd
 import (
 	"net/netip"
 	"strings"
+
+	"serverherd/herd/config"
 )
 
 // clientAddress is what the limits per client address count by: the host of a peer, host:port, and
 // of an IPv6 address its /64, which is what one customer of a provider has. All of loopback is
-// one address, as for machine.
+// one address, as for config.Machine.
 func clientAddress(peer string) string {
-	if IsLoopback(peer) {
+	if config.IsLoopback(peer) {
 		return "loopback"
 	}
 	if addr, err := netip.ParseAddrPort(peer); err == nil {

@@ -97,8 +97,8 @@ func constants() map[string]any {
 	return all
 }
 
-// writeConstants writes them as comments.
-func writeConstants(w io.Writer) error {
+// WriteConstants writes them as comments of a herd.toml.
+func WriteConstants(w io.Writer) error {
 	if _, err := fmt.Fprint(w, "\n# Limits that are not keys:\n"); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 // What is printed is what is in force, and what is in force is printed, in both places.
 func TestConstantsAreShown(t *testing.T) {
 	var text bytes.Buffer
-	if err := testConfig(ring...).WriteTOML(&text); err != nil {
+	if err := WriteConstants(&text); err != nil {
 		t.Fatal(err)
 	}
 	w := ringOf(t, nil, "Alford")

@@ -10,14 +10,15 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"serverherd/herd/config"
 	"serverherd/reactor"
 )
 
 // pair is two neighbors whose drain time is far longer than anything that a drain waits for.
 func pair(t *testing.T) *world {
 	cfg := testConfig(
-		ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
-		ServerConfig{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
+		config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
+		config.Server{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
 	cfg.Limits.Drain = time.Hour
 	cfg.Limits.MaxClients = 100_000
 	return newWorld(t, cfg)

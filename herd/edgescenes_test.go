@@ -3,13 +3,15 @@ package herd
 import (
 	"strings"
 	"time"
+
+	"serverherd/herd/config"
 )
 
 // edgeScenes are the transcripts in testdata/transcripts/link.
 var edgeScenes = []struct {
 	name   string
 	what   string
-	config func(*Config)
+	config func(*config.Config)
 	play   func(e *edge)
 }{
 	{name: "handshake-empty", what: `
@@ -295,16 +297,16 @@ var edgeScenes = []struct {
 		}},
 }
 
-func withSecrets(secrets ...string) func(*Config) {
-	return func(c *Config) { c.Herd.Secrets = secrets }
+func withSecrets(secrets ...string) func(*config.Config) {
+	return func(c *config.Config) { c.Herd.Secrets = secrets }
 }
 
-func optionalHandshake(legacy string) func(*Config) {
-	return func(c *Config) { c.Peers.Handshake, c.Peers.Legacy = "optional", legacy }
+func optionalHandshake(legacy string) func(*config.Config) {
+	return func(c *config.Config) { c.Peers.Handshake, c.Peers.Legacy = "optional", legacy }
 }
 
 // configured is the herd's configuration with a change.
-func (e *edge) configured(change func(*Config)) *Config {
+func (e *edge) configured(change func(*config.Config)) *config.Config {
 	cfg := *e.cfg
 	change(&cfg)
 	return &cfg

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"serverherd/herd/config"
 	"serverherd/reactor/memreactor"
 )
 
@@ -44,10 +45,10 @@ type row struct {
 	text string
 }
 
-func newEdge(t *testing.T, change func(*Config)) *edge {
+func newEdge(t *testing.T, change func(*config.Config)) *edge {
 	cfg := testConfig(
-		ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Ball"}},
-		ServerConfig{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}})
+		config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Ball"}},
+		config.Server{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}})
 	cfg.Limits.MaxClients = 100_000
 	if change != nil {
 		change(cfg)
@@ -66,7 +67,7 @@ func (e *edge) note(format string, args ...any) {
 // start starts a server.
 func (e *edge) start(name string) *Server { return e.startWith(name, e.cfg) }
 
-func (e *edge) startWith(name string, cfg *Config) *Server {
+func (e *edge) startWith(name string, cfg *config.Config) *Server {
 	e.t.Helper()
 	e.note("%s starts", name)
 	maps.DeleteFunc(e.conns, func(c connEnd, _ string) bool { return c.server == name }) // a former process's

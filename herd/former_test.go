@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/herd/link"
 	"serverherd/protocol"
 )
@@ -149,8 +150,8 @@ func TestASupersededConnectionOfTheSameProcessIsAsked(t *testing.T) {
 // pairOf is two servers with room for many clients, Alford first.
 func pairOf(t *testing.T) *world {
 	cfg := testConfig(
-		ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
-		ServerConfig{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
+		config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
+		config.Server{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
 	cfg.Limits.MaxClients = 100_000
 	return newWorld(t, cfg).startAll()
 }
@@ -407,7 +408,7 @@ func TestTheAddressDecides(t *testing.T) {
 	w := pairOf(t)
 	right := w.servers["Welsh"].epoch
 	moved := *w.cfg
-	moved.Servers = append([]ServerConfig(nil), w.cfg.Servers...)
+	moved.Servers = append([]config.Server(nil), w.cfg.Servers...)
 	moved.Servers[1].Address = "Welsh2:1"
 	w.crash("Alford")
 	w.startWith("Alford", &moved)

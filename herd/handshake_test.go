@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/herd/link"
 	"serverherd/protocol"
 )
@@ -159,7 +160,7 @@ func TestHalfOpenHandshakesAreCut(t *testing.T) {
 
 // Secrets are changed without a moment at which servers do not understand each other.
 func TestRotationOfSecrets(t *testing.T) {
-	cfg := func(secrets ...string) *Config {
+	cfg := func(secrets ...string) *config.Config {
 		c := testConfig(ring...)
 		c.Herd.Secrets = secrets
 		return c

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/config"
 	"serverherd/herd/herdtest"
 	"serverherd/places"
 	"serverherd/protocol"
@@ -23,7 +24,7 @@ func at(t testing.TB, client string, second int) protocol.Record {
 }
 
 // The paper's ring.
-var ring = []ServerConfig{
+var ring = []config.Server{
 	{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Hamilton", "Welsh"}},
 	{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Holiday", "Welsh"}},
 	{Name: "Hamilton", Address: "Hamilton:1", Neighbors: []string{"Holiday", "Alford"}},
@@ -32,11 +33,11 @@ var ring = []ServerConfig{
 }
 
 // testConfig is a herd of the given servers with the limits of production.
-func testConfig(servers ...ServerConfig) *Config {
-	return &Config{
-		Herd:   Herd{Name: "ucla", Dialect: "paper"},
-		Places: Places{Provider: "embedded", Timeout: 5 * time.Second, Rate: 50},
-		Limits: Limits{
+func testConfig(servers ...config.Server) *config.Config {
+	return &config.Config{
+		Herd:   config.Herd{Name: "ucla", Dialect: "paper"},
+		Places: config.Places{Provider: "embedded", Timeout: 5 * time.Second, Rate: 50},
+		Limits: config.Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 100, MaxClients: 1000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second,
 			OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: 256 << 20, PlacesInFlight: 4, Drain: 5 * time.Second,
@@ -49,14 +50,14 @@ func testConfig(servers ...ServerConfig) *Config {
 type world struct {
 	t        testing.TB
 	net      *memreactor.World
-	cfg      *Config
+	cfg      *config.Config
 	places   places.Provider
 	reactors map[string]*memreactor.Reactor
 	servers  map[string]*Server
 	journals map[string]Journal // of those that have one
 }
 
-func newWorld(t testing.TB, cfg *Config) *world {
+func newWorld(t testing.TB, cfg *config.Config) *world {
 	w := &world{
 		t: t, cfg: cfg, places: fakePlaces{},
 		net:      memreactor.NewWorld(1, memreactor.Options{MinDelay: time.Millisecond, MaxDelay: 3 * time.Millisecond}),
@@ -81,7 +82,7 @@ func (w *world) start(name string) *Server {
 	return w.startWith(name, w.cfg)
 }
 
-func (w *world) startWith(name string, cfg *Config) *Server {
+func (w *world) startWith(name string, cfg *config.Config) *Server {
 	w.t.Helper()
 	r := w.net.NewReactor(name)
 	o := w.options(name, r, w.journals[name])
@@ -368,8 +369,8 @@ func TestARepairThatIsCutGoesOn(t *testing.T) {
 	for _, acknowledged := range []bool{false, true} {
 		t.Run(fmt.Sprint("acknowledged ", acknowledged), func(t *testing.T) {
 			cfg := testConfig(
-				ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Ball"}},
-				ServerConfig{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}})
+				config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Ball"}},
+				config.Server{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}})
 			cfg.Limits.MaxClients = 10_000
 			w := newWorld(t, cfg).startAll()
 			for i := range 3 {

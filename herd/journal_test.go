@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor/memreactor"
@@ -74,7 +75,7 @@ func (d *disk) holds(s *feed.Store) bool {
 
 // journaled is a server without neighbors, with a journal.
 func journaled(t *testing.T) (*world, *disk) {
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	d := w.newDisk()
 	w.journals = map[string]Journal{"Alford": d}
 	w.start("Alford")
@@ -355,7 +356,7 @@ func TestManyRecordsAreWrittenInManyTurns(t *testing.T) {
 }
 
 func TestAJournalThatCannotBeLoadedStopsTheStart(t *testing.T) {
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	d := w.newDisk()
 	d.refuse = errors.New("corrupt")
 	_, err := NewServer(w.options("Alford", w.net.NewReactor("Alford"), d))
@@ -366,7 +367,7 @@ func TestAJournalThatCannotBeLoadedStopsTheStart(t *testing.T) {
 
 // BenchmarkJournaling is the loop's cost of a record that goes to the disk.
 func BenchmarkJournaling(b *testing.B) {
-	w := newWorld(b, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(b, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	d := w.newDisk()
 	w.journals = map[string]Journal{"Alford": d}
 	s := w.start("Alford")

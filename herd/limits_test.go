@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"serverherd/herd/config"
 )
 
 // limitCase is one or more limits that are hit on purpose: keys of [limits] or names of Constants.
@@ -106,10 +108,8 @@ func TestLimits(t *testing.T) {
 		})
 	}
 	var limits, counters []string
-	for _, k := range testConfig().keys() {
-		if k.table == "limits" {
-			limits = append(limits, k.name)
-		}
+	for keys, i := reflect.TypeFor[config.Limits](), 0; i < keys.NumField(); i++ {
+		limits = append(limits, keys.Field(i).Tag.Get("json"))
 	}
 	for _, c := range Constants() {
 		limits = append(limits, c.Name)
@@ -189,7 +189,7 @@ func (w *world) counted(name string) func() bool {
 
 // hitNothing is ordinary traffic.
 func hitNothing(t *testing.T) *Server {
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = &slowPlaces{err: errors.New("no answer")}
 	s := w.start("Alford")
 	w.dial("Alford").ask(6, "IAMAT k +1-1 5\nIAMAT k +1-1 4\nWHATSAT k 1 1\nWHATSAT moa 1 1\nIAMAT\nnonsense\n")

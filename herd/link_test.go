@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/herd/link"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -127,8 +128,8 @@ func TestAServerAloneDoesNotDialBusily(t *testing.T) {
 // stop hands everything over first: so a rolling restart loses nothing.
 func TestRollingRestart(t *testing.T) {
 	cfg := testConfig(
-		ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
-		ServerConfig{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
+		config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
+		config.Server{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
 	const n = 20000
 	cfg.Limits.MaxClients, cfg.Limits.Drain = n, time.Minute
 	w := newWorld(t, cfg).startAll()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/herd/link"
 	"serverherd/reactor"
 )
@@ -278,7 +279,7 @@ func TestManyAddressesHideNoOtherEvents(t *testing.T) {
 // A server that has room again, which is one that was restarted with more, gets everything: a new
 // process asks for a copy of each neighbor, and what it was refused before reaches those behind it.
 func TestRoomAgain(t *testing.T) {
-	line := []ServerConfig{
+	line := []config.Server{
 		{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Hamilton"}},
 		{Name: "Hamilton", Address: "Hamilton:1", Neighbors: []string{"Alford", "Holiday"}},
 		{Name: "Holiday", Address: "Holiday:1", Neighbors: []string{"Hamilton"}},

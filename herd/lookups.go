@@ -334,7 +334,7 @@ func (q *lookups) fallBack(expired []*lookup) {
 // nextLate starts what may be started of late flights. The provider is given no time for them, so that
 // it answers from its fallback.
 func (q *lookups) nextLate() {
-	for len(q.late) > 0 && q.lateRunning < q.server.cfg.Limits.reserve() {
+	for len(q.late) > 0 && q.lateRunning < reserve(q.server.cfg.Limits.PlacesInFlight) {
 		f := q.late[0]
 		q.late[0] = nil
 		if q.late = q.late[1:]; len(f.askers) == 0 {

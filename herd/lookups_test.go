@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/places"
 	"serverherd/protocol"
 )
@@ -44,7 +45,7 @@ func differing(w *world, n int) (lines []string) {
 
 func TestLookupsAreBounded(t *testing.T) {
 	p := &slowPlaces{}
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Places.Timeout = time.Minute
 	w := newWorld(t, cfg)
 	w.places = p
@@ -79,7 +80,7 @@ func TestLookupsAreBounded(t *testing.T) {
 }
 
 func TestAFailedLookupIsOneReply(t *testing.T) {
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = &slowPlaces{err: errors.New("no answer\nwithin 5s")}
 	w.start("Alford")
 	c := w.dial("Alford")
@@ -97,7 +98,7 @@ func TestAFailedLookupIsOneReply(t *testing.T) {
 // it asked for.
 func TestTheSameQuestionIsAskedOnce(t *testing.T) {
 	p := &slowPlaces{}
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Limits.MaxConnections = 2000
 	w := newWorld(t, cfg)
 	w.places = p
@@ -138,7 +139,7 @@ func TestTheSameQuestionIsAskedOnce(t *testing.T) {
 func TestWhichQuestionsAreTheSame(t *testing.T) {
 	for provider, want := range map[string]int{"google": 3, "embedded": 4} {
 		p := &slowPlaces{}
-		cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+		cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 		cfg.Places.Provider = provider
 		w := newWorld(t, cfg)
 		w.places = p
@@ -156,7 +157,7 @@ func TestWhichQuestionsAreTheSame(t *testing.T) {
 // A question is called off when the last who waited for it has gone, and not before.
 func TestAQuestionIsCalledOffWithItsLastAsker(t *testing.T) {
 	p := &slowPlaces{}
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = p
 	s := w.start("Alford")
 	w.reactors["Alford"].SetWork(time.Second)
@@ -198,7 +199,7 @@ func (w *writes) Write(p []byte) {
 
 // A reply of 16 KB is one write, AT line and JSON together.
 func TestALongReplyIsWrittenOnce(t *testing.T) {
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = longPlaces{}
 	s := w.start("Alford")
 	n, out := s.BuildProtocol("client").(*session), &writes{}
@@ -215,7 +216,7 @@ func TestALongReplyIsWrittenOnce(t *testing.T) {
 // BenchmarkSessionWhatsat is what the loop does for a WHATSAT with 16 KB of places, the trip to a
 // worker and back apart.
 func BenchmarkSessionWhatsat(b *testing.B) {
-	w := newWorld(b, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(b, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = longPlaces{}
 	s := w.start("Alford")
 	n := s.BuildProtocol("client").(*session)
@@ -242,7 +243,7 @@ func BenchmarkSessionWhatsat(b *testing.B) {
 
 // An answer that very many share does not fill the memory in one turn.
 func TestASharedAnswerIsGivenInSeveralTurns(t *testing.T) {
-	w := newWorld(t, testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"}))
+	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = longPlaces{}
 	s := w.start("Alford")
 	w.dial("Alford").ask(1, "IAMAT k +1-1 5\n")

@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"serverherd/herd/config"
 )
 
 // owe makes the server owe a client of that host about so many KiB beyond what the network holds.
@@ -32,7 +34,7 @@ func cutOffs(clients ...client) (cut []int) {
 }
 
 func hitMaxBuffered(t *testing.T) *Server {
-	w := alone(t, func(c *Config) { c.Limits.MaxBuffered = 1 << 20 })
+	w := alone(t, func(c *config.Config) { c.Limits.MaxBuffered = 1 << 20 })
 	s := w.servers["Alford"]
 	for range 20 {
 		w.owe("one", 100)
@@ -89,7 +91,7 @@ func hitStallTime(t *testing.T) *Server {
 // One address with many connections that are owed little each goes before one connection of another
 // that is owed more than any of them.
 func TestTheAddressThatTakesMostIsCutFirst(t *testing.T) {
-	w := alone(t, func(c *Config) { c.Limits.MaxBuffered = 2 << 20 })
+	w := alone(t, func(c *config.Config) { c.Limits.MaxBuffered = 2 << 20 })
 	s := w.servers["Alford"]
 	honest := w.owe("honest", 200)
 	w.net.RunFor(time.Second)
@@ -112,7 +114,7 @@ func TestTheAddressThatTakesMostIsCutFirst(t *testing.T) {
 // However fast it grows, memory does not wait for the next sweep.
 func TestMemoryIsBoundedBetweenSweeps(t *testing.T) {
 	const limit = 2 << 20
-	w := alone(t, func(c *Config) { c.Limits.MaxBuffered = limit; c.Limits.MaxConnections = 1000 })
+	w := alone(t, func(c *config.Config) { c.Limits.MaxBuffered = limit; c.Limits.MaxConnections = 1000 })
 	s := w.servers["Alford"]
 	w.net.RunFor(10 * time.Millisecond) // just after a sweep
 	for i := range 100 {
@@ -248,7 +250,7 @@ func TestRepliesKnowTheirMemory(t *testing.T) {
 
 // Small replies behind one that is not known yet are bounded by what they take, not by their text.
 func TestManySmallRepliesAreHeld(t *testing.T) {
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	w := newWorld(t, cfg)
 	w.places = &slowPlaces{err: errors.New("no answer")}
 	s := w.start("Alford")

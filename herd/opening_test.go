@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"serverherd/herd/config"
 	"serverherd/reactor"
 )
 
@@ -20,7 +22,7 @@ const (
 )
 
 // logged is a herd of one server with what it logs.
-func logged(t *testing.T, change func(*Config)) (*world, *observer.ObservedLogs) {
+func logged(t *testing.T, change func(*config.Config)) (*world, *observer.ObservedLogs) {
 	w := alone(t, change)
 	core, logs := observer.New(zap.DebugLevel)
 	w.servers["Alford"].log = zap.New(core)
@@ -49,7 +51,7 @@ func TestOtherProtocols(t *testing.T) {
 		for _, c := range otherProtocols {
 			t.Run(fmt.Sprintf("%s/%.20q", dialect, c.sent), func(t *testing.T) {
 				for cut := range []int{0, 1} { // whole, byte by byte
-					w, logs := logged(t, func(c *Config) { c.Herd.Dialect = dialect })
+					w, logs := logged(t, func(c *config.Config) { c.Herd.Dialect = dialect })
 					s := w.servers["Alford"]
 					const times = 3
 					for range times {
@@ -104,7 +106,7 @@ func hitOtherProtocol(t *testing.T) *Server {
 
 // One that is refused is not one too many: nobody tells it that the server is full.
 func TestOtherProtocolBeyondMaxConnections(t *testing.T) {
-	w := alone(t, func(c *Config) { c.Limits.MaxConnections = 1 })
+	w := alone(t, func(c *config.Config) { c.Limits.MaxConnections = 1 })
 	w.dial("Alford").ask(1, "help\n")
 	c := w.dial("Alford")
 	c.SendString("GET / HTTP/1.1\r\n")
@@ -137,7 +139,7 @@ func TestALongFirstLine(t *testing.T) {
 		long[:max-9] + " HTTP/1.1\r\n": "",
 	} {
 		for _, cut := range []int{0, 1, max, max + 1} {
-			w := alone(t, func(c *Config) { c.Limits.MaxLine, c.Limits.MaxClientID = max, 20 })
+			w := alone(t, func(c *config.Config) { c.Limits.MaxLine, c.Limits.MaxClientID = max, 20 })
 			c := w.dial("Alford")
 			w.send(c, sent, cut)
 			w.net.RunFor(100 * time.Millisecond)
@@ -262,7 +264,7 @@ func TestTelnetMayWait(t *testing.T) {
 func TestUnfinishedLineIsTold(t *testing.T) {
 	for dialect, want := range map[string]string{"paper": "> LINE: not finished within 30s\n\n", "cs131": ""} {
 		for _, before := range []string{"", "x\n"} {
-			w, logs := logged(t, func(c *Config) { c.Herd.Dialect = dialect })
+			w, logs := logged(t, func(c *config.Config) { c.Herd.Dialect = dialect })
 			c := w.dial("Alford")
 			c.SendString(before + "IAMAT kiwi +1-1 ")
 			w.until("closed", c.Closed)

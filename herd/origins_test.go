@@ -4,23 +4,25 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"serverherd/herd/config"
 )
 
 // grown is the ring with a sixth server beside it.
-func grown() *Config {
-	servers := append([]ServerConfig(nil), ring...)
+func grown() *config.Config {
+	servers := append([]config.Server(nil), ring...)
 	for i, s := range servers {
 		if s.Name == "Alford" || s.Name == "Ball" {
 			servers[i].Neighbors = append(append([]string(nil), s.Neighbors...), "Irvine")
 		}
 	}
-	return testConfig(append(servers, ServerConfig{
+	return testConfig(append(servers, config.Server{
 		Name: "Irvine", Address: "Irvine:1", Neighbors: []string{"Alford", "Ball"},
 	})...)
 }
 
 // restartWith is one server's part of a rolling change of herd.toml.
-func (w *world) restartWith(name string, cfg *Config) *Server {
+func (w *world) restartWith(name string, cfg *config.Config) *Server {
 	w.t.Helper()
 	w.reactors[name].Stop()
 	w.until(name+" has stopped", w.reactors[name].Stopped)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/herd/link"
 	"serverherd/reactor/memreactor"
 )
@@ -55,8 +56,8 @@ func TestAnIdleLinkWhoseMarksDoNotCount(t *testing.T) {
 // minute. The link is well.
 func TestAFullWindowOnASlowLine(t *testing.T) {
 	cfg := testConfig(
-		ServerConfig{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
-		ServerConfig{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
+		config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
+		config.Server{Name: "Welsh", Address: "Welsh:1", Neighbors: []string{"Alford"}})
 	cfg.Limits.MaxClients = 100_000
 	w := newWorld(t, cfg)
 	// 1,250 bytes in a round trip of 100 ms.

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/protocol"
 )
@@ -115,8 +116,8 @@ func (p *plainIntake) speaksFor(s *session, sender []byte) bool {
 // isAt says whether a connection from peer comes from the neighbor's machine: the one in its
 // address or, if that is a name, the one that we have found there.
 func (n *neighbor) isAt(peer string) bool {
-	from := machine(peer)
-	return from == machine(n.addr) || n.reached != "" && from == machine(n.reached)
+	from := config.Machine(peer)
+	return from == config.Machine(n.addr) || n.reached != "" && from == config.Machine(n.reached)
 }
 
 // lost is called when the session is gone.

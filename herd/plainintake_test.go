@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"serverherd/herd/config"
 )
 
 // plainWelsh is a connection that Welsh makes to Alford to send plain lines.
@@ -120,7 +122,7 @@ func TestPlainLinesThatAreNotTaken(t *testing.T) {
 
 // One connection has one neighbor's lines, and an older one's name cannot be borrowed.
 func TestAPlainConnectionIsOneNeighbors(t *testing.T) {
-	servers := []ServerConfig{
+	servers := []config.Server{
 		{Name: "Alford", Address: "127.0.0.1:1", Neighbors: []string{"Ball", "Welsh"}},
 		{Name: "Ball", Address: "[::1]:2", Neighbors: []string{"Alford"}},
 		{Name: "Welsh", Address: "localhost:3", Neighbors: []string{"Alford"}},
@@ -162,7 +164,7 @@ func TestAPlainNeighborWithAName(t *testing.T) {
 func TestTheLastPlainLine(t *testing.T) {
 	servers := slices.Clone(ring)
 	servers[0].Neighbors = []string{"Hamilton", "Welsh", "Wel"}
-	servers = append(servers, ServerConfig{Name: "Wel", Address: "Welsh:2", Neighbors: []string{"Alford"}})
+	servers = append(servers, config.Server{Name: "Wel", Address: "Welsh:2", Neighbors: []string{"Alford"}})
 	for _, test := range []struct {
 		line string
 		want bool

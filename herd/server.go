@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/herd/link"
 	"serverherd/places"
@@ -19,7 +20,7 @@ import (
 
 // Options is what a Server is made of. All but Lines and Journal are needed.
 type Options struct {
-	Config  *Config
+	Config  *config.Config
 	Name    string // which of Config.Servers this is
 	Reactor reactor.Reactor
 	Places  places.Provider
@@ -35,8 +36,8 @@ type Options struct {
 // Server is one member of the herd: its store, the sessions of its clients and the links to its
 // neighbors. Loop only, apart from NewServer and Start before the loop runs.
 type Server struct {
-	cfg         *Config
-	self        ServerConfig
+	cfg         *config.Config
+	self        config.Server
 	name        string
 	dialect     protocol.Dialect
 	plain       bool // neighbors need not know the handshake

@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/places"
 )
 
 // alone is a herd of one server with the given limits.
-func alone(t testing.TB, change func(*Config)) *world {
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+func alone(t testing.TB, change func(*config.Config)) *world {
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	if change != nil {
 		change(cfg)
 	}
@@ -83,7 +84,7 @@ func TestAClientThatDoesNotReadIsHeldAndCut(t *testing.T) {
 // A client that reads slowly, but reads, gets every reply and then the end.
 func TestASlowReaderGetsEverything(t *testing.T) {
 	// It is not idle either, whatever it leaves unread.
-	w := alone(t, func(c *Config) { c.Limits.IdleTimeout = 2 * time.Second })
+	w := alone(t, func(c *config.Config) { c.Limits.IdleTimeout = 2 * time.Second })
 	c := w.dial("Alford")
 	c.Stall()
 	const n = 20000
@@ -185,7 +186,7 @@ func TestMaxConnections(t *testing.T) {
 }
 
 func TestMaxClients(t *testing.T) {
-	w := alone(t, func(c *Config) { c.Limits.MaxClients = 2 })
+	w := alone(t, func(c *config.Config) { c.Limits.MaxClients = 2 })
 	c := w.dial("Alford")
 	c.ask(2, "IAMAT a +1-1 5\nIAMAT b +1-1 5\n")
 	want := "> IAMAT CLIENTS: this server holds its maximum of 2\n? IAMAT c +1-1 5\n\n"
@@ -198,7 +199,7 @@ func TestMaxClients(t *testing.T) {
 }
 
 func TestTimeLimits(t *testing.T) {
-	limits := func(c *Config) {
+	limits := func(c *config.Config) {
 		c.Limits.IdleTimeout, c.Limits.PartialLineTimeout = 10*time.Second, 4*time.Second
 	}
 	tests := []struct {
@@ -274,7 +275,7 @@ func TestRepliesDoNotDependOnCuts(t *testing.T) {
 
 // Many long replies at once are no sin of a client that reads.
 func TestAReaderIsNotCutForABurst(t *testing.T) {
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Limits.OutputHard, cfg.Limits.PlacesInFlight = 512<<10, 64
 	w := newWorld(t, cfg)
 	w.places = longPlaces{}
@@ -296,7 +297,7 @@ func (longPlaces) Nearby(context.Context, places.Query) (places.Result, error) {
 
 // A line that is left unfinished behind held ones is timed, too.
 func TestAnUnfinishedLineBehindHeldOnes(t *testing.T) {
-	w := alone(t, func(c *Config) { c.Limits.PartialLineTimeout = 4 * time.Second })
+	w := alone(t, func(c *config.Config) { c.Limits.PartialLineTimeout = 4 * time.Second })
 	w.reactors["Alford"].SetWork(100 * time.Millisecond)
 	c := w.dial("Alford")
 	c.ask(1, "IAMAT k +1-1 5\n")

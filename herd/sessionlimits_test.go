@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/reactor"
 )
 
@@ -23,7 +24,7 @@ func hitMaxLine(t *testing.T) *Server {
 }
 
 func hitMaxClientID(t *testing.T) *Server {
-	w := alone(t, func(c *Config) { c.Limits.MaxClientID = 10 })
+	w := alone(t, func(c *config.Config) { c.Limits.MaxClientID = 10 })
 	got := w.dial("Alford").ask(2, "IAMAT 0123456789 +1-1 5\nIAMAT 0123456789x +1-1 5\n")
 	if !strings.HasPrefix(got, "AT ") || !strings.Contains(got, "> IAMAT CLIENT: longer than 10 bytes\n") {
 		t.Errorf("answered %q", got)
@@ -32,7 +33,7 @@ func hitMaxClientID(t *testing.T) *Server {
 }
 
 func hitMaxConnections(t *testing.T) *Server {
-	w := alone(t, func(c *Config) { c.Limits.MaxConnections = 10 })
+	w := alone(t, func(c *config.Config) { c.Limits.MaxConnections = 10 })
 	s := w.servers["Alford"]
 	var all []client
 	for range 10 + minOverflow + maxTurnedAway + 20 {
@@ -54,7 +55,7 @@ func hitMaxConnections(t *testing.T) *Server {
 }
 
 func hitMaxClients(t *testing.T) *Server {
-	w := alone(t, func(c *Config) { c.Limits.MaxClients = 100 })
+	w := alone(t, func(c *config.Config) { c.Limits.MaxClients = 100 })
 	w.updatesRefused("Alford", 200, 100)
 	return w.servers["Alford"]
 }
@@ -88,14 +89,14 @@ func hitMaxFuture(t *testing.T) *Server {
 }
 
 func hitIdleTimeout(t *testing.T) *Server {
-	w := alone(t, func(c *Config) { c.Limits.IdleTimeout = time.Second })
+	w := alone(t, func(c *config.Config) { c.Limits.IdleTimeout = time.Second })
 	w.dial("Alford")
 	w.until("closed", w.counted("idle_timeouts"))
 	return w.servers["Alford"]
 }
 
 func hitPartialLineTimeout(t *testing.T) *Server {
-	w := alone(t, func(c *Config) { c.Limits.PartialLineTimeout = time.Second })
+	w := alone(t, func(c *config.Config) { c.Limits.PartialLineTimeout = time.Second })
 	w.dial("Alford").SendString("IAM")
 	w.until("closed", w.counted("partial_timeouts"))
 	return w.servers["Alford"]
@@ -103,7 +104,7 @@ func hitPartialLineTimeout(t *testing.T) *Server {
 
 // hitOutputHard has many long replies come at once for one who does not read.
 func hitOutputHard(t *testing.T) *Server {
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Limits.OutputHard, cfg.Limits.PlacesInFlight = 512<<10, 64
 	w := newWorld(t, cfg)
 	w.places = longPlaces{}
@@ -121,7 +122,7 @@ func hitOutputHard(t *testing.T) *Server {
 }
 
 func hitOutputSoft(t *testing.T) *Server {
-	w := alone(t, func(c *Config) { c.Limits.OutputSoft = 64 << 10 })
+	w := alone(t, func(c *config.Config) { c.Limits.OutputSoft = 64 << 10 })
 	c := w.dial("Alford")
 	c.Stall()
 	c.SendString(strings.Repeat(strings.Repeat("x", 1000)+"\n", 400))

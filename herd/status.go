@@ -3,6 +3,7 @@ package herd
 import (
 	"time"
 
+	"serverherd/herd/config"
 	"serverherd/places"
 )
 
@@ -40,7 +41,7 @@ type Status struct {
 	// Log is about the log file. Whoever writes it fills it in.
 	Log       LogStatus      `json:"log"`
 	Counters  Counters       `json:"counters"`
-	Limits    Limits         `json:"limits"`    // as in force
+	Limits    config.Limits  `json:"limits"`    // as in force
 	Constants map[string]any `json:"constants"` // limits that are not keys, see Constants
 }
 

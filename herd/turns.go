@@ -27,14 +27,14 @@ const localTurn = 16
 const reserveShare = 8
 
 // reserve is the size of one of the two reserves.
-func (l *Limits) reserve() int { return max(1, l.PlacesInFlight/reserveShare) }
+func reserve(placesInFlight int) int { return max(1, placesInFlight/reserveShare) }
 
 // mostInTurn is how many lookups may be under way whose turn has come.
-func (l *Limits) mostInTurn() int { return l.PlacesInFlight + 2*l.reserve() }
+func mostInTurn(placesInFlight int) int { return placesInFlight + 2*reserve(placesInFlight) }
 
 // MostLookups is how many lookups may be under way in all. A third reserve is for those whose turn
 // did not come in time, and which the fallback answers.
-func (l *Limits) MostLookups() int { return l.mostInTurn() + l.reserve() }
+func MostLookups(placesInFlight int) int { return mostInTurn(placesInFlight) + reserve(placesInFlight) }
 
 // asker is a connection as far as its lookups go. Loop only.
 type asker struct {
@@ -122,13 +122,13 @@ func without[T comparable](list []T, element T) []T {
 // over, its address and its connection go to the end of their lists. O(lookups under way): an address
 // or connection is passed over only if it has one of these.
 func (q *lookups) pick() (*lookup, *places.Payer) {
-	limits := &q.server.cfg.Limits
-	beyond := q.inFlight - limits.PlacesInFlight // in the reserves, if not negative
-	if q.inFlight >= limits.mostInTurn() {
+	most := q.server.cfg.Limits.PlacesInFlight
+	beyond := q.inFlight - most // in the reserves, if not negative
+	if q.inFlight >= mostInTurn(most) {
 		return nil, nil
 	}
 	for _, from := range q.turns {
-		if beyond >= limits.reserve() && from.running > 0 {
+		if beyond >= reserve(most) && from.running > 0 {
 			continue
 		}
 		for _, a := range from.turns {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"serverherd/herd/config"
 	"serverherd/places"
 	"serverherd/reactor/memreactor"
 )
@@ -90,8 +91,8 @@ func (g *slowGoogle) Nearby(ctx context.Context, q places.Query) (places.Result,
 }
 
 // startSlow starts a server whose provider takes a while, with so many lookups at once.
-func startSlow(t *testing.T, inFlight int, takes time.Duration, change func(*Config)) *slowGoogle {
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+func startSlow(t *testing.T, inFlight int, takes time.Duration, change func(*config.Config)) *slowGoogle {
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Places.Provider, cfg.Places.Rate, cfg.Limits.PlacesInFlight = "google", 10_000, inFlight
 	cfg.Limits.MaxConnections = 2000
 	if change != nil {
@@ -173,7 +174,7 @@ func TestOneHostDoesNotDenyLookups(t *testing.T) {
 
 // The addresses take turns, and the connections of one address.
 func TestTurns(t *testing.T) {
-	g := startSlow(t, 1, time.Second, func(c *Config) { c.Places.Timeout = time.Minute })
+	g := startSlow(t, 1, time.Second, func(c *config.Config) { c.Places.Timeout = time.Minute })
 	for i := range 9 {
 		c := g.from("many")
 		c.SendString(questions(i, 100))
@@ -205,7 +206,7 @@ func TestTurns(t *testing.T) {
 
 // With a provider in memory a turn is several lookups.
 func TestTurnsOfAProviderInMemory(t *testing.T) {
-	g := startSlow(t, 8, time.Second, func(c *Config) {
+	g := startSlow(t, 8, time.Second, func(c *config.Config) {
 		c.Places.Provider, c.Places.Timeout = "embedded", time.Minute
 	})
 	for i := range 3 {
@@ -233,7 +234,7 @@ func TestTurnsOfAProviderInMemory(t *testing.T) {
 
 // What a held connection asks as soon as it is answered does not overtake those that wait.
 func TestAHeldConnectionDoesNotOvertake(t *testing.T) {
-	g := startSlow(t, 4, time.Second, func(c *Config) { c.Places.Timeout = time.Minute })
+	g := startSlow(t, 4, time.Second, func(c *config.Config) { c.Places.Timeout = time.Minute })
 	g.from("held").SendString(questions(0, 100) + questions(1, 100))
 	g.w.net.RunFor(100 * time.Millisecond)
 	begun := g.w.net.Elapsed()
@@ -270,11 +271,11 @@ func TestWaitingCounts(t *testing.T) {
 
 // fill takes all lookups that may be under way.
 func (g *slowGoogle) fill() {
-	for i := range g.s.cfg.Limits.mostInTurn() {
+	for i := range mostInTurn(g.s.cfg.Limits.PlacesInFlight) {
 		g.from(fmt.Sprint("full", i)).SendString(questions(i, 1))
 		g.w.net.RunFor(10 * time.Millisecond)
 	}
-	if n := g.s.lookups.inFlight; n != g.s.cfg.Limits.mostInTurn() {
+	if n := g.s.lookups.inFlight; n != mostInTurn(g.s.cfg.Limits.PlacesInFlight) {
 		g.w.t.Fatalf("%d are under way", n)
 	}
 }
@@ -321,7 +322,7 @@ func TestSharingWithOneWhoHasSpentItsShare(t *testing.T) {
 
 // When all places are taken, those who come have theirs of those who have most.
 func TestPlacesAreSharedOut(t *testing.T) {
-	g := startSlow(t, 1, time.Minute, func(c *Config) { c.Places.Timeout = time.Minute })
+	g := startSlow(t, 1, time.Minute, func(c *config.Config) { c.Places.Timeout = time.Minute })
 	hosts := []string{"first", "second", "third"}
 	sent := map[string][]client{}
 	for i, host := range hosts {
@@ -409,7 +410,7 @@ func TestTheRateIsShared(t *testing.T) {
 
 // A provider that is left alone is not asked, and so its rate limits nothing.
 func TestTheRateIsOfWhatIsSent(t *testing.T) {
-	g := startSlow(t, 8, time.Second, func(c *Config) { c.Places.Fallback = "embedded" })
+	g := startSlow(t, 8, time.Second, func(c *config.Config) { c.Places.Fallback = "embedded" })
 	g.rate, g.left = rate.NewLimiter(5, 5), true
 	var clients []client
 	for i := range 5 {
@@ -431,7 +432,7 @@ func TestTheRateIsOfWhatIsSent(t *testing.T) {
 // With a fallback a lookup whose turn has not come in time is answered from it, as soon as its time is
 // over, and is not sent. It takes no turn of others: those under way are as many as before.
 func TestTheFallbackAnswersWhatIsLate(t *testing.T) {
-	g := startSlow(t, 8, 7*time.Second, func(c *Config) {
+	g := startSlow(t, 8, 7*time.Second, func(c *config.Config) {
 		c.Places.Timeout, c.Places.Fallback = 5*time.Second, "embedded"
 	})
 	g.lateTakes = time.Millisecond
@@ -457,7 +458,7 @@ func TestTheFallbackAnswersWhatIsLate(t *testing.T) {
 	}
 	g.w.net.RunFor(100 * time.Millisecond)
 	q, c := &g.s.lookups, &g.s.counters
-	if len(g.started) != sent || len(g.fellBack) != 9*30 || g.mostLate > g.s.cfg.Limits.reserve() {
+	if len(g.started) != sent || len(g.fellBack) != 9*30 || g.mostLate > reserve(g.s.cfg.Limits.PlacesInFlight) {
 		t.Errorf("%d of them sent, %d times the fallback, %d at once", len(g.started)-sent, len(g.fellBack), g.mostLate)
 	}
 	if c.LookupsExpired != 9*30 || q.waiting+q.crowd+len(q.late)+q.lateRunning+len(q.turns) > 0 {
@@ -469,7 +470,7 @@ func TestTheFallbackAnswersWhatIsLate(t *testing.T) {
 // Who asks the same as one that is late, and has time left, still waits for the provider. Those that are
 // late together share the fallback's answer.
 func TestSharingWithOneThatIsLate(t *testing.T) {
-	g := startSlow(t, 1, 4900*time.Millisecond, func(c *Config) { c.Places.Fallback = "embedded" })
+	g := startSlow(t, 1, 4900*time.Millisecond, func(c *config.Config) { c.Places.Fallback = "embedded" })
 	g.fill()
 	first, second, third := g.from("first"), g.from("second"), g.from("third")
 	g.s.lookups.inFlight += 100 // no turn comes

@@ -6,13 +6,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"serverherd/herd/config"
 )
 
 const testSilence = 300 * time.Millisecond
 
 // unfinished is a server of the course's dialect that executes unfinished lines.
-func unfinished(t *testing.T, change func(*Config)) *world {
-	return alone(t, func(c *Config) {
+func unfinished(t *testing.T, change func(*config.Config)) *world {
+	return alone(t, func(c *config.Config) {
 		c.Herd.Dialect, c.Herd.UnfinishedLine = "cs131", testSilence
 		if change != nil {
 			change(c)
@@ -93,7 +95,7 @@ func TestUnfinishedLines(t *testing.T) {
 
 // Off by default: the line waits for its end, or for partial_line_timeout.
 func TestUnfinishedLineIsOff(t *testing.T) {
-	w := alone(t, func(c *Config) { c.Herd.Dialect = "cs131" })
+	w := alone(t, func(c *config.Config) { c.Herd.Dialect = "cs131" })
 	c := w.dial("Alford")
 	c.SendString("IAMAT kiwi +1-1 5")
 	w.net.RunFor(29 * time.Second)
@@ -108,7 +110,7 @@ func TestUnfinishedLineIsOff(t *testing.T) {
 
 // The reply may come late: the connection is closed behind it.
 func TestUnfinishedLineWithALateReply(t *testing.T) {
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Herd.Dialect, cfg.Herd.UnfinishedLine = "cs131", testSilence
 	w := newWorld(t, cfg)
 	w.start("Alford")
@@ -164,7 +166,7 @@ func TestUnfinishedLineAndALateSweep(t *testing.T) {
 
 // Input that is held is not silence.
 func TestUnfinishedLineAndHeldInput(t *testing.T) {
-	cfg := testConfig(ServerConfig{Name: "Alford", Address: "Alford:1"})
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Herd.Dialect, cfg.Herd.UnfinishedLine = "cs131", testSilence
 	w := newWorld(t, cfg)
 	s := w.start("Alford")

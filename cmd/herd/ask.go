@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // answer is what one server's console says.
@@ -38,7 +39,7 @@ func newConsoleClient(timeout time.Duration) *http.Client {
 }
 
 // askAll asks all consoles at once, each for as long as timeout.
-func askAll(cfg *herd.Config, timeout time.Duration) []answer {
+func askAll(cfg *config.Config, timeout time.Duration) []answer {
 	answers := make([]answer, len(cfg.Servers))
 	client := newConsoleClient(timeout)
 	var group sync.WaitGroup
@@ -61,7 +62,7 @@ func askAll(cfg *herd.Config, timeout time.Duration) []answer {
 	return answers
 }
 
-func ask(client *http.Client, s herd.ServerConfig) (*herd.Status, error) {
+func ask(client *http.Client, s config.Server) (*herd.Status, error) {
 	r, err := client.Get("http://" + s.Console + "/status.json")
 	if os.IsTimeout(err) {
 		return nil, fmt.Errorf("no answer at %s within %s", s.Console, plainDuration(client.Timeout))
@@ -88,7 +89,7 @@ const settling = 500 * time.Millisecond
 
 // askAgain tells servers that an update is on its way to from servers that disagree: the digests
 // of a herd that is written to differ in any snapshot, but then its feeds move.
-func askAgain(cfg *herd.Config, before []answer, timeout time.Duration) (answers []answer, differ bool) {
+func askAgain(cfg *config.Config, before []answer, timeout time.Duration) (answers []answer, differ bool) {
 	time.Sleep(settling)
 	answers = askAll(cfg, timeout)
 	for i, a := range answers {

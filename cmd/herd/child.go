@@ -12,6 +12,7 @@ import (
 
 	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // childDescriptors is how many descriptors up needs for each server: its output, what it says of its
@@ -20,7 +21,7 @@ const childDescriptors = 8
 
 // keep runs a server again and again until the herd stops. A server that cannot start ends all,
 // unless it has run before: then its configuration may be under repair.
-func (s *supervisor) keep(server herd.ServerConfig) {
+func (s *supervisor) keep(server config.Server) {
 	started, said := false, ""
 	for pause := minRestart; ; pause = min(2*pause, maxRestart) {
 		begun := time.Now()
@@ -57,7 +58,7 @@ func (s *supervisor) keep(server herd.ServerConfig) {
 }
 
 // ended judges how a server ended that was told to stop.
-func (s *supervisor) ended(server herd.ServerConfig, o *outcome) {
+func (s *supervisor) ended(server config.Server, o *outcome) {
 	if o.err == nil || o.signal() == syscall.SIGTERM { // it was just starting
 		return
 	}
@@ -67,7 +68,7 @@ func (s *supervisor) ended(server herd.ServerConfig, o *outcome) {
 }
 
 // child runs a server's process once, to its end.
-func (s *supervisor) child(server herd.ServerConfig) *outcome {
+func (s *supervisor) child(server config.Server) *outcome {
 	o := &outcome{}
 	self, err := os.Executable()
 	if err != nil {
@@ -117,7 +118,7 @@ func (s *supervisor) child(server herd.ServerConfig) *outcome {
 }
 
 // ready notes that a server listens, and says so.
-func (s *supervisor) ready(server herd.ServerConfig, took time.Duration) {
+func (s *supervisor) ready(server config.Server, took time.Duration) {
 	s.mu.Lock()
 	s.running[server.Name].ready = true
 	s.mu.Unlock()

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"serverherd/herd"
+)
 
 func newConfig(o *options) *cobra.Command {
 	return &cobra.Command{
@@ -13,7 +17,10 @@ func newConfig(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cfg.WriteTOML(c.OutOrStdout())
+			if err := cfg.WriteTOML(c.OutOrStdout()); err != nil {
+				return err
+			}
+			return herd.WriteConstants(c.OutOrStdout())
 		},
 	}
 }

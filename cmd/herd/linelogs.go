@@ -9,14 +9,15 @@ import (
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/logging"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // lineLogs are the logs of a herd's servers, as far as they hold every line in and out. It tells where
 // they are, how fast they grow and what limits them: a load fills a disk within minutes. While the load
 // runs the servers are asked beside it, and a server that hangs delays nothing.
 type lineLogs struct {
-	cfg     *herd.Config  // nil: whom to ask is unknown
-	timeout time.Duration // of asking one
+	cfg     *config.Config // nil: whom to ask is unknown
+	timeout time.Duration  // of asking one
 	say     func(text string)
 	first   logSample      // at the start
 	last    logSample      // the latest that was taken in the warm-up, or first
@@ -35,7 +36,7 @@ type logSample struct {
 const sampleTimeout = time.Second
 
 // sampleLogs asks all servers of cfg.
-func sampleLogs(cfg *herd.Config, timeout time.Duration) logSample {
+func sampleLogs(cfg *config.Config, timeout time.Duration) logSample {
 	s := logSample{at: time.Now()}
 	for _, a := range askAll(cfg, min(timeout, sampleTimeout)) {
 		if a.Status != nil {
@@ -51,7 +52,7 @@ func (l *lineLogs) begin() {
 	if l.cfg != nil {
 		l.first = sampleLogs(l.cfg, l.timeout)
 		asked := *l.cfg
-		asked.Servers = slices.DeleteFunc(slices.Clone(asked.Servers), func(c herd.ServerConfig) bool {
+		asked.Servers = slices.DeleteFunc(slices.Clone(asked.Servers), func(c config.Server) bool {
 			return l.first.of(c.Name) == nil
 		})
 		l.cfg = &asked
@@ -82,7 +83,7 @@ func (l *lineLogs) second(s load.Second, duration time.Duration) {
 	}
 	if !l.told {
 		l.asked, l.warm = make(chan logSample, 1), s.Warmup
-		go func(asked chan<- logSample, cfg *herd.Config, timeout time.Duration) {
+		go func(asked chan<- logSample, cfg *config.Config, timeout time.Duration) {
 			asked <- sampleLogs(cfg, timeout)
 		}(l.asked, l.cfg, l.timeout)
 	}
@@ -231,14 +232,14 @@ const (
 // with so many one-way links: the line and its reply, and an AT line at both ends of each link that it
 // takes. MARK, ACK and PING are not in it: they take as much again when updates come one by one, and
 // hardly anything when they come in batches.
-func bytesPerUpdate(c *herd.Log, servers, links int) int {
+func bytesPerUpdate(c *config.Log, servers, links int) int {
 	size := func(line string) int { return logging.LineSize(c, len(line)) }
 	floods := max(0, links-servers+1) // each server sends it to all its neighbors but the one it is from
 	return size(sampleIAMAT) + size(sampleAT) + floods*2*size(sampleAT+" Alford")
 }
 
 // logsOf tells where servers with this configuration log, what limits it, and how fast it grows.
-func logsOf(c *herd.Log, servers, links int) string {
+func logsOf(c *config.Log, servers, links int) string {
 	limit := noLogLimit
 	if most := c.MaxBytes(); most > 0 {
 		limit = logLimit(most * uint64(servers))

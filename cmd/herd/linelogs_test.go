@@ -19,6 +19,7 @@ import (
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/logging"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // What up says that an update takes of the logs is what it takes.
@@ -50,7 +51,7 @@ func TestBytesPerUpdate(t *testing.T) {
 	}
 	h.UntilEqual(1000)
 	each := (settled() - before) / updates
-	c := herd.Log{Lines: true, Level: "info", Format: "json"}
+	c := config.Log{Lines: true, Level: "info", Format: "json"}
 	want := bytesPerUpdate(&c, 5, 10)
 	if each < want*2/3 || each > want*2 {
 		t.Errorf("%d bytes for an update, want %d to twice that", each, want)
@@ -66,10 +67,10 @@ func TestBytesPerUpdate(t *testing.T) {
 }
 
 func TestLogsOf(t *testing.T) {
-	c := herd.Log{Dir: "logs", Lines: true, Level: "info", Format: "json", MaxSize: 100 << 20, MaxFiles: 5}
+	c := config.Log{Dir: "logs", Lines: true, Level: "info", Format: "json", MaxSize: 100 << 20, MaxFiles: 5}
 	quiet, endless := c, c
 	quiet.Level, endless.MaxSize = "warn", 0
-	for want, c := range map[string]herd.Log{
+	for want, c := range map[string]config.Log{
 		"Logs: logs/server-NAME.log\n  3.1 GB in all at most (log.max_size, log.max_files)\n" +
 			"  log.lines = true: 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": c,
 		"Logs: logs/server-NAME.log\n  3.1 GB in all at most (log.max_size, log.max_files)\n": quiet,
@@ -236,7 +237,7 @@ func TestLineLogsDoNotWait(t *testing.T) {
 		answers <- &herd.Status{Server: "Ball", Epoch: "a", Log: herd.LogStatus{Lines: true, Written: written, File: "server-Ball.log", MaxBytes: 9000}}
 	}
 	var said []string
-	l := lineLogs{timeout: time.Second, cfg: &herd.Config{Servers: []herd.ServerConfig{{Name: "Ball", Console: console.Listener.Addr().String()}}},
+	l := lineLogs{timeout: time.Second, cfg: &config.Config{Servers: []config.Server{{Name: "Ball", Console: console.Listener.Addr().String()}}},
 		say: func(text string) { said = append(said, text) }}
 	answer()
 	l.begin()

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"serverherd/cmd/herd/load"
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/protocol"
 )
 
@@ -28,7 +28,7 @@ type loadFlags struct {
 	live, replicated bool
 	seeded           bool // there was a --seed
 
-	herd *herd.Config // of the servers; nil if herd.toml does not have them
+	herd *config.Config // of the servers; nil if herd.toml does not have them
 }
 
 // Bounds of flags that load.Options has none for.
@@ -201,7 +201,7 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 			if err != nil {
 				return nil, 0, err
 			}
-			if slices.ContainsFunc(chosen, func(c herd.ServerConfig) bool { return c.Name == name }) {
+			if slices.ContainsFunc(chosen, func(c config.Server) bool { return c.Name == name }) {
 				return nil, 0, usage("--servers %s: %s stands there twice", f.servers, name)
 			}
 			chosen = append(chosen, s)
@@ -215,8 +215,8 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 }
 
 // pidOf is the process of a server on this machine, by its console; 0 if it has none.
-func pidOf(s herd.ServerConfig) int {
-	if s.Console == "" || !herd.IsLoopback(s.Console) {
+func pidOf(s config.Server) int {
+	if s.Console == "" || !config.IsLoopback(s.Console) {
 		return 0
 	}
 	status, err := ask(&http.Client{Timeout: time.Second}, s)

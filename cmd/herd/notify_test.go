@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // What a server says of its start, and how its process ended, decide whether it is started again when
@@ -42,7 +42,7 @@ func TestHopeless(t *testing.T) {
 
 // Many servers need more descriptors of up than one of itself.
 func TestDescriptorsOfUp(t *testing.T) {
-	s := &supervisor{cfg: &herd.Config{Limits: herd.Limits{MaxConnections: 16}}, servers: make([]herd.ServerConfig, 100)}
+	s := &supervisor{cfg: &config.Config{Limits: config.Limits{MaxConnections: 16}}, servers: make([]config.Server, 100)}
 	if err := s.checkDescriptors(32 + 100*childDescriptors); err != nil {
 		t.Error(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/engines"
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/protocol"
 )
 
@@ -38,7 +38,7 @@ func (o *options) timeoutFlag(c *cobra.Command, usage string) {
 }
 
 // load reads the configuration.
-func (o *options) load() (*herd.Config, error) { return herd.LoadConfig(o.file(), resources()) }
+func (o *options) load() (*config.Config, error) { return config.Load(o.file(), resources()) }
 
 // file is the configuration's path.
 func (o *options) file() string {
@@ -64,7 +64,7 @@ func (o *options) serverFlags(c *cobra.Command) {
 // which herd.toml does not: only this machine needs to know the zone.
 func checkTarget(text string) error {
 	if text == "" || strings.Contains(text, ":") {
-		return herd.CheckAddress(text)
+		return config.CheckAddress(text)
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (o *options) target() (addr string, d protocol.Dialect, maxLine int, err er
 }
 
 // find returns the server called name, or an error that lists those that there are.
-func find(cfg *herd.Config, name string) (herd.ServerConfig, error) {
+func find(cfg *config.Config, name string) (config.Server, error) {
 	var all []string
 	for _, s := range cfg.Servers {
 		if s.Name == name {
@@ -120,11 +120,11 @@ func find(cfg *herd.Config, name string) (herd.ServerConfig, error) {
 		}
 		all = append(all, s.Name)
 	}
-	return herd.ServerConfig{}, usage("no server is called %q; there are %s", name, strings.Join(all, ", "))
+	return config.Server{}, usage("no server is called %q; there are %s", name, strings.Join(all, ", "))
 }
 
 // findFor is find for a name that a flag gave.
-func findFor(flag string, cfg *herd.Config, name string) (herd.ServerConfig, error) {
+func findFor(flag string, cfg *config.Config, name string) (config.Server, error) {
 	s, err := find(cfg, name)
 	if err != nil {
 		err = usage("--%s: %v", flag, err)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/places"
 	"serverherd/protocol"
 )
@@ -72,8 +72,8 @@ func newPlaces(o *options) *cobra.Command {
 	}
 	textFlag(c.Flags(), &o.at, "at", "", "a server's name", "`name` of the server whose budget pays (default the first)")
 	complete(c, "at", o.completeServers)
-	choiceFlag(c, &l.provider, "provider", "", herd.Providers,
-		"`provider` to ask (default herd.toml's): "+strings.Join(herd.Providers, ", "))
+	choiceFlag(c, &l.provider, "provider", "", config.Providers,
+		"`provider` to ask (default herd.toml's): "+strings.Join(config.Providers, ", "))
 	textFlag(c.Flags(), &l.path, "path", "", "a file", "`file` of places to ask, for provider file")
 	complete(c, "path", cobra.FixedCompletions(append([]string{"gz"}, places.FileSuffixes...),
 		cobra.ShellCompDirectiveFilterFileExt))
@@ -124,7 +124,7 @@ func (l *lookup) run(out io.Writer) error {
 
 // choose puts what the command line says in place of what herd.toml says. There is no fallback:
 // whoever asks wants to know how this provider does.
-func (l *lookup) choose(c *herd.Places) error {
+func (l *lookup) choose(c *config.Places) error {
 	c.Fallback = ""
 	if l.path != "" {
 		c.Path = l.path

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/logging"
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 const (
@@ -52,7 +52,7 @@ var colors = []string{"36", "33", "32", "35", "34", "31"}
 // selfName stands in front of the lines of up itself.
 const selfName = "herd"
 
-func newPrefixed(out io.Writer, servers []herd.ServerConfig) *prefixed {
+func newPrefixed(out io.Writer, servers []config.Server) *prefixed {
 	p := &prefixed{
 		width: len(selfName), color: map[string]string{}, stop: make(chan struct{}), stopped: make(chan struct{}),
 	}

@@ -9,7 +9,7 @@ import (
 
 	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/logging"
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // all prints every entry.
@@ -18,7 +18,7 @@ func all(string, string) bool { return true }
 // Names in front of lines, wherever the writes were cut.
 func TestPrefixed(t *testing.T) {
 	out := &processtest.Output{}
-	p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}, {Name: "Hamilton"}})
+	p := newPrefixed(out, []config.Server{{Name: "Alford"}, {Name: "Hamilton"}})
 	a := p.writer("Alford", all)
 	for _, text := range []string{"one\ntw", "", "o\n\nthree", strings.Repeat("x", maxTail)} {
 		fmt.Fprint(a, text)
@@ -49,7 +49,7 @@ func TestPrefixedInOrderOfTime(t *testing.T) {
 		true:  {"Alford", "one", "Ball", "two", "Ball", "trace", "Alford", "info", "Alford", "three"},
 	} {
 		out := &processtest.Output{}
-		p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}, {Name: "Ball"}})
+		p := newPrefixed(out, []config.Server{{Name: "Alford"}, {Name: "Ball"}})
 		wanted := (&supervisor{verbose: verbose}).printed
 		a, b := p.writer("Alford", wanted), p.writer("Ball", wanted)
 		fmt.Fprint(a, entry(1, "warn", "one")+entry(3, "info", "info")+entry(4, "error", "three"))
@@ -70,7 +70,7 @@ func TestPrefixedInOrderOfTime(t *testing.T) {
 // A line that waits for others is printed whatever becomes of the clock.
 func TestPrefixedWhenTheClockIsSetBack(t *testing.T) {
 	out := &processtest.Output{}
-	p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}})
+	p := newPrefixed(out, []config.Server{{Name: "Alford"}})
 	setBack := func(text string) { // as soon as it has come
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -105,7 +105,7 @@ func TestPrefixedWhileStopping(t *testing.T) {
 			{&supervisor{stopping: true, verbose: true}, test.everything},
 		} {
 			out := &processtest.Output{}
-			p := newPrefixed(out, []herd.ServerConfig{{Name: "Alford"}})
+			p := newPrefixed(out, []config.Server{{Name: "Alford"}})
 			fmt.Fprintf(p.writer("Alford", s.printed), "2026-11-27T19:00:00.000000Z\t%s\n", test.entry)
 			p.close()
 			if got := out.String() != ""; got != s.want {
@@ -118,7 +118,7 @@ func TestPrefixedWhileStopping(t *testing.T) {
 // While nobody reads, lines are dropped and counted, and nobody waits.
 func TestPrefixedBlocked(t *testing.T) {
 	r, w := io.Pipe()
-	p := newPrefixed(w, []herd.ServerConfig{{Name: "Alford"}})
+	p := newPrefixed(w, []config.Server{{Name: "Alford"}})
 	line := strings.Repeat("x", 1000)
 	const lines = 5000
 	for range lines {

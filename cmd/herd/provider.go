@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/places"
 	"serverherd/places/google"
 	"serverherd/places/guard"
@@ -20,7 +20,7 @@ const keyVariable = "GOOGLE_PLACES_API_KEY"
 
 // newProvider makes the provider that the configuration names. Server is whose budget pays for it
 // if it costs money.
-func newProvider(c *herd.Places, server string, log *zap.Logger) (places.Provider, error) {
+func newProvider(c *config.Places, server string, log *zap.Logger) (places.Provider, error) {
 	switch c.Provider {
 	case "embedded":
 		return newEmbedded(c)
@@ -58,7 +58,7 @@ func newProvider(c *herd.Places, server string, log *zap.Logger) (places.Provide
 }
 
 // report is what a provider says of itself.
-func report(c *herd.Places, p places.Provider) *places.Report {
+func report(c *config.Places, p places.Provider) *places.Report {
 	r := &places.Report{Provider: c.Provider}
 	switch p := p.(type) {
 	case *guard.Guard:
@@ -71,7 +71,7 @@ func report(c *herd.Places, p places.Provider) *places.Report {
 	return r
 }
 
-func newEmbedded(c *herd.Places) (places.Provider, error) {
+func newEmbedded(c *config.Places) (places.Provider, error) {
 	rank, err := places.ParseRank(c.Rank)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func readKey(file string) (google.Key, error) {
 	if file != "" {
 		where = "places.key_file: " + file
 		var err error
-		if text, err = herd.ReadSecret(file); err != nil {
+		if text, err = config.ReadSecret(file); err != nil {
 			return "", fmt.Errorf("places.key_file: %w", err)
 		}
 	}

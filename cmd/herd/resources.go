@@ -11,12 +11,12 @@ import (
 	"strings"
 	"syscall"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // resources is what this process may use.
-func resources() herd.Resources {
-	return herd.Resources{Descriptors: descriptors(), Memory: memoryLimit("/")}
+func resources() config.Resources {
+	return config.Resources{Descriptors: descriptors(), Memory: memoryLimit("/")}
 }
 
 // descriptors is how many this process may have open. Go has raised the soft limit already.

@@ -22,6 +22,7 @@ import (
 	"serverherd/cmd/herd/logging"
 	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/herd/journal"
 	"serverherd/places"
 	"serverherd/reactor/sockets"
@@ -61,8 +62,8 @@ func newServe(o *options) *cobra.Command {
 
 // process is one server and what it is made of.
 type process struct {
-	cfg     *herd.Config
-	self    herd.ServerConfig
+	cfg     *config.Config
+	self    config.Server
 	log     *logging.Log
 	engine  string
 	reactor engines.Engine
@@ -75,7 +76,7 @@ type process struct {
 
 // serve runs a server until it is told to stop.
 func serve(
-	cfg *herd.Config, name, engine string, pprof bool, stderr io.Writer, starter *notifier,
+	cfg *config.Config, name, engine string, pprof bool, stderr io.Writer, starter *notifier,
 ) error {
 	self, err := find(cfg, name)
 	if err != nil {
@@ -112,7 +113,7 @@ func (p *process) run(pprof bool) error {
 		p.log.Info("places file read", zap.Int("places", file.Len()), zap.Int("skipped", file.Report().Skipped))
 	}
 	p.reactor = engines.New(p.engine, engines.Options{
-		Workers: p.cfg.Limits.MostLookups(),
+		Workers: herd.MostLookups(p.cfg.Limits.PlacesInFlight),
 		Log:     func(message string) { p.log.Warn(message) },
 		Slow: func(what string, d time.Duration) {
 			p.log.Warn("slow turn", zap.String("what", what), zap.Duration("took", d))
@@ -243,7 +244,7 @@ func (p *process) stop(why string) {
 
 // hardStop is how long a server may take to stop: twice its drain time, and at least as long as the
 // journal may take to close after it, so that it can say what is not on the disk.
-func hardStop(cfg *herd.Config) time.Duration {
+func hardStop(cfg *config.Config) time.Duration {
 	return cfg.Limits.Drain + max(cfg.Limits.Drain, journal.MaxClose+time.Second)
 }
 

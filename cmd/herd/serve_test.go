@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/e2e/processtest"
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/herd/journal"
 )
 
@@ -340,7 +340,7 @@ func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
 // The end by force comes after the journal's last word, however short the drain time is.
 func TestHardStopComesAfterTheJournal(t *testing.T) {
 	for _, drain := range []time.Duration{time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
-		cfg := &herd.Config{Limits: herd.Limits{Drain: drain}}
+		cfg := &config.Config{Limits: config.Limits{Drain: drain}}
 		if got := hardStop(cfg); got < drain+journal.MaxClose+time.Second || got < 2*drain {
 			t.Errorf("drain time %v: ended by force after %v; the journal may take %v", drain, got, journal.MaxClose)
 		}

@@ -19,7 +19,7 @@ import (
 
 	"serverherd/cmd/herd/hangup"
 	"serverherd/cmd/herd/parent"
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // Pauses between two starts of a server.
@@ -117,11 +117,11 @@ func ownDescriptor(path string) bool {
 
 // supervisor runs one process for each server and merges their output.
 type supervisor struct {
-	cfg     *herd.Config
+	cfg     *config.Config
 	file    string
 	engine  string
 	verbose bool
-	servers []herd.ServerConfig
+	servers []config.Server
 	out     *prefixed
 	errOut  io.Writer
 	parent  *os.File // by which the children know that this process lives
@@ -333,7 +333,7 @@ func (s *supervisor) welcome() {
 		self += " --config " + s.file
 	}
 	links := ""
-	noConsole := func(server herd.ServerConfig) bool { return server.Console == "" }
+	noConsole := func(server config.Server) bool { return server.Console == "" }
 	if n := s.links(); n > 0 && !slices.ContainsFunc(s.servers, noConsole) { // all have been looked at
 		links = fmt.Sprintf(", %d links live", n)
 	}
@@ -361,11 +361,11 @@ func (s *supervisor) links() (n int) {
 
 // started says whether a server is one of those that this process runs.
 func (s *supervisor) started(name string) bool {
-	return slices.ContainsFunc(s.servers, func(o herd.ServerConfig) bool { return o.Name == name })
+	return slices.ContainsFunc(s.servers, func(o config.Server) bool { return o.Name == name })
 }
 
 // isReady says whether a server listens.
-func (s *supervisor) isReady(server herd.ServerConfig) bool {
+func (s *supervisor) isReady(server config.Server) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.running[server.Name]
@@ -390,7 +390,7 @@ func (s *supervisor) stopped(d time.Duration) bool {
 }
 
 // linked says whether a server is ready and its links to those that were started are live.
-func (s *supervisor) linked(client *http.Client, server herd.ServerConfig) bool {
+func (s *supervisor) linked(client *http.Client, server config.Server) bool {
 	status, err := ask(client, server)
 	if err != nil || !status.Ready {
 		return false

@@ -17,6 +17,7 @@ import (
 	"serverherd/cmd/herd/parent"
 	"serverherd/cmd/study/bare"
 	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/places"
 	"serverherd/reactor"
 	"serverherd/reactor/sockets"
@@ -39,7 +40,7 @@ func serveBare(args []string) error {
 func serveSlow(args []string) error {
 	var s slowServer
 	f := flag.NewFlagSet("slow-server", flag.ContinueOnError)
-	config := f.String("config", "herd.toml", "configuration `file`")
+	file := f.String("config", "herd.toml", "configuration `file`")
 	f.StringVar(&s.engine, "engine", engines.Names[0], "one of "+strings.Join(engines.Names, ", "))
 	f.DurationVar(&s.takes, "takes", 0, "how long a lookup takes")
 	f.BoolVar(&s.blocks, "blocks", false, "look up in the handler instead of in another thread")
@@ -52,7 +53,7 @@ func serveSlow(args []string) error {
 	if !slices.Contains(engines.Names, s.engine) {
 		return usage("no engine is called %q", s.engine)
 	}
-	cfg, err := herd.LoadConfig(*config, herd.Resources{Descriptors: slowDescriptors})
+	cfg, err := config.Load(*file, config.Resources{Descriptors: slowDescriptors})
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ const slowDescriptors = 1024
 
 // slowServer is the herd's server with a provider that sleeps, and without logs.
 type slowServer struct {
-	cfg    *herd.Config
+	cfg    *config.Config
 	name   string
 	engine string
 	takes  time.Duration
@@ -94,7 +95,7 @@ func (s *slowServer) run() error {
 		return errors.New("want LISTEN_FDS=2, the server's listener and its console's")
 	}
 	engine := engines.New(s.engine, engines.Options{
-		Workers: s.cfg.Limits.MostLookups(), Log: func(string) {}, Slow: func(string, time.Duration) {},
+		Workers: herd.MostLookups(s.cfg.Limits.PlacesInFlight), Log: func(string) {}, Slow: func(string, time.Duration) {},
 	})
 	var r reactor.Reactor = engine
 	if s.blocks {

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/reactor/memreactor"
 )
 
@@ -16,7 +17,7 @@ import (
 // nothing between a client and its server but the loop. One goroutine.
 type Calm struct {
 	World   *memreactor.World
-	Config  *herd.Config
+	Config  *config.Config
 	Servers []*herd.Server // in the order of Config.Servers
 	Edges   int
 	lines   lineCount
@@ -33,7 +34,7 @@ type CalmOptions struct {
 
 // Shape makes the servers and edges of a topology of n servers: "line", "ring", "star", "mesh", or
 // "random", a tree with up to n more edges. A ring of two is a line.
-func Shape(shape string, n int, r *rand.Rand) (servers []herd.ServerConfig, edges int, err error) {
+func Shape(shape string, n int, r *rand.Rand) (servers []config.Server, edges int, err error) {
 	var t topology
 	switch {
 	case n < 1:
@@ -65,11 +66,11 @@ func NewCalm(o CalmOptions) (*Calm, error) {
 		return nil, err
 	}
 	c.Edges = edges
-	c.Config = &herd.Config{
-		Herd:   herd.Herd{Name: "calm", Dialect: "paper"},
-		Peers:  herd.Peers{Handshake: "required"},
-		Places: herd.Places{Provider: "embedded", Timeout: 5 * time.Second},
-		Limits: herd.Limits{
+	c.Config = &config.Config{
+		Herd:   config.Herd{Name: "calm", Dialect: "paper"},
+		Peers:  config.Peers{Handshake: "required"},
+		Places: config.Places{Provider: "embedded", Timeout: 5 * time.Second},
+		Limits: config.Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 1000, MaxClients: o.Clients,
 			MaxFuture: time.Hour, OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: 256 << 20, PlacesInFlight: 64,
 			Drain: 5 * time.Second,
@@ -92,7 +93,7 @@ func NewCalm(o CalmOptions) (*Calm, error) {
 }
 
 // Spread puts a delay between each server and its neighbors.
-func Spread(w *memreactor.World, servers []herd.ServerConfig, delay time.Duration) {
+func Spread(w *memreactor.World, servers []config.Server, delay time.Duration) {
 	for _, s := range servers {
 		for _, neighbor := range s.Neighbors {
 			w.Slow(s.Name, neighbor, delay)
@@ -100,7 +101,7 @@ func Spread(w *memreactor.World, servers []herd.ServerConfig, delay time.Duratio
 	}
 }
 
-func (c *Calm) start(s herd.ServerConfig) error {
+func (c *Calm) start(s config.Server) error {
 	r := c.World.NewReactor(s.Name)
 	chance := c.World.Rand()
 	server, err := herd.NewServer(herd.Options{

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // change is a rolling change of herd.toml: one server joins the herd, or leaves it. A process has
@@ -13,7 +13,7 @@ import (
 type change struct {
 	host          *host
 	joins         bool
-	with, without *herd.Config
+	with, without *config.Config
 	begun         bool
 }
 
@@ -41,7 +41,7 @@ func (w *world) planChange() {
 }
 
 // connected says whether each server can be reached from each other.
-func connected(servers []herd.ServerConfig) bool {
+func connected(servers []config.Server) bool {
 	neighbors := map[string][]string{}
 	for _, s := range servers {
 		neighbors[s.Name] = s.Neighbors

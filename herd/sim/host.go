@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/reactor/memreactor"
 )
@@ -17,7 +18,7 @@ import (
 type host struct {
 	w         *world
 	index     int
-	self      herd.ServerConfig
+	self      config.Server
 	users     []*user
 	clock     time.Duration // how much it is ahead
 	disturbed time.Duration // when it was last paused or connected again
@@ -31,7 +32,7 @@ type host struct {
 
 	// The process; server is nil while there is none.
 	generation int
-	cfg        *herd.Config
+	cfg        *config.Config
 	reactor    *memreactor.Reactor
 	server     *herd.Server
 	started    time.Duration

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/reactor/memreactor"
 )
 
@@ -53,7 +53,7 @@ const (
 type world struct {
 	net       *memreactor.World
 	rand      *rand.Rand // the World's: there is one source of chance
-	cfg       *herd.Config
+	cfg       *config.Config
 	topology  topology
 	hosts     []*host
 	byName    map[string]*host

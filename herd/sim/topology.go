@@ -7,13 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // topology is who is whose neighbor.
 type topology struct {
 	name    string
-	servers []herd.ServerConfig
+	servers []config.Server
 	edges   int
 }
 
@@ -40,7 +40,7 @@ func newTopology(kind string, n int) topology {
 	t := topology{name: fmt.Sprintf("%s of %d", kind, n)}
 	for i := range n {
 		name := fmt.Sprintf("S%d", i)
-		t.servers = append(t.servers, herd.ServerConfig{Name: name, Address: name + ":1"})
+		t.servers = append(t.servers, config.Server{Name: name, Address: name + ":1"})
 	}
 	return t
 }
@@ -105,11 +105,11 @@ func random(r *rand.Rand, n int) topology {
 
 // configure makes the herd's configuration and its hosts.
 func (w *world) configure() {
-	w.cfg = &herd.Config{
-		Herd:   herd.Herd{Name: "sim", Dialect: "paper"},
-		Peers:  herd.Peers{Handshake: "required"},
-		Places: herd.Places{Provider: "embedded", Timeout: 5 * time.Second},
-		Limits: herd.Limits{
+	w.cfg = &config.Config{
+		Herd:   config.Herd{Name: "sim", Dialect: "paper"},
+		Peers:  config.Peers{Handshake: "required"},
+		Places: config.Places{Provider: "embedded", Timeout: 5 * time.Second},
+		Limits: config.Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 100, MaxClients: 100_000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4 << 20,
 			OutputSoft: 1 << 20, MaxBuffered: 256 << 20, PlacesInFlight: 4, Drain: 5 * time.Second,

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 const (
@@ -94,7 +95,7 @@ func (o *Options) ask(w http.ResponseWriter, r *http.Request) (herd.Status, bool
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bound, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		if bound != nil && herd.IsLoopback(bound.String()) && !isLocal(r.Host) {
+		if bound != nil && config.IsLoopback(bound.String()) && !isLocal(r.Host) {
 			http.Error(w, "this console answers to localhost only", http.StatusForbidden)
 			return
 		}

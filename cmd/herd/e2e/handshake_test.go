@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/e2e/processtest"
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 const secretly = placeless + "[herd]\nsecret_file = \"secret\"\n"
@@ -42,7 +42,7 @@ func says(h *processtest.Herd, name, text string) {
 func stranger(c *cluster, extra, name, neighbor, address string) *processtest.Herd {
 	c.T.Helper()
 	own := newCluster(c.T, "", name)
-	self, other := own.Server(name), herd.ServerConfig{Name: neighbor, Address: address}
+	self, other := own.Server(name), config.Server{Name: neighbor, Address: address}
 	self.Neighbors, other.Neighbors = []string{neighbor}, []string{name}
 	other.Listen, other.Console = "127.0.0.1:1", "127.0.0.1:2"
 	return processtest.New(c.T, extra, self, other)

@@ -15,6 +15,7 @@ import (
 
 	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // cluster is a herd of real processes whose links go through a network of the test's.
@@ -35,7 +36,7 @@ func newClusterOf(t *testing.T, extra string, edges map[string][]string, names .
 	t.Helper()
 	n := newNetwork(t)
 	host := processtest.Host() // so that nobody else is given the port of a server that is down
-	var servers []herd.ServerConfig
+	var servers []config.Server
 	for _, name := range names {
 		var free [2]string
 		for i := range free {
@@ -46,7 +47,7 @@ func newClusterOf(t *testing.T, extra string, edges map[string][]string, names .
 			defer l.Close()
 			free[i] = l.Addr().String()
 		}
-		s := herd.ServerConfig{Name: name, Listen: free[0], Console: free[1]}
+		s := config.Server{Name: name, Listen: free[0], Console: free[1]}
 		s.Address = n.front(t, name, s.Listen)
 		for _, other := range edges[name] {
 			for _, k := range names {

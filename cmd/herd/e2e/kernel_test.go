@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"serverherd/cmd/herd/e2e/processtest"
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // slowWelsh makes the kernel's loopback device slow for whatever goes to Welsh's address.
@@ -25,10 +25,10 @@ func TestSlowKernelLink(t *testing.T) {
 	if !inside(t, "100 kbit/s of the kernel's: conflated, and the last place arrives", slowWelsh) {
 		return
 	}
-	var servers []herd.ServerConfig
+	var servers []config.Server
 	for i, name := range []string{"Hamilton", "Alford", "Welsh"} {
 		address := fmt.Sprintf("127.9.0.%d:7000", i+1)
-		s := herd.ServerConfig{
+		s := config.Server{
 			Name: name, Address: address, Listen: address,
 			Console: fmt.Sprintf("127.0.0.1:%d", 7001+i), Neighbors: []string{"Alford"},
 		}

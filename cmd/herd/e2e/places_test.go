@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/e2e/processtest"
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/places/google/googletest"
 )
 
@@ -161,11 +161,11 @@ func TestSlowPlacesOfOneHost(t *testing.T) {
 		return
 	}
 	google := googletest.Start(t)
-	alford := herd.ServerConfig{
+	alford := config.Server{
 		Name: "Alford", Address: "192.0.2.1:7000", Listen: "0.0.0.0:7000", Console: "127.0.0.1:7001",
 	}
 	c := &cluster{processtest.New(t, googled(google, 5*time.Second), alford), newNetwork(t)}
-	c.Flags, c.Env = []string{"--pprof"}, []string{herd.SecretVariable + "=a secret of one server, which nobody else has"}
+	c.Flags, c.Env = []string{"--pprof"}, []string{config.SecretVariable + "=a secret of one server, which nobody else has"}
 	c.startAll()
 	const clients, each = 20, 64
 	for k := range 4 * clients { // places of their own, so that no question is another's

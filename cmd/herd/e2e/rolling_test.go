@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/e2e/processtest"
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // visitor is a mover that comes back when its server does.
@@ -189,7 +189,7 @@ func rollingChange(t *testing.T, journals bool) {
 	six := append(slices.Clone(names), sixth)
 	c := newClusterOf(t, extra, edges, six...)
 	all := c.Servers
-	var five []herd.ServerConfig
+	var five []config.Server
 	for _, s := range all[:len(names)] {
 		s.Neighbors = processtest.Ring[s.Name]
 		five = append(five, s)

@@ -8,7 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // lineEncoder appends entries of lines to buf, in the very form in which zap encodes all others.
@@ -32,7 +32,7 @@ func (e *lineEncoder) entry(k kind, conn uint64, at time.Time, line []byte, leng
 }
 
 // LineSize is how many bytes the entry of a line of so many bytes takes, if nothing in it is escaped.
-func LineSize(c *herd.Log, length int) int {
+func LineSize(c *config.Log, length int) int {
 	e := lineEncoder{text: c.Format == "text"}
 	e.entry(lineReceived, 1000, time.Now(), bytes.Repeat([]byte{'x'}, min(length, maxLine)), length)
 	return len(e.buf)

@@ -9,11 +9,12 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // Options say what is logged and where.
 type Options struct {
-	Config herd.Log
+	Config config.Log
 	Server string
 	Now    func() time.Time // the clock of entries
 	Stderr io.Writer        // entries of level info and above without the lines go here too; or nil
@@ -25,7 +26,7 @@ type Log struct {
 	File  *zap.Logger  // the file alone, without standard error
 	Lines herd.LineLog // nil if lines are not logged
 
-	config  herd.Log
+	config  config.Log
 	file    *file
 	buffers []*Buffer
 }
@@ -37,7 +38,7 @@ const logSuffix = ".log"
 const TimeLayout = "2006-01-02T15:04:05.000000Z"
 
 // FileName is the log file of a server.
-func FileName(c *herd.Log, server string) string {
+func FileName(c *config.Log, server string) string {
 	return filepath.Join(c.Dir, "server-"+server+logSuffix)
 }
 

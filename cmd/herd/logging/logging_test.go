@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 func fixedNow() time.Time { return time.Date(2018, 3, 2, 20, 58, 54, 918963997, time.UTC) }
@@ -87,9 +88,9 @@ func TestLongLinesAreCut(t *testing.T) {
 }
 
 // baseConfig lacks a directory.
-var baseConfig = herd.Log{Lines: true, Level: "info", Format: "json"}
+var baseConfig = config.Log{Lines: true, Level: "info", Format: "json"}
 
-func open(t *testing.T, config herd.Log, stderr io.Writer) *Log {
+func open(t *testing.T, config config.Log, stderr io.Writer) *Log {
 	t.Helper()
 	l, err := Open(Options{Config: config, Server: "Ball", Now: fixedNow, Stderr: stderr})
 	if err != nil {
@@ -110,7 +111,7 @@ func TestOpenWritesEntriesAndLines(t *testing.T) {
 2018-03-02T20:58:54.918963Z	info	lookup sent	{"conn": 2, "line": "AT", "length": 2, "status": "OK", "results": 3, "bytes": 5}
 `,
 	} {
-		config := herd.Log{Dir: filepath.Join(dir, "logs", format), Lines: true, Level: "info", Format: format}
+		config := config.Log{Dir: filepath.Join(dir, "logs", format), Lines: true, Level: "info", Format: format}
 		for opened := range 2 { // the second time it appends
 			var stderr bytes.Buffer
 			l := open(t, config, &stderr)
@@ -140,7 +141,7 @@ func TestLevels(t *testing.T) {
 	}{
 		"debug": {true, true, 4}, "info": {true, false, 3}, "warn": {false, false, 2}, "error": {false, false, 1},
 	} {
-		config := herd.Log{Dir: t.TempDir(), Lines: true, Level: level, Format: "json"}
+		config := config.Log{Dir: t.TempDir(), Lines: true, Level: level, Format: "json"}
 		l := open(t, config, nil)
 		l.Debug("d")
 		l.Info("i")
@@ -164,7 +165,7 @@ func TestLevels(t *testing.T) {
 			t.Errorf("%s: whole replies are logged: %v", level, whole)
 		}
 	}
-	l := open(t, herd.Log{Dir: t.TempDir(), Lines: false, Level: "info", Format: "json"}, nil)
+	l := open(t, config.Log{Dir: t.TempDir(), Lines: false, Level: "info", Format: "json"}, nil)
 	defer l.Close()
 	if l.Lines != nil {
 		t.Error("lines = false: lines are logged")
@@ -181,7 +182,7 @@ func TestOpenNamesWhatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range []string{file, filepath.Join(dir, "logs")} {
-		_, err := Open(Options{Config: herd.Log{Dir: bad, Level: "info"}, Server: "Ball", Now: fixedNow})
+		_, err := Open(Options{Config: config.Log{Dir: bad, Level: "info"}, Server: "Ball", Now: fixedNow})
 		if err == nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("%s: %v, want an error that names it", bad, err)
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -34,7 +34,7 @@ type asker struct {
 }
 
 // newAskers starts a herd of askers in a world.
-func newAskers(w *memreactor.World, servers []herd.ServerConfig, messages *uint64) []*asker {
+func newAskers(w *memreactor.World, servers []config.Server, messages *uint64) []*asker {
 	var all []*asker
 	for i, s := range servers {
 		a := &asker{name: s.Name, reactor: w.NewReactor(s.Name), store: feed.NewStore("askers", 1_000_000),

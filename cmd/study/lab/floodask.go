@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/herd/sim"
 	"serverherd/reactor/memreactor"
 )
@@ -155,7 +155,7 @@ func mean(values []float64) (m float64) {
 	return m
 }
 
-func addressesOf(servers []herd.ServerConfig) (all []string) {
+func addressesOf(servers []config.Server) (all []string) {
 	for _, s := range servers {
 		all = append(all, s.Address)
 	}

@@ -23,6 +23,7 @@ import (
 
 	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // Binary is the herd binary, once Main has built it.
@@ -123,7 +124,7 @@ func (o *Output) String() string {
 type Herd struct {
 	T       *testing.T
 	Dir     string // holds herd.toml and the logs
-	Servers []herd.ServerConfig
+	Servers []config.Server
 	Running map[string]*Process // by server
 	Flags   []string            // more of serve's
 	Env     []string            // likewise
@@ -166,9 +167,9 @@ func Host() string {
 func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]net.Listener) {
 	listeners := map[string][]net.Listener{}
 	host := Host()
-	var servers []herd.ServerConfig
+	var servers []config.Server
 	for _, name := range names {
-		s := herd.ServerConfig{Name: name}
+		s := config.Server{Name: name}
 		for range 2 {
 			l, err := net.Listen("tcp", host+":0")
 			if err != nil {
@@ -189,7 +190,7 @@ func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]n
 }
 
 // New writes a herd.toml of these servers, none of which runs yet. extra goes in front.
-func New(t *testing.T, extra string, servers ...herd.ServerConfig) *Herd {
+func New(t *testing.T, extra string, servers ...config.Server) *Herd {
 	h := &Herd{T: t, Dir: t.TempDir(), Servers: servers, Running: map[string]*Process{}, extra: extra}
 	h.Write(servers...)
 	t.Cleanup(h.killAll)
@@ -197,7 +198,7 @@ func New(t *testing.T, extra string, servers ...herd.ServerConfig) *Herd {
 }
 
 // Write writes herd.toml anew, with these servers, for processes that are started from now on.
-func (h *Herd) Write(servers ...herd.ServerConfig) {
+func (h *Herd) Write(servers ...config.Server) {
 	h.T.Helper()
 	var text strings.Builder
 	text.WriteString(h.extra)
@@ -229,14 +230,14 @@ func StartHerd(t *testing.T, extra string, names ...string) *Herd {
 func (h *Herd) Config() string { return filepath.Join(h.Dir, "herd.toml") }
 
 // Server is what herd.toml says of a server.
-func (h *Herd) Server(name string) herd.ServerConfig {
+func (h *Herd) Server(name string) config.Server {
 	for _, s := range h.Servers {
 		if s.Name == name {
 			return s
 		}
 	}
 	h.T.Fatalf("no server %s", name)
-	return herd.ServerConfig{}
+	return config.Server{}
 }
 
 // note has go test know that a result depends on the whole program, though the test is not linked

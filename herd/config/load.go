@@ -1,4 +1,4 @@
-package herd
+package config
 
 import (
 	"cmp"
@@ -21,8 +21,8 @@ import (
 // SecretVariable is the environment variable that may hold the herd's secrets instead of a file.
 const SecretVariable = "HERD_SECRET"
 
-// ConfigError is one mistake in a configuration file: where it is and what would be right.
-type ConfigError struct {
+// Error is one mistake in a configuration file: where it is and what would be right.
+type Error struct {
 	File string
 	Line int    // from 1; 0 if it is in no line
 	Key  string // with its table, as in limits.max_line
@@ -30,7 +30,7 @@ type ConfigError struct {
 }
 
 // Error implements error.
-func (e *ConfigError) Error() string {
+func (e *Error) Error() string {
 	where := e.File
 	if e.Line > 0 {
 		where += ":" + strconv.Itoa(e.Line)
@@ -41,28 +41,25 @@ func (e *ConfigError) Error() string {
 	return where + ": " + e.Text
 }
 
-// LoadConfig reads a configuration file, strictly: its error is a *ConfigError that names file,
-// line and key of the first mistake, and what would be right. $HERD_SECRET holds the secrets if
-// the file names no file for them. max_connections and max_buffered follow from what the process may
-// use.
-func LoadConfig(file string, r Resources) (*Config, error) {
-	text, err := ReadText(file)
+// Load reads a configuration file, strictly: its error is an *Error. $HERD_SECRET holds the secrets if the
+// file names no file for them. max_connections and max_buffered follow from what the process may use.
+func Load(file string, r Resources) (*Config, error) {
+	text, err := readFile(file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, &ConfigError{File: file,
+			return nil, &Error{File: file,
 				Text: "there is no such file; name one with --config or $HERD_CONFIG"}
 		}
-		return nil, &ConfigError{File: file, Text: err.Error()}
+		return nil, &Error{File: file, Text: err.Error()}
 	}
-	return ParseConfig(file, text, os.Getenv(SecretVariable), r)
+	return Parse(file, text, os.Getenv(SecretVariable), r)
 }
 
 // maxText bounds a file of text that is read as a whole, in bytes.
 const maxText = 1 << 20
 
-// ReadText reads a small file of text, such as a configuration. It refuses one of more
-// than 1 MiB, such as a device that never ends.
-func ReadText(file string) ([]byte, error) {
+// readFile reads a small file of text. It refuses one of more than 1 MiB, such as a device that never ends.
+func readFile(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -79,7 +76,7 @@ func readText(f *os.File) ([]byte, error) {
 	return text, err
 }
 
-// ReadSecret is ReadText for a secret or a key. It refuses what others can read, and what is not a
+// ReadSecret reads a small file with a secret or a key. It refuses what others can read, and what is not a
 // regular file. It never waits for the writer of a pipe.
 func ReadSecret(file string) ([]byte, error) {
 	f, info, err := places.OpenRegular(file)
@@ -93,18 +90,17 @@ func ReadSecret(file string) ([]byte, error) {
 	return readText(f)
 }
 
-// ParseConfig is LoadConfig for a text that has been read. Relative paths in it are relative to
-// the folder of file.
-func ParseConfig(file string, text []byte, secret string, r Resources) (*Config, error) {
+// Parse is Load for a text that has been read. Relative paths in it are relative to the folder of file.
+func Parse(file string, text []byte, secret string, r Resources) (*Config, error) {
 	text, err := bom.Trim(text)
 	if err != nil {
-		return nil, &ConfigError{File: file, Text: err.Error()}
+		return nil, &Error{File: file, Text: err.Error()}
 	}
 	var doc map[string]any
 	if _, err := toml.Decode(string(text), &doc); err != nil {
 		return nil, syntaxError(file, err)
 	}
-	l := &loader{file: file, lines: locate(string(text)), config: defaultConfig(r)}
+	l := &loader{file: file, text: string(text), config: defaults(r)}
 	// Each step may rely on what those before it have found to be right.
 	for _, step := range []func(){
 		func() { l.read(doc) },
@@ -116,7 +112,7 @@ func ParseConfig(file string, text []byte, secret string, r Resources) (*Config,
 		l.reach,
 	} {
 		if step(); len(l.errs) > 0 {
-			return nil, slices.MinFunc(l.errs, func(a, b *ConfigError) int {
+			return nil, slices.MinFunc(l.errs, func(a, b *Error) int {
 				return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Key, b.Key))
 			})
 		}
@@ -127,18 +123,19 @@ func ParseConfig(file string, text []byte, secret string, r Resources) (*Config,
 // syntaxError is for what TOML does not allow.
 func syntaxError(file string, err error) error {
 	if p := (toml.ParseError{}); errors.As(err, &p) {
-		return &ConfigError{File: file, Line: p.Position.Line, Key: p.LastKey,
+		return &Error{File: file, Line: p.Position.Line, Key: p.LastKey,
 			Text: strings.TrimPrefix(p.Message, "toml: ")}
 	}
-	return &ConfigError{File: file, Text: strings.TrimPrefix(err.Error(), "toml: ")}
+	return &Error{File: file, Text: strings.TrimPrefix(err.Error(), "toml: ")}
 }
 
-// loader reads and checks a configuration and knows where in its file each thing is.
+// loader reads and checks a configuration.
 type loader struct {
 	file   string
-	lines  map[string]int // locate
+	text   string
+	lines  map[string]int // where each thing is; nil before the first mistake
 	config *Config
-	errs   []*ConfigError
+	errs   []*Error
 }
 
 // fail notes a mistake: at a key of a table, at the table if key is "", at one of the n-th
@@ -151,7 +148,10 @@ func (l *loader) fail(table string, n int, key, format string, args ...any) {
 	if key != "" {
 		full, place = full+"."+key, place+"."+key
 	}
-	l.errs = append(l.errs, &ConfigError{File: l.file, Line: lineOf(l.lines, place),
+	if l.lines == nil {
+		l.lines = locate(l.text)
+	}
+	l.errs = append(l.errs, &Error{File: l.file, Line: lineOf(l.lines, place),
 		Key: strings.TrimPrefix(full, "."), Text: fmt.Sprintf(format, args...)})
 }
 
@@ -188,7 +188,7 @@ func (l *loader) readServers(value any) {
 		l.fail("server", -1, "", "each server is a table [[server]], not %s", kind(value))
 		return
 	}
-	l.config.Servers = make([]ServerConfig, len(servers))
+	l.config.Servers = make([]Server, len(servers))
 	for i, table := range servers {
 		l.readTable("server", i, table, l.config.Servers[i].keys())
 	}

@@ -1,4 +1,4 @@
-package herd
+package config
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ neighbors = ["Alford"]
 `
 
 func parse(text string) (*Config, error) {
-	return ParseConfig("herd.toml", []byte(text), "", Resources{Descriptors: 20000})
+	return Parse("herd.toml", []byte(text), "", Resources{Descriptors: 20000})
 }
 
 func TestConfigDefaults(t *testing.T) {
@@ -47,7 +47,7 @@ func TestConfigDefaults(t *testing.T) {
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4194304,
 			OutputSoft: 1048576, MaxBuffered: 268435456, PlacesInFlight: 64, Drain: 5 * time.Second,
 		},
-		Servers: []ServerConfig{
+		Servers: []Server{
 			{Name: "Alford", Address: "127.0.0.1:11500", Listen: "127.0.0.1:11500", Neighbors: []string{"Ball"}},
 			{Name: "Ball", Address: "127.0.0.1:11501", Listen: "127.0.0.1:11501", Neighbors: []string{"Alford"}},
 		},
@@ -59,10 +59,28 @@ func TestConfigDefaults(t *testing.T) {
 
 func TestMaxConnectionsFollowsTheDescriptors(t *testing.T) {
 	for descriptors, want := range map[int]int{1024: 324, 100: 16, 1 << 20: 10000} {
-		c, err := ParseConfig("herd.toml", []byte(twoServers), "", Resources{Descriptors: descriptors})
+		c, err := Parse("herd.toml", []byte(twoServers), "", Resources{Descriptors: descriptors})
 		if err != nil || c.Limits.MaxConnections != want {
 			t.Errorf("%d descriptors: %v connections, want %d (%v)", descriptors, c.Limits.MaxConnections, want, err)
 		}
+	}
+}
+
+// Status shows the limits in force by the names that herd.toml gives them.
+func TestLimitsHaveTheirNamesInJSON(t *testing.T) {
+	c := defaults(Resources{})
+	limits, i := reflect.ValueOf(&c.Limits).Elem(), 0
+	for _, k := range c.keys() {
+		if k.table != "limits" {
+			continue
+		}
+		if tag := limits.Type().Field(i).Tag.Get("json"); tag != k.name || limits.Field(i).Addr().Interface() != k.value {
+			t.Errorf("field %d is %s, want %s", i, tag, k.name)
+		}
+		i++
+	}
+	if i != limits.NumField() {
+		t.Errorf("%d keys for %d fields", i, limits.NumField())
 	}
 }
 
@@ -87,6 +105,8 @@ func configMistakes() []struct{ name, text, want string } {
 		{"dotted key", "# limits\nlimits.drain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"behind what looks like a key", "[log]\ndir = \"\"\"\n[limits]\ndrain = 1\"\"\"\n[limits] # [log]\ndrain = \"2h\"\n" + twoServers, "herd.toml:6: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
+		{"behind values of several lines", "[places]\nprovider = \"google\"\nfields = [ # ]\n  \"rating\", ']'\n]\n[log]\ndir = '''\n[limits]\n\n'''\n[limits]\ndrain = \"2h\"\n" + twoServers, "herd.toml:12: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
+		{"ends of lines with CR", "\r\n[limits]\r\n\"drain\" = \"2h\"\r\n" + twoServers, "herd.toml:3: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"the first of several", "[limits]\nmax_line = 1\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.max_line: 1 is not between 1280 and 1048576"},
 		{"a key for later", "[places]\ncache = 50\n" + twoServers, "herd.toml:2: places.cache: unknown key; here are provider, base_url, key_file, path, columns, lenient, fields, rank, timeout, rate, daily_budget, budget_share, places_state, fallback"},
 		{"no path", "[places]\nprovider = \"file\"\n" + twoServers, "herd.toml:1: places.path: a file is needed, whose name ends in .csv, .tsv, .txt, .json, .ndjson, .jsonl"},
@@ -184,7 +204,7 @@ func TestConfigOfFewDescriptors(t *testing.T) {
 		255: "this process may open 255 descriptors; a server needs at least 256: raise ulimit -n",
 		256: "<nil>",
 	} {
-		c, err := ParseConfig("herd.toml", []byte(twoServers), "", Resources{Descriptors: descriptors})
+		c, err := Parse("herd.toml", []byte(twoServers), "", Resources{Descriptors: descriptors})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +225,7 @@ func TestASecretOnAPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := file + ":2: herd.secret_file: " + fifo + " is not a regular file"
-	if _, err := LoadConfig(file, Resources{Descriptors: 20000}); err == nil || err.Error() != want {
+	if _, err := Load(file, Resources{Descriptors: 20000}); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	want = dir + " is not a regular file"
@@ -217,14 +237,14 @@ func TestASecretOnAPipe(t *testing.T) {
 // A file that never ends is no configuration.
 func TestConfigWithoutEnd(t *testing.T) {
 	want := "/dev/zero: /dev/zero is larger than 1 MiB; is it the right file?"
-	if _, err := LoadConfig("/dev/zero", Resources{Descriptors: 20000}); err == nil || err.Error() != want {
+	if _, err := Load("/dev/zero", Resources{Descriptors: 20000}); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	file := filepath.Join(t.TempDir(), "herd.toml")
 	if err := os.WriteFile(file, []byte("[herd]\nsecret_file = \"/dev/zero\"\n"+twoServers), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadConfig(file, Resources{Descriptors: 20000}); err == nil {
+	if _, err := Load(file, Resources{Descriptors: 20000}); err == nil {
 		t.Error("a secret without end is taken")
 	}
 }
@@ -254,7 +274,7 @@ func TestSecretFile(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		return ParseConfig(filepath.Join(dir, "herd.toml"), text, "", Resources{Descriptors: 20000})
+		return Parse(filepath.Join(dir, "herd.toml"), text, "", Resources{Descriptors: 20000})
 	}
 	c, err := load(first+"\n"+second+"\n", 0o600)
 	if err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{first, second}) {
@@ -273,18 +293,18 @@ func TestSecretFile(t *testing.T) {
 		if _, err := load(wrong, 0o600); err == nil || !strings.HasSuffix(err.Error(), short) {
 			t.Errorf("secrets %q: %v", wrong, err)
 		}
-		if _, err := ParseConfig("herd.toml", []byte(twoServers), wrong, Resources{Descriptors: 20000}); err == nil || !strings.HasSuffix(err.Error(), short) {
+		if _, err := Parse("herd.toml", []byte(twoServers), wrong, Resources{Descriptors: 20000}); err == nil || !strings.HasSuffix(err.Error(), short) {
 			t.Errorf("secrets %q of the environment: %v", wrong, err)
 		}
 	}
 	// Set to nothing it is not set; set to spaces it is a mistake.
 	const blank = "$HERD_SECRET holds 0 secrets; it takes one, or two of which the first signs"
 	for _, wrong := range []string{strings.Repeat(" ", 15), strings.Repeat(" ", 32), "\n", "\r\n\t"} {
-		if _, err := ParseConfig("herd.toml", []byte(twoServers), wrong, Resources{Descriptors: 20000}); err == nil || !strings.HasSuffix(err.Error(), blank) {
+		if _, err := Parse("herd.toml", []byte(twoServers), wrong, Resources{Descriptors: 20000}); err == nil || !strings.HasSuffix(err.Error(), blank) {
 			t.Errorf("secrets %q of the environment: %v", wrong, err)
 		}
 	}
-	c, err = ParseConfig("herd.toml", []byte(twoServers), first, Resources{Descriptors: 20000})
+	c, err = Parse("herd.toml", []byte(twoServers), first, Resources{Descriptors: 20000})
 	if err != nil || len(c.Herd.Secrets) != 1 {
 		t.Errorf("secret of the environment: %q, %v", c.Herd.Secrets, err)
 	}
@@ -314,7 +334,7 @@ func TestByteOrderMarks(t *testing.T) {
 		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := ParseConfig("herd.toml", text, "", Resources{Descriptors: 20000})
+		c, err := Parse("herd.toml", text, "", Resources{Descriptors: 20000})
 		switch {
 		case want != "" && (err == nil || err.Error() != want):
 			t.Errorf("got  %v\nwant %s", err, want)
@@ -338,23 +358,23 @@ address = "ball.ucla.edu:11500"
 listen = "0.0.0.0:11500"
 console = "127.0.0.1:11600"
 `
-	if _, err := ParseConfig("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err != nil {
+	if _, err := Parse("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err != nil {
 		t.Error(err)
 	}
 	text = strings.Replace(text, "ball.ucla.edu:11500", "10.0.0.1:11501", 1) // one machine
 	want := "herd.toml:10: server.listen: 0.0.0.0:11500 is used by Alford's address too"
-	if _, err := ParseConfig("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err == nil || err.Error() != want {
+	if _, err := Parse("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
 // What herd config prints is a configuration that means the same.
 func TestWriteTOMLComesBack(t *testing.T) {
-	text, err := os.ReadFile("../herd.toml")
+	text, err := os.ReadFile("../../herd.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := ParseConfig("herd.toml", text, "", Resources{Descriptors: 20000})
+	first, err := Parse("herd.toml", text, "", Resources{Descriptors: 20000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +382,7 @@ func TestWriteTOMLComesBack(t *testing.T) {
 	if err := first.WriteTOML(&out); err != nil {
 		t.Fatal(err)
 	}
-	second, err := ParseConfig("herd.toml", out.Bytes(), "", Resources{Descriptors: 20000})
+	second, err := Parse("herd.toml", out.Bytes(), "", Resources{Descriptors: 20000})
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, &out)
 	}
@@ -402,8 +422,8 @@ func TestPlacesColumns(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, the answer is a configuration or a ConfigError, and both are usable.
-func FuzzParseConfig(f *testing.F) {
+// Whatever a file holds, the answer is a configuration or an Error, and both are usable.
+func FuzzParse(f *testing.F) {
 	f.Add([]byte(twoServers))
 	for _, mistake := range configMistakes() {
 		f.Add([]byte(mistake.text))
@@ -414,9 +434,9 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte("limits.max_line = 1\nherd = {name = 'a\\'}\n[log]\ndir = \"\"\"\\\\\n\"\"\"\"\n"))
 	f.Add([]byte("[[server]]\nname.x = 1\n\"a=b\" = [[]]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := ParseConfig("herd.toml", text, "", Resources{Descriptors: 20000})
+		c, err := Parse("herd.toml", text, "", Resources{Descriptors: 20000})
 		if err != nil {
-			if e, ok := err.(*ConfigError); !ok || e.Line < 0 || e.Line > bytes.Count(text, []byte("\n"))+1 {
+			if e, ok := err.(*Error); !ok || e.Line < 0 || e.Line > bytes.Count(text, []byte("\n"))+1 {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return
@@ -430,7 +450,7 @@ func FuzzParseConfig(f *testing.F) {
 		if err := c.WriteTOML(&out); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ParseConfig("herd.toml", out.Bytes(), "", Resources{Descriptors: 20000}); err != nil {
+		if _, err := Parse("herd.toml", out.Bytes(), "", Resources{Descriptors: 20000}); err != nil {
 			t.Fatalf("%v in what was written:\n%s", err, &out)
 		}
 	})

@@ -1,4 +1,4 @@
-package herd
+package config
 
 import (
 	"fmt"
@@ -167,7 +167,7 @@ func (p *Places) checkFallback() string {
 	return ""
 }
 
-func (s *ServerConfig) checkAddress() string {
+func (s *Server) checkAddress() string {
 	if isUnspecified(s.Address) {
 		return s.Address + " cannot be dialled by neighbors; it may be what listen says"
 	}

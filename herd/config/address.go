@@ -1,4 +1,4 @@
-package herd
+package config
 
 import (
 	"errors"
@@ -85,4 +85,57 @@ func checkHostName(host string) error {
 		return errors.New("numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front")
 	}
 	return nil
+}
+
+// Machine is the host of a valid address, in one spelling; all of loopback is one, whichever of its addresses
+// a connection is from.
+func Machine(a string) string {
+	if IsLoopback(a) {
+		return "loopback"
+	}
+	host, _ := splitHost(a)
+	return host
+}
+
+// splitHost takes a valid address apart, with one spelling for each host.
+func splitHost(a string) (host, port string) {
+	colon := strings.LastIndexByte(a, ':')
+	host, port = strings.ToLower(strings.Trim(a[:colon], "[]")), a[colon+1:]
+	host = strings.TrimSuffix(host, ".")
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.Unmap().String()
+	}
+	if n, err := strconv.Atoi(port); err == nil {
+		port = strconv.Itoa(n)
+	}
+	return host, port
+}
+
+// isUnspecified says whether an address, host:port, is every address of a machine.
+func isUnspecified(a string) bool {
+	addr, err := netip.ParseAddrPort(a)
+	return err == nil && addr.Addr().Unmap().IsUnspecified()
+}
+
+// IsLoopback says whether an address, host:port, can be reached from this machine only.
+func IsLoopback(a string) bool {
+	if addr, err := netip.ParseAddrPort(a); err == nil {
+		return addr.Addr().Unmap().IsLoopback()
+	}
+	host, _, _ := strings.Cut(a, ":")
+	return isLocalhost(host)
+}
+
+func loopbackHost(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || isLocalhost(host)
+}
+
+// isLocalhost says whether a host name is localhost, as names are compared: in any case, with or
+// without the last dot.
+func isLocalhost(host string) bool {
+	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
 }

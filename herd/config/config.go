@@ -1,4 +1,4 @@
-package herd
+package config
 
 import "time"
 
@@ -10,7 +10,7 @@ type Config struct {
 	Log     Log
 	Storage Storage
 	Limits  Limits
-	Servers []ServerConfig // in the order of the file, at least one
+	Servers []Server // in the order of the file, at least one
 }
 
 // Herd is the table [herd].
@@ -94,12 +94,12 @@ type Limits struct {
 	OutputHard         int           `json:"output_hard"`          // bytes unsent to one client
 	OutputSoft         int           `json:"output_soft"`          // the same, for 10 s
 	MaxBuffered        int           `json:"max_buffered"`         // bytes kept for all clients together
-	PlacesInFlight     int           `json:"places_in_flight"`     // lookups at once, see MostLookups; 1,024 more wait
+	PlacesInFlight     int           `json:"places_in_flight"`     // lookups at once, see herd.MostLookups; 1,024 more wait
 	Drain              time.Duration `json:"drain"`                // at shutdown
 }
 
-// ServerConfig is one [[server]].
-type ServerConfig struct {
+// Server is one [[server]].
+type Server struct {
 	Name      string
 	Address   string // what neighbors dial
 	Listen    string // what to bind; Address if not given

@@ -1,10 +1,8 @@
-package herd
+package config
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -21,7 +19,7 @@ type endpoint struct {
 // endpoints are the addresses of all servers in the order of the file.
 func (c *Config) endpoints() (all []endpoint) {
 	for i, s := range c.Servers {
-		on := machine(s.Address)
+		on := Machine(s.Address)
 		for _, a := range []struct{ key, text string }{
 			{"address", s.Address}, {"listen", s.Listen}, {"console", s.Console},
 		} {
@@ -33,33 +31,6 @@ func (c *Config) endpoints() (all []endpoint) {
 		}
 	}
 	return all
-}
-
-// machine is the host of a valid address; all of loopback is one, whichever of its addresses a
-// connection is from.
-func machine(a string) string {
-	if IsLoopback(a) {
-		return "loopback"
-	}
-	host, _ := splitHost(a)
-	return host
-}
-
-// splitHost takes a valid address apart, with one spelling for each host.
-func splitHost(a string) (host, port string) {
-	colon := strings.LastIndexByte(a, ':')
-	host, port = strings.ToLower(strings.Trim(a[:colon], "[]")), a[colon+1:]
-	host = strings.TrimSuffix(host, ".")
-	if host == "localhost" {
-		host = "127.0.0.1"
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		host = ip.Unmap().String()
-	}
-	if n, err := strconv.Atoi(port); err == nil {
-		port = strconv.Itoa(n)
-	}
-	return host, port
 }
 
 // collides says whether only one of two sockets can be bound, or reached.
@@ -127,32 +98,6 @@ func (l *loader) reach() {
 			l.fail("server", e.server, e.key, "%v", err)
 		}
 	}
-}
-
-// isUnspecified says whether an address, host:port, is every address of a machine.
-func isUnspecified(a string) bool {
-	addr, err := netip.ParseAddrPort(a)
-	return err == nil && addr.Addr().Unmap().IsUnspecified()
-}
-
-// IsLoopback says whether an address, host:port, can be reached from this machine only.
-func IsLoopback(a string) bool {
-	if addr, err := netip.ParseAddrPort(a); err == nil {
-		return addr.Addr().Unmap().IsLoopback()
-	}
-	host, _, _ := strings.Cut(a, ":")
-	return isLocalhost(host)
-}
-
-func loopbackHost(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback() || isLocalhost(host)
-}
-
-// isLocalhost says whether a host name is localhost, as names are compared: in any case, with or
-// without the last dot.
-func isLocalhost(host string) bool {
-	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
 }
 
 // NeedsSecret is the error for listening at an address that others can reach without a secret, by

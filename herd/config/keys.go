@@ -1,17 +1,10 @@
-package herd
+package config
 
 import (
 	"fmt"
-	"io"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
 	"serverherd/protocol"
-	"serverherd/reactor"
 )
 
 // key is one key of herd.toml: what it is called, where its value goes, and what is wrong with
@@ -20,74 +13,6 @@ type key struct {
 	table, name string
 	value       any           // *string, *int, *bool, *time.Duration, *[]string or *map[string]string
 	check       func() string // "" if nothing is wrong; nil if anything goes
-}
-
-// Resources are what the process may use.
-type Resources struct {
-	Descriptors int // files that it may have open
-	Memory      int // bytes; 0 if nothing limits it
-}
-
-const (
-	// defaultBuffered is max_buffered where nothing limits the memory. Where something does it is a
-	// quarter of that: garbage can take as much again, and records need room, too.
-	defaultBuffered = 256 << 20
-	minBuffered     = 1 << 20
-)
-
-// maxBuffered is the default of max_buffered.
-func (r Resources) maxBuffered() int {
-	if r.Memory == 0 {
-		return defaultBuffered
-	}
-	return max(minBuffered, r.Memory/4)
-}
-
-// reservedDescriptors are for files, neighbors, the console and lookups.
-const reservedDescriptors = 700
-
-// maxPlacesTimeout bounds places.timeout, so that a client whose lines wait for its lookups gets a
-// reply, which is progress, before HeldInputTimeout.
-const maxPlacesTimeout = reactor.HeldInputTimeout - 10*time.Second
-
-// minDescriptors is what a server needs at least: with 16 clients, its neighbors, its console and
-// its files.
-const minDescriptors = 256
-
-// CheckDescriptors says whether a process that may open so many descriptors can serve
-// max_connections. Only a server asks; a client's command may have fewer.
-func (c *Config) CheckDescriptors(descriptors int) error {
-	if descriptors < minDescriptors {
-		return fmt.Errorf("this process may open %d descriptors; a server needs at least %d: raise "+
-			"ulimit -n", descriptors, minDescriptors)
-	}
-	if most := max(16, descriptors-reservedDescriptors); c.Limits.MaxConnections > most {
-		return fmt.Errorf("limits.max_connections: %d is more than %d, which is what %d descriptors "+
-			"allow; raise ulimit -n or lower it", c.Limits.MaxConnections, most, descriptors)
-	}
-	return nil
-}
-
-// defaultConfig is what a file need not say.
-func defaultConfig(r Resources) *Config {
-	return &Config{
-		Herd:  Herd{Name: "ucla", Dialect: "paper"},
-		Peers: Peers{Handshake: "required", Legacy: "keep-open"},
-		Places: Places{
-			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second,
-			Rate: 50, DailyBudget: 1000, BudgetShare: 50, PlacesState: "places-state",
-		},
-		Log: Log{
-			Dir: "logs", Lines: true, Level: "info", Format: "json", MaxSize: 100 << 20, MaxFiles: 5,
-		},
-		Limits: Limits{
-			MaxLine: 16384, MaxClientID: protocol.MaxClientID, MaxClients: 1_000_000,
-			MaxConnections: max(16, min(10_000, r.Descriptors-reservedDescriptors)),
-			MaxFuture:      time.Hour, PartialLineTimeout: 30 * time.Second,
-			OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: r.maxBuffered(),
-			PlacesInFlight: 64, Drain: 5 * time.Second,
-		},
-	}
 }
 
 // keys are those outside [[server]], in the order in which they are printed. All of them work: a
@@ -145,7 +70,7 @@ func (c *Config) keys() []key {
 }
 
 // keys are those of one [[server]].
-func (s *ServerConfig) keys() []key {
+func (s *Server) keys() []key {
 	return []key{
 		{"server", "name", &s.Name, name(&s.Name)},
 		{"server", "address", &s.Address, s.checkAddress},
@@ -252,62 +177,4 @@ func kind(value any) string {
 		return "an array"
 	}
 	return "a date or time"
-}
-
-// WriteTOML writes the configuration as a file that says everything, the limits that are not keys as
-// comments. Secrets are not in it.
-func (c *Config) WriteTOML(w io.Writer) error {
-	header := ""
-	for _, k := range c.keys() {
-		if k.table != header {
-			if header != "" {
-				fmt.Fprintln(w)
-			}
-			header = k.table
-			fmt.Fprintf(w, "[%s]\n", header)
-		}
-		if err := k.write(w); err != nil {
-			return err
-		}
-	}
-	for i := range c.Servers {
-		fmt.Fprint(w, "\n[[server]]\n")
-		for _, k := range c.Servers[i].keys() {
-			if err := k.write(w); err != nil {
-				return err
-			}
-		}
-	}
-	return writeConstants(w)
-}
-
-func (k key) write(w io.Writer) error {
-	value := k.value
-	switch v := k.value.(type) {
-	case *time.Duration:
-		value = v.String()
-	case *[]string:
-		value = append([]string{}, *v...) // [] rather than nothing
-	case *map[string]string:
-		return writeInline(w, k.name, *v)
-	}
-	return toml.NewEncoder(w).Encode(map[string]any{k.name: value})
-}
-
-// writeInline writes a table of strings in one line, as it stands among other keys.
-func writeInline(w io.Writer, name string, table map[string]string) error {
-	var members []string
-	for _, key := range slices.Sorted(maps.Keys(table)) {
-		var member strings.Builder
-		if err := toml.NewEncoder(&member).Encode(map[string]string{key: table[key]}); err != nil {
-			return err
-		}
-		members = append(members, strings.TrimSpace(member.String()))
-	}
-	text := "{}"
-	if members != nil {
-		text = "{ " + strings.Join(members, ", ") + " }"
-	}
-	_, err := fmt.Fprintf(w, "%s = %s\n", name, text)
-	return err
 }

@@ -1,4 +1,4 @@
-package herd
+package config
 
 import (
 	"fmt"
@@ -78,7 +78,7 @@ func TestConfigAddresses(t *testing.T) {
 			"address": "", "listen": "address = \"192.0.2.1:2\"\n", "console": "address = \"192.0.2.1:2\"\n",
 		} {
 			text := fmt.Sprintf("[[server]]\nname = \"Alford\"\n%s%s = %q\n", other, key, a)
-			if _, err := ParseConfig("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err != nil {
+			if _, err := Parse("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err != nil {
 				t.Errorf("%s: %v", key, err)
 			}
 		}
@@ -98,7 +98,7 @@ func TestIsLoopback(t *testing.T) {
 	for a, want := range map[string]string{
 		"Ball.Example.:1": "ball.example", "ball.example:1": "ball.example", "localhost.:1": "loopback", "[2001:DB8::0]:1": "2001:db8::",
 	} {
-		if got := machine(a); got != want {
+		if got := Machine(a); got != want {
 			t.Errorf("%s: %s, want %s", a, got, want)
 		}
 	}

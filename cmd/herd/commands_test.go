@@ -13,7 +13,7 @@ import (
 )
 
 func TestClientCommands(t *testing.T) {
-	h := processtest.StartHerd(t, "", "Alford")
+	h := processtest.StartHerd(t, processtest.Embedded, "Alford")
 	at := h.Server("Alford").Address
 	tests := []struct {
 		name   string
@@ -76,7 +76,7 @@ func TestClientCommands(t *testing.T) {
 }
 
 func TestWhatsatJSONIsJSON(t *testing.T) {
-	h := processtest.StartHerd(t, "[herd]\ndialect = \"cs131\"\n", "Alford")
+	h := processtest.StartHerd(t, "[herd]\ndialect = \"cs131\"\n"+processtest.Embedded, "Alford")
 	h.Command("", "iamat", "kiwi", "+34.068930-118.445127")
 	out, _, _ := h.Command("", "whatsat", "kiwi", "10", "3", "--json")
 	var object struct{ Results []json.RawMessage }

@@ -41,7 +41,7 @@ const kiwi = "kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"
 
 // The paper's herd and the paper's client.
 func TestFiveServers(t *testing.T) {
-	h := processtest.StartHerd(t, "[herd]\nname = \"ucla\"\n", processtest.Names...)
+	h := processtest.StartHerd(t, "[herd]\nname = \"ucla\"\n"+processtest.Embedded, processtest.Names...)
 	before := h.ATSent()
 	ack := h.Ask("Alford", "IAMAT "+kiwi+"\n")
 	if !strings.HasPrefix(ack, "AT Alford +") || !strings.HasSuffix(ack, kiwi+"\n\n") {

@@ -180,6 +180,7 @@ func TestTargets(t *testing.T) {
 // Updates go through a window, and all of it is under way when the client waits: this server
 // answers none before it has a whole window of lines.
 func TestIamatOfMany(t *testing.T) {
+	t.Parallel()
 	const n = 100 * inFlight
 	addr := fakeServer(t, func(c *net.TCPConn) {
 		lines := bufio.NewReader(c)
@@ -251,6 +252,7 @@ func TestIamatOfManyRefused(t *testing.T) {
 // A file that is not text is told in one line, whatever else it holds, and nothing behind the place
 // where that is seen is sent.
 func TestIamatOfABinaryFile(t *testing.T) {
+	t.Parallel()
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	const told = "this is not text, as it holds a NUL byte; if it is UTF-16, save it as UTF-8; "
 	long := strings.Repeat("a +1+1 5\n", 1<<14)
@@ -274,6 +276,7 @@ func TestIamatOfABinaryFile(t *testing.T) {
 
 // A server that accepts a connection and says nothing does not keep a command for ever.
 func TestSilentServer(t *testing.T) {
+	t.Parallel()
 	silent := fakeServer(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
 	half := fakeServer(t, func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "AT Alford\n\nAT Alf")

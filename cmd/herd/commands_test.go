@@ -13,6 +13,7 @@ import (
 )
 
 func TestClientCommands(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, processtest.Embedded, "Alford")
 	at := h.Server("Alford").Address
 	tests := []struct {
@@ -76,6 +77,7 @@ func TestClientCommands(t *testing.T) {
 }
 
 func TestWhatsatJSONIsJSON(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "[herd]\ndialect = \"cs131\"\n"+processtest.Embedded, "Alford")
 	h.Command("", "iamat", "kiwi", "+34.068930-118.445127")
 	out, _, _ := h.Command("", "whatsat", "kiwi", "10", "3", "--json")
@@ -119,6 +121,7 @@ func TestConfigMistake(t *testing.T) {
 
 // What a full disk does not take is an error of every command, help included.
 func TestCommandsIntoAFullDisk(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

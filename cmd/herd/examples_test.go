@@ -72,6 +72,7 @@ func examples(c *cobra.Command) (lines []string) {
 
 // Every command has examples, and they do what they promise when they are pasted.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	p := newPasted(t, processtest.StartHerd(t, "", processtest.Names...))
 	tested := map[string]bool{}
 	for _, line := range examples(newRoot()) {

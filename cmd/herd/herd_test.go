@@ -12,6 +12,7 @@ import (
 
 // The transcripts that are played in virtual time hold for a process, too, whichever engine it has.
 func TestTranscripts(t *testing.T) {
+	t.Parallel()
 	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) { playTranscripts(t, engine) })
 	}
@@ -41,6 +42,7 @@ const kiwi = "kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"
 
 // The paper's herd and the paper's client.
 func TestFiveServers(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "[herd]\nname = \"ucla\"\n"+processtest.Embedded, processtest.Names...)
 	before := h.ATSent()
 	ack := h.Ask("Alford", "IAMAT "+kiwi+"\n")
@@ -69,6 +71,7 @@ func TestFiveServers(t *testing.T) {
 }
 
 func TestAKilledServerComesBackEqual(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "[herd]\nname = \"ucla\"\n", processtest.Names...)
 	update := func(name string, from, to, second int) {
 		var lines strings.Builder

@@ -73,6 +73,7 @@ func stored(t *testing.T, h *processtest.Herd, server string, clients []string) 
 
 // All five are killed at once under load: what was acknowledged 1.5 s before is back.
 func TestAWholeHerdIsKilledAndRemembers(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, storage, processtest.Names...)
 	acks := make([][]acknowledged, len(processtest.Names))
 	var writers sync.WaitGroup

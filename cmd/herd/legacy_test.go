@@ -15,6 +15,7 @@ import (
 // A server as the course's public ones are: it takes all of a connection for one message, and sends
 // each of its own on a connection, without LF. Real sockets, on each engine.
 func TestANeighborOfOneMessageAConnection(t *testing.T) {
+	t.Parallel()
 	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) {
 			h, listeners := processtest.NewHerd(t, "[peers]\nhandshake = \"optional\"\nlegacy = \"close-after-write\"\n",

@@ -24,6 +24,7 @@ import (
 
 // What up says that an update takes of the logs is what it takes.
 func TestBytesPerUpdate(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", processtest.Names...)
 	written := func() (n int) {
 		for _, name := range processtest.Names {
@@ -113,6 +114,7 @@ func loadNotes(t *testing.T, h *processtest.Herd, args ...string) string {
 
 // load says where the line logs are, how fast they grow and what limits them, and what it leaves.
 func TestLoadTellsOfLogsAndClients(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "[log]\nmax_size = 10000000\nmax_files = 2\n", "Alford")
 	logs := filepath.Join(h.Dir, "logs", "server-NAME.log")
 	notes := loadNotes(t, h, "-c", "2", "-d", "2s", "--clients", "2345", "--mix", "iamat:whatsat=9:1")
@@ -161,6 +163,7 @@ $`)
 
 // Logs without lines are not told of, and clients in a journal do not go with a restart.
 func TestLoadTellsOfJournals(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "[log]\nlines = false\n[storage]\ndir = \"journal\"\n", processtest.Names...)
 	notes := loadNotes(t, h, "-d", "200ms", "--servers", "Alford,Ball", "--seed", "7", "--replication")
 	if want := "client replication-7 stays in the herd and in its journals\n"; notes != want {
@@ -196,6 +199,7 @@ func TestGrowth(t *testing.T) {
 
 // A server that hangs, here a neighbor, takes no time from the seconds that are measured.
 func TestLoadBesideAServerThatHangs(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford", "Hamilton")
 	hanging := h.Running["Hamilton"].Cmd.Process
 	if err := hanging.Signal(syscall.SIGSTOP); err != nil {
@@ -221,6 +225,7 @@ func TestLoadBesideAServerThatHangs(t *testing.T) {
 
 // A server that hangs while the load runs is waited for beside it.
 func TestLineLogsDoNotWait(t *testing.T) {
+	t.Parallel()
 	answers, asked := make(chan *herd.Status, 3), make(chan bool, 3)
 	console := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- true
@@ -259,6 +264,7 @@ func TestLineLogsDoNotWait(t *testing.T) {
 
 // Of a herd whose only server has died, load says neither that its logs did not grow nor that it keeps clients.
 func TestLoadOfAServerThatDiesTells(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	c := exec.Command(processtest.Binary, "load", "-c", "4", "-d", "1h", "--live", "--warmup", "0s", "--config", h.Config())
 	var out processtest.Output

@@ -14,6 +14,7 @@ import (
 
 // What load says of a server is what the server says of itself.
 func TestLoadCountsAsTheServerDoes(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	out, errOut, code := h.Command("", "load", "-c", "8", "-d", "500ms", "--warmup", "100ms", "--pipeline", "4",
 		"--mix", "iamat:whatsat=9:1", "--clients", "100", "--idle", "25%", "--json", "r.json", "--csv", "r.csv",
@@ -64,6 +65,7 @@ func TestLoadCountsAsTheServerDoes(t *testing.T) {
 }
 
 func TestLoadReplication(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", processtest.Names...)
 	out, errOut, code := h.Command("", "load", "--servers", "Alford,Ball", "--replication", "-d", "300ms")
 	if code != 0 || !strings.Contains(out, "updates at Alford, each until known at Ball") || !strings.Contains(out, "p99.9") {
@@ -117,6 +119,7 @@ func TestLoadRefuses(t *testing.T) {
 
 // A server that dies under the load is named, and the exit code says so.
 func TestLoadOfAServerThatDies(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	c := exec.Command(processtest.Binary, "load", "-c", "4", "-d", "1h", "--live", "--config", h.Config())
 	var out processtest.Output
@@ -135,6 +138,7 @@ func TestLoadOfAServerThatDies(t *testing.T) {
 
 // An interrupted load exits with 130 whatever it had come to, and says what its report is about.
 func TestInterruptedLoad(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	for _, test := range []struct {
 		when, want string // what is seen before the signal and after it

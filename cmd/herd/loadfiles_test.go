@@ -34,6 +34,7 @@ func TestLoadsLineFitsTheTerminal(t *testing.T) {
 
 // Ctrl-C ends a load early: it prints what there is, and writes the files.
 func TestLoadInterrupted(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	name := filepath.Join(h.Dir, "r.json")
 	c := exec.Command(processtest.Binary, "load", "-c", "4", "-d", "1h", "--warmup", "0s", "--live", "--json", name,
@@ -60,6 +61,7 @@ func TestLoadInterrupted(t *testing.T) {
 
 // With --find-max standard output has the report and nothing else, where it is asked for.
 func TestLoadFindMax(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	// Each connection may have a line under way at the end: with 64 of them the lowest rate that is tried
 	// holds on a machine with other work, too.

@@ -52,7 +52,7 @@ func TestOtherProtocols(t *testing.T) {
 
 // What a balancer's check does leaves nothing in the log.
 func TestACheckIsNotLogged(t *testing.T) {
-	h := processtest.StartHerd(t, "", "Alford")
+	h := processtest.StartHerd(t, processtest.Embedded, "Alford")
 	before := h.Status("Alford").Counters.Accepted
 	for range 5 {
 		c, err := net.DialTimeout("tcp", h.Server("Alford").Address, processtest.Patience)
@@ -73,6 +73,7 @@ func TestACheckIsNotLogged(t *testing.T) {
 
 // An unfinished line is told so before it is cut off.
 func TestUnfinishedLine(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "[limits]\npartial_line_timeout = \"1s\"\n", "Alford")
 	c := processtest.Dial(t, h.Server("Alford").Address)
 	c.Send([]byte("IAMAT kiwi +1-1"))
@@ -84,6 +85,7 @@ func TestUnfinishedLine(t *testing.T) {
 
 // Clients of the course that do not end their line are answered, on real sockets of each engine.
 func TestUnfinishedLineIsExecuted(t *testing.T) {
+	t.Parallel()
 	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) {
 			h, listeners := processtest.NewHerd(t, "[herd]\ndialect = \"cs131\"\nunfinished_line = \"300ms\"\n", "Alford")

@@ -42,7 +42,7 @@ func entries(h *processtest.Herd, name string) (messages []string, all string) {
 
 // The log of a server's life, with every line in and out.
 func TestLog(t *testing.T) {
-	h := processtest.StartHerd(t, "", "Alford")
+	h := processtest.StartHerd(t, processtest.Embedded, "Alford")
 	h.Ask("Alford", "IAMAT kiwi +34.068930-118.445127 5\nWHATSAT kiwi 10 2\nred \x1b[31m\u202e\n")
 	r := h.Running["Alford"]
 	if code := h.Stop("Alford"); code != 0 {
@@ -164,7 +164,7 @@ func TestAnotherSignal(t *testing.T) {
 }
 
 func TestSecondSignalStopsAtOnce(t *testing.T) {
-	h := processtest.StartHerd(t, "[limits]\ndrain = \"1h\"\n", "Alford")
+	h := processtest.StartHerd(t, "[limits]\ndrain = \"1h\"\n"+processtest.Embedded, "Alford")
 	stuckClient(h, "Alford")
 	r := h.Running["Alford"]
 	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
@@ -183,7 +183,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 
 // Whoever does not read holds nobody longer than the drain time.
 func TestDrainTime(t *testing.T) {
-	h := processtest.StartHerd(t, "[limits]\ndrain = \"100ms\"\n", "Alford")
+	h := processtest.StartHerd(t, "[limits]\ndrain = \"100ms\"\n"+processtest.Embedded, "Alford")
 	stuckClient(h, "Alford")
 	if code := h.Stop("Alford"); code > 1 {
 		t.Errorf("exit code %d", code)

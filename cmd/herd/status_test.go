@@ -348,6 +348,7 @@ func TestOutput(t *testing.T) {
 
 // A log that goes nowhere at run time is told of, until it goes where it should again.
 func TestStatusOfALogThatGoesNowhere(t *testing.T) {
+	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	name := filepath.Join(h.Dir, "logs", "server-Alford.log")
 	if err := os.Rename(name, name+".1"); err != nil {

@@ -89,6 +89,7 @@ func pid(h *processtest.Herd, name string) int {
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
+	t.Parallel()
 	out := &processtest.Output{}
 	h, c := startUp(t, out)
 	dead := pid(h, "Holiday")
@@ -134,6 +135,7 @@ func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
 }
 
 func TestNoOrphansWhenUpIsKilled(t *testing.T) {
+	t.Parallel()
 	h, c := startUp(t, &processtest.Output{})
 	var pids []int
 	for _, name := range processtest.Names {
@@ -210,6 +212,7 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 // A pipe that nobody reads, or a terminal that was stopped with Ctrl-S, holds nothing up: servers are
 // restarted, and a signal stops all.
 func TestUpWhileItsOutputIsBlocked(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(*testing.T) (ours, theirs *os.File){
 		"pipe": blockedPipe, "terminal": blockedTerminal,
 	} {
@@ -409,6 +412,7 @@ func TestUpOfAConfigurationThatIsReadable(t *testing.T) {
 // A server that cannot start again is told of once, whatever the reason, and is tried until it can;
 // the others go on.
 func TestUpTriesAServerAgain(t *testing.T) {
+	t.Parallel()
 	out := &processtest.Output{}
 	h, c := upHerd(t, out, "", []string{"Alford", "Welsh"})
 	if err := c.Start(); err != nil {
@@ -445,6 +449,7 @@ func TestUpTriesAServerAgain(t *testing.T) {
 
 // Servers that do not stop are killed, and that is a failure.
 func TestUpKillsWhatDoesNotStop(t *testing.T) {
+	t.Parallel()
 	out := &processtest.Output{}
 	h, c := upHerd(t, out, "[limits]\ndrain = \"100ms\"\n", []string{"Alford", "Welsh"})
 	if err := c.Start(); err != nil {
@@ -464,6 +469,7 @@ func TestUpKillsWhatDoesNotStop(t *testing.T) {
 
 // A server that does not stop is no reason to wait for ever: the second Ctrl-C ends it.
 func TestUpSecondSignal(t *testing.T) {
+	t.Parallel()
 	out := &processtest.Output{}
 	h, c := startUp(t, out)
 	stuck := pid(h, "Welsh")

@@ -13,6 +13,7 @@ import (
 
 // A failure ends up, and serve, with its exit code, though nobody reads what they say.
 func TestFailuresWhileTheOutputIsBlocked(t *testing.T) {
+	t.Parallel()
 	const storage = "[storage]\ndir = \"kept\"\n[limits]\ndrain = \"100ms\"\n"
 	cannotStart := func(t *testing.T, h *processtest.Herd) {
 		if err := os.WriteFile(filepath.Join(h.Dir, "kept"), nil, 0o600); err != nil {
@@ -64,6 +65,7 @@ func TestFailuresWhileTheOutputIsBlocked(t *testing.T) {
 // Somebody else who holds the output of a server, such as a debugger, does not keep it from being
 // started again, nor up from stopping.
 func TestUpWhenAServersOutputIsHeld(t *testing.T) {
+	t.Parallel()
 	out := &processtest.Output{}
 	h, c := upHerd(t, out, "", []string{"Alford", "Welsh"})
 	if err := c.Start(); err != nil {
@@ -119,6 +121,7 @@ func TestUpWithoutConsoles(t *testing.T) {
 
 // A server that somebody stops in good order has not died; it is started again.
 func TestUpWhenAServerIsStopped(t *testing.T) {
+	t.Parallel()
 	out := &processtest.Output{}
 	h, c := startUp(t, out)
 	stopped := pid(h, "Welsh")

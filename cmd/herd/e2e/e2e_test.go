@@ -25,8 +25,6 @@ func TestMain(m *testing.M) {
 		processtest.Main(reported{m}, "-race=false")
 		return
 	}
-	// Most of a scenario is waiting for constants of the protocol, such as 6 s of silence.
-	_ = flag.Set("test.parallel", "6")
 	processtest.Main(m)
 }
 

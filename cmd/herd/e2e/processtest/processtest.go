@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -49,6 +50,9 @@ func Main(m Runner, flags ...string) {
 	}
 	// Without this a program under the race detector lives on for a second after its end.
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	// Most of a test is waiting, for processes and for constants of the protocol such as 6 s of silence.
+	flag.Parse()
+	_ = flag.Set("test.parallel", "6")
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)

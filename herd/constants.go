@@ -88,15 +88,6 @@ func Constants() []Constant {
 	}
 }
 
-// constants are Constants as /status.json has them: durations in nanoseconds, as its limits.
-func constants() map[string]any {
-	all := map[string]any{}
-	for _, c := range Constants() {
-		all[c.Name] = c.Value
-	}
-	return all
-}
-
 // WriteConstants writes them as comments of a herd.toml.
 func WriteConstants(w io.Writer) error {
 	if _, err := fmt.Fprint(w, "\n# Limits that are not keys:\n"); err != nil {

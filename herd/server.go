@@ -47,7 +47,6 @@ type Server struct {
 	lines       LineLog
 	rand        *rand.Rand
 	options     Options
-	constants   map[string]any
 	propagation propagation
 
 	epoch     protocol.Epoch
@@ -92,7 +91,6 @@ func NewServer(o Options) (*Server, error) {
 		store:       feed.NewStore(o.Config.Herd.Name, o.Config.Limits.MaxClients),
 		origins:     make(map[string]bool),
 		small:       make([]byte, 0, 512),
-		constants:   constants(),
 		propagation: newPropagation(),
 	}
 	s.plain = o.Config.Peers.Handshake == "optional"
@@ -231,7 +229,7 @@ func (s *Server) Status() Status {
 		Started: s.started, Now: s.reactor.Now(), Waiting: s.notReady(),
 		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
 		Connections: len(s.sessions), Buffered: s.buffered, Lookups: s.lookups.status(),
-		Counters: s.counters, Limits: s.cfg.Limits, Constants: s.constants,
+		Counters: s.counters, Limits: s.cfg.Limits,
 		Propagation: s.propagation.status(), Links: []LinkStatus{},
 	}
 	if s.store.Overflowed() {

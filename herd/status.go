@@ -39,10 +39,9 @@ type Status struct {
 	// Places is about the provider. Whoever made it fills it in.
 	Places *places.Report `json:"places,omitempty"`
 	// Log is about the log file. Whoever writes it fills it in.
-	Log       LogStatus      `json:"log"`
-	Counters  Counters       `json:"counters"`
-	Limits    config.Limits  `json:"limits"`    // as in force
-	Constants map[string]any `json:"constants"` // limits that are not keys, see Constants
+	Log      LogStatus     `json:"log"`
+	Counters Counters      `json:"counters"`
+	Limits   config.Limits `json:"limits"` // as in force; herd config prints those that are not keys
 }
 
 // LoopStatus is how promptly the event loop has run since the process started. Whoever runs the

@@ -30,7 +30,7 @@ func (l small) Accept() (net.Conn, error) {
 // patient is a console whose own timeouts end nothing that a test holds, with a large status.
 func patient(t *testing.T) (addr string) {
 	t.Helper()
-	large := herd.Status{Server: "Ball", Ready: true, Constants: map[string]any{"x": strings.Repeat("x", 256<<10)}}
+	large := herd.Status{Server: "Ball", Ready: true, Version: strings.Repeat("x", 256<<10)}
 	s := New(Options{Status: fixed(large), Pprof: true})
 	s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = time.Hour, time.Hour, time.Hour
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -64,7 +64,7 @@ func (s *Server) readmit(n *session, a admission) {
 // remove forgets a session that is gone.
 func (s *Server) remove(n *session) {
 	s.admitted[n.admission]--
-	if n.intake != nil && n.intake.neighbor == nil {
+	if n.inbound != nil && n.inbound.neighbor == nil {
 		s.handshakes--
 	}
 	last := s.sessions[len(s.sessions)-1]

@@ -15,8 +15,8 @@ func TestAClockThatJumps(t *testing.T) {
 	connections := func() (ids []uint64) {
 		for _, c := range ring {
 			for _, n := range w.servers[c.Name].neighbors {
-				if n.link.state != linkLive || len(n.intakes) != 1 {
-					t.Fatalf("%s-%s is %v with %d intakes", c.Name, n.name, n.link.state, len(n.intakes))
+				if n.link.state != linkLive || len(n.inbounds) != 1 {
+					t.Fatalf("%s-%s is %v with %d inbounds", c.Name, n.name, n.link.state, len(n.inbounds))
 				}
 				ids = append(ids, n.link.id)
 			}

@@ -36,7 +36,7 @@ func (l *outbound) ConnectionMade(t reactor.Transport) {
 	l.connected(t, l)
 	l.become(linkGreeting)
 	l.timeout = l.server.reactor.CallLater(handshakeTimeout, l.unanswered)
-	l.machine = link.NewOutbound(&l.server.identity, l.neighbor.name, l.sent, &l.neighbor.heard, l.which,
+	l.machine = link.NewOutbound(&l.server.identity, l.neighbor.name, l.sent, l.neighbor.heard, l.which,
 		newNonce(l.server.rand), l.out.Reset())
 	l.step()
 }

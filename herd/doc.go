@@ -127,7 +127,7 @@
 // Package config is herd.toml, and package feed keeps the state. opening.go tells what a connection is;
 // session.go answers a client, within limits.go and, of all clients together, memory.go, and lookups.go
 // takes its WHATSATs to the places provider, in the order of turns.go; dialler.go and outbound.go send the
-// feed and intake.go takes it, which is said as package link has it; plain.go, probe.go and plainintake.go
+// feed and inbound.go takes it, which is said as package link has it; plain.go, probe.go and plainintake.go
 // serve who knows no handshake; neighbor.go holds both ends of an edge together, and former.go says which
 // of several processes is the neighbor; journal.go follows with a disk; drain.go is the way out; server.go
 // is the rest.

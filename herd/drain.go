@@ -74,7 +74,7 @@ func (s *Server) stop(done func()) {
 		n.link.drain()
 	}
 	for _, n := range slices.Backward(s.sessions) {
-		if n.intake == nil {
+		if n.inbound == nil {
 			n.drain()
 		}
 	}
@@ -150,9 +150,9 @@ func (s *Server) leaveUndone(err error) { s.drain.undone = append(s.drain.undone
 // order, for a reset would tell a neighbor that stops, too, that this server has crashed.
 func (s *Server) leave(lost int) {
 	done := s.drain.done
-	s.drain.done = nil
+	s.takeNoMore()
 	for _, n := range s.neighbors {
-		for _, in := range n.intakes {
+		for _, in := range n.inbounds {
 			in.session.t.LoseConnection()
 		}
 	}
@@ -163,6 +163,14 @@ func (s *Server) leave(lost int) {
 		zap.Duration("took", s.reactor.Now().Sub(s.drain.since)), zap.Int("connections", len(s.sessions)),
 		zap.Int("not_handed_over", lost))
 	done()
+}
+
+// takeNoMore makes the drain over: what comes from now on would be handed on to nobody.
+func (s *Server) takeNoMore() {
+	s.drain.done = nil
+	for _, n := range s.neighbors {
+		n.heard.Close()
+	}
 }
 
 // unshared counts the records that only this server has, as far as it knows: no neighbor that is
@@ -184,8 +192,8 @@ func (s *Server) unshared(former bool) (n int) {
 				from.MoveTo(l.sent.Cursor())
 			}
 		}
-		for _, in := range n.intakes {
-			connected = append(connected, in.epoch)
+		for _, in := range n.inbounds {
+			connected = append(connected, in.machine.Epoch())
 		}
 		from.Advance(l.leaving.delivered)
 	}

@@ -361,6 +361,7 @@ func TestNothingIsTakenWhenTheStopIsOver(t *testing.T) {
 		p.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\n")
 		w.net.RunFor(time.Second)
 		s.drain.begun = true
+		s.takeNoMore()
 		p.SendString("AT Welsh +0.1 emu +1-1 100 Welsh\r\n")
 		w.net.RunFor(time.Second)
 		if n := s.store.Len(); n != 1 || p.Closed() {
@@ -543,7 +544,9 @@ func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
 func TestNothingIsAcknowledgedAfterADrain(t *testing.T) {
 	w := ringOf(t, nil, "Alford")
 	p := w.welcomed(welshHello)
-	w.servers["Alford"].drain = drain{begun: true}
+	s := w.servers["Alford"]
+	s.drain.begun = true
+	s.takeNoMore()
 	p.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\nMARK 1 1 - 1 0000000000000000\r\n")
 	w.net.RunFor(time.Second)
 	if got := p.Take(); got != "" {

@@ -17,7 +17,7 @@ func BenchmarkATThrough(b *testing.B) {
 	w.until("live", func() bool { return s.neighbors[0].link.state == linkLive })
 	from := w.welcomed(welshHello)
 	w.net.RunFor(0)
-	in, out := s.neighbors[1].intakes[0], s.neighbors[0].link
+	in, out := s.neighbors[1].inbounds[0], s.neighbors[0].link
 	sink := &discard{Transport: out.t}
 	out.t = sink
 	const batch = 64

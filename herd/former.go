@@ -124,13 +124,13 @@ func (n *neighbor) elsewhere(epoch protocol.Epoch) bool {
 
 // stands says whether there is a connection from the process whose proof was taken last.
 func (n *neighbor) stands() bool {
-	return slices.ContainsFunc(n.intakes, func(in *intake) bool { return in.epoch == n.heard.Epoch() })
+	return slices.ContainsFunc(n.inbounds, func(in *inbound) bool { return in.machine.Epoch() == n.heard.Epoch() })
 }
 
 // askOthers asks the processes behind connections that are not from the neighbor's address.
 func (n *neighbor) askOthers() {
-	for _, in := range n.intakes {
-		if n.elsewhere(in.epoch) {
+	for _, in := range n.inbounds {
+		if n.elsewhere(in.machine.Epoch()) {
 			in.ask()
 		}
 	}

@@ -104,8 +104,8 @@ func TestASecondProcessOfOneNameIsFound(t *testing.T) {
 	if !older.Closed() || ghost.Closed() || newer.Closed() {
 		t.Errorf("closed: older %v, ghost %v, newer %v", older.Closed(), ghost.Closed(), newer.Closed())
 	}
-	if got := w.servers["Alford"].counters.LinksReplaced; got != 1 || len(n.intakes) != 2 {
-		t.Errorf("%d counted, %d connections left", got, len(n.intakes))
+	if got := w.servers["Alford"].counters.LinksReplaced; got != 1 || len(n.inbounds) != 2 {
+		t.Errorf("%d counted, %d connections left", got, len(n.inbounds))
 	}
 }
 
@@ -261,10 +261,10 @@ func TestAFormerProcessDoesNotUseAMomentsCut(t *testing.T) {
 	w.start("Welsh")
 	w.until("live", w.live)
 	n := w.servers["Alford"].neighbor([]byte("Welsh"))
-	n.current.session.abort(link.ErrSilent)
-	w.until("cut", func() bool { return len(n.intakes) == 0 })
-	if _, got := w.dialAs("aa"); got != "REFUSE duplicate" || len(n.intakes) > 0 {
-		t.Errorf("a former process is answered %q, %d connections", got, len(n.intakes))
+	n.inbounds[len(n.inbounds)-1].session.abort(link.ErrSilent)
+	w.until("cut", func() bool { return len(n.inbounds) == 0 })
+	if _, got := w.dialAs("aa"); got != "REFUSE duplicate" || len(n.inbounds) > 0 {
+		t.Errorf("a former process is answered %q, %d connections", got, len(n.inbounds))
 	}
 	w.until("live", w.live)
 	w.crash("Welsh")
@@ -299,7 +299,7 @@ func (z *zombie) runFor(d time.Duration) {
 func (w *world) linked() bool {
 	n := w.servers["Alford"].neighbor([]byte("Welsh"))
 	epoch := w.servers["Welsh"].epoch
-	return w.live() && n.heard.Epoch() == epoch && n.link.sent.Peer() == epoch && len(n.intakes) == 1 && n.intakes[0].epoch == epoch
+	return w.live() && n.heard.Epoch() == epoch && n.link.sent.Peer() == epoch && len(n.inbounds) == 1 && n.inbounds[0].machine.Epoch() == epoch
 }
 
 // A process on another host takes the name while the network is cut, and stays. When Alford reaches
@@ -359,8 +359,8 @@ func TestAProcessElsewhereIsCutOff(t *testing.T) {
 	for range 2 {
 		w.answering(other)
 	}
-	if !other.Closed() || w.claim() != "refused" || len(n.intakes) > 0 {
-		t.Errorf("closed %v, alarm %q, %d connections", other.Closed(), w.claim(), len(n.intakes))
+	if !other.Closed() || w.claim() != "refused" || len(n.inbounds) > 0 {
+		t.Errorf("closed %v, alarm %q, %d connections", other.Closed(), w.claim(), len(n.inbounds))
 	}
 }
 
@@ -424,12 +424,14 @@ func TestTheAddressDecides(t *testing.T) {
 	}
 	n := w.servers["Alford"].neighbors[0]
 	is := func(epoch protocol.Epoch) func() bool {
-		return func() bool { return n.heard.Epoch() == epoch && len(n.intakes) == 1 && n.intakes[0].epoch == epoch }
+		return func() bool {
+			return n.heard.Epoch() == epoch && len(n.inbounds) == 1 && n.inbounds[0].machine.Epoch() == epoch
+		}
 	}
 	w.until("the one at the address", func() bool { return is(wrong.epoch)() && n.link.sent.Peer() == wrong.epoch })
 	w.net.RunFor(time.Minute)
 	if !is(wrong.epoch)() || w.claim() != "refused" {
-		t.Errorf("neighbor %v, %d connections, alarm %q", n.heard.Epoch(), len(n.intakes), w.claim())
+		t.Errorf("neighbor %v, %d connections, alarm %q", n.heard.Epoch(), len(n.inbounds), w.claim())
 	}
 	r.Crash()
 	w.until("the other one", is(right))

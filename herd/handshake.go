@@ -2,9 +2,16 @@ package herd
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"serverherd/protocol"
 )
+
+// handshakeTimeout bounds a handshake from its connection to WELCOME, on both sides.
+const handshakeTimeout = 2 * time.Second
+
+// maxLinkLine is the limit on a line between servers, whatever max_line is.
+const maxLinkLine = 8192
 
 // newNonce and newEpoch draw from a generator that the command seeds with the system's entropy
 // and whose outputs cannot be foretold from one another.

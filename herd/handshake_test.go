@@ -95,8 +95,8 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 				t.Fatalf("answered %q, want %q", got, test.want)
 			}
 			n := w.servers["Alford"].neighbor([]byte("Welsh"))
-			if good := test.want == "WELCOME "; good != (n.heard.Epoch() != 0) || good != (len(n.intakes) == 1) {
-				t.Errorf("epoch %v, %d intakes", n.heard.Epoch(), len(n.intakes))
+			if good := test.want == "WELCOME "; good != (n.heard.Epoch() != 0) || good != (len(n.inbounds) == 1) {
+				t.Errorf("epoch %v, %d inbounds", n.heard.Epoch(), len(n.inbounds))
 			}
 			if test.want != "WELCOME " {
 				w.until("closed", p.Closed)

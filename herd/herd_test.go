@@ -116,7 +116,7 @@ func (w *world) live() bool {
 	for _, c := range w.cfg.Servers {
 		if s := w.servers[c.Name]; s != nil {
 			for _, n := range s.neighbors {
-				if w.servers[n.name] != nil && (n.link.state != linkLive || len(n.intakes) == 0) {
+				if w.servers[n.name] != nil && (n.link.state != linkLive || len(n.inbounds) == 0) {
 					return false
 				}
 			}
@@ -329,7 +329,7 @@ func TestASilentNeighborIsDropped(t *testing.T) {
 		cut := w.net.Elapsed()
 		a, b := w.servers["Alford"].neighbor([]byte("Welsh")), w.servers["Welsh"].neighbor([]byte("Alford"))
 		w.until("both sides have dropped both links", func() bool {
-			return !a.link.sending() && !b.link.sending() && len(a.intakes) == 0 && len(b.intakes) == 0
+			return !a.link.sending() && !b.link.sending() && len(a.inbounds) == 0 && len(b.inbounds) == 0
 		})
 		if took := w.net.Elapsed() - cut; took > 8*time.Second {
 			t.Errorf("dropped after %v", took)

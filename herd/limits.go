@@ -142,7 +142,7 @@ func (s *session) keep() {
 // sweep applies the limits on time. It is called for every session about once a second, and returns
 // how much memory is kept for its client.
 func (s *session) sweep(now time.Time) (memory int) {
-	if s.intake != nil {
+	if s.inbound != nil {
 		return s.memory() // a link has its pulse
 	}
 	backlog := s.t.Backlog()

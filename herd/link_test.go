@@ -206,7 +206,8 @@ func TestStatesAreComparedOnlyWhenItMeansSomething(t *testing.T) {
 		p.SendString(mark + "\r\n")
 		w.net.RunFor(time.Second)
 		n := w.servers["Alford"].neighbor([]byte("Welsh"))
-		if got := !n.agree.divergedSince.IsZero(); got != differ || n.counters.repairs > 0 != differ || p.Closed() != differ {
+		_, diverged := n.heard.Agreement()
+		if got := !diverged.IsZero(); got != differ || n.counters.repairs > 0 != differ || p.Closed() != differ {
 			t.Errorf("%s: diverged %v, %d repairs, closed %v; want %v", mark, got, n.counters.repairs, p.Closed(), differ)
 		}
 	}

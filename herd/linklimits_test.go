@@ -65,20 +65,20 @@ func linkDropped(t *testing.T, do func(w *world, p *impostor)) *Server {
 	p := w.welcomed(welshHello)
 	do(w, p)
 	s := w.servers["Alford"]
-	w.until("dropped", func() bool { return len(s.neighbor([]byte("Welsh")).intakes) == 0 })
+	w.until("dropped", func() bool { return len(s.neighbor([]byte("Welsh")).inbounds) == 0 })
 	return s
 }
 
 func hitDeadAfter(t *testing.T) *Server {
 	return linkDropped(t, func(w *world, p *impostor) {
-		w.net.RunFor(pingAfter*beat + 100*time.Millisecond)
+		w.net.RunFor(link.PingAfter + 100*time.Millisecond)
 		var clock int64 // when it was asked
 		got := p.Take()
 		if _, err := fmt.Sscanf(got, "PING %d\r\n", &clock); err != nil || w.net.Now().Sub(time.UnixMicro(clock)).Abs() > time.Second {
-			t.Errorf("after %d beats of silence it gets %q", pingAfter, got)
+			t.Errorf("after %v of silence it gets %q", link.PingAfter, got)
 		}
 		w.until("dropped", p.Closed)
-		if d := w.net.Elapsed(); d < deadAfter*beat || d > (deadAfter+2)*beat {
+		if d := w.net.Elapsed(); d < link.DeadAfter || d > link.DeadAfter+2*link.Beat {
 			t.Errorf("dropped after %v", d)
 		}
 	})
@@ -93,12 +93,12 @@ func hitBadLines(t *testing.T) *Server {
 		// As many as there may be, and once more when that is forgotten.
 		for range 2 {
 			p.SendString(strings.Repeat("nonsense\r\n", link.MaxBadLines))
-			for range badWindow / time.Second {
+			for range link.BadLinesTime / time.Second {
 				w.net.RunFor(time.Second + 50*time.Millisecond)
 				p.SendString("PONG 1\r\n")
 			}
 			if p.Closed() {
-				t.Errorf("dropped for %d bad lines in %v", link.MaxBadLines, badWindow)
+				t.Errorf("dropped for %d bad lines in %v", link.MaxBadLines, link.BadLinesTime)
 			}
 		}
 		p.SendString(strings.Repeat("nonsense\r\n", link.MaxBadLines+1))
@@ -199,11 +199,11 @@ func hitMarksInFlight(t *testing.T) *Server {
 func hitLinksOfOne(t *testing.T) *Server {
 	w := ringOf(t, nil, "Alford")
 	first := w.welcomed(welshHello)
-	for range maxIntakes - 1 {
+	for range maxInbounds - 1 {
 		w.welcomed(welshHello)
 	}
 	if first.Closed() {
-		t.Errorf("dropped for the last of %d", maxIntakes)
+		t.Errorf("dropped for the last of %d", maxInbounds)
 	}
 	w.welcomed(welshHello)
 	w.until("the oldest is dropped", first.Closed)
@@ -299,7 +299,7 @@ func TestRoomAgain(t *testing.T) {
 		t.Errorf("%d records came through", n)
 	}
 	for _, n := range w.servers["Alford"].neighbors {
-		if !n.agree.divergedSince.IsZero() || n.counters.repairs > 0 {
+		if _, diverged := n.heard.Agreement(); !diverged.IsZero() || n.counters.repairs > 0 {
 			t.Error("somebody compares with a server that has dropped records")
 		}
 	}

@@ -118,7 +118,7 @@ func (s *session) unfinished() bool {
 		return len(s.head) > 0
 	}
 	p := s.reader.Unfinished()
-	if s.intake != nil || !protocol.IsTelnet(p) {
+	if s.inbound != nil || !protocol.IsTelnet(p) {
 		return len(p) > 0
 	}
 	n, _ := protocol.SkipTelnet(p)

@@ -60,7 +60,7 @@ type plainLink struct{ *outbound }
 // mayBePlain says whether a neighbor that has not answered HELLO as a server of the herd does may
 // be taken for plain. One that has proven itself, on the connection that it made, is not.
 func (l *outbound) mayBePlain() bool {
-	return l.server.plain && l.traffic.linesIn <= 1 && len(l.neighbor.intakes) == 0
+	return l.server.plain && l.traffic.linesIn <= 1 && len(l.neighbor.inbounds) == 0
 }
 
 // answersAsPlain says whether line is what a server says to HELLO for which it is no command.

@@ -293,7 +293,7 @@ func TestANeighborThatProvesItselfAtTheLastMoment(t *testing.T) {
 	w.until("a plain connection is next", func() bool { return w.linkToWelsh().plain })
 	proof.say("PROOF " + string(proof.transcript.SignProof(nil, 0)))
 	n := w.linkToWelsh().neighbor
-	w.until("it is taken", func() bool { return len(n.intakes) == 1 })
+	w.until("it is taken", func() bool { return len(n.inbounds) == 1 })
 	w.net.HealAll()
 	w.until("asked again", func() bool { return len(p.conns) == 2 && len(p.last().lines) > 0 })
 	if got := p.last().lines[0]; !strings.HasPrefix(got, "HELLO ") {

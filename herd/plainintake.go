@@ -51,7 +51,7 @@ func (s *session) plainAT(line []byte) bool {
 		return false
 	}
 	if srv.drain.over() {
-		return true // likewise: see intake.at
+		return true // likewise: see inbound.at
 	}
 	n := p.neighbor
 	n.counters.atReceived++
@@ -90,7 +90,7 @@ func (s *session) endsWhole() bool {
 func (p *plainIntake) speaksFor(s *session, sender []byte) bool {
 	srv := s.server
 	n := srv.neighbor(sender)
-	if n == nil || len(n.intakes) > 0 || p.neighbor != nil && p.neighbor != n {
+	if n == nil || len(n.inbounds) > 0 || p.neighbor != nil && p.neighbor != n {
 		return false
 	}
 	if p.neighbor != nil {

@@ -62,7 +62,7 @@ type Server struct {
 	sessions   []*session
 	turnedAway int
 	admitted   [3]int // sessions by admission
-	handshakes int    // of these, intakes that have not proven themselves
+	handshakes int    // of these, connections of neighbors that have not proven themselves
 	conns      uint64 // connection ids given out
 	buffered   int    // bytes kept for clients when that was last measured
 	counters   Counters
@@ -118,7 +118,7 @@ func NewServer(o Options) (*Server, error) {
 		if addresses[name] == "" {
 			return nil, fmt.Errorf("neighbor %q of %s is no server", name, s.name)
 		}
-		n := &neighbor{server: s, name: name, addr: addresses[name]}
+		n := &neighbor{server: s, name: name, addr: addresses[name], heard: link.NewHeard(s.store)}
 		n.link = newOutbound(n)
 		s.neighbors = append(s.neighbors, n)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // session is one accepted connection. Its first bytes tell what it is: a client, which is answered line
-// by line; a neighbor, whose first line is HELLO and whose lines an intake takes; or another protocol,
+// by line; a neighbor, whose first line is HELLO and whose lines an inbound link takes; or another protocol,
 // which is refused. Loop only.
 type session struct {
 	server    *Server
@@ -26,7 +26,7 @@ type session struct {
 	reader    *reactor.LineReceiver
 	replies   replies
 	asker     asker
-	intake    *intake     // nil for a client
+	inbound   *inbound    // nil for a client
 	plain     plainIntake // nobody's for a client
 
 	now          time.Time // receipt of the chunk at hand
@@ -86,7 +86,7 @@ func (s *session) DataReceived(p []byte) {
 	}
 	s.reader.DataReceived(p)
 	s.noteUnfinished(lines)
-	if s.intake == nil {
+	if s.inbound == nil {
 		s.hold() // what is answered besides lines counts, too
 	}
 	s.keep()
@@ -98,8 +98,8 @@ func (s *session) LineReceived(line []byte) {
 	if log := s.server.lines; log != nil {
 		log.LineReceived(s.id, line)
 	}
-	if s.intake != nil {
-		s.intake.lineReceived(line)
+	if s.inbound != nil {
+		s.inbound.lineReceived(line)
 		return
 	}
 	if s.linesIn == 1 && s.firstLine(line) {
@@ -115,9 +115,7 @@ func (s *session) LineReceived(line []byte) {
 func (s *session) firstLine(line []byte) bool {
 	if s.isLink {
 		hello, _ := protocol.ParseLink(line) // which has parsed it before
-		s.intake = newIntake(s)
-		s.server.handshakes++
-		s.intake.hello(line, hello)
+		newInbound(s, line, hello.Hello)
 		return true
 	}
 	if s.admission == asOverflow && !s.server.admit(s) {
@@ -282,8 +280,8 @@ var newline = []byte{'\n'}
 // LineLengthExceeded implements reactor.LineHandler.
 func (s *session) LineLengthExceeded(prefix []byte) {
 	srv := s.server
-	if s.intake != nil {
-		s.intake.fail(errLineTooLong)
+	if s.inbound != nil {
+		s.inbound.fail(errLineTooLong)
 		return
 	}
 	srv.counters.LinesTooLong++
@@ -295,7 +293,7 @@ func (s *session) LineLengthExceeded(prefix []byte) {
 // ReadConnectionLost implements reactor.HalfCloser. A client's last line needs no LF.
 func (s *session) ReadConnectionLost() {
 	s.eof = true
-	if s.intake != nil {
+	if s.inbound != nil {
 		s.t.LoseConnection() // what came without LF is a torn line
 		return
 	}
@@ -319,8 +317,16 @@ func (s *session) close(reason error) {
 		return
 	}
 	s.closing, s.reason = true, reason
-	s.reader.Stop()
+	s.stop()
 	s.finish()
+}
+
+// stop takes no more lines.
+func (s *session) stop() {
+	s.reader.Stop()
+	if s.inbound != nil {
+		s.inbound.machine.Stop()
+	}
 }
 
 // finish closes the connection once nothing more can come to be owed.
@@ -336,10 +342,10 @@ func (s *session) finish() {
 // abort ends the connection now.
 func (s *session) abort(reason error) {
 	s.closing, s.aborted, s.reason = true, true, reason
-	if s.intake != nil {
+	if s.inbound != nil {
 		s.server.counters.dropped(reason)
 	}
-	s.reader.Stop()
+	s.stop()
 	s.t.AbortConnection()
 }
 
@@ -353,9 +359,9 @@ func (s *session) ConnectionLost(reason error) {
 	}
 	s.server.lookups.leftBy(s)
 	fields := []zap.Field{zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer())}
-	if s.intake != nil {
-		fields = append(fields, zap.String("neighbor", s.intake.name))
-		s.intake.lost()
+	if s.inbound != nil {
+		fields = append(fields, zap.String("neighbor", s.inbound.machine.Name()))
+		s.inbound.lost()
 	}
 	s.plain.lost(s)
 	switch {
@@ -368,7 +374,7 @@ func (s *session) ConnectionLost(reason error) {
 	switch {
 	case s.reason != nil:
 		reason = s.reason
-	case s.intake != nil && errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
+	case s.inbound != nil && errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
 		reason = errClosed
 	}
 	s.server.remove(s)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"serverherd/herd/link"
 )
 
 // On a network that delays some lines and not others, no clock that is right is said to be wrong, however
@@ -43,18 +45,18 @@ func TestAPingBehindThePong(t *testing.T) {
 	ping := fmt.Sprintf("PING %d\r\n", w.net.Now().UnixMicro())
 	pong := strings.Replace(ping, "PING", "PONG", 1)
 	p.SendString(ping + ping + "PING 3\r\n")
-	w.net.RunFor(beat / 2)
+	w.net.RunFor(link.Beat / 2)
 	got := p.Take()
 	if !strings.HasPrefix(got, pong+"PING 1") || !strings.HasSuffix(got, pong+"PONG 3\r\n") || strings.Count(got, "PING") != 1 {
 		t.Errorf("%q", got)
 	}
 	p.SendString("PING 3\r\n")
-	w.net.RunFor(2 * beat)
+	w.net.RunFor(2 * link.Beat)
 	if got := p.Take(); got != "PONG 3\r\n" {
 		t.Errorf("%q", got)
 	}
 	p.SendString(ping)
-	w.net.RunFor(beat / 2)
+	w.net.RunFor(link.Beat / 2)
 	if got := p.Take(); !strings.HasPrefix(got, pong+"PING 1") {
 		t.Errorf("%q", got)
 	}

@@ -26,7 +26,7 @@ func (s *session) pausedInLine(now time.Time) bool {
 
 // mayBeNeighbors says whether the unfinished line is a neighbor's, or may become one: it is never executed.
 func (s *session) mayBeNeighbors() bool {
-	if s.intake != nil || s.plain.neighbor != nil {
+	if s.inbound != nil || s.plain.neighbor != nil {
 		return true
 	}
 	line := s.head

@@ -60,7 +60,7 @@ func TestANeighborThatReadsNothingIsDropped(t *testing.T) {
 	w := ringOf(t, nil, "Alford")
 	p := w.welcomed(welshHello)
 	p.Stall()
-	in := w.servers["Alford"].neighbor([]byte("Welsh")).intakes[0]
+	in := w.servers["Alford"].neighbor([]byte("Welsh")).inbounds[0]
 	most := 0
 	for i := 0; p.Err() == nil; i++ {
 		if i == 10_000 {

@@ -20,9 +20,11 @@
 //	Sent       how far the neighbor has our feed      as long as the server
 //	Heard      how far we have the neighbor's feed    as long as the server
 //	Outbound   a connection that we dialed            from its first line to its loss
+//	Inbound    a connection that the neighbor dialed  likewise
 //
 // Nothing of a connection is ever reset, because nothing of it is used again. The invariants stand at
-// the types.
+// the types. One line reads both Sent and Heard, Heard.of: a MARK names what we have of the neighbor's feed
+// only if the process that we send to is the one that we heard.
 //
 // # States of an Outbound
 //
@@ -30,6 +32,22 @@
 //	    |                                      |                                           |
 //	    +--------------------------------------+----------- Closed event, Close -----------+--> Over
 //
-// A lost ACK shows in overdue: the MARK keeps waiting, PINGs are answered, and after AckAfter the connection is
-// dropped. The next WELCOME says how far the neighbor really is.
+// # States of an Inbound
+//
+//	HELLO --Refusal--> REFUSE, over
+//	HELLO --Challenge--> waits for PROOF --Unproven--> REFUSE, over
+//	                                     --Proven--> Join, Welcome --> takes AT and MARK
+//	                                            \--> REFUSE duplicate, over
+//	takes AT and MARK --another connection is joined--> takes AT; its MARKs do not count, and it is asked after
+//	                                                    DeadAfter whether it is still there
+//
+// # A lost ACK
+//
+// It shows in overdue: the MARK keeps waiting, PINGs are answered, and after AckAfter the connection is
+// dropped. The next WELCOME says how far the neighbor really is, and the feed goes on from there.
+//
+// # Time
+//
+// Silence is counted in calls of Beat, not in differences of a clock, which may jump. A pause before a repair is a
+// time of day: it is there to save work, and nothing depends on its length.
 package link

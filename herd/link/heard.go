@@ -1,19 +1,49 @@
 package link
 
-import "serverherd/protocol"
+import (
+	"time"
 
-// Heard is how far this server has a neighbor's feed. It outlives connections.
+	"serverherd/herd/feed"
+	"serverherd/protocol"
+)
+
+// A repair that does not help is tried again later and later.
+const (
+	MinRepairPause = 10 * time.Second
+	MaxRepairPause = 10 * time.Minute
+)
+
+// Heard is how far this server has a neighbor's feed, and whether both hold the same. It outlives
+// connections.
 //
 // Invariants:
 //
-//  1. All of it is about one process of the neighbor: the one that proved itself last. With another
-//     process everything is forgotten.
+//  1. All of it is about one process of the neighbor: the one whose proof was taken last. With another
+//     process everything is forgotten but whole and the pause before a repair.
 //  2. Every record with a position of at most seq is here.
+//  3. Only the MARKs of current count, the connection that was proven last. A connection that was replaced never
+//     counts again, not even when what replaced it is gone: it may be a former process's.
+//  4. A repair that is due makes the next WELCOME ask for everything.
+//  5. Two states are compared only if all of either feed is on the other side: then a difference is real.
 type Heard struct {
-	epoch protocol.Epoch // the process; 0: none has proven itself yet
-	seq   uint64         // the last MARK whose records are all applied here
-	any   bool           // there was one
+	store   *feed.Store
+	epoch   protocol.Epoch // the process; 0: none has proven itself yet
+	current *Inbound       // nil once it is gone
+	seq     uint64         // the last MARK whose records are all applied here
+	any     bool           // there was one
+	full    bool           // the neighbor lacks records for max_clients, as its last MARK says
+	whole   bool           // once, all of its feed has been here since this server started
+	restart bool           // a repair is due
+	closed  bool           // this server is leaving
+
+	checked       time.Time     // the last comparison; zero: none
+	divergedSince time.Time     // zero: the same when last compared
+	nextRepair    time.Time     // not before
+	pause         time.Duration // before the repair after that one
 }
+
+// NewHeard returns a Heard for a neighbor of which nothing is known.
+func NewHeard(store *feed.Store) *Heard { return &Heard{store: store} }
 
 // Epoch is the process that proved itself last; 0: none.
 func (h *Heard) Epoch() protocol.Epoch { return h.epoch }
@@ -21,23 +51,47 @@ func (h *Heard) Epoch() protocol.Epoch { return h.epoch }
 // Seq is the position up to which all of its feed is here; false if that is unknown.
 func (h *Heard) Seq() (seq uint64, any bool) { return h.seq, h.any }
 
-// Join notes the process that has proven itself, and says whether it is another one than before.
-func (h *Heard) Join(epoch protocol.Epoch) (other bool) {
-	if epoch == h.epoch {
-		return false
+// Current says whether in is the connection whose MARKs count.
+func (h *Heard) Current(in *Inbound) bool { return h.current == in }
+
+// Full says whether the neighbor lacks records for max_clients.
+func (h *Heard) Full() bool { return h.full }
+
+// Whole says whether once all of the neighbor's feed has been here since this server started.
+func (h *Heard) Whole() bool { return h.whole }
+
+// Agreement is when the states were compared last, and since when they differ; zero if never, and if they do not.
+func (h *Heard) Agreement() (checked, divergedSince time.Time) { return h.checked, h.divergedSince }
+
+// Close is called when this server is about to leave: what comes from now on is handed on to nobody, so it
+// is neither applied nor acknowledged.
+func (h *Heard) Close() { h.closed = true }
+
+// Left is called when a connection is lost, and says whether it was the current one.
+func (h *Heard) Left(in *Inbound) (current bool) {
+	if current = h.current == in; current {
+		h.current = nil
 	}
-	*h = Heard{epoch: epoch}
-	return true
+	return current
 }
 
-// Forget forgets how far its feed is here.
-func (h *Heard) Forget() { h.seq, h.any = 0, false }
+// join makes in the current connection.
+func (h *Heard) join(in *Inbound) {
+	if in.epoch != h.epoch {
+		h.epoch, h.seq, h.any, h.full = in.epoch, 0, false, false
+		h.checked, h.divergedSince = time.Time{}, time.Time{}
+	}
+	h.current = in
+}
 
-// Mark notes that its feed is here up to seq, and says whether that is news.
-func (h *Heard) Mark(seq uint64) (news bool) {
-	news = !h.any || seq != h.seq
-	h.seq, h.any = seq, true
-	return news
+// since is the resume point for WELCOME: the epoch and the last seq of the neighbor's feed that
+// we have all of, or none.
+func (h *Heard) since() (protocol.Epoch, uint64) {
+	if h.restart || !h.any {
+		h.restart, h.seq, h.any = false, 0, false
+		return 0, 0
+	}
+	return h.epoch, h.seq
 }
 
 // of is what a MARK for a process says of its feed: nothing, unless it is the process that was heard.
@@ -46,4 +100,32 @@ func (h *Heard) of(peer protocol.Epoch) (seq uint64, any bool) {
 		return 0, false
 	}
 	return h.seq, h.any
+}
+
+// marked takes a MARK of the current connection: up to its seq everything is here.
+func (h *Heard) marked(m protocol.Mark, now time.Time, out *Output) {
+	if !h.any || m.Seq != h.seq {
+		h.seq, h.any = m.Seq, true
+		out.add(Event{Kind: HeardMore})
+	}
+	h.whole = h.whole || m.Seq == m.Tail
+	h.full = m.Full
+	if m.Seq != m.Tail || !m.HeardAny || m.Heard != h.store.Tail() || m.Full || h.store.Overflowed() {
+		return
+	}
+	h.checked = now
+	if m.Count == uint64(h.store.Len()) && m.Digest == h.store.Digest() {
+		h.divergedSince, h.pause = time.Time{}, 0
+		return
+	}
+	if h.divergedSince.IsZero() {
+		h.divergedSince = now
+	}
+	if now.Before(h.nextRepair) {
+		return
+	}
+	h.pause = min(max(2*h.pause, MinRepairPause), MaxRepairPause)
+	h.nextRepair = now.Add(h.pause)
+	h.restart = true
+	out.add(Event{Kind: Diverged, Mark: m})
 }

@@ -31,6 +31,7 @@ type Event struct {
 	N       uint64         // Pinged: the number
 	Ponged  uint64         // Pinged: the number of the last PONG before; 0: none
 	Epoch   protocol.Epoch // Contested: the other process
+	Mark    protocol.Mark  // Diverged: the state of the neighbor
 }
 
 // Kind is what an Event is about.
@@ -55,6 +56,17 @@ const (
 	Acked
 	// Contested: the process at the other end is still there, though another one has claimed its name.
 	Contested
+
+	// Unproven: the line behind CHALLENGE is no right PROOF. Refuse "proof".
+	Unproven
+	// Proven: PROOF is right. Join and Welcome, or Refuse.
+	Proven
+	// HeardMore: more of the neighbor's feed is here. It is to be told by a MARK.
+	HeardMore
+	// Diverged: the states differ, and a repair is due. Close all connections to the neighbor.
+	Diverged
+	// StillThere: the process that was asked is there.
+	StillThere
 )
 
 // Reasons for which a connection is dropped.

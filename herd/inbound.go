@@ -1,0 +1,233 @@
+package herd
+
+import (
+	"errors"
+
+	"go.uber.org/zap"
+
+	"serverherd/herd/feed"
+	"serverherd/herd/link"
+	"serverherd/protocol"
+	"serverherd/reactor"
+)
+
+var (
+	errReplaced  = errors.New("replaced by newer connections of the same neighbor")
+	errOutlived  = errors.New("two processes claim one name")
+	errDiverged  = errors.New("states differ, repairing")
+	errHandshake = errors.New("handshake not finished in time")
+	errRefused   = errors.New("refused")
+	errDuplicate = errors.New("duplicate: another process claims this server's name")
+	errClosed    = errors.New("neighbor closed the connection")
+	errUnread    = errors.New("neighbor does not read what it asks for")
+)
+
+// inbound is the receiving end of a neighbor's link: it carries bytes, keeps the timers and counts. What is
+// said, and which records are applied, is up to the machine of the connection, a link.Inbound. Loop only.
+type inbound struct {
+	session  *session
+	neighbor *neighbor // nil until proven
+	machine  *link.Inbound
+	out      link.Output
+	timeout  *reactor.DelayedCall // of the handshake
+	pulse    *reactor.DelayedCall // the next beat
+	ackTimer *reactor.DelayedCall // an ACK is due
+}
+
+// newInbound answers the first line of a handshake.
+func newInbound(s *session, line []byte, h protocol.Hello) {
+	srv := s.server
+	s.reader.SetMaxLength(maxLinkLine)
+	in := &inbound{session: s, machine: link.NewInbound(&srv.identity, line, h)}
+	s.inbound = in
+	srv.handshakes++
+	if reason := srv.identity.Refusal(h, srv.neighbor(h.From) != nil); reason != "" {
+		in.refuse(reason)
+		return
+	}
+	in.timeout = srv.reactor.CallLater(handshakeTimeout, func() {
+		srv.refused("handshake timeout", s.t.Peer(), in.machine.Name())
+		s.abort(errHandshake)
+	})
+	in.machine.Challenge(newNonce(srv.rand), in.out.Reset())
+	in.step()
+}
+
+func (in *inbound) server() *Server { return in.session.server }
+
+// lineReceived takes every line after HELLO.
+func (in *inbound) lineReceived(line []byte) {
+	if at := in.machine.Line(line, in.session.now, in.out.Reset()); at.Taken {
+		in.taken(at)
+		return
+	}
+	in.step()
+}
+
+// taken counts an AT line and has the record sent on.
+func (in *inbound) taken(at link.AT) {
+	srv := in.server()
+	in.neighbor.counters.atReceived++
+	switch at.Outcome {
+	case feed.Stored:
+		srv.counters.Applied++
+		srv.noteOrigin(at.Record)
+		srv.pumpSoon()
+		// In a copy or a resume a record's age says nothing of how long it was on its way.
+		if at.Fresh {
+			if sent, ok := at.Record.ReceivedAt(); ok {
+				srv.propagation.observe(sent, in.session.now)
+			}
+		}
+	case feed.Dropped:
+		in.neighbor.counters.duplicates++
+	case feed.Full:
+		srv.counters.ClientsRefused++
+	}
+}
+
+// step acts on what the machine has left: it writes, keeps the timer of an ACK, and takes the events in their
+// order.
+func (in *inbound) step() {
+	in.write(in.out.Lines)
+	switch due := in.machine.AckDue(); {
+	case due && in.ackTimer == nil:
+		in.ackTimer = in.server().reactor.CallLater(link.AckDelay, in.ack)
+	case !due:
+		in.stopAck()
+	}
+	for i := 0; i < len(in.out.Events); i++ {
+		in.event(in.out.Events[i])
+	}
+}
+
+func (in *inbound) event(e link.Event) {
+	switch e.Kind {
+	case link.BadLine:
+		in.neighbor.counters.badLines++
+	case link.Closed:
+		if e.Err == link.ErrSilent {
+			in.stopPulse()
+		}
+		in.session.abort(e.Err)
+	case link.Pinged:
+		in.neighbor.clockPinged(e.N, e.Ponged)
+	case link.Unproven:
+		in.refuse("proof")
+	case link.Proven:
+		in.proven()
+	case link.HeardMore:
+		in.neighbor.link.markSoon()
+	case link.Diverged:
+		in.neighbor.repair(e.Mark)
+	case link.StillThere:
+		in.stillThere()
+	}
+}
+
+func (in *inbound) refuse(reason string) {
+	in.server().refused(reason, in.session.t.Peer(), in.machine.Name())
+	in.machine.Refuse(reason, in.out.Reset())
+	in.step()
+	in.session.close(errRefused)
+}
+
+// proven ends the handshake.
+func (in *inbound) proven() {
+	srv := in.server()
+	n := srv.neighbor([]byte(in.machine.Name()))
+	if !n.joined(in) {
+		in.refuse("duplicate")
+		return
+	}
+	in.timeout.Cancel()
+	srv.proven(in.session)
+	since := in.machine.Welcome(in.out.Reset())
+	in.step()
+	in.pulse = srv.reactor.CallLater(link.Beat, in.beat)
+	srv.log.Info("neighbor joined", zap.String("neighbor", n.name),
+		zap.Uint64("conn", in.session.id), zap.Stringer("epoch", in.machine.Epoch()),
+		zap.Uint64("since", since))
+	n.link.notPlain()
+	n.link.dialNow()
+}
+
+func (in *inbound) beat() {
+	in.pulse = in.server().reactor.CallLater(link.Beat, in.beat)
+	in.machine.Beat(in.server().reactor.Now(), in.out.Reset())
+	in.step()
+}
+
+// ask asks whether the process at the other end is still there.
+func (in *inbound) ask() {
+	in.machine.Ask(in.server().reactor.Now(), in.out.Reset())
+	in.step()
+}
+
+// stillThere ends a connection that is not the current one, and whose dialer believes that it is:
+// its MARKs do not count, so its window would stay shut and its records would be acknowledged by
+// nobody. The dialer connects again, and what is decided then depends on which process it is. The
+// same one as the current connection's goes on where it was: its PROOF on a connection that it had
+// given up came late. Another one is a second process of that name: see former. So is one that is
+// not at the neighbor's address, even if its connection is the current one.
+func (in *inbound) stillThere() {
+	switch n, epoch := in.neighbor, in.machine.Epoch(); {
+	case epoch != n.heard.Epoch() || n.elsewhere(epoch):
+		n.claimed(claimRefused, epoch)
+		in.session.abort(errOutlived)
+	case !n.heard.Current(in.machine):
+		in.session.abort(errReplaced)
+	}
+}
+
+func (in *inbound) ack() {
+	in.machine.Ack(in.out.Reset())
+	in.step()
+}
+
+func (in *inbound) stopAck() {
+	if in.ackTimer != nil {
+		in.ackTimer.Cancel()
+		in.ackTimer = nil
+	}
+}
+
+func (in *inbound) stopPulse() {
+	if in.pulse != nil {
+		in.pulse.Cancel()
+		in.pulse = nil
+	}
+}
+
+// write writes lines, counts and logs them.
+func (in *inbound) write(lines []byte) {
+	if len(lines) == 0 {
+		return
+	}
+	s := in.session
+	s.t.Write(lines)
+	s.traffic.sent(s.id, lines, s.server.lines)
+	if s.t.Backlog() > maxUnread {
+		s.abort(errUnread)
+	}
+}
+
+// fail ends the connection for something that a neighbor does not do.
+func (in *inbound) fail(what error) {
+	if in.neighbor != nil {
+		in.neighbor.counters.badLines++
+	}
+	in.session.abort(what)
+}
+
+// lost is called when the connection is gone.
+func (in *inbound) lost() {
+	if in.timeout != nil {
+		in.timeout.Cancel()
+	}
+	in.stopAck()
+	in.stopPulse()
+	if in.neighbor != nil {
+		in.neighbor.left(in)
+	}
+}

@@ -47,7 +47,7 @@ const (
 //  2. The cursor is never before Sent's.
 //  3. A MARK is written behind the AT lines that it speaks of, and its seq is never less than that of the
 //     MARK before.
-//  4. marks are in the order of their seq, all greater than Sent's acked but for a last one that is equal.
+//  4. marks are in the order of their seq, all greater than Sent's acked but for the first, which may be equal.
 //  5. No more than Window bytes of AT lines, and one turn's worth, are without an ACK.
 type Outbound struct {
 	self   *Self

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/parent"
-	"serverherd/herd"
 	"serverherd/herd/config"
 )
 
@@ -53,6 +52,9 @@ func (s *supervisor) keep(server config.Server) {
 		}
 		if s.stopped(pause) {
 			return
+		}
+		if o.ready {
+			s.noteRestart()
 		}
 	}
 }
@@ -119,26 +121,11 @@ func (s *supervisor) child(server config.Server) *outcome {
 
 // ready notes that a server listens, and says so.
 func (s *supervisor) ready(server config.Server, took time.Duration) {
+	now := time.Now()
 	s.mu.Lock()
-	s.running[server.Name].ready = true
+	s.running[server.Name].ready = now
 	s.mu.Unlock()
-	console := ""
-	if server.Console != "" {
-		console = ", console http://" + server.Console
-	}
-	s.out.add(server.Name, fmt.Sprintf("ready in %.2f s on %s%s", took.Seconds(), server.Address, console), time.Now())
-}
-
-// printed says whether an entry of a server's log is printed: of level warn and above, unless all are
-// wanted. While all stop, each link goes down when its neighbor has stopped.
-func (s *supervisor) printed(level, message string) bool {
-	switch {
-	case s.verbose:
-		return true
-	case message == herd.LinkDownMessage && s.isStopping():
-		return false
-	}
-	return level != "info" && level != "debug"
+	s.out.add(server.Name, fmt.Sprintf("ready at %s in %.1f s", server.Address, took.Seconds()), now)
 }
 
 // isActivation says whether an environment variable is about listeners handed to this process;

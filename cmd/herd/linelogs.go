@@ -238,17 +238,17 @@ func bytesPerUpdate(c *config.Log, servers, links int) int {
 	return size(sampleIAMAT) + size(sampleAT) + floods*2*size(sampleAT+" Alford")
 }
 
-// logsOf tells where servers with this configuration log, what limits it, and how fast it grows.
-func logsOf(c *config.Log, servers, links int) string {
+// logsOf tells in one or two lines where servers with this configuration log, what limits it, and how
+// fast it grows.
+func logsOf(c *config.Log, servers, links int) (lines []string) {
 	limit := noLogLimit
 	if most := c.MaxBytes(); most > 0 {
-		limit = logLimit(most * uint64(servers))
+		limit = byteCount(float64(most*uint64(servers))) + " in all at most (log.max_size)"
 	}
-	text := "Logs: " + logging.FileName(c, "NAME") + "\n  " + limit + "\n"
+	lines = append(lines, "Logs: "+logging.FileName(c, "NAME")+", "+limit)
 	if c.EveryLine() {
 		rate := 1000 * float64(bytesPerUpdate(c, servers, links))
-		text += fmt.Sprintf("  log.lines = true: 1,000 updates/s make %s/s to %s/s\n",
-			byteCount(rate), byteCount(2*rate))
+		lines = append(lines, fmt.Sprintf("  1,000 updates/s add %s/s to %s/s (log.lines = true)", byteCount(rate), byteCount(2*rate)))
 	}
-	return text
+	return lines
 }

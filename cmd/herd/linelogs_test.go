@@ -72,17 +72,17 @@ func TestLogsOf(t *testing.T) {
 	quiet, endless := c, c
 	quiet.Level, endless.MaxSize = "warn", 0
 	for want, c := range map[string]config.Log{
-		"Logs: logs/server-NAME.log\n  3.1 GB in all at most (log.max_size, log.max_files)\n" +
-			"  log.lines = true: 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": c,
-		"Logs: logs/server-NAME.log\n  3.1 GB in all at most (log.max_size, log.max_files)\n": quiet,
-		"Logs: logs/server-NAME.log\n  without a limit (log.max_size = 0)\n" +
-			"  log.lines = true: 1,000 updates/s make 2.75 MB/s to 5.51 MB/s\n": endless,
+		"Logs: logs/server-NAME.log, 3.1 GB in all at most (log.max_size)\n" +
+			"  1,000 updates/s add 2.75 MB/s to 5.51 MB/s (log.lines = true)": c,
+		"Logs: logs/server-NAME.log, 3.1 GB in all at most (log.max_size)": quiet,
+		"Logs: logs/server-NAME.log, without a limit (log.max_size = 0)\n" +
+			"  1,000 updates/s add 2.75 MB/s to 5.51 MB/s (log.lines = true)": endless,
 	} {
-		if got := logsOf(&c, 5, 10); got != want {
-			t.Errorf("got\n%swant\n%s", got, want)
+		if got := strings.Join(logsOf(&c, 5, 10), "\n"); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 		for line := range strings.Lines(want) { // up puts a name in front, on a terminal of 80 columns
-			if n := len("Hamilton | ") + len(line) - 1; n > 80 {
+			if n := len("Hamilton | ") + len(strings.TrimSuffix(line, "\n")); n > 80 {
 				t.Errorf("%d columns: %s", n, line)
 			}
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -41,9 +42,10 @@ type prefixed struct {
 
 // outputLine is one line that waits for older ones.
 type outputLine struct {
-	at    time.Time // when it was written
-	came  time.Time // when it came here, by a clock that nobody sets
-	entry []byte
+	at     time.Time // when it was written
+	came   time.Time // when it came here, by a clock that nobody sets
+	entry  []byte
+	wanted func() bool // asked when it is handed on; nil: it is
 }
 
 // colors are those of a terminal that are readable on dark and light ground.
@@ -79,14 +81,17 @@ func (p *prefixed) say(text string) {
 }
 
 // add prints a line that was written at the given time. It never blocks.
-func (p *prefixed) add(name, text string, at time.Time) {
+func (p *prefixed) add(name, text string, at time.Time) { p.addIf(nil, name, text, at) }
+
+// addIf is add of a line that is dropped if, when its time to be printed has come, it is not wanted.
+func (p *prefixed) addIf(wanted func() bool, name, text string, at time.Time) {
 	entry, now := p.entry(name, text), time.Now()
 	if at.After(now) { // the clock went back
 		at = now
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pending = append(p.pending, outputLine{at.Round(0), now, entry})
+	p.pending = append(p.pending, outputLine{at.Round(0), now, entry, wanted})
 	if p.bytes += len(entry); p.bytes > outputBuffer {
 		p.flush(now)
 	}
@@ -128,7 +133,9 @@ func (p *prefixed) flush(until time.Time) {
 	}
 	for _, line := range p.pending[:n] {
 		p.bytes -= len(line.entry)
-		_, _ = p.out.Write(line.entry)
+		if line.wanted == nil || line.wanted() {
+			_, _ = p.out.Write(line.entry)
+		}
 	}
 	p.pending = slices.Delete(p.pending, 0, n)
 }
@@ -144,8 +151,10 @@ func (p *prefixed) close() {
 }
 
 // writer returns what takes the output of the server called name, to be closed after its last
-// write. Of the log's entries only those that are wanted are printed.
-func (p *prefixed) writer(name string, wanted func(level, message string) bool) *lineWriter {
+// write. Of the log's entries only those that are wanted are printed. That is asked when an entry comes
+// and again when it is to be printed: more is known then, such as that a server has died. It must not
+// call p.
+func (p *prefixed) writer(name string, wanted func(logEntry) bool) *lineWriter {
 	return &lineWriter{out: p, name: name, wanted: wanted}
 }
 
@@ -153,7 +162,7 @@ func (p *prefixed) writer(name string, wanted func(level, message string) bool) 
 type lineWriter struct {
 	out    *prefixed
 	name   string
-	wanted func(level, message string) bool
+	wanted func(logEntry) bool
 	tail   []byte    // of an unfinished line
 	at     time.Time // of the last entry
 }
@@ -188,16 +197,40 @@ func (w *lineWriter) Close() {
 func (w *lineWriter) flush() {
 	line := string(w.tail)
 	w.tail = w.tail[:0]
-	stamp, rest, _ := strings.Cut(line, "\t")
-	level, rest, _ := strings.Cut(rest, "\t")
-	message, _, _ := strings.Cut(rest, "\t")
-	if at, err := time.Parse(logging.TimeLayout, stamp); err == nil {
-		w.at = at
-		if !w.wanted(level, message) {
-			return
+	e, ok := parseEntry(line)
+	if !ok {
+		if w.at.IsZero() {
+			w.at = time.Now()
 		}
-	} else if w.at.IsZero() {
-		w.at = time.Now()
+		w.out.add(w.name, line, w.at)
+		return
 	}
-	w.out.add(w.name, line, w.at)
+	w.at = e.at
+	if w.wanted(e) {
+		w.out.addIf(func() bool { return w.wanted(e) }, w.name, line, w.at)
+	}
+}
+
+// logEntry is a server's log entry as it stands on its standard error.
+type logEntry struct {
+	at                     time.Time
+	level, message, fields string // fields is a JSON object, or empty
+}
+
+func parseEntry(line string) (e logEntry, ok bool) {
+	stamp, rest, _ := strings.Cut(line, "\t")
+	e.level, rest, _ = strings.Cut(rest, "\t")
+	e.message, e.fields, _ = strings.Cut(rest, "\t")
+	var err error
+	e.at, err = time.Parse(logging.TimeLayout, stamp)
+	return e, err == nil
+}
+
+// neighbor is the neighbor that the entry is about; "" if it names none.
+func (e logEntry) neighbor() string {
+	var fields struct {
+		Neighbor string `json:"neighbor"`
+	}
+	_ = json.Unmarshal([]byte(e.fields), &fields)
+	return fields.Neighbor
 }

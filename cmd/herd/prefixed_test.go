@@ -13,7 +13,7 @@ import (
 )
 
 // all prints every entry.
-func all(string, string) bool { return true }
+func all(logEntry) bool { return true }
 
 // Names in front of lines, wherever the writes were cut.
 func TestPrefixed(t *testing.T) {
@@ -75,7 +75,7 @@ func TestPrefixedWhenTheClockIsSetBack(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		now := time.Now()
-		p.pending = append(p.pending, outputLine{now.Add(time.Hour).Round(0), now, p.entry("Alford", text)})
+		p.pending = append(p.pending, outputLine{now.Add(time.Hour).Round(0), now, p.entry("Alford", text), nil})
 	}
 	setBack("one")
 	processtest.Eventually(t, "the line is printed", func() bool { return out.String() == "Alford | one\n" })
@@ -86,31 +86,22 @@ func TestPrefixedWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// While all servers stop, each link goes down when its neighbor has stopped: that is no news.
-func TestPrefixedWhileStopping(t *testing.T) {
+// Whether an entry is wanted is asked again when it is to be printed.
+func TestPrefixedWhenMoreIsKnown(t *testing.T) {
 	for _, test := range []struct {
-		entry                         string
-		running, stopping, everything bool
+		name    string
+		answers []bool
+		want    bool
 	}{
-		{"warn\tlink down\t{}", true, false, true},
-		{"info\tlink down\t{}", false, false, true},
-		{"warn\tdrain time is over\t{}", true, true, true},
-		{"error\tserver failed", true, true, true},
+		{"wanted", []bool{true, true}, true}, {"not wanted", []bool{false}, false}, {"not wanted any more", []bool{true, false}, false},
 	} {
-		for _, s := range []struct {
-			*supervisor
-			want bool
-		}{
-			{&supervisor{}, test.running}, {&supervisor{stopping: true}, test.stopping},
-			{&supervisor{stopping: true, verbose: true}, test.everything},
-		} {
-			out := &processtest.Output{}
-			p := newPrefixed(out, []config.Server{{Name: "Alford"}})
-			fmt.Fprintf(p.writer("Alford", s.printed), "2026-11-27T19:00:00.000000Z\t%s\n", test.entry)
-			p.close()
-			if got := out.String() != ""; got != s.want {
-				t.Errorf("stopping %v, verbose %v: printed %q", s.stopping, s.verbose, out)
-			}
+		out, asked := &processtest.Output{}, 0
+		p := newPrefixed(out, []config.Server{{Name: "Alford"}})
+		fmt.Fprint(p.writer("Alford", func(logEntry) bool { asked++; return test.answers[asked-1] }),
+			"2026-11-27T19:00:00.000000Z\twarn\tlink down\t{}\n")
+		p.close()
+		if got := out.String() != ""; got != test.want || asked != len(test.answers) {
+			t.Errorf("%s: printed %q, asked %d times", test.name, out, asked)
 		}
 	}
 }

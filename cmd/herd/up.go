@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -46,8 +45,9 @@ func newUp(o *options) *cobra.Command {
 			"ends all.\n" +
 			"Ctrl-C stops all in good order, a second one at once, and the exit code is 1 if\n" +
 			"one was killed. Without a terminal SIGHUP is passed on to the servers.\n\n" +
-			"Log entries of level warn and above are printed; the log files have all of\n" +
-			"them.",
+			"Each server that is ready is printed, and then how many links are live and what\n" +
+			"to type next; or, after 5 s, what is not ready and which links are not live.\n" +
+			"Log entries are printed from level warn on. The log files have all of them.",
 		Example:           "  herd up\n  herd up Alford Welsh",
 		Args:              arguments(0, -1),
 		ValidArgsFunction: o.completeServers,
@@ -62,7 +62,7 @@ func newUp(o *options) *cobra.Command {
 			s := &supervisor{
 				cfg: cfg, file: o.file(), engine: engine, verbose: verbose,
 				errOut: newOutput(direct(c.ErrOrStderr())), running: map[string]*child{},
-				stop: make(chan struct{}), failed: make(chan struct{}),
+				restarted: make(chan struct{}, 1), stop: make(chan struct{}), failed: make(chan struct{}),
 			}
 			if err := s.choose(names); err != nil {
 				return err
@@ -126,6 +126,8 @@ type supervisor struct {
 	errOut  io.Writer
 	parent  *os.File // by which the children know that this process lives
 	begun   time.Time
+	// restarted has a token when a server that was ready is started again.
+	restarted chan struct{}
 
 	mu       sync.Mutex // children come and go in goroutines of their own
 	running  map[string]*child
@@ -140,7 +142,7 @@ type supervisor struct {
 // child is a server's process.
 type child struct {
 	process *os.Process
-	ready   bool
+	ready   time.Time // when it began to listen; zero: not yet
 }
 
 // choose takes the servers that are named, or all.
@@ -199,7 +201,7 @@ func (s *supervisor) run(out io.Writer) error {
 			}
 		}
 	}()
-	go s.welcome()
+	go s.report()
 	go s.end(signals)
 	children.Wait()
 	if len(s.undone) > 0 {
@@ -262,7 +264,7 @@ func (s *supervisor) passHangupOn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.running {
-		if c.ready { // before that it might end the process
+		if !c.ready.IsZero() { // before that it might end the process
 			_ = c.process.Signal(syscall.SIGHUP)
 		}
 	}
@@ -309,67 +311,9 @@ func (s *supervisor) signalAll(sig syscall.Signal) {
 	}
 }
 
-// readyTime is how long welcome waits for the servers.
-const readyTime = 30 * time.Second
-
-// welcome says what to type next once all servers are linked.
-func (s *supervisor) welcome() {
-	client := newConsoleClient(time.Second)
-	deadline, late := time.Now().Add(readyTime), false
-	for _, server := range s.servers {
-		for !s.isReady(server) || server.Console != "" && !s.linked(client, server) {
-			if !late && time.Now().After(deadline) {
-				late = true
-				s.out.say(server.Name + " is not ready, or not linked to its neighbors, yet; see its log")
-			}
-			if s.stopped(50 * time.Millisecond) {
-				return
-			}
-		}
-	}
-	first, last := s.servers[0], s.servers[len(s.servers)-1]
-	self := os.Args[0]
-	if s.file != defaultConfig {
-		self += " --config " + s.file
-	}
-	links := ""
-	noConsole := func(server config.Server) bool { return server.Console == "" }
-	if n := s.links(); n > 0 && !slices.ContainsFunc(s.servers, noConsole) { // all have been looked at
-		links = fmt.Sprintf(", %d links live", n)
-	}
-	s.out.say(fmt.Sprintf(`%d servers are ready%s in %.1f s. In another terminal:
-
-  %s iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at %s
-  %s whatsat kiwi.cs.ucla.edu 10 3 --at %s
-  %s status
-
-%sCtrl-C stops the herd.`, len(s.servers), links, time.Since(s.begun).Seconds(), self, first.Name, self, last.Name, self,
-		logsOf(&s.cfg.Log, len(s.servers), s.links())))
-}
-
-// links counts the one-way links between the servers that were started.
-func (s *supervisor) links() (n int) {
-	for _, server := range s.servers {
-		for _, name := range server.Neighbors {
-			if s.started(name) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // started says whether a server is one of those that this process runs.
 func (s *supervisor) started(name string) bool {
 	return slices.ContainsFunc(s.servers, func(o config.Server) bool { return o.Name == name })
-}
-
-// isReady says whether a server listens.
-func (s *supervisor) isReady(server config.Server) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.running[server.Name]
-	return c != nil && c.ready
 }
 
 // isStopping says whether the herd is being stopped.
@@ -387,18 +331,4 @@ func (s *supervisor) stopped(d time.Duration) bool {
 	case <-time.After(d):
 		return false
 	}
-}
-
-// linked says whether a server is ready and its links to those that were started are live.
-func (s *supervisor) linked(client *http.Client, server config.Server) bool {
-	status, err := ask(client, server)
-	if err != nil || !status.Ready {
-		return false
-	}
-	for _, l := range status.Links {
-		if s.started(l.Neighbor) && !isLive(l) {
-			return false
-		}
-	}
-	return true
 }

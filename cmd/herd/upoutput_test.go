@@ -71,7 +71,7 @@ func TestUpWhenAServersOutputIsHeld(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), "are ready") })
+	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), welcomed) })
 	for _, name := range []string{"Alford", "Welsh"} {
 		held, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/1", pid(h, name)), os.O_WRONLY, 0)
 		if err != nil {
@@ -108,9 +108,9 @@ func TestUpWithoutConsoles(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	processtest.Eventually(t, "up says what to type next", func() bool { return strings.Contains(out.String(), "Ctrl-C stops the herd") })
-	said, _, _ := strings.Cut(out.String(), "3 servers are ready in ")
-	if strings.Count(said, "ready in ") != 3 || strings.Contains(out.String(), "links live") {
+	processtest.Eventually(t, "up says what to type next", func() bool { return strings.Contains(out.String(), welcomed) })
+	said, _, _ := strings.Cut(out.String(), "3 servers ready in ")
+	if strings.Count(said, "ready at ") != 3 || strings.Contains(out.String(), "links live") {
 		t.Errorf("it says:\n%s", out)
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)

@@ -43,6 +43,7 @@ race: ## every test, under the race detector
 	@PATH=$$PATH:/usr/sbin command -v logrotate >/dev/null || \
 	  echo "NOT RUN: logs rotated by logrotate: apt-get install logrotate"
 	go test -race -timeout 30m ./...
+	go test ./herd/sim
 
 fuzz: ## each fuzz target, FUZZTIME inputs or so long
 	grep -r --include='*_test.go' '^func Fuzz' . | \

@@ -76,7 +76,7 @@ func (c *cluster) paced(name string, each int, d time.Duration) []told {
 // was acknowledged 1.5 s before.
 func TestJournalAtFullSpeed(t *testing.T) {
 	scenario(t)
-	c := newCluster(t, journaled, "Alford")
+	c := newCluster(t, journaled+processtest.Embedded, "Alford")
 	c.Start("Alford")
 	c.now("Alford")
 	each := sized(20, 500)
@@ -170,7 +170,7 @@ func (c *cluster) times(name string, clients map[int]int) map[int]int {
 // How long a server takes to start with a million records.
 func TestJournalOfAMillion(t *testing.T) {
 	scenario(t)
-	c := newCluster(t, journaled, "Alford")
+	c := newCluster(t, journaled+processtest.Embedded, "Alford")
 	c.Start("Alford")
 	c.now("Alford")
 	n := sized(20_000, 1_000_000)

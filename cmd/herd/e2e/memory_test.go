@@ -18,7 +18,7 @@ import (
 func TestAllClientsTogether(t *testing.T) {
 	scenario(t)
 	limit := sized(8*mib, 256*mib)
-	extra := unlogged
+	extra := unlogged + processtest.Embedded
 	if !*realSize { // that is the default
 		extra += fmt.Sprintf("[limits]\nmax_buffered = %d\n", limit)
 	}
@@ -104,7 +104,7 @@ func TestMemoryLimit(t *testing.T) {
 	scenario(t)
 	memoryLimit := sized(48*mib, 128*mib)
 	share := memoryLimit / 4 // max_buffered by default
-	c := newCluster(t, unlogged, "Alford")
+	c := newCluster(t, unlogged+processtest.Embedded, "Alford")
 	c.Env = append(c.Env, fmt.Sprintf("GOMEMLIMIT=%d", memoryLimit))
 	c.startAll()
 	c.Ask("Alford", "IAMAT kiwi +34.068930-118.445127 1520023934\n")

@@ -283,7 +283,7 @@ func TestTheSameQuestion(t *testing.T) {
 // The embedded data, asked as fast as one server can.
 func TestPlacesAtFullSpeed(t *testing.T) {
 	scenario(t)
-	c := startCluster(t, unlogged, "Alford")
+	c := startCluster(t, unlogged+processtest.Embedded, "Alford")
 	const clients, depth = 50, 16
 	c.update("Alford", 0, 1, 1)
 	lags := c.now("Alford").Loop.Lags

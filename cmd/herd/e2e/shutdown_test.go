@@ -220,7 +220,7 @@ func TestStopBesideANewProcess(t *testing.T) {
 func TestStopIsNotHeld(t *testing.T) {
 	scenario(t)
 	const drain = 3 * time.Second
-	c := startCluster(t, unlogged+"[limits]\ndrain = \"3s\"\noutput_hard = 1000000000\n", names...)
+	c := startCluster(t, unlogged+processtest.Embedded+"[limits]\ndrain = \"3s\"\noutput_hard = 1000000000\n", names...)
 	lazy := c.dial("Alford")
 	_ = lazy.(*net.TCPConn).SetReadBuffer(4 << 10)
 	go func() {

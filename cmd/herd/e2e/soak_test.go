@@ -108,7 +108,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("again with -e2e.seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 0))
-	c := startCluster(t, unlogged, names...)
+	c := startCluster(t, unlogged+processtest.Embedded, names...)
 	c.update("Alford", 0, soakClients, 1)
 	c.UntilEqual(soakClients)
 

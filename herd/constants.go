@@ -66,7 +66,7 @@ func Constants() []Constant {
 		{"max_return_pause", maxReturnPause, "the longest such pause"},
 		{"return_quiet", returnQuiet, "after such a pause without a return: the next one is return_pause again"},
 		{"claim_time", claimTime, "for which two processes are said to claim a name after the last sign of it"},
-		{"plain_unsent", plainUnsent, "bytes unsent to a neighbor without a handshake: nothing more is sent"},
+		{"plain_unsent", link.LegacyUnsent, "bytes unsent to a neighbor without a handshake: nothing more is sent"},
 		{"min_probe", minProbePause, "between two probes of one that did not answer; it doubles"},
 		{"max_probe", maxProbePause, "the longest pause between two probes"},
 		{"turned_away", maxTurnedAway, "connections that are told SERVER FULL at once; more are just closed"},

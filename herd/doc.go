@@ -63,7 +63,7 @@
 // also with several senders, and without LF before the end if the last sender's name is complete. What
 // such a neighbor has passed on with its own name and clock is a duplicate: see feed.Store.ApplyLegacy. It is
 // promised less: nothing is acknowledged, compared or repaired, and silence is not noticed. See
-// plainLink and plainIntake.
+// legacySender and legacyInbound.
 //
 // # Rules that carry the rest
 //
@@ -126,8 +126,8 @@
 //
 // Package config is herd.toml, and package feed keeps the state. opening.go tells what a connection is;
 // session.go answers a client, within limits.go and, of all clients together, memory.go, and lookups.go
-// takes its WHATSATs to the places provider, in the order of turns.go; dialler.go and outbound.go send the
-// feed and inbound.go takes it, which is said as package link has it; plain.go, probe.go and plainintake.go
+// takes its WHATSATs to the places provider, in the order of turns.go; outbound.go and linksender.go send
+// the feed and inbound.go takes it, as package link has it; legacysender.go, probe.go and legacyinbound.go
 // serve who knows no handshake; neighbor.go holds both ends of an edge together, and former.go says which
 // of several processes is the neighbor; journal.go follows with a disk; drain.go is the way out; server.go
 // is the rest.

@@ -245,11 +245,8 @@ func (l *outbound) up() bool { return l.sending() || l.state == linkPlain }
 // drained says whether everything has been handed over to whoever is at the other end, or nobody
 // is.
 func (l *outbound) drained() bool {
-	switch {
-	case l.sending():
-		return l.sent.Acked() >= l.server.store.Tail()
-	case l.state == linkPlain:
-		return plainLink{l}.drained()
+	if !l.up() {
+		return l.leaving.gone
 	}
-	return l.leaving.gone
+	return l.sender.drained()
 }

@@ -80,7 +80,7 @@ func (n *neighbor) admits(epoch protocol.Epoch) bool {
 	f := n.former(epoch)
 	switch {
 	case n.elsewhere(epoch):
-		n.link.contest(epoch)
+		n.link.sender.contest(epoch)
 		return false
 	case epoch == n.heard.Epoch() || f == nil:
 		return true

@@ -117,7 +117,7 @@ func (in *inbound) event(e link.Event) {
 	case link.Proven:
 		in.proven()
 	case link.HeardMore:
-		in.neighbor.link.markSoon()
+		in.neighbor.heardMore()
 	case link.Diverged:
 		in.neighbor.repair(e.Mark)
 	case link.StillThere:

@@ -187,7 +187,7 @@ func hitMarksInFlight(t *testing.T) *Server {
 	w.net.CutOneWay("Welsh", "Alford")
 	for i := range link.MaxMarks + 1 { // of records that Welsh knows
 		s.store.Apply(at(t, "k", stamp+i), l.sent.Peer())
-		l.sendMark()
+		l.sender.(*linkSender).sendMark()
 	}
 	w.until("dropped", func() bool { return w.counted("links_unacknowledged")() && l.t == nil })
 	if w.net.Elapsed() > time.Second || l.trouble != link.ErrNoAck.Error() {

@@ -29,9 +29,9 @@ type neighbor struct {
 	counters linkCounters
 	reached  string // the address at which a dial found it last; "" for none
 
-	// Of a neighbor that knows no handshake: see plainIntake.
-	plain        protocol.Epoch // stands for its process; 0: none yet
-	plainIntakes int            // connections on which its AT lines come
+	// Of a neighbor that knows no handshake: see legacyInbound.
+	legacy         protocol.Epoch // stands for its process; 0: none yet
+	legacyInbounds int            // connections on which its AT lines come
 }
 
 // linkCounters count events of both links of an edge since the process started.
@@ -89,6 +89,13 @@ func (n *neighbor) repair(m protocol.Mark) {
 	n.link.recopy()
 }
 
+// heardMore has the neighbor told before long how far its feed is here.
+func (n *neighbor) heardMore() {
+	if s := n.link.sender; s != nil {
+		s.markSoon()
+	}
+}
+
 // ready says whether a client that asks this server need not miss what the neighbor had: its feed
 // has come once, or there is nobody to send it and say that this was all.
 func (n *neighbor) ready() bool {
@@ -104,9 +111,8 @@ func (n *neighbor) status() LinkStatus {
 	st := LinkStatus{
 		Neighbor: n.name, Address: n.addr,
 		State: l.state.String(), Since: l.since, Error: l.trouble,
-		Sent: l.sentTo(), Acknowledged: acked, Behind: n.server.store.Tail() - acked,
-		Unacknowledged: l.unacknowledged(),
-		Receiving:      len(n.inbounds)+n.plainIntakes > 0, Heard: heard,
+		Sent: acked, Acknowledged: acked, Behind: n.server.store.Tail() - acked,
+		Receiving: len(n.inbounds)+n.legacyInbounds > 0, Heard: heard,
 		Agreement: "unknown",
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,
 		BadLines: c.badLines, Copies: c.copies, Resumes: c.resumes, Repairs: c.repairs,
@@ -129,8 +135,8 @@ func (n *neighbor) status() LinkStatus {
 	if ahead, uncertainty, ok := n.skew.Offset(); ok {
 		st.Clock = &ClockStatus{ahead.Seconds(), uncertainty.Seconds(), n.clockOff}
 	}
-	if l.state == linkPlain {
-		plainLink{l}.status(&st)
+	if l.sender != nil {
+		l.sender.status(&st)
 	}
 	return st
 }

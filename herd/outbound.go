@@ -1,11 +1,11 @@
 package herd
 
 import (
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
 
-	"serverherd/herd/feed"
 	"serverherd/herd/link"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -26,15 +26,15 @@ const (
 	linkGreeting           // handshake
 	linkCopying            // until the tail noted at WELCOME is acknowledged
 	linkLive
-	linkPlain // serves a neighbor that knows no handshake: plainLink
+	linkPlain // serves a neighbor that knows no handshake: legacySender
 )
 
 func (s linkState) String() string {
 	return [...]string{"down", "dialling", "greeting", "copying", "live", "plain"}[s]
 }
 
-// outbound is the link on which this server sends its feed to a neighbor. It dials, carries bytes, keeps
-// the timers and counts; what is said is up to the machine of the connection, a link.Outbound. Loop only.
+// outbound is the link on which this server sends its feed to a neighbor. It dials and carries bytes; what is
+// said on a connection is up to its sender. Loop only.
 type outbound struct {
 	server   *Server
 	neighbor *neighbor
@@ -47,44 +47,185 @@ type outbound struct {
 	tried   bool   // live once, or failed once, or plain
 
 	// The connection at hand; t is nil when there is none.
-	t         reactor.Transport
-	id        uint64
-	traffic   traffic
-	reader    *reactor.LineReceiver
-	machine   *link.Outbound // nil when there is none, and on a plain connection
-	out       link.Output
-	timeout   *reactor.DelayedCall // of the handshake
-	pulse     *reactor.DelayedCall // the next beat
-	markTimer *reactor.DelayedCall // a MARK is due
-	reason    error                // why this side ended it, if it did
-	which     int                  // the secret to sign with
-	redial    bool                 // at once when this one is gone
-	refusals  int                  // of our proofs, one after another
+	t       reactor.Transport
+	id      uint64
+	traffic traffic
+	reader  *reactor.LineReceiver
+	reason  error  // why this side ended it, if it did
+	sender  sender // a legacySender outlives a connection that carried its one line; nil: none
 
-	plain      bool   // the next one is a plainLink
-	silent     bool   // because the neighbor did not answer
-	hasLine    bool   // the plain connection is closing behind its only line
-	plainSince uint64 // id of the plain connection that began the copy
-	probe      *probe
-	hangUps    int          // handshakes in a row that ended without a byte from the neighbor: see hungUp
-	cursor     *feed.Cursor // of a plain connection
-	line       *feed.Cursor // in front of the record whose line has the plain connection to itself
-	lineAgain  bool         // that line is being sent for the second time
-	full       bool         // too much was unsent when a plain connection was last pumped
+	kind     kind // of the connection at hand
+	next     kind // of the next one
+	redial   bool // at once when this one is gone
+	which    int  // the secret to sign with
+	refusals int  // of our proofs, one after another
+	hangUps  int  // handshakes in a row that ended without a byte from the neighbor: see hungUp
+	probe    *probe
 
 	leaving leaving
 }
 
+// sender is what an outbound does with a connection. There are two: linkSender for a server of the herd, and
+// legacySender for a server as the paper describes it.
+type sender interface {
+	made()                           // the connection is there
+	line(line []byte)                // one came
+	pump() (more bool)               // send what is to be sent in this turn; more says that there is more for the next
+	markSoon()                       // tell the neighbor before long how far its feed is here
+	contest(other protocol.Epoch)    // ask whether the process at the other end is still there
+	drained() bool                   // in a stop: whether everything has been handed over
+	status(st *LinkStatus)           // fill in how far the feed has been sent
+	goesOn(reason error) (next bool) // the connection is gone, and the next one goes on with the sender
+	close()                          // it does not
+}
+
+// kind is what the connections to a neighbor begin with.
+type kind uint8
+
+const (
+	kindServer kind = iota // HELLO
+	kindLegacy             // AT lines, for it has answered HELLO as a command that it does not know
+	kindSilent             // AT lines, for it has not answered HELLO; it is probed
+)
+
+// ending is how a connection came to its end, as far as the kind of the next one depends on it.
+type ending uint8
+
+const (
+	endedOtherwise ending = iota
+	endedUnknown          // HELLO was answered as a command that is not known
+	endedSilent           // HELLO was not answered: see unanswered and hungUp
+	endedLine             // a connection with one AT line has done its work, or carries it again
+)
+
+// after is the kind of the next connection:
+//
+//	              kindServer   kindLegacy   kindSilent
+//	endedUnknown  kindLegacy
+//	endedSilent   kindSilent
+//	endedLine                  kindLegacy   kindSilent
+//	otherwise     kindServer   kindServer   kindServer
+//
+// A neighbor that proves itself on the connection that it made, or speaks though it was silent, ends otherwise. So
+// does a dial that fails: the next process may be another one. One that answers a probe as a command that it does
+// not know is a kindLegacy from then on.
+func (k kind) after(e ending) kind {
+	switch {
+	case e == endedUnknown:
+		return kindLegacy
+	case e == endedSilent:
+		return kindSilent
+	case e == endedLine:
+		return k
+	}
+	return kindServer
+}
+
 func newOutbound(n *neighbor) *outbound {
 	s := n.server
-	l := &outbound{server: s, neighbor: n, sent: link.NewSent(s.store), cursor: s.store.Head(), line: s.store.Head()}
-	l.cursor.Close()
-	l.line.Close()
+	l := &outbound{server: s, neighbor: n, sent: link.NewSent(s.store)}
 	l.since = s.reactor.Now()
 	l.client = &reactor.ReconnectingClient{
 		Reactor: s.reactor, Rand: s.rand, Addr: n.addr, Timeout: dialTimeout, Factory: l,
 	}
 	return l
+}
+
+// BuildProtocol implements reactor.ClientFactory.
+func (l *outbound) BuildProtocol(string) reactor.Protocol {
+	l.kind, l.next = l.next, l.next.after(endedOtherwise)
+	if l.kind == kindServer {
+		return l
+	}
+	return producer{l}
+}
+
+// producer is an outbound of a kind that waits until the neighbor has read something.
+type producer struct{ *outbound }
+
+// ResumeProducing implements reactor.Producer: the neighbor has read enough to be sent more.
+func (p producer) ResumeProducing() { p.server.pumpSoon() }
+
+// ConnectionFailed implements reactor.ClientFactory.
+func (l *outbound) ConnectionFailed(reason error) {
+	l.next, l.hangUps = l.next.after(endedOtherwise), 0
+	l.stopProbe()
+	l.closeSender()
+	l.neighbor.counters.dialsFailed++
+	l.down(reason.Error())
+	l.ended()
+}
+
+// ConnectionMade implements reactor.Protocol.
+func (l *outbound) ConnectionMade(t reactor.Transport) {
+	l.t, l.id = t, l.server.nextID()
+	l.neighbor.reached = t.Peer()
+	l.reader = reactor.NewLineReceiver(maxLinkLine, l)
+	l.reason, l.redial = nil, false
+	l.traffic = traffic{}
+	l.server.log.Info("connection made", zap.Uint64("conn", l.id), zap.String("peer", t.Peer()),
+		zap.String("neighbor", l.neighbor.name))
+	switch {
+	case l.sender != nil:
+	case l.kind == kindServer:
+		l.sender = &linkSender{outbound: l}
+	default:
+		l.sender = newLegacySender(l)
+	}
+	l.sender.made()
+}
+
+// DataReceived implements reactor.Protocol.
+func (l *outbound) DataReceived(p []byte) {
+	l.traffic.bytesIn += uint64(len(p))
+	l.reader.DataReceived(p)
+}
+
+// LineLengthExceeded implements reactor.LineHandler.
+func (l *outbound) LineLengthExceeded([]byte) { l.abort(errLineTooLong) }
+
+// LineReceived implements reactor.LineHandler.
+func (l *outbound) LineReceived(line []byte) {
+	l.traffic.linesIn++
+	if log := l.server.lines; log != nil {
+		log.LineReceived(l.id, line)
+	}
+	l.sender.line(line)
+}
+
+// ConnectionLost implements reactor.Protocol. What was sent and not acknowledged is sent again on
+// the next connection.
+func (l *outbound) ConnectionLost(reason error) {
+	if l.sender.goesOn(reason) {
+		return
+	}
+	switch {
+	case l.reason != nil:
+		reason = l.reason
+	case l.state == linkGreeting:
+		reason = l.hungUp(reason)
+	case errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
+		reason = errClosed
+	}
+	l.closeSender()
+	l.logLost(reason)
+	l.t = nil
+	l.leaving.left = errors.Is(reason, errClosed)
+	l.down(reason.Error())
+	l.ended()
+}
+
+func (l *outbound) closeSender() {
+	if l.sender != nil {
+		l.sender.close()
+		l.sender = nil
+	}
+}
+
+func (l *outbound) logLost(reason error) {
+	l.server.log.Info("connection lost", l.traffic.fields([]zap.Field{zap.Uint64("conn", l.id),
+		zap.String("peer", l.t.Peer()), zap.String("neighbor", l.neighbor.name),
+		zap.String("reason", reason.Error())})...)
 }
 
 // dial starts the link.
@@ -155,174 +296,20 @@ func (l *outbound) down(why string) {
 	}
 }
 
-// step acts on what the machine has left: it writes, keeps the timers, and takes the events in their order.
-func (l *outbound) step() {
-	l.write(l.out.Lines)
-	l.armMark()
-	for i := 0; i < len(l.out.Events); i++ {
-		l.event(l.out.Events[i])
-	}
-}
-
-func (l *outbound) event(e link.Event) {
-	switch e.Kind {
-	case link.BadLine:
-		l.neighbor.counters.badLines++
-	case link.Closed:
-		if e.Err == link.ErrSilent {
-			l.stopPulse()
-		}
-		l.abort(e.Err)
-	case link.Pinged:
-		l.neighbor.clockPinged(e.N, e.Ponged)
-	case link.Refused:
-		l.refused(e.Text)
-	case link.Stranger:
-		l.stranger(e.Text)
-	case link.Welcomed:
-		l.welcomed(e)
-	case link.Acked:
-		l.acknowledged(e)
-		l.progress()
-		l.server.pumpSoon()
-	case link.Contested:
-		l.neighbor.claimed(claimRefused, e.Epoch)
-	}
-}
-
-// armMark keeps the timer of a MARK that is due.
-func (l *outbound) armMark() {
-	switch due := l.machine.MarkDue(); {
-	case due && l.markTimer == nil:
-		l.markTimer = l.server.reactor.CallLater(link.LazyMark, l.sendMark)
-	case !due:
-		l.stopMark()
-	}
-}
-
-func (l *outbound) stopMark() {
-	if l.markTimer != nil {
-		l.markTimer.Cancel()
-		l.markTimer = nil
-	}
-}
-
-func (l *outbound) sendMark() {
-	l.machine.Mark(l.server.reactor.Now(), l.out.Reset())
-	l.step()
-}
-
-// markSoon sees to it that the neighbor is told before long how far its feed is here.
-func (l *outbound) markSoon() {
-	if l.sending() {
-		l.machine.MarkSoon()
-		l.armMark()
-	}
-}
-
-func (l *outbound) beat() {
-	l.pulse = l.server.reactor.CallLater(link.Beat, l.beat)
-	l.machine.Beat(l.server.reactor.Now(), l.out.Reset())
-	l.step()
-}
-
-func (l *outbound) stopPulse() {
-	if l.pulse != nil {
-		l.pulse.Cancel()
-		l.pulse = nil
-	}
-}
-
-// welcomed begins to send. It is in the middle of a step, whose lines have been written.
-func (l *outbound) welcomed(e link.Event) {
-	l.timeout.Cancel()
-	l.refusals = 0
-	if e.Resumed {
-		l.neighbor.counters.resumes++
-	} else {
-		l.neighbor.counters.copies++
-	}
-	l.acknowledged(e)
-	l.pulse = l.server.reactor.CallLater(link.Beat, l.beat)
-	l.become(linkCopying)
-	l.neighbor.askOthers()
-	l.pump()
-	l.progress()
-}
-
-// acknowledged notes for a stop that the neighbor took something.
-func (l *outbound) acknowledged(e link.Event) {
-	if e.Grown {
-		l.leaving.lastDial = false
-	}
-}
-
-// progress notes that the copy, or the rest after a resume, is done.
-func (l *outbound) progress() {
-	if l.state == linkCopying && l.machine.State() == link.Live {
-		l.tried = true
-		l.client.ResetDelay()
-		l.become(linkLive)
-	}
-	l.server.drained()
-}
-
 // sending says whether the link is past its handshake.
 func (l *outbound) sending() bool { return l.state == linkCopying || l.state == linkLive }
 
-// unacknowledged is bytes of AT lines on their way.
-func (l *outbound) unacknowledged() int {
-	if l.machine == nil {
-		return 0
-	}
-	return l.machine.Unacknowledged()
-}
-
-// sentTo is the position up to which everything has been sent.
-func (l *outbound) sentTo() uint64 {
-	switch {
-	case l.sending():
-		return l.machine.Position()
-	case l.state == linkPlain:
-		return l.cursor.Position()
-	}
-	return l.sent.Acked()
-}
-
 // pump sends what is to be sent in this turn. It reports whether there is more for the next turn.
-func (l *outbound) pump() (more bool) {
-	if l.state == linkPlain {
-		return plainLink{l}.pump()
-	}
-	if !l.sending() {
-		return false
-	}
-	s := l.server
-	p := l.machine.Pump(s.reactor.Now(), s.drain.begun, s.pumped.Reset())
-	l.neighbor.counters.atSent += uint64(p.Records)
+func (l *outbound) pump() (more bool) { return l.sender != nil && l.sender.pump() }
+
+// pumped writes and counts what a machine has left in server.pumped.
+func (l *outbound) pumped(p link.Pumped) {
+	c := &l.neighbor.counters
+	c.atSent += uint64(p.Records)
 	if p.Stalled {
-		l.neighbor.counters.stalls++
+		c.stalls++
 	}
-	l.write(s.pumped.Lines)
-	l.armMark()
-	for _, e := range s.pumped.Events {
-		l.event(e)
-	}
-	return p.More
-}
-
-// noteFull counts the times that there was more to send than may be on its way.
-func (l *outbound) noteFull(full bool) {
-	if full && !l.full {
-		l.neighbor.counters.stalls++
-	}
-	l.full = full
-}
-
-// contest asks whether the process at the other end is still there, for another one has claimed its name.
-func (l *outbound) contest(other protocol.Epoch) {
-	l.machine.Contest(other, l.server.reactor.Now(), l.out.Reset())
-	l.step()
+	l.write(l.server.pumped.Lines)
 }
 
 // recopy ends the connection; the next one begins with everything, skipping nothing.
@@ -339,18 +326,13 @@ func (l *outbound) write(lines []byte) {
 		return
 	}
 	l.t.Write(lines)
-	l.logSent(lines)
+	l.traffic.sent(l.id, lines, l.server.lines)
 	if l.t.Backlog() > maxUnread {
 		l.abort(errUnread)
 	}
 }
 
 var crlf = []byte("\r\n")
-
-// logSent counts and logs lines that have been written, or are about to be.
-func (l *outbound) logSent(lines []byte) {
-	l.traffic.sent(l.id, lines, l.server.lines)
-}
 
 func (l *outbound) abort(reason error) {
 	if l.reason == nil {

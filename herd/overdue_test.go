@@ -73,7 +73,7 @@ func TestAFullWindowOnASlowLine(t *testing.T) {
 	if n := l.unacknowledged(); n < link.Window {
 		t.Fatalf("%d bytes on their way: nothing is tested", n)
 	}
-	longest, last, since := time.Duration(0), l.sentTo(), w.net.Elapsed()
+	longest, last, since := time.Duration(0), s.Status().Links[0].Sent, w.net.Elapsed()
 	arrived := w.net.RunUntil(3*time.Minute, func() bool {
 		if longest == 0 && l.sent.Acked() >= last {
 			longest = w.net.Elapsed() - since

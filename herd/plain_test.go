@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/link"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -232,15 +233,15 @@ func TestASlowPlainNeighbor(t *testing.T) {
 		s.pumpSoon()
 		w.net.RunFor(time.Second)
 	}
-	if held := l.t.Backlog(); held < plainUnsent || held > plainUnsent+1024 {
-		t.Errorf("%d bytes are unsent, want %d", held, plainUnsent)
+	if held := l.t.Backlog(); held < link.LegacyUnsent || held > link.LegacyUnsent+1024 {
+		t.Errorf("%d bytes are unsent, want %d", held, link.LegacyUnsent)
 	}
 	if st := s.Status().Links[1]; st.Unacknowledged != l.t.Backlog() || st.Behind == 0 || st.Stalls != 1 {
 		t.Errorf("status %+v", st)
 	}
 	sent := l.neighbor.counters.atSent
 	w.reactors["Welsh"].Resume()
-	w.until("all is sent", func() bool { return l.cursor.CaughtUp() && l.t.Backlog() == 0 })
+	w.until("all is sent", func() bool { return l.sender.(*legacySender).machine.CaughtUp() && l.t.Backlog() == 0 })
 	if more := l.neighbor.counters.atSent - sent; more > n {
 		t.Errorf("%d lines for the last place of %d clients", more, n)
 	}
@@ -290,7 +291,7 @@ func TestANeighborThatProvesItselfAtTheLastMoment(t *testing.T) {
 		w.net.CutOneWay("Alford", "Welsh")
 	})
 	w.linkToWelsh().dialNow()
-	w.until("a plain connection is next", func() bool { return w.linkToWelsh().plain })
+	w.until("a plain connection is next", func() bool { return w.linkToWelsh().next == kindLegacy })
 	proof.say("PROOF " + string(proof.transcript.SignProof(nil, 0)))
 	n := w.linkToWelsh().neighbor
 	w.until("it is taken", func() bool { return len(n.inbounds) == 1 })

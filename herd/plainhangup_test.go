@@ -75,8 +75,8 @@ func TestANeighborThatClosesBehindHello(t *testing.T) {
 			w.iamat("Alford", "a", stamp)
 			p := w.startOneRead(test.answer)
 			p.untilServed("a")
-			if l := w.linkToWelsh(); p.asked != test.asked || (l.silent != (test.asked == 2)) {
-				t.Errorf("%s: served after %d times HELLO, silent %v", legacy, p.asked, l.silent)
+			if l := w.linkToWelsh(); p.asked != test.asked || ((l.kind == kindSilent) != (test.asked == 2)) {
+				t.Errorf("%s: served after %d times HELLO, kind %v", legacy, p.asked, l.kind)
 			}
 			if legacy == "keep-open" {
 				continue
@@ -172,7 +172,7 @@ func TestAProbeIsAnsweredWithoutLF(t *testing.T) {
 		}
 	}
 	w.until("a probe is answered", func() bool { return w.linkToWelsh().probe == nil })
-	if p.conns[1].closed || w.linkToWelsh().silent {
+	if p.conns[1].closed || w.linkToWelsh().kind == kindSilent {
 		t.Error("the lines do not go on")
 	}
 }
@@ -208,12 +208,12 @@ func TestAResetBeforeTheLineWasTaken(t *testing.T) {
 		p := w.startOneRead(unknown)
 		p.untilServed("a")
 		l := w.linkToWelsh()
-		w.until("the next connection is there", func() bool { return l.t != nil && !l.hasLine })
+		w.until("the next connection is there", func() bool { return l.t != nil && !l.sender.(*legacySender).machine.Carries() })
 		w.net.RunFor(100 * time.Millisecond)
 		w.reactors["Welsh"].Pause()
 		w.iamat("Alford", "b", stamp)
 		for range resets {
-			w.until("b is written", func() bool { return l.t != nil && l.hasLine })
+			w.until("b is written", func() bool { return l.t != nil && l.sender.(*legacySender).machine.Carries() })
 			id := l.id
 			w.net.Reset("Alford", "Welsh")
 			w.until("reset", func() bool { return l.id != id || l.t == nil })

@@ -86,7 +86,7 @@ func (p *probe) LineReceived(line []byte) {
 		log.LineReceived(p.id, line)
 	}
 	if bytes.HasPrefix(line, plainAnswer) {
-		p.link.silent = false // plain it is
+		p.link.answersProbe() // plain it is
 	} else {
 		p.link.notPlain()
 	}
@@ -98,7 +98,7 @@ func (p *probe) ConnectionLost(error) {
 	p.timeout.Cancel()
 	p.t = nil
 	if bytes.HasPrefix(p.reader.Unfinished(), plainAnswer) && p.link.probe == p {
-		p.link.silent = false
+		p.link.answersProbe()
 		p.link.stopProbe()
 	}
 }

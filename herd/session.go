@@ -26,8 +26,8 @@ type session struct {
 	reader    *reactor.LineReceiver
 	replies   replies
 	asker     asker
-	inbound   *inbound    // nil for a client
-	plain     plainIntake // nobody's for a client
+	inbound   *inbound      // nil for a client
+	plain     legacyInbound // nobody's for a client
 
 	now          time.Time // receipt of the chunk at hand
 	accepted     time.Time

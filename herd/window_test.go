@@ -100,3 +100,10 @@ func TestNewsIsNotQueuedForASlowNeighbor(t *testing.T) {
 	w.reactors["Welsh"].Resume()
 	w.until("equal", w.equal)
 }
+
+// unacknowledged is how many bytes of AT lines are on their way.
+func (l *outbound) unacknowledged() int {
+	var st LinkStatus
+	l.sender.status(&st)
+	return st.Unacknowledged
+}

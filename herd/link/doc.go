@@ -21,6 +21,8 @@
 //	Heard      how far we have the neighbor's feed    as long as the server
 //	Outbound   a connection that we dialed            from its first line to its loss
 //	Inbound    a connection that the neighbor dialed  likewise
+//	Legacy     what a neighbor is sent that knows     one copy and what is new after it
+//	           no handshake
 //
 // Nothing of a connection is ever reset, because nothing of it is used again. The invariants stand at
 // the types. One line reads both Sent and Heard, Heard.of: a MARK names what we have of the neighbor's feed

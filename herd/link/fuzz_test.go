@@ -152,7 +152,7 @@ func (e *end) check(in *Inbound) (lines [][]byte) {
 			e.t.Fatalf("Outbound: marks %v, acked %d", o.marks, s.acked)
 		}
 	}
-	if n := o.Unacknowledged(); n < 0 || n > Window+PumpBytes+8192 {
+	if n := o.Unacknowledged(); n < 0 || n > Window+pumpBytes+8192 {
 		e.t.Fatalf("Outbound: %d bytes on their way", n)
 	}
 	return lines

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// PumpBytes and PumpRecords bound what one link does in one turn.
-	PumpBytes   = 32 << 10
-	PumpRecords = 4096
+	// pumpBytes and pumpRecords bound what one link does in one turn.
+	pumpBytes   = 32 << 10
+	pumpRecords = 4096
 	// Window bytes of AT lines may be on their way without an ACK; only SlowWindow when something has
 	// been for SlowAfter: on a slow line more would wait where news can no longer replace it.
 	Window     = 1 << 20
@@ -211,9 +211,9 @@ func (o *Outbound) Pump(now time.Time, hurry bool, out *Output) (p Pumped) {
 		return p
 	}
 	start, window := len(out.Lines), o.window(now)
-	for range PumpRecords {
+	for range pumpRecords {
 		n := len(out.Lines) - start
-		if n >= PumpBytes || o.Unacknowledged()+n >= window {
+		if n >= pumpBytes || o.Unacknowledged()+n >= window {
 			break
 		}
 		item, ok := o.cursor.Next()

@@ -11,9 +11,6 @@ import (
 	"serverherd/reactor"
 )
 
-// plainUnsent is how many bytes a plain neighbor may leave unread before its link waits.
-const plainUnsent = 256 << 10
-
 var (
 	errPlain    = errors.New("knows no handshake: it is served plain lines")
 	errAnswers  = errors.New("was silent when it was asked for a handshake, and answers now")
@@ -24,7 +21,7 @@ var (
 	errHungUpSecret = fmt.Errorf("%w; there is a secret, so it is not served plain lines", errHungUp)
 )
 
-// plainLink is a link whose neighbor knows no handshake: a server as the paper describes it. It is
+// legacySender is the sender to a neighbor that knows no handshake: a server as the paper describes it. It is
 // sent AT lines and nothing else: everything once, in feed order, then what is new. Loop only.
 //
 // Each dial begins with HELLO, and only the connection after one that came to nothing is plain. A
@@ -41,7 +38,7 @@ var (
 //
 // Nor is anything asked: with a neighbor whose machine is gone without a word the connection stays
 // until the kernel's retransmissions or keepalive give up, a quarter of an hour or two hours. It
-// costs plainUnsent bytes, and the neighbor nothing that the copy after it would not bring.
+// costs link.LegacyUnsent bytes, and the neighbor nothing that the copy after it would not bring.
 //
 // # One line on each connection
 //
@@ -55,7 +52,125 @@ var (
 //
 //	> AT Alford +0.1 kiwi +1-1 100 Alford     then our FIN, then the neighbor's, or 1 s without it
 //	> AT Alford +0.2 moa +1-1 101 Alford      on the next connection
-type plainLink struct{ *outbound }
+type legacySender struct {
+	*outbound
+	machine *link.Legacy
+	since   uint64 // id of the connection that began the copy
+}
+
+func newLegacySender(l *outbound) *legacySender {
+	s := l.server
+	return &legacySender{outbound: l,
+		machine: link.NewLegacy(&s.identity, s.store, s.cfg.Peers.Legacy == "close-after-write")}
+}
+
+func (l *legacySender) made() {
+	l.machine.Connected()
+	if l.state == linkPlain { // it follows one that was closed behind its line
+		l.server.pumpSoon()
+		l.server.drained()
+		return
+	}
+	l.tried = true
+	l.begin()
+	l.become(linkPlain)
+	if l.kind == kindSilent {
+		l.startProbe()
+	}
+}
+
+// begin goes to the head of the feed. What the neighbor sends us from now on is not sent back.
+func (l *legacySender) begin() {
+	n := l.neighbor
+	n.legacy, l.since = newEpoch(l.server.rand), l.id
+	n.counters.copies++
+	l.machine.Begin(n.legacy)
+	l.server.pumpSoon()
+}
+
+// line takes a line: a legacy neighbor says nothing to an AT line unless there is something in it that it
+// does not take, and then it says so.
+func (l *legacySender) line(line []byte) {
+	if len(line) == 0 {
+		return
+	}
+	l.neighbor.counters.badLines++
+	if l.kind == kindSilent {
+		l.abort(errAnswers)
+	}
+}
+
+func (l *legacySender) goesOn(reason error) bool {
+	done := errors.Is(reason, reactor.ErrConnectionDone)
+	if l.machine.Carries() && l.reason == nil && !errors.Is(reason, reactor.ErrConnectionAborted) {
+		done = done || l.t.Taken() >= l.traffic.bytesOut
+		if !l.leaving.closing && l.machine.Next(done) {
+			l.logLost(reason)
+			l.nextLine(done)
+			return true
+		}
+	}
+	if l.leaving.closing && !done {
+		l.leaving.closing, l.leaving.delivered = false, 0
+	}
+	return false
+}
+
+// nextLine dials for the line after the one that the last connection carried, or for that one again.
+func (l *legacySender) nextLine(done bool) {
+	if done {
+		l.client.ResetDelay()
+	}
+	l.t = nil
+	l.next = l.kind.after(endedLine)
+	l.client.DialNow()
+	l.server.drained()
+}
+
+func (l *legacySender) close() {
+	l.stopProbe()
+	l.machine.Close()
+}
+
+func (l *legacySender) pump() (more bool) {
+	if l.leaving.closing || l.t == nil || l.machine.Carries() {
+		return false
+	}
+	s := l.server
+	p := l.machine.Pump(link.LegacyUnsent-l.t.Backlog(), s.pumped.Reset())
+	l.pumped(p)
+	switch {
+	case l.machine.Carries():
+		l.t.LoseConnection()
+		s.drained()
+	case l.machine.CaughtUp():
+		s.drained()
+	}
+	return p.More
+}
+
+func (l *legacySender) markSoon()              {}
+func (l *legacySender) contest(protocol.Epoch) {}
+
+// drained closes the connection once all has been written, for its end is the only sign that all
+// has been delivered. It is never true: the link is down then.
+func (l *legacySender) drained() bool {
+	if !l.leaving.closing && l.machine.CaughtUp() {
+		l.leaving.closing, l.leaving.delivered = true, l.machine.Position()
+	}
+	if l.leaving.closing && l.t != nil {
+		l.t.LoseConnection()
+	}
+	return false
+}
+
+func (l *legacySender) status(st *LinkStatus) {
+	sent := l.machine.Position()
+	st.Sent, st.Acknowledged, st.Behind = sent, 0, l.server.store.Tail()-sent
+	if l.t != nil {
+		st.Unacknowledged = l.t.Backlog()
+	}
+}
 
 // mayBePlain says whether a neighbor that has not answered HELLO as a server of the herd does may
 // be taken for plain. One that has proven itself, on the connection that it made, is not.
@@ -72,9 +187,13 @@ func (l *outbound) answersAsPlain(line string) bool {
 var plainAnswer = []byte("? ")
 
 // unanswered ends a handshake that took too long.
-func (l *outbound) unanswered() {
+func (l *linkSender) unanswered() {
 	if l.traffic.linesIn == 0 && l.mayBePlain() {
-		l.servePlain(!bytes.HasPrefix(l.reader.Unfinished(), plainAnswer))
+		how := endedSilent
+		if bytes.HasPrefix(l.reader.Unfinished(), plainAnswer) {
+			how = endedUnknown
+		}
+		l.servePlain(how)
 		return
 	}
 	l.abort(errHandshake)
@@ -100,7 +219,7 @@ func (l *outbound) hungUp(reason error) error {
 		return reason
 	case l.traffic.linesIn == 0 && bytes.HasPrefix(rest, plainAnswer) && l.mayBePlain():
 		l.hangUps = 0
-		l.plain, l.silent, l.redial = true, false, true
+		l.next, l.redial = l.kind.after(endedUnknown), true
 		return errPlain
 	case len(rest) > 0:
 		l.hangUps = 0
@@ -121,166 +240,36 @@ func (l *outbound) hungUp(reason error) error {
 	case l.hangUps < maxHangUps:
 		return errHungUp
 	}
-	l.plain, l.silent, l.redial = true, true, true
+	l.next, l.redial = l.kind.after(endedSilent), true
 	return errPlain
 }
 
 // servePlain gives up asking, and serves the neighbor on a fresh connection: it may have taken
 // HELLO for the beginning of whatever it expects.
-func (l *outbound) servePlain(silent bool) {
-	l.plain, l.silent, l.redial = true, silent, true
+func (l *outbound) servePlain(how ending) {
+	l.next, l.redial = l.kind.after(how), true
 	l.abort(errPlain)
 }
 
 // notPlain asks a neighbor again that has just proven itself, if it is served plain lines, or was
 // about to be.
 func (l *outbound) notPlain() {
-	l.plain = false
+	l.next = l.next.after(endedOtherwise)
 	if l.state == linkPlain {
 		l.stopProbe()
 		l.redial = true
 		l.abort(errNotPlain)
-	}
-}
-
-// ConnectionMade implements reactor.Protocol.
-func (p plainLink) ConnectionMade(t reactor.Transport) {
-	p.connected(t, p)
-	if p.state == linkPlain { // it follows one that was closed behind its line
-		p.server.pumpSoon()
-		p.server.drained()
-		return
-	}
-	p.tried = true
-	p.begin()
-	p.become(linkPlain)
-	if p.silent {
-		p.startProbe()
-	}
-}
-
-// ConnectionLost implements reactor.Protocol.
-func (p plainLink) ConnectionLost(reason error) {
-	done := errors.Is(reason, reactor.ErrConnectionDone)
-	if p.hasLine && p.reason == nil && !errors.Is(reason, reactor.ErrConnectionAborted) {
-		done = done || p.t.Taken() >= p.traffic.bytesOut
-		if !p.leaving.closing && (done || !p.lineAgain) {
-			p.logLost(reason)
-			p.nextLine(done)
-			return
+		if l.t == nil {
+			l.closeSender()
 		}
 	}
-	p.stopProbe()
-	p.line.Close()
-	if p.leaving.closing && !done {
-		p.leaving.closing, p.leaving.delivered = false, 0
-	}
-	p.outbound.ConnectionLost(reason)
 }
 
-// nextLine dials for the line after the one that the last connection carried, or for that one again.
-func (p plainLink) nextLine(done bool) {
-	if done {
-		p.client.ResetDelay()
-	} else {
-		p.cursor.MoveTo(p.line)
-	}
-	p.line.Close()
-	p.t, p.hasLine, p.lineAgain = nil, false, !done
-	p.plain = true
-	p.client.DialNow()
-	p.server.drained()
-}
-
-// begin goes to the head of the feed. What the neighbor sends us from now on is not sent back.
-func (p plainLink) begin() {
-	p.neighbor.plain, p.plainSince = newEpoch(p.server.rand), p.id
-	p.neighbor.counters.copies++
-	p.cursor.Rewind()
-	p.line.Rewind()
-	p.lineAgain = false
-	p.server.pumpSoon()
-}
-
-// LineReceived implements reactor.LineHandler: a plain neighbor says nothing to an AT line unless
-// there is something in it that it does not take, and then it says so.
-func (p plainLink) LineReceived(line []byte) {
-	p.traffic.linesIn++
-	if log := p.server.lines; log != nil {
-		log.LineReceived(p.id, line)
-	}
-	if len(line) == 0 {
-		return
-	}
-	p.neighbor.counters.badLines++
-	if p.silent {
-		p.abort(errAnswers)
-	}
-}
-
-// ResumeProducing implements reactor.Producer: the neighbor has read enough to be sent more.
-func (p plainLink) ResumeProducing() { p.server.pumpSoon() }
-
-// pump sends what follows the cursor, within this turn's bounds and while not too much is unsent.
-// It reports whether there is more for the next turn.
-func (p plainLink) pump() (more bool) {
-	if p.leaving.closing || p.t == nil || p.hasLine {
-		return false
-	}
-	s := p.server
-	oneLine := s.cfg.Peers.Legacy == "close-after-write"
-	buf, room := s.pumped.Reset().Lines, plainUnsent-p.t.Backlog()
-	for range link.PumpRecords {
-		if len(buf) >= min(room, link.PumpBytes) || oneLine && len(buf) > 0 {
-			break
+// answersProbe notes that a neighbor that was silent knows no handshake.
+func (l *outbound) answersProbe() {
+	for _, k := range []*kind{&l.kind, &l.next} {
+		if *k == kindSilent {
+			*k = kindLegacy
 		}
-		if oneLine {
-			p.line.MoveTo(p.cursor)
-		}
-		item, ok := p.cursor.Next()
-		if !ok {
-			break
-		}
-		if item.From == p.neighbor.plain {
-			continue
-		}
-		buf = item.Record.AppendLinkAT(buf, s.name)
-		p.neighbor.counters.atSent++
-	}
-	s.pumped.Lines = buf
-	p.t.Write(buf)
-	p.logSent(buf)
-	if oneLine && len(buf) > 0 {
-		p.hasLine = true
-		p.t.LoseConnection()
-		s.drained()
-		return false
-	}
-	p.noteFull(!p.cursor.CaughtUp() && p.t.Backlog() >= plainUnsent)
-	if p.cursor.CaughtUp() {
-		s.drained()
-		return false
-	}
-	return !p.full
-}
-
-// drained closes the connection once all has been written, for its end is the only sign that all
-// has been delivered. It is never true: the link is down then.
-func (p plainLink) drained() bool {
-	if !p.leaving.closing && p.cursor.CaughtUp() {
-		p.leaving.closing, p.leaving.delivered = true, p.cursor.Position()
-	}
-	if p.leaving.closing && p.t != nil {
-		p.t.LoseConnection()
-	}
-	return false
-}
-
-// status fills in what is different about a plain link.
-func (p plainLink) status(st *LinkStatus) {
-	st.Acknowledged, st.Behind = 0, p.server.store.Tail()-p.cursor.Position()
-	st.Unacknowledged = 0
-	if p.t != nil {
-		st.Unacknowledged = p.t.Backlog()
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"serverherd/protocol"
 )
 
-// plainIntake is what a session knows of the plain neighbor whose AT lines come on it. To its
+// legacyInbound is what a session knows of the plain neighbor whose AT lines come on it. To its
 // connection's limits, its place among max_connections and its other lines the session remains a
 // client's. Loop only.
 //
@@ -33,7 +33,7 @@ import (
 // Our connection may be younger than the session: then the session can be what is left of a
 // process that has ended, whose last lines are still being read, and the process at the other end
 // never had them. That shows when the session ends, and the link sends everything again.
-type plainIntake struct {
+type legacyInbound struct {
 	neighbor *neighbor      // nil: no AT line has been taken
 	marked   protocol.Epoch // the last record that was new, with this
 }
@@ -55,9 +55,9 @@ func (s *session) plainAT(line []byte) bool {
 	}
 	n := p.neighbor
 	n.counters.atReceived++
-	switch srv.store.ApplyLegacy(r, n.plain) {
+	switch srv.store.ApplyLegacy(r, n.legacy) {
 	case feed.Stored:
-		p.marked = n.plain
+		p.marked = n.legacy
 		srv.counters.Applied++
 		srv.pumpSoon()
 	case feed.Dropped:
@@ -87,7 +87,7 @@ func (s *session) endsWhole() bool {
 }
 
 // speaksFor says whether the session's lines may be sender's, and holds it to that one.
-func (p *plainIntake) speaksFor(s *session, sender []byte) bool {
+func (p *legacyInbound) speaksFor(s *session, sender []byte) bool {
 	srv := s.server
 	n := srv.neighbor(sender)
 	if n == nil || len(n.inbounds) > 0 || p.neighbor != nil && p.neighbor != n {
@@ -101,10 +101,10 @@ func (p *plainIntake) speaksFor(s *session, sender []byte) bool {
 		return false
 	}
 	p.neighbor = n
-	if n.plain == 0 {
-		n.plain = newEpoch(srv.rand)
+	if n.legacy == 0 {
+		n.legacy = newEpoch(srv.rand)
 	}
-	n.plainIntakes++
+	n.legacyInbounds++
 	srv.log.Info("neighbor joined, plain", zap.String("neighbor", n.name), zap.Uint64("conn", s.id))
 	n.link.dialNow()
 	if n.link.probe != nil {
@@ -121,13 +121,13 @@ func (n *neighbor) isAt(peer string) bool {
 }
 
 // lost is called when the session is gone.
-func (p *plainIntake) lost(s *session) {
+func (p *legacyInbound) lost(s *session) {
 	n := p.neighbor
 	if n == nil {
 		return
 	}
-	n.plainIntakes--
-	if l := n.link; l.state == linkPlain && s.id < l.plainSince && p.marked == n.plain {
-		plainLink{l}.begin()
+	n.legacyInbounds--
+	if l, ok := n.link.sender.(*legacySender); ok && l.state == linkPlain && s.id < l.since && p.marked == n.legacy {
+		l.begin()
 	}
 }

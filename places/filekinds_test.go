@@ -169,7 +169,7 @@ func TestFileFormMistakes(t *testing.T) {
 		{"a.csv", "name,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"lat": " "}}, " lat is empty; it is what the file calls its lat"},
 		{"a.csv", "PK\x03\x04 and so on", FileOptions{}, " this is a zip archive or a spreadsheet: unpack it, or save it as CSV UTF-8"},
 		{"a.csv", "n\x00a\x00m\x00e\x00", FileOptions{}, " this is not text, or it is UTF-16: save it as UTF-8 (in a spreadsheet: CSV UTF-8)"},
-		{"a.csv", gz("\xff\xfen\x00a\x00"), FileOptions{}, " this is UTF-16; save it as UTF-8"},
+		{"a.csv", gz("\xff\xfen\x00a\x00"), FileOptions{}, " text is UTF-16: save it as UTF-8"},
 		{"a.csv.gz", good[:len(good)-9], FileOptions{}, " its gzip data are damaged: unexpected EOF"},
 		{"a.csv.gz", good[:5], FileOptions{}, " its gzip data are damaged: unexpected EOF"},
 		{"a.csv.gz", strings.Replace(good, good[len(good)-8:], "abcdefgh", 1), FileOptions{}, " its gzip data are damaged: gzip: invalid checksum"},

@@ -345,8 +345,8 @@ func TestIamatOfManyWithByteOrderMark(t *testing.T) {
 		code         int
 	}{
 		{"\ufeffbob +10+20 5\r\n", "AT IAMAT bob +10+20 5\n", "", 0},
-		{"\xff\xfeb\x00o\x00b\x00", "", "herd: standard input: this is UTF-16; save it as UTF-8; 0 lines sent, 0 answered\n", 1},
-		{"\xfe\xff\x00b", "", "herd: standard input: this is UTF-16; save it as UTF-8; 0 lines sent, 0 answered\n", 1},
+		{"\xff\xfeb\x00o\x00b\x00", "", "herd: standard input: text is UTF-16: save it as UTF-8; 0 lines sent, 0 answered\n", 1},
+		{"\xfe\xff\x00b", "", "herd: standard input: text is UTF-16: save it as UTF-8; 0 lines sent, 0 answered\n", 1},
 	} {
 		out, errOut, code := runAt(addr, c.in, "iamat", "-")
 		if out != c.out || errOut != c.err || code != c.code {

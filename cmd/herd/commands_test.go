@@ -110,7 +110,7 @@ func TestConfigMistake(t *testing.T) {
 	}
 	for _, args := range [][]string{{"config"}, {"serve", "Alford"}, {"up"}, {"status"}} {
 		_, stderr, code := processtest.Command(t, dir, "", args...)
-		if want := "herd: herd.toml:2: herd.nme: unknown key; here are name, dialect, unfinished_line, secret_file\n"; code != 1 || stderr != want {
+		if want := "herd: herd.toml:2: herd.nme: unknown key; known keys: name, dialect, unfinished_line, secret_file\n"; code != 1 || stderr != want {
 			t.Errorf("%v: exit code %d, %q, want %q", args, code, stderr, want)
 		}
 	}

@@ -108,7 +108,7 @@ func TestFewDescriptors(t *testing.T) {
 			t.Fatal(err)
 		}
 		code := waitUp(t, c)
-		if want := "this process may open 16 descriptors; a server needs at least 256"; code != exitFailed ||
+		if want := "open file limit is 16, a server needs at least 256"; code != exitFailed ||
 			!strings.Contains(out.String(), want) || strings.Contains(out.String(), "retrying") {
 			t.Errorf("%s: exit code %d, %s", args, code, &out)
 		}

@@ -186,7 +186,7 @@ func TestKey(t *testing.T) {
 		{"from a file", "", good, s.URL, ""},
 		{"none", "", "", s.URL, "a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file"},
 		{"a file with a byte order mark", "", key(0o600, "\ufeff"+googletest.Key+"\r\n"), s.URL, ""},
-		{"a file of UTF-16", "", key(0o600, "\xff\xfek\x00"), s.URL, "key: this is UTF-16; save it as UTF-8"},
+		{"a file of UTF-16", "", key(0o600, "\xff\xfek\x00"), s.URL, "key: text is UTF-16: save it as UTF-8"},
 		{"an empty file", googletest.Key, key(0o600, "\n"), s.URL, "a key is needed"},
 		{"a file that others read", "", key(0o644, googletest.Key), s.URL, "chmod 600"},
 		{"a directory", "", t.TempDir(), s.URL, "is not a regular file"},

@@ -193,7 +193,7 @@ func (p *process) listen() (server, console net.Listener, err error) {
 	}
 	if len(handed) > 0 {
 		server = handed[0]
-		if err := p.cfg.NeedsSecret(server.Addr().String()); err != nil {
+		if err := p.cfg.CheckSecret(server.Addr().String()); err != nil {
 			server.Close()
 			return nil, nil, fmt.Errorf("%s was handed a listener: %w", p.self.Name, err)
 		}

@@ -8,30 +8,30 @@ import (
 	"strings"
 )
 
-// CheckAddress says why text is not HOST:PORT, where HOST is an IPv4 address, an IPv6 address in
-// brackets, or a host name that resolvers take: labels of letters, digits, - and _, with or without a
-// dot behind the last one. The port is a number from 1 to 65535.
+// CheckAddress returns why text is not HOST:PORT, or nil. HOST is an IPv4 address, an IPv6 address in
+// brackets, or a host name that resolvers accept: labels of letters, digits, - and _, with an optional
+// trailing dot. The port is a number from 1 to 65535.
 func CheckAddress(text string) error {
 	switch {
 	case text == "":
-		return errors.New("it is empty")
+		return errors.New("empty address")
 	case strings.Contains(text, "://"):
-		return errors.New("it is a URL")
+		return errors.New("a URL instead of an address")
 	}
 	colon := strings.LastIndexByte(text, ':')
 	if colon < 0 || strings.HasSuffix(text, "]") {
-		return errors.New("there is no port")
+		return errors.New("missing port")
 	}
 	host, port := text[:colon], text[colon+1:]
 	inner, bracketed := strings.CutPrefix(host, "[")
 	inner, closed := strings.CutSuffix(inner, "]")
 	switch ip, err := netip.ParseAddr(inner); {
 	case bracketed != closed:
-		return errors.New("a bracket is missing")
+		return errors.New("missing bracket")
 	case bracketed && (err != nil || ip.Is4()):
-		return fmt.Errorf("%q is no IPv6 address", inner)
+		return fmt.Errorf("%q is not an IPv6 address", inner)
 	case !bracketed && strings.Contains(host, ":"):
-		return errors.New("an IPv6 address stands in brackets, as [::1]:11500")
+		return errors.New("an IPv6 address must be in brackets, as in [::1]:11500")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return fmt.Errorf("port %q is not a number from 1 to 65535", port)
@@ -45,9 +45,9 @@ func CheckAddress(text string) error {
 	return checkHostName(host)
 }
 
-// Bounds of a host name (RFC 1035, section 2.3.4), which resolvers keep.
+// Limits of a host name (RFC 1035, section 2.3.4), which resolvers enforce.
 const (
-	maxHostName = 253 // bytes, without the last dot
+	maxHostName = 253 // bytes, without a trailing dot
 	maxLabel    = 63  // bytes
 )
 
@@ -55,40 +55,39 @@ func checkHostName(host string) error {
 	name := strings.TrimSuffix(host, ".")
 	switch {
 	case name == "":
-		return errors.New("there is no host")
+		return errors.New("missing host")
 	case len(name) > maxHostName:
-		return fmt.Errorf("the host name is longer than %d bytes", maxHostName)
+		return fmt.Errorf("host name is longer than %d bytes", maxHostName)
 	}
-	numbers := true
+	allNumeric := true
 	for label := range strings.SplitSeq(name, ".") {
 		switch {
 		case label == "":
-			return errors.New("there is nothing between two dots of the host name")
+			return errors.New("empty label in host name")
 		case len(label) > maxLabel:
-			return fmt.Errorf("a part of the host name is longer than %d bytes", maxLabel)
+			return fmt.Errorf("host name label is longer than %d bytes", maxLabel)
 		case label[0] == '-' || label[len(label)-1] == '-':
-			return fmt.Errorf("%q of the host name begins or ends with -", label)
+			return fmt.Errorf("host name label %q begins or ends with a hyphen", label)
 		}
 		for _, r := range label {
 			switch {
 			case r >= 0x80:
-				return errors.New("the host name is not ASCII; write it as DNS has it, with xn--")
+				return errors.New("host name is not ASCII: use its DNS form (xn--...)")
 			case r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z'):
-				return fmt.Errorf("a host name has no %q", r)
+				return fmt.Errorf("invalid character %q in host name", r)
 			}
 		}
-		// inet_aton(3) reads 0x7f as a number, too.
+		// inet_aton(3) accepts hexadecimal numbers, such as 0x7f.
 		hex, isHex := strings.CutPrefix(strings.ToLower(label), "0x")
-		numbers = numbers && (strings.Trim(label, "0123456789") == "" || isHex && strings.Trim(hex, "0123456789abcdef") == "")
+		allNumeric = allNumeric && (strings.Trim(label, "0123456789") == "" || isHex && strings.Trim(hex, "0123456789abcdef") == "")
 	}
-	if numbers {
-		return errors.New("numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front")
+	if allNumeric {
+		return errors.New("invalid IPv4 address: expected four numbers from 0 to 255 without leading zeros")
 	}
 	return nil
 }
 
-// Machine is the host of a valid address, in one spelling; all of loopback is one, whichever of its addresses
-// a connection is from.
+// Machine returns the normalized host of a valid address. All loopback addresses are one machine, "loopback".
 func Machine(a string) string {
 	if IsLoopback(a) {
 		return "loopback"
@@ -97,7 +96,7 @@ func Machine(a string) string {
 	return host
 }
 
-// splitHost takes a valid address apart, with one spelling for each host.
+// splitHost splits a valid address into its normalized host and port.
 func splitHost(a string) (host, port string) {
 	colon := strings.LastIndexByte(a, ':')
 	host, port = strings.ToLower(strings.Trim(a[:colon], "[]")), a[colon+1:]
@@ -114,13 +113,13 @@ func splitHost(a string) (host, port string) {
 	return host, port
 }
 
-// isUnspecified says whether an address, host:port, is every address of a machine.
+// isUnspecified reports whether an address, host:port, is a wildcard such as 0.0.0.0.
 func isUnspecified(a string) bool {
 	addr, err := netip.ParseAddrPort(a)
 	return err == nil && addr.Addr().Unmap().IsUnspecified()
 }
 
-// IsLoopback says whether an address, host:port, can be reached from this machine only.
+// IsLoopback reports whether an address, host:port, can be reached from this machine only.
 func IsLoopback(a string) bool {
 	if addr, err := netip.ParseAddrPort(a); err == nil {
 		return addr.Addr().Unmap().IsLoopback()
@@ -134,8 +133,7 @@ func loopbackHost(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback() || isLocalhost(host)
 }
 
-// isLocalhost says whether a host name is localhost, as names are compared: in any case, with or
-// without the last dot.
+// isLocalhost ignores case and a trailing dot, as DNS does.
 func isLocalhost(host string) bool {
 	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
 }

@@ -14,7 +14,7 @@ var goodAddresses = []string{
 	"xn--mnchen-3ya.example:1", strings.Repeat("a", 63) + ":1", strings.Repeat("a.", 126) + "a.:1",
 }
 
-// Names that resolvers take are taken, and what is refused has its reason.
+// Names that resolvers accept are accepted; each refused address has its exact reason.
 func TestCheckAddress(t *testing.T) {
 	for _, text := range goodAddresses {
 		if err := CheckAddress(text); err != nil {
@@ -22,42 +22,42 @@ func TestCheckAddress(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                                       "it is empty",
-		"127.0.0.1":                              "there is no port",
-		"ball":                                   "there is no port",
-		"[::1]":                                  "there is no port",
-		":11500":                                 "there is no host",
-		".:11500":                                "there is no host",
+		"":                                       "empty address",
+		"127.0.0.1":                              "missing port",
+		"ball":                                   "missing port",
+		"[::1]":                                  "missing port",
+		":11500":                                 "missing host",
+		".:11500":                                "missing host",
 		"ball:":                                  `port "" is not a number from 1 to 65535`,
 		"ball:0":                                 `port "0" is not a number from 1 to 65535`,
 		"ball:65536":                             `port "65536" is not a number from 1 to 65535`,
 		"ball:-1":                                `port "-1" is not a number from 1 to 65535`,
 		"ball:http":                              `port "http" is not a number from 1 to 65535`,
-		"::1:11500":                              "an IPv6 address stands in brackets, as [::1]:11500",
-		"a:b:1":                                  "an IPv6 address stands in brackets, as [::1]:11500",
-		"[::1:11500":                             "a bracket is missing",
-		"::1]:11500":                             "a bracket is missing",
-		"[ball]:1":                               `"ball" is no IPv6 address`,
-		"[127.0.0.1]:1":                          `"127.0.0.1" is no IPv6 address`,
-		"256.0.0.1:1":                            "numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front",
-		"010.0.0.1:1":                            "numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front",
-		"127.1:1":                                "numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front",
-		"123456789012:1":                         "numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front",
-		"0x7f000001:1":                           "numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front",
-		"0x7f.1:1":                               "numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front",
-		"1.2.3.4.:1":                             "numbers alone are an IPv4 address, which has four from 0 to 255 without zeros in front",
-		"a..b:1":                                 "there is nothing between two dots of the host name",
-		"a..:1":                                  "there is nothing between two dots of the host name",
-		"-a:1":                                   `"-a" of the host name begins or ends with -`,
-		"b.a-:1":                                 `"a-" of the host name begins or ends with -`,
-		"münchen.example:1":                      "the host name is not ASCII; write it as DNS has it, with xn--",
-		"a b:1":                                  "a host name has no ' '",
-		"http://ball:1":                          "it is a URL",
-		"u@ball:1":                               "a host name has no '@'",
-		"ball%eth0:1":                            "a host name has no '%'",
-		strings.Repeat("a", 64) + ":1":           "a part of the host name is longer than 63 bytes",
-		strings.Repeat("a.", 127) + "a:1":        "the host name is longer than 253 bytes",
-		strings.Repeat("a", 1<<20) + ".a.b.c:80": "the host name is longer than 253 bytes",
+		"::1:11500":                              "an IPv6 address must be in brackets, as in [::1]:11500",
+		"a:b:1":                                  "an IPv6 address must be in brackets, as in [::1]:11500",
+		"[::1:11500":                             "missing bracket",
+		"::1]:11500":                             "missing bracket",
+		"[ball]:1":                               `"ball" is not an IPv6 address`,
+		"[127.0.0.1]:1":                          `"127.0.0.1" is not an IPv6 address`,
+		"256.0.0.1:1":                            "invalid IPv4 address: expected four numbers from 0 to 255 without leading zeros",
+		"010.0.0.1:1":                            "invalid IPv4 address: expected four numbers from 0 to 255 without leading zeros",
+		"127.1:1":                                "invalid IPv4 address: expected four numbers from 0 to 255 without leading zeros",
+		"123456789012:1":                         "invalid IPv4 address: expected four numbers from 0 to 255 without leading zeros",
+		"0x7f000001:1":                           "invalid IPv4 address: expected four numbers from 0 to 255 without leading zeros",
+		"0x7f.1:1":                               "invalid IPv4 address: expected four numbers from 0 to 255 without leading zeros",
+		"1.2.3.4.:1":                             "invalid IPv4 address: expected four numbers from 0 to 255 without leading zeros",
+		"a..b:1":                                 "empty label in host name",
+		"a..:1":                                  "empty label in host name",
+		"-a:1":                                   `host name label "-a" begins or ends with a hyphen`,
+		"b.a-:1":                                 `host name label "a-" begins or ends with a hyphen`,
+		"münchen.example:1":                      "host name is not ASCII: use its DNS form (xn--...)",
+		"a b:1":                                  "invalid character ' ' in host name",
+		"http://ball:1":                          "a URL instead of an address",
+		"u@ball:1":                               "invalid character '@' in host name",
+		"ball%eth0:1":                            "invalid character '%' in host name",
+		strings.Repeat("a", 64) + ":1":           "host name label is longer than 63 bytes",
+		strings.Repeat("a.", 127) + "a:1":        "host name is longer than 253 bytes",
+		strings.Repeat("a", 1<<20) + ".a.b.c:80": "host name is longer than 253 bytes",
 	} {
 		if err := CheckAddress(text); err == nil || err.Error() != want {
 			t.Errorf("%.80q: %v, want %s", text, err, want)
@@ -65,7 +65,7 @@ func TestCheckAddress(t *testing.T) {
 	}
 }
 
-// They are good in every key, and come apart as the standard library has it.
+// Good addresses are accepted for every key, and split as net.SplitHostPort does.
 func TestConfigAddresses(t *testing.T) {
 	for _, a := range goodAddresses {
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {

@@ -12,13 +12,15 @@ import (
 	"serverherd/protocol"
 )
 
-// name checks the name of a herd or a server, which is a field of the protocol.
-func name(value *string) func() string {
+// The functions of this file return what is wrong with a value, or "".
+
+// checkName: the name of a herd or a server is a field of the protocol.
+func checkName(value *string) func() string {
 	return func() string {
 		if protocol.ValidName(*value) {
 			return ""
 		}
-		return fmt.Sprintf("%q is not a letter and up to 31 letters, digits, _ or -", *value)
+		return fmt.Sprintf("invalid name %q: expected a letter and up to 31 letters, digits, _ or -", *value)
 	}
 }
 
@@ -27,35 +29,35 @@ func oneOf(value *string, words ...string) func() string {
 		if slices.Contains(words, *value) {
 			return ""
 		}
-		return fmt.Sprintf("%q is not available; what is: %s", *value, strings.Join(words, ", "))
+		return fmt.Sprintf("unknown value %q, expected one of: %s", *value, strings.Join(words, ", "))
 	}
 }
 
-func between(value *int, least, most int) func() string {
-	return func() string { return outside(*value, least, most) }
+func intRange(value *int, least, most int) func() string {
+	return func() string { return checkRange(*value, least, most) }
 }
 
-func span(value *time.Duration, least, most time.Duration) func() string {
-	return func() string { return outside(*value, least, most) }
+func durationRange(value *time.Duration, least, most time.Duration) func() string {
+	return func() string { return checkRange(*value, least, most) }
 }
 
-func outside[T int | time.Duration](value, least, most T) string {
+func checkRange[T int | time.Duration](value, least, most T) string {
 	if value >= least && value <= most {
 		return ""
 	}
 	return fmt.Sprintf("%v is not between %v and %v", value, least, most)
 }
 
-// checkUnfinished: the bounds keep the pauses of a network and of a person apart from an end, as far as
-// that goes.
+// checkUnfinished: below the lower bound, a pause of the network would end a line; above the upper one, a
+// person waits too long.
 func (h *Herd) checkUnfinished() string {
 	switch {
 	case h.UnfinishedLine == 0:
 		return ""
 	case h.Dialect != "cs131":
-		return `it needs dialect = "cs131"; the paper's clients end their lines`
+		return `requires dialect = "cs131"`
 	}
-	return outside(h.UnfinishedLine, 50*time.Millisecond, 10*time.Second)
+	return checkRange(h.UnfinishedLine, 50*time.Millisecond, 10*time.Second)
 }
 
 func (p *Peers) checkLegacy() string {
@@ -63,30 +65,30 @@ func (p *Peers) checkLegacy() string {
 		return wrong
 	}
 	if p.Legacy != "keep-open" && p.Handshake != "optional" {
-		return `it is for neighbors without a handshake, which needs handshake = "optional"`
+		return `requires handshake = "optional"`
 	}
 	return ""
 }
 
-// checkMaxLine: a line has room for the longest client id and all else that an IAMAT holds.
-func (m *Limits) checkMaxLine() string { return outside(m.MaxLine, m.MaxClientID+256, 1<<20) }
+// checkMaxLine: a line must have room for the longest client id and the other fields of an IAMAT.
+func (m *Limits) checkMaxLine() string { return checkRange(m.MaxLine, m.MaxClientID+256, 1<<20) }
 
-func (m *Limits) checkOutputSoft() string { return outside(m.OutputSoft, 16<<10, m.OutputHard) }
+func (m *Limits) checkOutputSoft() string { return checkRange(m.OutputSoft, 16<<10, m.OutputHard) }
 
 func (g *Log) checkDir() string {
 	if g.Dir == "" {
-		return "a directory is needed"
+		return "must not be empty"
 	}
 	return ""
 }
 
-// checkMaxSize: a file has room for what is written at once.
+// checkMaxSize: a file must have room for what is written at once.
 func (g *Log) checkMaxSize() string {
 	if g.MaxSize == 0 {
 		return ""
 	}
-	if wrong := outside(g.MaxSize, 1<<20, 1<<30); wrong != "" {
-		return wrong + ", nor 0, which leaves rotation to others"
+	if wrong := checkRange(g.MaxSize, 1<<20, 1<<30); wrong != "" {
+		return wrong + ", and not 0 (no rotation)"
 	}
 	return ""
 }
@@ -99,9 +101,9 @@ func (p *Places) checkBase() string {
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
 		u.Path != "" && u.Path != "/" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return fmt.Sprintf("%q is not a scheme and a host, as https://maps.googleapis.com", p.BaseURL)
+		return fmt.Sprintf("expected a scheme and a host, as in https://maps.googleapis.com, got %q", p.BaseURL)
 	case u.Scheme == "http" && !loopbackHost(u.Hostname()):
-		return fmt.Sprintf("%q is not https, and a key would go over the network in the clear", p.BaseURL)
+		return fmt.Sprintf("%q must use https: the API key would be sent unencrypted", p.BaseURL)
 	}
 	return ""
 }
@@ -109,9 +111,9 @@ func (p *Places) checkBase() string {
 func (p *Places) checkPath() string {
 	switch {
 	case p.Provider == "file" && p.Path == "":
-		return "a file is needed, whose name ends in ." + strings.Join(places.FileSuffixes, ", .")
+		return "provider file requires a path that ends in ." + strings.Join(places.FileSuffixes, ", .")
 	case p.Path != "":
-		return p.onlyFile()
+		return p.requireFile()
 	}
 	return ""
 }
@@ -123,34 +125,34 @@ func (p *Places) checkColumns() string {
 	if err := places.CheckColumns(p.Columns); err != nil {
 		return err.Error()
 	}
-	return p.onlyFile()
+	return p.requireFile()
 }
 
 func (p *Places) checkLenient() string {
 	if p.Lenient {
-		return p.onlyFile()
+		return p.requireFile()
 	}
 	return ""
 }
 
-// onlyFile is what is wrong with a key that only provider file reads.
-func (p *Places) onlyFile() string {
+// requireFile is for keys that only provider file uses.
+func (p *Places) requireFile() string {
 	if p.Provider != "file" {
-		return "provider " + p.Provider + " reads no file; file does"
+		return `requires provider = "file"`
 	}
 	return ""
 }
 
 func (p *Places) checkFields() string {
 	if len(p.Fields) > 0 && p.Provider != "google" {
-		return "provider " + p.Provider + " does not choose its fields; google does"
+		return `requires provider = "google"`
 	}
 	return ""
 }
 
 func (p *Places) checkState() string {
 	if p.PlacesState == "" {
-		return "a directory is needed, where the daily budget is counted"
+		return "must not be empty"
 	}
 	return ""
 }
@@ -160,16 +162,16 @@ func (p *Places) checkFallback() string {
 	case p.Fallback == "":
 		return ""
 	case p.Fallback != "embedded":
-		return fmt.Sprintf("%q is not available; what is: embedded, or nothing", p.Fallback)
+		return fmt.Sprintf("unknown value %q, expected one of: embedded, \"\"", p.Fallback)
 	case !p.Network():
-		return "provider " + p.Provider + " does not fail; a fallback is for google and google-legacy"
+		return `requires provider = "google" or "google-legacy"`
 	}
 	return ""
 }
 
 func (s *Server) checkAddress() string {
 	if isUnspecified(s.Address) {
-		return s.Address + " cannot be dialled by neighbors; it may be what listen says"
+		return s.Address + " is not an address that neighbors can dial; set it as listen instead"
 	}
 	return checkAddress(s.Address)
 }
@@ -183,13 +185,13 @@ func optionalAddress(value *string) func() string {
 	}
 }
 
-// checkAddress refuses an address with a zone, too: it means something on one machine only.
+// checkAddress also refuses an IPv6 zone, which is valid on one machine only.
 func checkAddress(a string) string {
 	if err := CheckAddress(a); err != nil {
-		return fmt.Sprintf("%q is not an address and a port, as 127.0.0.1:11500: %v", a, err)
+		return fmt.Sprintf("invalid address %q: %v", a, err)
 	}
 	if addr, err := netip.ParseAddrPort(a); err == nil && addr.Addr().Zone() != "" {
-		return fmt.Sprintf("%q has the zone %q, which only one machine knows: use an address without one", a,
+		return fmt.Sprintf("%q has the zone %q, which is valid on one machine only: use an address without a zone", a,
 			addr.Addr().Zone())
 	}
 	return ""

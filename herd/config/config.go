@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Config is herd.toml with every default filled in. A value; nobody changes it after loading.
+// Config is herd.toml with all defaults filled in. It is not changed after loading, so any goroutine may read it.
 type Config struct {
 	Herd    Herd
 	Peers   Peers
@@ -17,11 +17,11 @@ type Config struct {
 type Herd struct {
 	Name    string // a name, protocol.ValidName
 	Dialect string // "paper" or "cs131"
-	// UnfinishedLine is after how much silence, in dialect cs131, the beginning of a client's line is
-	// executed as a line and the connection is closed; 0: never.
+	// UnfinishedLine applies to dialect cs131: after so long without input, an unterminated line of a
+	// client is executed and the connection is closed. 0: never.
 	UnfinishedLine time.Duration
 	SecretFile     string   // absolute, or relative to the working directory; "" for none
-	Secrets        []string // none, one or two; the first signs
+	Secrets        []string // up to two; the first one signs, any of them is accepted
 }
 
 // Peers is the table [peers].
@@ -36,27 +36,27 @@ type Peers struct {
 type Places struct {
 	Provider string // one of Providers
 	BaseURL  string // replaces scheme and host of a network provider
-	KeyFile  string // else $GOOGLE_PLACES_API_KEY
-	Path     string // of the places of provider file
-	// Columns says what name, lat, lng, types and vicinity are called in that file, as
-	// places.FileOptions has it; nil for none.
+	KeyFile  string // "": $GOOGLE_PLACES_API_KEY
+	Path     string // of the places file of provider file
+	// Columns maps name, lat, lng, types and vicinity to the names of that file's columns, see
+	// places.FileOptions. It may be nil.
 	Columns map[string]string
-	Lenient bool // places without a name or a position are passed over
+	Lenient bool // skip places without a name or a position
 
-	Fields      []string      // further ones that google is asked for, each at a price
+	Fields      []string      // additional fields to request from google, which charges for them
 	Rank        string        // "class" or "distance", of the embedded data
-	Timeout     time.Duration // of one lookup, from the reading of its line to its answer
-	Rate        int           // lookups a second and server at a network provider
-	DailyBudget int           // the same in a day of UTC
-	BudgetShare int           // percent of it, less what others spend, for one client address
-	PlacesState string        // directory where DailyBudget is counted, absolute or relative likewise
-	Fallback    string        // "embedded", or "" for none: who answers when a network provider did not
+	Timeout     time.Duration // of one lookup, from reading its line to its reply
+	Rate        int           // lookups per second and server at a network provider
+	DailyBudget int           // lookups per day (UTC) and server
+	BudgetShare int           // percent of what others leave of it, for one client address
+	PlacesState string        // directory of the budget counter, absolute or relative to the working directory
+	Fallback    string        // "embedded", or "" for none: used when a network provider fails
 }
 
-// Providers are the names that provider may have.
+// Providers are the valid values of Places.Provider.
 var Providers = []string{"embedded", "file", "google", "google-legacy"}
 
-// Network says whether lookups go over the network and cost money.
+// Network reports whether lookups go over the network and cost money.
 func (p *Places) Network() bool { return p.Provider == "google" || p.Provider == "google-legacy" }
 
 // Log is the table [log].
@@ -71,10 +71,10 @@ type Log struct {
 	Compress bool // rotated files, with gzip
 }
 
-// EveryLine says whether the log holds every line in and out.
+// EveryLine reports whether the log contains every line in and out.
 func (g *Log) EveryLine() bool { return g.Lines && (g.Level == "info" || g.Level == "debug") }
 
-// MaxBytes is how many bytes the log files of one server may take; 0: there is no limit.
+// MaxBytes returns the maximum size of all log files of one server, in bytes; 0: no limit.
 func (g *Log) MaxBytes() uint64 { return uint64(g.MaxSize) * uint64(g.MaxFiles+1) }
 
 // Storage is the table [storage].
@@ -82,7 +82,7 @@ type Storage struct {
 	Dir string // of the journals, absolute or relative to the working directory; "" for none
 }
 
-// Limits is the table [limits]. Its JSON names are its keys; durations are in nanoseconds there.
+// Limits is the table [limits]. The JSON names are the keys of the table; durations in JSON are nanoseconds.
 type Limits struct {
 	MaxLine            int           `json:"max_line"`      // bytes, without terminator
 	MaxClientID        int           `json:"max_client_id"` // bytes
@@ -91,10 +91,10 @@ type Limits struct {
 	MaxFuture          time.Duration `json:"max_future"`           // a stamp ahead of this server's clock
 	IdleTimeout        time.Duration `json:"idle_timeout"`         // 0: none
 	PartialLineTimeout time.Duration `json:"partial_line_timeout"` // from the first byte of a line
-	OutputHard         int           `json:"output_hard"`          // bytes unsent to one client
+	OutputHard         int           `json:"output_hard"`          // bytes that one client has not read
 	OutputSoft         int           `json:"output_soft"`          // the same, for 10 s
-	MaxBuffered        int           `json:"max_buffered"`         // bytes kept for all clients together
-	PlacesInFlight     int           `json:"places_in_flight"`     // lookups at once, see herd.MostLookups; 1,024 more wait
+	MaxBuffered        int           `json:"max_buffered"`         // bytes buffered for all clients together
+	PlacesInFlight     int           `json:"places_in_flight"`     // concurrent lookups, see herd.MostLookups; up to 1,024 more wait
 	Drain              time.Duration `json:"drain"`                // at shutdown
 }
 
@@ -102,7 +102,7 @@ type Limits struct {
 type Server struct {
 	Name      string
 	Address   string // what neighbors dial
-	Listen    string // what to bind; Address if not given
+	Listen    string // what to bind; by default Address
 	Console   string // "" for none
 	Neighbors []string
 }

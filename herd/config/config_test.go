@@ -66,7 +66,7 @@ func TestMaxConnectionsFollowsTheDescriptors(t *testing.T) {
 	}
 }
 
-// Status shows the limits in force by the names that herd.toml gives them.
+// The status report names the limits as herd.toml does.
 func TestLimitsHaveTheirNamesInJSON(t *testing.T) {
 	c := defaults(Resources{})
 	limits, i := reflect.ValueOf(&c.Limits).Elem(), 0
@@ -84,101 +84,101 @@ func TestLimitsHaveTheirNamesInJSON(t *testing.T) {
 	}
 }
 
-// configMistakes has each kind of mistake with its exact message, line and key.
+// configMistakes has an example of each mistake with its exact message, line and key.
 func configMistakes() []struct{ name, text, want string } {
 	return []struct{ name, text, want string }{
 		{"no TOML", "[herd\n" + twoServers, `herd.toml:2: expected '.' or ']' to end table name, but got '\n' instead`},
-		{"wrong type", "[limits]\nmax_line = \"x\"\n" + twoServers, `herd.toml:2: limits.max_line: an integer is wanted here, not a string`},
-		{"wrong type in one of several servers", strings.Replace(twoServers, `"127.0.0.1:11500"`, "11500", 1), "herd.toml:4: server.address: a string is wanted here, not an integer"},
-		{"float", "[limits]\nmax_line = 1.5\n" + twoServers, "herd.toml:2: limits.max_line: an integer is wanted here, not a float"},
+		{"wrong type", "[limits]\nmax_line = \"x\"\n" + twoServers, `herd.toml:2: limits.max_line: expected an integer, got a string`},
+		{"wrong type in one of several servers", strings.Replace(twoServers, `"127.0.0.1:11500"`, "11500", 1), "herd.toml:4: server.address: expected a string, got an integer"},
+		{"float", "[limits]\nmax_line = 1.5\n" + twoServers, "herd.toml:2: limits.max_line: expected an integer, got a float"},
 		{"too large for TOML", "[limits]\nmax_line = 99999999999999999999\n" + twoServers, "herd.toml:2: limits.max_line: 99999999999999999999 is out of range for int64"},
-		{"duration without quotes", "[limits]\ndrain = 5\n" + twoServers, `herd.toml:2: limits.drain: a duration in quotes, as "5s", is wanted here, not an integer`},
-		{"boolean in quotes", "[log]\nlines = \"yes\"\n" + twoServers, "herd.toml:2: log.lines: true or false is wanted here, not a string"},
-		{"one neighbor", strings.Replace(twoServers, `["Ball"]`, `"Ball"`, 1), "herd.toml:5: server.neighbors: an array of strings is wanted here, not a string"},
-		{"neighbor that is no string", strings.Replace(twoServers, `["Ball"]`, `["Ball", 1]`, 1), "herd.toml:5: server.neighbors: an array of strings is wanted here, not an array"},
-		{"no table", "herd = 1979-05-27\n" + twoServers, "herd.toml:1: herd: a table [herd] is wanted here, not a date or time"},
-		{"tables instead of one", "[[limits]]\n" + twoServers, "herd.toml:1: limits: a table [limits] is wanted here, not an array of tables"},
-		{"one server in single brackets", "[server]\nname = \"Alford\"\n", "herd.toml:1: server: each server is a table [[server]], not a table"},
+		{"duration without quotes", "[limits]\ndrain = 5\n" + twoServers, `herd.toml:2: limits.drain: expected a duration in quotes, such as "5s", got an integer`},
+		{"boolean in quotes", "[log]\nlines = \"yes\"\n" + twoServers, "herd.toml:2: log.lines: expected a boolean, got a string"},
+		{"one neighbor", strings.Replace(twoServers, `["Ball"]`, `"Ball"`, 1), "herd.toml:5: server.neighbors: expected an array of strings, got a string"},
+		{"neighbor that is no string", strings.Replace(twoServers, `["Ball"]`, `["Ball", 1]`, 1), "herd.toml:5: server.neighbors: expected an array of strings, got an array"},
+		{"no table", "herd = 1979-05-27\n" + twoServers, "herd.toml:1: herd: expected a table [herd], got a date or time"},
+		{"tables instead of one", "[[limits]]\n" + twoServers, "herd.toml:1: limits: expected a table [limits], got an array of tables"},
+		{"one server in single brackets", "[server]\nname = \"Alford\"\n", "herd.toml:1: server: expected an array of tables [[server]], got a table"},
 		{"key twice", strings.Replace(twoServers, "[[server]]", "[[server]]\nname = \"A\"", 1), "herd.toml:4: server.name: Key 'server.name' has already been defined."},
-		{"key outside of tables", "name = \"x\"\n" + twoServers, "herd.toml:1: name: unknown; there are [herd], [peers], [places], [log], [storage], [limits] and [[server]]"},
-		{"table in a table", "[herd.x]\ny = 1\n" + twoServers, "herd.toml:1: herd.x: unknown key; here are name, dialect, unfinished_line, secret_file"},
+		{"key outside of tables", "name = \"x\"\n" + twoServers, "herd.toml:1: name: unknown table; known tables: [herd], [peers], [places], [log], [storage], [limits], [[server]]"},
+		{"table in a table", "[herd.x]\ny = 1\n" + twoServers, "herd.toml:1: herd.x: unknown key; known keys: name, dialect, unfinished_line, secret_file"},
 		{"dotted key", "# limits\nlimits.drain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"behind what looks like a key", "[log]\ndir = \"\"\"\n[limits]\ndrain = 1\"\"\"\n[limits] # [log]\ndrain = \"2h\"\n" + twoServers, "herd.toml:6: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"behind values of several lines", "[places]\nprovider = \"google\"\nfields = [ # ]\n  \"rating\", ']'\n]\n[log]\ndir = '''\n[limits]\n\n'''\n[limits]\ndrain = \"2h\"\n" + twoServers, "herd.toml:12: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"ends of lines with CR", "\r\n[limits]\r\n\"drain\" = \"2h\"\r\n" + twoServers, "herd.toml:3: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"the first of several", "[limits]\nmax_line = 1\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.max_line: 1 is not between 1280 and 1048576"},
-		{"a key for later", "[places]\ncache = 50\n" + twoServers, "herd.toml:2: places.cache: unknown key; here are provider, base_url, key_file, path, columns, lenient, fields, rank, timeout, rate, daily_budget, budget_share, places_state, fallback"},
-		{"no path", "[places]\nprovider = \"file\"\n" + twoServers, "herd.toml:1: places.path: a file is needed, whose name ends in .csv, .tsv, .txt, .json, .ndjson, .jsonl"},
-		{"a path for nothing", "[places]\npath = \"a.csv\"\n" + twoServers, "herd.toml:2: places.path: provider embedded reads no file; file does"},
-		{"columns of no file", "[places]\ncolumns = { name = \"ort\" }\n" + twoServers, "herd.toml:2: places.columns: provider embedded reads no file; file does"},
-		{"lenient to no file", "[places]\nlenient = true\n" + twoServers, "herd.toml:2: places.lenient: provider embedded reads no file; file does"},
+		{"a key for later", "[places]\ncache = 50\n" + twoServers, "herd.toml:2: places.cache: unknown key; known keys: provider, base_url, key_file, path, columns, lenient, fields, rank, timeout, rate, daily_budget, budget_share, places_state, fallback"},
+		{"no path", "[places]\nprovider = \"file\"\n" + twoServers, "herd.toml:1: places.path: provider file requires a path that ends in .csv, .tsv, .txt, .json, .ndjson, .jsonl"},
+		{"a path for nothing", "[places]\npath = \"a.csv\"\n" + twoServers, "herd.toml:2: places.path: requires provider = \"file\""},
+		{"columns of no file", "[places]\ncolumns = { name = \"ort\" }\n" + twoServers, "herd.toml:2: places.columns: requires provider = \"file\""},
+		{"lenient to no file", "[places]\nlenient = true\n" + twoServers, "herd.toml:2: places.lenient: requires provider = \"file\""},
 		{"unknown columns", "[places]\ncolumns = { nme = \"ort\", mme = \"ort\" }\n" + twoServers, `herd.toml:2: places.columns: "mme" is no column; there are name, lat, lng, types, vicinity`},
 		{"empty column", "[places]\n[places.columns]\nlat = \"\"\n" + twoServers, "herd.toml:2: places.columns: lat is empty; it is what the file calls its lat"},
-		{"column of a number", "[places]\ncolumns = { name = \"ort\", lat = 2 }\n" + twoServers, `herd.toml:2: places.columns: a table of strings, as { name = "stop_name" }, is wanted here, not a table`},
-		{"columns as a string", "[places]\ncolumns = \"name=ort\"\n" + twoServers, `herd.toml:2: places.columns: a table of strings, as { name = "stop_name" }, is wanted here, not a string`},
-		{"fields", "[places]\nfields = [\"rating\"]\n" + twoServers, "herd.toml:2: places.fields: provider embedded does not choose its fields; google does"},
+		{"column of a number", "[places]\ncolumns = { name = \"ort\", lat = 2 }\n" + twoServers, `herd.toml:2: places.columns: expected a table of strings, such as { name = "stop_name" }, got a table`},
+		{"columns as a string", "[places]\ncolumns = \"name=ort\"\n" + twoServers, `herd.toml:2: places.columns: expected a table of strings, such as { name = "stop_name" }, got a string`},
+		{"fields", "[places]\nfields = [\"rating\"]\n" + twoServers, "herd.toml:2: places.fields: requires provider = \"google\""},
 		{"no rate", "[places]\nrate = 0\n" + twoServers, "herd.toml:2: places.rate: 0 is not between 1 and 10000"},
 		{"no share", "[places]\nbudget_share = 0\n" + twoServers, "herd.toml:2: places.budget_share: 0 is not between 1 and 100"},
 		{"no budget", "[places]\ndaily_budget = 0\n" + twoServers, "herd.toml:2: places.daily_budget: 0 is not between 1 and 10000000"},
-		{"no state", "[places]\nplaces_state = \"\"\n" + twoServers, "herd.toml:2: places.places_state: a directory is needed, where the daily budget is counted"},
-		{"fallback", "[places]\nprovider = \"google\"\nfallback = \"bing\"\n" + twoServers, `herd.toml:3: places.fallback: "bing" is not available; what is: embedded, or nothing`},
-		{"fallback of nothing", "[places]\nfallback = \"embedded\"\n" + twoServers, `herd.toml:2: places.fallback: provider embedded does not fail; a fallback is for google and google-legacy`},
-		{"base_url", "[places]\nbase_url = \"localhost:80\"\n" + twoServers, `herd.toml:2: places.base_url: "localhost:80" is not a scheme and a host, as https://maps.googleapis.com`},
+		{"no state", "[places]\nplaces_state = \"\"\n" + twoServers, "herd.toml:2: places.places_state: must not be empty"},
+		{"fallback", "[places]\nprovider = \"google\"\nfallback = \"bing\"\n" + twoServers, `herd.toml:3: places.fallback: unknown value "bing", expected one of: embedded, ""`},
+		{"fallback of nothing", "[places]\nfallback = \"embedded\"\n" + twoServers, `herd.toml:2: places.fallback: requires provider = "google" or "google-legacy"`},
+		{"base_url", "[places]\nbase_url = \"localhost:80\"\n" + twoServers, `herd.toml:2: places.base_url: expected a scheme and a host, as in https://maps.googleapis.com, got "localhost:80"`},
 		{"idle_timeout", "[limits]\nidle_timeout = \"9000h\"\n" + twoServers, "herd.toml:2: limits.idle_timeout: 9000h0m0s is not between 0s and 8760h0m0s"},
-		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; here are name, dialect, unfinished_line, secret_file"},
-		{"key of another table", "[log]\nmax_line = 1\n" + twoServers, "herd.toml:2: log.max_line: unknown key; it is a key of [limits]; here are dir, lines, level, format, max_size, max_files, compress"},
-		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; here are name, address, listen, console, neighbors"},
-		{"unknown table", "[metrics]\ndir = \"x\"\n" + twoServers, "herd.toml:1: metrics: unknown; there are [herd], [peers], [places], [log], [storage], [limits] and [[server]]"},
-		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is needed"},
-		{"herd's name", "[herd]\nname = \"a b\"\n" + twoServers, `herd.toml:2: herd.name: "a b" is not a letter and up to 31 letters, digits, _ or -`},
-		{"dialect", "[herd]\ndialect = \"c\"\n" + twoServers, `herd.toml:2: herd.dialect: "c" is not available; what is: paper, cs131`},
-		{"legacy", "[peers]\nhandshake = \"optional\"\nlegacy = \"never\"\n" + twoServers, `herd.toml:3: peers.legacy: "never" is not available; what is: keep-open, close-after-write`},
-		{"legacy of none", "[peers]\nlegacy = \"close-after-write\"\n" + twoServers, `herd.toml:2: peers.legacy: it is for neighbors without a handshake, which needs handshake = "optional"`},
-		{"unfinished_line of the paper", "[herd]\nunfinished_line = \"300ms\"\n" + twoServers, `herd.toml:2: herd.unfinished_line: it needs dialect = "cs131"; the paper's clients end their lines`},
+		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; known keys: name, dialect, unfinished_line, secret_file"},
+		{"key of another table", "[log]\nmax_line = 1\n" + twoServers, "herd.toml:2: log.max_line: unknown key; it belongs to [limits]; known keys: dir, lines, level, format, max_size, max_files, compress"},
+		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; known keys: name, address, listen, console, neighbors"},
+		{"unknown table", "[metrics]\ndir = \"x\"\n" + twoServers, "herd.toml:1: metrics: unknown table; known tables: [herd], [peers], [places], [log], [storage], [limits], [[server]]"},
+		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is required"},
+		{"herd's name", "[herd]\nname = \"a b\"\n" + twoServers, `herd.toml:2: herd.name: invalid name "a b": expected a letter and up to 31 letters, digits, _ or -`},
+		{"dialect", "[herd]\ndialect = \"c\"\n" + twoServers, `herd.toml:2: herd.dialect: unknown value "c", expected one of: paper, cs131`},
+		{"legacy", "[peers]\nhandshake = \"optional\"\nlegacy = \"never\"\n" + twoServers, `herd.toml:3: peers.legacy: unknown value "never", expected one of: keep-open, close-after-write`},
+		{"legacy of none", "[peers]\nlegacy = \"close-after-write\"\n" + twoServers, `herd.toml:2: peers.legacy: requires handshake = "optional"`},
+		{"unfinished_line of the paper", "[herd]\nunfinished_line = \"300ms\"\n" + twoServers, `herd.toml:2: herd.unfinished_line: requires dialect = "cs131"`},
 		{"unfinished_line too short", "[herd]\ndialect = \"cs131\"\nunfinished_line = \"49ms\"\n" + twoServers, "herd.toml:3: herd.unfinished_line: 49ms is not between 50ms and 10s"},
 		{"unfinished_line too long", "[herd]\ndialect = \"cs131\"\nunfinished_line = \"11s\"\n" + twoServers, "herd.toml:3: herd.unfinished_line: 11s is not between 50ms and 10s"},
-		{"handshake", "[peers]\nhandshake = \"never\"\n" + twoServers, `herd.toml:2: peers.handshake: "never" is not available; what is: required, optional`},
-		{"provider", "[places]\nprovider = \"bing\"\n" + twoServers, `herd.toml:2: places.provider: "bing" is not available; what is: embedded, file, google, google-legacy`},
-		{"rank", "[places]\nrank = \"size\"\n" + twoServers, `herd.toml:2: places.rank: "size" is not available; what is: class, distance`},
+		{"handshake", "[peers]\nhandshake = \"never\"\n" + twoServers, `herd.toml:2: peers.handshake: unknown value "never", expected one of: required, optional`},
+		{"provider", "[places]\nprovider = \"bing\"\n" + twoServers, `herd.toml:2: places.provider: unknown value "bing", expected one of: embedded, file, google, google-legacy`},
+		{"rank", "[places]\nrank = \"size\"\n" + twoServers, `herd.toml:2: places.rank: unknown value "size", expected one of: class, distance`},
 		{"timeout", "[places]\ntimeout = \"0s\"\n" + twoServers, "herd.toml:2: places.timeout: 0s is not between 1ms and 20s"},
-		{"duration", "[limits]\ndrain = \"soon\"\n" + twoServers, `herd.toml:2: limits.drain: "soon" is not a duration as "5s", "250ms" or "1h"`},
-		{"negative duration", "[limits]\ndrain = \"-5s\"\n" + twoServers, `herd.toml:2: limits.drain: "-5s" is not a duration as "5s", "250ms" or "1h"`},
-		{"level", "[log]\nlevel = \"loud\"\n" + twoServers, `herd.toml:2: log.level: "loud" is not available; what is: debug, info, warn, error`},
-		{"format", "[log]\nformat = \"xml\"\n" + twoServers, `herd.toml:2: log.format: "xml" is not available; what is: json, text`},
-		{"log directory", "[log]\ndir = \"\"\n" + twoServers, "herd.toml:2: log.dir: a directory is needed"},
-		{"size of a log file", "[log]\nmax_size = 100\n" + twoServers, "herd.toml:2: log.max_size: 100 is not between 1048576 and 1073741824, nor 0, which leaves rotation to others"},
+		{"duration", "[limits]\ndrain = \"soon\"\n" + twoServers, `herd.toml:2: limits.drain: invalid duration "soon", expected a value such as "5s", "250ms" or "1h"`},
+		{"negative duration", "[limits]\ndrain = \"-5s\"\n" + twoServers, `herd.toml:2: limits.drain: invalid duration "-5s", expected a value such as "5s", "250ms" or "1h"`},
+		{"level", "[log]\nlevel = \"loud\"\n" + twoServers, `herd.toml:2: log.level: unknown value "loud", expected one of: debug, info, warn, error`},
+		{"format", "[log]\nformat = \"xml\"\n" + twoServers, `herd.toml:2: log.format: unknown value "xml", expected one of: json, text`},
+		{"log directory", "[log]\ndir = \"\"\n" + twoServers, "herd.toml:2: log.dir: must not be empty"},
+		{"size of a log file", "[log]\nmax_size = 100\n" + twoServers, "herd.toml:2: log.max_size: 100 is not between 1048576 and 1073741824, and not 0 (no rotation)"},
 		{"number of log files", "[log]\nmax_files = 0\n" + twoServers, "herd.toml:2: log.max_files: 0 is not between 1 and 1000"},
 		{"max_line", "[limits]\nmax_line = 100\n" + twoServers, "herd.toml:2: limits.max_line: 100 is not between 1280 and 1048576"},
 		{"max_client_id", "[limits]\nmax_client_id = 2000\n" + twoServers, "herd.toml:2: limits.max_client_id: 2000 is not between 1 and 1024"},
 		{"max_connections", "[limits]\nmax_connections = 0\n" + twoServers, "herd.toml:2: limits.max_connections: 0 is not between 1 and 1000000"},
 		{"max_clients", "[limits]\nmax_clients = 0\n" + twoServers, "herd.toml:2: limits.max_clients: 0 is not between 1 and 100000000"},
-		{"base_url in the clear", "[places]\nbase_url = \"http://example.com\"\n" + twoServers, `herd.toml:2: places.base_url: "http://example.com" is not https, and a key would go over the network in the clear`},
+		{"base_url in the clear", "[places]\nbase_url = \"http://example.com\"\n" + twoServers, `herd.toml:2: places.base_url: "http://example.com" must use https: the API key would be sent unencrypted`},
 		{"output_hard", "[limits]\noutput_hard = 65536\noutput_soft = 65536\n" + twoServers, "herd.toml:2: limits.output_hard: 65536 is not between 1048576 and 1073741824"},
 		{"output", "[limits]\noutput_soft = 9000000\n" + twoServers, "herd.toml:2: limits.output_soft: 9000000 is not between 16384 and 4194304"},
 		{"places_in_flight", "[limits]\nplaces_in_flight = 0\n" + twoServers, "herd.toml:2: limits.places_in_flight: 0 is not between 1 and 1024"},
 		{"drain", "[limits]\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
-		{"server's name", strings.Replace(twoServers, `"Ball"`+"\naddress", `"9"`+"\naddress", 1), `herd.toml:8: server.name: "9" is not a letter and up to 31 letters, digits, _ or -`},
-		{"same name", strings.Replace(twoServers, `name = "Ball"`, `name = "Alford"`, 1), "herd.toml:8: server.name: Alford is the name of server 1 too"},
-		{"address", strings.Replace(twoServers, "127.0.0.1:11501", "127.0.0.1", 1), `herd.toml:9: server.address: "127.0.0.1" is not an address and a port, as 127.0.0.1:11500: there is no port`},
-		{"no address", strings.Replace(twoServers, "address = \"127.0.0.1:11501\"\n", "", 1), `herd.toml:7: server.address: "" is not an address and a port, as 127.0.0.1:11500: it is empty`},
-		{"port 0", strings.Replace(twoServers, ":11501", ":0", 1), `herd.toml:9: server.address: "127.0.0.1:0" is not an address and a port, as 127.0.0.1:11500: port "0" is not a number from 1 to 65535`},
-		{"address with a zone", strings.Replace(twoServers, "127.0.0.1:11501", "[fe80::1%lo]:11501", 1), `herd.toml:9: server.address: "[fe80::1%lo]:11501" has the zone "lo", which only one machine knows: use an address without one`},
-		{"address that is everywhere", strings.Replace(twoServers, "127.0.0.1:11501", "0.0.0.0:11501", 1), "herd.toml:9: server.address: 0.0.0.0:11501 cannot be dialled by neighbors; it may be what listen says"},
-		{"host name", strings.Replace(twoServers, "127.0.0.1:11501", "-ball:11501", 1), `herd.toml:9: server.address: "-ball:11501" is not an address and a port, as 127.0.0.1:11500: "-ball" of the host name begins or ends with -`},
-		{"console without a port", twoServers + "console = \"ball_1\"\n", `herd.toml:11: server.console: "ball_1" is not an address and a port, as 127.0.0.1:11500: there is no port`},
-		{"same port with a dot and in capitals", strings.Replace(strings.Replace(twoServers, "127.0.0.1:11501", "LOCALHOST.:11500", 1), "127.0.0.1:11500", "localhost:11500", 1), "herd.toml:9: server.address: LOCALHOST.:11500 is used by Alford's address too"},
-		{"same port by another name", strings.Replace(twoServers, "127.0.0.1:11501", "localhost:11500", 1), "herd.toml:9: server.address: localhost:11500 is used by Alford's address too"},
-		{"console within listen", twoServers + "listen = \"0.0.0.0:11501\"\nconsole = \"127.0.0.1:11501\"\n", "herd.toml:12: server.console: 127.0.0.1:11501 is used by Ball's address too"},
-		{"same port", strings.Replace(twoServers, "11501", "11500", 1), "herd.toml:9: server.address: 127.0.0.1:11500 is used by Alford's address too"},
-		{"console on the same port", twoServers + "console = \"127.0.0.1:11500\"\n", "herd.toml:11: server.console: 127.0.0.1:11500 is used by Alford's address too"},
-		{"unknown neighbor", strings.Replace(twoServers, `["Ball"]`, `["Bell"]`, 1), `herd.toml:5: server.neighbors: "Bell" is no server; there are Alford, Ball`},
-		{"own neighbor", strings.Replace(twoServers, `["Ball"]`, `["Alford"]`, 1), "herd.toml:5: server.neighbors: Alford is its own neighbor"},
-		{"neighbor twice", strings.Replace(twoServers, `["Ball"]`, `["Ball", "Ball"]`, 1), "herd.toml:5: server.neighbors: Ball is named twice"},
-		{"one-sided neighbor", strings.Replace(twoServers, `["Alford"]`, `[]`, 1), "herd.toml:5: server.neighbors: Ball is named, but does not name Alford"},
-		{"no secret", strings.ReplaceAll(twoServers, "127.0.0.1", "10.0.0.1"), "herd.toml:4: server.address: 10.0.0.1:11500 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
-		{"no secret, listening everywhere", twoServers + "listen = \"0.0.0.0:11501\"\n", "herd.toml:11: server.listen: 0.0.0.0:11501 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
-		{"no secret, a host's name", strings.ReplaceAll(twoServers, "127.0.0.1", "ball.ucla.edu"), "herd.toml:4: server.address: ball.ucla.edu:11500 is not loopback, so neighbors must prove themselves: set herd.secret_file or $HERD_SECRET"},
+		{"server's name", strings.Replace(twoServers, `"Ball"`+"\naddress", `"9"`+"\naddress", 1), `herd.toml:8: server.name: invalid name "9": expected a letter and up to 31 letters, digits, _ or -`},
+		{"same name", strings.Replace(twoServers, `name = "Ball"`, `name = "Alford"`, 1), "herd.toml:8: server.name: duplicate name Alford, already used by server 1"},
+		{"address", strings.Replace(twoServers, "127.0.0.1:11501", "127.0.0.1", 1), `herd.toml:9: server.address: invalid address "127.0.0.1": missing port`},
+		{"no address", strings.Replace(twoServers, "address = \"127.0.0.1:11501\"\n", "", 1), `herd.toml:7: server.address: invalid address "": empty address`},
+		{"port 0", strings.Replace(twoServers, ":11501", ":0", 1), `herd.toml:9: server.address: invalid address "127.0.0.1:0": port "0" is not a number from 1 to 65535`},
+		{"address with a zone", strings.Replace(twoServers, "127.0.0.1:11501", "[fe80::1%lo]:11501", 1), `herd.toml:9: server.address: "[fe80::1%lo]:11501" has the zone "lo", which is valid on one machine only: use an address without a zone`},
+		{"address that is everywhere", strings.Replace(twoServers, "127.0.0.1:11501", "0.0.0.0:11501", 1), "herd.toml:9: server.address: 0.0.0.0:11501 is not an address that neighbors can dial; set it as listen instead"},
+		{"host name", strings.Replace(twoServers, "127.0.0.1:11501", "-ball:11501", 1), `herd.toml:9: server.address: invalid address "-ball:11501": host name label "-ball" begins or ends with a hyphen`},
+		{"console without a port", twoServers + "console = \"ball_1\"\n", `herd.toml:11: server.console: invalid address "ball_1": missing port`},
+		{"same port with a dot and in capitals", strings.Replace(strings.Replace(twoServers, "127.0.0.1:11501", "LOCALHOST.:11500", 1), "127.0.0.1:11500", "localhost:11500", 1), "herd.toml:9: server.address: LOCALHOST.:11500 is already used as Alford's address"},
+		{"same port by another name", strings.Replace(twoServers, "127.0.0.1:11501", "localhost:11500", 1), "herd.toml:9: server.address: localhost:11500 is already used as Alford's address"},
+		{"console within listen", twoServers + "listen = \"0.0.0.0:11501\"\nconsole = \"127.0.0.1:11501\"\n", "herd.toml:12: server.console: 127.0.0.1:11501 is already used as Ball's address"},
+		{"same port", strings.Replace(twoServers, "11501", "11500", 1), "herd.toml:9: server.address: 127.0.0.1:11500 is already used as Alford's address"},
+		{"console on the same port", twoServers + "console = \"127.0.0.1:11500\"\n", "herd.toml:11: server.console: 127.0.0.1:11500 is already used as Alford's address"},
+		{"unknown neighbor", strings.Replace(twoServers, `["Ball"]`, `["Bell"]`, 1), `herd.toml:5: server.neighbors: unknown server "Bell"; known servers: Alford, Ball`},
+		{"own neighbor", strings.Replace(twoServers, `["Ball"]`, `["Alford"]`, 1), "herd.toml:5: server.neighbors: Alford lists itself as a neighbor"},
+		{"neighbor twice", strings.Replace(twoServers, `["Ball"]`, `["Ball", "Ball"]`, 1), "herd.toml:5: server.neighbors: duplicate neighbor Ball"},
+		{"one-sided neighbor", strings.Replace(twoServers, `["Alford"]`, `[]`, 1), "herd.toml:5: server.neighbors: Ball does not list Alford as a neighbor"},
+		{"no secret", strings.ReplaceAll(twoServers, "127.0.0.1", "10.0.0.1"), "herd.toml:4: server.address: 10.0.0.1:11500 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},
+		{"no secret, listening everywhere", twoServers + "listen = \"0.0.0.0:11501\"\n", "herd.toml:11: server.listen: 0.0.0.0:11501 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},
+		{"no secret, a host's name", strings.ReplaceAll(twoServers, "127.0.0.1", "ball.ucla.edu"), "herd.toml:4: server.address: ball.ucla.edu:11500 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},
 		{"secret file missing", "[herd]\nsecret_file = \"nowhere\"\n" + twoServers, "herd.toml:2: herd.secret_file: open nowhere: no such file or directory"},
 	}
 }
@@ -191,17 +191,17 @@ func TestMaxConnectionsBeyondTheDescriptors(t *testing.T) {
 	if err := c.CheckDescriptors(5700); err != nil {
 		t.Errorf("just enough descriptors: %v", err)
 	}
-	want := "limits.max_connections: 5000 is more than 324, which is what 1024 descriptors allow; raise ulimit -n or lower it"
+	want := "limits.max_connections: 5000 is more than 324, the maximum with an open file limit of 1024; raise ulimit -n or lower it"
 	if err := c.CheckDescriptors(1024); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
-// A process that may open next to nothing serves nobody.
+// A server does not start with too low an open file limit.
 func TestConfigOfFewDescriptors(t *testing.T) {
 	for descriptors, want := range map[int]string{
-		16:  "this process may open 16 descriptors; a server needs at least 256: raise ulimit -n",
-		255: "this process may open 255 descriptors; a server needs at least 256: raise ulimit -n",
+		16:  "open file limit is 16, a server needs at least 256: raise ulimit -n",
+		255: "open file limit is 255, a server needs at least 256: raise ulimit -n",
 		256: "<nil>",
 	} {
 		c, err := Parse("herd.toml", []byte(twoServers), "", Resources{Descriptors: descriptors})
@@ -214,7 +214,7 @@ func TestConfigOfFewDescriptors(t *testing.T) {
 	}
 }
 
-// A secret is a regular file: whoever opens a pipe waits for the other end.
+// Opening a pipe would block, so a secret must be a regular file.
 func TestASecretOnAPipe(t *testing.T) {
 	dir := t.TempDir()
 	file, fifo := filepath.Join(dir, "herd.toml"), filepath.Join(dir, "fifo")
@@ -234,9 +234,9 @@ func TestASecretOnAPipe(t *testing.T) {
 	}
 }
 
-// A file that never ends is no configuration.
-func TestConfigWithoutEnd(t *testing.T) {
-	want := "/dev/zero: /dev/zero is larger than 1 MiB; is it the right file?"
+// A file without end is refused.
+func TestConfigEndlessFile(t *testing.T) {
+	want := "/dev/zero: /dev/zero is larger than the maximum of 1 MiB"
 	if _, err := Load("/dev/zero", Resources{Descriptors: 20000}); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -245,7 +245,7 @@ func TestConfigWithoutEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Load(file, Resources{Descriptors: 20000}); err == nil {
-		t.Error("a secret without end is taken")
+		t.Error("an endless secret file was accepted")
 	}
 }
 
@@ -260,7 +260,7 @@ func TestConfigMistakes(t *testing.T) {
 	}
 }
 
-// Secrets that are just long enough.
+// Secrets of the minimum length.
 const first, second = "the first secret", "the other secret"
 
 func TestSecretFile(t *testing.T) {
@@ -280,15 +280,15 @@ func TestSecretFile(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{first, second}) {
 		t.Errorf("secrets %q, %v", c.Herd.Secrets, err)
 	}
-	if _, err := load(first+"\n", 0o644); err == nil || !strings.HasSuffix(err.Error(), "can be read by others: chmod 600 it") {
+	if _, err := load(first+"\n", 0o644); err == nil || !strings.HasSuffix(err.Error(), "is readable by others: change its mode to 600") {
 		t.Errorf("a file that others can read: %v", err)
 	}
 	for _, wrong := range []string{"", first + "\n" + second + "\n" + first + "\n"} {
-		if _, err := load(wrong, 0o600); err == nil || !strings.Contains(err.Error(), "secrets; it takes one, or two of which the first signs") {
+		if _, err := load(wrong, 0o600); err == nil || !strings.Contains(err.Error(), "expected one or two secrets, got") {
 			t.Errorf("secrets %q: %v", wrong, err)
 		}
 	}
-	const short = "it takes at least 16, such as those of: openssl rand -hex 16"
+	const short = "is shorter than the minimum of 16; generate one with: openssl rand -hex 16"
 	for _, wrong := range []string{"a", second[1:], first + "\n" + second[1:]} {
 		if _, err := load(wrong, 0o600); err == nil || !strings.HasSuffix(err.Error(), short) {
 			t.Errorf("secrets %q: %v", wrong, err)
@@ -297,8 +297,8 @@ func TestSecretFile(t *testing.T) {
 			t.Errorf("secrets %q of the environment: %v", wrong, err)
 		}
 	}
-	// Set to nothing it is not set; set to spaces it is a mistake.
-	const blank = "$HERD_SECRET holds 0 secrets; it takes one, or two of which the first signs"
+	// An empty variable counts as not set; one of spaces is a mistake.
+	const blank = "$HERD_SECRET: expected one or two secrets, got 0"
 	for _, wrong := range []string{strings.Repeat(" ", 15), strings.Repeat(" ", 32), "\n", "\r\n\t"} {
 		if _, err := Parse("herd.toml", []byte(twoServers), wrong, Resources{Descriptors: 20000}); err == nil || !strings.HasSuffix(err.Error(), blank) {
 			t.Errorf("secrets %q of the environment: %v", wrong, err)
@@ -310,17 +310,17 @@ func TestSecretFile(t *testing.T) {
 	}
 }
 
-// What an editor on Windows writes is taken, or is an error that says what it is.
+// Editors on Windows write byte order marks: UTF-8 is accepted, UTF-16 is an error that says so.
 func TestByteOrderMarks(t *testing.T) {
 	const utf16 = "\xff\xfe[\x00h\x00"
 	if _, err := parse("\ufeff" + twoServers); err != nil {
 		t.Error(err)
 	}
-	want := "herd.toml:2: herd.nme: unknown key; here are name, dialect, unfinished_line, secret_file"
+	want := "herd.toml:2: herd.nme: unknown key; known keys: name, dialect, unfinished_line, secret_file"
 	if _, err := parse("\ufeff[herd]\nnme = \"x\"\n" + twoServers); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	want = "herd.toml: this is UTF-16; save it as UTF-8"
+	want = "herd.toml: text is UTF-16: save it as UTF-8"
 	if _, err := parse(utf16); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -329,7 +329,7 @@ func TestByteOrderMarks(t *testing.T) {
 	text := []byte("[herd]\nsecret_file = \"" + file + "\"\n" + twoServers)
 	for secret, want := range map[string]string{
 		"\ufeff" + first + "\r\n" + second + "\r\n": "",
-		utf16: "herd.toml:2: herd.secret_file: " + file + ": this is UTF-16; save it as UTF-8",
+		utf16: "herd.toml:2: herd.secret_file: " + file + ": text is UTF-16: save it as UTF-8",
 	} {
 		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
@@ -344,7 +344,7 @@ func TestByteOrderMarks(t *testing.T) {
 	}
 }
 
-// Two machines may both listen everywhere, and both have a console on their own loopback.
+// Two machines may use the same wildcard address and the same loopback console.
 func TestTwoMachinesMayUseTheSamePorts(t *testing.T) {
 	text := `
 [[server]]
@@ -362,14 +362,14 @@ console = "127.0.0.1:11600"
 		t.Error(err)
 	}
 	text = strings.Replace(text, "ball.ucla.edu:11500", "10.0.0.1:11501", 1) // one machine
-	want := "herd.toml:10: server.listen: 0.0.0.0:11500 is used by Alford's address too"
+	want := "herd.toml:10: server.listen: 0.0.0.0:11500 is already used as Alford's address"
 	if _, err := Parse("herd.toml", []byte(text), first, Resources{Descriptors: 20000}); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
-// What herd config prints is a configuration that means the same.
-func TestWriteTOMLComesBack(t *testing.T) {
+// What herd config prints parses to the same configuration.
+func TestWriteTOMLRoundTrip(t *testing.T) {
 	text, err := os.ReadFile("../../herd.toml")
 	if err != nil {
 		t.Fatal(err)
@@ -391,7 +391,7 @@ func TestWriteTOMLComesBack(t *testing.T) {
 	}
 }
 
-// A table of strings is written in one line, as it is usually given, and means the same in any form.
+// A table of strings is written as an inline table; both forms are read.
 func TestPlacesColumns(t *testing.T) {
 	const names = "name = \"stop_name\"\nlat = 'la\"t'\nlng = \"län\\tge\"\n"
 	want := map[string]string{"name": "stop_name", "lat": `la"t`, "lng": "län\tge"}
@@ -422,7 +422,7 @@ func TestPlacesColumns(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, the answer is a configuration or an Error, and both are usable.
+// For any input, Parse returns a valid configuration or an *Error.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(twoServers))
 	for _, mistake := range configMistakes() {
@@ -441,7 +441,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		for i := range c.Servers { // whatever way it is written, its address is found
+		for i := range c.Servers { // the line of each address is found
 			if lineOf(locate(string(text)), serverName(i)+".address") == 0 {
 				t.Fatalf("server %d is in no line", i)
 			}

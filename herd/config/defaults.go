@@ -8,20 +8,20 @@ import (
 	"serverherd/reactor"
 )
 
-// Resources are what the process may use.
+// Resources are the limits of the process.
 type Resources struct {
-	Descriptors int // files that it may have open
-	Memory      int // bytes; 0 if nothing limits it
+	Descriptors int // open file limit
+	Memory      int // bytes; 0: no limit
 }
 
 const (
-	// defaultBuffered is max_buffered where nothing limits the memory. Where something does it is a
-	// quarter of that: garbage can take as much again, and records need room, too.
+	// defaultBuffered is max_buffered without a memory limit. With one, it is a quarter of the limit:
+	// garbage may take as much again, and records need room.
 	defaultBuffered = 256 << 20
 	minBuffered     = 1 << 20
 )
 
-// maxBuffered is the default of max_buffered.
+// maxBuffered returns the default of max_buffered.
 func (r Resources) maxBuffered() int {
 	if r.Memory == 0 {
 		return defaultBuffered
@@ -29,32 +29,31 @@ func (r Resources) maxBuffered() int {
 	return max(minBuffered, r.Memory/4)
 }
 
-// reservedDescriptors are for files, neighbors, the console and lookups.
+// reservedDescriptors is the number of descriptors for files, neighbors, the console and lookups.
 const reservedDescriptors = 700
 
-// maxPlacesTimeout bounds places.timeout, so that a client whose lines wait for its lookups gets a
-// reply, which is progress, before HeldInputTimeout.
+// maxPlacesTimeout is the maximum of places.timeout: a client whose lines wait for its lookups gets a reply
+// before HeldInputTimeout closes its connection.
 const maxPlacesTimeout = reactor.HeldInputTimeout - 10*time.Second
 
-// minDescriptors is what a server needs at least: with 16 clients, its neighbors, its console and
-// its files.
+// minDescriptors is enough for 16 clients, the neighbors, the console and files.
 const minDescriptors = 256
 
-// CheckDescriptors says whether a process that may open so many descriptors can serve
-// max_connections. Only a server asks; a client's command may have fewer.
+// CheckDescriptors returns an error if an open file limit of descriptors is too low for max_connections.
+// Only servers check it; client commands need fewer.
 func (c *Config) CheckDescriptors(descriptors int) error {
 	if descriptors < minDescriptors {
-		return fmt.Errorf("this process may open %d descriptors; a server needs at least %d: raise "+
+		return fmt.Errorf("open file limit is %d, a server needs at least %d: raise "+
 			"ulimit -n", descriptors, minDescriptors)
 	}
 	if most := max(16, descriptors-reservedDescriptors); c.Limits.MaxConnections > most {
-		return fmt.Errorf("limits.max_connections: %d is more than %d, which is what %d descriptors "+
-			"allow; raise ulimit -n or lower it", c.Limits.MaxConnections, most, descriptors)
+		return fmt.Errorf("limits.max_connections: %d is more than %d, the maximum with an open file limit of %d; "+
+			"raise ulimit -n or lower it", c.Limits.MaxConnections, most, descriptors)
 	}
 	return nil
 }
 
-// defaults are what a file need not say.
+// defaults returns the configuration of an empty file, without servers.
 func defaults(r Resources) *Config {
 	return &Config{
 		Herd:  Herd{Name: "ucla", Dialect: "paper"},

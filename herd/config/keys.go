@@ -7,21 +7,20 @@ import (
 	"serverherd/protocol"
 )
 
-// key is one key of herd.toml: what it is called, where its value goes, and what is wrong with
-// that value once all have been read.
+// key is one key of herd.toml: its name, a pointer to its field of Config, and the check of its value, which
+// runs when all keys have been read.
 type key struct {
 	table, name string
 	value       any           // *string, *int, *bool, *time.Duration, *[]string or *map[string]string
-	check       func() string // "" if nothing is wrong; nil if anything goes
+	check       func() string // returns an error text or ""; nil if every value is valid
 }
 
-// keys are those outside [[server]], in the order in which they are printed. All of them work: a
-// key that means nothing yet is not here, and is refused.
+// keys returns the keys of all tables but [[server]], in the order in which they are printed.
 func (c *Config) keys() []key {
 	h, p, g, m := &c.Herd, &c.Places, &c.Log, &c.Limits
 	const year = 365 * 24 * time.Hour
 	return []key{
-		{"herd", "name", &h.Name, name(&h.Name)},
+		{"herd", "name", &h.Name, checkName(&h.Name)},
 		{"herd", "dialect", &h.Dialect, oneOf(&h.Dialect, "paper", "cs131")},
 		{"herd", "unfinished_line", &h.UnfinishedLine, h.checkUnfinished},
 		{"herd", "secret_file", &h.SecretFile, nil},
@@ -37,10 +36,10 @@ func (c *Config) keys() []key {
 		{"places", "lenient", &p.Lenient, p.checkLenient},
 		{"places", "fields", &p.Fields, p.checkFields},
 		{"places", "rank", &p.Rank, oneOf(&p.Rank, "class", "distance")},
-		{"places", "timeout", &p.Timeout, span(&p.Timeout, time.Millisecond, maxPlacesTimeout)},
-		{"places", "rate", &p.Rate, between(&p.Rate, 1, 10_000)},
-		{"places", "daily_budget", &p.DailyBudget, between(&p.DailyBudget, 1, 10_000_000)},
-		{"places", "budget_share", &p.BudgetShare, between(&p.BudgetShare, 1, 100)},
+		{"places", "timeout", &p.Timeout, durationRange(&p.Timeout, time.Millisecond, maxPlacesTimeout)},
+		{"places", "rate", &p.Rate, intRange(&p.Rate, 1, 10_000)},
+		{"places", "daily_budget", &p.DailyBudget, intRange(&p.DailyBudget, 1, 10_000_000)},
+		{"places", "budget_share", &p.BudgetShare, intRange(&p.BudgetShare, 1, 100)},
 		{"places", "places_state", &p.PlacesState, p.checkState},
 		{"places", "fallback", &p.Fallback, p.checkFallback},
 
@@ -49,30 +48,30 @@ func (c *Config) keys() []key {
 		{"log", "level", &g.Level, oneOf(&g.Level, "debug", "info", "warn", "error")},
 		{"log", "format", &g.Format, oneOf(&g.Format, "json", "text")},
 		{"log", "max_size", &g.MaxSize, g.checkMaxSize},
-		{"log", "max_files", &g.MaxFiles, between(&g.MaxFiles, 1, 1000)},
+		{"log", "max_files", &g.MaxFiles, intRange(&g.MaxFiles, 1, 1000)},
 		{"log", "compress", &g.Compress, nil},
 
 		{"storage", "dir", &c.Storage.Dir, nil},
 
 		{"limits", "max_line", &m.MaxLine, m.checkMaxLine},
-		{"limits", "max_client_id", &m.MaxClientID, between(&m.MaxClientID, 1, protocol.MaxClientID)},
-		{"limits", "max_connections", &m.MaxConnections, between(&m.MaxConnections, 1, 1_000_000)},
-		{"limits", "max_clients", &m.MaxClients, between(&m.MaxClients, 1, 100_000_000)},
-		{"limits", "max_future", &m.MaxFuture, span(&m.MaxFuture, 0, 100*year)},
-		{"limits", "idle_timeout", &m.IdleTimeout, span(&m.IdleTimeout, 0, year)},
-		{"limits", "partial_line_timeout", &m.PartialLineTimeout, span(&m.PartialLineTimeout, 0, year)},
-		{"limits", "output_hard", &m.OutputHard, between(&m.OutputHard, 1<<20, 1<<30)},
+		{"limits", "max_client_id", &m.MaxClientID, intRange(&m.MaxClientID, 1, protocol.MaxClientID)},
+		{"limits", "max_connections", &m.MaxConnections, intRange(&m.MaxConnections, 1, 1_000_000)},
+		{"limits", "max_clients", &m.MaxClients, intRange(&m.MaxClients, 1, 100_000_000)},
+		{"limits", "max_future", &m.MaxFuture, durationRange(&m.MaxFuture, 0, 100*year)},
+		{"limits", "idle_timeout", &m.IdleTimeout, durationRange(&m.IdleTimeout, 0, year)},
+		{"limits", "partial_line_timeout", &m.PartialLineTimeout, durationRange(&m.PartialLineTimeout, 0, year)},
+		{"limits", "output_hard", &m.OutputHard, intRange(&m.OutputHard, 1<<20, 1<<30)},
 		{"limits", "output_soft", &m.OutputSoft, m.checkOutputSoft},
-		{"limits", "max_buffered", &m.MaxBuffered, between(&m.MaxBuffered, minBuffered, 1<<40)},
-		{"limits", "places_in_flight", &m.PlacesInFlight, between(&m.PlacesInFlight, 1, 1024)},
-		{"limits", "drain", &m.Drain, span(&m.Drain, 10*time.Millisecond, time.Hour)},
+		{"limits", "max_buffered", &m.MaxBuffered, intRange(&m.MaxBuffered, minBuffered, 1<<40)},
+		{"limits", "places_in_flight", &m.PlacesInFlight, intRange(&m.PlacesInFlight, 1, 1024)},
+		{"limits", "drain", &m.Drain, durationRange(&m.Drain, 10*time.Millisecond, time.Hour)},
 	}
 }
 
-// keys are those of one [[server]].
+// keys returns the keys of one [[server]].
 func (s *Server) keys() []key {
 	return []key{
-		{"server", "name", &s.Name, name(&s.Name)},
+		{"server", "name", &s.Name, checkName(&s.Name)},
 		{"server", "address", &s.Address, s.checkAddress},
 		{"server", "listen", &s.Listen, optionalAddress(&s.Listen)},
 		{"server", "console", &s.Console, optionalAddress(&s.Console)},
@@ -80,54 +79,54 @@ func (s *Server) keys() []key {
 	}
 }
 
-// set puts a value as TOML has it where k wants it, or says what is wrong with its type.
+// set stores a decoded TOML value in k's field, or returns what is wrong with its type.
 func (k key) set(value any) string {
-	wanted := ""
+	expected := ""
 	switch to := k.value.(type) {
 	case *string:
 		if v, ok := value.(string); ok {
 			*to = v
 			return ""
 		}
-		wanted = "a string"
+		expected = "a string"
 	case *bool:
 		if v, ok := value.(bool); ok {
 			*to = v
 			return ""
 		}
-		wanted = "true or false"
+		expected = "a boolean"
 	case *int:
 		if v, ok := value.(int64); ok && int64(int(v)) == v {
 			*to = int(v)
 			return ""
 		}
-		wanted = "an integer"
+		expected = "an integer"
 	case *time.Duration:
 		if v, ok := value.(string); ok {
 			return parseDuration(to, v)
 		}
-		wanted = `a duration in quotes, as "5s",`
+		expected = `a duration in quotes, such as "5s"`
 	case *[]string:
 		if v, ok := toStrings(value); ok {
 			*to = v
 			return ""
 		}
-		wanted = "an array of strings"
+		expected = "an array of strings"
 	case *map[string]string:
 		if v, ok := toMap(value); ok {
 			*to = v
 			return ""
 		}
-		wanted = `a table of strings, as { name = "stop_name" },`
+		expected = `a table of strings, such as { name = "stop_name" }`
 	}
-	return fmt.Sprintf("%s is wanted here, not %s", wanted, kind(value))
+	return fmt.Sprintf("expected %s, got %s", expected, tomlType(value))
 }
 
-// parseDuration reads "5s"; "0" is none.
+// parseDuration parses a duration such as "5s" that is not negative.
 func parseDuration(to *time.Duration, text string) string {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return fmt.Sprintf("%q is not a duration as \"5s\", \"250ms\" or \"1h\"", text)
+		return fmt.Sprintf("invalid duration %q, expected a value such as \"5s\", \"250ms\" or \"1h\"", text)
 	}
 	*to = d
 	return ""
@@ -142,10 +141,10 @@ func toStrings(value any) (all []string, ok bool) {
 	return all, ok
 }
 
-// toMap is a table of strings; an empty one is nil.
+// toMap converts a table of strings; an empty one becomes nil.
 func toMap(value any) (all map[string]string, ok bool) {
 	table, ok := value.(map[string]any)
-	for name, element := range table { // order: of no account
+	for name, element := range table { // order: does not matter
 		s, isString := element.(string)
 		if ok = ok && isString; !ok {
 			return nil, false
@@ -158,8 +157,8 @@ func toMap(value any) (all map[string]string, ok bool) {
 	return all, ok
 }
 
-// kind is what TOML calls a value.
-func kind(value any) string {
+// tomlType names the TOML type of a decoded value.
+func tomlType(value any) string {
 	switch value.(type) {
 	case string:
 		return "a string"

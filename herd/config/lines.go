@@ -8,17 +8,17 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// locate finds the line of each table and key of a TOML text that parses, by its full name; the n-th
-// [[server]], from 0, is server[n]. The TOML library keeps the lines to itself, so the text is parsed again,
-// one statement at a time.
+// locate returns the line of each table and key of a valid TOML text, by its full name; the n-th [[server]],
+// from 0, is server[n]. The TOML library does not export lines, so the text is parsed again, one statement at
+// a time.
 func locate(text string) map[string]int {
 	lines := map[string]int{}
-	found := func(name string, line int) {
+	add := func(name string, line int) {
 		if lines[name] == 0 {
 			lines[name] = line
 		}
 	}
-	table, servers := "", 0 // where keys are, with a dot; and how many [[server]] there have been
+	table, servers := "", 0 // prefix of keys in the current table; [[server]] headers so far
 	for line := 1; text != ""; {
 		length, doc := statement(text)
 		names := namesOf(doc)
@@ -26,7 +26,7 @@ func locate(text string) map[string]int {
 		if header {
 			table = ""
 			if value, ok := doc["server"]; ok {
-				found("server", line)
+				add("server", line)
 				if _, another := value.([]map[string]any); another {
 					servers++
 				}
@@ -36,7 +36,7 @@ func locate(text string) map[string]int {
 			}
 		}
 		for _, name := range names {
-			found(table+name, line)
+			add(table+name, line)
 		}
 		if header {
 			table = names[len(names)-1] + "."
@@ -47,9 +47,9 @@ func locate(text string) map[string]int {
 	return lines
 }
 
-// statement is the length and the meaning of the first statement of a text that parses: a header, a key with
-// its value, or a line with neither. A statement ends with the first line up to which it parses. O(n), but for
-// a value with many lines that look like its last.
+// statement returns the length and the decoded form of the first statement of a valid text: a header, a key
+// with its value, or a blank line. A statement ends with the first line up to which it parses. O(n), except for
+// a value with many lines that look like its last one.
 func statement(text string) (length int, doc map[string]any) {
 	for length < len(text) {
 		line, _, _ := strings.Cut(text[length:], "\n")
@@ -65,22 +65,22 @@ func statement(text string) (length int, doc map[string]any) {
 	return length, doc
 }
 
-// closes matches the last line of a value that has several.
+// closes matches the last line of a multi-line value.
 var closes = regexp.MustCompile(`"""|'''|[]}]`)
 
-// namesOf are the names in a statement, as far as they matter: nothing here is deeper than table and key.
+// namesOf returns the tables and keys in a statement. Deeper levels do not matter.
 func namesOf(doc map[string]any) (names []string) {
-	for name, value := range doc { // order: a statement begins with one name
+	for name, value := range doc { // order: a statement has one top-level name
 		names = append(names, name)
 		table, _ := value.(map[string]any)
-		for key := range table { // order: they are on one line
+		for key := range table { // order: all are on one line
 			names = append(names, name+"."+key)
 		}
 	}
 	return names
 }
 
-// lineOf finds the line of a key or, if it is not written out, of what it would be in; else 0.
+// lineOf returns the line of a key or, if the file does not have it, of its table; else 0.
 func lineOf(lines map[string]int, name string) int {
 	for {
 		if line := lines[name]; line > 0 {
@@ -94,5 +94,5 @@ func lineOf(lines map[string]int, name string) int {
 	}
 }
 
-// serverName is the full name of the n-th [[server]].
+// serverName returns the full name of the n-th [[server]].
 func serverName(n int) string { return "server[" + strconv.Itoa(n) + "]" }

@@ -21,10 +21,10 @@ import (
 // SecretVariable is the environment variable that may hold the herd's secrets instead of a file.
 const SecretVariable = "HERD_SECRET"
 
-// Error is one mistake in a configuration file: where it is and what would be right.
+// Error is a mistake in a configuration file.
 type Error struct {
 	File string
-	Line int    // from 1; 0 if it is in no line
+	Line int    // from 1; 0 if no line contains it
 	Key  string // with its table, as in limits.max_line
 	Text string
 }
@@ -41,24 +41,24 @@ func (e *Error) Error() string {
 	return where + ": " + e.Text
 }
 
-// Load reads a configuration file, strictly: its error is an *Error. $HERD_SECRET holds the secrets if the
-// file names no file for them. max_connections and max_buffered follow from what the process may use.
+// Load reads and checks a configuration file. Its error is an *Error. Without secret_file, the secrets are
+// those of $HERD_SECRET. The defaults of max_connections and max_buffered depend on r.
 func Load(file string, r Resources) (*Config, error) {
 	text, err := readFile(file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, &Error{File: file,
-				Text: "there is no such file; name one with --config or $HERD_CONFIG"}
+				Text: "file not found: set --config or $HERD_CONFIG"}
 		}
 		return nil, &Error{File: file, Text: err.Error()}
 	}
 	return Parse(file, text, os.Getenv(SecretVariable), r)
 }
 
-// maxText bounds a file of text that is read as a whole, in bytes.
-const maxText = 1 << 20
+// maxFileSize is the maximum size of a configuration or secret file, in bytes.
+const maxFileSize = 1 << 20
 
-// readFile reads a small file of text. It refuses one of more than 1 MiB, such as a device that never ends.
+// readFile refuses a file of more than maxFileSize, such as /dev/zero.
 func readFile(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -69,15 +69,15 @@ func readFile(file string) ([]byte, error) {
 }
 
 func readText(f *os.File) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(f, maxText+1))
-	if err == nil && len(text) > maxText {
-		err = fmt.Errorf("%s is larger than 1 MiB; is it the right file?", f.Name())
+	text, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err == nil && len(text) > maxFileSize {
+		err = fmt.Errorf("%s is larger than the maximum of 1 MiB", f.Name())
 	}
 	return text, err
 }
 
-// ReadSecret reads a small file with a secret or a key. It refuses what others can read, and what is not a
-// regular file. It never waits for the writer of a pipe.
+// ReadSecret reads a file with a secret or an API key. It refuses a file that others can read, and anything but
+// a regular file: opening a pipe would block.
 func ReadSecret(file string) ([]byte, error) {
 	f, info, err := places.OpenRegular(file)
 	if err != nil {
@@ -85,12 +85,13 @@ func ReadSecret(file string) ([]byte, error) {
 	}
 	defer f.Close()
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s can be read by others: chmod 600 it", file)
+		return nil, fmt.Errorf("%s is readable by others: change its mode to 600", file)
 	}
 	return readText(f)
 }
 
-// Parse is Load for a text that has been read. Relative paths in it are relative to the folder of file.
+// Parse is Load for text that was read from file and the value of $HERD_SECRET. Relative paths in text are
+// relative to the directory of file.
 func Parse(file string, text []byte, secret string, r Resources) (*Config, error) {
 	text, err := bom.Trim(text)
 	if err != nil {
@@ -101,15 +102,15 @@ func Parse(file string, text []byte, secret string, r Resources) (*Config, error
 		return nil, syntaxError(file, err)
 	}
 	l := &loader{file: file, text: string(text), config: defaults(r)}
-	// Each step may rely on what those before it have found to be right.
+	// A step runs only if the steps before it found no mistake.
 	for _, step := range []func(){
 		func() { l.read(doc) },
-		l.values,
-		func() { l.secrets(secret) },
-		l.names,
-		l.ports,
-		l.edges,
-		l.reach,
+		l.checkValues,
+		func() { l.readSecrets(secret) },
+		l.checkNames,
+		l.checkPorts,
+		l.checkNeighbors,
+		l.checkSecretRequired,
 	} {
 		if step(); len(l.errs) > 0 {
 			return nil, slices.MinFunc(l.errs, func(a, b *Error) int {
@@ -120,7 +121,7 @@ func Parse(file string, text []byte, secret string, r Resources) (*Config, error
 	return l.config, nil
 }
 
-// syntaxError is for what TOML does not allow.
+// syntaxError converts an error of the TOML library.
 func syntaxError(file string, err error) error {
 	if p := (toml.ParseError{}); errors.As(err, &p) {
 		return &Error{File: file, Line: p.Position.Line, Key: p.LastKey,
@@ -129,17 +130,17 @@ func syntaxError(file string, err error) error {
 	return &Error{File: file, Text: strings.TrimPrefix(err.Error(), "toml: ")}
 }
 
-// loader reads and checks a configuration.
+// loader is the state of one Parse.
 type loader struct {
 	file   string
 	text   string
-	lines  map[string]int // where each thing is; nil before the first mistake
+	lines  map[string]int // see locate; nil before the first mistake
 	config *Config
 	errs   []*Error
 }
 
-// fail notes a mistake: at a key of a table, at the table if key is "", at one of the n-th
-// [[server]] if table is "server".
+// fail records a mistake at a key of a table, or at the table if key is "". If table is "server", it is the
+// n-th [[server]], or all of them if n is -1.
 func (l *loader) fail(table string, n int, key, format string, args ...any) {
 	full, place := table, table
 	if table == "server" && n >= 0 {
@@ -155,7 +156,7 @@ func (l *loader) fail(table string, n int, key, format string, args ...any) {
 		Key: strings.TrimPrefix(full, "."), Text: fmt.Sprintf(format, args...)})
 }
 
-// read takes all values out of the file, and finds those that are unknown or of the wrong type.
+// read stores all values of the file, and reports unknown keys and wrong types.
 func (l *loader) read(doc map[string]any) {
 	keys := l.config.keys()
 	var tables []string
@@ -164,15 +165,15 @@ func (l *loader) read(doc map[string]any) {
 			tables = append(tables, k.table)
 		}
 	}
-	for name, value := range doc { // order: the error that is told is the first in the file
+	for name, value := range doc { // order: Parse reports the mistake with the lowest line
 		table, isTable := value.(map[string]any)
 		switch {
 		case name == "server":
 			l.readServers(value)
 		case !slices.Contains(tables, name):
-			l.fail(name, 0, "", "unknown; there are [%s] and [[server]]", strings.Join(tables, "], ["))
+			l.fail(name, 0, "", "unknown table; known tables: [%s], [[server]]", strings.Join(tables, "], ["))
 		case !isTable:
-			l.fail(name, 0, "", "a table [%s] is wanted here, not %s", name, kind(value))
+			l.fail(name, 0, "", "expected a table [%s], got %s", name, tomlType(value))
 		default:
 			l.readTable(name, 0, table, keys)
 		}
@@ -185,7 +186,7 @@ func (l *loader) readServers(value any) {
 		ok = true
 	}
 	if !ok {
-		l.fail("server", -1, "", "each server is a table [[server]], not %s", kind(value))
+		l.fail("server", -1, "", "expected an array of tables [[server]], got %s", tomlType(value))
 		return
 	}
 	l.config.Servers = make([]Server, len(servers))
@@ -194,18 +195,18 @@ func (l *loader) readServers(value any) {
 	}
 }
 
-// elsewhere says in which table a key would be known. In herd.toml the headers of tables are commented
-// out, and a key whose header still is belongs to the table before.
-func elsewhere(name string, keys []key) string {
+// tableHint names the table that a misplaced key belongs to. In the supplied herd.toml some headers are
+// commented out: a key below such a header is in the previous table.
+func tableHint(name string, keys []key) string {
 	for _, k := range keys {
 		if k.name == name {
-			return "it is a key of [" + k.table + "]; "
+			return "it belongs to [" + k.table + "]; "
 		}
 	}
 	return ""
 }
 
-// readTable reads a table of which keys are, among others, the keys.
+// readTable stores the values of one table. keys may contain keys of other tables.
 func (l *loader) readTable(name string, n int, table map[string]any, keys []key) {
 	var known []string
 	for _, k := range keys {
@@ -219,15 +220,15 @@ func (l *loader) readTable(name string, n int, table map[string]any, keys []key)
 			}
 		}
 	}
-	for key := range table { // order: as in read
+	for key := range table { // order: see read
 		if !slices.Contains(known, key) {
-			l.fail(name, n, key, "unknown key; %shere are %s", elsewhere(key, keys), strings.Join(known, ", "))
+			l.fail(name, n, key, "unknown key; %sknown keys: %s", tableHint(key, keys), strings.Join(known, ", "))
 		}
 	}
 }
 
-// values checks each value by itself, and fills in what follows from others.
-func (l *loader) values() {
+// checkValues checks each value by itself, sets defaults that depend on other values, and resolves paths.
+func (l *loader) checkValues() {
 	c := l.config
 	l.checkAll(0, c.keys())
 	for i := range c.Servers {
@@ -237,7 +238,7 @@ func (l *loader) values() {
 		}
 	}
 	if len(c.Servers) == 0 {
-		l.fail("server", -1, "", "at least one [[server]] is needed")
+		l.fail("server", -1, "", "at least one [[server]] is required")
 	}
 	for _, path := range []*string{
 		&c.Herd.SecretFile,
@@ -260,11 +261,11 @@ func (l *loader) checkAll(n int, keys []key) {
 	}
 }
 
-// minSecret is how many bytes a secret has at least: 16 random ones cannot be guessed.
+// minSecret is the minimum length of a secret, in bytes: 16 random bytes cannot be guessed.
 const minSecret = 16
 
-// secrets reads the secrets, from their file if there is one.
-func (l *loader) secrets(secret string) {
+// readSecrets reads the secrets from secret_file, or from secret if that is not set.
+func (l *loader) readSecrets(secret string) {
 	h := &l.config.Herd
 	where := "$" + SecretVariable
 	if h.SecretFile != "" {
@@ -288,13 +289,12 @@ func (l *loader) secrets(secret string) {
 	}
 	for _, s := range h.Secrets {
 		if len(s) < minSecret {
-			l.fail("herd", 0, "secret_file", "%s holds a secret of %d bytes; it takes at least %d, such "+
-				"as those of: openssl rand -hex 16", where, len(s), minSecret)
+			l.fail("herd", 0, "secret_file", "%s: secret of %d bytes is shorter than the minimum of %d; "+
+				"generate one with: openssl rand -hex 16", where, len(s), minSecret)
 			return
 		}
 	}
 	if n := len(h.Secrets); n == 0 && (h.SecretFile != "" || secret != "") || n > 2 {
-		l.fail("herd", 0, "secret_file", "%s holds %d secrets; it takes one, or two of which "+
-			"the first signs", where, n)
+		l.fail("herd", 0, "secret_file", "%s: expected one or two secrets, got %d", where, n)
 	}
 }

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// endpoint is an address of a server as far as it can collide with another's.
+// endpoint is an address of a server, with what is needed to find collisions.
 type endpoint struct {
 	server  int
 	key     string // address, listen or console
 	text    string
-	machine string // by the server's address: two machines may both have a 127.0.0.1:11600
+	machine string // from the server's address: two machines may both use 127.0.0.1:11600
 	host    string
 	port    string
 }
 
-// endpoints are the addresses of all servers in the order of the file.
+// endpoints returns the addresses of all servers in the order of the file.
 func (c *Config) endpoints() (all []endpoint) {
 	for i, s := range c.Servers {
 		on := Machine(s.Address)
@@ -33,41 +33,39 @@ func (c *Config) endpoints() (all []endpoint) {
 	return all
 }
 
-// collides says whether only one of two sockets can be bound, or reached.
+// collides reports whether two endpoints cannot be bound, or reached, at the same time.
 func (e endpoint) collides(o endpoint) bool {
 	if e.port != o.port || e.machine != o.machine {
 		return false
 	}
 	if e.server == o.server && e.key != "console" && o.key != "console" {
-		return false // what is dialled and what is listened on, of one server
+		return false // address and listen of one server may overlap
 	}
 	return e.host == o.host || isUnspecified(e.text) || isUnspecified(o.text)
 }
 
-// names checks that no two servers have the same.
-func (l *loader) names() {
+func (l *loader) checkNames() {
 	var names []string
 	for i, s := range l.config.Servers {
 		if k := slices.Index(names, s.Name); k >= 0 {
-			l.fail("server", i, "name", "%s is the name of server %d too", s.Name, k+1)
+			l.fail("server", i, "name", "duplicate name %s, already used by server %d", s.Name, k+1)
 		}
 		names = append(names, s.Name)
 	}
 }
 
-// ports checks that no two servers use the same.
-func (l *loader) ports() {
+func (l *loader) checkPorts() {
 	all := l.config.endpoints()
 	for i, e := range all {
 		if k := slices.IndexFunc(all[:i], e.collides); k >= 0 {
-			l.fail("server", e.server, e.key, "%s is used by %s's %s too", e.text,
+			l.fail("server", e.server, e.key, "%s is already used as %s's %s", e.text,
 				l.config.Servers[all[k].server].Name, all[k].key)
 		}
 	}
 }
 
-// edges checks that neighbors know each other.
-func (l *loader) edges() {
+// checkNeighbors: both ends of an edge must list each other.
+func (l *loader) checkNeighbors() {
 	servers := l.config.Servers
 	var names []string
 	for _, s := range servers {
@@ -78,34 +76,33 @@ func (l *loader) edges() {
 			at := slices.Index(names, name)
 			switch {
 			case at < 0:
-				l.fail("server", i, "neighbors", "%q is no server; there are %s", name,
+				l.fail("server", i, "neighbors", "unknown server %q; known servers: %s", name,
 					strings.Join(names, ", "))
 			case name == s.Name:
-				l.fail("server", i, "neighbors", "%s is its own neighbor", name)
+				l.fail("server", i, "neighbors", "%s lists itself as a neighbor", name)
 			case slices.Index(s.Neighbors, name) != k:
-				l.fail("server", i, "neighbors", "%s is named twice", name)
+				l.fail("server", i, "neighbors", "duplicate neighbor %s", name)
 			case !slices.Contains(servers[at].Neighbors, s.Name):
-				l.fail("server", i, "neighbors", "%s is named, but does not name %s", name, s.Name)
+				l.fail("server", i, "neighbors", "%s does not list %s as a neighbor", name, s.Name)
 			}
 		}
 	}
 }
 
-// reach refuses a herd that others could reach and that has no secret.
-func (l *loader) reach() {
+func (l *loader) checkSecretRequired() {
 	for _, e := range l.config.endpoints() {
-		if err := l.config.NeedsSecret(e.text); err != nil && e.key != "console" {
+		if err := l.config.CheckSecret(e.text); err != nil && e.key != "console" {
 			l.fail("server", e.server, e.key, "%v", err)
 		}
 	}
 }
 
-// NeedsSecret is the error for listening at an address that others can reach without a secret, by
-// which neighbors prove themselves; nil if that is fine.
-func (c *Config) NeedsSecret(address string) error {
+// CheckSecret returns an error if address is not a loopback address and there is no secret: then anybody could
+// connect as a neighbor.
+func (c *Config) CheckSecret(address string) error {
 	if len(c.Herd.Secrets) > 0 || IsLoopback(address) {
 		return nil
 	}
-	return fmt.Errorf("%s is not loopback, so neighbors must prove themselves: set "+
+	return fmt.Errorf("%s is not a loopback address and requires a shared secret: set "+
 		"herd.secret_file or $%s", address, SecretVariable)
 }

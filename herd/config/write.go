@@ -11,7 +11,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// WriteTOML writes the configuration as a file that says everything. Secrets are not in it.
+// WriteTOML writes the configuration with the value of every key. Secrets are not written.
 func (c *Config) WriteTOML(w io.Writer) error {
 	header := ""
 	for _, k := range c.keys() {
@@ -43,14 +43,14 @@ func (k key) write(w io.Writer) error {
 	case *time.Duration:
 		value = v.String()
 	case *[]string:
-		value = append([]string{}, *v...) // [] rather than nothing
+		value = append([]string{}, *v...) // a nil slice would be omitted
 	case *map[string]string:
 		return writeInline(w, k.name, *v)
 	}
 	return toml.NewEncoder(w).Encode(map[string]any{k.name: value})
 }
 
-// writeInline writes a table of strings in one line, as it stands among other keys.
+// writeInline writes a table of strings as an inline table, since more keys of the same table follow.
 func writeInline(w io.Writer, name string, table map[string]string) error {
 	var members []string
 	for _, key := range slices.Sorted(maps.Keys(table)) {

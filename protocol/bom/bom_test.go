@@ -55,11 +55,11 @@ func TestSkip(t *testing.T) {
 	}
 }
 
-// Who types sees an answer to a short line at once.
+// On interactive input a short line is available at once.
 func TestSkipDoesNotWaitForMore(t *testing.T) {
 	in, out := io.Pipe()
 	defer in.Close()
-	go func() { _, _ = io.WriteString(out, "\n") }() // and nothing more
+	go func() { _, _ = io.WriteString(out, "\n") }() // then stays open
 	r := bufio.NewReader(in)
 	if err := Skip(r); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestSkipDoesNotWaitForMore(t *testing.T) {
 	}
 }
 
-// An error of the reader is the next read's.
+// A read error is returned by the next read.
 func TestSkipLeavesErrors(t *testing.T) {
 	broken := errors.New("broken")
 	r := bufio.NewReader(iotest.ErrReader(broken))

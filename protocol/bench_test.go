@@ -11,7 +11,7 @@ const (
 	paperAT     = "AT " + paperRecord
 )
 
-// paperNow is the clock of the paper's example: its time plus its diff.
+// paperNow is the server's clock in the paper's example: its time plus its diff.
 var paperNow = time.Unix(1520023935, 182837383)
 
 func BenchmarkParseIAMAT(b *testing.B) {
@@ -72,7 +72,7 @@ func BenchmarkCompare(b *testing.B) {
 	}
 }
 
-// Everything that happens for each good line of a busy connection is free of allocations.
+// What happens for each valid line does not allocate.
 func TestNoAllocations(t *testing.T) {
 	buf := make([]byte, 0, 4096)
 	lines, _ := corpus(t, "links.txt")

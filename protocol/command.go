@@ -6,12 +6,12 @@ import (
 	"strconv"
 )
 
-// Verb is what a client's line asks for.
+// Verb is the command of a client's line.
 type Verb uint8
 
 // The verbs of clients.
 const (
-	VerbUnknown Verb = iota // the zero Command's
+	VerbUnknown Verb = iota // of the zero Command
 	VerbIAMAT
 	VerbWHATSAT
 	VerbHelp
@@ -21,27 +21,28 @@ const (
 // Command is one parsed line of a client. Its byte fields alias the line.
 type Command struct {
 	Verb     Verb
-	Client   []byte  // IAMAT, WHATSAT: who
-	Coords   []byte  // IAMAT: the position as it was written
-	Time     []byte  // IAMAT: the stamp as it was written
+	Client   []byte  // IAMAT, WHATSAT: client id
+	Coords   []byte  // IAMAT: the position as the client wrote it
+	Time     []byte  // IAMAT: the stamp as the client wrote it
 	Lat, Lng float64 // IAMAT: degrees, north and east positive
 	Stamp    Stamp   // IAMAT
 	RadiusM  int     // WHATSAT: meters, 0 to 50000
 	Bound    int     // WHATSAT: 0 to 20 results
 }
 
-// Bounds of a WHATSAT, and the longest client name that any server takes, in bytes.
+// Limits of a WHATSAT, and the maximum length of a client id, in bytes.
 const (
 	MaxRadiusKM = 50
 	MaxBound    = 20
 	MaxClientID = 1024
 )
 
-// ErrUnknownVerb is Parse's error for a line whose first field is no command, or that has none.
+// ErrUnknownVerb is returned by Parse for a line whose first field is not a command, or that has no fields.
 var ErrUnknownVerb = errors.New("unknown command")
 
-// Parse takes a line, without its terminator, apart. A client's name may have up to maxClientID
-// bytes. In CS131 the radius of a WHATSAT may have a fraction, and is rounded to meters. Its error is ErrUnknownVerb or a *SyntaxError. It does not allocate on the good path.
+// Parse parses a client's line, without its terminator. A client id may have up to maxClientID bytes. In
+// CS131 the radius of a WHATSAT may have a fraction, and is rounded to meters. The error is ErrUnknownVerb or
+// a *SyntaxError. Parse does not allocate unless it returns an error.
 func (d Dialect) Parse(line []byte, maxClientID int) (Command, error) {
 	var f fields
 	f.split(line)
@@ -101,8 +102,8 @@ func (d Dialect) parseWHATSAT(f *fields, maxClientID int) (c Command, err error)
 	return c, nil
 }
 
-// parseRadius parses kilometers from 0 to MaxRadiusKM, of which CS131 takes any fraction, as meters. The
-// limit is exact: what is above it by less than a meter is above it.
+// parseRadius parses kilometers from 0 to MaxRadiusKM, in CS131 with an optional fraction, and returns meters.
+// The limit is exact: 50.0001 is refused, although it would round to 50000 m.
 func (d Dialect) parseRadius(text []byte) (meters int, ok bool) {
 	whole, fraction := cutDigits(text)
 	km, ok := parseSmall(whole, MaxRadiusKM)
@@ -128,7 +129,7 @@ func (d Dialect) parseRadius(text []byte) (meters int, ok bool) {
 	return km*1000 + meters, true
 }
 
-// parseSmall parses decimal digits with a value from 0 to max, which is small. No digits are 0.
+// parseSmall parses decimal digits with a value from 0 to max, which is small. An empty text is 0.
 func parseSmall(text []byte, max int) (v int, ok bool) {
 	for _, b := range text {
 		if !isDigit(b) {
@@ -141,8 +142,8 @@ func parseSmall(text []byte, max int) (v int, ok bool) {
 	return v, true
 }
 
-// AppendLine appends the command as a client sends it, with single spaces and without a
-// terminator. Parse, of the same dialect, makes the same command of it.
+// AppendLine appends the command as a client sends it, with single spaces and without a terminator. Parse of
+// the same dialect returns an equal command.
 func (c Command) AppendLine(dst []byte) []byte {
 	switch c.Verb {
 	case VerbIAMAT:

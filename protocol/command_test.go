@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// corpus reads a file of testdata with one escaped line each. What follows " => " is the note.
+// corpus reads a file of testdata: one escaped line per row, and a note after " => ".
 func corpus(t testing.TB, file string) (lines [][]byte, notes []string) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + file)
@@ -50,7 +50,7 @@ func TestParseInvalid(t *testing.T) {
 	for i, line := range lines {
 		c, err := Paper.Parse(line, MaxClientID)
 		if err == nil {
-			t.Errorf("%q is taken for %+v", line, c)
+			t.Errorf("%q is parsed as %+v", line, c)
 			continue
 		}
 		var syntax *SyntaxError
@@ -85,7 +85,7 @@ func TestParseFields(t *testing.T) {
 	}
 }
 
-// The course bounds the radius at 50 km and says no more; the paper wants integers.
+// The course specification only limits the radius to 50 km; the paper requires an integer.
 func TestFractionalRadius(t *testing.T) {
 	long := strings.Repeat("0", 4000)
 	for radius, want := range map[string]int{ // meters; -1: refused
@@ -100,7 +100,7 @@ func TestFractionalRadius(t *testing.T) {
 			t.Errorf("%.40q: %d m, %v; want %d", radius, c.RadiusM, err, want)
 		}
 		if c, err := Paper.Parse(line, MaxClientID); err == nil {
-			t.Errorf("%.40q is taken by the paper's dialect for %+v", radius, c)
+			t.Errorf("%.40q is parsed in the paper's dialect as %+v", radius, c)
 		}
 		checkParse(t, line)
 	}
@@ -124,7 +124,7 @@ func TestClientLength(t *testing.T) {
 	}
 }
 
-// The grammar again, as regular expressions and rationals: slow, and hard to get wrong.
+// A second implementation of the grammar, by regular expressions and rationals: slow and simple.
 var (
 	iamatForm = regexp.MustCompile(`^[ \t-\r]*IAMAT[ \t-\r]+([^ \t-\r]+)[ \t-\r]+` +
 		`(([+-][0-9]{1,2}(?:\.[0-9]+)?)([+-][0-9]{1,3}(?:\.[0-9]+)?)/?)[ \t-\r]+` +
@@ -142,13 +142,13 @@ func rational(text string) *big.Rat {
 	return r
 }
 
-// between says whether low <= text < high.
+// between reports whether low <= text < high.
 func between(text string, low, high int64) bool {
 	r := rational(text)
 	return r.Cmp(big.NewRat(low, 1)) >= 0 && r.Cmp(big.NewRat(high, 1)) < 0
 }
 
-// within says whether |text| <= limit.
+// within reports whether |text| <= limit.
 func within(text string, limit int64) bool {
 	return new(big.Rat).Abs(rational(text)).Cmp(big.NewRat(limit, 1)) <= 0
 }
@@ -167,7 +167,7 @@ func legal(d Dialect, line []byte) bool {
 	return bareForm.Match(line)
 }
 
-// checkParse holds what is true of any line in both dialects.
+// checkParse checks the properties of any line in both dialects.
 func checkParse(t *testing.T, line []byte) {
 	t.Helper()
 	for _, d := range []Dialect{Paper, CS131} {
@@ -175,8 +175,8 @@ func checkParse(t *testing.T, line []byte) {
 	}
 }
 
-// checkDialect holds what is true of any line: Parse agrees with the grammar above; what it takes
-// is the same again when it is written and parsed; an IAMAT makes a record that a link takes.
+// checkDialect checks, for any line, that Parse agrees with the grammar above, that a command is unchanged by
+// writing and parsing it, and that an IAMAT makes a record that is valid on a link.
 func checkDialect(t *testing.T, d Dialect, line []byte) {
 	t.Helper()
 	c, err := d.Parse(line, MaxClientID)
@@ -209,7 +209,7 @@ func checkDialect(t *testing.T, d Dialect, line []byte) {
 	}
 }
 
-// Lines that are almost right: good ones with a byte changed, added, dropped or doubled.
+// Valid lines with a byte changed, added, dropped or doubled.
 func TestParseMutated(t *testing.T) {
 	lines, _ := corpus(t, "valid.txt")
 	r := rand.New(rand.NewPCG(1, 2))
@@ -234,7 +234,7 @@ func TestParseMutated(t *testing.T) {
 		}
 	}
 	if good < 2_000 || good > 18_000 {
-		t.Errorf("%d of 20000 lines are good: the test says little", good)
+		t.Errorf("%d of 20000 lines are valid: too few for the test", good)
 	}
 }
 

@@ -1,8 +1,7 @@
 package protocol
 
-// isSpace is for white space: exactly these six bytes, as Python's bytes.split has it.
-// bytes.Fields would also split at U+0085 and U+00A0, which are legal inside a client's name. The
-// first comparison settles almost every byte.
+// isSpace accepts exactly the six bytes at which Python's bytes.split splits. bytes.Fields would also split at
+// U+0085 and U+00A0, which are legal in a client id. The first comparison decides almost every byte.
 func isSpace(b byte) bool {
 	return b <= ' ' && (b == ' ' || b >= '\t' && b <= '\r')
 }
@@ -13,11 +12,11 @@ const maxFields = 7
 // fields are the fields of one line. They alias it.
 type fields struct {
 	at    [maxFields][]byte
-	start [maxFields]int // where in the line they begin
-	n     int            // how many the line has, those beyond maxFields included
+	start [maxFields]int // offsets in the line
+	n     int            // number of fields in the line, including those beyond maxFields
 }
 
-// split finds the fields of a line.
+// split fills f with the fields of a line.
 func (f *fields) split(line []byte) {
 	for i := 0; i < len(line); i++ {
 		if isSpace(line[i]) {

@@ -7,13 +7,13 @@ import (
 	"strconv"
 )
 
-// Version is what the first field of HELLO names.
+// Version is the protocol version in HELLO.
 const Version = "herd/1"
 
-// LinkVerb is what a line between servers is.
+// LinkVerb is the first field of a line between servers.
 type LinkVerb uint8
 
-// The verbs of links; herd/doc.go says what they mean.
+// The verbs of links; herd/doc.go describes them.
 const (
 	LinkHello LinkVerb = iota + 1
 	LinkChallenge
@@ -27,19 +27,19 @@ const (
 	LinkPong
 )
 
-// Epoch names one process of a server: 8 random bytes, 16 hex digits on the wire. 0 is none.
+// Epoch identifies one process of a server: 8 random bytes, 16 hex digits on the wire. 0: none.
 type Epoch uint64
 
-// String is the epoch as on the wire.
+// String returns the epoch as on the wire.
 func (e Epoch) String() string { return string(appendHex64(nil, uint64(e))) }
 
 // Digest is the sum of the hashes of a server's records: 16 hex digits on the wire.
 type Digest uint64
 
-// String is the digest as on the wire.
+// String returns the digest as on the wire.
 func (d Digest) String() string { return string(appendHex64(nil, uint64(d))) }
 
-// Nonce is fresh for each handshake: 32 hex digits on the wire.
+// Nonce is random for each handshake: 32 hex digits on the wire.
 type Nonce [16]byte
 
 // Hello is the first line of a link. Its byte fields alias the line.
@@ -49,27 +49,27 @@ type Hello struct {
 	Nonce                   Nonce
 }
 
-// Welcome ends a handshake.
+// Welcome is the last line of a handshake.
 type Welcome struct {
 	Epoch      Epoch  // of the acceptor
 	MAC        []byte // aliases the line
-	SinceEpoch Epoch  // of the dialler; 0: the acceptor has nothing of this process
+	SinceEpoch Epoch  // of the dialer; 0: the acceptor has nothing of this process
 	SinceSeq   uint64
 }
 
-// Mark says how far a feed has been handed over, and what the sender's state was then.
+// Mark is the sender's position in its feed, and its state at that position.
 type Mark struct {
 	Seq      uint64 // every record up to here was sent, or came from the receiver
-	Tail     uint64 // the end of the sender's feed
-	Heard    uint64 // of the receiver's feed, what the sender had applied
-	HeardAny bool   // whether it had any of the receiver's process
+	Tail     uint64 // end of the sender's feed
+	Heard    uint64 // position in the receiver's feed up to which the sender has applied it
+	HeardAny bool   // false: the sender has nothing of the receiver's process
 	Count    uint64 // records in the sender's state
-	Digest   Digest // of them
+	Digest   Digest // of these records
 	Full     bool   // instead of a digest: the sender has dropped records
 }
 
-// LinkLine is one parsed line between servers. Only what belongs to its Verb is set; byte fields
-// and, where it can be, the record alias the line.
+// LinkLine is a parsed line between servers. Only the fields of its Verb are set. Byte fields alias the line,
+// and so does the record if the line has single spaces.
 type LinkLine struct {
 	Verb    LinkVerb
 	Hello   Hello
@@ -83,11 +83,11 @@ type LinkLine struct {
 	Reason  []byte // REFUSE
 }
 
-// ErrLinkLine is ParseLink's error.
+// ErrLinkLine is returned by ParseLink for any invalid line.
 var ErrLinkLine = errors.New("not a line between servers")
 
-// ParseLink takes a line between servers, without its terminator, apart. It does not allocate for
-// AT (with single spaces), MARK, ACK, PING and PONG.
+// ParseLink parses a line between servers, without its terminator. It does not allocate for AT (with single
+// spaces), MARK, ACK, PING and PONG.
 func ParseLink(line []byte) (l LinkLine, err error) {
 	var f fields
 	f.split(line)
@@ -120,12 +120,13 @@ func ParseLink(line []byte) (l LinkLine, err error) {
 	return l, nil
 }
 
-// ParseLegacyAT takes an AT line apart as servers write it that know no handshake. Behind its time there
-// may be several senders, each of which has passed the line on and added its name, as in
+// ParseLegacyAT parses an AT line of a server without the handshake. After the time there may be several
+// senders: each server that forwarded the line has added its name, as in
 //
 //	AT Ball +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997 Ball Alford
 //
-// The last one is whose line this copy is. The sender and, where it can be, the record alias the line.
+// The last sender is the one that wrote this line. It aliases the line, and so does the record if the line has
+// single spaces.
 func ParseLegacyAT(line []byte) (r Record, sender []byte, ok bool) {
 	var f fields
 	f.split(line)
@@ -157,7 +158,7 @@ func (l *LinkLine) number(f *fields) (ok bool) {
 	return ok
 }
 
-// parseHandshake takes the lines that come once for each connection.
+// parseHandshake parses the lines that occur once per connection.
 func (l *LinkLine) parseHandshake(line []byte, f *fields) bool {
 	switch string(f.at[0]) {
 	case "HELLO":
@@ -229,7 +230,7 @@ func (m *Mark) parse(f *fields) (ok bool) {
 	return ok
 }
 
-// AppendHello appends the first line of a link, with CRLF, as do all that follow.
+// AppendHello appends the first line of a link. This and the following functions end the line with CRLF.
 func AppendHello(dst []byte, h Hello) []byte {
 	dst = append(dst, "HELLO"...)
 	for _, f := range [][]byte{h.Version, h.Herd, h.From, h.To} {
@@ -244,12 +245,12 @@ func AppendChallenge(dst []byte, n Nonce) []byte {
 	return crlf(hex.AppendEncode(append(dst, "CHALLENGE "...), n[:]))
 }
 
-// AppendRefuse appends the end of a handshake that came to nothing.
+// AppendRefuse appends the end of a failed handshake.
 func AppendRefuse(dst []byte, reason string) []byte {
 	return crlf(append(append(dst, "REFUSE "...), reason...))
 }
 
-// AppendProof appends the dialler's proof.
+// AppendProof appends the dialer's proof.
 func AppendProof(dst, mac []byte) []byte {
 	return crlf(append(append(dst, "PROOF "...), mac...))
 }
@@ -261,7 +262,7 @@ func AppendWelcome(dst []byte, w Welcome) []byte {
 	return crlf(w.appendSince(dst))
 }
 
-// Unsigned is the WELCOME line without its mac: what the mac covers of it.
+// Unsigned returns the part of the WELCOME line that its MAC covers: all but the MAC.
 func (w Welcome) Unsigned() string {
 	return string(w.appendSince(appendHex64([]byte("WELCOME "), uint64(w.Epoch))))
 }

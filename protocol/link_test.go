@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// appendLink writes a parsed line again, as the server that sends it does.
+// appendLink writes a parsed line as its sender does.
 func appendLink(l LinkLine) []byte {
 	switch l.Verb {
 	case LinkHello:
@@ -39,17 +39,17 @@ func appendLink(l LinkLine) []byte {
 	panic("no such verb")
 }
 
-// sameLine compares lines by what they say, wherever their bytes lie.
+// sameLine compares the values of lines, not the slices that they alias.
 func sameLine(a, b LinkLine) bool { return reflect.DeepEqual(a, b) }
 
-// checkLink holds what is true of any line between servers: what ParseLink takes is the same
-// again when it is written and parsed, and then no byte changes any more.
+// checkLink checks, for any line, that a parsed line is unchanged by writing and parsing it, and that its written
+// form is stable.
 func checkLink(t *testing.T, line []byte) {
 	t.Helper()
 	l, err := ParseLink(line)
 	if err != nil {
 		if !sameLine(l, LinkLine{}) {
-			t.Fatalf("%q: refused, and yet %+v", line, l)
+			t.Fatalf("%q: refused, but the result is %+v", line, l)
 		}
 		return
 	}
@@ -152,11 +152,11 @@ func TestValidName(t *testing.T) {
 	}
 }
 
-// diffForm is the grammar of a diff again; what matches and is in the range of a float64 is one.
+// diffForm is the grammar of a diff, which must also be in the range of a float64.
 var diffForm = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
 
-// checkDiff holds that the grammar of links takes a diff if it is a finite decimal of up to 32 bytes, and
-// that no byte of it changes on its way: to a client, over a link, and from the records of a journal.
+// checkDiff checks that a diff is valid on links if it is a finite decimal of up to 32 bytes, and that it is
+// forwarded unchanged: to a client, over a link, and through a journal.
 func checkDiff(t *testing.T, diff string) {
 	t.Helper()
 	if strings.ContainsAny(diff, " \t\n\v\f\r") {
@@ -167,7 +167,7 @@ func checkDiff(t *testing.T, diff string) {
 	line := "AT Ball " + diff + " kiwi +1-1 1520023934.9 Welsh"
 	l, err := ParseLink([]byte(line))
 	if (err == nil) != want {
-		t.Fatalf("%q: %v, want it taken: %v", diff, err, want)
+		t.Fatalf("%q: %v, want valid: %v", diff, err, want)
 	}
 	checkLink(t, []byte(line))
 	if err != nil {
@@ -177,7 +177,7 @@ func checkDiff(t *testing.T, diff string) {
 	if string(l.Record.Diff()) != diff || string(l.Record.Text()) != text ||
 		string(l.Record.AppendAT(nil)) != "AT "+text ||
 		string(l.Record.AppendLinkAT(nil, "Alford")) != "AT "+text+" Alford\r\n" {
-		t.Fatalf("%q is passed on in %q", diff, l.Record.Text())
+		t.Fatalf("%q is forwarded as %q", diff, l.Record.Text())
 	}
 	at, ok := l.Record.ReceivedAt()
 	sent := time.Unix(1520023934, 900000000)
@@ -185,11 +185,11 @@ func checkDiff(t *testing.T, diff string) {
 		t.Fatalf("%q: received %v after %v", diff, at.Sub(sent), sent)
 	}
 	if !ok && math.Abs(f) < 1e9 && !strings.ContainsAny(diff, "eE") {
-		t.Fatalf("%q: nobody knows when it was received", diff)
+		t.Fatalf("%q: ReceivedAt failed", diff)
 	}
 }
 
-// What a link takes a server without a handshake may write, too, and with more senders.
+// Each AT line of a link is also a valid legacy line, with any number of senders.
 func TestParseLegacyAT(t *testing.T) {
 	lines, _ := corpus(t, "links.txt")
 	bad, _ := corpus(t, "not-links.txt")
@@ -198,7 +198,7 @@ func TestParseLegacyAT(t *testing.T) {
 		at := err == nil && l.Verb == LinkAT
 		r, sender, ok := ParseLegacyAT(line)
 		if one := string(line) == "AT Alford +0.1 kiwi +1+1 1 Ball x"; ok != (at || one) {
-			t.Errorf("%q: taken: %v", line, ok)
+			t.Errorf("%q: accepted: %v", line, ok)
 		}
 		if !at {
 			continue
@@ -213,13 +213,13 @@ func TestParseLegacyAT(t *testing.T) {
 				t.Errorf("%q: %q of %q", many, r.Text(), sender)
 			}
 			if _, _, ok := ParseLegacyAT([]byte(many + strings.Repeat(" Holiday", n) + " 9 Ball")); ok {
-				t.Errorf("%q and a word that is no name is taken", many)
+				t.Errorf("%q with an invalid name is accepted", many)
 			}
 		}
 	}
 }
 
-// What servers of other kinds write: str(float) of Python, with and without a sign.
+// Diffs of legacy servers: Python's str(float), with and without a sign.
 var diffs = []string{
 	"+0.0007719993591308594", "+9.5367431640625e-07", "0.000939", "-0", "0", "+.5", ".5", "5.", "-5.", "+5.e0",
 	"1E5", "1e+05", "-1.7976931348623157e+308", "1e-400", "+1234567890123.0", "+1.1234567890",

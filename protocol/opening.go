@@ -7,12 +7,12 @@ import (
 	"serverherd/protocol/bom"
 )
 
-// Opening is what the first bytes of a connection say about it.
+// Opening is what the first bytes of a connection reveal about it.
 type Opening struct {
 	Kind OpeningKind
-	// Skip is how many of the bytes to drop, whatever Kind is.
+	// Skip is the number of bytes to discard, whatever Kind is.
 	Skip int
-	// Other is what the peer speaks if Kind is OtherProtocol: OtherHTTP and so on.
+	// Other names the protocol of the peer if Kind is OtherProtocol: OtherHTTP and so on.
 	Other string
 }
 
@@ -23,63 +23,62 @@ type OpeningKind uint8
 const (
 	NeedMore      OpeningKind = iota // call Open again with these bytes and the next ones
 	SkipMore                         // call Open again with what follows the skipped bytes
-	OtherProtocol                    // end the connection: it is neither of the following
+	OtherProtocol                    // close the connection: it is neither of the following
 	ClientLines                      // a client's lines follow
-	LinkLines                        // a neighbor's lines follow; the first is HELLO
+	LinkLines                        // a neighbor's lines follow; the first one is HELLO
 
-	notMine // a row's answer: the next row decides
+	noMatch // internal: the next opener decides
 )
 
-// What comes to a port by mistake, or because a web page sends it there.
+// Other protocols that reach the port by mistake, or because a web page makes a browser connect to it.
 const (
 	OtherHTTP  = "HTTP"
 	OtherTLS   = "TLS"
 	OtherSSH   = "SSH"
-	OtherUTF16 = "UTF-16" // a client's lines, in an encoding that the server does not read
+	OtherUTF16 = "UTF-16" // a client's lines, in an unsupported encoding
 )
 
-// openings are asked in this order, each with at least one byte. The first one that does not answer
-// notMine decides; a row that cannot tell yet answers NeedMore.
-var openings = [...]func(p []byte) Opening{
+// openers are called in this order with at least one byte. The first one that does not return noMatch decides;
+// one that needs more bytes returns NeedMore.
+var openers = [...]func(p []byte) Opening{
 	openTLS,
 	openUTF16,
 	openMark,
 	openTelnet,
 	openSSH,
-	openLine, // takes whatever is left
+	openLine, // accepts any line
 }
 
-// Open tells what a connection is from its first bytes, as many as have come: a first line must be
-// complete. If no more bytes will come, append LF to them. How the bytes were cut on their way
-// changes nothing.
+// Open classifies a connection by all bytes received so far. It needs a complete first line: at EOF, append LF
+// to the bytes. The result does not depend on how the bytes were split into reads.
 func Open(p []byte) Opening {
 	if len(p) == 0 {
 		return Opening{Kind: NeedMore}
 	}
-	for _, row := range openings {
-		if o := row(p); o.Kind != notMine {
+	for _, open := range openers {
+		if o := open(p); o.Kind != noMatch {
 			return o
 		}
 	}
-	panic("protocol: no row takes an opening")
+	panic("protocol: no opener matches")
 }
 
-// openTLS finds the record that begins a TLS handshake.
+// openTLS matches the record header of a TLS handshake.
 func openTLS(p []byte) Opening {
 	return openPrefix(p, "\x16\x03", Opening{Kind: OtherProtocol, Other: OtherTLS})
 }
 
-// openMark finds the byte order mark of UTF-8.
+// openMark matches the UTF-8 byte order mark.
 func openMark(p []byte) Opening {
 	return openPrefix(p, bom.UTF8, Opening{Kind: SkipMore, Skip: len(bom.UTF8)})
 }
 
-// openSSH finds the banner of an SSH client.
+// openSSH matches the banner of an SSH client.
 func openSSH(p []byte) Opening {
 	return openPrefix(p, "SSH-", Opening{Kind: OtherProtocol, Other: OtherSSH})
 }
 
-// openPrefix answers found if p begins with prefix.
+// openPrefix returns found if p begins with prefix.
 func openPrefix(p []byte, prefix string, found Opening) Opening {
 	switch n := len(prefix); {
 	case len(p) >= n && string(p[:n]) == prefix:
@@ -87,11 +86,11 @@ func openPrefix(p []byte, prefix string, found Opening) Opening {
 	case len(p) < n && string(p) == prefix[:len(p)]:
 		return Opening{Kind: NeedMore}
 	}
-	return Opening{Kind: notMine}
+	return Opening{Kind: noMatch}
 }
 
-// openUTF16 finds the byte order marks of UTF-16. The little-endian one is also telnet's IAC DONT,
-// which is followed by an option. No option is a letter followed by NUL.
+// openUTF16 matches the byte order marks of UTF-16. The little-endian one is also telnet's IAC DONT, which is
+// followed by an option. No option is a letter followed by NUL.
 func openUTF16(p []byte) Opening {
 	utf16 := Opening{Kind: OtherProtocol, Other: OtherUTF16}
 	if len(p) < 3 || string(p[:2]) != bom.UTF16LE || !isLetter(p[2]) {
@@ -115,10 +114,10 @@ func openTelnet(p []byte) Opening {
 		}
 		return o
 	}
-	return Opening{Kind: notMine}
+	return Opening{Kind: noMatch}
 }
 
-// openLine reads the first line.
+// openLine decides by the first line.
 func openLine(p []byte) Opening {
 	end := bytes.IndexByte(p, '\n')
 	if end < 0 {
@@ -133,8 +132,8 @@ func openLine(p []byte) Opening {
 	return Opening{Kind: ClientLines}
 }
 
-// isRequestLine says whether a line ends with a version of HTTP, as in GET / HTTP/1.1 and in the
-// preface of HTTP/2. No command has a last field of that form, and any word may be a method.
+// isRequestLine reports whether a line ends with an HTTP version, as in GET / HTTP/1.1 and in the preface of
+// HTTP/2. No command has such a last field. The method is not checked: it may be any word.
 func isRequestLine(line []byte) bool {
 	end := len(line)
 	for end > 0 && isSpace(line[end-1]) {
@@ -149,9 +148,9 @@ func isRequestLine(line []byte) bool {
 	return len(last) > len(version) && string(last[:len(version)]) == version && isDigit(last[len(version)])
 }
 
-// IsHTTP says whether a line, at any place of a connection, is one that only HTTP has: its first
-// field is POST or begins with Host:. Redis refuses the same two, whatever their case, as they mean
-// that a web page makes a browser send lines to this server.
+// IsHTTP reports whether a line, anywhere in a connection, is one that only HTTP has: its first field is POST
+// or begins with Host:. Redis refuses the same two, ignoring case: they mean that a web page makes a browser
+// send lines to this server.
 func IsHTTP(line []byte) bool {
 	start := 0
 	for start < len(line) && isSpace(line[start]) {

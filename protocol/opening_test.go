@@ -10,23 +10,23 @@ import (
 const (
 	helloLine = "HELLO herd/1 ucla Welsh Alford 00000000000000ff 000102030405060708090a0b0c0d0e0f\r\n"
 	iac       = "\xff"
-	// What PuTTY sends first: WILL NAWS, TERMINAL-SPEED, TERMINAL-TYPE, NEW-ENVIRON, DO ECHO, WILL and
+	// The first bytes of PuTTY: WILL NAWS, TERMINAL-SPEED, TERMINAL-TYPE, NEW-ENVIRON, DO ECHO, WILL and
 	// DO SUPPRESS-GO-AHEAD.
 	putty = iac + "\xfb\x1f" + iac + "\xfb\x20" + iac + "\xfb\x18" + iac + "\xfb\x27" +
 		iac + "\xfd\x01" + iac + "\xfb\x03" + iac + "\xfd\x03"
-	// What telnet of inetutils sends on Ctrl-C: IP, DO TIMING-MARK. Others send DM, too.
+	// The bytes of the inetutils telnet client on Ctrl-C: IP, DO TIMING-MARK. Others also send DM.
 	interrupt = iac + "\xf4" + iac + "\xfd\x06"
 	wontTM    = iac + "\xfc\x06"
 	// A window of 80 columns and 10 lines, whose second byte is LF.
 	window = iac + "\xfa\x1f\x00\x50\x00\x0a" + iac + "\xf0"
 )
 
-// openingCase is what a peer has sent by the time that it waits for an answer. It has not ended.
+// openingCase is what a peer sends before it waits for a reply, without closing.
 type openingCase struct {
 	name, sent string
 	kind       OpeningKind
 	other      string
-	rest       string // what is left of what was sent, as lines or as bytes that need more
+	rest       string // the bytes that were not skipped
 	answer     string // to a telnet client
 }
 
@@ -117,10 +117,10 @@ var openingCases = []openingCase{
 	lines("0xff inside", "IAMAT \xff\xf4 +1-1 1\n", "IAMAT \xff\xf4 +1-1 1\n"),
 }
 
-// opener does what a connection does with its first bytes.
+// opener handles the first bytes of a connection as herd's opening does.
 type opener struct {
 	Opening
-	bytes  []byte // that are kept
+	bytes  []byte // not skipped
 	answer []byte
 	calls  int
 }
@@ -165,7 +165,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// allCuts holds that an opening is the same in one piece, in two, and byte by byte.
+// allCuts checks that the result is the same for one read, for two, and for one per byte.
 func allCuts(t *testing.T, p []byte) {
 	t.Helper()
 	whole := opened(p)
@@ -181,15 +181,15 @@ func allCuts(t *testing.T, p []byte) {
 	}
 }
 
-// Every row of the table answers for some case.
-func TestOpenUsesEveryRow(t *testing.T) {
-	for i, row := range openings {
+// Each opener decides at least one case.
+func TestOpenUsesEveryOpener(t *testing.T) {
+	for i, open := range openers {
 		used := false
 		for _, c := range openingCases {
-			used = used || c.sent != "" && row([]byte(c.sent)).Kind != notMine
+			used = used || c.sent != "" && open([]byte(c.sent)).Kind != noMatch
 		}
 		if !used {
-			t.Errorf("no case of row %d", i)
+			t.Errorf("no case for opener %d", i)
 		}
 	}
 }
@@ -209,11 +209,11 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if len(p) > 100 {
-			return // the longest bound is a case of the table
+			return // the longest input is a case of the table
 		}
 		allCuts(t, p)
 		if o := opened(p, []byte("\n")); o.Kind == NeedMore && len(o.bytes) > 0 && o.bytes[0] != telnetIAC {
-			t.Errorf("%q and LF: still open, left %q", p, o.bytes)
+			t.Errorf("%q and LF: undecided, left %q", p, o.bytes)
 		}
 	})
 }

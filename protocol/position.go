@@ -5,17 +5,16 @@ import (
 	"strconv"
 )
 
-// maxCoordsText bounds coordinates on the wire, in bytes.
+// maxCoordsText is the maximum length of coordinates on the wire, in bytes.
 const maxCoordsText = 96
 
-// powersOfTen that a float64 holds exactly.
+// powersOfTen are exact as float64.
 var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9,
 	1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18}
 
-// ParsePosition parses ISO 6709 decimal degrees in one field: sign, one or two digits and an
-// optional fraction for the latitude, sign, one to three digits and an optional fraction for the
-// longitude, and an optional final slash; 96 bytes at most. Degrees, north and east positive, correctly
-// rounded.
+// ParsePosition parses ISO 6709 decimal degrees in one field: sign, one or two digits and an optional fraction
+// for the latitude, sign, one to three digits and an optional fraction for the longitude, and an optional final
+// slash; 96 bytes at most. The results are degrees, north and east positive, correctly rounded.
 func ParsePosition(coords []byte) (lat, lng float64, ok bool) {
 	if len(coords) > maxCoordsText {
 		return 0, 0, false
@@ -34,15 +33,15 @@ func ParsePosition(coords []byte) (lat, lng float64, ok bool) {
 	return lat, lng, len(rest) == 0
 }
 
-// parseDegrees takes one signed decimal, with at most whole digits before the point and at most
-// limit degrees, off p.
+// parseDegrees parses one signed decimal at the beginning of p, with at most whole digits before the point and
+// an absolute value of at most limit.
 func parseDegrees(p []byte, whole int, limit uint64) (degrees float64, rest []byte, ok bool) {
 	if len(p) == 0 || p[0] != '+' && p[0] != '-' {
 		return 0, nil, false
 	}
 	mantissa, digits, i := uint64(0), 0, 1
 	for ; i < len(p) && isDigit(p[i]); i++ {
-		mantissa = mantissa*10 + uint64(p[i]-'0') // may wrap; digits then refuses it
+		mantissa = mantissa*10 + uint64(p[i]-'0') // may overflow; then digits > whole
 		digits++
 	}
 	if digits == 0 || digits > whole || mantissa > limit {
@@ -58,7 +57,7 @@ func parseDegrees(p []byte, whole int, limit uint64) (degrees float64, rest []by
 				mantissa = mantissa*10 + uint64(p[i]-'0')
 			}
 		}
-		// The limit is exact: what is too far by less than a float64 can tell is too far.
+		// The limit is exact: 90.00000000000000000001 is refused although it is 90 as a float64.
 		if places == 0 || atLimit && excess != 0 {
 			return 0, nil, false
 		}
@@ -75,14 +74,14 @@ func parseDegrees(p []byte, whole int, limit uint64) (degrees float64, rest []by
 	return degrees, p[i:], true
 }
 
-// parseLong is for more digits than a float64 holds. Beyond 32 digits it allocates; nobody's
-// receiver knows its place to an atom.
+// parseLong handles more digits than a float64 holds exactly. It allocates for more than 32 digits, which no
+// receiver sends.
 func parseLong(digits []byte) (float64, bool) {
 	v, err := strconv.ParseFloat(string(digits), 64)
 	return v, err == nil
 }
 
-// positionFault says what is wrong with coordinates that ParsePosition does not take.
+// positionFault describes what is wrong with coordinates that ParsePosition refuses.
 func positionFault(coords []byte) string {
 	if len(coords) > maxCoordsText {
 		return tooLong(maxCoordsText)
@@ -104,7 +103,8 @@ func positionFault(coords []byte) string {
 	return Printable(coords) + " is not a position in ISO 6709 decimal degrees"
 }
 
-// cutDegrees cuts a sign, one to three digits and an optional fraction off p; nil if there are none.
+// cutDegrees cuts a sign, one to three digits and an optional fraction off the beginning of p; nil if p does not
+// begin with them.
 func cutDegrees(p []byte) (degrees, rest []byte) {
 	if len(p) == 0 || p[0] != '+' && p[0] != '-' {
 		return nil, p
@@ -127,8 +127,8 @@ func cutDegrees(p []byte) (degrees, rest []byte) {
 	return p[:i], p[i:]
 }
 
-// isAltitude: a sign, digits and an optional fraction, the name of a reference system, and a slash,
-// of which ISO 6709 lets the last two be missing.
+// isAltitude matches a sign, digits and an optional fraction, the name of a reference system, and a slash. The
+// last two are optional in ISO 6709.
 func isAltitude(p []byte) bool {
 	if len(p) < 2 || p[0] != '+' && p[0] != '-' || !isDigit(p[1]) {
 		return false
@@ -140,7 +140,7 @@ func isAltitude(p []byte) bool {
 	return len(p) == 0 || string(p) == "/" || bytes.HasPrefix(p, []byte("CRS"))
 }
 
-// beyond says on which side degrees, as cutDegrees has them, are out of range; "" if they are not.
+// beyond describes by which limit degrees, as returned by cutDegrees, are out of range; "" if they are not.
 func beyond(degrees []byte, limit int) string {
 	whole, fraction, _ := bytes.Cut(degrees[1:], []byte{'.'})
 	n, _ := strconv.Atoi(string(whole)) // up to three digits

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The degrees are those of strconv, to the last bit, however many digits they have.
+// The result is the same float64 as of strconv.ParseFloat, for any number of digits.
 func TestParsePositionAgainstStrconv(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	for range 30_000 {

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// SyntaxError is what is wrong with a line whose verb is known. Its text is the reason that the
-// client gets, VERB WHAT: detail.
+// SyntaxError is a mistake in a line whose verb is known. Its text is the reason sent to the client:
+// VERB WHAT: detail.
 type SyntaxError struct{ reason string }
 
 // Error implements error.
 func (e *SyntaxError) Error() string { return e.reason }
 
-// Bounds of what a reason repeats, in bytes.
+// Limits of what a reason quotes, in bytes.
 const (
 	maxQuoted  = 64  // of a request
-	maxFailure = 256 // of why a lookup failed, which may repeat what somebody else answered
+	maxFailure = 256 // of a lookup error, which may quote the provider
 )
 
-// Printable is text as %q prints the inside of a string, cut at 64 bytes: fit for a reason, a log
-// or a terminal, whatever bytes it came from.
+// Printable returns text escaped as by %q, without quotes, and cut at 64 bytes: safe for a reason, a log or a
+// terminal.
 func Printable(text []byte) string { return printable(text, maxQuoted) }
 
 func printable(text []byte, max int) string {
@@ -27,7 +27,7 @@ func printable(text []byte, max int) string {
 	return q[1 : len(q)-1]
 }
 
-// The table of reasons. Whatever a server says after "> " is made here.
+// All reasons, which are sent behind "> ", are made below.
 
 func reason(verb, what, detail string) *SyntaxError {
 	return &SyntaxError{verb + " " + what + ": " + detail}
@@ -56,46 +56,46 @@ func notInteger(what string, text []byte, max int) *SyntaxError {
 		Printable(text)+" is not an integer from 0 to "+strconv.Itoa(max))
 }
 
-// TimeAhead is for a time more than max ahead of the server's clock.
+// TimeAhead is the reason for a time more than max ahead of the server's clock.
 func TimeAhead(text []byte, max time.Duration) error {
 	return reason("IAMAT", "TIME",
 		Printable(text)+" is more than "+max.String()+" ahead of this server")
 }
 
-// TooManyClients is for a client that is new to a server that holds max already.
+// TooManyClients is the reason for an unknown client when the server already has max clients.
 func TooManyClients(max int) error {
 	return reason("IAMAT", "CLIENTS", "this server holds its maximum of "+strconv.Itoa(max))
 }
 
-// UnknownClient is for a WHATSAT about a client that the server has no record of.
+// UnknownClient is the reason for a WHATSAT about a client without a record.
 func UnknownClient(server string, client []byte) error {
 	return reason("WHATSAT", "REQUEST", "There is no location data at server "+server+
 		" for client "+Printable(client))
 }
 
-// PlacesFailed is for a lookup that ended with err.
+// PlacesFailed is the reason for a lookup that failed with err.
 func PlacesFailed(err error) error {
 	return reason("WHATSAT", "PLACES", printable([]byte(err.Error()), maxFailure))
 }
 
-// Busy is for a lookup beyond those that may wait.
+// Busy is the reason for a lookup when the waiting queue is full.
 var Busy error = reason("WHATSAT", "BUSY", "too many lookups")
 
-// lineTooLong is for a line of more than max bytes.
+// lineTooLong is the reason for a line of more than max bytes.
 func lineTooLong(max int) *SyntaxError {
 	return &SyntaxError{"LINE: " + tooLong(max)}
 }
 
-// Unfinished is for a line whose end did not come within a limit.
+// Unfinished is the reason for a line that was not terminated within limit.
 func Unfinished(limit time.Duration) error {
 	return &SyntaxError{"LINE: not finished within " + limit.String()}
 }
 
-// NotUTF8 is for a connection that begins with the byte order mark of UTF-16.
+// NotUTF8 is the reason for a connection that begins with a UTF-16 byte order mark.
 var NotUTF8 error = &SyntaxError{"LINE: this is UTF-16; send UTF-8"}
 
-// errServerFull is for a connection beyond those that a server takes.
+// errServerFull is the reason for a connection beyond the maximum.
 var errServerFull error = &SyntaxError{"SERVER FULL"}
 
-// goodbye is the answer to quit.
+// goodbye is the reply to quit.
 const goodbye = "Goodbye"

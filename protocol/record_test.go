@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// checkRecord holds that the record of an IAMAT keeps its bytes, and that a link takes it.
+// checkRecord checks that the record of an IAMAT keeps the client's bytes and is valid on a link.
 func checkRecord(t *testing.T, c Command, now time.Time) {
 	t.Helper()
 	r := MakeRecord(nil, "Alford", now, c)
@@ -35,16 +35,16 @@ func checkRecord(t *testing.T, c Command, now time.Time) {
 	}
 	if !bytes.Equal(l.Record.Text(), r.Text()) || l.Record.Compare(r) != 0 ||
 		!bytes.Equal(l.Record.Diff(), r.Diff()) {
-		t.Fatalf("%q came home as %q", r.Text(), l.Record.Text())
+		t.Fatalf("%q came back as %q", r.Text(), l.Record.Text())
 	}
-	// However it is spaced.
+	// With any white space.
 	for _, odd := range [][]byte{
 		bytes.ReplaceAll(body, []byte(" "), []byte("\t \v")),
 		bytes.ReplaceAll(body, []byte(" "), []byte("  ")),
 		bytes.Replace(body, []byte("Alford "), []byte("Alford\t"), 1),
 	} {
 		if l, err = ParseLink(odd); err != nil || !bytes.Equal(l.Record.Text(), r.Text()) {
-			t.Fatalf("%q came home as %q, %v", odd, l.Record.Text(), err)
+			t.Fatalf("%q came back as %q, %v", odd, l.Record.Text(), err)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func randomCoords(r *rand.Rand) string {
 	return degrees(90) + degrees(180) + "/"[:r.IntN(2)]
 }
 
-// What IAMAT takes is a subset of what AT takes on a link, whatever the clock says.
+// Each valid IAMAT makes a record that is valid on a link, whatever the server's clock says.
 func TestIAMATSubsetOfAT(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 3_000 {
@@ -158,14 +158,14 @@ func TestCloneIntoKeepsNothing(t *testing.T) {
 	if &clone.Text()[0] != &buf[:1][0] {
 		t.Error("the buffer was not used")
 	}
-	// A record ends where its text ends: who appends to it must not write into the line.
+	// The capacity ends with the text, so that appending to it does not overwrite the line.
 	if r := l.Record.Text(); cap(r) != len(r) {
-		t.Errorf("a parsed record has %d bytes behind it", cap(r)-len(r))
+		t.Errorf("a parsed record has %d bytes of spare capacity", cap(r)-len(r))
 	}
 }
 
 func TestCompareOrder(t *testing.T) {
-	// In ascending order; each differs from the next in what decides.
+	// In ascending order; neighbors differ in the deciding field.
 	texts := []string{
 		"Zed +9.0 k +9+9 999999999.5",
 		"Alford +2.0 k +2+2 1000000000.25",

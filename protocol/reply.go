@@ -2,36 +2,36 @@ package protocol
 
 import "fmt"
 
-// Dialect is the form of the replies to clients.
+// Dialect is the form of replies to clients.
 type Dialect uint8
 
 const (
-	// Paper ends each reply with one empty line, gives reasons, and quits on request.
+	// Paper ends each reply with an empty line, gives reasons, and closes the connection on quit.
 	Paper Dialect = iota
-	// CS131 is the course specification that the paper implements, for its graders: an AT
-	// acknowledgement is one line, and whatever cannot be answered is "? " and the line.
+	// CS131 is the course specification that the paper implements: the reply to an IAMAT is one line, and a line
+	// that cannot be answered is repeated behind "? ".
 	CS131
 )
 
 var dialectNames = [...]string{Paper: "paper", CS131: "cs131"}
 
-// ParseDialect finds a dialect by its name, paper or cs131.
+// ParseDialect returns the dialect with a name, paper or cs131.
 func ParseDialect(name string) (Dialect, error) {
 	for d, n := range dialectNames {
 		if n == name {
 			return Dialect(d), nil
 		}
 	}
-	return 0, fmt.Errorf("dialect %q is neither \"paper\" nor \"cs131\"", name)
+	return 0, fmt.Errorf("unknown dialect %q, expected one of: paper, cs131", name)
 }
 
-// String is the dialect's name.
+// String returns the dialect's name.
 func (d Dialect) String() string { return dialectNames[d] }
 
-// QuitCloses says whether the server closes the connection on quit.
+// QuitCloses reports whether the server closes the connection on quit.
 func (d Dialect) QuitCloses() bool { return d == Paper }
 
-// end appends the end of a reply of which the last line is complete.
+// end appends the terminator of a reply.
 func (d Dialect) end(dst []byte) []byte {
 	if d == Paper {
 		dst = append(dst, '\n')
@@ -45,7 +45,7 @@ func echo(dst, line []byte) []byte { return append(append(dst, "? "...), line...
 // AppendAck appends the reply to an IAMAT.
 func (d Dialect) AppendAck(dst []byte, r Record) []byte { return d.end(r.AppendAT(dst)) }
 
-// AppendUnknown appends the reply to a line that is no command.
+// AppendUnknown appends the reply to an unknown command.
 func (d Dialect) AppendUnknown(dst, line []byte) []byte { return d.end(echo(dst, line)) }
 
 // AppendSyntaxError appends the reply to a known command with bad fields.
@@ -56,7 +56,7 @@ func (d Dialect) AppendSyntaxError(dst, line []byte, reason error) []byte {
 	return d.end(echo(dst, line))
 }
 
-// AppendRefusal appends the reply to a good command that cannot be answered.
+// AppendRefusal appends the reply to a valid command that cannot be executed.
 func (d Dialect) AppendRefusal(dst, line []byte, reason error) []byte {
 	if d == Paper {
 		return d.end(appendReason(dst, reason.Error()))
@@ -68,8 +68,8 @@ func appendReason(dst []byte, reason string) []byte {
 	return append(append(dst, "> "...), reason...)
 }
 
-// AppendWhatsat appends the reply to a WHATSAT: the AT line, and from the next line what places
-// appends. Json is that part of the reply.
+// AppendWhatsat appends the reply to a WHATSAT: the AT line, and on the next line what places appends. json is
+// that second part of reply.
 func (d Dialect) AppendWhatsat(dst, at []byte, places func(dst []byte) []byte) (reply, json []byte) {
 	dst = append(append(dst, at...), '\n')
 	start := len(dst)
@@ -79,7 +79,7 @@ func (d Dialect) AppendWhatsat(dst, at []byte, places func(dst []byte) []byte) (
 	return dst, dst[start:end:end]
 }
 
-// helpText is the commands that a client can type, as the paper's prototype lists them.
+// helpText lists the commands as the paper's prototype does.
 const helpText = `Available commands:
 > IAMAT [client_id] [client_position] [client_time]
 > WHATSAT [client_id] [radius] [bound]
@@ -102,8 +102,8 @@ func (d Dialect) AppendGoodbye(dst, line []byte) []byte {
 	return d.end(echo(dst, line))
 }
 
-// AppendLineTooLong appends the last reply to a client whose line, which begins with prefix, is
-// longer than max bytes.
+// AppendLineTooLong appends the last reply to a client whose line is longer than max bytes. prefix is the
+// beginning of the line.
 func (d Dialect) AppendLineTooLong(dst, prefix []byte, max int) []byte {
 	if d == Paper {
 		return d.end(appendReason(dst, lineTooLong(max).Error()))
@@ -111,11 +111,10 @@ func (d Dialect) AppendLineTooLong(dst, prefix []byte, max int) []byte {
 	return d.end(echo(dst, prefix))
 }
 
-// AppendFull appends what a connection beyond the maximum gets: in CS131, nothing.
+// AppendFull appends the reply to a connection beyond the maximum; in CS131 nothing.
 func (d Dialect) AppendFull(dst []byte) []byte { return d.AppendFinal(dst, errServerFull) }
 
-// AppendFinal appends what a client is told that is going to be disconnected, where that answers no
-// line: in CS131, nothing.
+// AppendFinal appends a reason that is sent before a disconnect and does not answer a line; in CS131 nothing.
 func (d Dialect) AppendFinal(dst []byte, reason error) []byte {
 	if d == Paper {
 		return d.end(appendReason(dst, reason.Error()))

@@ -11,7 +11,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/reasons.golden; read the difference")
 
-// Every reason that a client can get, once, as it is after "> ".
+// Each reason that a client can get, as sent after "> ".
 func TestReasons(t *testing.T) {
 	odd := []byte("\x1b[31m\"\u202e\xff")
 	long := []byte(strings.Repeat("x", 65))
@@ -124,7 +124,7 @@ func TestReplies(t *testing.T) {
 		if got := reply(CS131); got != "before|"+c.cs131 {
 			t.Errorf("%s in cs131:\n got %q\nwant %q", c.what, got, c.cs131)
 		}
-		// A client reads to the first empty line.
+		// A reply ends at its first empty line.
 		if i := strings.Index(c.paper, "\n\n"); i != len(c.paper)-2 {
 			t.Errorf("%s in paper: an empty line at byte %d of %d", c.what, i, len(c.paper))
 		}
@@ -141,6 +141,6 @@ func TestDialects(t *testing.T) {
 		}
 	}
 	if _, err := ParseDialect("Paper"); err == nil {
-		t.Error(`"Paper" is taken for a dialect`)
+		t.Error(`"Paper" is accepted as a dialect`)
 	}
 }

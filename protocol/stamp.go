@@ -12,16 +12,16 @@ const (
 	maxSeconds  = 253402300799 // 9999-12-31T23:59:59Z
 )
 
-// Stamp is a client's time: POSIX seconds as an exact decimal, never a float, because two times
-// that differ in the ninth place must not be equal. Its zero value is the epoch. It aliases the
-// text that it was parsed from.
+// Stamp is a client's time: POSIX seconds as an exact decimal, never a float, because times that differ in the
+// ninth decimal place must not compare as equal. The zero value is 1970-01-01. A Stamp aliases the text that it
+// was parsed from.
 type Stamp struct {
 	seconds  int64
-	fraction []byte // digits behind the point, without trailing zeros
+	fraction []byte // digits after the point, without trailing zeros
 }
 
-// ParseStamp parses digits with an optional fraction, up to the year 9999, 96 bytes at most. There is
-// no sign, no exponent and no other notation; a point needs digits on both sides.
+// ParseStamp parses digits with an optional fraction, up to the year 9999, 96 bytes at most. A sign or an
+// exponent is refused; a point needs digits on both sides.
 func ParseStamp(text []byte) (s Stamp, ok bool) {
 	if len(text) > maxTimeText {
 		return Stamp{}, false
@@ -39,7 +39,7 @@ func ParseStamp(text []byte) (s Stamp, ok bool) {
 	return s, true
 }
 
-// stampFault says what is wrong with a time that ParseStamp does not take.
+// stampFault describes what is wrong with a time that ParseStamp refuses.
 func stampFault(text []byte) string {
 	if len(text) > maxTimeText {
 		return tooLong(maxTimeText)
@@ -63,7 +63,7 @@ func stampFault(text []byte) string {
 	return Printable(text) + " is after the year 9999"
 }
 
-// isFraction is for a point and at least one digit.
+// isFraction matches a point and at least one digit.
 func isFraction(text []byte) bool {
 	if len(text) < 2 || text[0] != '.' {
 		return false
@@ -76,8 +76,8 @@ func isFraction(text []byte) bool {
 	return true
 }
 
-// fraction is the digits behind the point of a well-formed stamp, without trailing zeros, so that
-// fractions are in the order of their digits as bytes.
+// fraction returns the digits after the point of a well-formed stamp, without trailing zeros, so that comparing
+// them as bytes compares their values.
 func fraction(text []byte) []byte {
 	point := bytes.IndexByte(text, '.')
 	if point < 0 {
@@ -92,7 +92,7 @@ func fraction(text []byte) []byte {
 
 func isDigit(b byte) bool { return b >= '0' && b <= '9' }
 
-// Compare is -1, 0 or +1 as s is before, at or after t, exactly.
+// Compare returns -1, 0 or +1 if s is before, at or after t. It is exact.
 func (s Stamp) Compare(t Stamp) int {
 	switch {
 	case s.seconds < t.seconds:
@@ -103,7 +103,7 @@ func (s Stamp) Compare(t Stamp) int {
 	return bytes.Compare(s.fraction, t.fraction)
 }
 
-// nanoseconds is the fraction cut to nine places.
+// nanoseconds returns the fraction truncated to nine places.
 func (s Stamp) nanoseconds() int64 {
 	n := int64(0)
 	for i := range 9 {
@@ -115,7 +115,7 @@ func (s Stamp) nanoseconds() int64 {
 	return n
 }
 
-// Ahead says whether s is more than max after now.
+// Ahead reports whether s is more than max after now.
 func (s Stamp) Ahead(now time.Time, max time.Duration) bool {
 	limit := now.Add(max)
 	if s.seconds != limit.Unix() {
@@ -125,8 +125,8 @@ func (s Stamp) Ahead(now time.Time, max time.Duration) bool {
 	return n > 0 || n == 0 && len(s.fraction) > 9
 }
 
-// AppendDiff appends now minus s, s cut to nine places: a sign, seconds, and nine places, computed
-// from integers. Zero is +0.000000000.
+// AppendDiff appends now minus s, with s truncated to nine places: a sign, seconds, and nine places, computed
+// with integers. Zero is +0.000000000.
 func AppendDiff(dst []byte, now time.Time, s Stamp) []byte {
 	seconds := now.Unix() - s.seconds
 	nanos := int64(now.Nanosecond()) - s.nanoseconds()
@@ -143,7 +143,7 @@ func AppendDiff(dst []byte, now time.Time, s Stamp) []byte {
 	dst = append(dst, sign)
 	dst = strconv.AppendInt(dst, seconds, 10)
 	dst = append(dst, ".000000000"...)
-	for i := len(dst) - 1; nanos > 0; i-- { // from the last digit on: ten is a constant, and units are not
+	for i := len(dst) - 1; nanos > 0; i-- { // from the last digit: dividing by the constant 10 is fast
 		dst[i] = byte('0' + nanos%10)
 		nanos /= 10
 	}

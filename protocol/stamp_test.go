@@ -13,7 +13,7 @@ func stamp(t testing.TB, text string) Stamp {
 	t.Helper()
 	s, ok := ParseStamp([]byte(text))
 	if !ok {
-		t.Fatalf("%s is not taken for a time", text)
+		t.Fatalf("%s is not accepted as a time", text)
 	}
 	return s
 }
@@ -41,7 +41,7 @@ func TestStampCompare(t *testing.T) {
 	}
 }
 
-// near is a time, often only little different from another one.
+// near returns a time, often with a small difference to a given one.
 func near(r *rand.Rand, text string) string {
 	if r.IntN(4) == 0 {
 		return randomTime(r)
@@ -74,7 +74,7 @@ func TestStampCompareAgainstRationals(t *testing.T) {
 	}
 	for want, n := range results {
 		if n < 1_500 {
-			t.Errorf("only %d of 30000 comparisons should be %d: the test says little", n, want-1)
+			t.Errorf("only %d of 30000 comparisons should be %d: too few for the test", n, want-1)
 		}
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// ValidName says whether s can name a herd or a server: a letter, then up to 31 letters, digits,
+// ValidName reports whether s is a valid name of a herd or a server: a letter, then up to 31 letters, digits,
 // underscores and hyphens.
 func ValidName(s string) bool { return validName([]byte(s)) }
 
@@ -23,13 +23,13 @@ func validName(s []byte) bool {
 
 func isLetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
 
-// maxDiffText bounds a diff on the wire, in bytes.
+// maxDiffText is the maximum length of a diff on the wire, in bytes.
 const maxDiffText = 32
 
-// validDiff is for any finite decimal of up to 32 bytes: an optional sign, digits with a point
-// anywhere among them, and an optional exponent, as in +0.263873386, -5, .5, 5. and 9.5e-07. Servers
-// of the herd write a sign and nine places, and Python's str(float) any of the others. Finite is what
-// a float64 can hold: 1e400 is not.
+// validDiff accepts any finite decimal of up to 32 bytes: an optional sign, digits with an optional point
+// anywhere among them, and an optional exponent, as in +0.263873386, -5, .5, 5. and 9.5e-07. Servers of the herd
+// write a sign and nine places; Python's str(float) may produce any of the others. Finite means that a float64
+// can hold it: 1e400 is refused.
 func validDiff(s []byte) bool {
 	if len(s) > maxDiffText {
 		return false
@@ -48,11 +48,11 @@ func validDiff(s []byte) bool {
 // diffParts are the parts of a diff. They alias it.
 type diffParts struct {
 	negative        bool
-	whole, fraction []byte // digits before and behind the point; one of them may be empty
-	exponent        []byte // with its sign; empty: there is none
+	whole, fraction []byte // digits before and after the point; one of them may be empty
+	exponent        []byte // with its sign; empty: none
 }
 
-// cutDiff takes a diff apart, whatever its length and value.
+// cutDiff splits a diff of any length and value into its parts.
 func cutDiff(s []byte) (d diffParts, ok bool) {
 	s, d.negative = cutSign(s)
 	d.whole, s = cutDigits(s)
@@ -89,8 +89,8 @@ func cutDigits(s []byte) (digits, rest []byte) {
 	return s[:i], s[i:]
 }
 
-// parseDiff is a valid diff as seconds and nanoseconds of one sign, cut at nine places; false if it
-// is more than twelve digits of seconds.
+// parseDiff converts a valid diff to seconds and nanoseconds of the same sign, truncated to nine places. ok is
+// false for more than twelve digits of seconds.
 func parseDiff(s []byte) (seconds, nanos int64, ok bool) {
 	d, ok := cutDiff(s)
 	if !ok {
@@ -125,7 +125,7 @@ func parseDiff(s []byte) (seconds, nanos int64, ok bool) {
 	return seconds, nanos, true
 }
 
-// validMAC: 64 hex digits, or a hyphen where there is no secret.
+// validMAC accepts 64 hex digits, or a hyphen if there is no secret.
 func validMAC(s []byte) bool {
 	if len(s) == 1 {
 		return s[0] == '-'
@@ -138,7 +138,7 @@ func validMAC(s []byte) bool {
 	return len(s) == 64
 }
 
-// parseUint parses decimal digits of a number below 2^64.
+// parseUint parses a decimal number below 2^64.
 func parseUint(s []byte) (v uint64, ok bool) {
 	if len(s) == 0 || len(s) > 20 {
 		return 0, false
@@ -156,7 +156,7 @@ func parseUint(s []byte) (v uint64, ok bool) {
 	return v, true
 }
 
-// hexDigit is for lower case only: each value has one form on the wire.
+// hexDigit accepts lower case only, so that each value has one form on the wire.
 func hexDigit(b byte) (v byte, ok bool) {
 	switch {
 	case isDigit(b):
@@ -182,7 +182,7 @@ func parseHex64(s []byte) (v uint64, ok bool) {
 	return v, true
 }
 
-// parseEpoch refuses 0, which stands for no process.
+// parseEpoch refuses 0, which means no process.
 func parseEpoch(s []byte) (Epoch, bool) {
 	v, ok := parseHex64(s)
 	return Epoch(v), ok && v != 0

@@ -2,8 +2,8 @@ package protocol
 
 import "bytes"
 
-// The bytes of telnet, RFC 854. A command is IAC and a byte, and for the verbs from WILL to DONT an
-// option. A subnegotiation is IAC SB, any bytes, IAC SE.
+// Bytes of telnet (RFC 854). A command is IAC and a byte, for WILL to DONT followed by an option. A
+// subnegotiation is IAC SB, any bytes, IAC SE.
 const (
 	telnetEOF  = 0xec // the lowest of the commands
 	telnetSE   = 0xf0
@@ -12,27 +12,26 @@ const (
 	telnetIAC  = 0xff
 )
 
-// maxSubnegotiation bounds a subnegotiation, in bytes. What is longer is a line of a client.
+// maxSubnegotiation is the maximum length of a subnegotiation, in bytes. Longer input is a client's line.
 const maxSubnegotiation = 512
 
-// TelnetNext is what follows the telnet commands in front of a line.
+// TelnetNext is what follows the telnet commands before a line.
 type TelnetNext uint8
 
 // What follows the commands.
 const (
-	TelnetText       TelnetNext = iota // the line itself, or nothing yet
-	TelnetUnfinished                   // the beginning of a command
+	TelnetText       TelnetNext = iota // the line itself, or no byte yet
+	TelnetUnfinished                   // an incomplete command
 	TelnetEscape                       // IAC IAC: the line begins with a single byte 0xff
 )
 
-// IsTelnet says whether a line begins as the commands of a telnet client do.
+// IsTelnet reports whether a line begins like a telnet command.
 func IsTelnet(line []byte) bool { return len(line) > 0 && line[0] == telnetIAC }
 
-// SkipTelnet measures the commands of a telnet client in front of a line, of which p has come. They
-// take n bytes; next is what follows them.
+// SkipTelnet returns the length n of the telnet commands at the beginning of p, and what follows them.
 //
-// In a line 0xff is a byte like any other, because a client's name may hold it: telnet clients
-// send commands between lines.
+// Within a line 0xff is an ordinary byte, because a client id may contain it: telnet clients send commands
+// between lines.
 func SkipTelnet(p []byte) (n int, next TelnetNext) {
 	for n < len(p) && p[n] == telnetIAC {
 		q := p[n:]
@@ -58,14 +57,14 @@ func SkipTelnet(p []byte) (n int, next TelnetNext) {
 	return n, TelnetText
 }
 
-// subnegotiation is the length of the one that p begins with; 0 if its end has not come.
+// subnegotiation returns the length of the subnegotiation at the beginning of p; 0 if it is incomplete.
 func subnegotiation(p []byte) int {
 	for i := 2; i < min(len(p), maxSubnegotiation)-1; i++ {
 		if p[i] == telnetIAC {
 			if p[i+1] == telnetSE {
 				return i + 2
 			}
-			i++ // IAC IAC is a byte
+			i++ // IAC IAC is an escaped 0xff
 		}
 	}
 	if len(p) < maxSubnegotiation {
@@ -79,9 +78,9 @@ var (
 	wontTimingMark = []byte("\xff\xfc\x06")
 )
 
-// AppendTelnet appends what a telnet client must be answered to the commands that were skipped: WONT
-// TIMING-MARK to DO TIMING-MARK. After Ctrl-C a client sends that, and shows nothing more until it
-// is answered. Other requests need no answer: an option is off until both sides have agreed.
+// AppendTelnet appends the answer to the skipped commands: WONT TIMING-MARK to each DO TIMING-MARK. A telnet
+// client sends that after Ctrl-C, and prints nothing until it is answered. Other requests need no answer: an
+// option is off until both sides agree.
 func AppendTelnet(dst, skipped []byte) []byte {
 	for range bytes.Count(skipped, doTimingMark) {
 		dst = append(dst, wontTimingMark...)

@@ -2,15 +2,15 @@ package feed
 
 import "serverherd/protocol"
 
-// node is one element of the feed: a client's entry, or a marker at which cursors stand. It has
-// the same shape for both, so that the list needs neither interface nor second allocation.
+// node is one element of the feed: a client's entry, or a marker for cursors. One type serves both, so that the
+// list needs neither an interface nor a second allocation.
 type node struct {
 	prev, next *node
-	seq        uint64          // an entry's position; 0 in a marker
-	hash       uint64          // an entry's part of the digest
-	from       protocol.Epoch  // the process that an entry was learned from; 0: from its client
-	record     protocol.Record // an entry's; its bytes belong to the node
-	cursors    int             // how many stand at a marker; 0 in an entry
+	seq        uint64          // position of an entry; 0 in a marker
+	hash       uint64          // an entry's summand of the digest
+	from       protocol.Epoch  // the process that sent an entry; 0: a client of this server
+	record     protocol.Record // of an entry; the node owns its bytes
+	cursors    int             // number of cursors at a marker; 0 in an entry
 }
 
 func (n *node) isMarker() bool { return n.cursors > 0 }
@@ -24,31 +24,31 @@ func (n *node) linkAfter(p *node) {
 	p.next.prev, p.next = n, n
 }
 
-// Item is what a cursor hands over. Its record's bytes are the Store's: valid until the Store is
-// next changed, so copy what is kept beyond the turn.
+// Item is a record returned by a cursor. Its bytes belong to the Store and are valid until the Store is next
+// changed: copy what is kept beyond the turn.
 type Item struct {
 	Record protocol.Record
-	Seq    uint64         // its position in the feed
-	From   protocol.Epoch // the process it was learned from; 0: from its client, here
+	Seq    uint64         // position in the feed
+	From   protocol.Epoch // the process that sent it; 0: a client of this server
 }
 
-// Cursor is a follower's place in a Store's feed: everything before it has been handed over. Loop
-// only. Cursors at one place share one marker, so that ten thousand followers that have caught up
-// cost a new record nothing. The zero Cursor is not usable; see Store.Head.
+// Cursor is a follower's position in a Store's feed: everything before it has been returned. Loop only. Cursors
+// at the same position share one marker, so a new record costs nothing per follower that has caught up. The zero
+// Cursor is not usable; see Store.Head.
 type Cursor struct {
 	store *Store
 	at    *node // the marker
 }
 
-// Head returns a cursor in front of the whole feed.
+// Head returns a cursor before the first record of the feed.
 func (s *Store) Head() *Cursor {
 	c := &Cursor{store: s}
-	c.stand(&s.root)
+	c.moveAfter(&s.root)
 	return c
 }
 
-// stand puts the cursor right behind n, at the marker that is there already if there is one.
-func (c *Cursor) stand(n *node) {
+// moveAfter puts the cursor right behind n, at the marker that is already there if there is one.
+func (c *Cursor) moveAfter(n *node) {
 	if m := n.next; m.isMarker() {
 		m.cursors++
 		c.at = m
@@ -60,8 +60,8 @@ func (c *Cursor) stand(n *node) {
 	c.at = m
 }
 
-// leave gives up the cursor's marker.
-func (c *Cursor) leave() {
+// release detaches the cursor from its marker.
+func (c *Cursor) release() {
 	if c.at.cursors--; c.at.cursors == 0 {
 		c.at.unlink()
 		c.store.freeMarker(c.at)
@@ -69,16 +69,16 @@ func (c *Cursor) leave() {
 	c.at = nil
 }
 
-// following returns the entry after the cursor, or nil. Markers that came to lie side by side,
-// because what was between them moved to the tail, are merged on the way.
-func (c *Cursor) following() *node {
+// peek returns the entry after the cursor, or nil. It merges adjacent markers: they become adjacent when the
+// entries between them move to the tail.
+func (c *Cursor) peek() *node {
 	if c.at == nil {
 		panic("feed: closed cursor used")
 	}
 	for c.at.next.isMarker() {
 		m := c.at.next
 		m.cursors++
-		c.leave()
+		c.release()
 		c.at = m
 	}
 	if c.at.next == &c.store.root {
@@ -94,14 +94,13 @@ func (c *Cursor) pass(n *node) {
 		c.at.linkAfter(n)
 		return
 	}
-	c.leave()
-	c.stand(n)
+	c.release()
+	c.moveAfter(n)
 }
 
-// Next hands over the record after the cursor and moves the cursor behind it; false when the
-// cursor has caught up.
+// Next returns the record after the cursor and moves the cursor behind it; false when the cursor has caught up.
 func (c *Cursor) Next() (Item, bool) {
-	n := c.following()
+	n := c.peek()
 	if n == nil {
 		return Item{}, false
 	}
@@ -109,26 +108,25 @@ func (c *Cursor) Next() (Item, bool) {
 	return Item{Record: n.record, Seq: n.seq, From: n.from}, true
 }
 
-// Position is the last position p such that every record up to p has been handed over.
+// Position is the greatest p such that every record up to p has been returned.
 func (c *Cursor) Position() uint64 {
-	if n := c.following(); n != nil {
+	if n := c.peek(); n != nil {
 		return n.seq - 1
 	}
 	return c.store.tail
 }
 
-// CaughtUp says whether nothing follows.
-func (c *Cursor) CaughtUp() bool { return c.following() == nil }
+// CaughtUp reports whether no record follows.
+func (c *Cursor) CaughtUp() bool { return c.peek() == nil }
 
-// Advance moves the cursor behind every record with a position of at most seq. It costs a step
-// for each record that it passes.
+// Advance moves the cursor behind every record with a position of at most seq. It costs O(1) per record passed.
 func (c *Cursor) Advance(seq uint64) {
-	for n := c.following(); n != nil && n.seq <= seq; n = c.following() {
+	for n := c.peek(); n != nil && n.seq <= seq; n = c.peek() {
 		c.pass(n)
 	}
 }
 
-// MoveTo puts the cursor where o is.
+// MoveTo moves the cursor to the position of o.
 func (c *Cursor) MoveTo(o *Cursor) {
 	if c == o {
 		return
@@ -136,27 +134,27 @@ func (c *Cursor) MoveTo(o *Cursor) {
 	o.at.cursors++
 	at := o.at
 	if c.at != nil {
-		c.leave()
+		c.release()
 	}
 	c.at = at
 }
 
-// Rewind puts the cursor in front of the whole feed.
+// Rewind moves the cursor before the first record of the feed.
 func (c *Cursor) Rewind() {
 	if c.at != nil {
-		c.leave()
+		c.release()
 	}
-	c.stand(&c.store.root)
+	c.moveAfter(&c.store.root)
 }
 
-// Close gives up the cursor's place. A closed cursor may be moved again, but not asked.
+// Close releases the cursor. After Close only MoveTo and Rewind may be called.
 func (c *Cursor) Close() {
 	if c.at != nil {
-		c.leave()
+		c.release()
 	}
 }
 
-// maxFreeMarkers bounds the markers kept for reuse. A cursor that leaves a shared place needs one.
+// maxFreeMarkers is the maximum number of markers kept for reuse.
 const maxFreeMarkers = 256
 
 func (s *Store) newMarker() *node {

@@ -6,36 +6,36 @@ import (
 	"serverherd/protocol"
 )
 
-// Store is the whole state of a server: for each client its newest record, linked into the feed
-// in the order in which this server applied them. Loop only.
+// Store is the whole state of a server: the newest record of each client, linked into the feed in the order in
+// which this server applied them. Loop only.
 //
-// It is a last-writer-wins map: records may come in any order, any number of times, and the state
-// is the same. A client that moves again moves to the feed's tail, so the feed holds each client
-// once, always with its newest record, and a follower that lags for hours costs nothing.
+// It is a last-writer-wins map: records may arrive in any order, any number of times, and the state is the same.
+// A client that is updated moves to the tail of the feed, so the feed contains each client once, with its newest
+// record, and a follower that lags costs nothing.
 type Store struct {
 	entries     map[string]*node
-	root        node   // the ring's fixed point: root.next is the head, root.prev the tail
-	tail        uint64 // position of the record applied last
+	root        node   // sentinel of the ring: root.next is the head, root.prev the tail
+	tail        uint64 // position of the last applied record
 	digest      protocol.Digest
 	maxClients  int
-	overflowed  bool   // a record of the herd's was dropped for maxClients
+	overflowed  bool   // a record of another server was dropped because of maxClients
 	hashed      []byte // scratch: the herd's name, LF, then a record's text
-	prefix      int    // the bytes of it that stay
+	prefix      int    // length of the name and LF in hashed
 	freeMarkers []*node
 }
 
-// Outcome is what became of a record.
+// Outcome is the result of offering a record to a Store.
 type Outcome uint8
 
 // The outcomes of Apply, ApplyLegacy and ApplyOwn.
 const (
 	Stored  Outcome = iota // it is the client's newest record now
-	Dropped                // a record that is not older is here already
-	Full                   // its client is unknown and the store holds its maximum
+	Dropped                // the store has a record of this client that is not older
+	Full                   // the client is unknown and the store has its maximum of clients
 )
 
-// NewStore returns an empty store for at most maxClients clients. The herd's name goes into every
-// hash, so that two herds never agree by accident.
+// NewStore returns an empty store for at most maxClients clients. The herd's name goes into every hash, so that
+// the digests of two herds differ.
 func NewStore(herd string, maxClients int) *Store {
 	s := &Store{
 		entries:    make(map[string]*node),
@@ -47,8 +47,8 @@ func NewStore(herd string, maxClients int) *Store {
 	return s
 }
 
-// Apply offers a record that came from the process named by from. It is stored if it is greater
-// than what is here in the total order on records, the same on every server.
+// Apply offers a record that came from the process from. It is stored if it is greater than the client's current
+// record.
 func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 	n := s.entries[string(r.Client())]
 	if n != nil && r.Compare(n.record) <= 0 {
@@ -59,12 +59,12 @@ func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 	return outcome
 }
 
-// ApplyLegacy is Apply for a record that came from a neighbor without a handshake. One that differs from
-// what is here in origin and diff only is dropped: the paper's server puts its own name and clock there
-// when it passes a record on, and its copy could win the tie against the record.
+// ApplyLegacy is Apply for a record that came from a neighbor without a handshake. One that differs from the
+// current record only in origin and diff is dropped: the paper's server replaces them by its own name and clock
+// when it forwards a record, and its copy could win the tie against the original.
 //
-// So what is stored may depend on which of the two comes first. All servers of the herd still end with the
-// same one, as a record that was stored anywhere is offered to everyone by Apply.
+// So the stored record may depend on which of the two comes first. All servers of the herd still end with the
+// same one, as each stored record is sent to all of them and offered by Apply.
 func (s *Store) ApplyLegacy(r protocol.Record, from protocol.Epoch) Outcome {
 	if n := s.entries[string(r.Client())]; n != nil && r.SameUpdate(n.record) {
 		return Dropped
@@ -72,8 +72,8 @@ func (s *Store) ApplyLegacy(r protocol.Record, from protocol.Epoch) Outcome {
 	return s.Apply(r, from)
 }
 
-// ApplyOwn offers a record that this server made of a client's IAMAT. It is stored only if its
-// time is strictly greater: the same IAMAT twice is flooded once, whatever the clock says.
+// ApplyOwn offers a record that this server made from a client's IAMAT. It is stored only if its time is strictly
+// greater: a repeated IAMAT is not flooded again, whatever the clock says.
 func (s *Store) ApplyOwn(r protocol.Record) Outcome {
 	n := s.entries[string(r.Client())]
 	if n != nil && r.CompareTime(n.record) <= 0 {
@@ -82,7 +82,7 @@ func (s *Store) ApplyOwn(r protocol.Record) Outcome {
 	return s.put(n, r, 0)
 }
 
-// put makes r the newest record of its client, whose node is n if it is known.
+// put makes r the newest record of its client. n is the client's node, or nil for a new client.
 func (s *Store) put(n *node, r protocol.Record, from protocol.Epoch) Outcome {
 	if n == nil {
 		if len(s.entries) >= s.maxClients {
@@ -104,14 +104,14 @@ func (s *Store) put(n *node, r protocol.Record, from protocol.Epoch) Outcome {
 	return Stored
 }
 
-// hash is a record's part of the digest: the 64-bit xxHash of the herd's name, LF, and the
-// record's fields joined by single spaces.
+// hash returns a record's summand of the digest: the 64-bit xxHash of the herd's name, LF, and the record's
+// fields joined by single spaces.
 func (s *Store) hash(text []byte) uint64 {
 	s.hashed = append(s.hashed[:s.prefix], text...)
 	return xxhash.Sum64(s.hashed)
 }
 
-// Lookup returns the newest record of a client, as Cursor.Next returns it.
+// Lookup returns the newest record of a client. See Item for how long it is valid.
 func (s *Store) Lookup(client []byte) (Item, bool) {
 	n := s.entries[string(client)]
 	if n == nil {
@@ -120,23 +120,22 @@ func (s *Store) Lookup(client []byte) (Item, bool) {
 	return Item{Record: n.record, Seq: n.seq, From: n.from}, true
 }
 
-// Len is the number of clients.
+// Len returns the number of clients.
 func (s *Store) Len() int { return len(s.entries) }
 
-// Tail is the position of the record that was applied last; 0 in an empty store.
+// Tail returns the position of the last applied record; 0 in an empty store.
 func (s *Store) Tail() uint64 { return s.tail }
 
-// Digest is the sum modulo 2^64 of the hashes of all records: two stores hold the same records
-// when their lengths and digests agree. It says so of whole states only: see Overflowed.
+// Digest returns the sum modulo 2^64 of the hashes of all records. Two stores hold the same records if their
+// lengths and digests are equal and neither has Overflowed.
 func (s *Store) Digest() protocol.Digest { return s.digest }
 
-// Overflowed says whether a record of another server was ever dropped because the store was full.
-// Nobody compares with such a store. What a client is refused was never a record.
+// Overflowed reports whether a record of another server was ever dropped because the store was full. Such a store
+// is not compared with others. A refused IAMAT does not count: it never became a record.
 func (s *Store) Overflowed() bool { return s.overflowed }
 
-// Damage breaks the Store as no input can, for tests that want to see the herd notice and mend it:
-// it puts r in the place of its client's record, however old r is, or forgets the client if r is
-// nil. The digest follows, as it would had the wrong thing been stored.
+// Damage corrupts the Store, for tests of divergence and repair: it replaces the client's record by r, however
+// old r is, or deletes the client if r is nil. The digest changes accordingly.
 func (s *Store) Damage(client []byte, r *protocol.Record) {
 	n := s.entries[string(client)]
 	if n == nil {

@@ -14,7 +14,7 @@ import (
 	"serverherd/protocol"
 )
 
-// at is a client's record of the given second.
+// at returns a client's record of the given second.
 func at(t testing.TB, client string, second int) protocol.Record {
 	return herdtest.Record(t, fmt.Sprintf("Alford +0.100000000 %s +34.068930-118.445127 %d", client, second))
 }
@@ -63,7 +63,7 @@ func TestStoreKeepsTheGreatest(t *testing.T) {
 	}
 }
 
-func TestStoreRefusesWhatIsBeyondItsMaximum(t *testing.T) {
+func TestStoreRefusesClientsBeyondItsMaximum(t *testing.T) {
 	s := NewStore("ucla", 2)
 	s.Apply(at(t, "a", 1), 1)
 	s.Apply(at(t, "b", 1), 1)
@@ -78,7 +78,7 @@ func TestStoreRefusesWhatIsBeyondItsMaximum(t *testing.T) {
 	}
 }
 
-// The digest is part of what servers say to each other, so its value is fixed.
+// The digest is part of the wire protocol, so its value is fixed.
 func TestDigestVector(t *testing.T) {
 	s := NewStore("ucla", 10)
 	s.Apply(herdtest.Record(t, "Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"), 1)
@@ -91,7 +91,7 @@ func TestDigestVector(t *testing.T) {
 	}
 }
 
-// drainAll collects what a cursor hands over until it has caught up.
+// drainAll collects what a cursor returns until it has caught up.
 func drainAll(c *Cursor) (clients []string) {
 	for {
 		item, ok := c.Next()
@@ -102,7 +102,7 @@ func drainAll(c *Cursor) (clients []string) {
 	}
 }
 
-func TestCursorHandsOverOnlyTheNewest(t *testing.T) {
+func TestCursorReturnsOnlyTheNewest(t *testing.T) {
 	s := NewStore("ucla", 100)
 	for i, name := range []string{"a", "b", "c", "d"} {
 		s.Apply(at(t, name, i), 1)
@@ -121,7 +121,7 @@ func TestCursorHandsOverOnlyTheNewest(t *testing.T) {
 		t.Errorf("position %d, want 3: d is at 4", p)
 	}
 	if got, want := drainAll(c), []string{"d", "c", "a"}; !slices.Equal(got, want) {
-		t.Errorf("handed over %q, want %q", got, want)
+		t.Errorf("returned %q, want %q", got, want)
 	}
 	if !c.CaughtUp() || c.Position() != s.Tail() {
 		t.Errorf("caught up %v, position %d, tail %d", c.CaughtUp(), c.Position(), s.Tail())
@@ -145,7 +145,7 @@ func TestCaughtUpCursorsShareOneMarker(t *testing.T) {
 		}
 	}
 	if markers != 1 {
-		t.Errorf("%d markers for 1,000 cursors at one place", markers)
+		t.Errorf("%d markers for 1,000 cursors at one position", markers)
 	}
 	for i, c := range cursors {
 		if got := drainAll(c); !slices.Equal(got, []string{"b"}) {
@@ -154,12 +154,12 @@ func TestCaughtUpCursorsShareOneMarker(t *testing.T) {
 		c.Close()
 	}
 	if n := s.root.prev; n.isMarker() {
-		t.Error("a marker stayed behind though every cursor is closed")
+		t.Error("a marker remained although all cursors are closed")
 	}
 }
 
-// TestCursorsAgainstAModel drives a store and cursors at random beside a plain model: a slice of
-// (client, seq), from which a follower at position p is owed everything with a greater seq.
+// TestCursorsAgainstAModel compares random operations with a model: a slice of (client, seq), of which a follower
+// at position p must still get everything with a greater seq.
 func TestCursorsAgainstAModel(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -200,7 +200,7 @@ func TestCursorsAgainstAModel(t *testing.T) {
 	}
 }
 
-// owed is the least seq of the model that is greater than place; 0 if there is none.
+// owed returns the least seq of the model that is greater than place; 0 if there is none.
 func owed(model map[string]uint64, place uint64) (client string, seq uint64) {
 	for name, q := range model {
 		if q > place && (seq == 0 || q < seq) {
@@ -216,7 +216,7 @@ func checkNext(t *testing.T, seed uint64, step int, c *Cursor, place *uint64, mo
 	item, ok := c.Next()
 	switch {
 	case ok != (seq != 0):
-		t.Fatalf("seed %d step %d: Next says %v, owed is %q at %d", seed, step, ok, client, seq)
+		t.Fatalf("seed %d step %d: Next returned %v, expected %q at %d", seed, step, ok, client, seq)
 	case ok && (item.Seq != seq || string(item.Record.Client()) != client):
 		t.Fatalf("seed %d step %d: got %q at %d, want %q at %d",
 			seed, step, item.Record.Client(), item.Seq, client, seq)
@@ -236,7 +236,7 @@ func checkPosition(t *testing.T, seed uint64, step int, c *Cursor, place uint64,
 	}
 }
 
-// checkRing holds a store and all of its cursors to the invariants of the package's documentation.
+// checkRing checks the invariants of doc.go for a store and all of its cursors.
 func checkRing(t *testing.T, s *Store, cursors []*Cursor) {
 	t.Helper()
 	standing := map[*node]int{}
@@ -250,7 +250,7 @@ func checkRing(t *testing.T, s *Store, cursors []*Cursor) {
 		}
 		if n.isMarker() {
 			if n.cursors != standing[n] {
-				t.Fatalf("a marker says that %d cursors stand at it: %d do", n.cursors, standing[n])
+				t.Fatalf("a marker counts %d cursors: %d are at it", n.cursors, standing[n])
 			}
 			delete(standing, n)
 			continue
@@ -264,13 +264,13 @@ func checkRing(t *testing.T, s *Store, cursors []*Cursor) {
 		entries, last, digest = entries+1, n.seq, digest+protocol.Digest(s.hash(n.record.Text()))
 	}
 	if entries != len(s.entries) || digest != s.digest || len(standing) > 0 {
-		t.Fatalf("%d entries of %d, digest %v for %v, %d markers out of the ring",
+		t.Fatalf("%d entries of %d, digest %v for %v, %d unlinked markers",
 			entries, len(s.entries), s.digest, digest, len(standing))
 	}
 }
 
-// Whatever the order of arrival and however often a record comes, the state is the same.
-func TestStoresAgreeWhateverTheOrder(t *testing.T) {
+// The state does not depend on the order and number of arrivals.
+func TestStoresAgreeInAnyOrder(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	var records []protocol.Record
 	for range 500 {
@@ -295,7 +295,7 @@ func TestStoresAgreeWhateverTheOrder(t *testing.T) {
 	}
 }
 
-// million fills a store as benchmarks want it.
+// million fills a store for benchmarks.
 func million(b *testing.B, n int) (*Store, []protocol.Record) {
 	s := NewStore("ucla", n)
 	records := make([]protocol.Record, n)
@@ -347,8 +347,8 @@ func digits(p []byte, v int) {
 	}
 }
 
-// BenchmarkRandomRead is the yardstick for the benchmark before: what it costs on this machine to
-// follow a pointer to anywhere in the memory of a million records.
+// BenchmarkRandomRead is the baseline of the benchmark before: the cost of following a pointer to a random place in
+// the memory of a million records.
 func BenchmarkRandomRead(b *testing.B) {
 	type cell struct {
 		next *cell
@@ -379,8 +379,7 @@ func BenchmarkCursorOverAMillion(b *testing.B) {
 	}
 }
 
-// BenchmarkMemoryOfAMillion reports the heap that a record costs in all, of clients with names as one
-// would give them and with the longest that there may be.
+// BenchmarkMemoryOfAMillion reports the heap per record, with client ids of usual and of maximum length.
 func BenchmarkMemoryOfAMillion(b *testing.B) {
 	b.Run("usual", func(b *testing.B) { memoryOfAMillion(b, "client%07d.cs.ucla.edu") })
 	b.Run("longest", func(b *testing.B) {

@@ -74,11 +74,11 @@ func examples(c *cobra.Command) (lines []string) {
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	p := newPasted(t, processtest.StartHerd(t, "", processtest.Names...))
-	tested := map[string]bool{}
+	tested := map[string]bool{} // commands, and whole lines
 	for _, line := range examples(newRoot()) {
 		words := strings.Fields(line)
 		verb := words[slices.Index(words, "herd")+1] // of printf ... > file: the first word
-		tested[verb] = true
+		tested[verb], tested[line] = true, true
 		t.Run(line, func(t *testing.T) {
 			switch verb {
 			case "up", "serve":
@@ -97,7 +97,9 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s has no example", c.Name())
 		}
 	}
-	t.Run("README", p.readme)
+	for _, document := range []string{"../../README.md", "README.md", "../../places/README.md"} {
+		t.Run(document, func(t *testing.T) { p.document(t, document, tested) })
+	}
 }
 
 // shortened is a load that does not take long.
@@ -183,26 +185,60 @@ func exampleOfServers(t *testing.T, line string) {
 	}
 }
 
-// readme runs the commands of the README. A condition of a load may not hold here.
-func (p *pasted) readme(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+// document runs the commands of a document but those that were tested already. A condition of a load may
+// not hold here.
+func (p *pasted) document(t *testing.T, path string, tested map[string]bool) {
+	n := 0
+	for _, line := range pastedLines(t, path) {
+		n++
+		switch verb := strings.Fields(line)[1]; {
+		case tested[line]:
+		case verb == "load":
+			if _, err := p.run(t, shortened(line)); err != nil && strings.Contains(err.Error(), "exit status 2") {
+				t.Error(err)
+			}
+		default:
+			p.must(t, line)
+		}
+	}
+	if n < 2 {
+		t.Errorf("%d commands found", n)
+	}
+}
+
+// pastedLines are the lines of a document that show what to type.
+func pastedLines(t *testing.T, path string) (lines []string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
-	for _, m := range regexp.MustCompile(`(?m)^\$ bin/(herd (\w+)[^#|\n]*)`).FindAllStringSubmatch(string(text), -1) {
-		n++
-		line := m[1]
-		if m[2] == "load" {
-			line = shortened(line)
+	for _, m := range regexp.MustCompile(`(?m)^\$ bin/(herd \w+[^#|\n]*)`).FindAllStringSubmatch(string(text), -1) {
+		lines = append(lines, strings.TrimSpace(m[1]))
+	}
+	return lines
+}
+
+// Every command is in the table of the operator's manual and has an example there.
+func TestCommandsAreDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := pastedLines(t, "README.md")
+	for _, c := range newRoot().Commands() {
+		if c.Hidden || c.Name() == "help" || c.Name() == "completion" { // cobra's own
+			continue
 		}
-		if m[2] != "load" {
-			p.must(t, line)
-		} else if _, err := p.run(t, line); err != nil && strings.Contains(err.Error(), "exit status 2") {
-			t.Error(err)
+		if use, _, _ := strings.Cut(c.Use, " |"); !strings.Contains(string(text), "\n| `herd "+use+"`") {
+			t.Errorf("README.md: herd %s is not in the table of commands", use)
+		}
+		if !slices.ContainsFunc(examples, func(line string) bool { return strings.Fields(line)[1] == c.Name() }) {
+			t.Errorf("README.md: herd %s has no example", c.Name())
 		}
 	}
-	if n < 8 {
-		t.Errorf("%d commands found", n)
+	if len(examples) < 12 {
+		t.Errorf("README.md: %d examples", len(examples))
 	}
 }

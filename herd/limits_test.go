@@ -82,7 +82,7 @@ var limitCases = []limitCase{
 	{limits: "console_connections", by: "cmd/herd/console/limited_test.go TestConnectionsAreLimited"},
 	{limits: "console_requests", by: "cmd/herd/console/limited_test.go TestRequestsAreLimited"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
-	{limits: "journal_check", by: "herd/journal/directory_test.go TestADirectoryThatIsChanged"},
+	{limits: "journal_check", by: "herd/journal/directory_test.go TestDirectoryChangedByOthers"},
 	{limits: "journal_late", by: "herd/journal_test.go TestAStalledDiskDoesNotGrow"},
 	{limits: "turn_share", by: "reactor/share_test.go TestEventsHaveAShare"},
 	{limits: "slow_turn", by: "reactor/loop_test.go TestSlowTurnAlarm"},

@@ -129,7 +129,7 @@ func TestServeRefusesAJournalThatItCannotUse(t *testing.T) {
 	h := processtest.StartHerd(t, storage, "Alford")
 	journal := filepath.Join(h.Dir, "journal")
 	if _, stderr, code := h.Command("", "serve", "Alford"); code != 1 ||
-		!strings.Contains(stderr, filepath.Join(journal, "Alford")+": another process uses it") {
+		!strings.Contains(stderr, filepath.Join(journal, "Alford")+": in use by another process") {
 		t.Errorf("twice: exit code %d, %q", code, stderr)
 	}
 	h.Ask("Alford", "IAMAT kiwi +1+1 1\n")
@@ -149,7 +149,7 @@ func TestServeRefusesAJournalThatItCannotUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, stderr, code := h.Command("", "serve", "Alford"); code != 1 ||
-		!strings.Contains(stderr, "it belongs to server Alford of herd ucla, not to Alford of usc") {
+		!strings.Contains(stderr, "belongs to server Alford of herd ucla, not to Alford of usc") {
 		t.Errorf("another herd's: exit code %d, %q", code, stderr)
 	}
 	if err := os.RemoveAll(journal); err != nil {

@@ -15,58 +15,57 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// directory is the file system through which one opened database sees its directory. Any goroutine.
+// directory is the file system through which one open database sees its directory. Any goroutine.
 //
-// Pebble panics if it cannot begin or end a file of its log, retries a failed flush at once and
-// forever (Open waits for it), and names its files by path, whatever directory the path leads to by
-// now. Therefore:
+// Pebble panics if it cannot create or close a log file, retries a failed flush immediately and forever (Open
+// waits for it), and addresses its files by path, even if another directory is at that path by now. Therefore:
 //
-//  1. A write that fails is retried until it succeeds: Pebble cannot go on after an error of its log
-//     or of its manifest. A sync is not retried: one that succeeds after one that failed proves
-//     nothing, the kernel may have dropped the pages.
-//  2. What fails of a table is reported to Pebble after a pause. Pebble removes the file and writes
-//     a new one.
-//  3. Any other failure ends the database, and so does every failure of rules 1 and 2 while the
-//     database is opened or closed.
-//  4. Once the database has ended, every change is reported as made and is not made: Pebble comes
-//     to an end without touching what is now at the path.
+//  1. A failed write is retried until it succeeds: Pebble cannot continue after an error of its log or its
+//     manifest. A sync is not retried: if it succeeds after a failure, that proves nothing, because the kernel
+//     may have dropped the pages.
+//  2. A failed operation on a table is reported to Pebble after a pause. Pebble removes the file and writes a
+//     new one.
+//  3. Any other failure ends the database. So does a failure of rule 1 or 2 while the database is being opened
+//     or closed.
+//  4. Once the database has ended, every change is reported as done but is not done, so that Pebble terminates
+//     without touching what is now at the path.
 //
-// So nothing that the database says counts before cause has been asked.
+// So a result of the database is valid only if cause returns nil afterwards.
 type directory struct {
 	vfs.FS
 	path   string
-	strict atomic.Bool           // while the database is opened or closed
+	strict atomic.Bool           // the database is being opened or closed
 	ended  atomic.Pointer[error] // why the database has ended
 
 	mu       sync.Mutex
 	self     fileID
-	files    map[string]*expected // by name: what has to be there
-	made     []string             // files that were created while strict
-	current  bool                 // a marker among them: the database refers to them
-	failed   error                // the last failure that is being retried
+	files    map[string]*trackedFile // by name: files that must exist
+	created  []string                // files that were created while strict
+	current  bool                    // a marker was created: the database refers to the created files
+	failed   error                   // the last failure that is being retried
 	failedAt time.Time
 }
 
-// fileID tells a file from another one of the same name.
+// fileID distinguishes a file from another one of the same name.
 type fileID struct{ device, inode uint64 }
 
-// expected is a file that the database needs, or will remove itself.
-type expected struct {
+// trackedFile is a file that the database needs, or will remove itself.
+type trackedFile struct {
 	id   fileID
-	size int64 // at least
+	size int64 // minimum
 }
 
 const (
-	// retryPause is between two tries of a write that fails.
+	// retryPause is the pause before a failed write is retried.
 	retryPause = 100 * time.Millisecond
-	// failureAge is how long a failure that is not repeated is shown.
+	// failureAge is how long a failure is reported after it last occurred.
 	failureAge = 3 * time.Second
 )
 
-// lostError says that what had been written is gone, or is damaged where it stands.
+// lostError means that written data is gone or corrupt.
 type lostError struct {
 	error
-	damaged bool // nothing can be written beside it
+	damaged bool // the directory must be moved aside before anything can be written
 }
 
 func (e lostError) Unwrap() error { return e.error }
@@ -85,14 +84,14 @@ func isDamage(err error) bool {
 	return errors.As(err, &l) && l.damaged
 }
 
-// changeError is a change that failed, or something else that says nothing of what was there before.
+// changeError is a failed change, or another error that says nothing about the existing data.
 type changeError struct{ error }
 
 func (e changeError) Unwrap() error { return e.error }
 
-// damaged says whether an error of Pebble's is about the content of the directory: a file that is
-// missing, unreadable or not as Pebble wrote it. Other errors of the system may go away.
-func damaged(err error) bool {
+// isCorruption reports whether an error of Pebble is about the content of the directory: a file that is missing,
+// unreadable or not as Pebble wrote it. Other system errors may be transient.
+func isCorruption(err error) bool {
 	var change changeError
 	var errno syscall.Errno
 	if errors.As(err, &change) {
@@ -101,7 +100,7 @@ func damaged(err error) bool {
 	return !errors.As(err, &errno) || errno == syscall.ENOENT || errno == syscall.EIO
 }
 
-// newDirectory looks at what is there. Its database is about to be opened.
+// newDirectory tracks the existing files. The caller opens the database next.
 func newDirectory(under vfs.FS, path string) (*directory, error) {
 	info, err := under.Stat(path)
 	if err != nil {
@@ -111,10 +110,10 @@ func newDirectory(under vfs.FS, path string) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &directory{FS: under, path: path, self: idOf(info), files: map[string]*expected{}}
+	d := &directory{FS: under, path: path, self: idOf(info), files: map[string]*trackedFile{}}
 	d.strict.Store(true)
 	for _, name := range names {
-		d.expect(filepath.Join(path, name))
+		d.track(filepath.Join(path, name))
 	}
 	return d, nil
 }
@@ -126,8 +125,8 @@ func idOf(info fs.FileInfo) fileID {
 	return fileID{}
 }
 
-// ours says whether Pebble would miss a file. The directory may hold others.
-func ours(name string) bool {
+// isPebbleFile reports whether Pebble needs a file. The directory may contain others.
+func isPebbleFile(name string) bool {
 	switch filepath.Ext(name) {
 	case ".log", ".sst", ".blob":
 		return true
@@ -140,28 +139,28 @@ func ours(name string) bool {
 	return false
 }
 
-// expect notes a file that is there now, and returns the note; nil if nobody would miss it.
-func (d *directory) expect(path string) *expected {
+// track records a file that exists now. It returns nil if the database does not need it.
+func (d *directory) track(path string) *trackedFile {
 	name := filepath.Base(path)
 	info, err := d.FS.Stat(path)
-	if err != nil || !ours(name) {
+	if err != nil || !isPebbleFile(name) {
 		return nil
 	}
-	e := &expected{id: idOf(info)}
+	e := &trackedFile{id: idOf(info)}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.files[name] = e
 	return e
 }
 
-func (d *directory) forget(path string) {
+func (d *directory) untrack(path string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.files, filepath.Base(path))
 }
 
-// check looks whether all files are where and as long as they were written. A lostError says that
-// they are not; after another error nobody knows.
+// check reports whether all files are still in place and complete. A lostError means that they are not; any
+// other error means that the check failed.
 func (d *directory) check() error {
 	info, err := d.FS.Stat(d.path)
 	switch {
@@ -172,26 +171,26 @@ func (d *directory) check() error {
 	case idOf(info) != d.self:
 		return lost("the directory was replaced")
 	}
-	for name, wanted := range d.wanted() {
-		if err := d.checkFile(name, wanted); err != nil {
+	for name, want := range d.tracked() {
+		if err := d.checkFile(name, want); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// wanted is a copy of the files that have to be there.
-func (d *directory) wanted() map[string]expected {
+// tracked returns a copy of the tracked files.
+func (d *directory) tracked() map[string]trackedFile {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := make(map[string]expected, len(d.files))
+	all := make(map[string]trackedFile, len(d.files))
 	for name, e := range d.files {
 		all[name] = *e
 	}
 	return all
 }
 
-func (d *directory) checkFile(name string, wanted expected) error {
+func (d *directory) checkFile(name string, want trackedFile) error {
 	path := filepath.Join(d.path, name)
 	info, err := d.FS.Stat(path)
 	how := ""
@@ -200,24 +199,24 @@ func (d *directory) checkFile(name string, wanted expected) error {
 		how = "removed"
 	case err != nil:
 		return err
-	case idOf(info) != wanted.id:
+	case idOf(info) != want.id:
 		how = "replaced"
-	case info.Size() < wanted.size:
+	case info.Size() < want.size:
 		how = "truncated"
 	default:
 		return nil
 	}
-	// Pebble may have removed or reused it meanwhile, and then said so before.
+	// Pebble may have removed or reused the file meanwhile: then it is no longer tracked.
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e := d.files[name]; e == nil || e.id != wanted.id {
+	if e := d.files[name]; e == nil || e.id != want.id {
 		return nil
 	}
 	return lost("%s was %s", name, how)
 }
 
-// usable says whether files could be made and read here, by the permissions and the mount.
-func (d *directory) usable() error {
+// checkAccess returns an error if permissions or the mount do not allow to create and read files.
+func (d *directory) checkAccess() error {
 	const readWriteSearch = 7
 	if err := syscall.Access(d.path, readWriteSearch); err != nil {
 		return &fs.PathError{Op: "access", Path: d.path, Err: err}
@@ -225,10 +224,10 @@ func (d *directory) usable() error {
 	return nil
 }
 
-// end ends the database; the first cause counts.
+// end ends the database. Only the first cause is kept.
 func (d *directory) end(cause error) { d.ended.CompareAndSwap(nil, &cause) }
 
-// cause is why the database has ended; nil if it has not.
+// cause returns why the database has ended; nil if it has not.
 func (d *directory) cause() error {
 	if p := d.ended.Load(); p != nil {
 		return *p
@@ -236,15 +235,15 @@ func (d *directory) cause() error {
 	return nil
 }
 
-// note remembers a failure that is being retried; nil: it is over.
-func (d *directory) note(err error) {
+// noteFailure records a failure that is being retried; nil: the retry succeeded.
+func (d *directory) noteFailure(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.failed, d.failedAt = err, time.Now()
 }
 
-// trouble is what is wrong at the moment, or nil.
-func (d *directory) trouble() error {
+// lastFailure returns what is currently wrong, or nil.
+func (d *directory) lastFailure() error {
 	if err := d.cause(); err != nil {
 		return err
 	}
@@ -256,29 +255,29 @@ func (d *directory) trouble() error {
 	return nil
 }
 
-// discard removes the files that an opening has made which failed, unless the database refers to
-// them: on a full disk they would take up whatever gets free.
+// discard removes the files that a failed open has created, unless the database refers to them: on a full disk
+// each attempt would use up more space.
 func (d *directory) discard() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.current {
 		return
 	}
-	for _, path := range d.made {
+	for _, path := range d.created {
 		_ = d.FS.Remove(path)
 	}
 }
 
-// background tells of an error in Pebble's own goroutines, on which it goes on. It is called with
-// Pebble's mutex held.
-func (d *directory) background(err error) {
+// onBackgroundError handles an error in Pebble's own goroutines, after which Pebble continues. Pebble holds its
+// mutex.
+func (d *directory) onBackgroundError(err error) {
 	switch {
 	case d.cause() != nil:
-		time.Sleep(retryPause) // nobody else wants the mutex, and Pebble tries again at once
+		time.Sleep(retryPause) // Pebble retries immediately; nobody else needs the mutex any longer
 	case d.strict.Load():
 		d.end(err)
-	case !damaged(err):
-		d.note(err)
+	case !isCorruption(err):
+		d.noteFailure(err)
 	default:
 		if gone := d.check(); isLost(gone) {
 			err = gone
@@ -289,12 +288,12 @@ func (d *directory) background(err error) {
 	}
 }
 
-// corrupted tells of a file that is not as Pebble wrote it.
-func (d *directory) corrupted(info pebble.DataCorruptionInfo) {
+// onCorruption handles a file that is not as Pebble wrote it.
+func (d *directory) onCorruption(info pebble.DataCorruptionInfo) {
 	d.end(damage(fmt.Errorf("%s: %w", info.Path, info.Details)))
 }
 
-// What comes of a change that fails, see directory.
+// policy is what happens when a change fails, see directory.
 type policy int
 
 const (
@@ -303,31 +302,31 @@ const (
 	final
 )
 
-// change makes a change, unless the database has ended.
+// change runs a change, unless the database has ended.
 func (d *directory) change(p policy, try func() error) error {
-	again := false
+	retrying := false
 	for d.cause() == nil {
 		err := try()
 		switch {
 		case err == nil:
-			if again {
-				d.note(nil)
+			if retrying {
+				d.noteFailure(nil)
 			}
 			return nil
 		case p == final || d.strict.Load():
 			d.end(err)
 			return nil
 		}
-		d.note(err)
+		d.noteFailure(err)
 		time.Sleep(retryPause)
-		if gone := d.check(); isLost(gone) { // a commit may wait for this one
+		if gone := d.check(); isLost(gone) { // a commit may be waiting for this change
 			d.end(gone)
 			return nil
 		}
 		if p == reported {
 			return changeError{err}
 		}
-		again = true
+		retrying = true
 	}
 	return nil
 }

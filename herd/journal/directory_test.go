@@ -18,8 +18,7 @@ import (
 	"serverherd/protocol"
 )
 
-// follower does with a Journal what a server does: it commits again what failed, and everything
-// when something was lost.
+// follower uses a Journal as a server does: it commits failed batches again, and all records after a loss.
 type follower struct {
 	t      *testing.T
 	j      *Journal
@@ -34,26 +33,26 @@ func follow(t *testing.T, o Options, posted chan func()) *follower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closed(t, j) })
+	t.Cleanup(func() { closeAndWait(t, j) })
 	return &follower{t: t, j: j, posted: posted, all: map[string]protocol.Record{}}
 }
 
-// smallMemTable makes Pebble flush after some six hundred records.
+// smallMemTable makes Pebble flush after about 600 records.
 const smallMemTable = 256 << 10
 
-// closed closes a journal and waits until the directory is free.
-func closed(t testing.TB, j *Journal) error {
+// closeAndWait closes a journal and waits until its lock is released.
+func closeAndWait(t testing.TB, j *Journal) error {
 	t.Helper()
 	err := j.Close()
 	select {
-	case <-j.ended:
+	case <-j.done:
 	case <-time.After(time.Minute):
-		t.Fatal("the journal does not close")
+		t.Fatal("the journal did not close")
 	}
 	return err
 }
 
-// records are n of clients with long names.
+// records returns records of n clients with long names.
 func records(t *testing.T, n, second int) (all []protocol.Record) {
 	for i := range n {
 		all = append(all, herdtest.Record(t, fmt.Sprintf("Ball +0.5 client%d%s +1-1 %d", i, strings.Repeat("-", 400), second)))
@@ -67,7 +66,7 @@ func (f *follower) store(all []protocol.Record) {
 	}
 }
 
-// settled commits everything if something was lost, and says whether all is on the disk then.
+// settled commits everything after a loss, and reports whether everything is on the disk.
 func (f *follower) settled() bool {
 	s := f.j.State()
 	if s.Losses != f.losses {
@@ -95,7 +94,7 @@ func (f *follower) write(n, second int) {
 	}
 }
 
-// flush makes a table of what is in the log.
+// flush has Pebble write a table.
 func (f *follower) flush() {
 	f.t.Helper()
 	f.j.mu.Lock()
@@ -105,8 +104,8 @@ func (f *follower) flush() {
 	}
 }
 
-// quiet has Pebble make one table of all, and waits until it has removed the others.
-func (f *follower) quiet() {
+// compact has Pebble compact all tables into one, and waits until the others are removed.
+func (f *follower) compact() {
 	f.t.Helper()
 	f.j.mu.Lock()
 	defer f.j.mu.Unlock()
@@ -119,20 +118,20 @@ func (f *follower) quiet() {
 	})
 }
 
-// eventually polls until something holds.
+// eventually polls until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
+			t.Fatalf("timeout: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// one is the path of the last file of a kind.
-func one(t *testing.T, dir, pattern string) string {
+// lastFile returns the last file that matches a pattern.
+func lastFile(t *testing.T, dir, pattern string) string {
 	t.Helper()
 	all, _ := filepath.Glob(filepath.Join(dir, "Alford", pattern))
 	if len(all) == 0 {
@@ -141,8 +140,8 @@ func one(t *testing.T, dir, pattern string) string {
 	return all[len(all)-1]
 }
 
-// Whatever happens to the directory while nothing is written is noticed, and written again.
-func TestADirectoryThatIsChanged(t *testing.T) {
+// Changes to the directory by others are detected, and all records are written again.
+func TestDirectoryChangedByOthers(t *testing.T) {
 	must := func(t *testing.T, err error) {
 		t.Helper()
 		if err != nil {
@@ -150,10 +149,10 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 		}
 	}
 	remove := func(pattern string) func(t *testing.T, dir string) {
-		return func(t *testing.T, dir string) { must(t, os.Remove(one(t, dir, pattern))) }
+		return func(t *testing.T, dir string) { must(t, os.Remove(lastFile(t, dir, pattern))) }
 	}
 	truncate := func(pattern string) func(t *testing.T, dir string) {
-		return func(t *testing.T, dir string) { must(t, os.Truncate(one(t, dir, pattern), 10)) }
+		return func(t *testing.T, dir string) { must(t, os.Truncate(lastFile(t, dir, pattern), 10)) }
 	}
 	for _, test := range []struct {
 		name, reason string
@@ -192,7 +191,7 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 		{"log truncated", ".log was truncated", truncate("*.log")},
 		{"table truncated", ".sst was truncated", truncate("*.sst")},
 		{"log replaced", ".log was replaced", func(t *testing.T, dir string) {
-			log := one(t, dir, "*.log")
+			log := lastFile(t, dir, "*.log")
 			text, err := os.ReadFile(log)
 			must(t, err)
 			must(t, os.WriteFile(log+".new", text, 0o600))
@@ -209,7 +208,7 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 				f.flush()
 				f.write(500, 2)
 				f.flush()
-				f.quiet()
+				f.compact()
 				f.write(100, 3)
 				if s := f.j.State(); s.Err != nil || s.Losses != 0 {
 					t.Fatalf("before: %+v", s)
@@ -217,7 +216,7 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 				test.change(t, dir)
 				seen := ""
 				if during == "idle" {
-					eventually(t, "it is noticed", func() bool {
+					eventually(t, "the loss is detected", func() bool {
 						s := f.j.State()
 						if s.Losses > 0 && s.Err != nil {
 							seen = s.Err.Error()
@@ -229,8 +228,8 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 					f.store([]protocol.Record{r})
 					if err := write(t, f.j, posted, r); err != nil {
 						seen = err.Error()
-					} else if f.j.State().Losses == 0 { // else it was noticed before
-						t.Error("a commit to files that are gone counts")
+					} else if f.j.State().Losses == 0 { // else it was detected before
+						t.Error("a commit to removed files succeeded")
 					} else {
 						seen = test.reason
 					}
@@ -238,8 +237,8 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 				if !strings.Contains(seen, test.reason) {
 					t.Errorf("reason %q, want %q", seen, test.reason)
 				}
-				eventually(t, "it is written again", f.settled)
-				if err := closed(t, f.j); err != nil {
+				eventually(t, "everything is written again", f.settled)
+				if err := closeAndWait(t, f.j); err != nil {
 					t.Error(err)
 				}
 				got := load(t, o)
@@ -253,9 +252,9 @@ func TestADirectoryThatIsChanged(t *testing.T) {
 	}
 }
 
-// A path that leads elsewhere is left alone, and used again when it can be. For one that another
-// process has locked see cmd/herd/e2e.
-func TestADirectoryThatIsAnothers(t *testing.T) {
+// A directory that is not this server's is not touched, and the path is used again when the directory is gone. For a
+// directory that another process has locked see cmd/herd/e2e.
+func TestForeignDirectoryIsNotTouched(t *testing.T) {
 	for _, test := range []struct {
 		name, reason string
 		put          func(t *testing.T, path string)
@@ -265,14 +264,14 @@ func TestADirectoryThatIsAnothers(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"another server's", "it belongs to server Ball of herd ucla", func(t *testing.T, path string) {
+		{"another server's", "belongs to server Ball of herd ucla", func(t *testing.T, path string) {
 			o, _ := options(t, t.TempDir())
 			o.Server = "Ball"
 			j, err := Open(o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			closed(t, j)
+			closeAndWait(t, j)
 			if err := os.Rename(filepath.Join(o.Dir, "Ball"), path); err != nil {
 				t.Fatal(err)
 			}
@@ -301,8 +300,8 @@ func TestADirectoryThatIsAnothers(t *testing.T) {
 			if err := os.Rename(path, path+"-put"); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "it is written again", f.settled)
-			if err := closed(t, f.j); err != nil {
+			eventually(t, "everything is written again", f.settled)
+			if err := closeAndWait(t, f.j); err != nil {
 				t.Error(err)
 			}
 			if got := load(t, o); len(got) != 10 {
@@ -312,15 +311,15 @@ func TestADirectoryThatIsAnothers(t *testing.T) {
 	}
 }
 
-// A database that has ended writes and removes nothing, whatever is at its path by then.
-func TestANewDirectoryIsNotTouchedByTheOld(t *testing.T) {
+// A database that has ended does not write to or remove from a new directory at its path.
+func TestEndedDatabaseDoesNotTouchNewDirectory(t *testing.T) {
 	dir := t.TempDir()
 	o, posted := options(t, dir)
 	f := follow(t, o, posted)
 	f.write(500, 1)
 	f.flush()
 	f.write(500, 2)
-	f.j.mu.Lock() // nobody looks
+	f.j.mu.Lock() // no check in between
 	defer f.j.mu.Unlock()
 	old := filepath.Join(dir, "Alford")
 	names, err := os.ReadDir(old)
@@ -368,9 +367,9 @@ func TestANewDirectoryIsNotTouchedByTheOld(t *testing.T) {
 			}
 		}
 	}
-	_ = f.j.inspect()
+	_ = f.j.checkDatabase()
 	if f.j.db != nil {
-		t.Fatal("the database goes on")
+		t.Fatal("the database has not ended")
 	}
 	for _, file := range names {
 		if text, err := os.ReadFile(filepath.Join(old, file.Name())); err != nil || string(text) != "new" {
@@ -383,8 +382,8 @@ func TestANewDirectoryIsNotTouchedByTheOld(t *testing.T) {
 	}
 }
 
-// A table of which bytes have changed is found when Pebble reads it, and replaced by a new journal.
-func TestATableThatIsCorrupted(t *testing.T) {
+// Corruption of a table is detected when Pebble reads it, and the journal is replaced by a new one.
+func TestCorruptTable(t *testing.T) {
 	dir := t.TempDir()
 	o, posted := options(t, dir)
 	f := follow(t, o, posted)
@@ -407,22 +406,22 @@ func TestATableThatIsCorrupted(t *testing.T) {
 	err := f.j.db.Compact(t.Context(), []byte{clientPrefix}, []byte{clientPrefix + 1}, false)
 	f.j.mu.Unlock()
 	if err == nil {
-		t.Fatal("Pebble has not noticed")
+		t.Fatal("Pebble did not detect it")
 	}
-	eventually(t, "it is noticed", func() bool { return f.j.State().Losses > 0 })
-	eventually(t, "it is written again", f.settled)
-	if err := closed(t, f.j); err != nil {
+	eventually(t, "the loss is detected", func() bool { return f.j.State().Losses > 0 })
+	eventually(t, "everything is written again", f.settled)
+	if err := closeAndWait(t, f.j); err != nil {
 		t.Error(err)
 	}
 	if got := load(t, o); len(got) != 500 {
 		t.Errorf("%d records", len(got))
 	}
 	if kept, _ := filepath.Glob(filepath.Join(dir, "Alford.damaged", "*.sst")); len(kept) == 0 {
-		t.Error("what was damaged is gone")
+		t.Error("the damaged directory was removed")
 	}
 }
 
-// failing fails the operations that a pattern of the name and the kinds of operation choose.
+// failing fails operations of given kinds on files with a given suffix.
 type failing struct {
 	*errorfs.FS
 	err   atomic.Pointer[error]
@@ -450,9 +449,8 @@ func newFailing(suffix string, kinds ...errorfs.OpKind) *failing {
 func (f *failing) fail(err error) { f.err.Store(&err) }
 func (f *failing) heal()          { f.err.Store(nil) }
 
-// What Pebble writes or reads beside its log may fail for a long time: that is known, and costs no
-// CPU.
-func TestAFailureBehindTheLog(t *testing.T) {
+// Operations on files other than the log may fail for a long time: that is reported, and retries do not use up CPU.
+func TestFailureOfOtherFiles(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		err   error
@@ -472,8 +470,8 @@ func TestAFailureBehindTheLog(t *testing.T) {
 			f.write(1000, 0)
 			fs.fail(test.err)
 			outcome, second := error(nil), 0
-			free := true // no commit is under way: Pebble makes them wait for its tables
-			eventually(t, "it is noticed", func() bool {
+			free := true // no commit in progress: Pebble may block commits on its tables
+			eventually(t, "the loss is detected", func() bool {
 				select {
 				case done := <-posted:
 					done()
@@ -509,7 +507,7 @@ func TestAFailureBehindTheLog(t *testing.T) {
 			if f.losses > 0 {
 				t.Errorf("%d losses", f.losses)
 			}
-			if err := closed(t, f.j); err != nil {
+			if err := closeAndWait(t, f.j); err != nil {
 				t.Error(err)
 			}
 			o.FS = nil
@@ -523,8 +521,8 @@ func TestAFailureBehindTheLog(t *testing.T) {
 	}
 }
 
-// A commit that waits for a table does not wait forever if the directory is removed meanwhile.
-func TestADirectoryThatIsRemovedDuringACommit(t *testing.T) {
+// A commit that waits for a table returns if the directory is removed meanwhile.
+func TestDirectoryRemovedDuringCommit(t *testing.T) {
 	fs := newFailing(".sst", errorfs.OpCreate)
 	dir := t.TempDir()
 	o, posted := options(t, dir)
@@ -553,29 +551,29 @@ func TestADirectoryThatIsRemovedDuringACommit(t *testing.T) {
 		t.Errorf("outcome %v", outcome)
 	}
 	fs.heal()
-	eventually(t, "it is written again", f.settled)
+	eventually(t, "everything is written again", f.settled)
 }
 
-// A start on a disk on which nothing can be written fails at once, and leaves nothing there.
-func TestAStartOnAFullDisk(t *testing.T) {
+// Opening a journal on a full disk fails at once and leaves no files.
+func TestOpenOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	o, posted := options(t, dir)
 	o.memTable = smallMemTable
 	f := follow(t, o, posted)
 	f.write(400, 1)
-	f.quiet()
-	f.write(400, 2)       // in the log, and so in a table when the journal is opened
-	killed := t.TempDir() // the files as a kill -9 leaves them
+	f.compact()
+	f.write(400, 2)       // still in the log, so that Open writes a table
+	killed := t.TempDir() // the files as after kill -9
 	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	closed(t, f.j)
+	closeAndWait(t, f.j)
 	before, _ := filepath.Glob(filepath.Join(killed, "Alford", "*"))
-	fs := newBroken()
+	fs := newFaultyFS()
 	o.Dir, o.FS = killed, fs
 	fs.fail(syscall.ENOSPC)
 	for range 5 {
-		fs.spare.Store(1) // so that it fails in the middle of a table
+		fs.spare.Store(1) // to fail in the middle of a table
 		if _, err := Open(o); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), filepath.Join(killed, "Alford")) ||
 			strings.Contains(err.Error(), "move it away") {
 			t.Errorf("error %v", err)
@@ -590,9 +588,9 @@ func TestAStartOnAFullDisk(t *testing.T) {
 	}
 }
 
-// A commit that waits for room does not hold up the end, which says what is missing.
+// Close does not wait for a commit that is blocked by a full disk, and returns an error.
 func TestCloseOnAFullDisk(t *testing.T) {
-	fs := newBroken()
+	fs := newFaultyFS()
 	o, posted := options(t, t.TempDir())
 	o.FS = fs
 	j, err := Open(o)
@@ -604,13 +602,13 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	}
 	fs.fail(syscall.ENOSPC)
 	j.Commit(records(t, 10, 2), func(error) {})
-	eventually(t, "it is noticed", func() bool { return j.State().Err != nil })
+	eventually(t, "the loss is detected", func() bool { return j.State().Err != nil })
 	if err := j.Close(); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("closed with %v", err)
 	}
 }
 
-// What is removed right before the end is noticed at the end.
+// Close detects that the directory was removed.
 func TestCloseWithoutADirectory(t *testing.T) {
 	dir := t.TempDir()
 	o, posted := options(t, dir)
@@ -629,13 +627,13 @@ func TestCloseWithoutADirectory(t *testing.T) {
 	}
 }
 
-// halfReused renames a log and then has no descriptor for it, a few times.
-type halfReused struct {
+// reuseFails renames a log and then fails to open it, a few times.
+type reuseFails struct {
 	vfs.FS
 	times atomic.Int64
 }
 
-func (h *halfReused) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+func (h *reuseFails) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if h.times.Add(-1) >= 0 {
 		if err := h.FS.Rename(from, to); err != nil {
 			return nil, err
@@ -645,8 +643,8 @@ func (h *halfReused) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vf
 	return h.FS.ReuseForWrite(from, to, c)
 }
 
-func TestALogThatIsHalfReused(t *testing.T) {
-	fs := &halfReused{FS: vfs.Default}
+func TestLogReuseFails(t *testing.T) {
+	fs := &reuseFails{FS: vfs.Default}
 	fs.times.Store(2)
 	o, posted := options(t, t.TempDir())
 	o.FS, o.memTable = fs, smallMemTable
@@ -657,7 +655,7 @@ func TestALogThatIsHalfReused(t *testing.T) {
 		f.write(1000, second)
 		return fs.times.Load() < 0
 	})
-	if err := closed(t, f.j); err != nil {
+	if err := closeAndWait(t, f.j); err != nil {
 		t.Error(err)
 	}
 	if got := load(t, o); len(got) != len(f.all) {

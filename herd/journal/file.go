@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// open makes a file with a change.
+// open creates or opens a file by a change.
 func (d *directory) open(path string, try func() (vfs.File, error)) (vfs.File, error) {
 	var f vfs.File
 	err := d.change(policyOf(path), func() (err error) {
@@ -20,22 +20,22 @@ func (d *directory) open(path string, try func() (vfs.File, error)) (vfs.File, e
 	if err != nil {
 		return nil, err
 	}
-	if f == nil { // the database has ended: a file that is nowhere
+	if f == nil { // the database has ended: return a file in memory
 		f, err = vfs.NewMem().Create("nowhere", vfs.WriteCategoryUnspecified)
 		return &file{File: f, directory: d, policy: final}, err
 	}
-	d.noteMade(path)
-	return &file{f, d, d.expect(path), policyOf(path)}, nil
+	d.noteCreated(path)
+	return &file{f, d, d.track(path), policyOf(path)}, nil
 }
 
-// noteMade remembers what discard may have to remove.
-func (d *directory) noteMade(path string) {
+// noteCreated records a file that discard may have to remove.
+func (d *directory) noteCreated(path string) {
 	if !d.strict.Load() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.made = append(d.made, path)
+	d.created = append(d.created, path)
 	d.current = d.current || strings.HasPrefix(filepath.Base(path), "marker.")
 }
 
@@ -46,10 +46,10 @@ func (d *directory) Create(path string, c vfs.DiskWriteCategory) (vfs.File, erro
 
 // ReuseForWrite implements vfs.FS.
 func (d *directory) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	d.forget(from)
+	d.untrack(from)
 	return d.open(to, func() (vfs.File, error) {
 		f, err := d.FS.ReuseForWrite(from, to, c)
-		if errors.Is(err, fs.ErrNotExist) { // a try before has renamed it, and then had no descriptor
+		if errors.Is(err, fs.ErrNotExist) { // an earlier attempt renamed it and then failed to open it
 			return d.FS.Create(to, c)
 		}
 		return f, err
@@ -61,17 +61,17 @@ func (d *directory) OpenReadWrite(path string, c vfs.DiskWriteCategory, o ...vfs
 	return d.open(path, func() (vfs.File, error) { return d.FS.OpenReadWrite(path, c, o...) })
 }
 
-// Open implements vfs.FS. Pebble retries at once a compaction that cannot read.
+// Open implements vfs.FS. The pause is needed because Pebble retries a compaction that cannot read immediately.
 func (d *directory) Open(path string, o ...vfs.OpenOption) (vfs.File, error) {
 	f, err := d.FS.Open(path, o...)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		d.note(err)
+		d.noteFailure(err)
 		time.Sleep(retryPause)
 	}
 	return f, err
 }
 
-// OpenDir implements vfs.FS: a log counts once its directory is synced.
+// OpenDir implements vfs.FS. The policy is that of a log: a log is durable once its directory is synced.
 func (d *directory) OpenDir(path string) (vfs.File, error) {
 	f, err := d.FS.OpenDir(path)
 	if err != nil {
@@ -80,7 +80,7 @@ func (d *directory) OpenDir(path string) (vfs.File, error) {
 	return &file{File: f, directory: d, policy: retried}, nil
 }
 
-// GetDiskUsage implements vfs.FS. Pebble reports its errors as its own.
+// GetDiskUsage implements vfs.FS. Its errors must not count as corruption.
 func (d *directory) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 	usage, err := d.FS.GetDiskUsage(path)
 	if err != nil {
@@ -92,22 +92,22 @@ func (d *directory) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 // Link implements vfs.FS.
 func (d *directory) Link(from, to string) error {
 	err := d.change(final, func() error { return d.FS.Link(from, to) })
-	d.expect(to)
+	d.track(to)
 	return err
 }
 
 // Rename implements vfs.FS.
 func (d *directory) Rename(from, to string) error {
-	d.forget(from)
+	d.untrack(from)
 	err := d.change(final, func() error { return d.FS.Rename(from, to) })
-	d.noteMade(to)
-	d.expect(to)
+	d.noteCreated(to)
+	d.track(to)
 	return err
 }
 
-// Remove implements vfs.FS. A file that stays takes up space, nothing else.
+// Remove implements vfs.FS. It is not retried: a file that remains only takes up space.
 func (d *directory) Remove(path string) error {
-	d.forget(path)
+	d.untrack(path)
 	if d.cause() != nil {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (d *directory) Remove(path string) error {
 
 // RemoveAll implements vfs.FS.
 func (d *directory) RemoveAll(path string) error {
-	d.forget(path)
+	d.untrack(path)
 	if d.cause() != nil {
 		return nil
 	}
@@ -128,12 +128,12 @@ func (d *directory) MkdirAll(path string, mode fs.FileMode) error {
 	return d.change(final, func() error { return d.FS.MkdirAll(path, mode) })
 }
 
-// file is a file that Pebble writes, or the directory.
+// file is a file that Pebble writes, or the directory itself.
 type file struct {
 	vfs.File
 	directory *directory
-	expected  *expected // nil: nobody would miss it
-	policy    policy    // of a write
+	tracked   *trackedFile // nil if the database does not need the file
+	policy    policy       // of writes
 }
 
 // Write implements vfs.File.
@@ -142,7 +142,7 @@ func (f *file) Write(b []byte) (int, error) {
 	err := f.directory.change(f.policy, func() error {
 		k, err := f.File.Write(b[n:])
 		n += k
-		f.grew(k)
+		f.addSize(k)
 		return err
 	})
 	if err != nil {
@@ -151,13 +151,13 @@ func (f *file) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (f *file) grew(n int) {
-	if f.expected == nil {
+func (f *file) addSize(n int) {
+	if f.tracked == nil {
 		return
 	}
 	f.directory.mu.Lock()
 	defer f.directory.mu.Unlock()
-	f.expected.size += int64(n)
+	f.tracked.size += int64(n)
 }
 
 // WriteAt implements vfs.File.
@@ -172,7 +172,7 @@ func (f *file) WriteAt(b []byte, at int64) (int, error) {
 	return len(b), nil
 }
 
-// Preallocate implements vfs.File. It only saves time.
+// Preallocate implements vfs.File. It is an optimization, so its errors are ignored.
 func (f *file) Preallocate(offset, length int64) error {
 	if f.directory.cause() == nil {
 		_ = f.File.Preallocate(offset, length)
@@ -180,7 +180,7 @@ func (f *file) Preallocate(offset, length int64) error {
 	return nil
 }
 
-// sync makes a sync, of which a failure cannot be retried.
+// sync runs a sync. A failed sync cannot be retried.
 func (f *file) sync(sync func() error) error {
 	p := f.policy
 	if p == retried {

@@ -17,12 +17,12 @@ import (
 	"serverherd/protocol"
 )
 
-// clientPrefix is in front of each client's id in the database.
+// clientPrefix precedes each client id in the keys of the database.
 const clientPrefix = 0x01
 
-// Options say where a Journal is and whose.
+// Options configure a Journal.
 type Options struct {
-	Dir    string // of all journals; the server's is below it, by its name
+	Dir    string // of all journals; this server's is the subdirectory with its name
 	Herd   string
 	Server string
 	// Post runs f on the server's loop, in the order of the calls. Any goroutine.
@@ -30,50 +30,49 @@ type Options struct {
 	Log  *zap.Logger
 	FS   vfs.FS // nil: the system's
 
-	memTable uint64 // a test's instead of memTableBytes
+	memTable uint64 // replaces memTableBytes in tests
 }
 
-// Journal is a herd.Journal. Load and Commit are for the server's loop, State for anyone, Close for
-// whoever opened it.
+// Journal is a herd.Journal. Load and Commit: loop only. State: any goroutine. Close: the goroutine that called
+// Open.
 type Journal struct {
-	options Options
-	dir     string
-	commits chan commit
-	ended   chan struct{} // closed when the goroutine is gone
-	once    sync.Once
-	verdict chan error // verify's, at the end
-	closing error      // of Close
+	options  Options
+	dir      string
+	commits  chan commit
+	done     chan struct{} // closed when the goroutine has ended
+	once     sync.Once
+	verified chan error // result of verify
+	closeErr error      // result of Close
 
 	directory atomic.Pointer[directory] // of the database, or of the last one
 	failure   atomic.Pointer[error]     // why there is no database; nil if there is
 	losses    atomic.Uint64
 
-	mu     sync.Mutex // held by who uses the database: Load, then the goroutine
-	db     *pebble.DB // nil after a failure
-	lock   *pebble.Lock
-	lockID fileID
-	tried  time.Time // when the database was last opened
-	damage error     // why what is there has to be moved aside first, or nil
+	mu       sync.Mutex // held while the database is used: by Load, then by the goroutine
+	db       *pebble.DB // nil after a failure
+	lock     *pebble.Lock
+	lockID   fileID
+	lastOpen time.Time // when opening the database was last tried
+	damage   error     // not nil: the directory must be moved aside first
 }
 
 var _ herd.Journal = (*Journal)(nil)
 
-// commit is a batch on its way to the disk.
+// commit is a batch to be written.
 type commit struct {
 	records []protocol.Record
 	done    func(error)
 }
 
 const (
-	// reopenPause is between two tries to open a database again while nothing is to be written.
+	// reopenPause is the pause before a failed database is opened again while there is nothing to write.
 	reopenPause = 2 * time.Second
-	// slowOpen is after how long the log is told that a journal is still being opened.
+	// slowOpen is the time after which a warning is logged that the journal is slow to open.
 	slowOpen = 5 * time.Second
 )
 
-// Open opens a server's journal, or makes it. Its errors name the directory and what to do: it
-// cannot be used or written, another process uses it, it is another server's, or what is in it is
-// corrupt.
+// Open opens or creates a server's journal. Its errors name the directory and the cause: no permission, in use by
+// another process, owned by another server, or corrupt.
 func Open(o Options) (*Journal, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
@@ -83,17 +82,17 @@ func Open(o Options) (*Journal, error) {
 	}
 	j := &Journal{
 		options: o, dir: filepath.Join(o.Dir, o.Server),
-		commits: make(chan commit, 1), verdict: make(chan error, 1), ended: make(chan struct{}),
+		commits: make(chan commit, 1), verified: make(chan error, 1), done: make(chan struct{}),
 	}
 	slow := time.AfterFunc(slowOpen, func() {
-		o.Log.Warn("journal is still being opened", zap.String("dir", j.dir), zap.Duration("took", slowOpen))
+		o.Log.Warn("journal is slow to open", zap.String("dir", j.dir), zap.Duration("took", slowOpen))
 	})
 	defer slow.Stop()
 	if err := j.open(); err != nil {
 		j.unlock()
 		if isLost(err) {
-			err = fmt.Errorf("%w; if it cannot be repaired, move it away and start without it: "+
-				"neighbors have the records", err)
+			err = fmt.Errorf("%w; if it cannot be repaired, move it away and restart: "+
+				"the neighbors have the records", err)
 		}
 		return nil, err
 	}
@@ -101,8 +100,8 @@ func Open(o Options) (*Journal, error) {
 	return j, nil
 }
 
-// Load implements herd.Journal. A value that is no record is skipped and told of: a wrong record is
-// never handed over. An error means that the directory cannot be read.
+// Load implements herd.Journal. An invalid value is skipped and logged: a wrong record is never returned. An
+// error means that the directory cannot be read.
 func (j *Journal) Load(each func(protocol.Record)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -120,7 +119,7 @@ func (j *Journal) Load(each func(protocol.Record)) error {
 		if err != nil {
 			return fmt.Errorf("journal %s: %w", j.dir, err)
 		}
-		// A record is kept as the fields of an AT line; the line's sender does not matter.
+		// A record is stored as the fields of an AT line. ParseLink needs a sender, which is ignored.
 		line = append(append(append(line[:0], "AT "...), value...), " disk"...)
 		l, err := protocol.ParseLink(line)
 		if err != nil || !bytes.Equal(l.Record.Client(), iter.Key()[1:]) {
@@ -130,11 +129,11 @@ func (j *Journal) Load(each func(protocol.Record)) error {
 		each(l.Record)
 	}
 	if err := iter.Error(); err != nil {
-		return fmt.Errorf("journal %s: %w; move it away and start without it: neighbors have the "+
-			"records", j.dir, err)
+		return fmt.Errorf("journal %s: %w; move it away and restart: the neighbors have the records",
+			j.dir, err)
 	}
 	if bad > 0 {
-		j.options.Log.Error("journal has entries that are no records", zap.Int("entries", bad),
+		j.options.Log.Error("journal contains invalid entries", zap.Int("entries", bad),
 			zap.String("dir", j.dir))
 	}
 	return nil
@@ -142,7 +141,7 @@ func (j *Journal) Load(each func(protocol.Record)) error {
 
 // Commit implements herd.Journal.
 func (j *Journal) Commit(records []protocol.Record, done func(error)) {
-	j.commits <- commit{records, done} // never full: there is one at a time
+	j.commits <- commit{records, done} // does not block: the server has one commit at a time
 }
 
 // State implements herd.Journal.
@@ -151,34 +150,34 @@ func (j *Journal) State() herd.JournalState {
 	if failure := j.failure.Load(); failure != nil {
 		s.Err = *failure
 	} else {
-		s.Err = j.directory.Load().trouble()
+		s.Err = j.directory.Load().lastFailure()
 	}
 	return s
 }
 
-// run writes one batch after the other, and looks after the directory.
+// run writes one batch after the other, and checks the directory in between.
 func (j *Journal) run() {
-	defer close(j.ended)
+	defer close(j.done)
 	tick := time.NewTicker(herd.JournalCheck)
 	defer tick.Stop()
 	for {
 		select {
 		case c, ok := <-j.commits:
 			if !ok {
-				j.verdict <- j.verify()
-				j.leave()
+				j.verified <- j.verify()
+				j.shutdown()
 				return
 			}
 			err := j.write(c.records)
 			j.options.Post(func() { c.done(err) })
 		case <-tick.C:
-			j.look()
+			j.checkIdle()
 		}
 	}
 }
 
-// write makes one batch durable. It looks before, because the write would make a log that was truncated
-// long again.
+// write makes one batch durable. It checks before writing, too, because the write could hide that the log was
+// truncated.
 func (j *Journal) write(records []protocol.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -186,33 +185,32 @@ func (j *Journal) write(records []protocol.Record) error {
 		if err := j.reopen(); err != nil {
 			return err
 		}
-	} else if err := j.inspect(); err != nil {
+	} else if err := j.checkDatabase(); err != nil {
 		return err
 	}
 	if err := j.apply(records); err != nil {
 		j.directory.Load().end(err)
 	}
-	return j.inspect()
+	return j.checkDatabase()
 }
 
-// look notices what has become of the directory while nothing is written, and opens the database
-// again if it has ended.
-func (j *Journal) look() {
+// checkIdle checks the directory while nothing is written, and opens the database again if it has ended.
+func (j *Journal) checkIdle() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.db != nil {
-		_ = j.inspect()
-	} else if time.Since(j.tried) >= reopenPause {
+		_ = j.checkDatabase()
+	} else if time.Since(j.lastOpen) >= reopenPause {
 		_ = j.reopen()
 	}
 }
 
-// inspect checks the directory of a database that is open, and gives the database up if it has ended:
-// what Pebble has in memory may not be what is on the disk. It returns why.
-func (j *Journal) inspect() error {
+// checkDatabase checks the directory of the open database. If the database has ended it closes it and returns the
+// cause: what Pebble has in memory may differ from the disk.
+func (j *Journal) checkDatabase() error {
 	d := j.directory.Load()
-	if err := j.examine(d); err != nil && d.cause() == nil {
-		d.note(err)
+	if err := j.checkDirectory(d); err != nil && d.cause() == nil {
+		d.noteFailure(err)
 	}
 	cause := d.cause()
 	if cause == nil {
@@ -227,18 +225,18 @@ func (j *Journal) inspect() error {
 		j.losses.Add(1)
 	}
 	j.options.Log.Error("journal closed after an error", zap.Error(cause))
-	_ = j.abandon()
+	_ = j.closeDB()
 	return cause
 }
 
-// examine looks whether everything is there and could be written; what is lost ends the database.
-func (j *Journal) examine(d *directory) error {
+// checkDirectory checks that all files exist and that the directory is writable. A loss ends the database.
+func (j *Journal) checkDirectory(d *directory) error {
 	err := d.check()
 	if isLost(err) {
 		d.end(err)
 	}
 	if err == nil {
-		err = d.usable()
+		err = d.checkAccess()
 	}
 	return err
 }
@@ -264,8 +262,8 @@ func (j *Journal) apply(records []protocol.Record) (err error) {
 	return b.Commit(pebble.Sync)
 }
 
-// abandon closes the database, which may not be able to close in good order.
-func (j *Journal) abandon() (err error) {
+// closeDB closes the database. Pebble may panic if it has ended.
+func (j *Journal) closeDB() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("journal %s: %v", j.dir, p)
@@ -275,7 +273,7 @@ func (j *Journal) abandon() (err error) {
 	return j.db.Close()
 }
 
-// verify says, at the end, whether what was committed is on the disk and can be read from there.
+// verify reports, before closing, whether what was committed is on the disk and readable.
 func (j *Journal) verify() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -283,7 +281,7 @@ func (j *Journal) verify() error {
 		return *j.failure.Load()
 	}
 	d := j.directory.Load()
-	err := j.examine(d)
+	err := j.checkDirectory(d)
 	if cause := d.cause(); cause != nil {
 		err = cause
 	}
@@ -293,43 +291,41 @@ func (j *Journal) verify() error {
 	return nil
 }
 
-// leave closes the database for good. What Pebble is still writing it writes anew when it is opened the
-// next time, as after a crash.
-func (j *Journal) leave() {
+// shutdown closes the database for good. What Pebble has not flushed is in its log, as after a crash.
+func (j *Journal) shutdown() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.db != nil {
 		j.directory.Load().end(errClosed)
-		_ = j.abandon()
+		_ = j.closeDB()
 	}
 	j.unlock()
 }
 
 var errClosed = errors.New("closed")
 
-// closeTimeout bounds the wait for a disk that does not answer, at the end of the program.
+// closeTimeout limits the wait for an unresponsive disk when the program ends.
 const closeTimeout = 2 * time.Second
 
-// MaxClose is how long Close may take.
+// MaxClose is the maximum duration of Close.
 const MaxClose = 2 * closeTimeout
 
-// Close writes nothing more and gives the directory up. It waits for a commit under way, for two
-// seconds at most, and then as long for the database to close. An error means that what was
-// committed may not be on the disk.
+// Close stops writing and releases the directory. It waits up to two seconds for a commit in progress, and then up
+// to two seconds for the database to close. An error means that committed records may not be on the disk.
 func (j *Journal) Close() error {
 	j.once.Do(func() {
-		j.directory.Load().strict.Store(true) // a commit under way is not retried any longer
+		j.directory.Load().strict.Store(true) // do not retry a commit in progress any longer
 		close(j.commits)
 		select {
-		case j.closing = <-j.verdict:
+		case j.closeErr = <-j.verified:
 		case <-time.After(closeTimeout):
-			j.closing = fmt.Errorf("journal %s: the disk does not answer", j.dir)
+			j.closeErr = fmt.Errorf("journal %s: timed out waiting for the disk", j.dir)
 			return
 		}
 		select {
-		case <-j.ended:
+		case <-j.done:
 		case <-time.After(closeTimeout):
 		}
 	})
-	return j.closing
+	return j.closeErr
 }

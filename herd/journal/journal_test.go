@@ -19,14 +19,14 @@ import (
 	"serverherd/protocol"
 )
 
-// options are those of a journal in its own directory whose outcomes are posted to a channel.
+// options returns options of a journal whose results are posted to a channel.
 func options(t testing.TB, dir string) (Options, chan func()) {
 	posted := make(chan func(), 1)
 	return Options{Dir: dir, Herd: "ucla", Server: "Alford", Log: zap.NewNop(),
 		Post: func(f func()) { posted <- f }}, posted
 }
 
-// write commits records and waits for the outcome.
+// write commits records and waits for the result.
 func write(t testing.TB, j *Journal, posted chan func(), records ...protocol.Record) (err error) {
 	t.Helper()
 	j.Commit(records, func(e error) { err = e })
@@ -34,12 +34,12 @@ func write(t testing.TB, j *Journal, posted chan func(), records ...protocol.Rec
 	case f := <-posted:
 		f()
 	case <-time.After(time.Minute):
-		t.Fatal("a commit has no outcome")
+		t.Fatal("no result of a commit")
 	}
 	return err
 }
 
-// load is what a directory holds, by client.
+// load returns the records in a directory, by client.
 func load(t testing.TB, o Options) map[string]string {
 	t.Helper()
 	j, err := Open(o)
@@ -54,7 +54,7 @@ func load(t testing.TB, o Options) map[string]string {
 	return kept
 }
 
-func TestRecordsComeBack(t *testing.T) {
+func TestRecordsSurviveAReopen(t *testing.T) {
 	o, posted := options(t, t.TempDir())
 	j, err := Open(o)
 	if err != nil {
@@ -70,7 +70,7 @@ func TestRecordsComeBack(t *testing.T) {
 			want[client] = text
 		}
 	}
-	if err := closed(t, j); err != nil {
+	if err := closeAndWait(t, j); err != nil {
 		t.Fatal(err)
 	}
 	if got := load(t, o); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -78,7 +78,7 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 }
 
-func TestADirectoryOfOthersIsRefused(t *testing.T) {
+func TestForeignDirectoryIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	o, _ := options(t, dir)
 	j, err := Open(o)
@@ -92,7 +92,7 @@ func TestADirectoryOfOthersIsRefused(t *testing.T) {
 
 	other := o
 	other.Herd = "usc"
-	if _, err := Open(other); err == nil || !strings.Contains(err.Error(), "it belongs to server Alford of herd ucla, not to Alford of usc") {
+	if _, err := Open(other); err == nil || !strings.Contains(err.Error(), "belongs to server Alford of herd ucla, not to Alford of usc") {
 		t.Errorf("another herd's: %v", err)
 	}
 	if err := os.Rename(filepath.Join(dir, "Alford"), filepath.Join(dir, "Ball")); err != nil {
@@ -100,7 +100,7 @@ func TestADirectoryOfOthersIsRefused(t *testing.T) {
 	}
 	other = o
 	other.Server = "Ball"
-	if _, err := Open(other); err == nil || !strings.Contains(err.Error(), "it belongs to server Alford of herd ucla, not to Ball of ucla") {
+	if _, err := Open(other); err == nil || !strings.Contains(err.Error(), "belongs to server Alford of herd ucla, not to Ball of ucla") {
 		t.Errorf("another server's: %v", err)
 	}
 	file := o
@@ -113,16 +113,16 @@ func TestADirectoryOfOthersIsRefused(t *testing.T) {
 	}
 }
 
-// broken is a file system that fails as it is told.
-type broken struct {
+// faultyFS is a file system that fails on request.
+type faultyFS struct {
 	*errorfs.FS
 	err   atomic.Pointer[error]
 	syncs atomic.Bool  // only syncs fail
-	spare atomic.Int64 // writes for which a full disk has room
+	spare atomic.Int64 // writes that still succeed on a full disk
 }
 
-func newBroken() *broken {
-	b := &broken{}
+func newFaultyFS() *faultyFS {
+	b := &faultyFS{}
 	b.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		err := b.err.Load()
 		switch {
@@ -139,17 +139,17 @@ func newBroken() *broken {
 	return b
 }
 
-func (b *broken) fail(err error) { b.err.Store(&err) }
-func (b *broken) heal()          { b.err.Store(nil) }
+func (b *faultyFS) fail(err error) { b.err.Store(&err) }
+func (b *faultyFS) heal()          { b.err.Store(nil) }
 
-func TestADiskThatFails(t *testing.T) {
+func TestFailingDisk(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		err   error
 		syncs bool
 	}{{"full", syscall.ENOSPC, false}, {"broken", syscall.EIO, false}, {"sync fails", syscall.EIO, true}} {
 		t.Run(test.name, func(t *testing.T) {
-			fs := newBroken()
+			fs := newFaultyFS()
 			fs.syncs.Store(test.syncs)
 			o, posted := options(t, t.TempDir())
 			o.FS = fs
@@ -163,36 +163,36 @@ func TestADiskThatFails(t *testing.T) {
 			fs.fail(test.err)
 			outcome := errPending
 			j.Commit([]protocol.Record{herdtest.Record(t, "Ball +0.5 b +1-1 2")}, func(err error) { outcome = err })
-			select { // a few retries, after which nothing may have been taken
+			select { // a few retries, none of which may succeed
 			case f := <-posted:
 				f()
 				if !test.syncs || !errors.Is(outcome, test.err) {
-					t.Fatalf("a disk that fails: %v", outcome)
+					t.Fatalf("failing disk: %v", outcome)
 				}
 			case <-time.After(3 * retryPause):
 				if test.syncs {
-					t.Fatal("a sync that fails is retried")
+					t.Fatal("a failed sync was retried")
 				}
 			}
 			if err := j.State().Err; !errors.Is(err, test.err) {
-				t.Errorf("the state of a disk that fails: %v", err)
+				t.Errorf("the state of failing disk: %v", err)
 			}
 			fs.heal()
 			if !test.syncs {
 				(<-posted)()
 				if outcome != nil {
-					t.Errorf("once it has recovered: %v", outcome)
+					t.Errorf("after recovery: %v", outcome)
 				}
 			}
 			for _, text := range []string{"Ball +0.5 b +1-1 3", "Ball +0.5 c +1-1 3"} {
 				if err := write(t, j, posted, herdtest.Record(t, text)); err != nil {
-					t.Fatal("after it has recovered:", err)
+					t.Fatal("after recovery:", err)
 				}
 			}
 			if s := j.State(); s.Err != nil || s.Losses != 0 {
-				t.Errorf("after it has recovered: %+v", s)
+				t.Errorf("after recovery: %+v", s)
 			}
-			if err := closed(t, j); err != nil {
+			if err := closeAndWait(t, j); err != nil {
 				t.Error(err)
 			}
 			o.FS = nil
@@ -205,9 +205,9 @@ func TestADiskThatFails(t *testing.T) {
 
 var errPending = errors.New("no outcome yet")
 
-// A disk that fails while much is written, so that files other than the log are hit too.
-func TestADiskThatFailsUnderLoad(t *testing.T) {
-	fs := newBroken()
+// Under load, operations on files other than the log fail, too.
+func TestFailingDiskUnderLoad(t *testing.T) {
+	fs := newFaultyFS()
 	o, posted := options(t, t.TempDir())
 	o.FS, o.memTable = fs, smallMemTable
 	j, err := Open(o)
@@ -233,12 +233,12 @@ func TestADiskThatFailsUnderLoad(t *testing.T) {
 		}
 		err := write(t, j, posted, batch...)
 		<-failing
-		for err != nil { // as a server does
+		for err != nil { // retry, as a server does
 			err = write(t, j, posted, batch...)
 		}
 	}
 	fs.heal()
-	if err := closed(t, j); err != nil {
+	if err := closeAndWait(t, j); err != nil {
 		t.Error(err)
 	}
 	o.FS = nil
@@ -253,8 +253,8 @@ func TestADiskThatFailsUnderLoad(t *testing.T) {
 	}
 }
 
-// Whatever is cut off the end of the log, what comes back was written.
-func TestATornLog(t *testing.T) {
+// Whatever is cut off the end of the log, only records that were written are loaded.
+func TestTruncatedLog(t *testing.T) {
 	dir := t.TempDir()
 	o, posted := options(t, dir)
 	j, err := Open(o)
@@ -266,7 +266,7 @@ func TestATornLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The files as a kill -9 leaves them.
+	// The files as after kill -9.
 	killed := t.TempDir()
 	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
@@ -274,11 +274,11 @@ func TestATornLog(t *testing.T) {
 	j.Close()
 	logs, _ := filepath.Glob(filepath.Join(killed, "Alford", "*.log"))
 	if len(logs) == 0 {
-		t.Fatal("no log to tear")
+		t.Fatal("no log to truncate")
 	}
 	o.Dir = killed
 	if n := len(load(t, o)); n != 50 {
-		t.Fatalf("%d records of a log that is whole", n)
+		t.Fatalf("%d records of the complete log", n)
 	}
 	for _, cut := range []int{1, 7, 100, 1500} {
 		torn := t.TempDir()
@@ -303,7 +303,7 @@ func TestATornLog(t *testing.T) {
 	}
 }
 
-// Files that were tampered with stop the start, or are noticed; no wrong record comes of them.
+// A corrupt file is an error of Open, or is detected later; no wrong record is loaded.
 func TestCorruptFiles(t *testing.T) {
 	dir := t.TempDir()
 	o, posted := options(t, dir)
@@ -358,12 +358,12 @@ func TestCorruptFiles(t *testing.T) {
 		}
 	}
 	if refused == 0 {
-		t.Error("nothing was noticed")
+		t.Error("no corruption was detected")
 	}
 }
 
-// What is no record is skipped.
-func TestValuesThatAreNoRecords(t *testing.T) {
+// Invalid values are skipped.
+func TestInvalidValues(t *testing.T) {
 	o, posted := options(t, t.TempDir())
 	j, err := Open(o)
 	if err != nil {
@@ -385,7 +385,7 @@ func TestValuesThatAreNoRecords(t *testing.T) {
 	}
 }
 
-// BenchmarkCommit is one synced batch of 50,000 random updates among 1,000,000 clients.
+// BenchmarkCommit commits one synced batch of 50,000 random updates among 1,000,000 clients.
 func BenchmarkCommit(b *testing.B) {
 	o, posted := options(b, b.TempDir())
 	j, err := Open(o)
@@ -422,7 +422,7 @@ func fill(b *testing.B, j *Journal, posted chan func(), n int) {
 	}
 }
 
-// BenchmarkLoad is the load of 1,000,000 records, without what a Store does with them.
+// BenchmarkLoad loads 1,000,000 records, without a Store.
 func BenchmarkLoad(b *testing.B) {
 	o, posted := options(b, b.TempDir())
 	j, err := Open(o)

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// logger is Pebble's. What Pebble regards as the end of the program ends its database. Any goroutine.
+// logger is Pebble's logger. A message that Pebble considers fatal ends the database. Any goroutine.
 type logger struct {
 	log *zap.Logger
 	end func(cause error)
@@ -23,10 +23,10 @@ func (l *logger) Infof(format string, args ...any) {
 
 // Errorf implements pebble.Logger.
 func (l *logger) Errorf(format string, args ...any) {
-	l.log.Debug("pebble failed", zap.String("what", fmt.Sprintf(format, args...)))
+	l.log.Debug("pebble error", zap.String("what", fmt.Sprintf(format, args...)))
 }
 
-// Fatalf implements pebble.Logger. It returns, so whoever uses the database has to ask why it ended.
+// Fatalf implements pebble.Logger. It returns, so the users of the database must check whether it has ended.
 func (l *logger) Fatalf(format string, args ...any) {
 	first, _, _ := strings.Cut(fmt.Sprintf(format, args...), "\n")
 	l.end(errors.New(first))

@@ -12,24 +12,24 @@ import (
 	"go.uber.org/zap"
 )
 
-// ownerKey says whose directory this is. It is before all clients.
+// ownerKey is the key of the owner. It sorts before all clients.
 const ownerKey = "\x00owner"
 
-// format is the version of what is under the keys. A directory with another one is refused.
+// format is the version of the stored data. A directory with another version is refused.
 const format = "1"
 
-// cacheBytes and memTableBytes are Pebble's memory; all records are in the server's anyway.
+// Pebble's memory can be small: all records are in the server's memory.
 const (
 	cacheBytes    = 4 << 20
 	memTableBytes = 16 << 20
-	// maxOpenFiles leaves the descriptors to clients.
+	// maxOpenFiles leaves descriptors for clients.
 	maxOpenFiles = 64
 )
 
-// open opens the database and checks whose it is. A lostError says that it cannot be read.
+// open opens the database and checks its owner. A lostError means that the database cannot be read.
 func (j *Journal) open() (err error) {
-	j.tried = time.Now()
-	if err := j.hold(); err != nil {
+	j.lastOpen = time.Now()
+	if err := j.acquireLock(); err != nil {
 		return err
 	}
 	d, err := newDirectory(j.options.FS, j.dir)
@@ -50,26 +50,26 @@ func (j *Journal) open() (err error) {
 	return nil
 }
 
-// openIn opens the database in a directory, in which nothing is believed once it has ended.
+// openIn opens the database in a directory. Its results are invalid if the database has ended meanwhile.
 func (j *Journal) openIn(d *directory) (db *pebble.DB, err error) {
 	defer func() {
-		if p := recover(); p != nil { // of a file that is not what Pebble wrote
+		if p := recover(); p != nil { // corrupt files may cause a panic
 			db, err = nil, damage(fmt.Errorf("%v", p))
 			d.end(err)
 		}
 	}()
 	db, err = pebble.Open(j.dir, &pebble.Options{
 		FS: d, Lock: j.lock, Logger: &logger{j.options.Log, d.end},
-		EventListener: &pebble.EventListener{BackgroundError: d.background, DataCorruption: d.corrupted},
+		EventListener: &pebble.EventListener{BackgroundError: d.onBackgroundError, DataCorruption: d.onCorruption},
 		CacheSize:     cacheBytes, MemTableSize: j.options.memTable, MaxOpenFiles: maxOpenFiles,
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 1 },
 		FormatMajorVersion:         pebble.FormatNewest,
 	})
-	if err != nil && damaged(err) {
+	if err != nil && isCorruption(err) {
 		err = damage(err)
 	}
 	if err == nil && d.cause() == nil {
-		err = j.own(db)
+		err = j.checkOwner(db)
 	}
 	if cause := d.cause(); cause != nil {
 		err = cause
@@ -80,9 +80,9 @@ func (j *Journal) openIn(d *directory) (db *pebble.DB, err error) {
 	return db, err
 }
 
-// hold takes the lock of the directory, which it makes if it is missing, unless the lock that is held
-// is still the one there.
-func (j *Journal) hold() error {
+// acquireLock takes the lock of the directory, which it creates if it is missing, unless the lock file that is
+// already held is still there.
+func (j *Journal) acquireLock() error {
 	path := filepath.Join(j.dir, "LOCK")
 	if j.lock != nil {
 		if info, err := j.options.FS.Stat(path); err == nil && idOf(info) == j.lockID {
@@ -95,7 +95,7 @@ func (j *Journal) hold() error {
 	}
 	lock, err := pebble.LockDirectory(j.dir, j.options.FS)
 	if errors.Is(err, syscall.EAGAIN) {
-		err = fmt.Errorf("another process uses it (%w)", err)
+		err = fmt.Errorf("in use by another process (%w)", err)
 	}
 	if err != nil {
 		return fmt.Errorf("journal %s: %w", j.dir, err)
@@ -116,14 +116,14 @@ func (j *Journal) unlock() {
 	}
 }
 
-// own checks that the database is this server's, and makes a new one so.
-func (j *Journal) own(db *pebble.DB) error {
+// checkOwner checks that the database belongs to this server. A new database has no owner: it gets this one.
+func (j *Journal) checkOwner(db *pebble.DB) error {
 	owner := fmt.Sprintf("%s %s %s", j.options.Herd, j.options.Server, format)
 	value, closer, err := db.Get([]byte(ownerKey))
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		return db.Set([]byte(ownerKey), []byte(owner), pebble.Sync)
-	case err != nil && damaged(err):
+	case err != nil && isCorruption(err):
 		return damage(err)
 	case err != nil:
 		return err
@@ -134,17 +134,17 @@ func (j *Journal) own(db *pebble.DB) error {
 	}
 	var herdName, server, version string
 	if n, _ := fmt.Sscanf(string(value), "%s %s %s", &herdName, &server, &version); n != 3 {
-		return fmt.Errorf("its owner reads %q", value)
+		return fmt.Errorf("invalid owner %q", value)
 	}
 	if herdName == j.options.Herd && server == j.options.Server {
-		return fmt.Errorf("it has format %s; this program reads format %s", version, format)
+		return fmt.Errorf("unsupported format %s, expected %s", version, format)
 	}
-	return fmt.Errorf("it belongs to server %s of herd %s, not to %s of %s", server, herdName,
+	return fmt.Errorf("belongs to server %s of herd %s, not to %s of %s", server, herdName,
 		j.options.Server, j.options.Herd)
 }
 
-// reopen opens the database again. One that is damaged is moved aside: all records are in the server's
-// memory, and are written again.
+// reopen opens the database again. A damaged one is moved aside first: the server has all records in memory and
+// commits them again.
 func (j *Journal) reopen() error {
 	err := j.damage
 	if err == nil {
@@ -167,18 +167,18 @@ func (j *Journal) reopen() error {
 	return nil
 }
 
-// moveAside makes room for a new database. What was moved before is removed.
+// moveAside makes room for a new database. It removes what was moved aside before.
 func (j *Journal) moveAside() error {
-	to := j.dir + ".damaged" // the name of no server
-	j.tried = time.Now()
+	to := j.dir + ".damaged" // not a valid server name
+	j.lastOpen = time.Now()
 	j.unlock()
 	err := j.options.FS.RemoveAll(to)
 	if err == nil {
 		err = j.options.FS.Rename(j.dir, to)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("journal %s: %w, and cannot be moved aside: %w", j.dir, j.damage, err)
+		return fmt.Errorf("journal %s: %w; moving it aside failed: %w", j.dir, j.damage, err)
 	}
-	j.options.Log.Error("journal is damaged; it was moved aside", zap.Error(j.damage), zap.String("to", to))
+	j.options.Log.Error("damaged journal moved aside", zap.Error(j.damage), zap.String("to", to))
 	return nil
 }

@@ -81,7 +81,7 @@ func TestJournalDirectory(t *testing.T) {
 			p.heal = func() { _ = os.Remove(p.dir) }
 			return errors.Join(os.Rename(p.dir, p.dir+"-moved"), os.WriteFile(p.dir, nil, 0o600))
 		}},
-		{"taken by another process", "another process uses it", func(p *place) error {
+		{"taken by another process", "in use by another process", func(p *place) error {
 			other := p.dir + "-other"
 			if err := os.Mkdir(other, 0o700); err != nil {
 				return err

@@ -14,31 +14,31 @@ import (
 	"serverherd/herd/config"
 )
 
-// answer is what one server's console says.
+// answer is the status of one server, from its console.
 type answer struct {
-	Server string       `json:"server"`
-	Silent bool         `json:"no_console,omitempty"` // herd.toml gives it none
-	Error  string       `json:"error,omitempty"`
-	Status *herd.Status `json:"status,omitempty"`
+	Server    string       `json:"server"`
+	NoConsole bool         `json:"no_console,omitempty"` // none in herd.toml
+	Error     string       `json:"error,omitempty"`
+	Status    *herd.Status `json:"status,omitempty"`
 }
 
-// unanswered names the servers that did not answer, and why; "" if all did.
+// unanswered lists the servers that did not answer, and why; "" if all did.
 func unanswered(answers []answer) string {
 	var all []string
 	for _, a := range answers {
-		if a.Status == nil && !a.Silent {
+		if a.Status == nil && !a.NoConsole {
 			all = append(all, a.Server+": "+oneCell(a.Error))
 		}
 	}
 	return strings.Join(all, "; ")
 }
 
-// newConsoleClient makes a client that asks consoles directly, whatever proxy is configured.
+// newConsoleClient returns an HTTP client that ignores proxy settings.
 func newConsoleClient(timeout time.Duration) *http.Client {
 	return &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
-// askAll asks all consoles at once, each for as long as timeout.
+// askAll requests the status of all servers concurrently, with a timeout for each.
 func askAll(cfg *config.Config, timeout time.Duration) []answer {
 	answers := make([]answer, len(cfg.Servers))
 	client := newConsoleClient(timeout)
@@ -46,7 +46,7 @@ func askAll(cfg *config.Config, timeout time.Duration) []answer {
 	for i, s := range cfg.Servers {
 		answers[i].Server = s.Name
 		if s.Console == "" {
-			answers[i].Silent, answers[i].Error = true, "no console in herd.toml"
+			answers[i].NoConsole, answers[i].Error = true, "no console in herd.toml"
 			continue
 		}
 		group.Go(func() {
@@ -65,7 +65,7 @@ func askAll(cfg *config.Config, timeout time.Duration) []answer {
 func ask(client *http.Client, s config.Server) (*herd.Status, error) {
 	r, err := client.Get("http://" + s.Console + "/status.json")
 	if os.IsTimeout(err) {
-		return nil, fmt.Errorf("no answer at %s within %s", s.Console, plainDuration(client.Timeout))
+		return nil, fmt.Errorf("no answer at %s within %s", s.Console, formatDuration(client.Timeout))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("no answer at %s", s.Console)
@@ -79,16 +79,16 @@ func ask(client *http.Client, s config.Server) (*herd.Status, error) {
 		return nil, fmt.Errorf("console at %s: %w", s.Console, err)
 	}
 	if status.Server != s.Name {
-		return nil, fmt.Errorf("%s answers at %s", status.Server, s.Console)
+		return nil, fmt.Errorf("the console at %s belongs to %s", s.Console, status.Server)
 	}
 	return &status, nil
 }
 
-// settling is how long an update may take to reach every server.
+// settling is the pause before servers whose digests differ are asked again: an update may be on its way.
 const settling = 500 * time.Millisecond
 
-// askAgain tells servers that an update is on its way to from servers that disagree: the digests
-// of a herd that is written to differ in any snapshot, but then its feeds move.
+// askAgain distinguishes servers that disagree from servers that an update is on its way to. While a herd
+// is written to, digests differ in any snapshot, but then the feeds move between two snapshots.
 func askAgain(cfg *config.Config, before []answer, timeout time.Duration) (answers []answer, differ bool) {
 	time.Sleep(settling)
 	answers = askAll(cfg, timeout)

@@ -14,14 +14,14 @@ import (
 	"serverherd/herd/config"
 )
 
-// childDescriptors is how many descriptors up needs for each server: its output, what it says of its
-// start, its process, and what is open only while it is started.
+// childDescriptors is how many descriptors up needs for each server: its output, its notify pipe, its
+// process, and those open only while it is started.
 const childDescriptors = 8
 
-// keep runs a server again and again until the herd stops. A server that cannot start ends all,
-// unless it has run before: then its configuration may be under repair.
+// keep runs a server and restarts it until the herd stops. A server that cannot start stops the herd,
+// unless it has run before: then somebody may be editing its configuration.
 func (s *supervisor) keep(server config.Server) {
-	started, said := false, ""
+	started, reported := false, ""
 	for pause := minRestart; ; pause = min(2*pause, maxRestart) {
 		begun := time.Now()
 		o := s.child(server)
@@ -30,7 +30,7 @@ func (s *supervisor) keep(server config.Server) {
 			return
 		}
 		started = started || o.ready
-		if !started && o.hopeless() {
+		if !started && o.permanent() {
 			s.fail(fmt.Errorf("%s cannot start: %s", server.Name, o.String()))
 			return
 		}
@@ -40,15 +40,15 @@ func (s *supervisor) keep(server config.Server) {
 		switch {
 		case o.ready:
 			how := "died"
-			if o.err == nil { // somebody sent it SIGTERM
+			if o.err == nil { // by SIGTERM
 				how = "stopped"
 			}
 			s.out.say(fmt.Sprintf("%s %s: %s; restarting it in %v", server.Name, how, o.String(), pause))
-			said = ""
-		case said != o.String(): // a start that fails again and again is told of once
-			said = o.String()
-			s.out.say(fmt.Sprintf("%s failed to start: %s; retrying, with pauses of up to %v",
-				server.Name, said, maxRestart))
+			reported = ""
+		case reported != o.String(): // repeated failures of a start are reported once
+			reported = o.String()
+			s.out.say(fmt.Sprintf("%s failed to start: %s; retrying with back-off up to %v",
+				server.Name, reported, maxRestart))
 		}
 		if s.stopped(pause) {
 			return
@@ -59,17 +59,17 @@ func (s *supervisor) keep(server config.Server) {
 	}
 }
 
-// ended judges how a server ended that was told to stop.
+// ended records a server that did not stop gracefully.
 func (s *supervisor) ended(server config.Server, o *outcome) {
-	if o.err == nil || o.signal() == syscall.SIGTERM { // it was just starting
+	if o.err == nil || o.signal() == syscall.SIGTERM { // it was still starting
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.undone = append(s.undone, fmt.Sprintf("%s did not stop in good order: %s", server.Name, o.String()))
+	s.unclean = append(s.unclean, fmt.Sprintf("%s did not stop cleanly: %s", server.Name, o.String()))
 }
 
-// child runs a server's process once, to its end.
+// child runs a server's process once and waits for its end.
 func (s *supervisor) child(server config.Server) *outcome {
 	o := &outcome{}
 	self, err := os.Executable()
@@ -90,7 +90,7 @@ func (s *supervisor) child(server config.Server) *outcome {
 	c.WaitDelay = grace
 	c.ExtraFiles = []*os.File{s.parent, w}
 	c.Env = append(slices.DeleteFunc(os.Environ(), isActivation), parent.Variable+"=3", notifyVariable+"=4")
-	// A group of its own, so that the terminal's Ctrl-C comes to us alone.
+	// Its own process group: the terminal sends Ctrl-C to up alone.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	begun := time.Now()
 	s.mu.Lock()
@@ -108,8 +108,8 @@ func (s *supervisor) child(server config.Server) *outcome {
 	if o.err != nil {
 		return o
 	}
-	o.hear(r, func() { s.ready(server, time.Since(begun)) })
-	// Somebody else may hold its output open.
+	o.readNotifications(r, func() { s.ready(server, time.Since(begun)) })
+	// Another process may hold its output open.
 	if o.err = c.Wait(); errors.Is(o.err, exec.ErrWaitDelay) {
 		o.err = nil
 	}
@@ -119,7 +119,7 @@ func (s *supervisor) child(server config.Server) *outcome {
 	return o
 }
 
-// ready notes that a server listens, and says so.
+// ready records and prints that a server listens.
 func (s *supervisor) ready(server config.Server, took time.Duration) {
 	now := time.Now()
 	s.mu.Lock()
@@ -128,6 +128,6 @@ func (s *supervisor) ready(server config.Server, took time.Duration) {
 	s.out.add(server.Name, fmt.Sprintf("ready at %s in %.1f s", server.Address, took.Seconds()), now)
 }
 
-// isActivation says whether an environment variable is about listeners handed to this process;
-// its children have none.
+// isActivation reports whether an environment variable belongs to socket activation, which children do not
+// inherit.
 func isActivation(variable string) bool { return strings.HasPrefix(variable, "LISTEN_") }

@@ -63,7 +63,7 @@ func TestReplies(t *testing.T) {
 	const at = "AT Alford +0.5 kiwi +1-1 1"
 	whatsat, iamat := []string{"whatsat", "kiwi"}, []string{"iamat", "kiwi", "+1-1", "1"}
 	cs131 := func(args []string) []string { return append(args[:len(args):len(args)], "--dialect", "cs131") }
-	const stranger = "herd: ADDR is not a server of the herd: it answered "
+	const stranger = "herd: ADDR is not a herd server: unexpected reply "
 	tests := []struct {
 		name, reply string
 		args        []string
@@ -118,7 +118,7 @@ func TestRepliesThatDoNotEnd(t *testing.T) {
 		_, _ = io.WriteString(c, "AT Alford +0.5 kiwi\n{")
 	})
 	_, errOut, code := runAt(addr, "", "whatsat", "kiwi")
-	if want := "herd: the server closed the connection before the end of its reply\n"; code != 1 || errOut != want {
+	if want := "herd: the server closed the connection before a complete reply\n"; code != 1 || errOut != want {
 		t.Errorf("exit code %d, %q, want %q", code, errOut, want)
 	}
 }
@@ -208,11 +208,11 @@ func TestIamatOfMany(t *testing.T) {
 func TestIamatOfManyWithMistake(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	for _, c := range []struct{ bad, want string }{
-		{"alone\n", `"alone" is not CLIENT COORDS [TIME]`},
-		{"a b c d\n", `"a b c d" is not CLIENT COORDS [TIME]`},
+		{"alone\n", `expected CLIENT COORDS [TIME], got "alone"`},
+		{"a b c d\n", `expected CLIENT COORDS [TIME], got "a b c d"`},
 		{strings.Repeat("x", 1<<17) + "\n", "longer than 65536 bytes"},
-		{strings.Repeat("x", 16384-len("IAMAT  +1-1 5")+1) + " +1-1 5\n", "its request is of 16385 bytes, and the server takes 16384 (limits.max_line)"},
-		{"\x1b[31m\u00a0red\u202e\n", `"\x1b[31m\u00a0red\u202e" is not CLIENT COORDS [TIME]`},
+		{strings.Repeat("x", 16384-len("IAMAT  +1-1 5")+1) + " +1-1 5\n", "the request has 16385 bytes; the server accepts at most 16384 (limits.max_line)"},
+		{"\x1b[31m\u00a0red\u202e\n", `expected CLIENT COORDS [TIME], got "\x1b[31m\u00a0red\u202e"`},
 		{"b 94,0\n", "94,0 is not a position: want " + positionForms},
 		{"b 34.06, -118.44\n", "34.06, is not a position: want " + positionForms},
 	} {
@@ -222,12 +222,12 @@ func TestIamatOfManyWithMistake(t *testing.T) {
 			t.Errorf("exit code %d, %q, %q, want %q", code, out, errOut, want)
 		}
 		out, errOut, code = runAt(addr, in, "iamat", "-", "--continue")
-		want := "herd: standard input, line 3: " + c.want + "\nherd: standard input: 2 lines sent, 2 answered, 1 wrong and not sent\n"
+		want := "herd: standard input, line 3: " + c.want + "\nherd: standard input: 2 lines sent, 2 answered, 1 invalid and not sent\n"
 		if out != "AT IAMAT a +1-1 5\nAT IAMAT b +2+2 6\n" || errOut != want || code != exitFailed {
 			t.Errorf("exit code %d, %q, %q, want %q", code, out, errOut, want)
 		}
 	}
-	if _, errOut, code := runAt(addr, "", "iamat", "a", "+1+1", "--continue"); code != exitUsage || errOut != "herd: --continue goes with -; see herd iamat --help\n" {
+	if _, errOut, code := runAt(addr, "", "iamat", "a", "+1+1", "--continue"); code != exitUsage || errOut != "herd: --continue requires -; see herd iamat --help\n" {
 		t.Errorf("exit code %d, %q", code, errOut)
 	}
 }
@@ -254,7 +254,7 @@ func TestIamatOfManyRefused(t *testing.T) {
 func TestIamatOfABinaryFile(t *testing.T) {
 	t.Parallel()
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
-	const told = "this is not text, as it holds a NUL byte; if it is UTF-16, save it as UTF-8; "
+	const told = "not text: contains a NUL byte; if it is UTF-16, save it as UTF-8; "
 	long := strings.Repeat("a +1+1 5\n", 1<<14)
 	for _, c := range []struct {
 		in, want string
@@ -288,11 +288,11 @@ func TestSilentServer(t *testing.T) {
 		out      string
 		want     string
 	}{
-		{silent, "", []string{"iamat", "kiwi", "+1+1"}, "", "no whole reply from " + silent + " within 1s (--timeout)"},
-		{silent, "", []string{"whatsat", "kiwi"}, "", "no whole reply from " + silent + " within 1s (--timeout)"},
-		{silent, "", []string{"whatsat", "kiwi", "--json"}, "", "no whole reply from " + silent + " within 1s (--timeout)"},
+		{silent, "", []string{"iamat", "kiwi", "+1+1"}, "", "no complete reply from " + silent + " within 1s (--timeout)"},
+		{silent, "", []string{"whatsat", "kiwi"}, "", "no complete reply from " + silent + " within 1s (--timeout)"},
+		{silent, "", []string{"whatsat", "kiwi", "--json"}, "", "no complete reply from " + silent + " within 1s (--timeout)"},
 		{half, "a 1,1\nb 1,1\nc 1,1\n", []string{"iamat", "-"}, "AT Alford\n",
-			"no whole reply from " + half + " within 1s (--timeout); 3 lines sent, 1 answered"},
+			"no complete reply from " + half + " within 1s (--timeout); 3 lines sent, 1 answered"},
 	} {
 		out, errOut, code := runAt(c.addr, c.in, append(c.args, "--timeout", "1s")...)
 		if out != c.out || errOut != "herd: "+c.want+"\n" || code != exitFailed {
@@ -300,7 +300,7 @@ func TestSilentServer(t *testing.T) {
 		}
 	}
 	out, errOut, code := runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--warmup", "0s", "--timeout", "1s")
-	if !strings.Contains(out, "0 replies") || !strings.Contains(errOut, "2 lines unanswered") || code != exitFailed {
+	if !strings.Contains(out, "0 replies") || !strings.Contains(errOut, "2 requests unanswered") || code != exitFailed {
 		t.Errorf("load: exit code %d, %q, %q", code, out, errOut)
 	}
 	out, errOut, code = runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--mix", "whatsat", "--timeout", "1s")
@@ -326,8 +326,8 @@ func TestSilentServersOfHerdToml(t *testing.T) {
 	for line, want := range map[string]string{
 		"status":        "herd: Alford: no answer at " + console + " within 1s\n",
 		"status --json": "herd: Alford: no answer at " + console + " within 1s\n",
-		"places 1,2":    "herd: places, by google: no answer within 1s; check places.base_url and the network, or try again\n",
-		"load --servers Alford,Ball --replication -d 20ms": "1 error, 1 line unanswered\n",
+		"places 1,2":    "herd: places provider google: no answer within 1s; check places.base_url and the network, or try again\n",
+		"load --servers Alford,Ball --replication -d 20ms": "1 error, 1 request unanswered\n",
 	} {
 		var out, errOut bytes.Buffer
 		code := run(append(strings.Fields(line), "--timeout", "1s", "--config", file), strings.NewReader(""), &out, &errOut)
@@ -415,9 +415,9 @@ func TestIamatOfManyAndMaxLine(t *testing.T) {
 	code := run([]string{"iamat", "-", "--continue", "--config", file}, strings.NewReader(in), &out, &errOut)
 	lines := strings.Split(errOut.String(), "\n")
 	if code != exitFailed || strings.Count(out.String(), "\n") != 2 || len(lines) != 4 ||
-		lines[0] != "herd: standard input, line 2: its request is of 2001 bytes, and the server takes 2000 (limits.max_line)" ||
-		!strings.HasPrefix(lines[1], "herd: standard input, line 3: its request is of 20") || // with the time
-		lines[2] != "herd: standard input: 2 lines sent, 2 answered, 2 wrong and not sent" {
+		lines[0] != "herd: standard input, line 2: the request has 2001 bytes; the server accepts at most 2000 (limits.max_line)" ||
+		!strings.HasPrefix(lines[1], "herd: standard input, line 3: the request has 20") || // with the time
+		lines[2] != "herd: standard input: 2 lines sent, 2 answered, 2 invalid and not sent" {
 		t.Errorf("exit code %d, %q, %q", code, &out, &errOut)
 	}
 }

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/text/width"
 )
 
-// columnGap stands between two columns.
+// columnGap separates columns.
 const columnGap = "  "
 
-// column is how the cells of a column are set.
+// column is the layout of a column.
 type column struct {
 	head  string
-	right bool // its cells end below each other
+	right bool // right-aligned
 }
 
-// writeColumns writes a table. Cells are safe for a terminal, and as wide as it shows them:
-// text/tabwriter counts characters, of which the Chinese take two columns and accents none.
+// writeColumns writes a table of cells that are safe for a terminal. It pads them by display width;
+// text/tabwriter counts characters, but wide characters take two terminal columns and combining marks none.
 func writeColumns(w *bytes.Buffer, columns []column, rows [][]string) {
 	widths := make([]int, len(columns))
 	heads := make([]string, len(columns))
@@ -44,8 +44,8 @@ func writeColumns(w *bytes.Buffer, columns []column, rows [][]string) {
 	}
 }
 
-// runeWidth is how many columns a terminal gives a character that prints: two to the wide ones of
-// East Asia and emoji (Unicode Standard Annex 11), none to a mark on the one before.
+// runeWidth is the display width of a printable character: two columns for wide East Asian characters and
+// emoji (Unicode Standard Annex 11), none for combining marks.
 func runeWidth(r rune) int {
 	if unicode.In(r, unicode.Mn, unicode.Me) {
 		return 0
@@ -64,10 +64,11 @@ func textWidth(text string) (n int) {
 	return n
 }
 
-// spaces are those of Japanese and French names, which a terminal need not see escaped.
+// spaces replaces the spaces in Japanese and French names, which would be escaped otherwise.
 var spaces = strings.NewReplacer("\u3000", " ", "\u00a0", " ", "\u202f", " ")
 
-// cell is text of any origin as one line for a terminal, no wider than most, or "-" if it is empty.
+// cell makes untrusted text one line that is safe for a terminal, truncated to a width of most. An empty
+// text becomes "-".
 func cell(text string, most int) string {
 	if strings.TrimSpace(text) == "" {
 		return "-"
@@ -79,7 +80,7 @@ func cell(text string, most int) string {
 	}
 	n := 0
 	for i, r := range text {
-		if n += runeWidth(r); n > most-1 { // which leaves one for the dots
+		if n += runeWidth(r); n > most-1 { // one column is for the ellipsis
 			return text[:i] + "…"
 		}
 	}
@@ -91,7 +92,7 @@ var (
 	tag    = regexp.MustCompile(`<[^>]*>`)
 )
 
-// fromHTML is an attribution as a terminal can show it: a link becomes its text and its address.
+// fromHTML converts an HTML attribution to plain text. A link becomes its text and URL.
 func fromHTML(text string) string {
 	text = tag.ReplaceAllString(anchor.ReplaceAllString(text, "$2 ($1)"), "")
 	return strings.Join(strings.Fields(html.UnescapeString(text)), " ")

@@ -9,7 +9,7 @@ import (
 func newConfig(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "config",
-		Short:   "Check herd.toml and print it with every default filled in",
+		Short:   "Check herd.toml and print it with all defaults filled in",
 		Example: "  herd config\n  herd config --config herd.toml",
 		Args:    arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {

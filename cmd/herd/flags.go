@@ -13,22 +13,22 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// flagValue is the value of every flag that takes one: flags are made by the functions below, not by
-// pflag's. A value that is refused is reported by flagError as
+// flagValue is the value of every flag that takes one. Flags are defined by the functions below, not by
+// pflag's, so that flagError reports an invalid value as
 //
 //	-c, --connections: want a whole number from 0 to 1000000, got -5
 //	--at: want a server's name or HOST:PORT, got a:0: port "0" is not a number from 1 to 65535
 type flagValue struct {
-	text string // the default, then what was given
-	kind string // what help shows in place of the value
-	want string // what is accepted, after "want"
+	text string // the default, then the value given
+	kind string // placeholder for the value in help
+	want string // the accepted values, as the error says after "want"
 	set  func(text string) bool
 }
 
-// reasonedValue is a flagValue that can say more of a refused value than what is wanted.
+// reasonedValue is a flagValue whose error also says why a value is invalid.
 type reasonedValue struct {
 	*flagValue
-	why func(text string) error // nil for a value that is accepted
+	why func(text string) error // nil if the value is valid
 }
 
 // String implements pflag.Value.
@@ -47,7 +47,7 @@ func (v *flagValue) Set(text string) error {
 	return nil
 }
 
-// A flagName is a flag's long name, or "c/connections" with a short one in front.
+// define adds the flag. A flagName is a long name, or "c/connections" with a short one in front.
 func (v *flagValue) define(s *pflag.FlagSet, flagName, usage string) {
 	short, name, ok := strings.Cut(flagName, "/")
 	if !ok {
@@ -56,8 +56,8 @@ func (v *flagValue) define(s *pflag.FlagSet, flagName, usage string) {
 	s.VarP(v, name, short, usage)
 }
 
-// wholeFlag defines a flag for an integer from least to most. A default of 0 is not shown: usage says
-// what it means.
+// wholeFlag defines a flag for an integer from least to most. A default of 0 is not shown; usage says what
+// it means.
 func wholeFlag(s *pflag.FlagSet, p *int, name string, def, least, most int, usage string) {
 	*p = def
 	limits := fmt.Sprintf("from %d to %d", least, most)
@@ -72,10 +72,10 @@ func wholeFlag(s *pflag.FlagSet, p *int, name string, def, least, most int, usag
 	v.define(s, name, limited(usage, limits))
 }
 
-// numberFlag defines a flag for a number from least to most, which may end in suffix, or 0. That is the
-// default, and zero says in help what it means.
+// numberFlag defines a flag for 0, the default, or a number from least to most. The number may end in
+// suffix. Zero is what help says about the value 0.
 func numberFlag(s *pflag.FlagSet, p *float64, name, suffix string, least, most float64, usage, zero string) {
-	limits := "from " + plainNumber(least) + " to " + plainNumber(most)
+	limits := "from " + formatNumber(least) + " to " + formatNumber(most)
 	want := "a number " + limits + ", or 0"
 	if suffix != "" {
 		want += ", as 100" + suffix
@@ -100,14 +100,14 @@ func parseNumber(text string, least, most float64) (f float64, ok bool) {
 	return f, err == nil && strings.Trim(text, "0123456789+-.eE") == "" && f >= least && f <= most
 }
 
-func plainNumber(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+func formatNumber(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// durationFlag defines a flag for a duration from least to most. A default of 0 below least is not shown:
-// usage says what it means.
+// durationFlag defines a flag for a duration from least to most. A default below least is not shown; usage
+// says what it means.
 func durationFlag(s *pflag.FlagSet, p *time.Duration, name string, def, least, most time.Duration, usage string) {
 	*p = def
-	limits := "from " + plainDuration(least) + " to " + plainDuration(most)
-	shownDefault := plainDuration(def)
+	limits := "from " + formatDuration(least) + " to " + formatDuration(most)
+	shownDefault := formatDuration(def)
 	if def < least {
 		shownDefault = ""
 	}
@@ -122,7 +122,7 @@ func durationFlag(s *pflag.FlagSet, p *time.Duration, name string, def, least, m
 	v.define(s, name, limited(usage, limits))
 }
 
-// limited is a flag's usage with its limits, in front of what stands in brackets.
+// limited inserts limits into a flag's usage, before its parentheses if it has any.
 func limited(usage, limits string) string {
 	usage, rest, ok := strings.Cut(usage, " (")
 	if ok {
@@ -131,8 +131,8 @@ func limited(usage, limits string) string {
 	return usage + ", " + limits + rest
 }
 
-// plainDuration is a duration without the units that are zero, as 1000h.
-func plainDuration(d time.Duration) string {
+// formatDuration formats a duration without zero units, such as 1000h.
+func formatDuration(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if cut, ok := strings.CutSuffix(text, zero); ok {
@@ -142,12 +142,12 @@ func plainDuration(d time.Duration) string {
 	return text
 }
 
-// textFlag defines a flag for a text that is not empty. Want is what it is, such as "a file".
+// textFlag defines a flag for a string that is not empty. Want describes it, such as "a file".
 func textFlag(s *pflag.FlagSet, p *string, name, def, want, usage string) {
 	checkedFlag(s, p, name, def, want, usage, func(text string) bool { return text != "" })
 }
 
-// checkedFlag defines a flag for a text that ok accepts.
+// checkedFlag defines a flag for a string that ok accepts.
 func checkedFlag(s *pflag.FlagSet, p *string, name, def, want, usage string, ok func(text string) bool) {
 	*p = def
 	v := &flagValue{def, "string", want, func(text string) bool {
@@ -160,7 +160,7 @@ func checkedFlag(s *pflag.FlagSet, p *string, name, def, want, usage string, ok 
 	v.define(s, name, usage)
 }
 
-// reasonedFlag defines a flag for a text. Check says why one is refused.
+// reasonedFlag defines a flag for a string. Check returns why one is invalid.
 func reasonedFlag(s *pflag.FlagSet, p *string, name, want, usage string, check func(text string) error) {
 	v := &flagValue{"", "string", want, func(text string) bool {
 		*p = text
@@ -169,14 +169,14 @@ func reasonedFlag(s *pflag.FlagSet, p *string, name, want, usage string, check f
 	s.Var(&reasonedValue{v, check}, name, usage)
 }
 
-// choiceFlag defines a flag for one of several words, which a shell completes.
+// choiceFlag defines a flag for one of several words, with shell completion.
 func choiceFlag(c *cobra.Command, p *string, name, def string, all []string, usage string) {
 	want := "one of " + strings.Join(all, ", ")
 	checkedFlag(c.Flags(), p, name, def, want, usage, func(text string) bool { return slices.Contains(all, text) })
 	complete(c, name, cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// listFlag defines a flag that adds to a list. Each value must be accepted by ok.
+// listFlag defines a flag that may be repeated. Ok must accept each value.
 func listFlag(s *pflag.FlagSet, p *[]string, name, want, usage string, ok func(text string) bool) {
 	v := &flagValue{"", "strings", want, func(text string) bool {
 		if !ok(text) {
@@ -188,14 +188,14 @@ func listFlag(s *pflag.FlagSet, p *[]string, name, want, usage string, ok func(t
 	v.define(s, name, usage)
 }
 
-// complete says how a shell completes a flag's value.
+// complete registers the shell completion of a flag's value.
 func complete(c *cobra.Command, flag string, how cobra.CompletionFunc) {
 	if err := c.RegisterFlagCompletionFunc(flag, how); err != nil {
 		panic(err) // no such flag
 	}
 }
 
-// flagLabel is how messages and help name a flag.
+// flagLabel is a flag's name in messages.
 func flagLabel(f *pflag.Flag) string {
 	if f.Shorthand != "" {
 		return "-" + f.Shorthand + ", --" + f.Name
@@ -203,7 +203,7 @@ func flagLabel(f *pflag.Flag) string {
 	return "--" + f.Name
 }
 
-// flagError is the error for a flag that does not parse: the flag, what is accepted, and what was given.
+// flagError is the error for an invalid flag: its name, the accepted values and the value given.
 func flagError(c *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	var missing *pflag.ValueRequiredError
@@ -223,7 +223,7 @@ func flagError(c *cobra.Command, err error) error {
 	return usage("%s; see %s --help", text, c.CommandPath())
 }
 
-// wanted is what a flag accepts. Flags that are not made here take true or false.
+// wanted describes the values that a flag accepts. Flags not defined here are booleans.
 func wanted(f *pflag.Flag) string {
 	switch v := f.Value.(type) {
 	case *flagValue:
@@ -234,7 +234,8 @@ func wanted(f *pflag.Flag) string {
 	return "true or false"
 }
 
-// shown is a value as it was given, quoted where that is needed to see it.
+// shown quotes a value for a message if it is empty or has spaces, quotes or unprintable characters. It
+// truncates long values.
 func shown(text string) string {
 	const most = 64
 	odd := func(r rune) bool { return r == ' ' || r == '"' || r == unicode.ReplacementChar || !unicode.IsPrint(r) }

@@ -84,7 +84,7 @@ func TestFlagValues(t *testing.T) {
 				forms = append(forms, []string{"-" + f.Shorthand, value})
 			}
 			for _, form := range forms {
-				err := c.ParseFlags(marked(form))
+				err := c.ParseFlags(escapeNegatives(form))
 				if accepted {
 					if got := f.Value.String(); err != nil || got != value && !isBool {
 						t.Errorf("%s %q: %v, the value is %q", c.CommandPath(), form, err, got)
@@ -121,15 +121,15 @@ func TestFlagsWithoutValue(t *testing.T) {
 		"load --warmup 5":                  "--warmup: want a duration from 0s to 1000h, as 10s, got 5; see herd load --help",
 		"load --churn NaN":                 "--churn: want a number from 0.001 to 100000, or 0, as 100/s, got NaN; see herd load --help",
 		"iamat kiwi +1+1 --at :":           "--at: want a server's name or HOST:PORT, got :: port \"\" is not a number from 1 to 65535; see herd iamat --help",
-		"places 1,2 --columns site":        "--columns: want names as name=site,lat=site_lat,lng=site_lon, got site: site has no =; see herd places --help",
+		"places 1,2 --columns site":        "--columns: want names as name=site,lat=site_lat,lng=site_lon, got site: no = in site; see herd places --help",
 		"places 1,2 --columns ort=b":       "--columns: want names as name=site,lat=site_lat,lng=site_lon, got ort=b: \"ort\" is no column; there are name, lat, lng, types, vicinity; see herd places --help",
-		"places 1,2 --columns lat=a,lat=b": "--columns: want names as name=site,lat=site_lat,lng=site_lon, got lat=a,lat=b: lat stands there twice; see herd places --help",
+		"places 1,2 --columns lat=a,lat=b": "--columns: want names as name=site,lat=site_lat,lng=site_lon, got lat=a,lat=b: duplicate column lat; see herd places --help",
 		"places 1,2 --columns name=":       "--columns: want names as name=site,lat=site_lat,lng=site_lon, got name=: name is empty; it is what the file calls its name; see herd places --help",
 		"iamat kiwi +1+1 --at a:x":         "--at: want a server's name or HOST:PORT, got a:x: port \"x\" is not a number from 1 to 65535; see herd iamat --help",
 		"iamat kiwi +1+1 --at a:0":         "--at: want a server's name or HOST:PORT, got a:0: port \"0\" is not a number from 1 to 65535; see herd iamat --help",
 		"-5":                               `unknown command "-5"; see herd --help`,
-		"help -5":                          `no command is called "-5"; see herd --help`,
-		"completion -5":                    `no completion for "-5"; there are bash, zsh, fish and powershell`,
+		"help -5":                          `unknown command "-5"; see herd --help`,
+		"completion -5":                    `no completion for "-5"; supported shells: bash, zsh, fish, powershell`,
 		"completion bash -5":               "usage: herd completion bash; see herd completion bash --help",
 		"status -5":                        "usage: herd status [flags]; see herd status --help",
 		"load -t 0":                        "-t, --threads: want a whole number from 1 to 1024, got 0; see herd load --help",

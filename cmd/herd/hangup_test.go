@@ -26,7 +26,7 @@ func serveHerd(t *testing.T, out io.Writer) (*processtest.Herd, *exec.Cmd) {
 // aliveAndHungUp waits until Alford has taken a hang-up, and stops it.
 func aliveAndHungUp(t *testing.T, h *processtest.Herd, c *exec.Cmd, out *processtest.Output) {
 	t.Helper()
-	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "hangup received") > 0 })
+	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "SIGHUP received") > 0 })
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if code := waitUp(t, c); code != 0 {
 		t.Errorf("exit code %d: %s", code, out)

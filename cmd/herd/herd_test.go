@@ -110,7 +110,7 @@ func TestServeRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		{"an unknown name", []string{"serve", "Kiwi"}, 2, `no server is called "Kiwi"; there are Alford, Welsh, Hamilton, Ball, Holiday`},
+		{"an unknown name", []string{"serve", "Kiwi"}, 2, `unknown server "Kiwi"; servers in herd.toml: Alford, Welsh, Hamilton, Ball, Holiday`},
 		{"no name", []string{"serve"}, 2, "usage: herd serve NAME"},
 		{"a port in use", []string{"serve", "Alford"}, 1, "Alford cannot listen: listen tcp " + address + ": bind: address already in use"},
 		{"a port in use, for up", []string{"up", "Alford"}, 1, "Alford cannot listen: listen tcp " + address + ": bind: address already in use"},

@@ -16,18 +16,19 @@ import (
 )
 
 func newIamat(o *options) *cobra.Command {
-	var goOn bool
+	var skipInvalid bool
 	c := &cobra.Command{
 		Use:   "iamat CLIENT COORDS [TIME] | -",
-		Short: "Tell a server where a client is",
-		Long: "Tell a server where a client is, at a POSIX time, by default now. COORDS are\n" +
+		Short: "Update the location of a client",
+		Long: "Send the location of a client to a server. TIME is POSIX seconds, by default\n" +
+			"now. COORDS are\n" +
 			positionForms + ".\n" +
-			"With - it reads lines CLIENT COORDS [TIME] from standard input and ends at the\n" +
-			"first that is not one, or with --continue goes on behind it.\n\n" +
-			"Replies go to standard output. A reply that begins with \"? \" or \"> \" and lines\n" +
-			"that were not sent go to standard error, with their numbers, and at the end how\n" +
-			"many there were. The exit code is then 1. It is also 1 if the server does not\n" +
-			"answer within --timeout.",
+			"With - it reads lines of CLIENT COORDS [TIME] from standard input and stops at\n" +
+			"the first invalid line, unless --continue is given.\n\n" +
+			"Replies go to standard output. Error replies, which begin with \"? \" or \"> \", and\n" +
+			"invalid lines go to standard error with their line numbers, followed by a\n" +
+			"summary, and the exit code is 1. It is also 1 if the server does not answer\n" +
+			"within --timeout.",
 		Example: "  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127\n" +
 			"  herd iamat puma -33.4489,-70.6693 $(date +%s) --at Ball\n" +
 			"  echo 'tui -36.848461+174.763336' | herd iamat - --continue",
@@ -35,10 +36,10 @@ func newIamat(o *options) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] == "-" {
-				return iamat(o, &updates{lines: bufio.NewReaderSize(c.InOrStdin(), maxLine), goOn: goOn}, c)
+				return iamat(o, &updates{lines: bufio.NewReaderSize(c.InOrStdin(), maxLine), skipInvalid: skipInvalid}, c)
 			}
-			if goOn {
-				return usage("--continue goes with -; see %s --help", c.CommandPath())
+			if skipInvalid {
+				return usage("--continue requires -; see %s --help", c.CommandPath())
 			}
 			if len(args) > 1 {
 				coords, err := requestCoords(args[1])
@@ -56,13 +57,14 @@ func newIamat(o *options) *cobra.Command {
 			return iamat(o, &updates{fields: args}, c)
 		},
 	}
-	c.Flags().BoolVar(&goOn, "continue", false, "go on behind lines of standard input that are wrong")
+	c.Flags().BoolVar(&skipInvalid, "continue", false, "skip invalid lines of standard input")
 	o.serverFlags(c)
 	o.timeoutFlag(c, "how long to wait for the connection and for each reply")
 	return c
 }
 
-// requestCoords are coordinates as IAMAT has them. What is not LAT,LNG is for the server to judge.
+// requestCoords returns coordinates as IAMAT takes them. It checks only the form LAT,LNG; the server checks
+// all others.
 func requestCoords(text string) (string, error) {
 	coords, _, _, ok := parsePosition(text)
 	switch {
@@ -75,12 +77,11 @@ func requestCoords(text string) (string, error) {
 }
 
 const (
-	inFlight = 1024     // lines that iamat sends ahead of their replies
-	maxLine  = 64 << 10 // bytes of a line of standard input
+	inFlight = 1024     // requests that iamat sends before it reads their replies
+	maxLine  = 64 << 10 // of a line of standard input, in bytes
 )
 
-// iamat sends requests, many ahead of their replies, and prints the replies: what the server did not
-// accept to standard error.
+// iamat sends requests, pipelined, and prints the replies. Error replies go to standard error.
 func iamat(o *options, u *updates, cmd *cobra.Command) error {
 	c, err := dial(o)
 	if err != nil {
@@ -93,7 +94,7 @@ func iamat(o *options, u *updates, cmd *cobra.Command) error {
 	p, errOut := newPrinter(cmd.OutOrStdout()), cmd.ErrOrStderr()
 	defer p.Flush()
 	for s := range u.steps {
-		text, reply := s.fault, ""
+		text, reply := s.invalid, ""
 		if text == "" {
 			if reply, err = c.reply("IAMAT"); err != nil {
 				return u.ended(err)
@@ -130,14 +131,14 @@ func iamat(o *options, u *updates, cmd *cobra.Command) error {
 	return nil
 }
 
-// updates are requests on their way to a server, from the arguments or from lines. One goroutine sends
-// them; the other, which reads the replies, takes a step for each.
+// updates are the requests of one iamat command, from its arguments or from standard input. One goroutine
+// sends them (sendAll). The other reads the replies: it receives a step for each request.
 type updates struct {
-	fields []string      // the arguments
-	lines  *bufio.Reader // if there are no arguments
-	goOn   bool          // behind lines that are wrong
-	out    *bufio.Writer
-	// The server closes the connection behind a longer request.
+	fields      []string      // the arguments
+	lines       *bufio.Reader // if there are no arguments
+	skipInvalid bool          // --continue
+	out         *bufio.Writer
+	// maxLine is the longest request that the server accepts, in bytes.
 	maxLine int
 	steps   chan step // closed after the last
 	done    chan error
@@ -146,14 +147,14 @@ type updates struct {
 	answered, refused, bad int
 }
 
-// step is a request that was sent, or a line that was not.
+// step is a request that was sent, or a line that is invalid.
 type step struct {
-	line  int
-	fault string // why it was not sent; "" if it was
-	hint  string // how an error about it ends if the server does not accept it
+	line    int
+	invalid string // why it was not sent; "" if it was
+	hint    string // is appended to an error reply
 }
 
-// ended is an error after which no more is sent, or nil, with what has become of the lines until then.
+// ended adds a summary of the lines of standard input to err, which may be nil.
 func (u *updates) ended(err error) error {
 	if u.fields != nil {
 		return err
@@ -171,7 +172,7 @@ func (u *updates) ended(err error) error {
 		text += fmt.Sprintf(", %d of them refused", u.refused)
 	}
 	if u.bad > 0 {
-		text += fmt.Sprintf(", %d wrong and not sent", u.bad)
+		text += fmt.Sprintf(", %d invalid and not sent", u.bad)
 	}
 	return &exitError{exitFailed, text}
 }
@@ -183,7 +184,7 @@ func (u *updates) sendAll() {
 	} else {
 		err = u.send()
 	}
-	// What is buffered leaves in any case, because its steps have been given out.
+	// Flush in any case: steps of buffered requests have been passed on.
 	if flushed := u.out.Flush(); err == nil {
 		err = flushed
 	}
@@ -191,7 +192,7 @@ func (u *updates) sendAll() {
 	u.done <- err
 }
 
-// send sends a request for each line of standard input.
+// send sends a request for each line of standard input. An error ends it.
 func (u *updates) send() error {
 	err := bom.Skip(u.lines)
 	if err == nil {
@@ -209,19 +210,19 @@ func (u *updates) send() error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("standard input, line %d: %w", n, err)
 		}
-		fault := fmt.Errorf("longer than %d bytes", maxLine)
+		invalid := fmt.Errorf("longer than %d bytes", maxLine)
 		if !tooLong {
 			if bytes.IndexByte(line, 0) >= 0 {
 				return fmt.Errorf("standard input, line %d: %w", n, errNotText)
 			}
-			fault = u.line(n, fields(string(line)))
+			invalid = u.line(n, fields(string(line)))
 		}
 		switch {
-		case fault == nil:
-		case u.goOn:
-			u.give(step{line: n, fault: fault.Error()})
+		case invalid == nil:
+		case u.skipInvalid:
+			u.pass(step{line: n, invalid: invalid.Error()})
 		default:
-			return fmt.Errorf("standard input, line %d: %w", n, fault)
+			return fmt.Errorf("standard input, line %d: %w", n, invalid)
 		}
 		if err != nil {
 			return nil
@@ -229,9 +230,9 @@ func (u *updates) send() error {
 	}
 }
 
-var errNotText = errors.New("this is not text, as it holds a NUL byte; if it is UTF-16, save it as UTF-8")
+var errNotText = errors.New("not text: contains a NUL byte; if it is UTF-16, save it as UTF-8")
 
-// checkText refuses a file that is not text before anything of it is sent. It waits for one byte.
+// checkText returns an error for binary input before any request is sent. It blocks until there is input.
 func (u *updates) checkText() error {
 	_, _ = u.lines.Peek(1)
 	if ahead, _ := u.lines.Peek(u.lines.Buffered()); bytes.IndexByte(ahead, 0) >= 0 {
@@ -240,7 +241,8 @@ func (u *updates) checkText() error {
 	return nil
 }
 
-// line sends a request of the fields of a line, or says what is wrong with them. An empty line is none.
+// line sends a request with the fields of a line, or returns why they are invalid. It ignores an empty
+// line.
 func (u *updates) line(n int, f []string) error {
 	switch len(f) {
 	case 0:
@@ -253,10 +255,11 @@ func (u *updates) line(n int, f []string) error {
 		f[1] = coords
 		return u.request(n, f)
 	}
-	return fmt.Errorf("%.200q is not CLIENT COORDS [TIME]", strings.Join(f, " "))
+	return fmt.Errorf("expected CLIENT COORDS [TIME], got %.200q", strings.Join(f, " "))
 }
 
-// request sends one request, or says why it is not sent. An error of the connection stays until Flush.
+// request sends one request, or returns why it is invalid. The bufio.Writer keeps an error of the
+// connection until Flush.
 func (u *updates) request(n int, f []string) error {
 	if len(f) == 2 {
 		now := time.Now()
@@ -264,7 +267,7 @@ func (u *updates) request(n int, f []string) error {
 	}
 	text := "IAMAT " + strings.Join(f, " ")
 	if len(text) > u.maxLine {
-		return fmt.Errorf("its request is of %d bytes, and the server takes %d (limits.max_line)", len(text), u.maxLine)
+		return fmt.Errorf("the request has %d bytes; the server accepts at most %d (limits.max_line)", len(text), u.maxLine)
 	}
 	hint := ""
 	if _, _, _, ok := parsePosition(f[1]); !ok {
@@ -272,19 +275,19 @@ func (u *updates) request(n int, f []string) error {
 	}
 	u.out.WriteString(text + "\n")
 	u.sent.Add(1)
-	u.give(step{line: n, hint: hint})
+	u.pass(step{line: n, hint: hint})
 	return nil
 }
 
-// give gives out a step. What is buffered leaves before anything may block: the reading of the next
-// line, or the wait for a reply that makes room.
-func (u *updates) give(s step) {
+// pass passes a step to the goroutine that reads the replies. It flushes first if reading the next line or
+// the send on steps may block.
+func (u *updates) pass(s step) {
 	ahead := []byte(nil)
 	if u.lines != nil {
 		ahead, _ = u.lines.Peek(u.lines.Buffered())
 	}
 	if bytes.IndexByte(ahead, '\n') < 0 || len(u.steps) == cap(u.steps) {
-		_ = u.out.Flush() // an error stays
+		_ = u.out.Flush() // the bufio.Writer keeps the error
 	}
 	u.steps <- s
 }

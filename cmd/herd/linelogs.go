@@ -12,30 +12,30 @@ import (
 	"serverherd/herd/config"
 )
 
-// lineLogs are the logs of a herd's servers, as far as they hold every line in and out. It tells where
-// they are, how fast they grow and what limits them: a load fills a disk within minutes. While the load
-// runs the servers are asked beside it, and a server that hangs delays nothing.
+// lineLogs watches the logs of servers with log.lines = true during a load, which can fill a disk within
+// minutes. It reports where the logs are, how fast they grow and their size limit. The servers are asked
+// concurrently with the load; a server that hangs delays nothing.
 type lineLogs struct {
-	cfg     *config.Config // nil: whom to ask is unknown
-	timeout time.Duration  // of asking one
-	say     func(text string)
-	first   logSample      // at the start
-	last    logSample      // the latest that was taken in the warm-up, or first
-	asked   chan logSample // has the sample that is being taken; nil: none is
-	warm    bool           // that one belongs to the warm-up
-	told    bool           // how fast they grow
+	cfg      *config.Config // nil if the servers are not in herd.toml
+	timeout  time.Duration  // of a request to one server
+	say      func(text string)
+	first    logSample      // at the start
+	last     logSample      // the latest of the warm-up, or first
+	asked    chan logSample // receives the sample under way; nil if there is none
+	warm     bool           // the sample under way belongs to the warm-up
+	reported bool           // the growth has been reported
 }
 
-// logSample is what the servers say of their logs at one time.
+// logSample is the status of the servers at one time.
 type logSample struct {
 	at      time.Time
 	servers []*herd.Status
 }
 
-// sampleTimeout is how long a sample waits for a server at most.
+// sampleTimeout is the longest timeout of a sample for each server.
 const sampleTimeout = time.Second
 
-// sampleLogs asks all servers of cfg.
+// sampleLogs takes a sample of all servers in cfg.
 func sampleLogs(cfg *config.Config, timeout time.Duration) logSample {
 	s := logSample{at: time.Now()}
 	for _, a := range askAll(cfg, min(timeout, sampleTimeout)) {
@@ -46,8 +46,8 @@ func sampleLogs(cfg *config.Config, timeout time.Duration) logSample {
 	return s
 }
 
-// begin tells where the logs are and what limits them. From then on only the servers that have answered
-// are asked.
+// begin reports where the logs are and their size limit. Later samples ask only servers that answered this
+// one.
 func (l *lineLogs) begin() {
 	if l.cfg != nil {
 		l.first = sampleLogs(l.cfg, l.timeout)
@@ -59,7 +59,7 @@ func (l *lineLogs) begin() {
 	}
 	l.last = l.first
 	if len(l.first.servers) == 0 {
-		l.say("line logs: unknown, because no console answers")
+		l.say("line logs: unknown, no console answered")
 		return
 	}
 	if n, files := l.first.files(); n > 0 {
@@ -67,10 +67,10 @@ func (l *lineLogs) begin() {
 	}
 }
 
-// second has a sample taken for each second of the warm-up and the first one that is measured, and tells how
-// fast the logs grow when that has come, unless the end tells it at once. It does not wait.
+// second starts a sample in each second of the warm-up and in the first measured second, and then reports
+// how fast the logs grow. For loads below 2 s only end reports that. It does not block.
 func (l *lineLogs) second(s load.Second, duration time.Duration) {
-	if n, _ := l.first.files(); n == 0 || l.told || duration < 2*time.Second {
+	if n, _ := l.first.files(); n == 0 || l.reported || duration < 2*time.Second {
 		return
 	}
 	if l.asked != nil {
@@ -81,7 +81,7 @@ func (l *lineLogs) second(s load.Second, duration time.Duration) {
 			return
 		}
 	}
-	if !l.told {
+	if !l.reported {
 		l.asked, l.warm = make(chan logSample, 1), s.Warmup
 		go func(asked chan<- logSample, cfg *config.Config, timeout time.Duration) {
 			asked <- sampleLogs(cfg, timeout)
@@ -89,21 +89,21 @@ func (l *lineLogs) second(s load.Second, duration time.Duration) {
 	}
 }
 
-// taken takes the sample that was being taken.
+// taken handles a completed sample.
 func (l *lineLogs) taken(now logSample) {
 	l.asked = nil
 	if l.warm {
 		l.last = now
 		return
 	}
-	l.told = true
+	l.reported = true
 	if _, rate, missing := now.since(l.last); len(missing) == 0 {
 		l.say(fmt.Sprintf("line logs: %s/s at this rate, %s", byteCount(rate), now.limit()))
 	}
 }
 
-// end tells how much they grew, and returns the servers of the first sample that run no more or do not
-// answer, and whether these are all.
+// end reports how much the logs grew. It returns the servers of the first sample that were restarted or do
+// not answer, and whether these are all.
 func (l *lineLogs) end() (missing []string, all bool) {
 	if len(l.first.servers) == 0 {
 		return nil, false
@@ -125,9 +125,9 @@ func (l *lineLogs) end() (missing []string, all bool) {
 	took := now.at.Sub(l.first.at).Seconds()
 	switch n, _ := l.first.files(); {
 	case len(unknown) == n:
-		l.say("line logs: how much they grew is unknown, because of " + unanswering(unknown))
+		l.say("line logs: growth unknown: " + unanswering(unknown))
 	case len(unknown) > 0:
-		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s, and unknown of %s", byteCount(bytes), took, byteCount(rate),
+		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s; growth unknown: %s", byteCount(bytes), took, byteCount(rate),
 			unanswering(unknown)))
 	default:
 		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s", byteCount(bytes), took, byteCount(rate)))
@@ -135,15 +135,15 @@ func (l *lineLogs) end() (missing []string, all bool) {
 	return missing, all
 }
 
-// unanswering names servers that are not there any more.
+// unanswering lists servers that are missing in a later sample.
 func unanswering(names []string) string {
 	if len(names) == 1 {
-		return names[0] + ", which does not answer or was restarted"
+		return names[0] + " does not answer or was restarted"
 	}
-	return strings.Join(names, ", ") + ", which do not answer or were restarted"
+	return strings.Join(names, ", ") + " do not answer or were restarted"
 }
 
-// of is what the server of that name says; nil if it does not.
+// of is the status of the server called name; nil if it did not answer.
 func (s logSample) of(name string) *herd.Status {
 	for _, status := range s.servers {
 		if status.Server == name {
@@ -153,12 +153,13 @@ func (s logSample) of(name string) *herd.Status {
 	return nil
 }
 
-// journaled says whether a server keeps its records on its disk.
+// journaled reports whether a server has a journal.
 func (s logSample) journaled() bool {
 	return slices.ContainsFunc(s.servers, func(s *herd.Status) bool { return s.Journal != nil })
 }
 
-// files are the names of logs with every line, NAME in place of a server's, and how many there are.
+// files returns how many servers log lines, and the names of their files with NAME in place of the server's
+// name.
 func (s logSample) files() (n int, names []string) {
 	for _, server := range s.servers {
 		if !server.Log.Lines {
@@ -173,7 +174,7 @@ func (s logSample) files() (n int, names []string) {
 	return n, names
 }
 
-// limit is how much all logs with every line may take.
+// limit describes the size limit of all line logs together.
 func (s logSample) limit() string {
 	all := uint64(0)
 	for _, server := range s.servers {
@@ -188,16 +189,16 @@ func (s logSample) limit() string {
 	return logLimit(all)
 }
 
-// noLogLimit stands in place of logLimit.
-const noLogLimit = "without a limit (log.max_size = 0)"
+// noLogLimit replaces logLimit where there is no limit.
+const noLogLimit = "no size limit (log.max_size = 0)"
 
-// logLimit tells how many bytes logs may take in all.
+// logLimit describes a size limit.
 func logLimit(bytes uint64) string {
-	return byteCount(float64(bytes)) + " in all at most (log.max_size, log.max_files)"
+	return "at most " + byteCount(float64(bytes)) + " in total (log.max_size, log.max_files)"
 }
 
-// since is how many bytes the logs grew since an earlier sample, and how many a second, of the servers that
-// have run since; unknown are the others.
+// since returns how much the logs grew since an earlier sample, in bytes and bytes per second. Unknown are
+// the servers that were restarted or do not answer.
 func (s logSample) since(earlier logSample) (bytes, rate float64, unknown []string) {
 	for _, before := range earlier.servers {
 		switch now := s.of(before.Server); {
@@ -211,7 +212,7 @@ func (s logSample) since(earlier logSample) (bytes, rate float64, unknown []stri
 	return bytes, bytes / max(s.at.Sub(earlier.at).Seconds(), 1e-3), unknown
 }
 
-// byteCount writes a number of bytes with a unit and three digits.
+// byteCount formats a number of bytes with a unit and three digits.
 func byteCount(n float64) string {
 	for _, unit := range []string{"bytes", "kB", "MB"} {
 		if n < 999.5 {
@@ -222,28 +223,28 @@ func byteCount(n float64) string {
 	return fmt.Sprintf("%.1f GB", n)
 }
 
-// Lines of an update as clients and servers write them, to tell how much of the log it takes.
+// Typical lines of an update, to estimate the size of its log entries.
 const (
 	sampleIAMAT = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"
 	sampleAT    = "AT Alford +0.000212064 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997"
 )
 
-// bytesPerUpdate is how many bytes of entries the lines of one update are, at all of so many servers
-// with so many one-way links: the line and its reply, and an AT line at both ends of each link that it
-// takes. MARK, ACK and PING are not in it: they take as much again when updates come one by one, and
-// hardly anything when they come in batches.
+// bytesPerUpdate estimates the log bytes of one update at all servers together, with the given number of
+// servers and one-way links: the IAMAT, its reply, and an AT line at both ends of each link that floods it.
+// It does not include MARK, ACK and PING: they take about the same again for single updates, and hardly
+// anything for batches.
 func bytesPerUpdate(c *config.Log, servers, links int) int {
 	size := func(line string) int { return logging.LineSize(c, len(line)) }
-	floods := max(0, links-servers+1) // each server sends it to all its neighbors but the one it is from
+	floods := max(0, links-servers+1) // each server sends it to all its neighbors except the one that it came from
 	return size(sampleIAMAT) + size(sampleAT) + floods*2*size(sampleAT+" Alford")
 }
 
-// logsOf tells in one or two lines where servers with this configuration log, what limits it, and how
-// fast it grows.
+// logsOf says in one or two lines where servers with this configuration log, the size limit, and how fast
+// the logs grow.
 func logsOf(c *config.Log, servers, links int) (lines []string) {
 	limit := noLogLimit
 	if most := c.MaxBytes(); most > 0 {
-		limit = byteCount(float64(most*uint64(servers))) + " in all at most (log.max_size)"
+		limit = "at most " + byteCount(float64(most*uint64(servers))) + " in total (log.max_size)"
 	}
 	lines = append(lines, "Logs: "+logging.FileName(c, "NAME")+", "+limit)
 	if c.EveryLine() {

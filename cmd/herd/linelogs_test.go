@@ -72,10 +72,10 @@ func TestLogsOf(t *testing.T) {
 	quiet, endless := c, c
 	quiet.Level, endless.MaxSize = "warn", 0
 	for want, c := range map[string]config.Log{
-		"Logs: logs/server-NAME.log, 3.1 GB in all at most (log.max_size)\n" +
+		"Logs: logs/server-NAME.log, at most 3.1 GB in total (log.max_size)\n" +
 			"  1,000 updates/s add 2.75 MB/s to 5.51 MB/s (log.lines = true)": c,
-		"Logs: logs/server-NAME.log, 3.1 GB in all at most (log.max_size)": quiet,
-		"Logs: logs/server-NAME.log, without a limit (log.max_size = 0)\n" +
+		"Logs: logs/server-NAME.log, at most 3.1 GB in total (log.max_size)": quiet,
+		"Logs: logs/server-NAME.log, no size limit (log.max_size = 0)\n" +
 			"  1,000 updates/s add 2.75 MB/s to 5.51 MB/s (log.lines = true)": endless,
 	} {
 		if got := strings.Join(logsOf(&c, 5, 10), "\n"); got != want {
@@ -118,10 +118,10 @@ func TestLoadTellsOfLogsAndClients(t *testing.T) {
 	h := processtest.StartHerd(t, "[log]\nmax_size = 10000000\nmax_files = 2\n", "Alford")
 	logs := filepath.Join(h.Dir, "logs", "server-NAME.log")
 	notes := loadNotes(t, h, "-c", "2", "-d", "2s", "--clients", "2345", "--mix", "iamat:whatsat=9:1")
-	want := regexp.MustCompile(`^line logs: ` + regexp.QuoteMeta(logs) + ` of 1 server, 30 MB in all at most \(log.max_size, log.max_files\)
-line logs: ([0-9.]+ [kM]B)/s at this rate, 30 MB in all at most \(log.max_size, log.max_files\)
+	want := regexp.MustCompile(`^line logs: ` + regexp.QuoteMeta(logs) + ` of 1 server, at most 30 MB in total \(log.max_size, log.max_files\)
+line logs: ([0-9.]+ [kM]B)/s at this rate, at most 30 MB in total \(log.max_size, log.max_files\)
 line logs: [0-9.]+ [kM]B in [0-9.]+ s, ([0-9.]+ [kM]B)/s
-2,345 clients load0000000 ... load0002344 stay in the herd; stop all its servers to forget them
+2,345 clients load0000000 ... load0002344 stay in the herd until all its servers are stopped
 $`)
 	if !want.MatchString(notes) || h.Status("Alford").Records != 2345 {
 		t.Errorf("%d clients; got\n%swant\n%s", h.Status("Alford").Records, notes, want)
@@ -156,7 +156,7 @@ $`)
 	processtest.Eventually(t, "it runs", func() bool { return strings.Contains(out.String(), "replies/s") })
 	_ = c.Process.Signal(syscall.SIGINT)
 	_ = c.Wait()
-	if !strings.Contains(out.String(), "1,000 clients load0000000 ... load0000999 stay in the herd;") {
+	if !strings.Contains(out.String(), "1,000 clients load0000000 ... load0000999 stay in the herd until") {
 		t.Errorf("%s", out.String())
 	}
 }
@@ -256,7 +256,7 @@ func TestLineLogsDoNotWait(t *testing.T) {
 	if missing, all := l.end(); !all || !slices.Equal(missing, []string{"Ball"}) {
 		t.Errorf("missing %q, all: %v", missing, all)
 	}
-	want := "line logs: how much they grew is unknown, because of Ball, which does not answer or was restarted"
+	want := "line logs: growth unknown: Ball does not answer or was restarted"
 	if len(said) != 2 || said[1] != want {
 		t.Errorf("said %q, want %q at last", said, want)
 	}
@@ -275,9 +275,9 @@ func TestLoadOfAServerThatDiesTells(t *testing.T) {
 	processtest.Eventually(t, "the load has begun", func() bool { return strings.Contains(out.String(), "replies/s") })
 	h.Kill("Alford")
 	_ = c.Wait()
-	const because = " is unknown, because of Alford, which does not answer or was restarted\n"
-	for _, want := range []string{"\nline logs: how much they grew" + because,
-		"\nwhether 1,000 clients load0000000 ... load0000999 stay in the herd" + because} {
+	const because = "unknown: Alford does not answer or was restarted\n"
+	for _, want := range []string{"\nline logs: growth " + because,
+		"\nunknown whether 1,000 clients load0000000 ... load0000999 stay in the herd: Alford does not answer or was restarted\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

@@ -17,15 +17,16 @@ func newLoad(o *options) *cobra.Command {
 	f := &loadFlags{}
 	c := &cobra.Command{
 		Use:   "load",
-		Short: "Put a load on servers and say how they bore it",
-		Long: "Put a load on servers: a closed loop, in which each connection sends the next\n" +
-			"line when a reply comes, or with --rate an open one, in which lines are due\n" +
-			"whatever the servers do and latencies count from the moment at which a line was\n" +
-			"due. Ctrl-C ends it early and prints what there is. The exit code is 1 if\n" +
-			"anything went wrong, or if a condition of --fail-if holds.\n\n" +
-			"The clients that it moves stay in the herd, and servers that log every line log\n" +
-			"all of this: it says on standard error which clients these are, where the logs\n" +
-			"are and how fast they grow.",
+		Short: "Generate load and report throughput, latency and errors",
+		Long: "Generate load and report throughput, latency and errors. By default it is a\n" +
+			"closed loop: each connection sends the next request when it has a reply. With\n" +
+			"--rate it is an open loop: requests are due at a fixed rate, and latency counts\n" +
+			"from the time at which a request was due. Ctrl-C ends the run early and prints\n" +
+			"the report so far. The exit code is 1 if there were errors or unanswered\n" +
+			"requests, or if a --fail-if condition is met.\n\n" +
+			"The clients that it updates stay in the herd, and servers with log.lines = true\n" +
+			"log all requests and replies: standard error says which clients these are,\n" +
+			"where the logs are and how fast they grow.",
 		Example: "  herd load -c 50 -d 10s --pipeline 16\n" +
 			"  herd load --servers all --rate 2000 --fail-if 'errors>0'\n" +
 			"  herd load --mix iamat:whatsat=9:1\n" +
@@ -44,11 +45,11 @@ func newLoad(o *options) *cobra.Command {
 	return c
 }
 
-// run does what the flags say.
+// run executes the command.
 func (f *loadFlags) run(c *cobra.Command) (err error) {
 	ctx, stop := untilSignal()
 	defer stop()
-	errOut := direct(c.ErrOrStderr()) // progress is drawn
+	errOut := direct(c.ErrOrStderr()) // it draws a progress line
 	onTerminal := isTerminal(errOut)
 	say := func(text string) {
 		if onTerminal {
@@ -62,7 +63,7 @@ func (f *loadFlags) run(c *cobra.Command) (err error) {
 		begun = true
 		logs.second(s, f.Duration)
 		if f.live || onTerminal {
-			f.tell(errOut, onTerminal, s)
+			f.progress(errOut, onTerminal, s)
 		}
 	}
 	steps := c.OutOrStdout()
@@ -82,13 +83,13 @@ func (f *loadFlags) run(c *cobra.Command) (err error) {
 	if begun || err == nil {
 		defer func() {
 			missing, all := logs.end()
-			f.left(say, logs.first.journaled(), missing, all)
+			f.reportClients(say, logs.first.journaled(), missing, all)
 		}()
 	}
 	if err != nil {
 		return err
 	}
-	// The files come first: whoever reads standard output may have had enough, and then we end.
+	// Files first: a closed standard output ends the command.
 	if err := writeFiles(files, report, c.OutOrStdout()); err != nil {
 		return err
 	}
@@ -98,19 +99,19 @@ func (f *loadFlags) run(c *cobra.Command) (err error) {
 		}
 	}
 	if f.findMax != "" {
-		fmt.Fprintf(steps, "%s held up to %.0f lines/s, the highest rate of those tried\n", f.findMax, report.Rate)
+		fmt.Fprintf(steps, "highest rate with %s of those tried: %.0f requests/s\n", f.findMax, report.Rate)
 	}
 	if err := f.verdict(report); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
-		return errors.New(f.covered(report))
+		return errors.New(f.interrupted(report))
 	}
 	return nil
 }
 
-// cutShort is the error of a load that may have been interrupted: its exit code is the signal's whatever
-// else went wrong, for what is short of connections, replies or a rate may be so because of that.
+// cutShort gives the error of an interrupted run the signal's exit code, because the interruption may have
+// caused the error.
 func cutShort(ctx context.Context, err error) error {
 	var interrupted *exitError
 	if errors.As(context.Cause(ctx), &interrupted) && err != nil {
@@ -119,8 +120,8 @@ func cutShort(ctx context.Context, err error) error {
 	return err
 }
 
-// covered says how much of a load that was interrupted the report is about.
-func (f *loadFlags) covered(r *load.Report) string {
+// interrupted says what the report of an interrupted run covers.
+func (f *loadFlags) interrupted(r *load.Report) string {
 	switch {
 	case f.findMax != "":
 		return "interrupted: the rate is the highest of those tried so far"
@@ -130,9 +131,9 @@ func (f *loadFlags) covered(r *load.Report) string {
 	return fmt.Sprintf("interrupted: the report covers %.1f s of %v", r.Length.Seconds(), f.Duration)
 }
 
-// left names the clients that stay in the herd. Whether they do is unknown if no server of it answers,
-// unless they are in journals.
-func (f *loadFlags) left(say func(string), journaled bool, missing []string, all bool) {
+// reportClients says which clients stay in the herd. That is unknown if no server answers (all) and there
+// are no journals.
+func (f *loadFlags) reportClients(say func(string), journaled bool, missing []string, all bool) {
 	n, first, last := f.Known()
 	if f.replicated {
 		n, first = 1, load.ReplicationID(&f.Options)
@@ -149,13 +150,13 @@ func (f *loadFlags) left(say func(string), journaled bool, missing []string, all
 		return
 	}
 	if all {
-		say(fmt.Sprintf("whether %s %s in the herd is unknown, because of %s", ids, stay, unanswering(missing)))
+		say(fmt.Sprintf("unknown whether %s %s in the herd: %s", ids, stay, unanswering(missing)))
 		return
 	}
-	say(fmt.Sprintf("%s %s in the herd; stop all its servers to forget them", ids, stay))
+	say(fmt.Sprintf("%s %s in the herd until all its servers are stopped", ids, stay))
 }
 
-// thousands writes a number with commas.
+// thousands formats a number with commas.
 func thousands(n int) string {
 	text := strconv.Itoa(n)
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -164,7 +165,7 @@ func thousands(n int) string {
 	return text
 }
 
-// toOut says whether standard output is one of the files.
+// toOut reports whether one of the files is standard output.
 func (f *loadFlags) toOut() bool { return f.json == "-" || f.csv == "-" || f.hdr == "-" }
 
 func (f *loadFlags) load(ctx context.Context, out io.Writer) (*load.Report, error) {
@@ -181,16 +182,16 @@ func (f *loadFlags) load(ctx context.Context, out io.Writer) (*load.Report, erro
 		case err == nil && r.Rate == 0 && ctx.Err() != nil:
 			err = errors.New("interrupted before a rate was found")
 		case err == nil && r.Rate == 0:
-			err = fmt.Errorf("%s held at no rate", f.findMax)
+			err = fmt.Errorf("--find-max: %s was not met at any rate tried", f.findMax)
 		}
 		return r, err
 	}
 	return load.Run(ctx, f.Options)
 }
 
-// tell prints how things go: a line, or on a terminal of 80 columns or more the same line again and
-// again.
-func (f *loadFlags) tell(w io.Writer, onTerminal bool, s load.Second) {
+// progress prints one line of progress. On a terminal, of at least 80 columns, it overwrites the previous
+// one.
+func (f *loadFlags) progress(w io.Writer, onTerminal bool, s load.Second) {
 	phase := ""
 	if s.Warmup {
 		phase = " warm-up"
@@ -203,7 +204,7 @@ func (f *loadFlags) tell(w io.Writer, onTerminal bool, s load.Second) {
 		fmt.Fprintln(w, line)
 		return
 	}
-	// A line that reaches the edge goes on below it, and is not overwritten by the next.
+	// A line that wraps cannot be overwritten.
 	const width = 79
 	line = line[:min(len(line), width)]
 	if bar := min(width-len(line)-3, 20); bar > 4 {
@@ -213,7 +214,7 @@ func (f *loadFlags) tell(w io.Writer, onTerminal bool, s load.Second) {
 	fmt.Fprint(w, "\r\x1b[K"+line)
 }
 
-// verdict is the error that makes the exit code.
+// verdict is the error that decides the exit code.
 func (f *loadFlags) verdict(r *load.Report) error {
 	for _, text := range f.failIf {
 		t, err := load.ParseThreshold(text)
@@ -221,14 +222,14 @@ func (f *loadFlags) verdict(r *load.Report) error {
 		case err != nil:
 			return err
 		case !t.Decidable(r):
-			return fmt.Errorf("--fail-if %s: no reply was timed, and so nobody knows", text)
+			return fmt.Errorf("--fail-if %s: no latency samples", text)
 		case t.Holds(r):
-			return fmt.Errorf("--fail-if %s: so it is", text)
+			return fmt.Errorf("--fail-if condition met: %s (%s)", text, t.Value(r))
 		}
 	}
 	if n := r.All.Errors + r.All.Unanswered; n > 0 {
 		return fmt.Errorf("%s, %s unanswered", load.Plural(r.All.Errors, "error", "errors"),
-			load.Plural(r.All.Unanswered, "line", "lines"))
+			load.Plural(r.All.Unanswered, "request", "requests"))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func TestLoadCountsAsTheServerDoes(t *testing.T) {
 	}
 	if out, errOut, code := h.Command("", "load", "-d", "200ms", "--warmup", "0s", "--json", "-", "--csv", "too.csv",
 		"--fail-if", "p99>1us"); code != 1 ||
-		json.Unmarshal([]byte(out), &r) != nil || !strings.Contains(errOut, "--fail-if p99>1us: so it is") {
+		json.Unmarshal([]byte(out), &r) != nil || !strings.Contains(errOut, "--fail-if condition met: p99>1us (") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)
 	}
 	if _, err := os.Stat(filepath.Join(h.Dir, "too.csv")); err != nil {
@@ -59,7 +59,7 @@ func TestLoadCountsAsTheServerDoes(t *testing.T) {
 	}
 	// Who has measured nothing has not shown that it was fast.
 	if _, errOut, code := h.Command("", "load", "-d", "200ms", "--warmup", "0s", "-c", "0", "--churn", "50/s",
-		"--fail-if", "p99>1us"); code != 1 || !strings.Contains(errOut, "--fail-if p99>1us: no reply was timed") {
+		"--fail-if", "p99>1us"); code != 1 || !strings.Contains(errOut, "--fail-if p99>1us: no latency samples") {
 		t.Errorf("exit %d, %s", code, errOut)
 	}
 }
@@ -81,26 +81,26 @@ func TestLoadRefuses(t *testing.T) {
 	h := processtest.New(t, "[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n"+
 		"neighbors = [\"Ball\"]\n[[server]]\nname = \"Ball\"\naddress = \"127.0.0.1:2\"\nneighbors = [\"Alford\"]\n")
 	for want, args := range map[string][]string{
-		"--find-max looks for a rate, and --rate gives one":            {"--find-max", "p99<5ms", "--rate", "5"},
-		"--fail-if: want a condition as p99<5ms or errors>0":           {"--fail-if", "p99"},
-		"parts from 0 to 1000000, not all 0, got iamat=0;":             {"--mix", "iamat=0"},
-		"--mix: want iamat, whatsat, or iamat:whatsat=9:1":             {"--mix", "at"},
-		"not all 0, got iamat:whatsat=9;":                              {"--mix", "iamat:whatsat=9"},
-		"or a part from 0% to 100%, got 120%;":                         {"--idle", "120%"},
-		"--idle and --slow-readers are more than all":                  {"--idle", "60%", "--slow-readers", "60%"},
-		"--replication needs two servers":                              {"--replication"},
-		"one update after the other; --pipeline has no":                {"--replication", "--servers", "Alford,Ball", "--pipeline", "2"},
-		"--servers Ball,Ball: Ball stands there twice":                 {"--servers", "Ball,Ball"},
-		"--idle 1% of 40 connections are none":                         {"-c", "40", "--idle", "1%"},
-		"only the first would be new to servers with":                  {"--find-max", "p99<5ms", "--epoch", "1520023934"},
-		"--servers and --at both name servers":                         {"--servers", "all", "--at", "Alford"},
-		`--servers: no server is called "Emu"; there are Alford, Ball`: {"--servers", "Emu"},
-		"--connections 0: nobody would send":                           {"-c", "0"},
-		"--zipf: want a number above 1 and up to 100, or 0, got 0.5;":  {"--zipf", "0.5"},
-		"5 threads for 4 connections":                                  {"-c", "4", "-t", "5"},
-		"two of --json, --csv and --hdr name the same":                 {"--json", "x", "--hdr", "x"},
-		"a part from 0% to 100%, got NaN%;":                            {"--idle", "NaN%"},
-		"a rate or a pipeline needs connections that send":             {"-c", "4", "--idle", "100%", "--rate", "5"},
+		"--find-max and --rate exclude each other":                            {"--find-max", "p99<5ms", "--rate", "5"},
+		"--fail-if: want a condition as p99<5ms or errors>0":                  {"--fail-if", "p99"},
+		"parts from 0 to 1000000, not all 0, got iamat=0;":                    {"--mix", "iamat=0"},
+		"--mix: want iamat, whatsat, or iamat:whatsat=9:1":                    {"--mix", "at"},
+		"not all 0, got iamat:whatsat=9;":                                     {"--mix", "iamat:whatsat=9"},
+		"or a share from 0% to 100%, got 120%;":                               {"--idle", "120%"},
+		"--idle and --slow-readers exceed --connections":                      {"--idle", "60%", "--slow-readers", "60%"},
+		"--replication requires two servers":                                  {"--replication"},
+		"--replication excludes --pipeline: it sends one update":              {"--replication", "--servers", "Alford,Ball", "--pipeline", "2"},
+		"--servers Ball,Ball: duplicate server Ball":                          {"--servers", "Ball,Ball"},
+		"--idle 1% of 40 connections is less than one":                        {"-c", "40", "--idle", "1%"},
+		"--find-max and --epoch exclude each other: ":                         {"--find-max", "p99<5ms", "--epoch", "1520023934"},
+		"--servers and --at exclude each other":                               {"--servers", "all", "--at", "Alford"},
+		`--servers: unknown server "Emu"; servers in herd.toml: Alford, Ball`: {"--servers", "Emu"},
+		"--connections 0: no connection is left to send":                      {"-c", "0"},
+		"--zipf: want a number above 1 and up to 100, or 0, got 0.5;":         {"--zipf", "0.5"},
+		"5 threads for 4 connections":                                         {"-c", "4", "-t", "5"},
+		"two of --json, --csv and --hdr name the same":                        {"--json", "x", "--hdr", "x"},
+		"a share from 0% to 100%, got NaN%;":                                  {"--idle", "NaN%"},
+		"a rate or a pipeline needs connections that send":                    {"-c", "4", "--idle", "100%", "--rate", "5"},
 	} {
 		_, errOut, code := h.Command("", append([]string{"load"}, args...)...)
 		if code != 2 || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
@@ -148,7 +148,7 @@ func TestInterruptedLoad(t *testing.T) {
 			[]string{"-c", "1000", "--connect-rate", "1", "-d", "1h"}},
 		{"closed loop, pipeline 16: ", "herd: interrupted before a rate was found\n",
 			[]string{"--find-max", "p99<1us", "-d", "4s", "--warmup", "0s", "-c", "2"}},
-		{"replies/s", "herd: --fail-if p99>1us: so it is\n",
+		{"replies/s", "herd: --fail-if condition met: p99>1us (",
 			[]string{"--fail-if", "p99>1us", "-d", "1h", "--warmup", "0s", "--live", "-c", "2"}},
 		{"replies/s", "herd: interrupted: the report covers ", []string{"-d", "1h", "--warmup", "0s", "--live", "-c", "2"}},
 		{"replies/s", "herd: interrupted in the warm-up: nothing was measured\n", []string{"--warmup", "1h", "--live", "-c", "2"}},

@@ -19,8 +19,8 @@ type loadFile struct {
 	write func(w io.Writer, r *load.Report) error
 }
 
-// openFiles makes the files that --json, --csv and --hdr ask for, before the load begins: an hour
-// later is late to learn that there is no such directory.
+// openFiles creates the files of --json, --csv and --hdr. It runs before the load, so that a wrong path
+// fails at once.
 func (f *loadFlags) openFiles() (all []loadFile, err error) {
 	for _, file := range []loadFile{
 		{f.json, nil, writeJSON}, {f.csv, nil, writeSeconds},
@@ -39,7 +39,7 @@ func (f *loadFlags) openFiles() (all []loadFile, err error) {
 	return all, nil
 }
 
-// writeFiles writes all of them, whatever becomes of one, and returns the first error.
+// writeFiles writes all files, even if one fails, and returns the first error.
 func writeFiles(all []loadFile, r *load.Report, out io.Writer) (first error) {
 	for _, f := range all {
 		if f.file == nil {

@@ -24,7 +24,7 @@ func TestLoadsLineFitsTheTerminal(t *testing.T) {
 			Counts: load.Counts{Replies: 1_234_567, Errors: 123_456_789}},
 	} {
 		var out bytes.Buffer
-		f.tell(&out, true, s)
+		f.progress(&out, true, s)
 		line, same := strings.CutPrefix(out.String(), "\r\x1b[K")
 		if !same || len(line) > 79 || strings.ContainsAny(line, "\n") || !strings.Contains(line, "replies/s") {
 			t.Errorf("%d columns: %q", len(line), out.String())
@@ -72,11 +72,11 @@ func TestLoadFindMax(t *testing.T) {
 		t.Errorf("exit %d, %v\n%s", code, err, out)
 	}
 	if !strings.Contains(errOut, "closed loop, pipeline 16: ") || !strings.Contains(errOut, ": yes\n") ||
-		!strings.Contains(errOut, "p50<10s held up to ") {
+		!strings.Contains(errOut, "highest rate with p50<10s of those tried: ") {
 		t.Error(errOut)
 	}
 	out, errOut, code = h.Command("", append(args, "p50<1ns")...)
-	if code != 1 || out != "" || !strings.Contains(errOut, "p50<1ns held at no rate") {
+	if code != 1 || out != "" || !strings.Contains(errOut, "--find-max: p50<1ns was not met at any rate tried") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)
 	}
 }

@@ -17,15 +17,15 @@ import (
 	"serverherd/cmd/herd/hangup"
 )
 
-// Exit codes. A command that a signal cuts short exits with 128 plus the signal's number, as a shell
-// says of one that a signal ends.
+// Exit codes. A command that a signal interrupts exits with 128 plus the signal's number, as shells report
+// it.
 const (
-	exitFailed = 1 // a reply was "? " or "> ", a server could not be reached, or not all is well
+	exitFailed = 1 // a reply was "? " or "> ", a server could not be reached, or a check failed
 	exitUsage  = 2
 	exitSignal = 128
 )
 
-// exitError ends the program with a code; text, if there is any, goes to standard error.
+// exitError ends the program with an exit code. A text that is not empty goes to standard error.
 type exitError struct {
 	code int
 	text string
@@ -33,13 +33,13 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.text }
 
-// usage is the error of a command line that means nothing.
+// usage returns the error for an invalid command line.
 func usage(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Sprintf(format, args...)}
 }
 
-// untilSignal returns a context that SIGINT or SIGTERM ends, with an exitError as its cause. A second
-// signal ends the program at once.
+// untilSignal returns a context that SIGINT or SIGTERM cancels, with an exitError as its cause. A second
+// signal exits immediately.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -61,11 +61,12 @@ func untilSignal() (ctx context.Context, stop func()) {
 	}
 }
 
-// oneSignal is how long signals count as one: timeout(1) signals a process, and then its process group.
+// oneSignal is the time within which signals count as one: timeout(1) signals a process, and then its
+// process group.
 const oneSignal = 250 * time.Millisecond
 
-// anotherSignal waits for a signal that is not one with a signal that has just come. It returns nil when
-// signals is closed.
+// anotherSignal waits for a signal that is not a repetition of one just received (see oneSignal). It
+// returns nil when signals is closed.
 func anotherSignal(signals <-chan os.Signal) os.Signal {
 	begun := time.Now()
 	for s := range signals {
@@ -76,22 +77,22 @@ func anotherSignal(signals <-chan os.Signal) os.Signal {
 	return nil
 }
 
-// errFailed is for a failure that has been shown already.
+// errFailed is a failure that has been printed already.
 var errFailed = &exitError{code: exitFailed}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// run is the program without its process.
+// run executes a command line and returns the exit code.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot()
-	root.SetArgs(marked(args))
+	root.SetArgs(escapeNegatives(args))
 	root.SetIn(in)
 	stdout, stderr := newOutput(out), newOutput(errOut)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	command, err := root.ExecuteC()
 	if err == nil {
-		err = stdout.err // of a text whose writer does not care, such as help
+		err = stdout.err // from a writer that ignores errors, such as help
 	}
 	if err == nil {
 		return 0
@@ -104,19 +105,19 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		}
 	}
 	if e.text != "" {
-		said := sayError(stderr, e.text)
+		printed := printError(stderr, e.text)
 		if command.Name() == serveName || command.Name() == upName {
-			waitFor(said, outputWait) // whoever started it waits for the exit code, not for the text
+			waitFor(printed, outputWait) // the caller waits for the exit code, not for the text
 		} else {
-			<-said
+			<-printed
 		}
 	}
 	return e.code
 }
 
-// sayError writes an error as one line. The channel is closed when that is done: the output may be
-// blocked.
-func sayError(w io.Writer, text string) (said <-chan struct{}) {
+// printError writes an error as one line, in a goroutine, because the output may be blocked. The channel is
+// closed when it is written.
+func printError(w io.Writer, text string) (printed <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -125,21 +126,21 @@ func sayError(w io.Writer, text string) (said <-chan struct{}) {
 	return done
 }
 
-// waitFor waits until done is closed, for patience at most.
-func waitFor(done <-chan struct{}, patience time.Duration) {
+// waitFor waits until done is closed, or for timeout at most.
+func waitFor(done <-chan struct{}, timeout time.Duration) {
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 	}
 }
 
-// A position in the south begins as an option does. marked marks it for the way through the flag
-// parser, and plain takes the mark off.
+// A negative number, such as a southern latitude, looks like a flag. escapeNegatives puts signMark in front
+// of such arguments before the flag parser sees them; unescape removes it.
 const signMark = "\x00"
 
 var signed = regexp.MustCompile(`^-\.?\d`)
 
-func marked(args []string) []string {
+func escapeNegatives(args []string) []string {
 	all := make([]string, len(args))
 	for i, a := range args {
 		if signed.MatchString(a) {
@@ -150,25 +151,25 @@ func marked(args []string) []string {
 	return all
 }
 
-func plain(args []string) []string {
+func unescape(args []string) []string {
 	for i, a := range args {
 		args[i] = strings.TrimPrefix(a, signMark)
 	}
 	return args
 }
 
-// newRoot is the command without a subcommand.
+// newRoot returns the root command.
 func newRoot() *cobra.Command {
 	o := &options{}
 	root := &cobra.Command{
 		Use:   "herd",
-		Short: "A herd of servers that all know where every client is",
+		Short: "A replicated cache of client locations, served by a herd of servers",
 		Example: "  herd up\n" +
 			"  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at Alford\n" +
 			"  herd whatsat kiwi.cs.ucla.edu 10 5 --at Ball",
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(_ *cobra.Command, args []string) error {
-			if plain(args); len(args) > 0 {
+			if unescape(args); len(args) > 0 {
 				return usage("unknown command %q; see herd --help", args[0])
 			}
 			return nil
@@ -184,7 +185,7 @@ func newRoot() *cobra.Command {
 		"configuration `file` (else $HERD_CONFIG, else ./herd.toml)")
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
-	cobra.EnableCommandSorting = false // help lists them in the order of use
+	cobra.EnableCommandSorting = false // help lists them in the order in which they are added
 	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newStatus(o), newPlaces(o),
 		newConfig(o), newLoad(o), newStudy(), newVersion())
 	root.Version = version()
@@ -193,7 +194,7 @@ func newRoot() *cobra.Command {
 	root.InitDefaultCompletionCmd()
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
-		// --help comes before the check of arguments, and has no other way to report an error.
+		// --help runs before arguments are checked and has no other way to report an error.
 		if out, ok := c.OutOrStdout().(*output); ok && c.HasSubCommands() {
 			if err := c.ValidateArgs(c.Flags().Args()); err != nil {
 				out.err = err
@@ -211,8 +212,8 @@ func newRoot() *cobra.Command {
 				shell.Args = arguments(0, 0)
 			}
 			c.Args = func(_ *cobra.Command, args []string) error {
-				if plain(args); len(args) > 0 {
-					return usage("no completion for %q; there are bash, zsh, fish and powershell", args[0])
+				if unescape(args); len(args) > 0 {
+					return usage("no completion for %q; supported shells: bash, zsh, fish, powershell", args[0])
 				}
 				return nil
 			}
@@ -222,20 +223,20 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// helpAbout shows the help of a command, and fails if there is no such command.
+// helpAbout prints the help of a command.
 func helpAbout(c *cobra.Command, args []string) error {
-	about, rest, err := c.Root().Find(plain(args))
+	about, rest, err := c.Root().Find(unescape(args))
 	if err != nil || len(rest) > 0 {
-		return usage("no command is called %q; see herd --help", strings.Join(args, " "))
+		return usage("unknown command %q; see herd --help", strings.Join(args, " "))
 	}
 	about.InitDefaultHelpFlag()
 	return about.Help()
 }
 
-// arguments checks how many there are and takes their marks off.
+// arguments checks the number of arguments and unescapes them. A negative most means no limit.
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		plain(args)
+		unescape(args)
 		if len(args) < least || most >= 0 && len(args) > most {
 			return usage("usage: %s; see %s --help", c.UseLine(), c.CommandPath())
 		}

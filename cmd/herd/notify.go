@@ -12,21 +12,21 @@ import (
 	"syscall"
 )
 
-// notifyVariable names a descriptor on which a server tells the process that started it how its
-// start went. It says one of
+// notifyVariable is the environment variable with the number of a descriptor on which a server reports the
+// result of its start to the process that started it, as one of
 //
 //	READY             it listens; it may fail later
 //	FAILED <reason>   it cannot start now; a later start may succeed
 //	FATAL <reason>    it cannot start, and starting it again does not help
 const notifyVariable = "HERD_NOTIFY_FD"
 
-// notifier is the server's end; nil if nobody wants to know. One goroutine.
+// notifier is the server's end of the notify pipe; nil if there is none. One goroutine.
 type notifier struct {
 	w    *os.File
 	done bool
 }
 
-// newNotifier takes the descriptor over.
+// newNotifier takes over the descriptor in notifyVariable.
 func newNotifier() *notifier {
 	fd, err := strconv.Atoi(os.Getenv(notifyVariable))
 	if err != nil {
@@ -41,29 +41,29 @@ func (n *notifier) say(line string) {
 		return
 	}
 	n.done = true
-	_, _ = fmt.Fprintln(n.w, line) // whoever wanted to know may be gone
+	_, _ = fmt.Fprintln(n.w, line) // the parent may be gone
 	n.w.Close()
 }
 
-// ready tells that the server listens.
+// ready reports that the server listens.
 func (n *notifier) ready() { n.say("READY") }
 
-// failed tells of the error of a start, and returns the error that is left to be printed.
+// failed reports an error at start and returns the error that is left to print.
 func (n *notifier) failed(err error) error {
 	if n == nil || n.done || err == nil {
 		return err
 	}
 	how := "FATAL "
-	if mayHeal(err) {
+	if isTransient(err) {
 		how = "FAILED "
 	}
 	n.say(how + oneLine(err.Error()))
 	return errFailed
 }
 
-// mayHeal says whether the cause of an error at start may go away without a change of the
-// configuration: a port, a lock or a resource that is taken, or a disk that is full or fails.
-func mayHeal(err error) bool {
+// isTransient reports whether an error at start may go away without a change of the configuration: a port,
+// lock or resource in use, or a disk that is full or fails.
+func isTransient(err error) bool {
 	for _, errno := range []syscall.Errno{
 		syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.EAGAIN, syscall.EBUSY, syscall.EDQUOT, syscall.EIO,
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.ESTALE, syscall.ETIMEDOUT,
@@ -75,18 +75,18 @@ func mayHeal(err error) bool {
 	return false
 }
 
-// oneLine is an error as one line.
+// oneLine makes an error text a single line.
 func oneLine(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", " ") }
 
 // outcome is how a server's process ended.
 type outcome struct {
 	ready  bool   // it had listened
-	fatal  bool   // it cannot start: see notifyVariable
-	reason string // why it could not start, as it said itself
+	fatal  bool   // FATAL: see notifyVariable
+	reason string // why it could not start, as it reported
 	err    error  // of the process
 }
 
-// signal is what ended the process; 0 if it ended by itself, or never ran.
+// signal is the signal that ended the process; 0 if it exited or never ran.
 func (o *outcome) signal() syscall.Signal {
 	var exit *exec.ExitError
 	if errors.As(o.err, &exit) {
@@ -97,10 +97,9 @@ func (o *outcome) signal() syscall.Signal {
 	return 0
 }
 
-// hopeless says whether another start would end alike. What a process does not say itself is judged
-// by its end: one that a signal ended may have been in the way, one that exits by itself, as after a
-// panic, does so again.
-func (o *outcome) hopeless() bool {
+// permanent reports whether another start would fail, too. If the process reported nothing, an exit, such
+// as after a panic, counts as permanent, and an end by a signal does not.
+func (o *outcome) permanent() bool {
 	var exit *exec.ExitError
 	switch {
 	case o.ready:
@@ -110,10 +109,10 @@ func (o *outcome) hopeless() bool {
 	case errors.As(o.err, &exit):
 		return exit.Exited()
 	}
-	return o.err != nil && !mayHeal(o.err) // it could not be run
+	return o.err != nil && !isTransient(o.err) // the process could not be started
 }
 
-// String is the outcome in words.
+// String describes the outcome.
 func (o *outcome) String() string {
 	switch {
 	case o.reason != "":
@@ -124,15 +123,15 @@ func (o *outcome) String() string {
 	return "exit status 0"
 }
 
-// maxReason is how much of a line hear takes, in bytes.
+// maxReason is the longest reason that is kept, in bytes.
 const maxReason = 4 << 10
 
-// hear takes what a server says from r, to the end, and calls ready when it does.
-func (o *outcome) hear(r io.Reader, ready func()) {
+// readNotifications reads a server's notifications from r until end of file. It calls ready on READY.
+func (o *outcome) readNotifications(r io.Reader, ready func()) {
 	for lines := bufio.NewReaderSize(r, maxReason); ; {
 		line, cut, err := lines.ReadLine()
 		text := string(line)
-		for cut && err == nil { // the rest of a line that is too long
+		for cut && err == nil { // skip the rest of a long line
 			_, cut, err = lines.ReadLine()
 		}
 		if err != nil && text == "" {

@@ -27,14 +27,14 @@ func TestHopeless(t *testing.T) {
 		{"killed", "", "kill -9 $$", false, "signal: killed"},
 	} {
 		o, ready := &outcome{}, false
-		o.hear(strings.NewReader(test.said), func() { ready = true })
+		o.readNotifications(strings.NewReader(test.said), func() { ready = true })
 		o.err = exec.Command("sh", "-c", test.ends).Run()
-		if got := o.hopeless(); got != test.hopeless || ready != (test.said == "READY\n") || o.String() != test.why {
+		if got := o.permanent(); got != test.hopeless || ready != (test.said == "READY\n") || o.String() != test.why {
 			t.Errorf("%s: hopeless %v, ready %v, %.100s", test.what, got, ready, o)
 		}
 	}
 	for err, want := range map[error]bool{syscall.EMFILE: false, syscall.EAGAIN: false, exec.ErrNotFound: true, nil: false} {
-		if got := (&outcome{err: err}).hopeless(); got != want {
+		if got := (&outcome{err: err}).permanent(); got != want {
 			t.Errorf("a process that could not be run, %v: hopeless %v", err, got)
 		}
 	}
@@ -47,7 +47,7 @@ func TestDescriptorsOfUp(t *testing.T) {
 		t.Error(err)
 	}
 	err := s.checkDescriptors(831)
-	if want := "this process may open 831 descriptors; to run 100 servers it needs 832: raise ulimit -n"; err == nil || err.Error() != want {
+	if want := "100 servers need 832 file descriptors, but the limit is 831: raise ulimit -n"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if err := s.checkDescriptors(16); err == nil || errors.Is(err, errFailed) {

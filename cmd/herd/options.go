@@ -12,7 +12,7 @@ import (
 	"serverherd/protocol"
 )
 
-// defaultConfig is the configuration of whoever names none.
+// defaultConfig is used without --config and $HERD_CONFIG.
 const defaultConfig = "herd.toml"
 
 // options are the flags that several commands share.
@@ -26,21 +26,21 @@ type options struct {
 // engineFlag adds --engine.
 func engineFlag(c *cobra.Command, name *string) {
 	choiceFlag(c, name, "engine", engines.Names[0], engines.Names,
-		"what runs a server: "+strings.Join(engines.Names, ", ")+"; the first is for use, the others to compare")
+		"event loop implementation: "+strings.Join(engines.Names, ", ")+"; all but the first are for comparison")
 }
 
 // defaultTimeout is --timeout of every command that talks to a server.
 const defaultTimeout = 5 * time.Second
 
-// timeoutFlag adds --timeout; usage is what it bounds.
+// timeoutFlag adds --timeout. Usage says what it bounds.
 func (o *options) timeoutFlag(c *cobra.Command, usage string) {
 	durationFlag(c.Flags(), &o.timeout, "timeout", defaultTimeout, time.Millisecond, time.Hour, usage)
 }
 
-// load reads the configuration.
+// load reads and checks the configuration.
 func (o *options) load() (*config.Config, error) { return config.Load(o.file(), resources()) }
 
-// file is the configuration's path.
+// file returns the path of the configuration.
 func (o *options) file() string {
 	switch env := os.Getenv("HERD_CONFIG"); {
 	case o.config != "":
@@ -60,8 +60,8 @@ func (o *options) serverFlags(c *cobra.Command) {
 		"`dialect` of a server given as HOST:PORT: paper (the default) or cs131")
 }
 
-// checkTarget says why text is neither a server's name nor HOST:PORT. It takes addresses with a zone,
-// which herd.toml does not: only this machine needs to know the zone.
+// checkTarget returns an error if text is neither a server's name nor HOST:PORT. Unlike herd.toml, it
+// accepts IPv6 addresses with a zone, which is only meaningful on this machine.
 func checkTarget(text string) error {
 	if text == "" || strings.Contains(text, ":") {
 		return config.CheckAddress(text)
@@ -69,7 +69,7 @@ func checkTarget(text string) error {
 	return nil
 }
 
-// completeServers offers a shell the names of the servers.
+// completeServers completes the names of servers.
 func (o *options) completeServers(
 	_ *cobra.Command, _ []string, _ string,
 ) (names []string, _ cobra.ShellCompDirective) {
@@ -81,10 +81,10 @@ func (o *options) completeServers(
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// defaultMaxLine is limits.max_line of a server that is known by its address alone.
+// defaultMaxLine is the assumed limits.max_line of a server given as HOST:PORT.
 const defaultMaxLine = 16384
 
-// target is the server to talk to: its address, its dialect, and its limits.max_line.
+// target returns the server to connect to: its address, dialect, and limits.max_line.
 func (o *options) target() (addr string, d protocol.Dialect, maxLine int, err error) {
 	if strings.Contains(o.at, ":") {
 		if o.dialect != "" {
@@ -95,7 +95,7 @@ func (o *options) target() (addr string, d protocol.Dialect, maxLine int, err er
 		return o.at, d, defaultMaxLine, nil
 	}
 	if o.dialect != "" {
-		return "", 0, 0, usage("--dialect goes with --at HOST:PORT; herd.toml knows its servers' dialect")
+		return "", 0, 0, usage("--dialect requires --at HOST:PORT; the dialect of servers in herd.toml is set there")
 	}
 	cfg, err := o.load()
 	if err != nil {
@@ -111,7 +111,7 @@ func (o *options) target() (addr string, d protocol.Dialect, maxLine int, err er
 	return s.Address, d, cfg.Limits.MaxLine, err
 }
 
-// find returns the server called name, or an error that lists those that there are.
+// find returns the server called name, or an error that lists the valid names.
 func find(cfg *config.Config, name string) (config.Server, error) {
 	var all []string
 	for _, s := range cfg.Servers {
@@ -120,10 +120,10 @@ func find(cfg *config.Config, name string) (config.Server, error) {
 		}
 		all = append(all, s.Name)
 	}
-	return config.Server{}, usage("no server is called %q; there are %s", name, strings.Join(all, ", "))
+	return config.Server{}, usage("unknown server %q; servers in herd.toml: %s", name, strings.Join(all, ", "))
 }
 
-// findFor is find for a name that a flag gave.
+// findFor is find for the value of a flag.
 func findFor(flag string, cfg *config.Config, name string) (config.Server, error) {
 	s, err := find(cfg, name)
 	if err != nil {

@@ -14,40 +14,41 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/load"
 	"serverherd/herd/config"
 	"serverherd/places"
 	"serverherd/protocol"
 )
 
-// lookup is the places command's question and to whom it goes.
+// lookup is the query of the places command, and its flags.
 type lookup struct {
 	*options
-	query    places.Query
-	provider string        // in place of herd.toml's
-	path     string        // likewise
-	columns  string        // likewise, as parseColumns has it
-	lenient  bool          // likewise, if it was given
-	given    bool          // there was a --lenient
-	within   time.Duration // 0: what herd.toml says
-	json     bool
+	query        places.Query
+	provider     string // "" for the one in herd.toml
+	path         string // likewise
+	columns      string // likewise; see parseColumns
+	lenient      bool   // likewise, if lenientGiven
+	lenientGiven bool
+	timeout      time.Duration // 0 for the one in herd.toml
+	json         bool
 }
 
 func newPlaces(o *options) *cobra.Command {
 	l := &lookup{options: o}
 	c := &cobra.Command{
 		Use:   "places LAT,LNG [KM=10]",
-		Short: "Ask the configured places provider directly",
-		Long: "Ask the places provider of herd.toml, or another, what is within KM kilometers\n" +
-			"(0 to 50) of a position, LAT,LNG or ISO 6709: to see whether its key is good,\n" +
-			"or what a file of places holds. A lookup that costs money counts in the daily\n" +
-			"budget, and nobody else answers when it fails.\n\n" +
-			"A file of places is CSV (.csv, .tsv, .txt) whose first line names its columns,\n" +
-			"or JSON objects (.json, .ndjson, .jsonl), one a line or in an array; with .gz\n" +
-			"behind it, too. It has name, lat and lng, and perhaps types and vicinity.\n" +
-			"latitude, longitude, lon, long, x and y are known, and so are the names of\n" +
-			"GTFS' stops.txt and of OurAirports; --columns says what others are called.\n" +
-			"Further columns are passed over. --columns, --lenient and --path stand in place\n" +
-			"of columns, lenient and path in herd.toml, where they are written so:\n\n" +
+		Short: "Query the configured places provider directly",
+		Long: "Query the places provider of herd.toml, or another one, for places within KM\n" +
+			"kilometers (0 to 50) of a position (LAT,LNG or ISO 6709), for example to check\n" +
+			"an API key or a places file. A lookup that costs money counts in the daily\n" +
+			"budget. There is no fallback if it fails.\n\n" +
+			"A places file is CSV (.csv, .tsv, .txt) with a header line, or JSON objects\n" +
+			"(.json, .ndjson, .jsonl), one per line or in an array; it may be compressed\n" +
+			"(.gz). Required columns are name, lat and lng; optional ones are types and\n" +
+			"vicinity. latitude, longitude, lon, long, x and y and the column names of GTFS\n" +
+			"stops.txt and of OurAirports are recognized; --columns maps other names. All\n" +
+			"other columns are ignored. --columns, --lenient and --path override columns,\n" +
+			"lenient and path in herd.toml, where they look like this:\n\n" +
 			"  [places]\n" +
 			"  provider = \"file\"\n" +
 			"  path     = \"sites.csv\"\n" +
@@ -66,25 +67,25 @@ func newPlaces(o *options) *cobra.Command {
 			if l.query, err = parseQuery(args); err != nil {
 				return usage("%v; usage: %s", err, c.UseLine())
 			}
-			l.given = c.Flags().Changed("lenient")
+			l.lenientGiven = c.Flags().Changed("lenient")
 			return l.run(c.OutOrStdout())
 		},
 	}
-	textFlag(c.Flags(), &o.at, "at", "", "a server's name", "`name` of the server whose budget pays (default the first)")
+	textFlag(c.Flags(), &o.at, "at", "", "a server's name", "`name` of the server whose budget is used (default the first)")
 	complete(c, "at", o.completeServers)
 	choiceFlag(c, &l.provider, "provider", "", config.Providers,
-		"`provider` to ask (default herd.toml's): "+strings.Join(config.Providers, ", "))
-	textFlag(c.Flags(), &l.path, "path", "", "a file", "`file` of places to ask, for provider file")
+		"`provider` to query (default herd.toml's): "+strings.Join(config.Providers, ", "))
+	textFlag(c.Flags(), &l.path, "path", "", "a file", "places `file` to query, for provider file")
 	complete(c, "path", cobra.FixedCompletions(append([]string{"gz"}, places.FileSuffixes...),
 		cobra.ShellCompDirectiveFilterFileExt))
 	reasonedFlag(c.Flags(), &l.columns, "columns", "names as "+columnsForm,
-		"what the file calls its `columns`, as "+columnsForm, func(text string) error {
+		"names of the file's `columns`, such as "+columnsForm, func(text string) error {
 			_, err := parseColumns(text)
 			return err
 		})
-	c.Flags().BoolVar(&l.lenient, "lenient", false, "pass over places without a name or a position, and count them")
-	durationFlag(c.Flags(), &l.within, "timeout", 0, time.Millisecond, time.Hour,
-		"how long a lookup may take (default places.timeout of herd.toml, 5s if it has none)")
+	c.Flags().BoolVar(&l.lenient, "lenient", false, "skip and count places without a name or a position")
+	durationFlag(c.Flags(), &l.timeout, "timeout", 0, time.Millisecond, time.Hour,
+		"timeout of the lookup (default places.timeout of herd.toml, 5s if it has none)")
 	c.Flags().BoolVar(&l.json, "json", false, "print the Nearby Search object")
 	return c
 }
@@ -94,8 +95,8 @@ func (l *lookup) run(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if l.within > 0 {
-		cfg.Places.Timeout = l.within
+	if l.timeout > 0 {
+		cfg.Places.Timeout = l.timeout
 	}
 	server := cfg.Servers[0]
 	if l.at != "" {
@@ -111,19 +112,19 @@ func (l *lookup) run(out io.Writer) error {
 		return err
 	}
 	r, err := provider.Nearby(context.Background(), l.query)
-	said := report(&cfg.Places, provider)
+	status := report(&cfg.Places, provider)
 	if err != nil {
-		return fmt.Errorf("places, by %s: %w%s", cfg.Places.Provider, err, advice(err, said))
+		return fmt.Errorf("places provider %s: %w%s", cfg.Places.Provider, err, advice(err, status))
 	}
 	if l.json {
 		_, err := fmt.Fprintf(out, "%s\n", places.AppendJSON(nil, r, protocol.MaxBound))
 		return err
 	}
-	return printPlaces(out, l.query, r, said)
+	return printPlaces(out, l.query, r, status)
 }
 
-// choose puts what the command line says in place of what herd.toml says. There is no fallback:
-// whoever asks wants to know how this provider does.
+// choose overrides herd.toml with the flags. It disables the fallback, which would hide errors of the
+// provider.
 func (l *lookup) choose(c *config.Places) error {
 	c.Fallback = ""
 	if l.path != "" {
@@ -138,34 +139,34 @@ func (l *lookup) choose(c *config.Places) error {
 	if l.columns != "" {
 		c.Columns, _ = parseColumns(l.columns)
 	}
-	if l.given {
+	if l.lenientGiven {
 		c.Lenient = l.lenient
 	}
 	for _, flag := range []struct {
 		name  string
 		given bool
-	}{{"path", l.path != ""}, {"columns", l.columns != ""}, {"lenient", l.given}} {
+	}{{"path", l.path != ""}, {"columns", l.columns != ""}, {"lenient", l.lenientGiven}} {
 		if flag.given && c.Provider != "file" {
-			return usage("--%s goes with provider file, and not with %s", flag.name, c.Provider)
+			return usage("--%s requires provider file, not %s", flag.name, c.Provider)
 		}
 	}
 	switch {
 	case c.Provider == "file" && c.Path == "":
-		return usage("provider file needs --path FILE, whose name ends in .%s",
+		return usage("provider file requires --path FILE with a name that ends in .%s",
 			strings.Join(places.FileSuffixes, ", ."))
 	}
 	return nil
 }
 
-// columnsForm is the form of --columns.
+// columnsForm is an example of --columns.
 const columnsForm = "name=site,lat=site_lat,lng=site_lon"
 
-// parseColumns reads --columns: pairs between commas. A pair with a comma in it is put in quotes, as in
-// CSV.
+// parseColumns parses --columns: COLUMN=NAME pairs separated by commas. A pair that contains a comma is
+// quoted, as in CSV.
 func parseColumns(text string) (map[string]string, error) {
 	pairs, err := csv.NewReader(strings.NewReader(text)).Read()
 	if err != nil {
-		return nil, errors.New("it is not pairs between commas, in quotes where one has a comma")
+		return nil, errors.New("not a list of COLUMN=NAME separated by commas (quote a pair that contains a comma)")
 	}
 	all := map[string]string{}
 	for _, pair := range pairs {
@@ -173,16 +174,16 @@ func parseColumns(text string) (map[string]string, error) {
 		column = strings.TrimSpace(column)
 		switch _, again := all[column]; {
 		case !ok:
-			return nil, fmt.Errorf("%s has no =", shown(pair))
+			return nil, fmt.Errorf("no = in %s", shown(pair))
 		case again:
-			return nil, fmt.Errorf("%s stands there twice", shown(column))
+			return nil, fmt.Errorf("duplicate column %s", shown(column))
 		}
 		all[column] = name
 	}
 	return all, places.CheckColumns(all)
 }
 
-// parseQuery reads a position and kilometers.
+// parseQuery parses a position and a radius in kilometers.
 func parseQuery(args []string) (q places.Query, err error) {
 	var ok bool
 	if _, q.Lat, q.Lng, ok = parsePosition(args[0]); !ok {
@@ -199,21 +200,21 @@ func parseQuery(args []string) (q places.Query, err error) {
 	return q, nil
 }
 
-// Columns of a terminal that a name, a kind and a line below the table may take.
+// Maximum display widths of a name, a kind, and a line below the table.
 const (
 	widestName = 60
 	widestKind = 30
 	widestLine = 500
 )
 
-// printPlaces prints a line for each result, in the provider's order, and below them how many there
-// are and where they come from. The unit in front of a name keeps a terminal from setting the whole
-// line from right to left where the name is.
+// printPlaces prints one line per result, in the provider's order, and below them their number and source.
+// The distance comes first: if a right-to-left name did, terminals would set the whole line from right to
+// left.
 func printPlaces(out io.Writer, q places.Query, r places.Result, by *places.Report) error {
 	var text bytes.Buffer
 	var rows [][]string
 	for _, raw := range r.Results {
-		s, _ := places.Summarize(raw) // of what a provider got wrong the rest is shown
+		s, _ := places.Summarize(raw) // show what is valid of a malformed result
 		far := "-"
 		if s.Located {
 			far = distance(places.Distance(q.Lat, q.Lng, s.Lat, s.Lng))
@@ -234,7 +235,7 @@ func printPlaces(out io.Writer, q places.Query, r places.Result, by *places.Repo
 	return err
 }
 
-// counted is how many places there are, in words.
+// counted formats the number of places.
 func counted(n int) string {
 	switch {
 	case n == 0:
@@ -247,58 +248,58 @@ func counted(n int) string {
 	return fmt.Sprintf("%d places", n)
 }
 
-// distance is metres below a kilometre, then kilometres.
-func distance(metres float64) string {
-	if metres < 999.5 {
-		return fmt.Sprintf("%.0f m", metres)
+// distance formats a distance, in meters or kilometers.
+func distance(meters float64) string {
+	if meters < 999.5 {
+		return fmt.Sprintf("%.0f m", meters)
 	}
-	return fmt.Sprintf("%.1f km", metres/1000)
+	return fmt.Sprintf("%.1f km", meters/1000)
 }
 
-// source is who answered, and from what.
+// source describes the provider of an answer.
 func source(by *places.Report) string {
 	switch {
 	case by.File != nil:
-		text := fmt.Sprintf("provider %s, %d in all in %s", by.Provider, by.File.Places, by.File.Path)
+		text := fmt.Sprintf("provider %s, %s in %s", by.Provider, load.Plural(by.File.Places, "place", "places"), by.File.Path)
 		if n := by.File.Skipped; n > 0 {
-			text += fmt.Sprintf(", %d without a name or a position passed over", n)
+			text += fmt.Sprintf(", %d without a name or a position skipped", n)
 		}
 		return text
 	case by.Network != nil:
 		b := by.Network.Budget
-		return fmt.Sprintf("provider %s, %d of %d lookups spent today (UTC)",
+		return fmt.Sprintf("provider %s, %d of %d lookups used today (UTC)",
 			by.Provider, b.Spent, b.Limit)
 	}
 	return "provider " + by.Provider
 }
 
-// attributions are the lines that an answer wants to be shown with it.
+// attributions are the lines that must be displayed with an answer.
 func attributions(r places.Result) (lines []string) {
 	for _, fields := range [][]places.Field{r.Before, r.After} {
 		for _, f := range fields {
 			if f.Name == "html_attributions" {
-				_ = json.Unmarshal(f.Value, &lines) // strings; what else there is has no meaning
+				_ = json.Unmarshal(f.Value, &lines) // ignore anything that is not an array of strings
 			}
 		}
 	}
 	return lines
 }
 
-// advice is what to do about a failed lookup, to stand behind its error.
+// advice is a hint that is appended to the error of a failed lookup.
 func advice(err error, by *places.Report) string {
 	var f *places.Failure
 	switch {
 	case errors.As(err, &f) && f.Kind == places.Denied && by.Provider == "google-legacy":
-		return "; check the key, and that its project has the Places API, " +
-			"which no new project can enable: try --provider google"
+		return "; check the API key and that its project has the legacy Places API, " +
+			"which new projects cannot enable: try --provider google"
 	case errors.As(err, &f) && f.Kind == places.Denied:
-		return "; check the key, and that its project has the Places API (New)"
+		return "; check the API key and that its project has the Places API (New)"
 	case errors.As(err, &f) && f.Kind == places.OverLimit:
-		return "; check the quota of the key's project, and that its billing is on"
+		return "; check the quota and the billing of the API key's project"
 	case errors.As(err, &f) && f.Kind == places.Transient:
 		return "; check places.base_url and the network, or try again"
 	case by.Network != nil && by.Network.Budget.Spent >= by.Network.Budget.Limit:
-		return "; raise places.daily_budget, or wait for the next day (UTC)"
+		return "; raise places.daily_budget or wait for the next day (UTC)"
 	}
 	return ""
 }

@@ -57,14 +57,14 @@ func TestPlacesTable(t *testing.T) {
 			" 10.0 km  Joe's \"Diner\" ☕                                              restaurant\n" +
 			" 44.5 km  " + strings.Repeat("long", 14) + "lon…  park\n" +
 			"\n" +
-			"5 places within 50 km of 1,2, by provider file, 5 in all in " + file + "\n"},
+			"5 places within 50 km of 1,2, by provider file, 5 places in " + file + "\n"},
 		{[]string{"-1.5,-2", "1.005", "--path", file, "--provider", "file"},
-			"no places within 1.005 km of -1.5,-2, by provider file, 5 in all in " + file + "\n"},
+			"no places within 1.005 km of -1.5,-2, by provider file, 5 places in " + file + "\n"},
 		{[]string{"+1.0002+002/", ".05", "--path", file}, "" +
 			"DISTANCE  NAME        KIND\n" +
 			"    22 m  東京タワー  tourist_attraction\n" +
 			"\n" +
-			"1 place within 0.05 km of 1.0002,2, by provider file, 5 in all in " + file + "\n"},
+			"1 place within 0.05 km of 1.0002,2, by provider file, 5 places in " + file + "\n"},
 	} {
 		out, errOut, code := askPlaces(dir, c.args...)
 		if out != c.want || errOut != "" || code != 0 {
@@ -83,8 +83,8 @@ func TestPlacesOfOtherFiles(t *testing.T) {
 	const flags = `types=kind,name=site; name,"lat=y deg",lng=x deg`
 	const keys = "columns = { name = \"site; name\", lat = \"y deg\", lng = \"x deg\", types = \"kind\" }\n"
 	path := fmt.Sprintf("provider = \"file\"\npath = %q\n", file)
-	want := "DISTANCE  NAME  KIND\n     0 m  Pump  well\n\n1 place within 10 km of 1.5,2.25, by provider file, 1 in all in " + file +
-		", 1 without a name or a position passed over\n"
+	want := "DISTANCE  NAME  KIND\n     0 m  Pump  well\n\n1 place within 10 km of 1.5,2.25, by provider file, 1 place in " + file +
+		", 1 without a name or a position skipped\n"
 	for _, c := range []struct {
 		table     string
 		args      []string
@@ -99,9 +99,9 @@ func TestPlacesOfOtherFiles(t *testing.T) {
 		{path + keys + "lenient = true\n", []string{"--lenient=false"}, 1, "",
 			"sites.txt:3:9: there is no lat; lenient = true, or --lenient, passes over such places"},
 		{"", []string{"--path", file, "--lenient"}, 1, "", `say which is which, as columns = { name = "site; name", lat = "...", lng = "..." }`},
-		{"", []string{"--columns", flags}, 2, "", "--columns goes with provider file, and not with embedded"},
-		{"", []string{"--lenient"}, 2, "", "--lenient goes with provider file, and not with embedded"},
-		{path + keys, []string{"--provider", "embedded", "--lenient"}, 2, "", "--lenient goes with provider file, and not with embedded"},
+		{"", []string{"--columns", flags}, 2, "", "--columns requires provider file, not embedded"},
+		{"", []string{"--lenient"}, 2, "", "--lenient requires provider file, not embedded"},
+		{path + keys, []string{"--provider", "embedded", "--lenient"}, 2, "", "--lenient requires provider file, not embedded"},
 	} {
 		out, errOut, code := askPlaces(placesHerd(t, c.table), append([]string{"1.5,2.25"}, c.args...)...)
 		if code != c.code || out != c.out || !strings.Contains(errOut, c.errs) || (errOut == "") != (c.errs == "") {
@@ -156,13 +156,13 @@ func TestPlacesMistakes(t *testing.T) {
 		{[]string{"1,2", "--provider", "bing"}, 2,
 			"--provider: want one of embedded, file, google, google-legacy, got bing"},
 		{[]string{"1,2", "--provider", "file"}, 2,
-			"provider file needs --path FILE, whose name ends in .csv, .tsv, .txt, .json, .ndjson, .jsonl"},
+			"provider file requires --path FILE with a name that ends in .csv, .tsv, .txt, .json, .ndjson, .jsonl"},
 		{[]string{"1,2", "--provider", "google", "--path", "x.csv"}, 2,
-			"--path goes with provider file, and not with google"},
+			"--path requires provider file, not google"},
 		{[]string{"1,2", "--path", bad}, 1, "bad.ndjson:1:27: lng is not a number"},
 		{[]string{"1,2", "--path", filepath.Join(dir, "none.csv")}, 1, "none.csv: no such file or directory"},
 		{[]string{"1,2", "--provider", "google"}, 1, "a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file"},
-		{[]string{"1,2", "--at", "Ball"}, 2, `no server is called "Ball"; there are Alford`},
+		{[]string{"1,2", "--at", "Ball"}, 2, `unknown server "Ball"; servers in herd.toml: Alford`},
 		{[]string{"91,0"}, 2, "91,0 is not a position: want " + positionForms + "; usage: herd places LAT,LNG [KM=10]"},
 		{[]string{"NaN,0"}, 2, "NaN,0 is not a position"},
 		{[]string{"1"}, 2, "1 is not a position"},
@@ -188,11 +188,11 @@ func TestPlacesAdvice(t *testing.T) {
 	table := "fallback = \"embedded\"\ndaily_budget = 4\ntimeout = \"20s\"\nprovider = \"google-legacy\"\nbase_url = \"" + s.URL + "\""
 	status := func(s string) string { return `{"results":[],"status":"` + s + `"}` }
 	for _, c := range []struct{ answer, provider, want string }{
-		{status("REQUEST_DENIED"), "google-legacy", "herd: places, by google-legacy: the answer was REQUEST_DENIED; check the key, " +
-			"and that its project has the Places API, which no new project can enable: try --provider google\n"},
-		{status("OVER_QUERY_LIMIT"), "google-legacy", "check the quota of the key's project, and that its billing is on\n"},
+		{status("REQUEST_DENIED"), "google-legacy", "herd: places provider google-legacy: the answer was REQUEST_DENIED; check the API key " +
+			"and that its project has the legacy Places API, which new projects cannot enable: try --provider google\n"},
+		{status("OVER_QUERY_LIMIT"), "google-legacy", "check the quota and the billing of the API key's project\n"},
 		{status("UNKNOWN_ERROR"), "google-legacy", "check places.base_url and the network, or try again\n"},
-		{`{"places":7}`, "google", "herd: places, by google: "},
+		{`{"places":7}`, "google", "herd: places provider google: "},
 	} {
 		answer = c.answer
 		dir := placesHerd(t, table) // with a budget of its own
@@ -210,14 +210,14 @@ func TestPlacesAdvice(t *testing.T) {
 		"       -  a\\u202eb\\nc  -\n" +
 		"     0 m  n            -\n" +
 		"\n" +
-		"3 places within 10 km of 1,2, by provider google-legacy, 1 of 2 lookups spent today (UTC)\n" +
+		"3 places within 10 km of 1,2, by provider google-legacy, 1 of 2 lookups used today (UTC)\n" +
 		"Places by X & Y (https://x.example/?a=b&c)\\x1b[31m\n"
 	if out, errOut, code := askPlaces(dir, "1,2"); out != want || code != 0 {
 		t.Errorf("exit code %d, %s\n%s\nwant\n%s", code, errOut, out, want)
 	}
 	_, _, _ = askPlaces(dir, "1,2")
 	if _, errOut, code := askPlaces(dir, "1,2"); code != 1 ||
-		!strings.HasSuffix(errOut, "is spent; raise places.daily_budget, or wait for the next day (UTC)\n") {
+		!strings.HasSuffix(errOut, "is spent; raise places.daily_budget or wait for the next day (UTC)\n") {
 		t.Errorf("exit code %d, %q", code, errOut)
 	}
 }

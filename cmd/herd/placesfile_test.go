@@ -117,14 +117,14 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 		t.Helper()
 		processtest.Eventually(t, "the log has "+text, func() bool { return strings.Contains(log(), text) })
 	}
-	logged("places file read\t{\"places\": 1, \"skipped\": 0}")
+	logged("places file loaded\t{\"places\": 1, \"skipped\": 0}")
 	write("second,1,2,cafe", "beside,1,2.001,cafe")
 	reload()
 	processtest.Eventually(t, "the second file answers", answers("second"))
 	if s := h.Status("Alford"); s.Places.File.Places != 2 {
 		t.Errorf("%+v", s.Places.File)
 	}
-	logged("places file read again\t{\"places\": 2")
+	logged("places file reloaded\t{\"places\": 2")
 	write("third,1,200,cafe")
 	reload()
 	const mistake = `mine.csv:2:9: lng: \"200\" is not a number from -180 to 180`
@@ -134,7 +134,7 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 	if !answers("second")() {
 		t.Errorf("after a bad file the answer is %q", *q.latest.Load())
 	}
-	if out, _, _ := h.Command("", "status"); !strings.Contains(out, "Alford: the places are those of ") ||
+	if out, _, _ := h.Command("", "status"); !strings.Contains(out, "Alford: serving the places read at ") ||
 		!strings.Contains(out, "mine.csv:2:9: lng:") {
 		t.Errorf("status does not tell of the file that was refused: %s", out)
 	}

@@ -7,13 +7,13 @@ import (
 	"serverherd/protocol"
 )
 
-// positionForms are the forms in which commands accept a position, for errors and help.
+// positionForms describes the accepted forms of a position, for errors and help.
 const positionForms = "LAT,LNG as 34.06,-118.44 or -33.9,18.4, or ISO 6709 as +34.06-118.44"
 
 var decimalDegrees = regexp.MustCompile(`^([+-]?)(\d*)(\.?)(\d*)$`)
 
-// parsePosition reads a position in either form, for every command that accepts one. Coords is the
-// position as IAMAT has it: a text that is in that form already is not changed.
+// parsePosition parses a position in either form. Coords is the position as IAMAT takes it; a text in that
+// form is returned unchanged.
 func parsePosition(text string) (coords string, lat, lng float64, ok bool) {
 	coords = text
 	if north, east, pair := strings.Cut(text, ","); pair {
@@ -28,7 +28,8 @@ func parsePosition(text string) (coords string, lat, lng float64, ok bool) {
 	return coords, lat, lng, ok
 }
 
-// isoDegrees is a decimal number as ISO 6709 has it: with a sign, and a digit on both sides of the point.
+// isoDegrees formats a decimal number as in ISO 6709: with a sign and with digits on both sides of the
+// point.
 func isoDegrees(text string) (string, bool) {
 	m := decimalDegrees.FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil || m[2]+m[4] == "" {

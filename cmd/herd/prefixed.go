@@ -15,19 +15,18 @@ import (
 )
 
 const (
-	// reorder is how long a line waits for older ones of other servers, which write theirs every
-	// 100 ms. A line that is later than that is printed out of order.
+	// reorder is how long a line is held back for older lines of other servers, which write every 100 ms. A
+	// line that comes later is printed out of order.
 	reorder = 200 * time.Millisecond
-	// outputBuffer bounds, in bytes, the lines that wait for whoever reads the output; more are
-	// dropped and counted.
+	// outputBuffer is the size of the output buffer in bytes. While the output is blocked, lines beyond it
+	// are dropped and counted.
 	outputBuffer = 1 << 20
-	// outputWait is how long a blocked output may delay the end of the program.
+	// outputWait is how long a blocked output may delay the exit.
 	outputWait = time.Second
 )
 
-// prefixed merges the output of many servers into one, line by line, each with its name in front,
-// in order of time. Nothing that writes to it waits for its reader: while the output is blocked,
-// lines are dropped and counted. Any goroutine.
+// prefixed merges the output of many servers, line by line in order of time, with the server's name in
+// front. Writers never block: while the output is blocked, lines are dropped and counted. Any goroutine.
 type prefixed struct {
 	out   *logging.Buffer
 	width int
@@ -40,18 +39,18 @@ type prefixed struct {
 	stopped chan struct{} // closed when the goroutine has ended
 }
 
-// outputLine is one line that waits for older ones.
+// outputLine is a line that is held back for older ones.
 type outputLine struct {
-	at     time.Time // when it was written
-	came   time.Time // when it came here, by a clock that nobody sets
-	entry  []byte
-	wanted func() bool // asked when it is handed on; nil: it is
+	at       time.Time // when it was written
+	received time.Time // when it was received, by the monotonic clock
+	entry    []byte
+	wanted   func() bool // called when it is printed: false drops it; nil means true
 }
 
-// colors are those of a terminal that are readable on dark and light ground.
+// colors are ANSI colors that are readable on dark and light backgrounds.
 var colors = []string{"36", "33", "32", "35", "34", "31"}
 
-// selfName stands in front of the lines of up itself.
+// selfName is the prefix of up's own lines.
 const selfName = "herd"
 
 func newPrefixed(out io.Writer, servers []config.Server) *prefixed {
@@ -66,13 +65,13 @@ func newPrefixed(out io.Writer, servers []config.Server) *prefixed {
 		}
 	}
 	p.out = logging.NewBuffer(out, outputBuffer, true, func(n uint64) []byte {
-		return p.entry(selfName, fmt.Sprintf("%d lines of output were dropped: the output was blocked", n))
+		return p.entry(selfName, fmt.Sprintf("dropped %d lines because the output was blocked", n))
 	})
 	go p.run()
 	return p
 }
 
-// say prints a message of up itself.
+// say prints a message of up.
 func (p *prefixed) say(text string) {
 	now := time.Now()
 	for line := range strings.Lines(text) {
@@ -80,13 +79,13 @@ func (p *prefixed) say(text string) {
 	}
 }
 
-// add prints a line that was written at the given time. It never blocks.
+// add prints a line written at the given time. It never blocks.
 func (p *prefixed) add(name, text string, at time.Time) { p.addIf(nil, name, text, at) }
 
-// addIf is add of a line that is dropped if, when its time to be printed has come, it is not wanted.
+// addIf is add, but when the line is printed, it is dropped if wanted returns false.
 func (p *prefixed) addIf(wanted func() bool, name, text string, at time.Time) {
 	entry, now := p.entry(name, text), time.Now()
-	if at.After(now) { // the clock went back
+	if at.After(now) { // the clock was set back
 		at = now
 	}
 	p.mu.Lock()
@@ -97,7 +96,7 @@ func (p *prefixed) addIf(wanted func() bool, name, text string, at time.Time) {
 	}
 }
 
-// entry is a line as it is printed.
+// entry formats a line with its prefix.
 func (p *prefixed) entry(name, text string) []byte {
 	label := fmt.Sprintf("%-*s |", p.width, name)
 	if color := p.color[name]; color != "" {
@@ -106,7 +105,7 @@ func (p *prefixed) entry(name, text string) []byte {
 	return fmt.Appendf(nil, "%s %s\n", label, forTerminal(text))
 }
 
-// run hands lines on when no older ones are to be expected.
+// run prints lines when no older ones are expected.
 func (p *prefixed) run() {
 	defer close(p.stopped)
 	ticker := time.NewTicker(reorder / 4)
@@ -123,12 +122,12 @@ func (p *prefixed) run() {
 	}
 }
 
-// flush hands on, in order of time, what came up to the given time, and what was written before it. The
-// caller holds mu.
+// flush prints the lines received up to the given time, and all lines written before those, in order of
+// time. The caller holds mu.
 func (p *prefixed) flush(until time.Time) {
 	slices.SortStableFunc(p.pending, func(a, b outputLine) int { return a.at.Compare(b.at) })
 	n := len(p.pending)
-	for n > 0 && p.pending[n-1].came.After(until) {
+	for n > 0 && p.pending[n-1].received.After(until) {
 		n--
 	}
 	for _, line := range p.pending[:n] {
@@ -140,7 +139,7 @@ func (p *prefixed) flush(until time.Time) {
 	p.pending = slices.Delete(p.pending, 0, n)
 }
 
-// close prints what is pending. It waits for a blocked output for outputWait at most.
+// close prints pending lines. It waits up to outputWait for a blocked output.
 func (p *prefixed) close() {
 	close(p.stop)
 	<-p.stopped
@@ -150,28 +149,27 @@ func (p *prefixed) close() {
 	p.out.Close(outputWait)
 }
 
-// writer returns what takes the output of the server called name, to be closed after its last
-// write. Of the log's entries only those that are wanted are printed. That is asked when an entry comes
-// and again when it is to be printed: more is known then, such as that a server has died. It must not
-// call p.
+// writer returns a writer for a server's output, to be closed after its last write. Log entries are printed
+// only if wanted returns true. It is called when an entry is received and again when it is printed: by
+// then, up may know that the server has died, for example. It must not call p.
 func (p *prefixed) writer(name string, wanted func(logEntry) bool) *lineWriter {
 	return &lineWriter{out: p, name: name, wanted: wanted}
 }
 
-// lineWriter hands text on line by line. One goroutine at a time.
+// lineWriter splits a server's output into lines. One goroutine at a time.
 type lineWriter struct {
 	out    *prefixed
 	name   string
 	wanted func(logEntry) bool
-	tail   []byte    // of an unfinished line
+	tail   []byte    // an incomplete line
 	at     time.Time // of the last entry
 }
 
-// maxTail bounds an unfinished line, in bytes.
+// maxTail is the longest line, in bytes. Longer ones are split.
 const maxTail = 64 << 10
 
-// Write implements io.Writer. It never fails and never blocks: a server outlives a terminal that
-// is gone or stopped.
+// Write implements io.Writer. It never fails and never blocks: a server continues when the terminal is gone
+// or stopped.
 func (w *lineWriter) Write(text []byte) (int, error) {
 	n := len(text)
 	for {
@@ -185,15 +183,15 @@ func (w *lineWriter) Write(text []byte) (int, error) {
 	}
 }
 
-// Close hands on a last line without LF.
+// Close prints a last line without LF.
 func (w *lineWriter) Close() {
 	if len(w.tail) > 0 {
 		w.flush()
 	}
 }
 
-// flush hands on one line. What is not a log entry, such as a stack trace, stays behind the entry
-// before it.
+// flush prints one line. A line that is not a log entry, such as a line of a stack trace, gets the time of
+// the entry before it and so stays behind it.
 func (w *lineWriter) flush() {
 	line := string(w.tail)
 	w.tail = w.tail[:0]
@@ -211,7 +209,7 @@ func (w *lineWriter) flush() {
 	}
 }
 
-// logEntry is a server's log entry as it stands on its standard error.
+// logEntry is a log entry on a server's standard error.
 type logEntry struct {
 	at                     time.Time
 	level, message, fields string // fields is a JSON object, or empty
@@ -226,7 +224,7 @@ func parseEntry(line string) (e logEntry, ok bool) {
 	return e, err == nil
 }
 
-// neighbor is the neighbor that the entry is about; "" if it names none.
+// neighbor is the entry's field "neighbor"; "" if it has none.
 func (e logEntry) neighbor() string {
 	var fields struct {
 		Neighbor string `json:"neighbor"`

@@ -127,7 +127,7 @@ func TestPrefixedBlocked(t *testing.T) {
 	var dropped int
 	for l := range strings.Lines(text) {
 		var n int
-		if _, err := fmt.Sscanf(l, "herd   | %d lines of output were dropped", &n); err == nil {
+		if _, err := fmt.Sscanf(l, "herd   | dropped %d lines", &n); err == nil {
 			dropped += n
 		}
 	}

@@ -15,11 +15,11 @@ import (
 	"serverherd/protocol/bom"
 )
 
-// keyVariable is the environment variable that may hold Google's key.
+// keyVariable is the environment variable with Google's API key.
 const keyVariable = "GOOGLE_PLACES_API_KEY"
 
-// newProvider makes the provider that the configuration names. Server is whose budget pays for it
-// if it costs money.
+// newProvider creates the configured places provider. Lookups that cost money count in the budget of the
+// given server.
 func newProvider(c *config.Places, server string, log *zap.Logger) (places.Provider, error) {
 	switch c.Provider {
 	case "embedded":
@@ -57,7 +57,7 @@ func newProvider(c *config.Places, server string, log *zap.Logger) (places.Provi
 	return guard.New(o), nil
 }
 
-// report is what a provider says of itself.
+// report returns the status of a provider.
 func report(c *config.Places, p places.Provider) *places.Report {
 	r := &places.Report{Provider: c.Provider}
 	switch p := p.(type) {
@@ -79,7 +79,7 @@ func newEmbedded(c *config.Places) (places.Provider, error) {
 	return places.NewEmbedded(rank)
 }
 
-// readKey takes the key from its file, else from the environment.
+// readKey reads the API key from its file, or else from the environment.
 func readKey(file string) (google.Key, error) {
 	text, where := []byte(os.Getenv(keyVariable)), "$"+keyVariable
 	if file != "" {

@@ -13,25 +13,25 @@ import (
 	"serverherd/herd/config"
 )
 
-// What up prints of a start. Servers are ready when they say so (notifyVariable); whether their links
-// are live their consoles know.
+// Timing of what up prints about a start. A server says itself when it is ready (notifyVariable). The state
+// of its links comes from its console.
 const (
 	// quietStart is how long after a server's start links to it may be down without a warning on the
 	// terminal.
 	quietStart = 2 * time.Second
-	// lateStart is when what is not ready or not linked after a start is printed.
+	// lateStart is when up prints which servers are not ready and which links are down.
 	lateStart = 5 * time.Second
-	// lookPause is the pause between two looks at a herd that starts; lateLookPause is that for what is
-	// late, or not started here.
-	lookPause     = 50 * time.Millisecond
-	lateLookPause = time.Second
-	// lookTimeout is how long a look waits for each server.
-	lookTimeout = 2 * time.Second
+	// pollPause is the pause between two polls of the servers during a start; latePollPause is the pause
+	// after lateStart, and for links to servers that were not started here.
+	pollPause     = 50 * time.Millisecond
+	latePollPause = time.Second
+	// pollTimeout is how long a poll waits for each server.
+	pollTimeout = 2 * time.Second
 )
 
-// printed says whether an entry of a server's log is printed: of level warn and above, unless all are
-// wanted. A link that is down because its neighbor has died, is starting or stops with all others is
-// no news: up has said that of the neighbor.
+// printed reports whether a log entry of a server is printed: entries of level warn and above, or all with
+// --verbose. A link that is down because its neighbor died, is starting, or stops with the herd is not
+// printed: up has reported that about the neighbor.
 func (s *supervisor) printed(e logEntry) bool {
 	switch {
 	case s.verbose:
@@ -44,14 +44,14 @@ func (s *supervisor) printed(e logEntry) bool {
 	return true
 }
 
-// starting says whether a server is one of those that this process runs, and does not listen now or, at
-// the given time, had not listened for quietStart. That time is a wall clock's.
+// starting reports whether this process runs the server, and the server does not listen now or had listened
+// for less than quietStart at the given time, a wall-clock time.
 func (s *supervisor) starting(name string, at time.Time) bool {
 	ready := s.readySince(name)
 	return s.started(name) && (ready.IsZero() || at.Before(ready.Round(0).Add(quietStart)))
 }
 
-// readySince is when a server that runs began to listen; zero if it does not.
+// readySince is when a running server began to listen; zero if it does not listen.
 func (s *supervisor) readySince(name string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,21 +61,21 @@ func (s *supervisor) readySince(name string) time.Time {
 	return time.Time{}
 }
 
-// noteRestart has report look at the herd again.
+// noteRestart makes report poll the servers again.
 func (s *supervisor) noteRestart() {
 	select {
 	case s.restarted <- struct{}{}:
-	default: // it will, anyway
+	default: // it is going to
 	}
 }
 
-// report prints when all servers are ready and linked, what to type next, and which links are not
-// live in time; after each restart likewise.
+// report prints when all servers are ready and linked, what to type next, and which links are not live in
+// time. It does so again after each restart.
 func (s *supervisor) report() {
-	client := newConsoleClient(lookTimeout)
+	client := newConsoleClient(pollTimeout)
 	begun, start := s.begun, startReport{welcome: s.welcome}
 	for {
-		all := s.look(client)
+		all := s.poll(client)
 		if s.isStopping() {
 			return
 		}
@@ -83,18 +83,18 @@ func (s *supervisor) report() {
 		for _, line := range lines {
 			s.out.say(line)
 		}
-		var again <-chan time.Time // nil if all has been said
+		var again <-chan time.Time // nil if everything has been printed
 		switch {
 		case done:
-		case start.late || start.whole:
-			again = time.After(lateLookPause)
+		case start.late || start.complete:
+			again = time.After(latePollPause)
 		default:
-			again = time.After(lookPause)
+			again = time.After(pollPause)
 		}
 		select {
 		case <-again:
 		case <-s.restarted:
-			if start.whole {
+			if start.complete {
 				begun, start = time.Now(), start.restarted()
 			}
 		case <-s.stop:
@@ -103,36 +103,36 @@ func (s *supervisor) report() {
 	}
 }
 
-// seen is what a look shows of one server.
+// seen is the state of one server in a poll.
 type seen struct {
 	server string
-	// unready is why it is not ready; "" if it is.
+	// unready is why it is not ready; "" if it is ready.
 	unready string
-	// links are the neighbors among the servers that were started to which its link is not live in both
-	// directions, outside those among the others.
+	// links are the neighbors started by this process whose link is not live in both directions; outside
+	// are such neighbors that it did not start.
 	links, outside []string
 }
 
-// look looks at all servers.
-func (s *supervisor) look(client *http.Client) []seen {
+// poll returns the state of all servers.
+func (s *supervisor) poll(client *http.Client) []seen {
 	all := make([]seen, len(s.servers))
 	for i, server := range s.servers {
 		if s.readySince(server.Name).IsZero() {
 			all[i] = seen{server: server.Name, unready: "see its log"}
 			continue
 		}
-		if server.Console == "" { // nobody knows about its links
+		if server.Console == "" { // the state of its links is unknown
 			all[i] = seen{server: server.Name}
 			continue
 		}
 		status, err := ask(client, server)
-		all[i] = seeing(server.Name, status, err, s.started)
+		all[i] = seenFrom(server.Name, status, err, s.started)
 	}
 	return all
 }
 
-// seeing is what a server's console says of it.
-func seeing(name string, status *herd.Status, err error, started func(string) bool) seen {
+// seenFrom is the state of a server from its console's answer.
+func seenFrom(name string, status *herd.Status, err error, started func(string) bool) seen {
 	v := seen{server: name}
 	if err != nil {
 		v.unready = err.Error()
@@ -153,46 +153,46 @@ func seeing(name string, status *herd.Status, err error, started func(string) bo
 	return v
 }
 
-// startReport decides what is printed of one start, from one look after the other. Pure.
+// startReport decides what is printed about one start, from a series of polls. It does no I/O and reads no
+// clock.
 type startReport struct {
-	welcome   func(after time.Duration, again bool) []string // what is printed when the herd is whole
-	again     bool                                           // a server was started again in a whole herd
-	late      bool                                           // what was missing after lateStart is printed
-	whole     bool                                           // all are ready and linked to each other: printed
-	wholeAt   time.Duration                                  // after the start
-	elsewhere bool                                           // links to servers elsewhere are live, or printed as missing
+	welcome     func(after time.Duration, again bool) []string // returns what is printed when the herd is complete
+	again       bool                                           // a server of a complete herd was restarted
+	late        bool                                           // what was missing after lateStart has been printed
+	complete    bool                                           // all are ready and linked to each other, and that has been printed
+	completeAt  time.Duration                                  // after the start
+	outsideDone bool                                           // links to servers not started here are live, or printed as missing
 }
 
-// restarted is the report of a start that follows this one.
+// restarted returns the report of a restart after this start.
 func (r startReport) restarted() startReport {
-	return startReport{welcome: r.welcome, again: true, elsewhere: r.elsewhere}
+	return startReport{welcome: r.welcome, again: true, outsideDone: r.outsideDone}
 }
 
-// next is what is printed after a look, so long after the start, and whether nothing is to come any
-// more. Links to servers elsewhere have lateStart from when the herd is whole.
+// next returns what is printed after a poll, at a time after the start, and whether that was the last.
+// Links to servers not started here have lateStart from when the herd is complete.
 func (r *startReport) next(all []seen, after time.Duration) (lines []string, done bool) {
-	if !r.whole {
+	if !r.complete {
 		missing := missingHere(all)
 		switch {
 		case len(missing) == 0:
-			r.whole, r.wholeAt = true, after
+			r.complete, r.completeAt = true, after
 			lines = r.welcome(after, r.again)
 		case !r.late && after >= lateStart:
 			r.late = true
 			lines = missing
 		}
 	}
-	if r.whole && !r.elsewhere {
-		missing := missingElsewhere(all)
-		if r.elsewhere = len(missing) == 0 || after-r.wholeAt >= lateStart; r.elsewhere {
+	if r.complete && !r.outsideDone {
+		missing := missingOutside(all)
+		if r.outsideDone = len(missing) == 0 || after-r.completeAt >= lateStart; r.outsideDone {
 			lines = append(lines, missing...)
 		}
 	}
-	return lines, r.whole && r.elsewhere
+	return lines, r.complete && r.outsideDone
 }
 
-// missingHere tells which servers are not ready, and which links between them are not live. A link to a
-// server that is not ready is not worth a word if another line names that server.
+// missingHere lists the servers that are not ready, and the links between ready servers that are not live.
 func missingHere(all []seen) (lines []string) {
 	var unready []string
 	for _, v := range all {
@@ -210,8 +210,8 @@ func missingHere(all []seen) (lines []string) {
 	return lines
 }
 
-// missingElsewhere tells which links to servers that were not started are not live.
-func missingElsewhere(all []seen) (lines []string) {
+// missingOutside lists the links to servers not started here that are not live.
+func missingOutside(all []seen) (lines []string) {
 	var names []string
 	for _, v := range all {
 		if len(v.outside) > 0 {
@@ -230,11 +230,11 @@ func noLink(from string, to []string) string {
 	return fmt.Sprintf("no link from %s to %s after %.0f s", from, strings.Join(to, ", "), lateStart.Seconds())
 }
 
-// welcome says that all servers are ready and linked and, at first, what to type next.
+// welcome says that all servers are ready and linked and, unless it is a restart, what to type next.
 func (s *supervisor) welcome(after time.Duration, again bool) []string {
 	text := load.Plural(len(s.servers), "server", "servers")
 	noConsole := func(server config.Server) bool { return server.Console == "" }
-	if n := s.links(); n > 0 && !slices.ContainsFunc(s.servers, noConsole) { // all have been looked at
+	if n := s.links(); n > 0 && !slices.ContainsFunc(s.servers, noConsole) { // the state of all links is known
 		text += fmt.Sprintf(", %d links live", n)
 	} else {
 		text += " ready"
@@ -244,7 +244,7 @@ func (s *supervisor) welcome(after time.Duration, again bool) []string {
 	}
 	first, last := s.servers[0], s.servers[len(s.servers)-1]
 	if s.links() == 0 {
-		last = first // which knows nothing of the others' clients
+		last = first // servers without links do not know each other's clients
 	}
 	self := os.Args[0]
 	if s.file != defaultConfig {

@@ -151,7 +151,7 @@ func TestSeeing(t *testing.T) {
 		{"legacy", &herd.Status{Ready: true, Links: []herd.LinkStatus{link("Welsh", "plain", false)}}, nil, seen{}},
 	} {
 		test.want.server = "Alford"
-		got := seeing("Alford", test.status, test.err, func(name string) bool { return name == "Ball" })
+		got := seenFrom("Alford", test.status, test.err, func(name string) bool { return name == "Ball" })
 		if fmt.Sprint(got) != fmt.Sprint(test.want) {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}

@@ -14,12 +14,12 @@ import (
 	"serverherd/herd/config"
 )
 
-// resources is what this process may use.
+// resources returns the limits of this process.
 func resources() config.Resources {
 	return config.Resources{Descriptors: descriptors(), Memory: memoryLimit("/")}
 }
 
-// descriptors is how many this process may have open. Go has raised the soft limit already.
+// descriptors is the limit on open file descriptors. Go has raised the soft limit already.
 func descriptors() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
@@ -28,8 +28,8 @@ func descriptors() int {
 	return int(min(uint64(limit.Cur), 1<<30))
 }
 
-// memoryLimit is $GOMEMLIMIT or, if that is not set, the least limit of the control groups that
-// this process is in, by the files under root; 0 if there is none.
+// memoryLimit is $GOMEMLIMIT or, if that is not set, the lowest memory limit of this process's control
+// groups, in bytes; 0 if there is none. Root is the root of the file system, for tests.
 func memoryLimit(root string) int {
 	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
 		return int(n)
@@ -49,8 +49,8 @@ func memoryLimit(root string) int {
 			}
 			files, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
 		}
-		// The limits of all groups above hold, too. In a container the path may be the host's, and
-		// only the root of it be there.
+		// Limits of all ancestors apply, too. In a container the path may be the host's, and only the root
+		// of the hierarchy exists.
 		for group := path.Join("/", field[2]); ; group = path.Dir(group) {
 			if n := readLimit(filepath.Join(root, files, group, name)); n > 0 && (least == 0 || n < least) {
 				least = n
@@ -63,7 +63,7 @@ func memoryLimit(root string) int {
 	return least
 }
 
-// readLimit reads a file with a number of bytes; 0 if it says "max", or a number that is no limit.
+// readLimit reads a file with a number of bytes; 0 if it says "max" or a number that means no limit.
 func readLimit(file string) int {
 	text, _ := os.ReadFile(file)
 	n, err := strconv.Atoi(strings.TrimSpace(string(text)))

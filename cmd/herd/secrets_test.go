@@ -193,9 +193,9 @@ func TestKey(t *testing.T) {
 		{"no file", "", "/nowhere/key", s.URL, "no such file"},
 		{"two lines", "", key(0o600, googletest.Key+"\nmore"), s.URL,
 			"the key holds spaces or signs that no key has"},
-		{"nobody there", "", good, nobody, "places, by google: the server could not be reached"},
+		{"nobody there", "", good, nobody, "places provider google: the server could not be reached"},
 		{"a foreign certificate", "", good, foreign.URL,
-			"places, by google: the certificate of the server is not valid for it"},
+			"places provider google: the certificate of the server is not valid for it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := processtest.New(t, fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\n"+

@@ -28,7 +28,7 @@ import (
 	"serverherd/reactor/sockets"
 )
 
-// serveName is the command that up starts.
+// serveName is the command with which up starts a server.
 const serveName = "serve"
 
 func newServe(o *options) *cobra.Command {
@@ -37,12 +37,12 @@ func newServe(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   serveName + " NAME",
 		Short: "Run one server in the foreground",
-		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it in\n" +
-			"good order, a second one at once. SIGHUP makes it read its file of places\n" +
-			"again, and open its log file again if that was moved. LISTEN_FDS, where it is\n" +
-			"set, hands over its listener and then its console's. The exit code is 1 if a\n" +
-			"connected neighbor did not take, within the drain time, records that no other\n" +
-			"server has, or if the journal does not have all records on the disk.",
+		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it\n" +
+			"gracefully, a second one exits immediately. SIGHUP reloads the places file and\n" +
+			"reopens a log file that was moved. With socket activation (LISTEN_FDS), the\n" +
+			"first socket is its listener and the second one its console's. The exit code is\n" +
+			"1 if a connected neighbor did not acknowledge, within the drain time, records\n" +
+			"that no other server has, or if the journal could not write all records.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
@@ -60,21 +60,21 @@ func newServe(o *options) *cobra.Command {
 	return c
 }
 
-// process is one server and what it is made of.
+// process is one server and its parts.
 type process struct {
 	cfg     *config.Config
 	self    config.Server
 	log     *logging.Log
 	engine  string
 	reactor engines.Engine
-	journal *journal.Journal // nil if there is none
+	journal *journal.Journal // nil without [storage]
 	places  places.Provider
 	server  *herd.Server
 	hangups chan os.Signal
-	starter *notifier // the process that started this one; nil: it does not want to know
+	starter *notifier // for the process that started this one; nil if it does not ask for notifications
 }
 
-// serve runs a server until it is told to stop.
+// serve runs a server until it is stopped.
 func serve(
 	cfg *config.Config, name, engine string, pprof bool, stderr io.Writer, starter *notifier,
 ) error {
@@ -82,12 +82,12 @@ func serve(
 	if err != nil {
 		return err
 	}
-	// Whoever reads our output may go away; that is no reason to die.
+	// A closed output must not kill the server.
 	signal.Ignore(syscall.SIGPIPE)
 	p := &process{
 		cfg: cfg, self: self, engine: engine, hangups: hangup.Signals, starter: starter,
 	}
-	signal.Notify(p.hangups, syscall.SIGHUP) // also where it was ignored
+	signal.Notify(p.hangups, syscall.SIGHUP) // also if it was ignored
 	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func serve(
 	defer p.log.Close()
 	defer func() { _ = p.closeJournal() }()
 	if err := p.run(pprof); err != nil {
-		p.log.File.Error("server failed", zap.Error(err)) // standard error has it from main
+		p.log.File.Error("server failed", zap.Error(err)) // main prints it to standard error
 		return err
 	}
 	return nil
@@ -110,7 +110,7 @@ func (p *process) run(pprof bool) error {
 		return err
 	}
 	if file, ok := p.places.(*places.File); ok {
-		p.log.Info("places file read", zap.Int("places", file.Len()), zap.Int("skipped", file.Report().Skipped))
+		p.log.Info("places file loaded", zap.Int("places", file.Len()), zap.Int("skipped", file.Report().Skipped))
 	}
 	p.reactor = engines.New(p.engine, engines.Options{
 		Workers: herd.MostLookups(p.cfg.Limits.PlacesInFlight),
@@ -120,7 +120,7 @@ func (p *process) run(pprof bool) error {
 		},
 	})
 	p.log.UseLoopTime(p.reactor.Now)
-	// Nobody is let in before the server has its records.
+	// The journal is loaded before clients can connect.
 	kept, err := p.openJournal()
 	if err != nil {
 		return err
@@ -144,22 +144,22 @@ func (p *process) run(pprof bool) error {
 		c := console.New(console.Options{Status: p.status, Pprof: pprof})
 		go func() {
 			if err := console.Serve(c, consoleListener); err != nil {
-				p.log.Error("console ended", zap.Error(err))
+				p.log.Error("console failed", zap.Error(err))
 			}
 		}()
 		defer c.Close()
 	}
 	p.watchSignals()
-	parent.Watch(func() { p.stop("the process that started this one is gone") })
+	parent.Watch(func() { p.stop("parent process exited") })
 	p.starter.ready()
 	if err := p.reactor.Run(); err != nil {
 		return err
 	}
-	// The journal first: only then is it known what is on the disk.
+	// StopError needs to know what is on the disk: close the journal first.
 	return errors.Join(p.closeJournal(), p.server.StopError())
 }
 
-// openJournal opens the server's journal; nil where none is configured.
+// openJournal opens the server's journal; nil if none is configured.
 func (p *process) openJournal() (herd.Journal, error) {
 	if p.cfg.Storage.Dir == "" {
 		return nil, nil
@@ -175,8 +175,8 @@ func (p *process) openJournal() (herd.Journal, error) {
 	return j, nil
 }
 
-// closeJournal gives its directory up, once the loop has ended. An error says that what was committed
-// may not be on the disk.
+// closeJournal closes the journal after the loop has ended. An error means that records may not be on the
+// disk.
 func (p *process) closeJournal() error {
 	if p.journal == nil {
 		return nil
@@ -184,8 +184,8 @@ func (p *process) closeJournal() error {
 	return p.journal.Close()
 }
 
-// listen takes the listeners that were handed over, the server's and the console's in this order,
-// and binds what is missing.
+// listen takes over the listeners of socket activation, the server's and the console's in this order, and
+// binds those that are missing.
 func (p *process) listen() (server, console net.Listener, err error) {
 	handed, err := sockets.ListenFDs()
 	if err != nil {
@@ -195,7 +195,7 @@ func (p *process) listen() (server, console net.Listener, err error) {
 		server = handed[0]
 		if err := p.cfg.CheckSecret(server.Addr().String()); err != nil {
 			server.Close()
-			return nil, nil, fmt.Errorf("%s was handed a listener: %w", p.self.Name, err)
+			return nil, nil, fmt.Errorf("listener of %s by LISTEN_FDS: %w", p.self.Name, err)
 		}
 	} else if server, err = sockets.Listen(p.self.Listen); err != nil {
 		return nil, nil, fmt.Errorf("%s cannot listen: %w", p.self.Name, err)
@@ -212,7 +212,7 @@ func (p *process) listen() (server, console net.Listener, err error) {
 	return server, console, nil
 }
 
-// status asks the loop for the server's status.
+// status gets the server's status from the loop. It is false if ctx ends first.
 func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	answer := make(chan herd.Status, 1)
 	p.reactor.CallFromThread(func() {
@@ -235,34 +235,34 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	}
 }
 
-// stop stops the server in good order, or ends it when that takes too long.
+// stop stops the server gracefully, and exits if that takes longer than hardStop.
 func (p *process) stop(why string) {
 	p.log.Info("stopping", zap.String("reason", why))
 	p.reactor.Stop()
-	time.AfterFunc(hardStop(p.cfg), func() { p.exit("the drain time is long over") })
+	time.AfterFunc(hardStop(p.cfg), func() { p.exit("stop timeout exceeded") })
 }
 
-// hardStop is how long a server may take to stop: twice its drain time, and at least as long as the
-// journal may take to close after it, so that it can say what is not on the disk.
+// hardStop is the timeout of a stop: twice the drain time, and at least the drain time and the time that
+// the journal may take to close, so that it can report records that are not on the disk.
 func hardStop(cfg *config.Config) time.Duration {
 	return cfg.Limits.Drain + max(cfg.Limits.Drain, journal.MaxClose+time.Second)
 }
 
-// exit ends the process without further ado.
+// exit ends the process immediately.
 func (p *process) exit(why string) {
-	p.log.Error("stopped hard", zap.String("reason", why))
+	p.log.Error("forced exit", zap.String("reason", why))
 	p.log.Close()
 	os.Exit(exitFailed)
 }
 
-// watchSignals stops the server at the first signal to do so and ends the process at the second. A
-// hang-up does neither: it makes a server look after its files.
+// watchSignals stops the server at the first SIGINT or SIGTERM and exits at the second. SIGHUP reloads
+// files.
 func (p *process) watchSignals() {
 	stops := make(chan os.Signal, 2)
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		p.stop((<-stops).String())
-		p.exit(anotherSignal(stops).String() + " again")
+		p.exit("second signal: " + anotherSignal(stops).String())
 	}()
 	go func() {
 		for range p.hangups {
@@ -271,25 +271,25 @@ func (p *process) watchSignals() {
 	}()
 }
 
-// reload looks whether the log file was moved, and reads the places file again, if there is one. What
-// goes wrong leaves the old places in use.
+// reload reopens the log file if it was moved, and reads the places file again, if there is one. An error
+// leaves the old places in use.
 func (p *process) reload() {
 	p.log.CheckFile()
-	p.log.Info("hangup received")
+	p.log.Info("SIGHUP received")
 	file, ok := p.places.(*places.File)
 	if !ok {
 		return
 	}
 	begun := time.Now()
 	if err := file.Reload(); err != nil {
-		p.log.Error("places file not read again; the old places stay", zap.Error(err))
+		p.log.Error("places file reload failed, keeping the old places", zap.Error(err))
 		return
 	}
-	p.log.Info("places file read again", zap.Int("places", file.Len()),
+	p.log.Info("places file reloaded", zap.Int("places", file.Len()),
 		zap.Int("skipped", file.Report().Skipped), zap.Duration("took", time.Since(begun)))
 }
 
-// seed is the system's entropy for a generator whose outputs cannot be foretold.
+// seed returns a seed from the system's entropy: nonces must not be predictable.
 func seed() (s [32]byte) {
 	_, _ = crand.Read(s[:]) // never fails, says crypto/rand
 	return s

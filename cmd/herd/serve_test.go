@@ -176,8 +176,8 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	// The loop goes on until the process ends, so entries of its own may follow.
-	if got, _ := entries(h, "Alford"); !slices.Contains(got, "stopped hard") {
-		t.Errorf("the log does not say that the server was stopped hard; its last entry is %q", got[len(got)-1])
+	if got, _ := entries(h, "Alford"); !slices.Contains(got, "forced exit") {
+		t.Errorf("there is no entry about the forced exit; its last entry is %q", got[len(got)-1])
 	}
 }
 
@@ -330,7 +330,7 @@ func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
 	}
 	r := h.Start("Alford", open)
 	h.Wait(r)
-	want := "Alford was handed a listener: "
+	want := "listener of Alford by LISTEN_FDS: "
 	if code := r.Cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(r.Stderr.String(), want) ||
 		!strings.Contains(r.Stderr.String(), "set herd.secret_file or $HERD_SECRET") {
 		t.Errorf("exit code %d, stderr %s", code, r.Stderr)

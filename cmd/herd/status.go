@@ -16,14 +16,14 @@ func newStatus(o *options) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show every server of herd.toml on one screen",
-		Long: "Show every server of herd.toml: how long it is up, links live and expected,\n" +
-			"records, and whether it holds the same as its neighbors; and below its address,\n" +
-			"the digest of its records, and how far its neighbors' clocks are from its own.\n" +
-			"LAG is how long the loop has kept waiting, and \"updates come in\" how long an\n" +
-			"update took to come there, both of 99 % at most. The exit code is 1 if not all\n" +
-			"is well. Servers that do not answer within --timeout are named on standard\n" +
-			"error, too.",
+		Short: "Show the status of every server in herd.toml",
+		Long: "Show the status of every server in herd.toml: uptime, live and configured links,\n" +
+			"records, open connections, replies, loop lag, and whether its records agree with\n" +
+			"its neighbors'. Below the table: its address, the digest of its records, the\n" +
+			"propagation delay of updates, the clock offsets of its neighbors, and warnings.\n" +
+			"LAG and propagation are 99th percentiles. The exit code is 1 if a server does\n" +
+			"not answer within --timeout or has a problem. Servers that do not answer are\n" +
+			"also listed on standard error.",
 		Example:           "  herd status\n  herd status --json",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -55,10 +55,11 @@ func newStatus(o *options) *cobra.Command {
 	return c
 }
 
-// fullDigest stands for a digest where a server has dropped records: nobody compares with it.
+// fullDigest replaces the digest of a server that has dropped records beyond max_clients: its records are
+// not compared.
 const fullDigest = "full"
 
-// digestsDiffer says whether those that answered hold different records.
+// digestsDiffer reports whether the servers that answered have different records.
 func digestsDiffer(answers []answer) bool {
 	digest := ""
 	for _, a := range answers {
@@ -73,13 +74,13 @@ func digestsDiffer(answers []answer) bool {
 	return false
 }
 
-// isLive says whether a link is live in both directions. A plain neighbor connects when it has
-// something to say.
+// isLive reports whether a link is live in both directions. A legacy neighbor (state "plain") connects only
+// when it has something to send.
 func isLive(l herd.LinkStatus) bool {
 	return l.State == "live" && l.Receiving || l.State == "plain"
 }
 
-// live counts the links that are live.
+// live counts live links.
 func live(s *herd.Status) (n int) {
 	for _, l := range s.Links {
 		if isLive(l) {
@@ -89,19 +90,19 @@ func live(s *herd.Status) (n int) {
 	return n
 }
 
-// allWell: every server that has a console answers, and nothing is wrong with it that wrong finds. Of a
-// herd without any console nothing is known.
+// allWell reports whether all servers with a console answered and none has a problem. It is false if no
+// server has a console.
 func allWell(answers []answer) bool {
-	if !slices.ContainsFunc(answers, func(a answer) bool { return !a.Silent }) {
+	if !slices.ContainsFunc(answers, func(a answer) bool { return !a.NoConsole }) {
 		return false
 	}
-	return !slices.ContainsFunc(answers, func(a answer) bool { return !a.Silent && (a.Status == nil || wrong(a.Status)) })
+	return !slices.ContainsFunc(answers, func(a answer) bool { return !a.NoConsole && (a.Status == nil || hasProblem(a.Status)) })
 }
 
-// wrong: a link is not live, a neighbor is known to disagree, this server or a neighbor lacks records, a clock is
-// wrong, a name is claimed by two processes, or the disk, the log or the places need somebody now. What has
-// only happened, and is counted, is not wrong.
-func wrong(s *herd.Status) bool {
+// hasProblem reports whether a server has a problem now: a link is down, a neighbor has other records, this
+// server or a neighbor is full, a clock is off, two processes use one name, or the journal, the log file or
+// the places provider has an error. Past events, which are only counted, do not matter.
+func hasProblem(s *herd.Status) bool {
 	if live(s) < len(s.Links) || s.Digest == fullDigest || s.Log.Error != "" {
 		return true
 	}
@@ -116,17 +117,17 @@ func wrong(s *herd.Status) bool {
 	})
 }
 
-// statusWidth is how wide the table and what is below it are, errors aside.
+// statusWidth is the width of the table and the lines below it, except error messages.
 const statusWidth = 80
 
 func printStatus(out io.Writer, answers []answer, differ bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SERVER\tUP\tLINKS\tRECORDS\tCONNS\tREPLIES\tLAG\tAGREEMENT")
-	answered, asked := 0, 0
+	answered, consoles := 0, 0
 	for _, a := range answers {
 		s := a.Status
-		if !a.Silent {
-			asked++
+		if !a.NoConsole {
+			consoles++
 		}
 		if s == nil {
 			fmt.Fprintf(w, "%s\tno: %s\n", a.Server, oneCell(a.Error))
@@ -146,8 +147,8 @@ func printStatus(out io.Writer, answers []answer, differ bool) error {
 		}
 	}
 	if differ {
-		fmt.Fprintln(out, "the servers do not hold the same records")
+		fmt.Fprintln(out, "the servers do not have the same records")
 	}
-	_, err := fmt.Fprintf(out, "%d of %d answered\n", answered, asked)
+	_, err := fmt.Fprintf(out, "%d of %d answered\n", answered, consoles)
 	return err
 }

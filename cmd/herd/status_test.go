@@ -83,34 +83,34 @@ func TestStatus(t *testing.T) {
 			[]string{"Alford  34s  1/1    7        0      0        -    in sync, 4 s ago\n",
 				"\nAlford: 127.0.0.1:1, digest be6e3088cee05488\nAlford: clocks: Ball unknown\n", "\n2 of 2 answered\n"}},
 		{"another engine", func(all map[string]*herd.Status) { all["Ball"].Engine = "owner" }, 0,
-			[]string{"Ball: its engine is owner, which is for comparing\n2 of 2"}},
+			[]string{"Ball: engine owner is for comparison only\n2 of 2"}},
 		{"lookups that cannot be counted", func(all map[string]*herd.Status) {
 			all["Ball"].Places = &places.Report{Network: &places.NetworkReport{
 				Budget: places.BudgetReport{Error: "mkdir state: not a directory"},
 			}}
-		}, 1, []string{"Ball: lookups are refused, for they cannot be counted: mkdir state: not a directory\n"}},
+		}, 1, []string{"Ball: lookups fail because the daily budget cannot be saved: mkdir state: not a directory\n"}},
 		{"a places file that was refused", func(all map[string]*herd.Status) {
 			all["Ball"].Places = &places.Report{File: &places.FileReport{Refused: &time.Time{}, Error: "line 3"}}
-		}, 1, []string{"refused since: line 3\n"}},
+		}, 1, []string{"the changed file is invalid: line 3\n"}},
 		{"a log that goes nowhere", func(all map[string]*herd.Status) {
 			all["Ball"].Log.Error = "log file: it is a symbolic link"
-		}, 1, []string{"Ball: the log: log file: it is a symbolic link\n"}},
+		}, 1, []string{"Ball: log error: log file: it is a symbolic link\n"}},
 		{"a journal that is behind", func(all map[string]*herd.Status) {
 			all["Ball"].Journal = &herd.JournalStatus{Behind: 3, Late: 2, Error: "no space left on device"}
-		}, 1, []string{"Ball: the journal is behind by 3 records and 2 s: no space left on device\n"}},
+		}, 1, []string{"Ball: journal behind by 3 records, 2 s: no space left on device\n"}},
 		{"a journal with an error", func(all map[string]*herd.Status) {
 			all["Ball"].Journal = &herd.JournalStatus{Error: "read-only file system"}
-		}, 1, []string{"Ball: the journal has an error: read-only file system\n"}},
+		}, 1, []string{"Ball: journal error: read-only file system\n"}},
 		{"a journal that was lost", func(all map[string]*herd.Status) {
 			all["Ball"].Journal = &herd.JournalStatus{OK: true, Losses: 2}
-		}, 0, []string{"Ball: the journal was lost and written again 2 times\n"}},
+		}, 0, []string{"Ball: journal lost and rewritten 2 times\n"}},
 		{"behind", func(all map[string]*herd.Status) { all["Ball"].Links[0].Behind = 5 }, 0,
-			[]string{"-    neighbor lacks 5\n"}},
+			[]string{"-    neighbor behind by 5\n"}},
 		{"down", func(all map[string]*herd.Status) {
 			all["Ball"].Links[0].State, all["Ball"].Links[0].Error = "down", "connection refused\x1b"
 		}, 1, []string{"0/1", "Ball: link to Alford is down: connection refused\\x1b\n"}},
 		{"one way", func(all map[string]*herd.Status) { all["Alford"].Links[0].Receiving = false }, 1,
-			[]string{"Alford: Ball has not linked to it"}},
+			[]string{"Alford: no link from Ball"}},
 		{"plain", func(all map[string]*herd.Status) {
 			all["Alford"].Links[0] = herd.LinkStatus{Neighbor: "Ball", State: "plain"}
 		}, 0, []string{"1/1", "not compared\n"}},
@@ -118,15 +118,15 @@ func TestStatus(t *testing.T) {
 			c := &all["Ball"].Counters
 			c.OtherProtocols, c.LinksUnacknowledged, c.LinksUnread, c.LinksGarbled = 1, 2, 3, 4
 		}, 0, []string{
-			"Ball: 1 connection refused that spoke another protocol\n",
-			"Ball: 2 links dropped whose neighbor acknowledged nothing\n",
-			"Ball: 3 links dropped whose neighbor did not read\n",
-			"Ball: 4 links dropped for what the neighbor sent\n",
+			"Ball: 1 connection closed because of another protocol\n",
+			"Ball: 2 links closed because the neighbor sent no ACK\n",
+			"Ball: 3 links closed because the neighbor did not read\n",
+			"Ball: 4 links closed because of bad lines from the neighbor\n",
 		}},
 		{"diverged", func(all map[string]*herd.Status) {
 			since := time.Unix(1520023930, 0)
 			all["Ball"].Links[0].DivergedSince = &since
-		}, 1, []string{"-    diverged\n", "Ball: Alford holds other records since "}},
+		}, 1, []string{"-    diverged\n", "Ball: records differ from Alford since "}},
 		{"a wrong clock", func(all map[string]*herd.Status) {
 			all["Ball"].Links[0].Clock = &herd.ClockStatus{Ahead: -7200.0004, Uncertainty: 0.001, Wrong: true}
 		}, 1, []string{"Ball: the clock of Alford is 2h0m0s behind this server's\n"}},
@@ -137,17 +137,17 @@ func TestStatus(t *testing.T) {
 			all["Ball"].Links[0].Clock = &herd.ClockStatus{Ahead: -0.0001, Uncertainty: 0.0002}
 		}, 0, []string{"Ball: clocks: Alford within 0.3 ms\n"}},
 		{"two processes", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "refused" }, 1,
-			[]string{"Ball: two processes claim the name Alford: one of them is refused\n"}},
+			[]string{"Ball: two processes use the name Alford: one of them is rejected\n"}},
 		{"one of two processes left", func(all map[string]*herd.Status) { all["Ball"].Links[0].Duplicate = "taken back" }, 1,
-			[]string{"Ball: two processes claim the name Alford: the one that had been replaced was taken back"}},
+			[]string{"Ball: two processes use the name Alford: the replaced one was accepted again"}},
 		{"full", func(all map[string]*herd.Status) {
 			all["Ball"].Digest, all["Ball"].Records = "full", 3
 			all["Alford"].Links[0].Agreement = "full"
-		}, 1, []string{"-    full\n", "-    neighbor full\n", "Ball: full: lacks records; raise max_clients\n",
-			"Alford: Ball is full: lacks records\n"}},
+		}, 1, []string{"-    full\n", "-    neighbor full\n", "Ball: full: records were dropped; raise max_clients\n",
+			"Alford: Ball is full: it dropped records\n"}},
 		{"a neighbor that is full", func(all map[string]*herd.Status) {
 			all["Alford"].Links[0].Agreement = "full" // it may have no console
-		}, 1, []string{"-    neighbor full\n", "Alford: Ball is full: lacks records\n"}},
+		}, 1, []string{"-    neighbor full\n", "Alford: Ball is full: it dropped records\n"}},
 		{"compared long ago", func(all map[string]*herd.Status) {
 			long := time.Unix(1520023800, 0)
 			all["Ball"].Links[0].Checked = &long
@@ -156,10 +156,10 @@ func TestStatus(t *testing.T) {
 			all["Ball"].Links = append(all["Ball"].Links, herd.LinkStatus{Neighbor: "Welsh", State: "live", Receiving: true})
 		}, 0, []string{"not compared\n", "Ball: clocks: Alford unknown, Welsh unknown\n"}},
 		{"different", func(all map[string]*herd.Status) { all["Ball"].Digest = "0000000000000000" }, 1,
-			[]string{"the servers do not hold the same records\n"}},
+			[]string{"the servers do not have the same records\n"}},
 		{"troubled", func(all map[string]*herd.Status) {
 			all["Ball"].Counters = herd.Counters{LogDropped: 3, OutputLimits: 1}
-		}, 0, []string{"Ball: 3 log entries dropped\nBall: 1 slow reader cut off\n"}},
+		}, 0, []string{"Ball: 3 log entries dropped\nBall: 1 client disconnected by output_hard or output_soft\n"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -240,7 +240,7 @@ func TestStatusWithoutAnswers(t *testing.T) {
 	for want, ball := range map[string]http.HandlerFunc{
 		"no: 503 Service Unavailable from 127.0.0.1": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusServiceUnavailable) },
 		"no: console at 127.0.0.1":                   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
-		"no: Alford answers at 127.0.0.1":            answers(well["Alford"]),
+		"no: the console at 127.0.0.1":               answers(well["Alford"]),
 	} {
 		out, code := statusOf(t, map[string]http.HandlerFunc{"Alford": answers(well["Alford"]), "Ball": ball})
 		if code != 1 || !strings.Contains(out, want) || !strings.Contains(out, "1 of 2 answered") {
@@ -361,7 +361,7 @@ func TestStatusOfALogThatGoesNowhere(t *testing.T) {
 		}
 	}
 	processtest.Eventually(t, "it is noticed", func() bool { return h.Status("Alford").Log.Error != "" })
-	want := "\nAlford: the log: log file: " + name + " is a symbolic link, which is not followed: "
+	want := "\nAlford: log error: log file: " + name + " is a symbolic link, which is not followed: "
 	if out, _, code := h.Command("", "status"); code != 1 || !strings.Contains(out, want) {
 		t.Errorf("exit code %d, %q is not in\n%s", code, want, out)
 	}

@@ -11,7 +11,8 @@ import (
 	"serverherd/herd"
 )
 
-// agreement is a server's least happy neighbor, in a few words; its remarks have the rest.
+// agreement summarizes how a server's records agree with its neighbors': the worst of them. The remarks
+// have details.
 func agreement(s *herd.Status) string {
 	if s.Digest == fullDigest {
 		return "full"
@@ -21,7 +22,7 @@ func agreement(s *herd.Status) string {
 	for _, l := range s.Links {
 		behind = max(behind, l.Behind)
 		switch {
-		case l.State == "plain": // nothing is compared with it
+		case l.State == "plain": // a legacy neighbor: not compared
 		case l.DivergedSince != nil:
 			return "diverged"
 		case l.Agreement == fullDigest:
@@ -35,11 +36,11 @@ func agreement(s *herd.Status) string {
 	age := s.Now.Sub(oldest)
 	switch {
 	case behind > 0:
-		return fmt.Sprintf("neighbor lacks %d", behind)
+		return fmt.Sprintf("neighbor behind by %d", behind)
 	case full:
 		return "neighbor full"
 	case len(s.Links) == 0:
-		return "alone"
+		return "no neighbors"
 	case never || oldest.IsZero():
 		return "not compared"
 	case age > herd.ComparisonAge:
@@ -48,7 +49,7 @@ func agreement(s *herd.Status) string {
 	return fmt.Sprintf("in sync, %.0f s ago", age.Seconds())
 }
 
-// uptime is a time in at most two units.
+// uptime formats a duration in at most two units.
 func uptime(d time.Duration) string {
 	s := int64(d.Round(time.Second).Seconds())
 	for _, unit := range []struct {
@@ -63,15 +64,15 @@ func uptime(d time.Duration) string {
 	return fmt.Sprintf("%ds", s)
 }
 
-// details are what the table has no room for: where a server listens, what it holds, how long updates take
-// to come, and the clocks of its neighbors, of which each line takes as many as there is room for.
+// details are the lines of a server below the table: its address, digest and propagation delay, and the
+// clocks of its neighbors, wrapped at statusWidth.
 func details(s *herd.Status) (all []string) {
 	if s == nil {
 		return nil
 	}
 	where := fmt.Sprintf("%s, digest %s", s.Address, s.Digest)
 	if s.Propagation.Count > 0 {
-		where += ", updates come in " + milliseconds(s.Propagation.P99, true)
+		where += ", propagation " + milliseconds(s.Propagation.P99, true)
 	}
 	all = append(all, where)
 	const head = "clocks: "
@@ -92,13 +93,13 @@ func details(s *herd.Status) (all []string) {
 	return all
 }
 
-// clockOf tells how far a neighbor's clock is from the server's.
+// clockOf formats the offset of a neighbor's clock from the server's.
 func clockOf(c *herd.ClockStatus) string {
 	if c == nil {
 		return "unknown"
 	}
 	ahead, off := math.Abs(c.Ahead), c.Uncertainty
-	if ahead <= off { // it may as well be the same
+	if ahead <= off { // they may be equal
 		return "within " + shortTime(ahead+off)
 	}
 	how := " ahead"
@@ -108,7 +109,7 @@ func clockOf(c *herd.ClockStatus) string {
 	return shortTime(ahead) + how
 }
 
-// shortTime writes seconds with two digits or more, and without those that nobody needs.
+// shortTime formats seconds with two or three significant digits.
 func shortTime(seconds float64) string {
 	switch d := time.Duration(seconds * 1e9); {
 	case d < 100*time.Microsecond:
@@ -124,7 +125,7 @@ func shortTime(seconds float64) string {
 	}
 }
 
-// milliseconds is a p99 in words.
+// milliseconds formats a p99.
 func milliseconds(seconds float64, known bool) string {
 	if !known {
 		return "-"
@@ -132,36 +133,36 @@ func milliseconds(seconds float64, known bool) string {
 	return fmt.Sprintf("%.1f ms", 1000*seconds)
 }
 
-// duplicates are the values of herd.LinkStatus.Duplicate in words.
+// duplicates explain the values of herd.LinkStatus.Duplicate.
 var duplicates = map[string]string{
-	"refused":    "one of them is refused",
-	"taken back": "the one that had been replaced was taken back, as the other one has gone or is not at its address",
+	"refused":    "one of them is rejected",
+	"taken back": "the replaced one was accepted again, because the other one is gone or is not at its address",
 }
 
-// remarks are an engine that is not the usual one, links that are not live, and the counters of what
-// should not happen.
+// remarks are the warnings about a server: an engine other than the default, links that are down, problems,
+// and counters of events that should not happen.
 func remarks(s *herd.Status) (all []string) {
 	if s == nil {
 		return nil
 	}
 	if s.Engine != engines.Names[0] {
-		all = append(all, "its engine is "+s.Engine+", which is for comparing")
+		all = append(all, "engine "+s.Engine+" is for comparison only")
 	}
 	if s.Digest == fullDigest {
-		all = append(all, "full: lacks records; raise max_clients")
+		all = append(all, "full: records were dropped; raise max_clients")
 	}
 	for _, l := range s.Links {
 		switch {
 		case l.DivergedSince != nil:
-			all = append(all, fmt.Sprintf("%s holds other records since %s", l.Neighbor, l.DivergedSince.Local().Format(time.DateTime)))
+			all = append(all, fmt.Sprintf("records differ from %s since %s", l.Neighbor, l.DivergedSince.Local().Format(time.DateTime)))
 		case l.Agreement == fullDigest && s.Digest != fullDigest:
-			all = append(all, l.Neighbor+" is full: lacks records")
+			all = append(all, l.Neighbor+" is full: it dropped records")
 		}
 		switch {
 		case l.State != "live" && l.State != "plain":
 			all = append(all, strings.TrimSuffix(fmt.Sprintf("link to %s is %s: %s", l.Neighbor, l.State, l.Error), ": "))
 		case !isLive(l):
-			all = append(all, l.Neighbor+" has not linked to it")
+			all = append(all, "no link from "+l.Neighbor)
 		}
 		if c := l.Clock; c != nil && c.Wrong {
 			how := "ahead of"
@@ -172,60 +173,60 @@ func remarks(s *herd.Status) (all []string) {
 			all = append(all, fmt.Sprintf("the clock of %s is %v %s this server's", l.Neighbor, ahead, how))
 		}
 		if l.Duplicate != "" {
-			all = append(all, fmt.Sprintf("two processes claim the name %s: %s", l.Neighbor, duplicates[l.Duplicate]))
+			all = append(all, fmt.Sprintf("two processes use the name %s: %s", l.Neighbor, duplicates[l.Duplicate]))
 		}
 	}
 	if s.Log.Error != "" {
-		all = append(all, "the log: "+s.Log.Error)
+		all = append(all, "log error: "+s.Log.Error)
 	}
 	if j := s.Journal; j != nil {
 		all = append(all, journalRemarks(j)...)
 	}
 	if p := s.Places; p != nil && p.File != nil && p.File.Refused != nil {
-		all = append(all, fmt.Sprintf("the places are those of %s; refused since: %s",
+		all = append(all, fmt.Sprintf("serving the places read at %s; the changed file is invalid: %s",
 			p.File.Read.Local().Format(time.DateTime), p.File.Error))
 	}
 	if p := s.Places; p != nil && p.Network != nil && p.Network.Budget.Error != "" {
-		all = append(all, "lookups are refused, for they cannot be counted: "+p.Network.Budget.Error)
+		all = append(all, "lookups fail because the daily budget cannot be saved: "+p.Network.Budget.Error)
 	}
 	c := s.Counters
-	for _, trouble := range []struct {
+	for _, event := range []struct {
 		n               uint64
 		one, many, what string
 	}{
 		{c.LogDropped, "log entry", "log entries", "dropped"},
-		{c.ServerFull, "connection", "connections", "refused, being full"},
-		{c.ClientsRefused, "update", "updates", "refused beyond max_clients"},
-		{c.OutputLimits, "slow reader", "slow readers", "cut off"},
-		{c.StallLimits, "client", "clients", "cut off for reading nothing"},
-		{c.MemoryLimits, "client", "clients", "cut off for max_buffered"},
+		{c.ServerFull, "connection", "connections", "rejected by max_connections"},
+		{c.ClientsRefused, "update", "updates", "rejected by max_clients"},
+		{c.OutputLimits, "client", "clients", "disconnected by output_hard or output_soft"},
+		{c.StallLimits, "client", "clients", "disconnected because they read no replies"},
+		{c.MemoryLimits, "client", "clients", "disconnected by max_buffered"},
 		{c.InputLimits, "connection", "connections", "closed because held input made no progress"},
-		{c.OtherProtocols, "connection", "connections", "refused that spoke another protocol"},
-		{c.LinksUnacknowledged, "link", "links", "dropped whose neighbor acknowledged nothing"},
-		{c.LinksUnread, "link", "links", "dropped whose neighbor did not read"},
-		{c.LinksGarbled, "link", "links", "dropped for what the neighbor sent"},
-		{c.LookupsBusy, "lookup", "lookups", "refused, being busy"},
+		{c.OtherProtocols, "connection", "connections", "closed because of another protocol"},
+		{c.LinksUnacknowledged, "link", "links", "closed because the neighbor sent no ACK"},
+		{c.LinksUnread, "link", "links", "closed because the neighbor did not read"},
+		{c.LinksGarbled, "link", "links", "closed because of bad lines from the neighbor"},
+		{c.LookupsBusy, "lookup", "lookups", "rejected because the server was busy"},
 		{c.LookupsFailed, "lookup", "lookups", "failed"},
 	} {
-		if trouble.n > 0 {
-			all = append(all, load.Plural(trouble.n, trouble.one, trouble.many)+" "+trouble.what)
+		if event.n > 0 {
+			all = append(all, load.Plural(event.n, event.one, event.many)+" "+event.what)
 		}
 	}
 	return all
 }
 
-// journalRemarks are what is or was wrong with a server's journal.
+// journalRemarks are the warnings about a server's journal.
 func journalRemarks(j *herd.JournalStatus) (all []string) {
 	switch {
 	case j.OK:
 	case j.Behind > 0:
-		all = append(all, strings.TrimSuffix(fmt.Sprintf("the journal is behind by %s and %.0f s: %s",
+		all = append(all, strings.TrimSuffix(fmt.Sprintf("journal behind by %s, %.0f s: %s",
 			load.Plural(j.Behind, "record", "records"), j.Late, j.Error), ": "))
 	default:
-		all = append(all, "the journal has an error: "+j.Error)
+		all = append(all, "journal error: "+j.Error)
 	}
 	if j.Losses > 0 {
-		all = append(all, "the journal was lost and written again "+load.Plural(j.Losses, "time", "times"))
+		all = append(all, "journal lost and rewritten "+load.Plural(j.Losses, "time", "times"))
 	}
 	return all
 }

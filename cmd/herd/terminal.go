@@ -11,19 +11,18 @@ import (
 	"golang.org/x/term"
 )
 
-// output is standard output or standard error, as commands write to them. On a terminal every
-// character that does not print is escaped, wherever the text came from; a command that draws writes
-// to direct. One goroutine at a time.
+// output is the standard output or standard error of a command. On a terminal it escapes all unprintable
+// characters; commands that draw write to direct instead. One goroutine at a time.
 type output struct {
 	w        io.Writer
 	terminal bool
-	tail     []byte // of a character that was cut
-	err      error  // the first one
+	tail     []byte // the beginning of an incomplete character
+	err      error  // the first write error
 }
 
 func newOutput(w io.Writer) *output { return &output{w: w, terminal: isTerminal(w)} }
 
-// Write implements io.Writer. It remembers the first error, for writers that do not care.
+// Write implements io.Writer. It keeps the first error, for callers that ignore errors.
 func (o *output) Write(p []byte) (n int, err error) {
 	n = len(p)
 	if o.terminal {
@@ -48,7 +47,7 @@ func (o *output) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// direct is what an output writes to, for a command that escapes what it shows by itself.
+// direct returns the writer behind an output, for commands that escape text themselves.
 func direct(w io.Writer) io.Writer {
 	if o, ok := w.(*output); ok {
 		return o.w
@@ -56,17 +55,17 @@ func direct(w io.Writer) io.Writer {
 	return w
 }
 
-// isTerminal says whether a person may be looking at what is written to w.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, isFile := direct(w).(*os.File)
 	return isFile && term.IsTerminal(int(f.Fd()))
 }
 
-// colored says whether what is written to w may have colors (https://no-color.org).
+// colored reports whether colors may be written to w (https://no-color.org).
 func colored(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
 
-// forTerminal is text with every character that does not print escaped, but for tabs and the
-// ends of lines: an id may hold any byte, and a terminal obeys some of them.
+// forTerminal escapes all unprintable characters except tabs and LFs. Client ids may contain any byte, and
+// terminals interpret control characters.
 func forTerminal(text string) string {
 	clean := func(r rune) bool { return r == '\n' || r == '\t' || r != utf8.RuneError && unicode.IsPrint(r) }
 	if strings.IndexFunc(text, func(r rune) bool { return !clean(r) }) < 0 {
@@ -86,7 +85,7 @@ func forTerminal(text string) string {
 	return b.String()
 }
 
-// oneCell is text as one cell of a table.
+// oneCell makes text a single table cell.
 func oneCell(text string) string {
 	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(forTerminal(text))
 }

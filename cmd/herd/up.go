@@ -21,13 +21,13 @@ import (
 	"serverherd/herd/config"
 )
 
-// Pauses between two starts of a server.
+// Pauses before a server is restarted.
 const (
 	minRestart = 250 * time.Millisecond
 	maxRestart = 10 * time.Second
-	// stable is how long a server has to live to be restarted at once the next time.
+	// stable is how long a server must run for its restart pause to go back to minRestart.
 	stable = 10 * time.Second
-	// grace is how much longer than it may a server is let take to stop.
+	// grace is how long a server may exceed its stop time before it is killed.
 	grace = 3 * time.Second
 )
 
@@ -40,14 +40,14 @@ func newUp(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   upName + " [NAME...]",
 		Short: "Start the herd: one process per server",
-		Long: "Start the servers of herd.toml, or those that are named, each as a process of\n" +
-			"its own. A server that dies is restarted; one that cannot start at first\n" +
-			"ends all.\n" +
-			"Ctrl-C stops all in good order, a second one at once, and the exit code is 1 if\n" +
-			"one was killed. Without a terminal SIGHUP is passed on to the servers.\n\n" +
-			"Each server that is ready is printed, and then how many links are live and what\n" +
-			"to type next; or, after 5 s, what is not ready and which links are not live.\n" +
-			"Log entries are printed from level warn on. The log files have all of them.",
+		Long: "Start the servers of herd.toml, or the given ones, each as a process. A server\n" +
+			"that dies is restarted. If a server cannot start at all, the herd stops.\n" +
+			"Ctrl-C stops all servers gracefully, a second one kills them; the exit code is\n" +
+			"then 1. Without a terminal, SIGHUP is forwarded to the servers.\n\n" +
+			"It prints one line for each server that is ready, then how many links are live\n" +
+			"and what to type next. After 5 s it prints which servers are not ready and which\n" +
+			"links are not live. Log entries of level warn and above are printed, too; the\n" +
+			"log files have all of them.",
 		Example:           "  herd up\n  herd up Alford Welsh",
 		Args:              arguments(0, -1),
 		ValidArgsFunction: o.completeServers,
@@ -71,11 +71,11 @@ func newUp(o *options) *cobra.Command {
 		},
 	}
 	engineFlag(c, &engine)
-	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print log entries of level info, too")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "also print log entries of level info")
 	return c
 }
 
-// checkReadable refuses a configuration that the servers could not read again.
+// checkReadable returns an error if the servers could not read the configuration file themselves.
 func checkReadable(file string) error {
 	path, err := filepath.Abs(file)
 	if err != nil {
@@ -83,19 +83,19 @@ func checkReadable(file string) error {
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil // whoever loads it says so
+		return nil // loading it reports the error
 	}
 	if !info.Mode().IsRegular() || ownDescriptor(path) {
-		return usage("--config %s: up needs a regular file, because each server reads it for itself", file)
+		return usage("--config %s: not a regular file, and each server must read it", file)
 	}
 	return nil
 }
 
-// ownDescriptor says whether a path, or a symbolic link on its way, names a descriptor of this process,
-// which is another file, or none, in a process that it starts.
+// ownDescriptor reports whether a path, or a symbolic link in it, names a descriptor of this process. In a
+// child process that is another file or none.
 func ownDescriptor(path string) bool {
-	const mostLinks = 40 // as the kernel has it
-	for range mostLinks {
+	const maxLinks = 40 // as in the kernel
+	for range maxLinks {
 		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 		if err != nil {
 			return false
@@ -124,28 +124,28 @@ type supervisor struct {
 	servers []config.Server
 	out     *prefixed
 	errOut  io.Writer
-	parent  *os.File // by which the children know that this process lives
+	parent  *os.File // the children's end of a pipe, by which they notice that this process has ended
 	begun   time.Time
-	// restarted has a token when a server that was ready is started again.
+	// restarted receives a token when a server that was ready is started again.
 	restarted chan struct{}
 
-	mu       sync.Mutex // children come and go in goroutines of their own
-	running  map[string]*child
-	stopping bool
-	undone   []string        // how servers ended that did not stop in good order
-	failure  error           // the first that ends all
-	said     <-chan struct{} // closed when failure has been written
-	stop     chan struct{}   // closed when stopping
-	failed   chan struct{}   // closed when there is a failure
+	mu             sync.Mutex // each child has a goroutine
+	running        map[string]*child
+	stopping       bool
+	unclean        []string        // how servers ended that did not stop gracefully
+	failure        error           // the first error that stops the herd
+	failurePrinted <-chan struct{} // closed when failure has been written
+	stop           chan struct{}   // closed when stopping
+	failed         chan struct{}   // closed when there is a failure
 }
 
 // child is a server's process.
 type child struct {
 	process *os.Process
-	ready   time.Time // when it began to listen; zero: not yet
+	ready   time.Time // when it began to listen; zero if it does not listen yet
 }
 
-// choose takes the servers that are named, or all.
+// choose selects the servers with the given names, or all if there are none.
 func (s *supervisor) choose(names []string) error {
 	if len(names) == 0 {
 		s.servers = s.cfg.Servers
@@ -156,7 +156,7 @@ func (s *supervisor) choose(names []string) error {
 			return err
 		}
 		if slices.Contains(names[:i], name) {
-			return usage("%s is named twice", name)
+			return usage("duplicate server %s", name)
 		}
 		s.servers = append(s.servers, server)
 	}
@@ -171,7 +171,7 @@ func (s *supervisor) run(out io.Writer) error {
 	if err := s.portsFree(); err != nil {
 		return err
 	}
-	// What would end each server at its start is said once.
+	// Report an error that every server would report at its start once.
 	if _, err := newProvider(&s.cfg.Places, s.servers[0].Name, nil); err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (s *supervisor) run(out io.Writer) error {
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	hangups := hangup.Signals // one may have come already
+	hangups := hangup.Signals // may hold a signal already
 	stops := hangupStops()
 	signal.Notify(hangups, syscall.SIGHUP) // also where it was ignored
 	s.out = newPrefixed(out, s.servers)
@@ -197,39 +197,39 @@ func (s *supervisor) run(out io.Writer) error {
 			if stops {
 				signals <- h
 			} else {
-				s.passHangupOn()
+				s.forwardHangup()
 			}
 		}
 	}()
 	go s.report()
 	go s.end(signals)
 	children.Wait()
-	if len(s.undone) > 0 {
-		s.fail(errors.New(strings.Join(s.undone, "; ")))
+	if len(s.unclean) > 0 {
+		s.fail(errors.New(strings.Join(s.unclean, "; ")))
 	}
 	s.out.say("all servers have stopped")
 	if s.failure == nil {
 		return nil
 	}
-	waitFor(s.said, outputWait)
+	waitFor(s.failurePrinted, outputWait)
 	return errFailed
 }
 
-// checkDescriptors says whether this process, and the servers, which have the same limit, may open as
-// many descriptors as they need.
+// checkDescriptors returns an error if the limit on open files is too low for this process or for its
+// servers, which inherit it.
 func (s *supervisor) checkDescriptors(most int) error {
 	if err := s.cfg.CheckDescriptors(most); err != nil {
 		return err
 	}
-	const own = 32 // the runtime, the output, the console that is asked
+	const own = 32 // for the runtime, the output and requests to consoles
 	if need := own + childDescriptors*len(s.servers); most < need {
-		return fmt.Errorf("this process may open %d descriptors; to run %d servers it needs %d: raise ulimit -n",
-			most, len(s.servers), need)
+		return fmt.Errorf("%d servers need %d file descriptors, but the limit is %d: raise ulimit -n",
+			len(s.servers), need, most)
 	}
 	return nil
 }
 
-// end stops all servers at a signal or a failure. It signals before it prints: the output may be
+// end stops all servers on a signal or a failure. It signals before it prints, because the output may be
 // blocked.
 func (s *supervisor) end(signals <-chan os.Signal) {
 	select {
@@ -237,41 +237,42 @@ func (s *supervisor) end(signals <-chan os.Signal) {
 	case <-s.failed:
 	}
 	s.signalAll(syscall.SIGTERM)
-	s.out.say("stopping; Ctrl-C again stops at once")
+	s.out.say("stopping; press Ctrl-C again to kill")
 	again := make(chan os.Signal)
 	go func() { again <- anotherSignal(signals) }()
 	select {
 	case <-again:
 	case <-time.After(hardStop(s.cfg) + grace):
-		s.out.say("some servers do not stop; they are killed")
+		s.out.say("some servers did not stop in time; killing them")
 	}
 	s.signalAll(syscall.SIGKILL)
 }
 
-// fail ends all. The first error is written at once, before what it leads to, and by nobody else.
+// fail stops the herd. It prints the first error immediately, before the messages of servers that stop, and
+// run does not print it again.
 func (s *supervisor) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure == nil {
 		s.failure = err
-		s.said = sayError(s.errOut, err.Error())
+		s.failurePrinted = printError(s.errOut, err.Error())
 		close(s.failed)
 	}
 }
 
-// passHangupOn tells the servers of a hang-up.
-func (s *supervisor) passHangupOn() {
+// forwardHangup sends SIGHUP to the servers.
+func (s *supervisor) forwardHangup() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.running {
-		if !c.ready.IsZero() { // before that it might end the process
+		if !c.ready.IsZero() { // before that it might kill the process
 			_ = c.process.Signal(syscall.SIGHUP)
 		}
 	}
 }
 
-// hangupStops says whether a hang-up means that the terminal is gone, and the herd goes with it. For
-// a herd without a terminal, or one that nohup started, it asks the servers to reload.
+// hangupStops reports whether SIGHUP stops the herd, because its terminal is gone. Without a terminal, or
+// under nohup, SIGHUP makes the servers reload.
 func hangupStops() bool {
 	terminal, err := os.Open("/dev/tty")
 	if err != nil {
@@ -281,7 +282,7 @@ func hangupStops() bool {
 	return !signal.Ignored(syscall.SIGHUP)
 }
 
-// portsFree finds a port that is in use before anything is started.
+// portsFree returns an error if a port is in use, before any server is started.
 func (s *supervisor) portsFree() error {
 	for _, server := range s.servers {
 		for _, a := range []string{server.Listen, server.Console} {
@@ -290,7 +291,7 @@ func (s *supervisor) portsFree() error {
 			}
 			l, err := net.Listen("tcp", a)
 			if err != nil {
-				return fmt.Errorf("%s cannot listen: %w; is a herd running already?", server.Name, err)
+				return fmt.Errorf("%s cannot listen: %w; is the herd already running?", server.Name, err)
 			}
 			l.Close()
 		}
@@ -298,7 +299,7 @@ func (s *supervisor) portsFree() error {
 	return nil
 }
 
-// signalAll tells all children to stop, and keeps them from being started again.
+// signalAll signals all servers and prevents restarts.
 func (s *supervisor) signalAll(sig syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -311,19 +312,19 @@ func (s *supervisor) signalAll(sig syscall.Signal) {
 	}
 }
 
-// started says whether a server is one of those that this process runs.
+// started reports whether this process runs the server.
 func (s *supervisor) started(name string) bool {
 	return slices.ContainsFunc(s.servers, func(o config.Server) bool { return o.Name == name })
 }
 
-// isStopping says whether the herd is being stopped.
+// isStopping reports whether the herd is stopping.
 func (s *supervisor) isStopping() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stopping
 }
 
-// stopped waits for d and says whether the herd is being stopped.
+// stopped waits for d, or until the herd stops, and reports whether it stops.
 func (s *supervisor) stopped(d time.Duration) bool {
 	select {
 	case <-s.stop:

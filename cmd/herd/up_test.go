@@ -176,7 +176,7 @@ func TestUpPassesHangupsOn(t *testing.T) {
 	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), welcomed) })
 	hangUp := func() { _ = c.Process.Signal(syscall.SIGHUP) }
 	hangUp()
-	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "hangup received") > 0 })
+	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "SIGHUP received") > 0 })
 	dead := pid(h, "Alford")
 	_ = syscall.Kill(dead, syscall.SIGKILL)
 	processtest.Eventually(t, "Alford is back", func() bool { // hung up on all the while
@@ -471,7 +471,7 @@ func TestUpKillsWhatDoesNotStop(t *testing.T) {
 	stuck := pid(h, "Welsh")
 	_ = syscall.Kill(stuck, syscall.SIGSTOP)
 	_ = c.Process.Signal(syscall.SIGTERM)
-	if code := waitUp(t, c); code != exitFailed || !strings.Contains(out.String(), "Welsh did not stop in good order") {
+	if code := waitUp(t, c); code != exitFailed || !strings.Contains(out.String(), "Welsh did not stop cleanly") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	if alive(stuck) {
@@ -491,8 +491,8 @@ func TestUpSecondSignal(t *testing.T) {
 	stop := signalUntil(c.Process)
 	code := waitUp(t, c)
 	stop()
-	if said := out.String(); code != exitFailed || strings.Count(said, "did not stop in good order") != 1 ||
-		!strings.Contains(said, "Welsh did not stop in good order: signal: killed") {
+	if said := out.String(); code != exitFailed || strings.Count(said, "did not stop cleanly") != 1 ||
+		!strings.Contains(said, "Welsh did not stop cleanly: signal: killed") {
 		t.Errorf("exit code %d after two times Ctrl-C:\n%s", code, said)
 	}
 	if alive(stuck) {
@@ -511,7 +511,7 @@ func TestUpIsQuiet(t *testing.T) {
 		`herd     \|   \S+ --config \S+ iamat \S+ \S+ --at Alford`,
 		`herd     \|   \S+ --config \S+ whatsat \S+ 10 3 --at Welsh`,
 		`herd     \|   \S+ --config \S+ status`,
-		`herd     \| Logs: \S+, 3\.1 GB in all at most \(log\.max_size\)`,
+		`herd     \| Logs: \S+, at most 3\.1 GB in total \(log\.max_size\)`,
 		`herd     \|   1,000 updates/s add 2\.\d+ MB/s to 5\.\d+ MB/s \(log\.lines = true\)`,
 		`herd     \| Ctrl-C stops the herd\.`,
 	}
@@ -522,7 +522,7 @@ func TestUpIsQuiet(t *testing.T) {
 	if code := waitUp(t, c); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	want = append(want, `herd     \| stopping; Ctrl-C again stops at once`, `herd     \| all servers have stopped`)
+	want = append(want, `herd     \| stopping; press Ctrl-C again to kill`, `herd     \| all servers have stopped`)
 	for line := range strings.Lines(out.String()) {
 		line = strings.TrimSuffix(line, "\n")
 		i := slices.IndexFunc(want, func(w string) bool { return regexp.MustCompile("^" + w + "$").MatchString(line) })

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is what the build says of itself: the module's version, else the commit.
+// version is the module's version, or else the commit it was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -25,7 +25,7 @@ func version() string {
 	return "devel"
 }
 
-// versionLine is what version and --version print.
+// versionLine is the output of version and --version.
 func versionLine() string {
 	gnet := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {

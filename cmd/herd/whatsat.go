@@ -12,14 +12,14 @@ func newWhatsat(o *options) *cobra.Command {
 	var onlyJSON bool
 	c := &cobra.Command{
 		Use:   "whatsat CLIENT [RADIUS=10] [BOUND=5]",
-		Short: "Ask a server what is near a client",
-		Long: "Ask a server what is within RADIUS kilometers (0 to 50) of a client, BOUND\n" +
-			"results (0 to 20) at most. With dialect = \"cs131\" RADIUS may have a fraction,\n" +
-			"as in 10.5.\n\n" +
-			"A reply goes to standard output, one that begins with \"? \" or \"> \" to standard\n" +
-			"error; the exit code is then 1. It is also 1 if the server does not answer\n" +
-			"within --timeout. A lookup may take as long as places.timeout of the server's\n" +
-			"herd.toml: if that is 5s or more, --timeout should be more, too.",
+		Short: "Ask a server which places are near a client",
+		Long: "Ask a server which places are within RADIUS kilometers (0 to 50) of a client,\n" +
+			"at most BOUND (0 to 20) of them. With dialect = \"cs131\" RADIUS may have a\n" +
+			"fraction, such as 10.5.\n\n" +
+			"The reply goes to standard output. An error reply, which begins with \"? \" or\n" +
+			"\"> \", goes to standard error, and the exit code is 1. It is also 1 if the server\n" +
+			"does not answer within --timeout. A lookup may take up to places.timeout of the\n" +
+			"server's herd.toml; --timeout should be longer than that.",
 		Example: "  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127\n" +
 			"  herd whatsat kiwi.cs.ucla.edu 10 5\n" +
 			"  herd whatsat kiwi.cs.ucla.edu --json",
@@ -33,7 +33,7 @@ func newWhatsat(o *options) *cobra.Command {
 			return whatsat(cmd, o, args, onlyJSON)
 		},
 	}
-	c.Flags().BoolVar(&onlyJSON, "json", false, "print only the JSON")
+	c.Flags().BoolVar(&onlyJSON, "json", false, "print only the JSON object")
 	o.serverFlags(c)
 	o.timeoutFlag(c, "how long to wait for the connection and for the reply")
 	return c

@@ -1,6 +1,5 @@
-// Package console is a server's HTTP side door: health, readiness and status for people and
-// programs. Its handlers run in net/http's goroutines and reach the server's state only by a
-// posted call that they wait for.
+// Package console is a server's HTTP endpoint for health, readiness and status. Its handlers run in
+// net/http's goroutines and read the server's state only by a call posted to the loop.
 package console
 
 import (
@@ -21,21 +20,21 @@ import (
 )
 
 const (
-	// patience is how long a request waits for the loop.
-	patience = 2 * time.Second
-	// writeTimeout is for a reader that does not read. It begins with the request; net/http/pprof adds
-	// the time that a profile takes.
+	// loopTimeout is how long a request waits for the loop.
+	loopTimeout = 2 * time.Second
+	// writeTimeout is for clients that do not read. It begins with the request; net/http/pprof adds the
+	// duration of a profile.
 	writeTimeout = 10 * time.Second
 )
 
-// Options are what a console shows.
+// Options configure a console.
 type Options struct {
-	// Status asks the loop; it returns false when ctx ends first.
+	// Status returns the server's status, or false if ctx ends first.
 	Status func(ctx context.Context) (herd.Status, bool)
 	Pprof  bool // serve /debug/pprof
 }
 
-// New returns the console's server, to be given a listener. /healthz and /readyz answer whatever other
+// New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
 	mux := http.NewServeMux()
@@ -49,7 +48,7 @@ func New(o Options) *http.Server {
 				return
 			}
 			_, _ = w.Write([]byte("ready\n"))
-			if s.Journal != nil && !s.Journal.OK { // it serves all the same
+			if s.Journal != nil && !s.Journal.OK { // it serves clients anyway
 				_, _ = fmt.Fprintf(w, "journal: behind by %d records: %s\n", s.Journal.Behind, s.Journal.Error)
 			}
 		}
@@ -76,12 +75,12 @@ func New(o Options) *http.Server {
 		WriteTimeout:   writeTimeout,
 		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       log.New(io.Discard, "", 0), // what clients do wrong is theirs to see
+		ErrorLog:       log.New(io.Discard, "", 0), // errors of clients are not logged
 	}
 }
 
 func (o *Options) ask(w http.ResponseWriter, r *http.Request) (herd.Status, bool) {
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), loopTimeout)
 	defer cancel()
 	s, ok := o.Status(ctx)
 	if !ok {
@@ -90,20 +89,20 @@ func (o *Options) ask(w http.ResponseWriter, r *http.Request) (herd.Status, bool
 	return s, ok
 }
 
-// local refuses requests that reached a loopback address under another name: a web page whose
-// name was made to resolve to 127.0.0.1 must not read the console.
+// local rejects requests to a loopback address with another Host: it prevents DNS rebinding, by which a web
+// page could read the console.
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bound, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		if bound != nil && config.IsLoopback(bound.String()) && !isLocal(r.Host) {
-			http.Error(w, "this console answers to localhost only", http.StatusForbidden)
+			http.Error(w, "this console accepts requests for localhost only", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// isLocal says whether a Host header, with or without a port, names this machine to itself.
+// isLocal reports whether a Host header, with or without a port, is localhost or a loopback address.
 func isLocal(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -112,7 +111,7 @@ func isLocal(host string) bool {
 	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// Serve serves until the server is closed, on herd.ConsoleConnections connections at most.
+// Serve serves until the server is closed, with at most herd.ConsoleConnections connections.
 func Serve(s *http.Server, l net.Listener) error {
 	if err := s.Serve(limit(l)); !errors.Is(err, http.ErrServerClosed) {
 		return err

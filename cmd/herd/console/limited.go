@@ -10,21 +10,19 @@ import (
 	"serverherd/herd"
 )
 
-// limited is a listener of at most herd.ConsoleConnections connections: their descriptors are the
-// herd's, and every page and script that looks at a server takes them from its clients. Nobody has to
-// wait for one, whatever the others do, because a health check that waits has failed: beyond the bound,
-// the connection that has made no request for longest is closed. It may be idle, it may have sent half
-// a request, or it may not read its answer.
-//
-// Only a connection whose page is in the making is safe from that, as it may take long: a profile, or
-// a large page and a slow reader. There are at most herd.ConsoleRequests of these, fewer than
-// connections, and so there is always one to close. Any goroutine.
+// limited is a listener with at most herd.ConsoleConnections connections, so that console users cannot
+// exhaust the descriptors that clients need. A new connection never waits, because a health check that
+// waits fails: above the limit, the connection whose last request is oldest is closed. It may be idle, in
+// the middle of a request, or not reading its response. Only a connection with a page request in progress
+// (see page) is not closed, because that may take long: a profile, or a large page and a slow reader. There
+// are at most herd.ConsoleRequests of these, fewer than connections, so there is always one to close. Any
+// goroutine.
 type limited struct {
 	net.Listener
 
 	mu    sync.Mutex
-	idle  list.List // of *conn: those that may be closed, the one for longest in front
-	pages int       // connections that may not
+	idle  list.List // of *conn that may be closed, the oldest last request first
+	pages int       // connections with a page request in progress
 }
 
 // conn is a connection of a limited listener.
@@ -32,7 +30,7 @@ type conn struct {
 	net.Conn
 	listener *limited
 
-	place  *list.Element // in listener.idle; nil if a page is in the making, or closed
+	place  *list.Element // in listener.idle; nil during a page request, or if closed
 	closed bool
 }
 
@@ -76,7 +74,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// active notes that the connection has made a request.
+// active records a request of the connection.
 func (c *conn) active() {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
@@ -85,8 +83,8 @@ func (c *conn) active() {
 	}
 }
 
-// beginPage keeps the connection from being closed until endPage. It reports false, and changes
-// nothing, if too many pages are in the making.
+// beginPage prevents that the connection is closed until endPage. It returns false and does nothing if too
+// many page requests are in progress.
 func (c *conn) beginPage() bool {
 	l := c.listener
 	l.mu.Lock()
@@ -117,13 +115,13 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// connOf is the connection of a request, nil if its listener is not a limited one.
+// connOf is the connection of a request; nil if its listener is not a limited one.
 func connOf(r *http.Request) *conn {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	return c
 }
 
-// noted notes each request of a connection.
+// noted calls active for each request.
 func noted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c := connOf(r); c != nil {
@@ -133,8 +131,8 @@ func noted(next http.Handler) http.Handler {
 	})
 }
 
-// page makes a handler of a page that may take long, because it is slow to make or large.
-func page(make http.HandlerFunc) http.HandlerFunc {
+// page wraps the handler of a page that may take long, because it is slow to create or large.
+func page(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if c := connOf(r); c != nil {
 			if !c.beginPage() {
@@ -144,6 +142,6 @@ func page(make http.HandlerFunc) http.HandlerFunc {
 			}
 			defer c.endPage()
 		}
-		make(w, r)
+		handler(w, r)
 	}
 }

@@ -1,4 +1,4 @@
-// Package engines makes the event loops that can run a server, by the names that --engine takes.
+// Package engines creates the event loop of a server by the name that --engine takes.
 package engines
 
 import (
@@ -9,23 +9,23 @@ import (
 	"serverherd/reactor/netreactor"
 )
 
-// Engine is what runs a server.
+// Engine is a reactor that can run a server.
 type Engine interface {
 	reactor.Reactor
 	Stats() reactor.Stats // loop only
 }
 
-// Names are those of all engines. The first is for use, the others are for comparison.
+// Names are the names of all engines. The first is the default; the others are for comparison.
 var Names = []string{"loop", netreactor.Goroutines.String(), netreactor.Owner.String()}
 
 // Options are the same for all engines.
 type Options struct {
 	Workers int // of CallInThread
 	Log     func(message string)
-	Slow    func(what string, d time.Duration) // a turn took that long
+	Slow    func(what string, d time.Duration) // called after a slow turn
 }
 
-// New makes the engine of that name.
+// New creates the engine with the given name.
 func New(name string, o Options) Engine {
 	mode := netreactor.Goroutines
 	switch name {

@@ -1,9 +1,7 @@
-// Package hangup takes SIGHUP when its variables are initialized, before main begins: a server that is
-// told to reload while it starts must not die of it.
-//
-// Until then SIGHUP ends the process, unless it was started with SIGHUP ignored, as nohup does. That
-// cannot be mended here: Go initializes the packages that are ready in the order of their import paths,
-// so that those of other modules come first, and it unblocks SIGHUP where that was blocked.
+// Package hangup catches SIGHUP during package initialization, before main begins: a server that gets
+// SIGHUP while it starts must not die. Before that, SIGHUP ends the process, unless it was started with
+// SIGHUP ignored, as by nohup. This cannot be avoided: Go initializes packages in the order of their import
+// paths, so those of other modules come first, and it unblocks SIGHUP if that was blocked.
 package hangup
 
 import (
@@ -12,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Signals receives SIGHUP, unless the process was started with it ignored. A command that SIGHUP is
-// to end calls Default first.
+// Signals receives SIGHUP, unless the process was started with it ignored. A command that SIGHUP should end
+// calls Default first.
 var Signals = notify()
 
 func notify() chan os.Signal {
@@ -24,7 +22,7 @@ func notify() chan os.Signal {
 	return c
 }
 
-// Default restores what SIGHUP does by default, and does it now if one has come.
+// Default restores the default action of SIGHUP, and takes it now if a signal has been received.
 func Default() {
 	signal.Stop(Signals)
 	select {

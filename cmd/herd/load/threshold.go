@@ -81,3 +81,11 @@ func (t Threshold) Holds(r *Report) bool {
 		return c > 0
 	}
 }
+
+// Value is what the report has for the condition's metric, such as "12.3 ms" for a latency.
+func (t Threshold) Value(r *Report) string {
+	if t.timed {
+		return fmt.Sprintf("%.3g ms", t.metric(r)*1e3)
+	}
+	return number(t.metric(r))
+}

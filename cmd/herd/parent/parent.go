@@ -1,5 +1,5 @@
-// Package parent ties a process to the one that started it. A child inherits the reading end of a pipe
-// whose writing end only the parent has: at its end of file the parent is gone, however it ended.
+// Package parent lets a child process notice the end of its parent. A child inherits the read end of a pipe
+// whose write end only the parent has. End of file means that the parent has ended, however it did.
 package parent
 
 import (
@@ -13,20 +13,21 @@ import (
 // Variable is the environment variable with the number of the descriptor that a child watches.
 const Variable = "HERD_PARENT_FD"
 
-// pipe is this process's. Neither end is closed before the process ends: a garbage collected file is.
+// pipe is this process's pipe for its children. It is global so that neither end is garbage collected,
+// which would close it.
 var pipe = sync.OnceValues(func() (p struct{ theirs, ours *os.File }, err error) {
 	p.theirs, p.ours, err = os.Pipe()
 	return p, err
 })
 
-// End is the descriptor for children to inherit, one for all.
+// End is the descriptor that all children inherit.
 func End() (*os.File, error) {
 	p, err := pipe()
 	return p.theirs, err
 }
 
-// Watch calls gone, in a goroutine of its own, when the parent is gone. Without Variable there is no
-// parent to watch.
+// Watch calls gone, in another goroutine, when the parent has ended. It does nothing if Variable is not
+// set.
 func Watch(gone func()) {
 	fd, err := strconv.Atoi(os.Getenv(Variable))
 	if err != nil {

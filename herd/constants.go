@@ -46,7 +46,7 @@ func Constants() []Constant {
 		{"accept_pause", reactor.AcceptPause, "after which accepting is tried again if it failed"},
 		{"linger", reactor.Linger, "without progress, after which a closing connection is given up"},
 		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
-		{"handshake_timeout", handshakeTimeout, "of a handshake, on both sides"},
+		{"handshake_timeout", link.HandshakeTimeout, "of a handshake, on both sides"},
 		{"ping_after", link.PingAfter, "of silence, after which a neighbor is asked for a sign of life"},
 		{"ping_every", link.PingEvery, "between two PINGs at most, whatever else is said: they tell the clock"},
 		{"dead_after", link.DeadAfter, "of silence, after which a link is dropped"},

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"serverherd/herd/config"
+	"serverherd/herd/link"
 	"serverherd/reactor"
 )
 
@@ -164,7 +165,7 @@ func TestAStopEndsWithTheLastThingOwed(t *testing.T) {
 			w.playWelsh(&mute{})
 			w.start("Alford")
 			w.iamat("Alford", "kiwi", stamp)
-		}, handshakeTimeout - time.Second, handshakeTimeout + moment, 1},
+		}, link.HandshakeTimeout - time.Second, link.HandshakeTimeout + moment, 1},
 		{"a handshake is refused", func(w *world) {
 			w.playWelsh(&mute{"REFUSE herd: other\r\n"})
 			w.start("Alford")

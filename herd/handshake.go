@@ -4,14 +4,46 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"serverherd/herd/link"
 	"serverherd/protocol"
+	"serverherd/reactor"
 )
-
-// handshakeTimeout bounds a handshake from its connection to WELCOME, on both sides.
-const handshakeTimeout = 2 * time.Second
 
 // maxLinkLine is the limit on a line between servers, whatever max_line is.
 const maxLinkLine = 8192
+
+// wake keeps the one timer of a machine.
+type wake struct {
+	call *reactor.DelayedCall
+	at   time.Duration
+	f    func()
+}
+
+// arm sees to it that f is called at a moment of the reactor's steady clock, if ok. It is left alone if it is called
+// before that: whoever is called looks again.
+func (w *wake) arm(clock reactor.Clock, at time.Duration, ok bool) {
+	if !ok || w.call != nil && w.at <= at {
+		return
+	}
+	w.stop()
+	w.at = at
+	w.call = clock.CallLater(at-clock.Elapsed(), func() {
+		w.call = nil
+		w.f()
+	})
+}
+
+func (w *wake) stop() {
+	if w.call != nil {
+		w.call.Cancel()
+		w.call = nil
+	}
+}
+
+// time is now, as machines have it.
+func (s *Server) time() link.Time {
+	return link.Time{Wall: s.reactor.Now(), Steady: s.reactor.Elapsed()}
+}
 
 // newNonce and newEpoch draw from a generator that the command seeds with the system's entropy
 // and whose outputs cannot be foretold from one another.

@@ -8,7 +8,6 @@ import (
 	"serverherd/herd/feed"
 	"serverherd/herd/link"
 	"serverherd/protocol"
-	"serverherd/reactor"
 )
 
 var (
@@ -22,16 +21,15 @@ var (
 	errUnread    = errors.New("neighbor does not read what it asks for")
 )
 
-// inbound is the receiving end of a neighbor's link: it carries bytes, keeps the timers and counts. What is
+// inbound is the receiving end of a neighbor's link: it carries bytes and counts. What is
 // said, and which records are applied, is up to the machine of the connection, a link.Inbound. Loop only.
 type inbound struct {
 	session  *session
 	neighbor *neighbor // nil until proven
 	machine  *link.Inbound
 	out      link.Output
-	timeout  *reactor.DelayedCall // of the handshake
-	pulse    *reactor.DelayedCall // the next beat
-	ackTimer *reactor.DelayedCall // an ACK is due
+	wake     wake
+	now      link.Time // receipt of the chunk at hand
 }
 
 // newInbound answers the first line of a handshake.
@@ -39,17 +37,13 @@ func newInbound(s *session, line []byte, h protocol.Hello) {
 	srv := s.server
 	s.reader.SetMaxLength(maxLinkLine)
 	in := &inbound{session: s, machine: link.NewInbound(&srv.identity, line, h)}
-	s.inbound = in
+	s.inbound, in.now, in.wake.f = in, srv.time(), in.tick
 	srv.handshakes++
 	if reason := srv.identity.Refusal(h, srv.neighbor(h.From) != nil); reason != "" {
 		in.refuse(reason)
 		return
 	}
-	in.timeout = srv.reactor.CallLater(handshakeTimeout, func() {
-		srv.refused("handshake timeout", s.t.Peer(), in.machine.Name())
-		s.abort(errHandshake)
-	})
-	in.machine.Challenge(newNonce(srv.rand), in.out.Reset())
+	in.machine.Challenge(newNonce(srv.rand), in.now, in.out.Reset())
 	in.step()
 }
 
@@ -57,7 +51,7 @@ func (in *inbound) server() *Server { return in.session.server }
 
 // lineReceived takes every line after HELLO.
 func (in *inbound) lineReceived(line []byte) {
-	if at := in.machine.Line(line, in.session.now, in.out.Reset()); at.Taken {
+	if at := in.machine.Line(line, in.now, in.out.Reset()); at.Taken {
 		in.taken(at)
 		return
 	}
@@ -86,16 +80,12 @@ func (in *inbound) taken(at link.AT) {
 	}
 }
 
-// step acts on what the machine has left: it writes, keeps the timer of an ACK, and takes the events in their
+// step acts on what the machine has left: it writes, keeps the timer, and takes the events in their
 // order.
 func (in *inbound) step() {
 	in.write(in.out.Lines)
-	switch due := in.machine.AckDue(); {
-	case due && in.ackTimer == nil:
-		in.ackTimer = in.server().reactor.CallLater(link.AckDelay, in.ack)
-	case !due:
-		in.stopAck()
-	}
+	at, ok := in.machine.Deadline()
+	in.wake.arm(in.server().reactor, at, ok)
 	for i := 0; i < len(in.out.Events); i++ {
 		in.event(in.out.Events[i])
 	}
@@ -106,10 +96,10 @@ func (in *inbound) event(e link.Event) {
 	case link.BadLine:
 		in.neighbor.counters.badLines++
 	case link.Closed:
-		if e.Err == link.ErrSilent {
-			in.stopPulse()
-		}
 		in.session.abort(e.Err)
+	case link.TimedOut:
+		in.server().refused("handshake timeout", in.session.t.Peer(), in.machine.Name())
+		in.session.abort(errHandshake)
 	case link.Pinged:
 		in.neighbor.clockPinged(e.N, e.Ponged)
 	case link.Unproven:
@@ -140,11 +130,9 @@ func (in *inbound) proven() {
 		in.refuse("duplicate")
 		return
 	}
-	in.timeout.Cancel()
 	srv.proven(in.session)
-	since := in.machine.Welcome(in.out.Reset())
+	since := in.machine.Welcome(srv.time(), in.out.Reset())
 	in.step()
-	in.pulse = srv.reactor.CallLater(link.Beat, in.beat)
 	srv.log.Info("neighbor joined", zap.String("neighbor", n.name),
 		zap.Uint64("conn", in.session.id), zap.Stringer("epoch", in.machine.Epoch()),
 		zap.Uint64("since", since))
@@ -152,15 +140,14 @@ func (in *inbound) proven() {
 	n.link.dialNow()
 }
 
-func (in *inbound) beat() {
-	in.pulse = in.server().reactor.CallLater(link.Beat, in.beat)
-	in.machine.Beat(in.server().reactor.Now(), in.out.Reset())
+func (in *inbound) tick() {
+	in.machine.Tick(in.server().time(), in.out.Reset())
 	in.step()
 }
 
 // ask asks whether the process at the other end is still there.
 func (in *inbound) ask() {
-	in.machine.Ask(in.server().reactor.Now(), in.out.Reset())
+	in.machine.Ask(in.server().time(), in.out.Reset())
 	in.step()
 }
 
@@ -177,25 +164,6 @@ func (in *inbound) stillThere() {
 		in.session.abort(errOutlived)
 	case !n.heard.Current(in.machine):
 		in.session.abort(errReplaced)
-	}
-}
-
-func (in *inbound) ack() {
-	in.machine.Ack(in.out.Reset())
-	in.step()
-}
-
-func (in *inbound) stopAck() {
-	if in.ackTimer != nil {
-		in.ackTimer.Cancel()
-		in.ackTimer = nil
-	}
-}
-
-func (in *inbound) stopPulse() {
-	if in.pulse != nil {
-		in.pulse.Cancel()
-		in.pulse = nil
 	}
 }
 
@@ -222,11 +190,7 @@ func (in *inbound) fail(what error) {
 
 // lost is called when the connection is gone.
 func (in *inbound) lost() {
-	if in.timeout != nil {
-		in.timeout.Cancel()
-	}
-	in.stopAck()
-	in.stopPulse()
+	in.wake.stop()
 	if in.neighbor != nil {
 		in.neighbor.left(in)
 	}

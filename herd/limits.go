@@ -154,7 +154,7 @@ func (s *session) sweep(now time.Time) (memory int) {
 	l := &s.server.cfg.Limits
 	switch {
 	case s.closing:
-	case s.admission == asOverflow && now.Sub(s.accepted) >= handshakeTimeout && !s.server.admit(s):
+	case s.admission == asOverflow && now.Sub(s.accepted) >= link.HandshakeTimeout && !s.server.admit(s):
 		s.refuse()
 	case s.pausedInLine(now):
 		s.executeUnfinished()

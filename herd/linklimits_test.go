@@ -52,7 +52,7 @@ func hitHandshakeTimeout(t *testing.T) *Server {
 	c := w.dial("Alford")
 	c.SendString(welshHello + "\r\n")
 	w.until("cut", c.Closed)
-	if d := w.net.Elapsed(); d < handshakeTimeout || d > handshakeTimeout+100*time.Millisecond {
+	if d := w.net.Elapsed(); d < link.HandshakeTimeout || d > link.HandshakeTimeout+100*time.Millisecond {
 		t.Errorf("cut after %v", d)
 	}
 	return w.servers["Alford"]
@@ -187,7 +187,9 @@ func hitMarksInFlight(t *testing.T) *Server {
 	w.net.CutOneWay("Welsh", "Alford")
 	for i := range link.MaxMarks + 1 { // of records that Welsh knows
 		s.store.Apply(at(t, "k", stamp+i), l.sent.Peer())
-		l.sender.(*linkSender).sendMark()
+		send := l.sender.(*linkSender)
+		send.machine.Mark(s.time(), send.out.Reset())
+		send.step()
 	}
 	w.until("dropped", func() bool { return w.counted("links_unacknowledged")() && l.t == nil })
 	if w.net.Elapsed() > time.Second || l.trouble != link.ErrNoAck.Error() {

@@ -5,40 +5,34 @@ import (
 
 	"serverherd/herd/link"
 	"serverherd/protocol"
-	"serverherd/reactor"
 )
 
-// linkSender is the sender of a connection to a server of the herd. It keeps the timers; what is said is up to
-// its machine. It is made for the connection and thrown away with it. Loop only.
+// linkSender is the sender of a connection to a server of the herd. What is said is up to its machine. It is made for the connection and thrown away with it. Loop only.
 type linkSender struct {
 	*outbound
-	machine   *link.Outbound
-	out       link.Output
-	timeout   *reactor.DelayedCall // of the handshake
-	pulse     *reactor.DelayedCall // the next beat
-	markTimer *reactor.DelayedCall // a MARK is due
+	machine *link.Outbound
+	out     link.Output
+	wake    wake
 }
 
 func (l *linkSender) made() {
 	l.become(linkGreeting)
-	l.timeout = l.server.reactor.CallLater(handshakeTimeout, l.unanswered)
 	l.machine = link.NewOutbound(&l.server.identity, l.neighbor.name, l.outbound.sent, l.neighbor.heard, l.which,
-		newNonce(l.server.rand), l.out.Reset())
+		newNonce(l.server.rand), l.server.time(), l.out.Reset())
+	l.wake.f = l.tick
 	l.step()
 }
 
 func (l *linkSender) line(line []byte) {
 	l.hangUps = 0
-	l.machine.Line(line, l.server.reactor.Now(), l.out.Reset())
+	l.machine.Line(line, l.server.time(), l.out.Reset())
 	l.step()
 }
 
 func (l *linkSender) goesOn(error) bool { return false }
 
 func (l *linkSender) close() {
-	l.timeout.Cancel()
-	l.stopMark()
-	l.stopPulse()
+	l.wake.stop()
 	l.machine.Close()
 }
 
@@ -52,10 +46,10 @@ func (l *linkSender) status(st *LinkStatus) {
 	}
 }
 
-// step acts on what the machine has left: it writes, keeps the timers, and takes the events in their order.
+// step acts on what the machine has left: it writes, keeps the timer, and takes the events in their order.
 func (l *linkSender) step() {
 	l.write(l.out.Lines)
-	l.armMark()
+	l.arm()
 	for i := 0; i < len(l.out.Events); i++ {
 		l.event(l.out.Events[i])
 	}
@@ -66,10 +60,9 @@ func (l *linkSender) event(e link.Event) {
 	case link.BadLine:
 		l.neighbor.counters.badLines++
 	case link.Closed:
-		if e.Err == link.ErrSilent {
-			l.stopPulse()
-		}
 		l.abort(e.Err)
+	case link.TimedOut:
+		l.unanswered()
 	case link.Pinged:
 		l.neighbor.clockPinged(e.N, e.Ponged)
 	case link.Refused:
@@ -87,51 +80,26 @@ func (l *linkSender) event(e link.Event) {
 	}
 }
 
-// armMark keeps the timer of a MARK that is due.
-func (l *linkSender) armMark() {
-	switch due := l.machine.MarkDue(); {
-	case due && l.markTimer == nil:
-		l.markTimer = l.server.reactor.CallLater(link.LazyMark, l.sendMark)
-	case !due:
-		l.stopMark()
-	}
+// arm keeps the timer.
+func (l *linkSender) arm() {
+	at, ok := l.machine.Deadline()
+	l.wake.arm(l.server.reactor, at, ok)
 }
 
-func (l *linkSender) stopMark() {
-	if l.markTimer != nil {
-		l.markTimer.Cancel()
-		l.markTimer = nil
-	}
-}
-
-func (l *linkSender) sendMark() {
-	l.machine.Mark(l.server.reactor.Now(), l.out.Reset())
+func (l *linkSender) tick() {
+	l.machine.Tick(l.server.time(), l.out.Reset())
 	l.step()
 }
 
 func (l *linkSender) markSoon() {
 	if l.sending() {
-		l.machine.MarkSoon()
-		l.armMark()
-	}
-}
-
-func (l *linkSender) beat() {
-	l.pulse = l.server.reactor.CallLater(link.Beat, l.beat)
-	l.machine.Beat(l.server.reactor.Now(), l.out.Reset())
-	l.step()
-}
-
-func (l *linkSender) stopPulse() {
-	if l.pulse != nil {
-		l.pulse.Cancel()
-		l.pulse = nil
+		l.machine.MarkSoon(l.server.time())
+		l.arm()
 	}
 }
 
 // welcomed begins to send. It is in the middle of a step, whose lines have been written.
 func (l *linkSender) welcomed(e link.Event) {
-	l.timeout.Cancel()
 	l.refusals = 0
 	if e.Resumed {
 		l.neighbor.counters.resumes++
@@ -139,7 +107,6 @@ func (l *linkSender) welcomed(e link.Event) {
 		l.neighbor.counters.copies++
 	}
 	l.acknowledged(e)
-	l.pulse = l.server.reactor.CallLater(link.Beat, l.beat)
 	l.become(linkCopying)
 	l.neighbor.askOthers()
 	l.pump()
@@ -168,9 +135,9 @@ func (l *linkSender) pump() (more bool) {
 		return false
 	}
 	s := l.server
-	p := l.machine.Pump(s.reactor.Now(), s.drain.begun, s.pumped.Reset())
+	p := l.machine.Pump(s.time(), s.drain.begun, s.pumped.Reset())
 	l.pumped(p)
-	l.armMark()
+	l.arm()
 	for _, e := range s.pumped.Events {
 		l.event(e)
 	}
@@ -178,7 +145,7 @@ func (l *linkSender) pump() (more bool) {
 }
 
 func (l *linkSender) contest(other protocol.Epoch) {
-	l.machine.Contest(other, l.server.reactor.Now(), l.out.Reset())
+	l.machine.Contest(other, l.server.time(), l.out.Reset())
 	l.step()
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/link"
 	"serverherd/reactor"
 )
 
@@ -64,7 +65,7 @@ func (p *probe) ConnectionMade(t reactor.Transport) {
 	s := p.link.server
 	p.t, p.id = t, s.nextID()
 	p.reader = reactor.NewLineReceiver(maxLinkLine, p)
-	p.timeout = s.reactor.CallLater(handshakeTimeout, t.AbortConnection)
+	p.timeout = s.reactor.CallLater(link.HandshakeTimeout, t.AbortConnection)
 	hello := s.identity.AppendHello(nil, p.link.neighbor.name, newNonce(s.rand))
 	t.Write(hello)
 	s.log.Debug("probing", zap.Uint64("conn", p.id), zap.String("neighbor", p.link.neighbor.name))

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"serverherd/herd/link"
 )
 
 // silentPeer is a plain peer that says nothing to HELLO, served by Alford on its second connection.
@@ -19,7 +21,7 @@ func silentPeer(t *testing.T) (w *world, p *plainPeer) {
 // and the lines go on meanwhile.
 func TestANeighborThatDoesNotAnswer(t *testing.T) {
 	w, p := silentPeer(t)
-	if d := p.conns[1].made - p.conns[0].made; d < handshakeTimeout || d > handshakeTimeout+100*time.Millisecond {
+	if d := p.conns[1].made - p.conns[0].made; d < link.HandshakeTimeout || d > link.HandshakeTimeout+100*time.Millisecond {
 		t.Errorf("served after %v", d)
 	}
 	w.net.RunFor(10 * time.Minute)

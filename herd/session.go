@@ -80,6 +80,9 @@ func (s *session) DataReceived(p []byte) {
 	s.now = s.server.reactor.Now()
 	s.lastInput = s.now
 	s.bytesIn += uint64(len(p))
+	if s.inbound != nil {
+		s.inbound.now = s.server.time()
+	}
 	lines := s.linesIn
 	if !s.isOpen {
 		p = s.open(p)

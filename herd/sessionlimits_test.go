@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"serverherd/herd/config"
+	"serverherd/herd/link"
 	"serverherd/reactor"
 )
 
@@ -47,7 +48,7 @@ func hitMaxConnections(t *testing.T) *Server {
 		s.counters.ServerFull != maxTurnedAway+20 {
 		t.Errorf("%v admitted, %d being turned away, %d counted", s.admitted, s.turnedAway, s.counters.ServerFull)
 	}
-	w.net.RunFor(handshakeTimeout + time.Second)
+	w.net.RunFor(link.HandshakeTimeout + time.Second)
 	if n := s.counters.ServerFull; n != uint64(len(all)-10) {
 		t.Errorf("%d of %d are refused in the end", n, len(all)-10)
 	}

@@ -108,6 +108,9 @@ func (l *Loop) CallLater(d time.Duration, f func()) *DelayedCall {
 	return c
 }
 
+// Elapsed implements Clock.
+func (l *Loop) Elapsed() time.Duration { return l.engine.Elapsed() }
+
 func (l *Loop) schedule(d *DelayedCall, delay time.Duration) {
 	d.at = l.engine.Elapsed() + max(delay, 0)
 	l.timers.add(d)

@@ -218,7 +218,8 @@ type dials struct {
 func (d *dials) CallLater(t time.Duration, f func()) *DelayedCall {
 	return d.fakeEngine.CallLater(t, f)
 }
-func (d *dials) Now() time.Time { return time.Unix(0, 0).Add(d.now) }
+func (d *dials) Now() time.Time         { return time.Unix(0, 0).Add(d.now) }
+func (d *dials) Elapsed() time.Duration { return d.now }
 func (d *dials) ConnectTCP(addr string, timeout time.Duration, f ClientFactory) {
 	d.asked++
 	d.f = f

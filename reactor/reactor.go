@@ -96,6 +96,8 @@ type ClientFactory interface {
 type Clock interface {
 	// Now carries wall and, in engines on real time, monotonic time.
 	Now() time.Time
+	// Elapsed is the monotonic time since some fixed moment, which CallLater goes by. No clock that is set changes it.
+	Elapsed() time.Duration
 	// CallLater calls f once after d. A call made from a timer never runs in the same pass.
 	CallLater(d time.Duration, f func()) *DelayedCall
 }

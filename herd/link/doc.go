@@ -50,6 +50,10 @@
 //
 // # Time
 //
-// Silence is counted in calls of Beat, not in differences of a clock, which may jump. A pause before a repair is a
-// time of day: it is there to save work, and nothing depends on its length.
+// Whatever is due goes by the steady clock of Time, which nobody sets. Deadline is when the first of it is: the owner
+// keeps one timer for each connection, which it arms anew only if the deadline has come closer, and calls Tick when it
+// fires. Tick does what is due, if anything, so it may be called too early or late.
+//
+// Silence is counted in beats, not as the time since the last line: a process that was stopped for a minute wakes to
+// one beat.
 package link

@@ -37,16 +37,16 @@ func newEnd(t *testing.T, name, peer string, epoch protocol.Epoch) *end {
 }
 
 // connect dials: what was there before is lost.
-func (e *end) connect() {
+func (e *end) connect(now Time) {
 	if e.dial != nil {
 		e.dial.Close()
 	}
 	e.lastMark = 0
-	e.dial = NewOutbound(&e.self, e.peer, e.sent, e.heard, 0, protocol.Nonce{1}, e.out.Reset())
+	e.dial = NewOutbound(&e.self, e.peer, e.sent, e.heard, 0, protocol.Nonce{1}, now, e.out.Reset())
 }
 
 // accept takes the first line of a connection.
-func (e *end) accept(line []byte) {
+func (e *end) accept(line []byte, now Time) {
 	l, err := protocol.ParseLink(line)
 	if err != nil || l.Verb != protocol.LinkHello {
 		return
@@ -61,11 +61,11 @@ func (e *end) accept(line []byte) {
 		in.Refuse(reason, e.out.Reset())
 		return
 	}
-	in.Challenge(protocol.Nonce{2}, e.out.Reset())
+	in.Challenge(protocol.Nonce{2}, now, e.out.Reset())
 }
 
 // answer gives the dialed connection a line.
-func (e *end) answer(line []byte, now time.Time) {
+func (e *end) answer(line []byte, now Time) {
 	o, before, due := e.dial, *e.sent, e.sent.fromHead
 	o.Line(line, now, e.out.Reset())
 	if !o.Sending() && o.state == Greeting && before != *e.sent {
@@ -82,7 +82,7 @@ func (e *end) answer(line []byte, now time.Time) {
 }
 
 // call gives an accepted connection a line.
-func (e *end) call(in *Inbound, line []byte, now time.Time) {
+func (e *end) call(in *Inbound, line []byte, now Time) {
 	before, tail := *e.heard, e.store.Tail()
 	at := in.Line(line, now, e.out.Reset())
 	if (!in.Joined() || !e.heard.Current(in)) && *e.heard != before {
@@ -98,14 +98,14 @@ func (e *end) call(in *Inbound, line []byte, now time.Time) {
 		switch event.Kind {
 		case Proven:
 			in.Join(e.heard)
-			in.Welcome(&e.out)
+			in.Welcome(now, &e.out)
 		case Unproven:
 			in.Refuse("proof", &e.out)
 		case Diverged:
 			e.sent.Repair()
 		case HeardMore:
-			if e.dial != nil {
-				e.dial.MarkSoon()
+			if e.dial != nil && e.dial.Sending() {
+				e.dial.MarkSoon(now)
 			}
 		}
 	}
@@ -191,7 +191,8 @@ func FuzzLines(f *testing.F) {
 		f.Add(likely(seed))
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
-		now := time.Unix(1520000000, 0)
+		now := Time{time.Unix(1520000000, 0), time.Hour}
+		pass := func(d time.Duration) { now = Time{now.Wall.Add(d), now.Steady + d} }
 		ends := [2]*end{newEnd(t, "Alford", "Ball", 1), newEnd(t, "Ball", "Alford", 2)}
 		var wire [2][2][][]byte // on its way from an end: on its dialed connection, and on accepted ones
 		next := func() int {
@@ -233,7 +234,7 @@ func FuzzLines(f *testing.F) {
 			e.out.Reset()
 			switch op % 16 {
 			case 0:
-				e.connect()
+				e.connect(now)
 				accepted = 0
 			case 1: // a client moves
 				text := fmt.Sprintf("AT %s +0.1 c%d +1-1 %d %s", e.self.Name, op/32, steps+1, e.self.Name)
@@ -248,7 +249,7 @@ func FuzzLines(f *testing.F) {
 				switch line := take(&wire[1-side][0]); {
 				case line == nil:
 				case bytes.HasPrefix(line, []byte("HELLO")):
-					e.accept(line)
+					e.accept(line, now)
 					in = e.calls[len(e.calls)-1]
 				case in != nil:
 					e.call(in, line, now)
@@ -267,27 +268,18 @@ func FuzzLines(f *testing.F) {
 				} else if in != nil {
 					e.call(in, line, now)
 				}
-			case 10:
-				now = now.Add(Beat)
-				if e.dial != nil {
-					e.dial.Beat(now, &e.out)
+			case 10, 11, 12, 13: // time passes
+				pass([]time.Duration{Beat, Beat, AckDelay, LazyMark}[op%16-10])
+				if op%16%3 == 1 { // 10 and 13
+					if e.dial != nil {
+						e.dial.Tick(now, &e.out)
+					}
+					accepted = 0
+				} else if in != nil {
+					in.Tick(now, &e.out)
 				}
-				accepted = 0
-			case 11:
-				if in != nil && in.Joined() {
-					in.Beat(now, &e.out)
-				}
-			case 12:
-				if in != nil && in.AckDue() {
-					in.Ack(&e.out)
-				}
-			case 13:
-				if e.dial != nil && e.dial.MarkDue() {
-					e.dial.Mark(now, &e.out)
-				}
-				accepted = 0
-			case 14:
-				now = now.Add(time.Duration(next()-20) * 100 * time.Millisecond)
+			case 14: // the clock is set
+				now.Wall = now.Wall.Add(time.Duration(next()-20) * 100 * time.Millisecond)
 			case 15:
 				switch {
 				case op/32 == 0: // the process is another one

@@ -38,7 +38,7 @@ type Heard struct {
 
 	checked       time.Time     // the last comparison; zero: none
 	divergedSince time.Time     // zero: the same when last compared
-	nextRepair    time.Time     // not before
+	nextRepair    timer         // not before; 0: now
 	pause         time.Duration // before the repair after that one
 }
 
@@ -103,7 +103,7 @@ func (h *Heard) of(peer protocol.Epoch) (seq uint64, any bool) {
 }
 
 // marked takes a MARK of the current connection: up to its seq everything is here.
-func (h *Heard) marked(m protocol.Mark, now time.Time, out *Output) {
+func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
 	if !h.any || m.Seq != h.seq {
 		h.seq, h.any = m.Seq, true
 		out.add(Event{Kind: HeardMore})
@@ -113,19 +113,19 @@ func (h *Heard) marked(m protocol.Mark, now time.Time, out *Output) {
 	if m.Seq != m.Tail || !m.HeardAny || m.Heard != h.store.Tail() || m.Full || h.store.Overflowed() {
 		return
 	}
-	h.checked = now
+	h.checked = now.Wall
 	if m.Count == uint64(h.store.Len()) && m.Digest == h.store.Digest() {
 		h.divergedSince, h.pause = time.Time{}, 0
 		return
 	}
 	if h.divergedSince.IsZero() {
-		h.divergedSince = now
+		h.divergedSince = now.Wall
 	}
-	if now.Before(h.nextRepair) {
+	if h.nextRepair != 0 && !h.nextRepair.due(now) {
 		return
 	}
 	h.pause = min(max(2*h.pause, MinRepairPause), MaxRepairPause)
-	h.nextRepair = now.Add(h.pause)
+	h.nextRepair = now.in(h.pause)
 	h.restart = true
 	out.add(Event{Kind: Diverged, Mark: m})
 }

@@ -35,13 +35,15 @@ type Inbound struct {
 	secret int  // that the proof was made with
 	over   bool // nothing more is said
 
-	pulse pulse
-	bad   badLines
+	giveUp timer // the handshake
+	beatAt timer
+	pulse  pulse
+	bad    badLines
 
 	marked   bool
 	mark     uint64 // the last MARK's seq
 	caughtUp bool   // that was the neighbor's tail: what comes now is new
-	ackDue   bool   // within AckDelay
+	ackAt    timer  // an ACK is due
 	unacked  int    // bytes of AT lines since the last ACK
 
 	superseded int    // beats since it has not been the current connection
@@ -82,11 +84,32 @@ func (in *Inbound) Epoch() protocol.Epoch { return in.epoch }
 // Joined says whether Join was called.
 func (in *Inbound) Joined() bool { return in.heard != nil }
 
-// AckDue says whether Ack is to be called, within AckDelay from when it became so.
-func (in *Inbound) AckDue() bool { return in.ackDue }
+// Deadline is when Tick is to be called, on the steady clock; false if not at all.
+func (in *Inbound) Deadline() (at time.Duration, ok bool) {
+	if in.over {
+		return 0, false
+	}
+	return earliest(in.giveUp, in.beatAt, in.ackAt)
+}
+
+// Tick does what is due by now, if anything.
+func (in *Inbound) Tick(now Time, out *Output) {
+	if !in.over && in.giveUp.due(now) {
+		in.giveUp = 0
+		out.add(Event{Kind: TimedOut})
+	}
+	if !in.over && in.ackAt.due(now) {
+		in.ack(out)
+	}
+	if !in.over && in.beatAt.due(now) {
+		in.beatAt = now.in(Beat)
+		in.beat(now, out)
+	}
+}
 
 // Challenge answers HELLO.
-func (in *Inbound) Challenge(nonce protocol.Nonce, out *Output) {
+func (in *Inbound) Challenge(nonce protocol.Nonce, now Time, out *Output) {
+	in.giveUp = now.in(HandshakeTimeout)
 	start := len(out.Lines)
 	out.Lines = protocol.AppendChallenge(out.Lines, nonce)
 	in.said.Add(out.Lines[start : len(out.Lines)-len("\r\n")])
@@ -100,12 +123,13 @@ func (in *Inbound) Refuse(reason string, out *Output) {
 
 // Join makes a proven connection the current one of its neighbor.
 func (in *Inbound) Join(h *Heard) {
-	in.heard = h
+	in.heard, in.giveUp = h, 0
 	h.join(in)
 }
 
 // Welcome ends the handshake.
-func (in *Inbound) Welcome(out *Output) (since uint64) {
+func (in *Inbound) Welcome(now Time, out *Output) (since uint64) {
+	in.beatAt = now.in(Beat)
 	w := protocol.Welcome{Epoch: in.self.Epoch}
 	w.SinceEpoch, w.SinceSeq = in.heard.since()
 	w.MAC = in.said.SignWelcome(in.self.Secrets, in.secret, w)
@@ -131,7 +155,7 @@ type AT struct {
 }
 
 // Line takes a line behind HELLO.
-func (in *Inbound) Line(line []byte, now time.Time, out *Output) (at AT) {
+func (in *Inbound) Line(line []byte, now Time, out *Output) (at AT) {
 	in.pulse.heard()
 	l, err := protocol.ParseLink(line)
 	switch {
@@ -175,7 +199,7 @@ func (in *Inbound) proof(line []byte, l protocol.LinkLine, err error, out *Outpu
 
 // at applies one record, of whatever origin: a server that has left herd.toml, or that only the
 // neighbor's says. To drop it and acknowledge it would make the states differ for good.
-func (in *Inbound) at(l *protocol.LinkLine, size int, now time.Time, out *Output) (at AT) {
+func (in *Inbound) at(l *protocol.LinkLine, size int, now Time, out *Output) (at AT) {
 	if string(l.Sender) != in.name {
 		in.badLine(now, out)
 		return AT{}
@@ -188,7 +212,7 @@ func (in *Inbound) at(l *protocol.LinkLine, size int, now time.Time, out *Output
 }
 
 // markReceived answers a MARK, whose lines are all applied by now, with an ACK before long.
-func (in *Inbound) markReceived(m protocol.Mark, now time.Time, out *Output) {
+func (in *Inbound) markReceived(m protocol.Mark, now Time, out *Output) {
 	if !in.heard.Current(in) {
 		return
 	}
@@ -198,16 +222,16 @@ func (in *Inbound) markReceived(m protocol.Mark, now time.Time, out *Output) {
 	}
 	in.marked, in.mark, in.caughtUp = true, m.Seq, m.Seq == m.Tail
 	if in.unacked >= AckBytes {
-		in.Ack(out)
-	} else {
-		in.ackDue = true
+		in.ack(out)
+	} else if in.ackAt == 0 {
+		in.ackAt = now.in(AckDelay)
 	}
 	in.heard.marked(m, now, out)
 }
 
-// Ack acknowledges the last MARK.
-func (in *Inbound) Ack(out *Output) {
-	in.ackDue = false
+// ack acknowledges the last MARK.
+func (in *Inbound) ack(out *Output) {
+	in.ackAt = 0
 	if in.heard.closed {
 		return
 	}
@@ -215,13 +239,10 @@ func (in *Inbound) Ack(out *Output) {
 	out.Lines = protocol.AppendAck(out.Lines, in.mark)
 }
 
-// Beat is called every Beat from WELCOME on. It drops a neighbor that is silent. When another connection has
+// beat drops a neighbor that is silent. When another connection has
 // been the current one for a while, it asks whether the other side is still there. What its dialer has left is
 // read to its end, however long that takes.
-func (in *Inbound) Beat(now time.Time, out *Output) {
-	if in.over {
-		return
-	}
+func (in *Inbound) beat(now Time, out *Output) {
 	if in.pulse.beat(now, out) {
 		in.drop(ErrSilent, out)
 		return
@@ -235,13 +256,13 @@ func (in *Inbound) Beat(now time.Time, out *Output) {
 }
 
 // Ask sends one PING. Only a process that is still there answers it: see StillThere.
-func (in *Inbound) Ask(now time.Time, out *Output) {
+func (in *Inbound) Ask(now Time, out *Output) {
 	if in.asked == 0 && !in.stopping {
 		in.asked = in.pulse.ask(now, out)
 	}
 }
 
-func (in *Inbound) badLine(now time.Time, out *Output) {
+func (in *Inbound) badLine(now Time, out *Output) {
 	out.add(Event{Kind: BadLine})
 	if in.bad.add(now) {
 		in.drop(ErrBadLines, out)

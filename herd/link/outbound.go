@@ -57,10 +57,12 @@ type Outbound struct {
 	secret int
 
 	state      State
+	giveUp     timer // the handshake
 	said       Transcript
 	challenged bool
 
 	pulse    pulse
+	beatAt   timer
 	bad      badLines
 	cursor   *feed.Cursor // what is before it has been sent on this connection; nil until WELCOME
 	copyTail uint64       // the tail noted at WELCOME
@@ -69,7 +71,7 @@ type Outbound struct {
 	marks      []sentMark // that wait for their ACK
 	marked     bool       // there was a MARK
 	lastMark   uint64     // its seq
-	markDue    bool       // within LazyMark
+	markAt     timer      // a MARK is due
 	beats      int        // since the last MARK
 	sentBytes  uint64     // of AT lines
 	ackedBytes uint64
@@ -82,14 +84,14 @@ type Outbound struct {
 // sentMark is a MARK that waits for its ACK.
 type sentMark struct {
 	seq   uint64
-	bytes uint64 // sentBytes when it was sent
-	at    time.Time
+	bytes uint64        // sentBytes when it was sent
+	at    time.Duration // on the steady clock
 }
 
 // NewOutbound begins a connection to the server called name with HELLO. It signs with the secret numbered
 // secret, modulo their number.
-func NewOutbound(self *Self, name string, sent *Sent, heard *Heard, secret int, nonce protocol.Nonce, out *Output) *Outbound {
-	o := &Outbound{self: self, name: name, sent: sent, heard: heard, secret: secret}
+func NewOutbound(self *Self, name string, sent *Sent, heard *Heard, secret int, nonce protocol.Nonce, now Time, out *Output) *Outbound {
+	o := &Outbound{self: self, name: name, sent: sent, heard: heard, secret: secret, giveUp: now.in(HandshakeTimeout)}
 	o.handshake(self.AppendHello(nil, name, nonce), out)
 	return o
 }
@@ -112,8 +114,31 @@ func (o *Outbound) Unacknowledged() int { return int(o.sentBytes - o.ackedBytes)
 // Position is the position up to which everything has been sent. The connection must be Sending.
 func (o *Outbound) Position() uint64 { return o.cursor.Position() }
 
-// MarkDue says whether Mark is to be called, within LazyMark from when it became so.
-func (o *Outbound) MarkDue() bool { return o.markDue }
+// Deadline is when Tick is to be called, on the steady clock; false if not at all.
+func (o *Outbound) Deadline() (at time.Duration, ok bool) {
+	switch {
+	case o.state == Greeting:
+		return earliest(o.giveUp)
+	case o.Sending():
+		return earliest(o.beatAt, o.markAt)
+	}
+	return 0, false
+}
+
+// Tick does what is due by now, if anything.
+func (o *Outbound) Tick(now Time, out *Output) {
+	if o.state == Greeting && o.giveUp.due(now) {
+		o.giveUp = 0
+		out.add(Event{Kind: TimedOut})
+	}
+	if o.Sending() && o.markAt.due(now) {
+		o.Mark(now, out)
+	}
+	if o.Sending() && o.beatAt.due(now) {
+		o.beatAt = now.in(Beat)
+		o.beat(now, out)
+	}
+}
 
 // Close ends the connection, for whatever reason. Nothing may be called after it.
 func (o *Outbound) Close() {
@@ -130,13 +155,13 @@ func (o *Outbound) drop(reason error, out *Output) {
 }
 
 // Line takes a line from the acceptor.
-func (o *Outbound) Line(line []byte, now time.Time, out *Output) {
+func (o *Outbound) Line(line []byte, now Time, out *Output) {
 	o.pulse.heard()
 	in, err := protocol.ParseLink(line)
 	switch {
 	case o.state == Over:
 	case o.state == Greeting:
-		o.greeting(line, in, err, out)
+		o.greeting(line, in, err, now, out)
 	case err != nil:
 		o.badLine(now, out)
 	case in.Verb == protocol.LinkAck:
@@ -151,7 +176,7 @@ func (o *Outbound) Line(line []byte, now time.Time, out *Output) {
 }
 
 // greeting takes the acceptor's two lines of the handshake.
-func (o *Outbound) greeting(line []byte, in protocol.LinkLine, err error, out *Output) {
+func (o *Outbound) greeting(line []byte, in protocol.LinkLine, err error, now Time, out *Output) {
 	switch {
 	case err == nil && in.Verb == protocol.LinkRefuse:
 		out.add(Event{Kind: Refused, Text: string(in.Reason)})
@@ -164,20 +189,20 @@ func (o *Outbound) greeting(line []byte, in protocol.LinkLine, err error, out *O
 			o.drop(ErrProof, out)
 			return
 		}
-		o.welcomed(in.Welcome, out)
+		o.welcomed(in.Welcome, now, out)
 	default:
 		out.add(Event{Kind: Stranger, Text: string(line)})
 	}
 }
 
 // welcomed ends the handshake.
-func (o *Outbound) welcomed(w protocol.Welcome, out *Output) {
+func (o *Outbound) welcomed(w protocol.Welcome, now Time, out *Output) {
 	e := Event{Kind: Welcomed}
 	e.Resumed, e.Grown = o.sent.welcomed(o.self.Epoch, w)
 	o.cursor = o.sent.store.Head()
 	o.cursor.MoveTo(o.sent.cursor)
 	o.copyTail = o.sent.store.Tail()
-	o.state, o.said = Copying, nil
+	o.state, o.said, o.beatAt = Copying, nil, now.in(Beat)
 	out.add(e)
 }
 
@@ -190,8 +215,8 @@ func (o *Outbound) progress() {
 }
 
 // window is how many bytes of AT lines may be on their way now.
-func (o *Outbound) window(now time.Time) int {
-	if len(o.marks) > 0 && now.Sub(o.marks[0].at) >= SlowAfter {
+func (o *Outbound) window(now Time) int {
+	if len(o.marks) > 0 && now.Steady-o.marks[0].at >= SlowAfter {
 		return SlowWindow
 	}
 	return Window
@@ -206,7 +231,7 @@ type Pumped struct {
 
 // Pump sends what follows the cursor, within this turn's and the window's bounds, and closes it
 // with one MARK. Where nothing was to be sent, the MARK may wait unless there is a hurry.
-func (o *Outbound) Pump(now time.Time, hurry bool, out *Output) (p Pumped) {
+func (o *Outbound) Pump(now Time, hurry bool, out *Output) (p Pumped) {
 	if !o.Sending() {
 		return p
 	}
@@ -236,7 +261,7 @@ func (o *Outbound) Pump(now time.Time, hurry bool, out *Output) (p Pumped) {
 	case o.state == Copying || hurry:
 		o.Mark(now, out)
 	default:
-		o.markDue = true
+		o.MarkSoon(now)
 	}
 	full := more && o.Unacknowledged() >= window
 	p.More, p.Stalled = more && !full, full && !o.full
@@ -246,12 +271,16 @@ func (o *Outbound) Pump(now time.Time, hurry bool, out *Output) (p Pumped) {
 }
 
 // MarkSoon sees to it that a MARK is due: what it says of the neighbor's feed has changed.
-func (o *Outbound) MarkSoon() { o.markDue = o.markDue || o.Sending() }
+func (o *Outbound) MarkSoon(now Time) {
+	if o.markAt == 0 {
+		o.markAt = now.in(LazyMark)
+	}
+}
 
 // Mark says how far the feed has been handed over and what our state is. Its records must
 // have been written before it.
-func (o *Outbound) Mark(now time.Time, out *Output) {
-	o.markDue = false
+func (o *Outbound) Mark(now Time, out *Output) {
+	o.markAt = 0
 	if !o.Sending() {
 		return
 	}
@@ -266,7 +295,7 @@ func (o *Outbound) Mark(now time.Time, out *Output) {
 	if k := len(o.marks) - 1; k >= 0 && o.marks[k].seq == m.Seq {
 		o.marks[k].bytes = o.sentBytes
 	} else {
-		o.marks = append(o.marks, sentMark{m.Seq, o.sentBytes, now})
+		o.marks = append(o.marks, sentMark{m.Seq, o.sentBytes, now.Steady})
 	}
 	if len(o.marks) > MaxMarks {
 		o.drop(ErrNoAck, out)
@@ -275,12 +304,9 @@ func (o *Outbound) Mark(now time.Time, out *Output) {
 	out.Lines = protocol.AppendMark(out.Lines, m)
 }
 
-// Beat is called every Beat from Welcomed on. It keeps a MARK coming every few seconds, and drops a
+// beat keeps a MARK coming every few seconds, and drops a
 // neighbor that is silent or acknowledges nothing.
-func (o *Outbound) Beat(now time.Time, out *Output) {
-	if !o.Sending() {
-		return
-	}
+func (o *Outbound) beat(now Time, out *Output) {
 	if o.pulse.beat(now, out) {
 		o.drop(ErrSilent, out)
 		return
@@ -299,7 +325,7 @@ func (o *Outbound) Beat(now time.Time, out *Output) {
 
 // acked opens the window and moves the place from which a resume goes on. Only the seq of a
 // MARK on its way is an answer to anything; the last one's may come again.
-func (o *Outbound) acked(seq uint64, now time.Time, out *Output) {
+func (o *Outbound) acked(seq uint64, now Time, out *Output) {
 	i, found := slices.BinarySearchFunc(o.marks, seq, func(m sentMark, seq uint64) int {
 		return cmp.Compare(m.seq, seq)
 	})
@@ -319,7 +345,7 @@ func (o *Outbound) acked(seq uint64, now time.Time, out *Output) {
 
 // Contest asks whether the process at the other end is still there, for another one has claimed its
 // name. If it is not, that one may be its successor, and there is nothing wrong.
-func (o *Outbound) Contest(other protocol.Epoch, now time.Time, out *Output) {
+func (o *Outbound) Contest(other protocol.Epoch, now Time, out *Output) {
 	if o.contested == 0 {
 		o.contender, o.contested = other, o.pulse.ask(now, out)
 	}
@@ -335,7 +361,7 @@ func (o *Outbound) answered(n uint64, out *Output) {
 	}
 }
 
-func (o *Outbound) badLine(now time.Time, out *Output) {
+func (o *Outbound) badLine(now Time, out *Output) {
 	out.add(Event{Kind: BadLine})
 	if o.bad.add(now) {
 		o.drop(ErrBadLines, out)

@@ -43,6 +43,8 @@ const (
 	Closed Kind = iota + 1
 	// BadLine: a line was dropped that is not of this protocol, or not in its place.
 	BadLine
+	// TimedOut: the handshake has taken too long.
+	TimedOut
 	// Pinged: a PING came, and was answered. It may tell the neighbor's clock, see Skew.
 	Pinged
 

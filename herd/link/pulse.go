@@ -6,7 +6,7 @@ import (
 	"serverherd/protocol"
 )
 
-// Beat is how often a machine's Beat is called once its handshake is done.
+// Beat is how often a machine looks after its connection once the handshake is done.
 const Beat = 500 * time.Millisecond
 
 // A connection that says nothing for pingAfter is asked, and one that says nothing for deadAfter is
@@ -44,7 +44,7 @@ type pulse struct {
 func (p *pulse) heard() { p.quiet = 0 }
 
 // beat reports whether the neighbor is taken for dead.
-func (p *pulse) beat(now time.Time, out *Output) (dead bool) {
+func (p *pulse) beat(now Time, out *Output) (dead bool) {
 	p.quiet++
 	p.followed = false
 	if p.quiet > deadAfter {
@@ -57,9 +57,9 @@ func (p *pulse) beat(now time.Time, out *Output) (dead bool) {
 }
 
 // ask sends a PING and returns its number, which the PONG repeats: our clock, see Skew.
-func (p *pulse) ask(now time.Time, out *Output) uint64 {
+func (p *pulse) ask(now Time, out *Output) uint64 {
 	p.still = 0
-	p.asked = uint64(max(now.UnixMicro(), 0))
+	p.asked = uint64(max(now.Wall.UnixMicro(), 0))
 	out.Lines = protocol.AppendPing(out.Lines, p.asked)
 	return p.asked
 }
@@ -72,7 +72,7 @@ func (p *pulse) pinged(n uint64, out *Output) {
 
 // follow sends a PING behind the PONG to a PING that tells a clock, once in a beat. Only the acceptor of
 // a connection does: two who followed each other's would never end.
-func (p *pulse) follow(n uint64, now time.Time, out *Output) {
+func (p *pulse) follow(n uint64, now Time, out *Output) {
 	if IsClock(n) && !p.followed {
 		p.followed = true
 		p.ask(now, out)
@@ -126,7 +126,7 @@ func (o *overdue) pong(n uint64) {
 // sends more than MaxBadLines in BadLinesTime speaks something else.
 type badLines struct {
 	count int
-	since time.Time
+	since time.Duration
 }
 
 // See badLines.
@@ -136,9 +136,9 @@ const (
 )
 
 // add counts one more and says whether that is too many.
-func (b *badLines) add(now time.Time) bool {
-	if b.since.IsZero() || now.Sub(b.since) > BadLinesTime || now.Before(b.since) {
-		b.count, b.since = 0, now
+func (b *badLines) add(now Time) bool {
+	if b.count == 0 || now.Steady-b.since > BadLinesTime {
+		b.count, b.since = 0, now.Steady
 	}
 	b.count++
 	return b.count > MaxBadLines

@@ -30,7 +30,7 @@ func TestSkewHolds(t *testing.T) {
 			now = now.Add(time.Duration(r.Int64N(int64(5 * time.Second))))
 			var back time.Time
 			if r.IntN(4) > 0 { // ours, its PONG, and at once the neighbor's or not
-				n := p.ask(now, &Output{})
+				n := p.ask(Time{Wall: now}, &Output{})
 				back = arrive(0, now)
 				pong := arrive(1, back)
 				p.answered(n)

@@ -1,0 +1,30 @@
+package link
+
+import "time"
+
+// HandshakeTimeout bounds a handshake from its connection to WELCOME, on both sides.
+const HandshakeTimeout = 2 * time.Second
+
+// Time is a moment on two clocks. What a machine waits for goes by the steady one, which nobody sets; what it
+// tells others goes by the wall clock.
+type Time struct {
+	Wall   time.Time
+	Steady time.Duration // since some fixed moment
+}
+
+// timer is a moment on the steady clock at which something is due; 0: never.
+type timer time.Duration
+
+func (t Time) in(d time.Duration) timer { return timer(t.Steady + d) }
+
+func (t timer) due(now Time) bool { return t != 0 && now.Steady >= time.Duration(t) }
+
+// earliest is the first of the timers; false if nothing is due ever.
+func earliest(all ...timer) (at time.Duration, ok bool) {
+	for _, t := range all {
+		if t != 0 && (!ok || time.Duration(t) < at) {
+			at, ok = time.Duration(t), true
+		}
+	}
+	return at, ok
+}

@@ -1,13 +1,13 @@
 package reactor
 
-// buffers lends out-buffers to connections that have something to send, so that an idle
-// connection holds none and a busy loop uses the same few, warm in the cache, for all. Loop only.
+// buffers is a pool of out-buffers. Only connections with unsent output have one, so idle connections cost no buffer
+// and a busy loop reuses a few buffers that are warm in the cache. Loop only.
 type buffers struct {
 	free [][]byte
 }
 
-// A buffer begins with room for the replies to one read; larger ones than keepBuffer are left to
-// the garbage collector, and at most keepBuffers are kept.
+// A new buffer has room for the replies to one read. Buffers larger than keepBuffer are left to the garbage
+// collector, and at most keepBuffers are kept.
 const (
 	newBuffer   = 16 << 10
 	keepBuffer  = 64 << 10
@@ -26,16 +26,16 @@ func (b *buffers) take(n int) []byte {
 	return p
 }
 
-// giveBack takes p, which nobody uses any more.
-func (b *buffers) giveBack(p []byte) {
+// put returns p to the pool. The caller must not use it any more.
+func (b *buffers) put(p []byte) {
 	if cap(p) > 0 && cap(p) <= keepBuffer && len(b.free) < keepBuffers {
 		b.free = append(b.free, p[:0])
 	}
 }
 
-// shrink moves p[sent:] to a buffer of its size when that is a small part of p, so that many slow
-// readers who are owed little do not keep much. Each byte is moved rarely: the buffer is at
-// least halved every time.
+// shrink moves p[sent:] to a smaller buffer if it is a small part of p, so that many slow readers with little
+// pending output do not hold large buffers. The amortized cost per byte is constant: the buffer is at least halved
+// each time.
 func (b *buffers) shrink(p []byte, sent int) ([]byte, int) {
 	rest := p[sent:]
 	if 4*len(rest) > cap(p) {
@@ -43,6 +43,6 @@ func (b *buffers) shrink(p []byte, sent int) ([]byte, int) {
 	}
 	small := make([]byte, len(rest), 2*len(rest))
 	copy(small, rest)
-	b.giveBack(p)
+	b.put(p)
 	return small, 0
 }

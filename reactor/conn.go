@@ -4,35 +4,37 @@ import "time"
 
 // Socket is an engine's side of a connection. The Conn calls it, on the loop.
 type Socket interface {
-	// Write takes as much of p as it can without waiting, possibly nothing. If that was not all,
-	// the engine calls Conn.Writable once more can be taken. An error ends the connection.
+	// Write takes as much of p as it can without blocking, possibly nothing. If it takes less than p, the engine calls
+	// Conn.Writable when it can take more. An error ends the connection.
 	Write(p []byte) (int, error)
-	// Unsent is how many bytes Write has taken and the kernel has not: of an engine that writes
-	// after the event is over. With wait, the engine calls Conn.Writable once there are none.
+	// Unsent returns the number of bytes that Write has taken and the kernel has not; for engines that write
+	// after the event. With wait, the engine calls Conn.Writable once the number is 0.
 	Unsent(wait bool) int
-	// Unacked is how many bytes the kernel has taken and the peer has not acknowledged; 0 if the
-	// system does not tell.
+	// Unacked returns the number of bytes that the kernel has taken and the peer has not acknowledged; 0 if the
+	// system does not report it.
 	Unacked() int
-	// PauseReading makes the engine report neither input nor its end until ResumeReading, so that
-	// the kernel's buffers fill up and the peer has to wait. A connection that breaks meanwhile is
-	// reported. PauseReading is called during Conn.Input only.
+	// PauseReading stops the engine from reporting input or its end until ResumeReading, so that the kernel's
+	// buffers fill up and the peer has to wait. A broken connection is still reported. PauseReading is called
+	// during Conn.Input only.
 	PauseReading()
 	ResumeReading()
-	// CloseWrite tells the peer that nothing more comes.
+	// CloseWrite sends an end of file to the peer.
 	CloseWrite()
-	// Close closes the socket, with a reset if the peer must not take what it got for all there
-	// was. It is the last call: the engine must not report anything more of this connection.
+	// Close closes the socket, with a reset if the peer must not mistake what it has received for the complete
+	// output. It is the last call: the engine must not report anything more for this connection.
 	Close(reset bool)
 }
 
-// Conn is one connection: the Transport of its Protocol, and the rules that hold for every
-// engine's connections. The engine reports what happens on the socket by Input, EndOfInput,
-// Broken and Writable; each is one event, at whose end all that was written in it leaves in one
-// write. Loop only.
+// Conn is one connection: the Transport of its Protocol, and the rules for the connections of all engines. The
+// engine reports what happens on the socket by Input, EndOfInput, Broken and Writable. Each call is one event; all
+// that was written during an event is sent in one write at its end. Loop only.
 //
-// A connection is open; then disconnecting (LoseConnection: it accepts no more writes, discards
-// input and sends what it owes); then saying goodbye (all is sent, and so is our end of file; a
-// moment for the peer to read it and close); then lost. Every step can be the last.
+// A connection is in one of four states, in this order, of which it may skip any but the last:
+//
+//  1. open
+//  2. disconnecting, after LoseConnection: it accepts no more writes, discards input and sends pending output
+//  3. writeClosed: all output and an end of file are sent, and it waits for the peer to close
+//  4. lost
 type Conn struct {
 	loop       *Loop
 	socket     Socket
@@ -42,39 +44,38 @@ type Conn struct {
 
 	out      []byte // accepted; out[sent:] is not yet taken by the kernel
 	sent     int
-	held     []byte // input that came while receiving was paused, from heldAt on
+	held     []byte // input received while receiving was paused, from heldAt on
 	heldAt   int
 	written  uint64        // bytes accepted
-	kept     int           // bytes that the Protocol keeps, by Keep
+	kept     int           // bytes kept by the Protocol, see Keep
 	counted  int           // this connection's part of loop.memory
-	activity time.Duration // when bytes last moved in either direction
-	progress time.Duration // when the kernel last took any of what is owed, or held input was delivered
-	taken    uint64        // Taken when the timer looked last, or when the connection was lost
-	read     func()        // Readable
-	timer    *DelayedCall  // ends a connection that is closing, or unread, and makes no progress
+	activity time.Duration // when bytes were last received or sent
+	progress time.Duration // when the kernel last took output, or held input was delivered
+	taken    uint64        // Taken when the timer last fired, or when the connection was lost
+	read     func()        // see Readable
+	timer    *DelayedCall  // ends a connection that makes no progress while closing or while reading is paused
 
-	goodbyeIn int   // bytes discarded while saying goodbye
+	discarded int   // bytes of input discarded in state writeClosed
 	aborted   error // why the connection is to be closed at once
 
 	paused        bool // PauseReceiving
-	unread        bool // the engine has been told to PauseReading, for so much is held
-	eof           bool // the peer sends nothing more, and the Protocol knows
-	eofHeld       bool // the same, but held input has to be delivered first
-	deaf          bool // StopReceiving
-	told          bool // the Protocol knows that no more input comes
+	readPaused    bool // PauseReading was called, because MaxHeldInput bytes are held
+	eof           bool // the peer has closed its side, and all of its input was delivered
+	eofHeld       bool // the peer has closed its side, but held input must be delivered first
+	readClosed    bool // StopReceiving
+	endNotified   bool // the Protocol was told that no more input comes
 	disconnecting bool
-	saidGoodbye   bool
+	writeClosed   bool // an end of file was sent
 	lost          bool
 	dirty         bool // in loop.dirty, or to be flushed at the end of this event
 	queued        bool // in loop.first, fresh or ready
-	pulling       bool // the engine has been asked to read
+	inRead        bool // read is running
 	first         bool // Prioritize
-	full          bool // the backlog reached LowWater and the Producer has not heard since
+	full          bool // the backlog reached LowWater and ResumeProducing was not called since
 }
 
-// Accept begins a connection over s: f makes its Protocol, which hears of ConnectionMade before
-// Accept returns. It returns nil if the connection is refused; the socket is the engine's to close
-// then. Loop only.
+// Accept begins a connection over s. f makes its Protocol, whose ConnectionMade is called before Accept returns.
+// Accept returns nil if the connection is refused; the engine then closes the socket. Loop only.
 func (l *Loop) Accept(f Factory, s Socket, peer, host string) *Conn {
 	if l.closed {
 		return nil
@@ -103,7 +104,7 @@ func (c *Conn) Backlog() int {
 	if c.socket == nil {
 		return 0
 	}
-	return c.owed() + c.socket.Unsent(false)
+	return c.pending() + c.socket.Unsent(false)
 }
 
 // Memory implements Transport.
@@ -121,7 +122,7 @@ func (c *Conn) Taken() uint64 {
 		return c.taken
 	}
 	unacked := c.socket.Unacked()
-	if c.saidGoodbye && unacked > 0 { // our end of file is the last of it
+	if c.writeClosed && unacked > 0 { // the end of file counts as a byte
 		unacked--
 	}
 	return uint64(max(0, int64(c.written)-int64(c.Backlog()+unacked)))
@@ -135,8 +136,8 @@ func (c *Conn) Keep(n int) {
 	}
 }
 
-// count brings loop.memory up to date. It is called wherever a buffer may have changed, at the
-// latest at the end of the event: in flush and lose.
+// count updates loop.memory. It is called wherever a buffer may have changed, at the latest at the end of the event:
+// in flush and lose.
 func (c *Conn) count() {
 	n := cap(c.out) + cap(c.held) + c.kept
 	c.loop.memory += n - c.counted
@@ -146,10 +147,10 @@ func (c *Conn) count() {
 	}
 }
 
-// owed is what the socket has not taken.
-func (c *Conn) owed() int { return len(c.out) - c.sent }
+// pending returns the number of bytes that the socket has not taken.
+func (c *Conn) pending() int { return len(c.out) - c.sent }
 
-// Lost reports whether the connection has ended; the engine's Socket is closed then.
+// Lost reports whether the connection has ended. The engine's Socket is closed then.
 func (c *Conn) Lost() bool { return c.lost }
 
 // Write implements Transport.
@@ -160,7 +161,7 @@ func (c *Conn) Write(p []byte) {
 	if c.out == nil {
 		c.out = c.loop.buffers.take(len(p))
 	} else if c.sent >= len(c.out)/2 && len(c.out)+len(p) > cap(c.out) {
-		// Moving at most half of the buffer before it grows keeps the cost per byte constant.
+		// Moving at most half of the buffer before growing it keeps the cost per byte constant.
 		c.out = c.out[:copy(c.out, c.out[c.sent:])]
 		c.sent = 0
 	}
@@ -169,7 +170,7 @@ func (c *Conn) Write(p []byte) {
 	if c.Backlog() >= LowWater {
 		c.full = true
 	}
-	c.soil()
+	c.markDirty()
 }
 
 // LoseConnection implements Transport.
@@ -179,8 +180,8 @@ func (c *Conn) LoseConnection() {
 	}
 	c.disconnecting = true
 	c.eof = c.eof || c.eofHeld
-	c.release()
-	c.soil()
+	c.dropHeld()
+	c.markDirty()
 }
 
 // AbortConnection implements Transport.
@@ -192,7 +193,7 @@ func (c *Conn) abort(reason error) {
 	}
 	c.disconnecting = true
 	c.aborted = reason
-	c.soil()
+	c.markDirty()
 }
 
 // PauseReceiving implements Transport.
@@ -202,20 +203,20 @@ func (c *Conn) PauseReceiving() { c.paused = true }
 func (c *Conn) ResumeReceiving() {
 	c.paused = false
 	if c.deliverable() {
-		c.readySoon()
+		c.queueReady()
 	}
 }
 
 // StopReceiving implements Transport.
 func (c *Conn) StopReceiving() {
-	if !c.deaf && !c.disconnecting && !c.lost {
-		c.deaf = true
-		c.readySoon()
+	if !c.readClosed && !c.disconnecting && !c.lost {
+		c.readClosed = true
+		c.queueReady()
 	}
 }
 
-// soil marks the connection for a write or a close at the end of its own event or of the turn.
-func (c *Conn) soil() {
+// markDirty schedules a flush at the end of the connection's own event or of the turn.
+func (c *Conn) markDirty() {
 	if c.dirty {
 		return
 	}
@@ -230,10 +231,10 @@ func (c *Conn) soil() {
 // Prioritize implements Transport.
 func (c *Conn) Prioritize() { c.first = true }
 
-// readySoon has the connection proceed in a turn, after those that wait already.
-func (c *Conn) readySoon() { c.queue(&c.loop.ready) }
+// queueReady schedules a call of proceed behind the connections that are already waiting.
+func (c *Conn) queueReady() { c.queue(&c.loop.ready) }
 
-// queue has the connection proceed in a turn, as one of list unless it has priority.
+// queue schedules a call of proceed: in list, or in loop.first if the connection has priority.
 func (c *Conn) queue(list *[]*Conn) {
 	if !c.queued && !c.lost {
 		c.queued = true
@@ -245,8 +246,7 @@ func (c *Conn) queue(list *[]*Conn) {
 	}
 }
 
-// begin and end enclose each event. The Protocol is called between them and nowhere else, except
-// for ConnectionLost.
+// begin and end enclose each event. The Protocol is called only between them, except for ConnectionLost.
 func (c *Conn) begin() {
 	c.loop.current = c
 	c.loop.now = c.loop.engine.Elapsed()
@@ -255,5 +255,5 @@ func (c *Conn) begin() {
 func (c *Conn) end(what string) {
 	c.loop.current = nil
 	c.flush()
-	c.loop.handled(what, c)
+	c.loop.eventDone(what, c)
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// fakeSocket takes what it is allowed to.
+// fakeSocket takes as many bytes as room allows.
 type fakeSocket struct {
-	room     int // bytes that Write still takes
+	room     int // number of bytes that Write still takes
 	writes   int
 	got      []byte
 	broken   error
@@ -41,7 +41,7 @@ func (s *fakeSocket) Close(reset bool) {
 	s.wasReset = reset
 }
 
-// fakeProtocol does as it is told.
+// fakeProtocol calls the functions that a test sets.
 type fakeProtocol struct {
 	t    Transport
 	data func(p []byte)
@@ -72,7 +72,7 @@ func TestOneWriteForEachEvent(t *testing.T) {
 	}
 	c.Input([]byte("go"))
 	if s.writes != 1 || len(s.got) != 100 || e.wakes != 0 {
-		t.Fatalf("%d bytes in %d writes, %d turns asked for", len(s.got), s.writes, e.wakes)
+		t.Fatalf("%d bytes in %d writes, %d turns requested", len(s.got), s.writes, e.wakes)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestOneWriteForEachTurn(t *testing.T) {
 	a.Input([]byte("go"))
 	a.Input([]byte("go"))
 	if s.writes != 0 || e.wakes != 1 {
-		t.Fatalf("%d writes before the turn, %d turns asked for", s.writes, e.wakes)
+		t.Fatalf("%d writes before the turn, %d turns requested", s.writes, e.wakes)
 	}
 	e.CallSoon(func() { b.Write([]byte("y")) })
 	e.Turn()
@@ -161,7 +161,7 @@ func TestWriteErrorEndsTheConnection(t *testing.T) {
 	}
 }
 
-// A connection on which nothing has moved for a while has nothing to say goodbye to.
+// A connection that was idle for a while need not wait for the peer's end of file.
 func TestIdleConnectionClosesAtOnce(t *testing.T) {
 	e := newFake()
 	c, s, p := connect(e)
@@ -169,11 +169,11 @@ func TestIdleConnectionClosesAtOnce(t *testing.T) {
 	c.LoseConnection()
 	e.Turn()
 	if len(p.lost) != 1 || p.lost[0] != ErrConnectionDone || s.shut {
-		t.Fatalf("lost for %v, goodbye said: %v", p.lost, s.shut)
+		t.Fatalf("lost for %v, end of file sent: %v", p.lost, s.shut)
 	}
 }
 
-// Linger counts from when bytes are owed without progress, not from earlier stays.
+// Linger counts from the last progress.
 func TestLingerCountsFromTheLastProgress(t *testing.T) {
 	e := newFake()
 	c, s, p := connect(e)
@@ -193,7 +193,7 @@ func TestLingerCountsFromTheLastProgress(t *testing.T) {
 	e.now += Linger - 1
 	e.Turn()
 	if len(p.lost) > 0 {
-		t.Fatalf("lost for %v before its time", p.lost)
+		t.Fatalf("lost for %v too early", p.lost)
 	}
 	e.now++
 	e.Turn()
@@ -202,8 +202,8 @@ func TestLingerCountsFromTheLastProgress(t *testing.T) {
 	}
 }
 
-// What the peer takes of what the kernel has is progress, too: the kernel makes room in large steps.
-func TestLingerSeesWhatTheKernelHas(t *testing.T) {
+// Acknowledgments by the peer are progress, too: the kernel makes room only in large steps.
+func TestLingerCountsAcknowledgments(t *testing.T) {
 	e := newFake()
 	c, s, p := connect(e)
 	s.room, s.unacked = 500, 500
@@ -227,7 +227,7 @@ func TestLingerSeesWhatTheKernelHas(t *testing.T) {
 	}
 }
 
-// Memory is the size of all buffers, whatever is in them, until they are given up.
+// Memory is the capacity of all buffers until they are released.
 func TestMemoryIsExact(t *testing.T) {
 	e := newFake()
 	a, s, _ := connect(e)
@@ -236,7 +236,7 @@ func TestMemoryIsExact(t *testing.T) {
 		t.Helper()
 		want := cap(a.out) + cap(a.held) + a.kept + cap(b.out) + cap(b.held) + b.kept
 		if got := e.Memory(); got != want || a.Memory()+b.Memory() != want {
-			t.Errorf("%s: %d bytes in all, %d and %d of connections, want %d", when, got, a.Memory(), b.Memory(), want)
+			t.Errorf("%s: %d bytes in total, %d and %d of connections, want %d", when, got, a.Memory(), b.Memory(), want)
 		}
 	}
 	s.room = 0
@@ -260,7 +260,7 @@ func TestMemoryIsExact(t *testing.T) {
 	e.Turn()
 	check("delivered")
 	if n := b.Memory(); n != 7777 {
-		t.Errorf("%d bytes for 7777 that are kept", n)
+		t.Errorf("%d bytes after Keep(7777)", n)
 	}
 	s.room = 1 << 20
 	a.Writable()
@@ -309,8 +309,8 @@ func TestMemoryAlarm(t *testing.T) {
 	expect(3, "input held")
 }
 
-// A stay that ended is not counted against the next one.
-func TestLingerBeginsAnew(t *testing.T) {
+// A pause that ended does not count for the next one.
+func TestLingerRestarts(t *testing.T) {
 	e := newFake()
 	c, s, p := connect(e)
 	c.EndOfInput() // closes: fakeProtocol is no HalfCloser
@@ -346,23 +346,23 @@ func TestLingerBeginsAnew(t *testing.T) {
 	}
 }
 
-// halfProtocol hears of half-closes and goes on.
+// halfProtocol stays open after a half-close.
 type halfProtocol struct{ fakeProtocol }
 
 func (p *halfProtocol) BuildProtocol(string) Protocol { return p }
 func (p *halfProtocol) ReadConnectionLost()           {}
 
-// After the last reply only so much is discarded.
-func TestGoodbyeDiscardsSoMuch(t *testing.T) {
+// After the end of file was sent, at most maxDiscard bytes are discarded.
+func TestDiscardIsLimited(t *testing.T) {
 	e := newFake()
 	c, s, p := connect(e)
 	c.Write([]byte("bye"))
 	c.LoseConnection()
 	e.Turn()
 	if !s.shut || len(p.lost) > 0 {
-		t.Fatal("no goodbye:", s.shut, p.lost)
+		t.Fatal("no end of file:", s.shut, p.lost)
 	}
-	c.Input(make([]byte, goodbyeBytes))
+	c.Input(make([]byte, maxDiscard))
 	if len(p.lost) > 0 {
 		t.Fatal("lost for", p.lost)
 	}
@@ -372,7 +372,7 @@ func TestGoodbyeDiscardsSoMuch(t *testing.T) {
 	}
 }
 
-// Input that comes between ResumeReceiving and the delivery of what was held waits behind it.
+// Input that arrives between ResumeReceiving and the delivery of held input waits behind it.
 func TestHeldInputComesFirst(t *testing.T) {
 	e := newFake()
 	c, _, p := connect(e)
@@ -388,7 +388,7 @@ func TestHeldInputComesFirst(t *testing.T) {
 	}
 }
 
-// CloseAll ends those in the middle of their goodbye in good order, and takes no new ones.
+// CloseAll closes connections that wait for the peer's end of file cleanly, and no new ones are accepted.
 func TestCloseAll(t *testing.T) {
 	e := newFake()
 	_, s1, p1 := connect(e)
@@ -404,13 +404,13 @@ func TestCloseAll(t *testing.T) {
 		t.Error("an idle connection:", p1.lost, s1.wasReset)
 	}
 	if p2.lost[0] != ErrConnectionDone || s2.wasReset {
-		t.Error("a goodbye:", p2.lost, s2.wasReset)
+		t.Error("a closing connection:", p2.lost, s2.wasReset)
 	}
 	if p3.lost[0] != ErrConnectionAborted || !s3.wasReset {
-		t.Error("one that is owed bytes:", p3.lost, s3.wasReset)
+		t.Error("a connection with pending output:", p3.lost, s3.wasReset)
 	}
 	if c, _, _ := connect(e); c != nil {
-		t.Error("a connection after the end")
+		t.Error("a connection was accepted after CloseAll")
 	}
 }
 
@@ -431,11 +431,11 @@ func BenchmarkWriteTurn(b *testing.B) {
 	}
 }
 
-// A connection that has ended is not read any more, though a turn was to do so.
-func TestNoReadAfterTheEnd(t *testing.T) {
+// A lost connection is not read, even if a read was scheduled.
+func TestNoReadAfterLoss(t *testing.T) {
 	e := newFake()
 	c, _, _ := connect(e)
-	c.Readable(func() { t.Error("it is read") })
+	c.Readable(func() { t.Error("read was called") })
 	c.Broken(errors.New("reset"))
 	e.Turn()
 }

@@ -1,64 +1,60 @@
-// Package reactor is the contract between a server and the loop that runs it, and the part of the
-// loop that is the same in every engine. It is Twisted's reactor in Go: whoever knows Protocol,
-// Transport, Factory and callFromThread finds them here under their names.
+// Package reactor defines the contract between a server and the event loop that runs it, and implements the parts of
+// the loop that all engines share. It follows Twisted: Protocol, Transport, Factory, callLater and callFromThread
+// have the same names and meanings here.
 //
 // # One loop owns everything
 //
-// A reactor calls a program's code from one loop, one call at a time. State that only the loop
-// touches needs no locks, and a line is parsed, applied and answered without anybody else having
-// looked on. The price is that nothing on the loop may wait. Whatever blocks runs elsewhere and
-// comes home as a posted call: DeferToThread is CallInThread for the work and CallFromThread for
-// the result, and CallFromThread is the one door by which other goroutines come in.
+// A reactor calls a program's code from one loop, one call at a time. State that only the loop touches needs no
+// locks. The price is that nothing on the loop may block. Blocking work runs elsewhere, and its result is posted back
+// to the loop: DeferToThread combines CallInThread for the work and CallFromThread for the result. CallFromThread is
+// the only way for other goroutines to call into the loop.
 //
 // # A turn
 //
-// The loop handles a batch of socket events, each to its end: bytes come in, DataReceived makes
-// of them what it makes, and what was written on that connection leaves in one write. Then, if
-// anybody asked for it, there is a turn:
+// The loop handles a batch of socket events, each to completion: input is read, DataReceived handles it, and all that
+// was written to that connection is sent in one write. Then, if anything was scheduled, the loop takes a turn:
 //
-//  1. posted calls, as many as there were when the turn began;
-//  2. delayed calls that are due, as many as were due;
-//  3. connections that have something to go on with: held input, Producers;
-//  4. CallSoon's calls, as many as there were: the batch and all of the above lie behind them;
-//  5. one write for each connection that was written to, and closing for those to be closed.
+//  1. posted calls, as many as were queued when the turn began;
+//  2. delayed calls that were due when the turn began;
+//  3. connections with held input to deliver or a Producer to resume;
+//  4. CallSoon's calls, as many as were queued: they run after the batch and all of the above;
+//  5. one write for each connection that was written to, and closing of connections.
 //
-// Calls made by calls wait for the next turn, so nothing can keep the sockets from being read.
+// Calls made by such calls run in the next turn, so they cannot starve the sockets.
 //
 // # Fairness
 //
-// A connection that sends little must not wait for all those that send much. Three rules see to it:
+// A connection that sends little must not wait for those that send much. Three rules ensure this:
 //
-//   - When the events since the last turn have taken TurnShare, input is held and delivered in the turn,
-//     unless it is a few lines. Engines that read many sockets in a row ask for this: LimitEvents.
-//   - Held input is delivered 8 KiB at a time, round robin, for a part of TurnShare in a turn. Then the sockets have
-//     their turn, and the round goes on in the next one.
+//   - When the events since the last turn have taken TurnShare, further input is held and delivered in the turn,
+//     unless it is at most a few lines. Engines that read many sockets in a row request this: LimitEvents.
+//   - Held input is delivered 8 KiB at a time, round robin, for a part of TurnShare per turn. Then the sockets are
+//     read, and the round continues in the next turn.
 //   - Connections that have just begun to wait come before the round, and those with priority before them.
 //
-// So the wait of a few lines is bounded by a few TurnShares, whatever the number of connections that
-// saturate the loop, and the saturating ones share the rest evenly.
+// So a few lines wait for at most a few TurnShares, whatever the number of connections that saturate the loop, and
+// those connections share the rest evenly.
 //
 // # The end of a connection
 //
-// A connection hears of ConnectionLost exactly once, from one place in the code, never while its
-// Protocol is in the middle of something. LoseConnection delivers what is owed first, however
-// slowly the peer reads, as long as it reads something within Linger. Then it ends its side,
-// discards what still arrives for a moment and closes: a socket closed with unread input sends a
-// reset, which would destroy the reply on its way. A peer that half-closes gets everything that
-// is owed to it and everything that its Protocol writes later.
+// ConnectionLost is called exactly once, from one place in the code, and never while the Protocol is running.
+// LoseConnection first delivers pending output, however slowly the peer reads, as long as it reads something within
+// Linger. Then it sends an end of file, discards further input for up to a second and closes: closing a socket with
+// unread input would send a reset, which would destroy replies that the peer has not read yet. A peer that
+// half-closes still gets pending output and everything that its Protocol writes later.
 //
-// Nothing is without bound. A connection that holds MaxHeldInput is not read, and ends with
-// ErrHeldInput if it makes no progress. A peer that does not read ends with ErrLinger once the
-// connection is closing; before that the program watches Backlog.
+// Everything is bounded. A connection that holds MaxHeldInput is not read, and ends with ErrHeldInput if it makes no
+// progress. A closing connection whose peer does not read ends with ErrLinger; before closing, the program watches
+// Backlog.
 //
 // # Engines
 //
-// An engine embeds a Loop and supplies wake-up, arming and I/O: the Engine interface, a Socket for
-// each connection, and reports to each Conn of what its socket did. Posted and delayed calls,
-// out-buffers, and every rule above are written once, here. gnetreactor runs on one gnet event
-// loop; memreactor, for tests, on a virtual clock; reactortest holds them to the contract.
+// An engine embeds a Loop and supplies wake-up, timers and I/O: it implements Engine, and a Socket for each
+// connection, and reports socket events to each Conn. Posted and delayed calls, out-buffers, and all rules above are
+// implemented once, here. gnetreactor runs on a gnet event loop, netreactor on a goroutine per connection, and
+// memreactor, for tests, on a virtual clock. reactortest checks that they keep the contract.
 //
-// The files, in reading order: reactor.go (the contract), loop.go (a turn), conn.go (a connection
-// and its Transport), input.go and output.go (its two directions, and its end), queue.go (the door;
-// the only file that knows of goroutines), timers.go, buffers.go, stats.go; then what programs are
-// made of: line.go and reconnect.go.
+// The files, in reading order: reactor.go (the contract), loop.go (a turn), conn.go (a connection and its Transport),
+// input.go and output.go (its two directions, and its end), queue.go (posted calls; the only file with goroutines and
+// locks), timers.go, buffers.go, stats.go; then parts for programs: line.go and reconnect.go.
 package reactor

@@ -1,13 +1,13 @@
 package reactor
 
-// deliverBytes bounds one call of DataReceived with held input. A chunk of up to lightBytes, a few
-// lines, never waits for other connections.
+// deliverBytes is the maximum of held input per call of DataReceived. A chunk of up to lightBytes, a few lines,
+// never waits for other connections.
 const (
 	deliverBytes = 8 << 10
 	lightBytes   = 256
 )
 
-// Input reports bytes from the peer. They are the engine's again when it returns.
+// Input reports bytes from the peer. p may be reused when Input returns.
 func (c *Conn) Input(p []byte) {
 	if c.lost {
 		return
@@ -16,11 +16,11 @@ func (c *Conn) Input(p []byte) {
 	c.activity = c.loop.now
 	c.loop.stats.BytesIn += uint64(len(p))
 	switch {
-	case c.disconnecting || c.deaf:
+	case c.disconnecting || c.readClosed:
 		c.discard(len(p))
 	case c.paused || len(c.held) > 0:
 		c.hold(p)
-	case len(p) > lightBytes && !c.pulling && (c.queued || c.loop.late()):
+	case len(p) > lightBytes && !c.inRead && (c.queued || c.loop.overShare()):
 		c.loop.stats.InputWaits++
 		c.hold(p)
 		c.queue(&c.loop.fresh)
@@ -30,44 +30,43 @@ func (c *Conn) Input(p []byte) {
 	c.end("data received from")
 }
 
-// hold keeps input that must not be delivered yet. When it is enough, the socket is not read until
-// all of it has been delivered or dropped.
+// hold buffers input that must not be delivered yet. From MaxHeldInput on, the socket is not read until all of it was
+// delivered or dropped.
 func (c *Conn) hold(p []byte) {
 	if c.heldAt >= len(c.held)/2 {
 		c.held = c.held[:copy(c.held, c.held[c.heldAt:])]
 		c.heldAt = 0
 	}
 	c.held = append(c.held, p...)
-	if len(c.held)-c.heldAt >= MaxHeldInput && !c.unread {
-		c.unread = true
+	if len(c.held)-c.heldAt >= MaxHeldInput && !c.readPaused {
+		c.readPaused = true
 		c.socket.PauseReading()
-		c.giveUpAfter(HeldInputTimeout, ErrHeldInput)
+		c.closeIfStalled(HeldInputTimeout, ErrHeldInput)
 	}
 }
 
-// release forgets held input and goes on reading.
-func (c *Conn) release() {
+// dropHeld drops held input and resumes reading.
+func (c *Conn) dropHeld() {
 	c.held, c.heldAt = nil, 0
-	if c.unread {
-		c.unread = false
+	if c.readPaused {
+		c.readPaused = false
 		c.stopTimer()
 		c.socket.ResumeReading()
 	}
 }
 
-// discard counts input that nobody wants. While bytes are still owed it is without bound, as
-// Linger and the program's own limits see to the end; afterwards a peer has only so much patience
-// coming to it.
+// discard counts discarded input. While output is pending it is not limited, because Linger and the program's limits
+// end the connection; after that a peer may send at most maxDiscard bytes.
 func (c *Conn) discard(n int) {
-	if !c.saidGoodbye {
+	if !c.writeClosed {
 		return
 	}
-	if c.goodbyeIn += n; c.goodbyeIn > goodbyeBytes {
+	if c.discarded += n; c.discarded > maxDiscard {
 		c.lose(ErrConnectionDone, false)
 	}
 }
 
-// EndOfInput reports that the peer sends nothing more.
+// EndOfInput reports the peer's end of file.
 func (c *Conn) EndOfInput() {
 	if c.lost || c.eof || c.eofHeld {
 		return
@@ -76,7 +75,7 @@ func (c *Conn) EndOfInput() {
 	switch {
 	case c.disconnecting:
 		c.eof = true
-		if c.saidGoodbye {
+		if c.writeClosed {
 			c.lose(ErrConnectionDone, false)
 		}
 	case c.paused || len(c.held) > 0:
@@ -87,18 +86,18 @@ func (c *Conn) EndOfInput() {
 	c.end("end of input from")
 }
 
-// readLost is the end of the peer's input, all of which has been delivered.
+// readLost handles the peer's end of file after all input was delivered.
 func (c *Conn) readLost() {
 	c.eof, c.eofHeld = true, false
-	c.tell()
+	c.notifyEnd()
 }
 
-// tell tells the Protocol, once, that no more input comes.
-func (c *Conn) tell() {
-	if c.told {
+// notifyEnd tells the Protocol, once, that no more input comes.
+func (c *Conn) notifyEnd() {
+	if c.endNotified {
 		return
 	}
-	c.told = true
+	c.endNotified = true
 	if h, ok := c.protocol.(HalfCloser); ok {
 		h.ReadConnectionLost()
 	} else {
@@ -121,9 +120,8 @@ func (c *Conn) Writable() {
 	c.flush()
 }
 
-// Readable reports that there is input, or its end, which the engine has not read. The Conn calls read
-// once, in one of its turns, and the engine then reports what it has read, and Readable again if there
-// may be more.
+// Readable reports that there is input, or its end, which the engine has not read yet. The Conn calls read once, in a
+// later turn. The engine then reports what it has read, and calls Readable again if there may be more.
 func (c *Conn) Readable(read func()) {
 	if !c.lost {
 		c.read = read
@@ -131,15 +129,14 @@ func (c *Conn) Readable(read func()) {
 	}
 }
 
-// proceed is what a connection does in a turn of its own accord: it delivers a piece of held input or
-// reads, and calls a Producer. One that was served stays queued for another round, so that input which
-// comes meanwhile waits for its turn.
+// proceed does what a connection has to do in a turn: it reads or delivers a piece of held input, and calls a
+// Producer. A connection that was served stays queued for another round, so that its next input waits in line.
 func (c *Conn) proceed() {
 	if !c.lost && c.read != nil && (len(c.held) == 0 || c.paused) {
 		read := c.read
-		c.read, c.pulling = nil, true
+		c.read, c.inRead = nil, true
 		read()
-		c.pulling = false
+		c.inRead = false
 	}
 	c.queued = false
 	if c.lost {
@@ -148,7 +145,7 @@ func (c *Conn) proceed() {
 	c.begin()
 	served := c.deliver()
 	if c.deliverable() || c.read != nil || served && c.loop.limited {
-		c.readySoon()
+		c.queueReady()
 	}
 	if c.full && !c.disconnecting && c.Backlog() < LowWater {
 		c.full = false
@@ -159,15 +156,15 @@ func (c *Conn) proceed() {
 	c.end("held input of")
 }
 
-// deliverable reports whether there is held input, or the end of it, that the Protocol may have now.
-// The end counts by itself: the last piece may have used up this turn's budget.
+// deliverable reports whether held input, or the end of input, can be delivered now. The end counts by itself: the
+// last piece may have used up this turn's budget.
 func (c *Conn) deliverable() bool {
-	ended := c.eofHeld || c.deaf && !c.told
+	ended := c.eofHeld || c.readClosed && !c.endNotified
 	return (len(c.held) > 0 || ended) && !c.paused && !c.disconnecting
 }
 
-// deliver hands over the next piece of held input, and the end of it once nothing more is held. It
-// reports whether there was a piece.
+// deliver delivers the next piece of held input, and the end of input once nothing more is held. It reports whether
+// there was a piece.
 func (c *Conn) deliver() (served bool) {
 	if len(c.held) > 0 && c.deliverable() {
 		served = true
@@ -176,14 +173,14 @@ func (c *Conn) deliver() (served bool) {
 		c.progress = c.loop.now
 		c.protocol.DataReceived(p)
 		if c.heldAt == len(c.held) {
-			c.release()
+			c.dropHeld()
 		}
 	}
 	if len(c.held) == 0 && c.deliverable() {
 		if c.eofHeld {
 			c.readLost()
 		} else {
-			c.tell()
+			c.notifyEnd()
 		}
 	}
 	return served

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// lines records what a LineReceiver hands over, and pauses after every pauseEvery-th line.
+// lines records the lines of a LineReceiver, and pauses after every pauseEvery-th line.
 type lines struct {
 	r          *LineReceiver
 	got        []string
@@ -37,7 +37,7 @@ func newLines(max int) *lines {
 	return l
 }
 
-// cutUp is the definition that LineReceiver is held against: the same lines, found slowly.
+// cutUp is the reference implementation: the same lines, found slowly.
 func cutUp(in []byte, max int) (got, exceeded []string) {
 	for {
 		line, rest, found := bytes.Cut(in, []byte("\n"))
@@ -57,7 +57,7 @@ func cutUp(in []byte, max int) (got, exceeded []string) {
 	}
 }
 
-// check feeds in cut into the given pieces and compares.
+// check compares the result for in, split into pieces, with the reference.
 func check(t *testing.T, in []byte, max, pauseEvery int, pieces ...[]byte) {
 	t.Helper()
 	l := newLines(max)
@@ -66,7 +66,7 @@ func check(t *testing.T, in []byte, max, pauseEvery int, pieces ...[]byte) {
 		chunk := bytes.Clone(p)
 		l.r.DataReceived(chunk)
 		for i := range chunk {
-			chunk[i] = '!' // the engine's bytes are gone
+			chunk[i] = '!' // the engine reuses its buffer
 		}
 		for l.r.Held() > 0 {
 			l.r.Resume()
@@ -185,8 +185,7 @@ func TestLinesSetMaxLength(t *testing.T) {
 	}
 }
 
-// TestLinesResumeIsNoRecursion: a handler that pauses and resumes for every line must not cost
-// stack for each.
+// A handler that pauses and resumes for every line must not recurse.
 func TestLinesResumeIsNoRecursion(t *testing.T) {
 	l := newLines(100)
 	depth, deepest := 0, 0
@@ -226,8 +225,7 @@ func BenchmarkLineReceiver(b *testing.B) {
 	}
 }
 
-// A handler may find that a line's LF belongs to it, so that the next line goes on with it, and may
-// drop the front of a line that is not finished.
+// A handler may continue a line beyond its LF, and may drop the beginning of an unfinished line.
 func TestLinesContinued(t *testing.T) {
 	const in = "(a\r\nb\n)c\n(\n(\nd))\nlast("
 	for size := 1; size <= len(in); size++ {
@@ -244,20 +242,20 @@ func TestLinesContinued(t *testing.T) {
 			l.r.DataReceived(p)
 		}
 		if p := l.r.Unfinished(); string(p) != "last(" {
-			t.Errorf("in pieces of %d: %q is not finished", size, p)
+			t.Errorf("in pieces of %d: %q is unfinished", size, p)
 		}
 		l.r.Discard(4)
 		if p := l.r.Unfinished(); string(p) != "(" || l.r.Pending() != 1 {
 			t.Errorf("in pieces of %d: then %q", size, p)
 		}
-		l.r.Finish() // nothing is left that the last line could go on with
+		l.r.Finish() // no more input for the last line
 		if want := []string{"(a\nb\n)c", "(\n(\nd))"}; !slices.Equal(got, want) {
 			t.Errorf("in pieces of %d: %q, want %q", size, got, want)
 		}
 	}
 }
 
-// A line that goes on is bounded like any other.
+// The maximum length also applies to a continued line.
 func TestLinesContinuedTooLong(t *testing.T) {
 	l := newLines(8)
 	l.onLine = func(line string) { l.r.Continue([]byte(line)) }

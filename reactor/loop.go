@@ -5,59 +5,58 @@ import (
 	"time"
 )
 
-// Engine is what an engine supplies to its Loop: a clock, two ways of asking for a turn, and the
-// last step of stopping.
+// Engine is what an engine supplies to its Loop: a clock, two ways to request a turn, and the last step of stopping.
 type Engine interface {
-	// Elapsed is the monotonic time since some fixed moment. Any goroutine.
+	// Elapsed returns the monotonic time since some fixed moment. Any goroutine.
 	Elapsed() time.Duration
-	// Wake makes the engine call Turn soon. Any goroutine; it must neither block nor call Turn.
+	// Wake makes the engine call Turn soon. It must neither block nor call Turn itself. Any goroutine.
 	Wake()
-	// WakeAt makes the engine call Turn when Elapsed reaches at. Loop only; a later call replaces
-	// an earlier one, and a turn too many does no harm.
+	// WakeAt makes the engine call Turn when Elapsed reaches at. A later call replaces an earlier one. An
+	// unnecessary turn does no harm. Loop only.
 	WakeAt(at time.Duration)
-	// Shutdown is called once when every BeforeShutdown function is done. The engine then closes
-	// its listeners, calls CloseAll and Seal, and returns from Run. Loop only.
+	// Shutdown is called once when every BeforeShutdown function is done. The engine then closes its listeners,
+	// calls CloseAll and Seal, and returns from Run. Loop only.
 	Shutdown()
 }
 
-// Loop is what all engines share: posted and delayed calls, turns, connections and the shutdown
-// sequence. An engine embeds it and so has these methods of Reactor; Turn, Accept, CloseAll and
-// Seal are the engine's to call. Loop only, but for CallFromThread and Stop.
+// Loop is what all engines share: posted and delayed calls, turns, connections and the shutdown sequence. An engine
+// embeds it, which gives it these methods of Reactor. Turn, Accept, CloseAll and Seal are for the engine. Loop only,
+// except for CallFromThread, Stop and Seal.
 type Loop struct {
 	engine  Engine
 	queue   queue
 	timers  timers
 	soon    []func() // CallSoon's, in order
 	soonRun []func() // the list being run, for reuse
-	first   []*Conn  // connections that are to proceed, of those with priority
-	fresh   []*Conn  // likewise, of those that have just begun to wait with input
-	ready   []*Conn  // likewise, of the others: with held input to deliver or a Producer to call
+	first   []*Conn  // connections on which proceed is to be called: those with priority
+	fresh   []*Conn  // likewise: those whose input has just begun to wait
+	ready   []*Conn  // likewise: those with held input to deliver or a Producer to call
 	dirty   []*Conn  // connections with something to write or to close
-	conns   []*Conn  // all of them, closing ones included
+	conns   []*Conn  // all connections, including closing ones
 	buffers buffers
 
 	memory  int // of all connections, see Conn.count
-	alarmAt int // MemoryAlarm's, or the greatest int
+	alarmAt int // set by MemoryAlarm, or MaxInt
 	onAlarm func()
 
 	current *Conn         // the connection whose event is being handled
-	now     time.Duration // when the event or call at hand began
-	wall    time.Time     // the same, as told by a calendar, if somebody has asked
-	wallAt  time.Duration // the now of which wall is
-	busy    time.Duration // that events have taken since the last turn
+	now     time.Duration // when the current event or call began
+	wall    time.Time     // the same as wall time, if somebody has asked
+	wallAt  time.Duration // the value of now that belongs to wall
+	busy    time.Duration // spent in events since the last turn
 	limited bool          // LimitEvents
 	inTurn  bool
-	awake   bool // the engine has been asked for a turn
+	awake   bool // a turn was requested
 	stats   Stats
 	slow    slowTurns
 
 	before   []func(done func())
-	pending  int // BeforeShutdown functions that are not done, plus one while they are started
+	pending  int // BeforeShutdown functions that are not done, plus one while they are being started
 	stopping bool
 	closed   bool // CloseAll has been called
 }
 
-// Init makes the zero Loop ready. onSlowTurn may be nil.
+// Init initializes the zero Loop. onSlowTurn may be nil.
 func (l *Loop) Init(e Engine, onSlowTurn func(what string, d time.Duration)) {
 	l.engine = e
 	l.alarmAt = math.MaxInt
@@ -67,21 +66,20 @@ func (l *Loop) Init(e Engine, onSlowTurn func(what string, d time.Duration)) {
 	l.queue.elapsed = e.Elapsed
 }
 
-// TurnShare bounds how long events are handled between two turns before further input has to wait.
-// A turn delivers what waits for half of it, to connections that have just begun to wait, and for as
-// long to the others.
+// TurnShare limits the time spent in events between two turns: after it, further input has to wait. In a turn, input
+// is delivered for half of it to connections that have just begun to wait, and for the other half to the others.
 const TurnShare = 8 * time.Millisecond
 
-// LimitEvents makes input wait for the turn once the events since the last one have taken TurnShare.
-// It is for engines that handle many sockets' events in a row before they take a turn: those who send
-// little are served between any two turns, whatever the others have sent.
+// LimitEvents makes input wait for the turn once the events since the last one have taken TurnShare. It is for engines
+// that handle events of many sockets in a row before they take a turn: connections that send little are then served
+// between any two turns, whatever the others send.
 func (l *Loop) LimitEvents() { l.limited = true }
 
-// late reports whether input has to wait.
-func (l *Loop) late() bool { return l.limited && l.busy >= TurnShare }
+// overShare reports whether further input has to wait.
+func (l *Loop) overShare() bool { return l.limited && l.busy >= TurnShare }
 
-// Time is when the event or call at hand began, by an engine's clock, which is asked once for all
-// who want to know: every line of a chunk does, for its reply and for the log.
+// Time returns when the current event or call began, by an engine's clock. The clock is read at most once per event:
+// every line of a chunk needs the time, for its reply and for the log.
 func (l *Loop) Time(clock func() time.Time) time.Time {
 	if l.stats.Turns == 0 { // the loop does not run yet
 		return clock()
@@ -119,7 +117,7 @@ func (l *Loop) schedule(d *DelayedCall, delay time.Duration) {
 	}
 }
 
-// wake asks for a turn, once; at the end of a turn that is looked after anyway.
+// wake requests a turn, once. Within a turn it does nothing: the end of Turn checks whether another one is needed.
 func (l *Loop) wake() {
 	if !l.awake && !l.inTurn {
 		l.awake = true
@@ -127,9 +125,8 @@ func (l *Loop) wake() {
 	}
 }
 
-// Turn runs what is waiting: posted calls, delayed calls that are due, held input, CallSoon's
-// calls, and then everything that they wrote, one write per connection. The engine calls it after
-// a batch of socket events whenever it was asked to.
+// Turn runs posted calls, delayed calls that are due, held input and CallSoon's calls, and then sends all that they
+// wrote, one write per connection. The engine calls it after a batch of socket events if a turn was requested.
 func (l *Loop) Turn() {
 	l.inTurn, l.awake = true, false
 	l.stats.Turns++
@@ -150,31 +147,31 @@ func (l *Loop) Turn() {
 
 func (l *Loop) runPosted() {
 	calls, since := l.queue.take()
-	if len(calls) > 0 && l.stats.Turns > 1 { // before the first turn there was no loop to lag
-		l.lagged(l.now - since)
+	if len(calls) > 0 && l.stats.Turns > 1 { // the first turn includes the time before Run
+		l.recordLag(l.now - since)
 	}
 	for _, f := range calls {
 		f()
-		l.ran("posted call", f)
+		l.callDone("posted call", f)
 	}
-	l.queue.giveBack(calls)
+	l.queue.recycle(calls)
 }
 
 func (l *Loop) runTimers() {
 	for _, d := range l.timers.take(l.now) {
-		if d.index != due { // canceled or reset by a call of this pass
+		if d.index != due { // canceled or reset by an earlier call of this pass
 			continue
 		}
 		f := d.f
 		d.index, d.f = notWaiting, nil
 		f()
-		l.ran("delayed call", f)
+		l.callDone("delayed call", f)
 	}
 	clear(l.timers.due)
 }
 
-// runReady has connections proceed: those with priority once, the fresh ones once, the others round
-// after round. The latter two are at least one each and stop when their share of the turn is used up.
+// runReady calls proceed: once on all connections with priority, once on fresh ones, and round robin on the others. The
+// latter two lists are served until their share of the turn is used up, but at least one connection each.
 func (l *Loop) runReady() {
 	n := len(l.first)
 	for _, c := range l.first[:n] {
@@ -204,13 +201,13 @@ func (l *Loop) runSoon() {
 	l.soon, l.soonRun = l.soonRun[:0], l.soon
 	for _, f := range l.soonRun {
 		f()
-		l.ran("call soon", f)
+		l.callDone("call soon", f)
 	}
 	clear(l.soonRun)
 }
 
-// flush writes and closes. A ConnectionLost may write to other connections, so the list can grow
-// on the way; each connection is lost once, so it ends.
+// flush writes and closes. ConnectionLost may write to other connections, so the list can grow meanwhile. It
+// terminates because each connection is lost only once.
 func (l *Loop) flush() {
 	for i := 0; i < len(l.dirty); i++ {
 		c := l.dirty[i]
@@ -262,19 +259,18 @@ func (l *Loop) shutdown() {
 
 func (l *Loop) shutdownDone() {
 	if l.pending--; l.pending == 0 {
-		// Not at once: a Protocol may be at work, and its connection must not end beneath it.
+		// Not at once: a Protocol may be running, and its connection must not be closed during its call.
 		l.CallSoon(l.engine.Shutdown)
 	}
 }
 
-// CloseAll closes every connection, the last step on the loop: those that had only their goodbye
-// to wait for end in good order, the others with ErrConnectionAborted. No connection can be made
-// afterwards.
+// CloseAll closes every connection as the last step on the loop: those in state writeClosed cleanly, the others with
+// ErrConnectionAborted. No connection can be accepted afterwards.
 func (l *Loop) CloseAll() {
 	l.closed = true
 	for len(l.conns) > 0 {
 		c := l.conns[len(l.conns)-1]
-		if c.saidGoodbye {
+		if c.writeClosed {
 			c.lose(ErrConnectionDone, false)
 		} else {
 			c.lose(ErrConnectionAborted, c.Backlog() > 0)
@@ -282,6 +278,6 @@ func (l *Loop) CloseAll() {
 	}
 }
 
-// Seal drops what is queued and everything posted later: after it, Wake is not called again by
-// another goroutine. Any goroutine.
+// Seal drops queued calls and all calls posted later. After it has returned, no other goroutine calls Wake. Any
+// goroutine.
 func (l *Loop) Seal() { l.queue.stop() }

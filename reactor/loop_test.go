@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// fakeEngine is an engine whose time stands still until a test moves it.
+// fakeEngine is an engine whose time is set by the test.
 type fakeEngine struct {
 	Loop
 	now      time.Duration
@@ -62,12 +62,12 @@ func TestDelayedCall(t *testing.T) {
 	e.now = 19
 	e.Turn()
 	if ran != 0 || !d.Active() {
-		t.Fatal("ran before its time")
+		t.Fatal("ran too early")
 	}
 	e.now = 20
 	e.Turn()
 	if ran != 1 || d.Active() {
-		t.Fatal("did not run, or believes that it has not")
+		t.Fatal("did not run, or is still active")
 	}
 	d.Reset(1)
 	d.Cancel()
@@ -145,10 +145,10 @@ func TestFirstPostWakes(t *testing.T) {
 		t.Fatal("not woken for the next list")
 	}
 	e.Seal()
-	e.CallFromThread(func() { t.Error("ran after the end") })
+	e.CallFromThread(func() { t.Error("ran after Seal") })
 	e.Turn()
 	if e.wakes != 2 {
-		t.Fatal("woken after the end")
+		t.Fatal("woken after Seal")
 	}
 }
 
@@ -173,10 +173,10 @@ func TestShutdownWaitsForAll(t *testing.T) {
 			t.Fatal("did not wait")
 		}
 		done()
-		done() // once more than needed
+		done() // a second call has no effect
 	}
 	if e.finished {
-		t.Fatal("ended beneath whoever said that it is done")
+		t.Fatal("shut down during the call of done")
 	}
 	e.Turn()
 	if !e.finished {
@@ -193,21 +193,21 @@ func TestSlowTurnAlarm(t *testing.T) {
 	e.CallSoon(slow) // within a second of the first
 	e.Turn()
 	if len(alarms) != 1 || alarms[0] != "call soon serverherd/reactor.TestSlowTurnAlarm.func2" {
-		t.Fatalf("alarms: %q", alarms)
+		t.Fatalf("reports: %q", alarms)
 	}
 	e.now += time.Second
 	e.CallFromThread(func() {})
 	e.now += 70 * time.Millisecond
 	e.Turn()
 	if len(alarms) != 2 {
-		t.Fatalf("no alarm for a call that waited: %q", alarms)
+		t.Fatalf("no report for a call that waited: %q", alarms)
 	}
 	if s := e.Stats(); s.MaxLag != 70*time.Millisecond || s.LagQuantile(0.99) < s.MaxLag || s.SlowTurns != 3 {
 		t.Fatalf("%+v", s)
 	}
 }
 
-// dials is a reactor that only dials and keeps time.
+// dials is a reactor that only dials and schedules calls.
 type dials struct {
 	*fakeEngine
 	Reactor
@@ -255,34 +255,34 @@ func TestReconnectingClient(t *testing.T) {
 		d.now += wait - 1
 		d.Turn()
 		if d.asked != n+1 || f.failed != n+1 {
-			t.Fatalf("failure %d: dialled before %v", n, wait)
+			t.Fatalf("failure %d: dialed before %v", n, wait)
 		}
 		d.now++
 		d.Turn()
 		if d.asked != n+2 {
-			t.Fatalf("failure %d: not dialled after %v", n, wait)
+			t.Fatalf("failure %d: not dialed after %v", n, wait)
 		}
 	}
 	p := d.f.BuildProtocol("x:1")
 	c.DialNow()
 	p.ConnectionLost(ErrConnectionDone)
 	if f.p.lost != 1 || d.asked != 8 {
-		t.Fatalf("lost %d, dialled %d", f.p.lost, d.asked)
+		t.Fatalf("lost %d, dialed %d", f.p.lost, d.asked)
 	}
 	c.ResetDelay()
-	c.DialNow() // cuts the wait short, and no second dial comes of it
+	c.DialNow() // dials at once, and cancels the scheduled dial
 	d.now += time.Minute
 	d.Turn()
 	if d.asked != 9 {
-		t.Fatalf("dialled %d times", d.asked)
+		t.Fatalf("dialed %d times", d.asked)
 	}
 	d.f.ConnectionFailed(ErrLinger)
 	c.DialNow()
-	d.f.ConnectionFailed(ErrLinger) // the first failure's wait is over before this one's
+	d.f.ConnectionFailed(ErrLinger) // the delay of the first failure would end before this one's
 	d.now += 300 * time.Millisecond
 	d.Turn()
 	if d.asked != 10 {
-		t.Fatalf("dialled %d times: a wait that was cut short went on", d.asked)
+		t.Fatalf("dialed %d times: a canceled delay led to a dial", d.asked)
 	}
 	c.DialNow()
 	c.Stop()
@@ -290,7 +290,7 @@ func TestReconnectingClient(t *testing.T) {
 	d.now += time.Minute
 	d.Turn()
 	if d.asked != 11 {
-		t.Fatal("dialled after Stop")
+		t.Fatal("dialed after Stop")
 	}
 }
 
@@ -312,7 +312,7 @@ func TestReconnectingClientJitter(t *testing.T) {
 	}
 	a, b := delays(1), delays(2)
 	if !slices.Equal(a, delays(1)) {
-		t.Error("one seed, two series of delays")
+		t.Error("different delays with the same seed")
 	}
 	if slices.Equal(a, b) || slices.Min(a) < 125*time.Millisecond ||
 		slices.Max(a) > 380*time.Millisecond || slices.Max(a)-slices.Min(a) < 100*time.Millisecond {

@@ -2,19 +2,17 @@ package reactor
 
 import "time"
 
-// Linger is how long a connection that is closing, or whose peer sends nothing more, may owe bytes
-// of which its peer takes none.
+// Linger is how long a peer may take none of the pending output of a connection that is closing or half-closed.
 const Linger = 10 * time.Second
 
-// goodbye and goodbyeBytes bound what is discarded after the last byte was sent: a socket closed
-// with unread input resets, and the reset destroys what the peer has not read yet.
+// closeWait and maxDiscard limit how long, and how many bytes of, input is discarded after the last byte was sent:
+// closing a socket with unread input sends a reset, which destroys what the peer has not read yet.
 const (
-	goodbye      = time.Second
-	goodbyeBytes = 1 << 20
+	closeWait  = time.Second
+	maxDiscard = 1 << 20
 )
 
-// flush writes once what can be written, and goes on with closing. It is called outside of any
-// call of the Protocol.
+// flush writes once what can be written, and continues closing. It must not be called while the Protocol is running.
 func (c *Conn) flush() {
 	c.dirty = false
 	if c.lost {
@@ -24,7 +22,7 @@ func (c *Conn) flush() {
 		c.lose(c.aborted, true)
 		return
 	}
-	if c.owed() > 0 && !c.write() {
+	if c.pending() > 0 && !c.write() {
 		return
 	}
 	c.count()
@@ -32,25 +30,25 @@ func (c *Conn) flush() {
 	if !ending && !c.full {
 		return
 	}
-	backlog := c.owed() + c.socket.Unsent(true)
+	backlog := c.pending() + c.socket.Unsent(true)
 	if c.full && backlog < LowWater && !c.disconnecting {
-		c.readySoon()
+		c.queueReady()
 	}
 	switch {
 	case backlog > 0 && ending:
 		c.linger()
-	case backlog == 0 && ending && !c.saidGoodbye:
+	case backlog == 0 && ending && !c.writeClosed:
 		c.stopTimer()
 		if c.disconnecting {
-			c.sayGoodbye()
+			c.closeWrite()
 		}
 	}
 }
 
-// Progress reports that the kernel has taken some of what is Unsent.
+// Progress reports that the kernel has taken some of the bytes counted by Unsent.
 func (c *Conn) Progress() { c.progress = c.loop.engine.Elapsed() }
 
-// write gives the kernel what it takes and reports whether the connection has survived it.
+// write offers pending output to the kernel and reports whether the connection still exists.
 func (c *Conn) write() bool {
 	n, err := c.socket.Write(c.out[c.sent:])
 	if n > 0 {
@@ -62,8 +60,8 @@ func (c *Conn) write() bool {
 		c.lose(err, true)
 		return false
 	}
-	if c.owed() == 0 {
-		c.loop.buffers.giveBack(c.out)
+	if c.pending() == 0 {
+		c.loop.buffers.put(c.out)
 		c.out, c.sent = nil, 0
 	} else {
 		c.out, c.sent = c.loop.buffers.shrink(c.out, c.sent)
@@ -71,23 +69,23 @@ func (c *Conn) write() bool {
 	return true
 }
 
-// linger sees to it that a peer that takes nothing of what is owed to it is given up.
+// linger closes the connection if the peer takes none of the pending output for Linger.
 func (c *Conn) linger() {
 	if c.timer == nil {
-		c.giveUpAfter(Linger, ErrLinger)
+		c.closeIfStalled(Linger, ErrLinger)
 	}
 }
 
-// giveUpAfter ends the connection, for the reason given, once it has made no progress for limit.
+// closeIfStalled closes the connection with reason once it has made no progress for limit.
 //
-// The kernel makes room for more only when the peer has taken a good part of what it holds. So what
-// the peer has taken is looked at ten times within limit, and each change counts as progress then.
-func (c *Conn) giveUpAfter(limit time.Duration, reason error) {
+// The kernel accepts more output only when the peer has acknowledged a large part of its buffer. So the number of
+// acknowledged bytes is checked ten times within limit, and each change counts as progress.
+func (c *Conn) closeIfStalled(limit time.Duration, reason error) {
 	c.progress, c.taken = c.loop.now, c.Taken()
-	var look func()
-	look = func() {
+	var check func()
+	check = func() {
 		c.timer = nil
-		if c.Backlog() == 0 && !c.unread {
+		if c.Backlog() == 0 && !c.readPaused {
 			return
 		}
 		now := c.loop.engine.Elapsed()
@@ -99,21 +97,21 @@ func (c *Conn) giveUpAfter(limit time.Duration, reason error) {
 			c.lose(reason, true)
 			return
 		}
-		c.timer = c.loop.CallLater(min(limit-stalled, limit/10), look)
+		c.timer = c.loop.CallLater(min(limit-stalled, limit/10), check)
 	}
-	c.timer = c.loop.CallLater(limit/10, look)
+	c.timer = c.loop.CallLater(limit/10, check)
 }
 
-// sayGoodbye ends our side after the last byte and waits a moment for the peer's. Where nothing
-// can be under way any more, there is nothing to wait for.
-func (c *Conn) sayGoodbye() {
-	if c.eof || c.loop.now-c.activity >= goodbye {
+// closeWrite sends an end of file after the last byte and waits up to closeWait for the peer's. If the peer has closed
+// already, or nothing was sent or received for closeWait, there is nothing to wait for.
+func (c *Conn) closeWrite() {
+	if c.eof || c.loop.now-c.activity >= closeWait {
 		c.lose(ErrConnectionDone, false)
 		return
 	}
-	c.saidGoodbye = true
+	c.writeClosed = true
 	c.socket.CloseWrite()
-	c.timer = c.loop.CallLater(goodbye, func() { c.lose(ErrConnectionDone, false) })
+	c.timer = c.loop.CallLater(closeWait, func() { c.lose(ErrConnectionDone, false) })
 }
 
 func (c *Conn) stopTimer() {
@@ -123,7 +121,7 @@ func (c *Conn) stopTimer() {
 	}
 }
 
-// lose ends the connection: the one place that calls ConnectionLost, once.
+// lose ends the connection. It is the only caller of ConnectionLost.
 func (c *Conn) lose(reason error, reset bool) {
 	if c.lost {
 		return
@@ -135,10 +133,10 @@ func (c *Conn) lose(reason error, reset bool) {
 	l.conns[c.index], last.index = last, c.index
 	l.conns[len(l.conns)-1] = nil
 	l.conns = l.conns[:len(l.conns)-1]
-	if reason != ErrConnectionDone { // then it is not asked for
+	if reason != ErrConnectionDone { // after ErrConnectionDone nobody calls Taken
 		c.taken = c.Taken()
 	}
-	l.buffers.giveBack(c.out)
+	l.buffers.put(c.out)
 	c.out, c.sent, c.held, c.heldAt, c.kept = nil, 0, nil, 0, 0
 	c.count()
 	s := c.socket

@@ -5,11 +5,9 @@ import (
 	"time"
 )
 
-// This is the one file of the package in which goroutines meet. Everything else belongs to the
-// loop; what crosses over does so here, under a lock that is held for a few instructions.
+// This is the only file of the package that other goroutines run. Everything else belongs to the loop.
 
-// queue is the list of posted calls: first in, first out, without bound. Any goroutine may post;
-// the loop alone takes.
+// queue is the unbounded FIFO list of posted calls. Any goroutine may post; only the loop takes.
 type queue struct {
 	wake    func()               // makes the loop call Turn soon
 	elapsed func() time.Duration // the loop's monotonic clock
@@ -18,14 +16,14 @@ type queue struct {
 	calls   []func()
 	since   time.Duration // when the oldest of calls was posted
 	stopped bool
-	spare   []func() // the list taken last, for reuse
+	spare   []func() // the previous list, for reuse
 }
 
-// maxSpare bounds the list that is kept for reuse, so that one burst is not paid for ever after.
+// maxSpare is the maximum capacity of a list that is kept for reuse.
 const maxSpare = 4096
 
-// post appends f. The first call of a list wakes the loop, the others ride along. Waking happens
-// under the lock: once stop has returned, nothing can wake a loop that is being taken apart.
+// post appends f. The first call of a list wakes the loop. wake is called under the lock: once stop has returned, a loop
+// that is being torn down is not woken any more.
 func (q *queue) post(f func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -39,8 +37,8 @@ func (q *queue) post(f func()) {
 	}
 }
 
-// take removes all calls posted so far, with the time at which the oldest was posted. What these
-// calls post in turn is not among them, so a call that posts itself cannot starve the sockets.
+// take removes and returns all calls posted so far, and the time at which the oldest one was posted. Calls that these
+// calls post are not among them, so a call that posts itself cannot starve the sockets.
 func (q *queue) take() (calls []func(), since time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -49,8 +47,8 @@ func (q *queue) take() (calls []func(), since time.Duration) {
 	return calls, since
 }
 
-// giveBack returns a list that has been run.
-func (q *queue) giveBack(calls []func()) {
+// recycle keeps a list that has been run for reuse.
+func (q *queue) recycle(calls []func()) {
 	clear(calls)
 	if cap(calls) > maxSpare {
 		return
@@ -60,14 +58,14 @@ func (q *queue) giveBack(calls []func()) {
 	q.spare = calls[:0]
 }
 
-// length is the number of calls waiting.
+// length returns the number of waiting calls.
 func (q *queue) length() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.calls)
 }
 
-// stop drops what is queued and whatever is posted later.
+// stop drops queued calls and all calls posted later.
 func (q *queue) stop() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -75,8 +73,8 @@ func (q *queue) stop() {
 	q.calls = nil
 }
 
-// Workers runs calls off the loop on a bounded number of goroutines, which exist only while there
-// is work. Past the bound calls wait their turn, first in, first out. Any goroutine.
+// Workers runs calls off the loop on a bounded number of goroutines, which exist only while there is work. Further
+// calls wait in a FIFO queue. Any goroutine.
 type Workers struct {
 	max int
 
@@ -86,7 +84,7 @@ type Workers struct {
 	stopped bool
 }
 
-// NewWorkers returns workers of which at most max run at a time.
+// NewWorkers returns Workers that run at most max calls at a time.
 func NewWorkers(max int) *Workers { return &Workers{max: max} }
 
 // Start runs f on a worker.
@@ -103,7 +101,7 @@ func (w *Workers) Start(f func()) {
 	}
 }
 
-// Stop drops the calls that have not begun. Those that run are left to end by themselves.
+// Stop drops the calls that have not begun. Running calls continue.
 func (w *Workers) Stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -5,40 +5,40 @@ import (
 	"time"
 )
 
-// ReconnectingClient keeps one connection to an address: it dials again, after a delay that grows
-// with each failure, whenever there is none. There are never two at once, nor two dials. Set the
-// fields, then call Connect. Loop only.
+// ReconnectingClient keeps one connection to an address: whenever there is none, it dials again, after a delay that
+// grows with each failure. There is never more than one connection or dial. Set the fields, then call Connect. Loop
+// only.
 type ReconnectingClient struct {
 	Reactor Reactor
-	Rand    *rand.Rand    // for the jitter, so that a simulation repeats
+	Rand    *rand.Rand    // for the jitter, so that a simulation is deterministic
 	Addr    string        // host:port
 	Timeout time.Duration // of one dial
-	// Factory makes the Protocol of each connection and hears of each failed dial. Its Protocols
-	// may be HalfClosers and Producers as any other.
+	// Factory makes the Protocol of each connection and is notified of each failed dial. Its Protocols may
+	// implement HalfCloser and Producer.
 	Factory ClientFactory
 
-	// The delay before the first retry, its growth with each further one and its bound. Zero
-	// means MinRetryDelay, 2 and MaxRetryDelay.
+	// The delay before the first retry, its growth per retry and its maximum. Zero means MinRetryDelay, 2 and
+	// MaxRetryDelay.
 	Initial time.Duration
 	Factor  float64
 	Max     time.Duration
-	// Jitter is the part of the delay by which chance makes it longer or shorter, so that a herd
-	// that lost one server does not dial it in step. Zero means 0.5; negative means none.
+	// Jitter is the part of the delay by which it is varied at random, so that the servers of a herd do not dial a
+	// restarted server at the same time. Zero means 0.5; negative means none.
 	Jitter float64
 
 	started bool
-	busy    bool          // dialling or connected
-	delay   time.Duration // before the next retry, jitter apart
+	busy    bool          // dialing or connected
+	delay   time.Duration // before the next retry, without jitter
 	retry   *DelayedCall
 }
 
-// The delays between two dials of a ReconnectingClient that says nothing else.
+// The default delays between two dials of a ReconnectingClient.
 const (
 	MinRetryDelay = 250 * time.Millisecond
 	MaxRetryDelay = 5 * time.Second
 )
 
-// Connect begins to dial, at once.
+// Connect starts dialing.
 func (r *ReconnectingClient) Connect() {
 	if r.started {
 		return
@@ -60,19 +60,18 @@ func orElse[T comparable](v, otherwise T) T {
 	return v
 }
 
-// Stop ends dialling. A connection that exists is its Protocol's to close; one that is being
-// dialled is refused when it comes about.
+// Stop stops dialing. An existing connection must be closed by its Protocol; a pending dial is refused when it
+// succeeds.
 func (r *ReconnectingClient) Stop() {
 	r.started = false
 	r.cancelRetry()
 }
 
-// ResetDelay makes the next retry wait the initial delay again. It is for a Protocol to call when
-// its connection has proven useful. A connection that has lasted for Max resets it by itself.
+// ResetDelay resets the delay of the next retry to Initial. A Protocol calls it when its connection has proven useful.
+// It is also called for a connection that has lasted for Max.
 func (r *ReconnectingClient) ResetDelay() { r.delay = r.Initial }
 
-// DialNow dials without further delay, unless a dial is under way or the connection exists. It reports
-// whether it does.
+// DialNow dials without further delay, unless there is a dial or a connection. It reports whether it dials.
 func (r *ReconnectingClient) DialNow() bool {
 	if !r.started || r.busy {
 		return false
@@ -100,7 +99,7 @@ func (r *ReconnectingClient) BuildProtocol(peer string) Protocol {
 	return nil
 }
 
-// again dials once more after the delay.
+// again schedules the next dial.
 func (r *ReconnectingClient) again() {
 	r.busy = false
 	if !r.started {
@@ -121,7 +120,7 @@ func (r *ReconnectingClient) cancelRetry() {
 	}
 }
 
-// reconnecting is the Protocol of one connection, with an ear for its loss.
+// reconnecting wraps the Protocol of one connection to detect its loss.
 type reconnecting struct {
 	Protocol
 	client *ReconnectingClient
@@ -134,7 +133,7 @@ func (p *reconnecting) ConnectionMade(t Transport) {
 	p.Protocol.ConnectionMade(t)
 }
 
-// ReadConnectionLost implements HalfCloser, as the Conn does it for a Protocol that is none.
+// ReadConnectionLost implements HalfCloser, also for a Protocol that does not, as Conn does.
 func (p *reconnecting) ReadConnectionLost() {
 	if h, ok := p.Protocol.(HalfCloser); ok {
 		h.ReadConnectionLost()

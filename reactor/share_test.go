@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// crowd is an engine that limits events, and connections whose input takes time: half a share for each
-// KiB or part of one. served has the number of each connection that was served, in order.
+// crowd is an engine with LimitEvents, and connections whose input takes half a TurnShare for each KiB or part of
+// one. served lists the connections that were served, in order.
 type crowd struct {
 	*fakeEngine
 	conns  []*Conn
@@ -41,8 +41,8 @@ func (w *crowd) expect(t *testing.T, when string, want ...int) {
 
 const kib = 1 << 10
 
-// Input is delivered where it comes until events have taken their share; then it waits for the turn,
-// apart from a few lines.
+// Input is delivered at once until events have taken their share; then it waits for the turn, except for a few
+// lines.
 func TestEventsHaveAShare(t *testing.T) {
 	w := newCrowd(4)
 	w.send(0, kib)
@@ -53,7 +53,7 @@ func TestEventsHaveAShare(t *testing.T) {
 	w.send(3, lightBytes)
 	w.expect(t, "a few lines", 3)
 	if w.wakes != 1 {
-		t.Errorf("%d turns asked for", w.wakes)
+		t.Errorf("%d turns requested", w.wakes)
 	}
 	if n := w.Stats().InputWaits; n != 1 {
 		t.Errorf("%d chunks counted as waiting", n)
@@ -74,7 +74,7 @@ func TestNoShareWithoutLimit(t *testing.T) {
 	w.expect(t, "no limit", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 }
 
-// What waits is served in rounds, of which a turn does a part; those who have just begun to wait come
+// Waiting input is served round robin, a part of a round per turn; connections that have just begun to wait come
 // first, once.
 func TestRounds(t *testing.T) {
 	w := newCrowd(5)
@@ -83,7 +83,7 @@ func TestRounds(t *testing.T) {
 	for i := 1; i < 4; i++ {
 		w.send(i, 24*kib)
 	}
-	w.Turn() // a piece of one that is fresh, and one of the round
+	w.Turn() // a piece of a fresh connection, and one of the round
 	w.expect(t, "first turn", 1, 1)
 	w.Turn()
 	w.expect(t, "second turn", 2, 1)
@@ -98,11 +98,11 @@ func TestRounds(t *testing.T) {
 	}
 	w.expect(t, "the rest", 2, 4, 3, 4)
 	if len(w.fresh)+len(w.ready) > 0 {
-		t.Error("connections wait for nothing")
+		t.Error("connections wait without input")
 	}
 }
 
-// Who was served waits for the end of the round, also with input that came later.
+// A connection that was served waits for the end of the round, even with new input.
 func TestServedWaitForTheRound(t *testing.T) {
 	w := newCrowd(3)
 	w.send(0, 2*kib)
@@ -111,7 +111,7 @@ func TestServedWaitForTheRound(t *testing.T) {
 	}
 	w.Turn()
 	w.Turn()
-	w.expect(t, "two turns", 0, 1, 1, 2, 1) // 1 has nothing left
+	w.expect(t, "two turns", 0, 1, 1, 2, 1) // 1 has no more input
 	w.send(1, 2*kib)
 	w.expect(t, "in the round")
 	w.send(0, kib)
@@ -141,7 +141,7 @@ func TestPriority(t *testing.T) {
 	}
 }
 
-// A Producer that has much to go on with waits for its turn as well.
+// A Producer with much output waits for its turn, too.
 func TestProducersShareTheTurn(t *testing.T) {
 	w := newCrowd(100)
 	for _, c := range w.conns {

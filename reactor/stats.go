@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// SlowTurn is how long one event or call may take before it is worth an alarm; alarmEvery bounds
-// how often there is one.
+// SlowTurn is the duration of one event or call from which on it is reported; alarmEvery is the minimum interval of
+// such reports.
 const (
 	SlowTurn   = 50 * time.Millisecond
 	alarmEvery = time.Second
 )
 
-// Stats are figures about a loop. A copy is anyone's; Loop.Stats is loop only.
+// Stats are the statistics of a loop. A copy may be used by any goroutine; Loop.Stats is loop only.
 type Stats struct {
-	Connections int           // open ones, closing and half-closed ones included
-	Posted      int           // posted calls that wait
+	Connections int           // open ones, including closing and half-closed ones
+	Posted      int           // posted calls that are waiting
 	Turns       uint64        // turns so far
-	BytesIn     uint64        // handed to Protocols or discarded
+	BytesIn     uint64        // delivered to Protocols or discarded
 	BytesOut    uint64        // taken by the kernel
-	LastLag     time.Duration // how long the oldest posted call of the last list had waited
+	LastLag     time.Duration // wait of the oldest posted call of the last list
 	MaxLag      time.Duration // the longest such wait
-	Lags        [32]uint64    // how many waits took less than 1, 2, 4, ... microseconds
+	Lags        [32]uint64    // histogram: number of waits below 1, 2, 4, ... microseconds
 	Slowest     time.Duration // the longest single event or call
-	SlowTurns   uint64        // events, calls and such waits of SlowTurn or more
-	InputWaits  uint64        // chunks of input that waited for a turn, so that others had theirs
-	Unaccepted  uint64        // connections that could not be, for want of descriptors or so
+	SlowTurns   uint64        // events, calls and waits of SlowTurn or more
+	InputWaits  uint64        // chunks of input that had to wait for a turn, see LimitEvents
+	Unaccepted  uint64        // connections that could not be accepted, for example for lack of descriptors
 }
 
-// Stats returns the figures of this moment.
+// Stats returns the current statistics.
 func (l *Loop) Stats() Stats {
 	s := l.stats
 	s.Connections = len(l.conns)
@@ -38,11 +38,11 @@ func (l *Loop) Stats() Stats {
 	return s
 }
 
-// AcceptFailed counts a connection that the engine could not accept, or could not hand to the loop.
+// AcceptFailed counts a connection that the engine could not accept or pass to the loop.
 func (l *Loop) AcceptFailed() { l.stats.Unaccepted++ }
 
-// LagQuantile returns a bound, a power of two in microseconds, below which the given part of all
-// waits of posted calls stayed: LagQuantile(0.99). Zero if there were none.
+// LagQuantile returns an upper bound, a power of two in microseconds, of the given part of all waits of posted calls,
+// for example LagQuantile(0.99). It is zero if there were none.
 func (s *Stats) LagQuantile(q float64) time.Duration {
 	var all, seen uint64
 	for _, n := range s.Lags {
@@ -56,14 +56,14 @@ func (s *Stats) LagQuantile(q float64) time.Duration {
 	return 0
 }
 
-// slowTurns raises the alarm when something keeps the loop.
+// slowTurns reports events and calls that block the loop for too long.
 type slowTurns struct {
 	report func(what string, d time.Duration)
-	last   time.Duration // when the alarm was raised last
+	last   time.Duration // when report was last called
 }
 
-// lagged counts a wait in the queue.
-func (l *Loop) lagged(lag time.Duration) {
+// recordLag records how long the oldest posted call has waited.
+func (l *Loop) recordLag(lag time.Duration) {
 	s := &l.stats
 	s.LastLag = lag
 	s.MaxLag = max(s.MaxLag, lag)
@@ -73,10 +73,10 @@ func (l *Loop) lagged(lag time.Duration) {
 	}
 }
 
-// ran is called after each call that the loop made; f names the culprit if it took long. The end
-// of one call is the beginning of the next.
-func (l *Loop) ran(what string, f func()) {
-	if d := l.took(); d >= SlowTurn && l.slow.report != nil {
+// callDone is called after each call that the loop made. If the call was slow, f is named in the report. The end of one
+// call is the beginning of the next.
+func (l *Loop) callDone(what string, f func()) {
+	if d := l.lap(); d >= SlowTurn && l.slow.report != nil {
 		if fn := runtime.FuncForPC(reflect.ValueOf(f).Pointer()); fn != nil {
 			what += " " + fn.Name()
 		}
@@ -84,18 +84,18 @@ func (l *Loop) ran(what string, f func()) {
 	}
 }
 
-// handled is called after each event of a connection.
-func (l *Loop) handled(what string, c *Conn) {
-	d := l.took()
+// eventDone is called after each event of a connection.
+func (l *Loop) eventDone(what string, c *Conn) {
+	d := l.lap()
 	if l.busy += d; l.limited && l.busy >= TurnShare/8 {
-		l.wake() // mostly the turn comes before input has to wait, which costs a copy
+		l.wake() // a turn before input has to wait saves a copy of that input
 	}
 	if d >= SlowTurn {
 		l.alarm(what+" "+c.peer, d)
 	}
 }
 
-func (l *Loop) took() time.Duration {
+func (l *Loop) lap() time.Duration {
 	end := l.engine.Elapsed()
 	d := end - l.now
 	l.now = end

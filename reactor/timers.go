@@ -2,25 +2,25 @@ package reactor
 
 import "time"
 
-// DelayedCall is a call that CallLater has promised. Loop only.
+// DelayedCall is a call scheduled by CallLater. Loop only.
 type DelayedCall struct {
 	loop  *Loop
 	f     func()
 	at    time.Duration // on the loop's monotonic clock
-	seq   uint64        // calls of one moment run in the order in which they were made
+	seq   uint64        // calls of the same time run in the order in which they were scheduled
 	index int           // in the heap, or one of the values below
 }
 
-// Where a DelayedCall is when it is not in the heap.
+// Values of index for a DelayedCall that is not in the heap.
 const (
 	notWaiting = -1 // called or canceled
-	due        = -2 // taken out for the pass that is running
+	due        = -2 // removed from the heap to be called in the current pass
 )
 
-// Active reports whether the call is still to come.
+// Active reports whether the call is still pending.
 func (d *DelayedCall) Active() bool { return d.index != notWaiting }
 
-// Cancel takes the call back. It does nothing if the call was made or canceled before.
+// Cancel cancels the call. It does nothing if the call was made or canceled before.
 func (d *DelayedCall) Cancel() {
 	if d.index >= 0 {
 		d.loop.timers.remove(d.index)
@@ -29,7 +29,7 @@ func (d *DelayedCall) Cancel() {
 	d.f = nil
 }
 
-// Reset moves the call to d from now. It does nothing if the call was made or canceled before.
+// Reset reschedules the call to delay from now. It does nothing if the call was made or canceled before.
 func (d *DelayedCall) Reset(delay time.Duration) {
 	if !d.Active() {
 		return
@@ -44,10 +44,10 @@ func (d *DelayedCall) Reset(delay time.Duration) {
 type timers struct {
 	heap []*DelayedCall
 	seq  uint64
-	due  []*DelayedCall // scratch of run
+	due  []*DelayedCall // reused by take
 }
 
-// next is the time of the earliest call.
+// next returns the time of the earliest call.
 func (t *timers) next() (at time.Duration, ok bool) {
 	if len(t.heap) == 0 {
 		return 0, false
@@ -55,8 +55,8 @@ func (t *timers) next() (at time.Duration, ok bool) {
 	return t.heap[0].at, true
 }
 
-// take removes the calls due at now and returns them in order. They are taken out before the
-// first runs, so that a call made by a call waits for the next pass, however short its delay.
+// take removes and returns the calls that are due at now, in order. They are removed before the first one runs, so that
+// a call scheduled by a call waits for the next pass, however short its delay.
 func (t *timers) take(now time.Duration) []*DelayedCall {
 	t.due = t.due[:0]
 	for len(t.heap) > 0 && t.heap[0].at <= now {

@@ -97,7 +97,7 @@ func TestSocketOptions(t *testing.T) {
 	})
 }
 
-// Fact 6: a half-closed connection that is still owed something is counted as a connection.
+// Fact 6: a half-closed connection that has pending output is counted as a connection.
 func TestHalfClosedIsCounted(t *testing.T) {
 	r := New(Options{})
 	run(t, r)
@@ -123,7 +123,7 @@ func TestHalfClosedIsCounted(t *testing.T) {
 	c.Close()
 }
 
-// late hears of a half-close and does nothing.
+// late ignores a half-close.
 type late struct {
 	echo
 	heard chan reactor.Transport
@@ -142,7 +142,7 @@ func TestZonesAreCleared(t *testing.T) {
 	}
 }
 
-// Fact 9: what is read from one socket at a time is bounded.
+// Fact 9: the size of one read is limited.
 func TestReadsAreBounded(t *testing.T) {
 	r := New(Options{})
 	run(t, r)
@@ -168,7 +168,7 @@ func (b *biggest) ConnectionMade(reactor.Transport)      {}
 func (b *biggest) DataReceived(p []byte)                 { b.n = max(b.n, len(p)) }
 func (b *biggest) ConnectionLost(error)                  { b.done <- b.n }
 
-// CallInThread runs so many calls at a time and no more, and all in the end.
+// CallInThread runs at most Workers calls at a time, and all eventually.
 func TestWorkersAreBounded(t *testing.T) {
 	const workers, calls = 4, 100
 	r := New(Options{Workers: workers})
@@ -200,21 +200,21 @@ func TestWorkersAreBounded(t *testing.T) {
 	}
 }
 
-// What keeps the loop is named.
+// A slow call is named in the report.
 func TestSlowTurnIsNamed(t *testing.T) {
-	told := make(chan string, 1)
-	r := New(Options{OnSlowTurn: func(what string, d time.Duration) { told <- what }})
+	reported := make(chan string, 1)
+	r := New(Options{OnSlowTurn: func(what string, d time.Duration) { reported <- what }})
 	run(t, r)
-	do(r, func() { // a call that takes long, without a clock that stands still
+	do(r, func() { // a slow call in real time
 		for began := time.Now(); time.Since(began) < 60*time.Millisecond; {
 		}
 	})
-	if what := <-told; !strings.Contains(what, "posted call") {
-		t.Errorf("the alarm names %q", what)
+	if what := <-reported; !strings.Contains(what, "posted call") {
+		t.Errorf("reported %q", what)
 	}
 }
 
-// A listener of another kind is an error.
+// A listener that is not a net.Listener is an error.
 func TestForeignListener(t *testing.T) {
 	if _, err := New(Options{}).ListenTCP(foreign{}, &echo{}); err == nil {
 		t.Error("no error")

@@ -2,8 +2,8 @@ package gnetreactor
 
 import "fmt"
 
-// logger passes gnet's warnings and errors on and drops the rest. Its Fatalf is a message as any
-// other: to end the process is not for a library to decide.
+// logger passes on gnet's warnings and errors and drops the rest. Fatalf does not exit: a library must not end the
+// process.
 type logger func(message string)
 
 func (l logger) Debugf(string, ...any)             {}

@@ -15,26 +15,24 @@ import (
 	"serverherd/reactor/sockets"
 )
 
-// Options tune a Reactor. The zero value is right for a server.
+// Options configure a Reactor. The zero value is suitable for a server.
 type Options struct {
-	// Workers bounds the goroutines of CallInThread; zero means 128.
+	// Workers is the maximum number of goroutines of CallInThread; zero means 128.
 	Workers int
-	// Log is told what goes wrong beneath the program: accept errors and gnet's warnings. Any
-	// goroutine may call it. Nil drops it; gnet prints nothing either way.
+	// Log is called with accept errors and gnet's warnings. Nil drops them; gnet itself prints nothing. Any
+	// goroutine may call it.
 	Log func(message string)
-	// Source chooses the local address of a dial to addr; a nil result, as a nil Source, leaves it to
-	// the kernel. Any goroutine may call it.
+	// Source returns the local address for a dial to addr; nil leaves it to the kernel. Any goroutine may call it.
 	Source func(addr string) net.Addr
-	// OnSlowTurn is told, on the loop and at most once a second, what kept the loop for 50 ms or
-	// more.
+	// OnSlowTurn is called on the loop, at most once a second, with what took 50 ms or more.
 	OnSlowTurn func(what string, d time.Duration)
 }
 
-// readBuffer is how much is read from one socket before the next has its turn: with 64 saturating
-// connections 64 KiB make a posted call wait 48 ms, 8 KiB less than 10 ms.
+// readBuffer is the maximum read from one socket before the next one is read: with 64 saturating connections, 64 KiB
+// make a posted call wait 48 ms, 8 KiB less than 10 ms.
 const readBuffer = 8 << 10
 
-// Reactor is a reactor on one gnet event loop. Loop only, but for CallFromThread, Run and Stop.
+// Reactor is a reactor on one gnet event loop. Loop only, except for CallFromThread, Run and Stop.
 type Reactor struct {
 	reactor.Loop
 	sockets.Gate
@@ -44,10 +42,10 @@ type Reactor struct {
 
 	client    *gnet.Client
 	eventLoop gnet.EventLoop // set before started
-	waker     int            // the end of the socket pair that gnet does not have
-	started   atomic.Bool    // Wake may use eventLoop and waker
-	scheduled atomic.Bool    // gnet has been asked for a turn
-	turning   atomic.Bool    // it is taking one
+	waker     int            // our end of the socket pair; gnet has the other one
+	started   atomic.Bool    // eventLoop and waker are valid for Wake
+	scheduled atomic.Bool    // a turn was requested
+	turning   atomic.Bool    // a turn is running
 	timer     *time.Timer    // posts a call at armed
 	armed     time.Duration
 	watch     watch
@@ -56,7 +54,7 @@ type Reactor struct {
 
 var _ reactor.Reactor = (*Reactor)(nil)
 
-// New returns a reactor to be run.
+// New returns a reactor that is not running yet.
 func New(opts Options) *Reactor {
 	if opts.Workers <= 0 {
 		opts.Workers = 128
@@ -80,8 +78,8 @@ func New(opts Options) *Reactor {
 
 const disarmed = time.Duration(-1)
 
-// newTimer returns a timer, not running, that causes a turn: by way of the queue, which knows
-// when the loop is no more.
+// newTimer returns a stopped timer that causes a turn. It goes through the queue, which drops calls when the loop has
+// ended.
 func (r *Reactor) newTimer() *time.Timer {
 	t := time.AfterFunc(time.Hour, func() { r.CallFromThread(func() {}) })
 	t.Stop()
@@ -97,12 +95,11 @@ func (r *Reactor) CallInThread(f func()) { r.workers.Start(f) }
 // Elapsed implements reactor.Engine.
 func (r *Reactor) Elapsed() time.Duration { return time.Since(r.began) }
 
-// Wake implements reactor.Engine. However many ask, gnet is asked for one turn at a time: its
-// queue of tasks is neither ordered nor fair when it is long. Before the start there is nobody to
-// wake, and the first turn comes by itself.
+// Wake implements reactor.Engine. Only one turn at a time is requested from gnet: its task queue is neither ordered nor
+// fair when it is long. Before the start it does nothing, as the first turn is requested by start.
 //
-// A turn that asks for the next one does so through the waker. gnet runs tasks until there are
-// none, those that tasks have added included, and the sockets would wait for all of them.
+// A turn requests the next one through the waker. gnet runs tasks until there are none, including those added by tasks,
+// and no socket would be read meanwhile.
 func (r *Reactor) Wake() {
 	switch {
 	case !r.started.Load() || !r.scheduled.CompareAndSwap(false, true):
@@ -113,8 +110,8 @@ func (r *Reactor) Wake() {
 	}
 }
 
-// schedule makes a turn follow the batch of events at hand or, without one, the next. The only
-// error is that of a stopped engine, and Seal comes before that.
+// schedule requests a turn after the current batch of events or, without one, after the next. The only possible error is
+// that of a stopped engine, and Seal comes before that.
 func (r *Reactor) schedule() {
 	_ = r.eventLoop.Execute(context.Background(), (*turn)(r))
 }
@@ -127,7 +124,7 @@ func (r *Reactor) WakeAt(at time.Duration) {
 	}
 }
 
-// turn is the Reactor as a task of gnet's.
+// turn is the Reactor as a gnet task.
 type turn Reactor
 
 // Run implements gnet.Runnable.
@@ -139,19 +136,18 @@ func (t *turn) Run(context.Context) error {
 		r.armed = disarmed
 	}
 	r.Turn()
-	r.watch.ask()
+	r.watch.poll()
 	r.turning.Store(false)
 	return nil
 }
 
-// Run implements reactor.Reactor: it returns when Stop has completed, or at once with what kept
-// the loop from starting.
+// Run implements reactor.Reactor. It returns when Stop has completed, or at once with an error if the loop cannot start.
 func (r *Reactor) Run() error {
 	if err := r.start(); err != nil {
 		return err
 	}
-	// The loop goes on meanwhile: an Enroll returns only when the loop has taken the connection,
-	// and never once gnet is stopping.
+	// The loop must run meanwhile: Enroll returns only when the loop has accepted the connection, and never once gnet is
+	// stopping.
 	r.Wait()
 	closed := make(chan struct{})
 	r.CallFromThread(func() {
@@ -172,7 +168,7 @@ func (r *Reactor) Run() error {
 	return nil
 }
 
-// start starts gnet and enrolls one end of the waker, through which alone its loop can be reached.
+// start starts gnet and enrolls one end of the waker, because gnet's loop is reachable only through a connection.
 func (r *Reactor) start() error {
 	client, err := gnet.NewClient(&handler{r: r},
 		gnet.WithReadBufferCap(readBuffer), gnet.WithLogger(logger(r.opts.Log)))
@@ -199,7 +195,7 @@ func (r *Reactor) start() error {
 	return fmt.Errorf("gnet: waker: %w", err)
 }
 
-// socketPair returns one end as gnet wants it and the other as it is.
+// socketPair returns one end as a net.Conn for gnet and the other one as a descriptor.
 func socketPair() (net.Conn, int, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {

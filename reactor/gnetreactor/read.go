@@ -7,19 +7,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gnet reads whatever comes and cannot be told to wait. So a connection that is not to be read for a
-// while leaves gnet, with a duplicate of its descriptor, and is read here from then on, when the Conn
-// says so. While there is nothing to read, a goroutine waits for input by Go's own poller.
+// gnet cannot stop reading a socket. So a connection that must not be read for a while leaves gnet, with a duplicate of
+// its descriptor, and is read here from then on, when the Conn requests it. While there is nothing to read, a goroutine
+// waits for input with Go's own poller.
 
-// reads is what these sockets share.
+// reads is shared by these sockets.
 type reads struct {
 	buffer  [readBuffer]byte
-	waiting sync.WaitGroup // goroutines that wait for input, or close
+	waiting sync.WaitGroup // goroutines that wait for input or close a file
 }
 
-// PauseReading implements reactor.Socket. A socket of gnet's leaves it when the event is over.
+// PauseReading implements reactor.Socket. A socket that gnet reads leaves gnet at the end of the event.
 func (s *socket) PauseReading() {
-	s.unread = true
+	s.readPaused = true
 	if s.gnet == nil {
 		s.r.watch.add(s)
 	}
@@ -27,18 +27,18 @@ func (s *socket) PauseReading() {
 
 // ResumeReading implements reactor.Socket.
 func (s *socket) ResumeReading() {
-	s.unread = false
+	s.readPaused = false
 	s.readable()
 }
 
-// readable has the socket read in its turn.
+// readable schedules a read in a later turn.
 func (s *socket) readable() {
-	if s.fd >= 0 && s.gnet == nil && !s.unread && !s.ended {
+	if s.fd >= 0 && s.gnet == nil && !s.readPaused && !s.ended {
 		s.conn.Readable(s.pull)
 	}
 }
 
-// read reads once.
+// read does one read(2).
 func (s *socket) read() {
 	buffer := s.r.reads.buffer[:]
 	n, err := unix.Read(s.fd, buffer)
@@ -62,9 +62,9 @@ func (s *socket) read() {
 	}
 }
 
-// await has the socket read when there is something to read, or when it has broken.
+// await schedules a read for when there is input or the connection has broken.
 func (s *socket) await() {
-	if s.fd < 0 || s.unread {
+	if s.fd < 0 || s.readPaused {
 		return
 	}
 	if s.file == nil {
@@ -89,7 +89,7 @@ func (s *socket) await() {
 	})
 }
 
-// pollable reports whether read(2) would return at once, whatever it is that it returns.
+// pollable reports whether read(2) would return at once with any result.
 func pollable(fd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, _ := unix.Poll(fds, 0)

@@ -12,26 +12,25 @@ import (
 	"serverherd/reactor/sockets"
 )
 
-// socket is a connection's descriptor. At first it is gnet's. Once gnet has let go, because of the
-// peer's end of file or because it was not to be read for a while, it is a duplicate of our own.
-// Loop only.
+// socket is the descriptor of a connection. It belongs to gnet until gnet lets go of the connection, because of the
+// peer's end of file or because reading was paused. From then on it is our own duplicate. Loop only.
 type socket struct {
 	r    *Reactor
 	conn *reactor.Conn
 	gnet gnet.Conn // nil once gnet has let go, or was told to
-	fd   int       // -1 once closed: gnet, or anybody, may be given the same number next
-	file *os.File  // fd, once Go's poller has it
-	pull func()    // read, once it is not gnet that does
+	fd   int       // -1 once closed: the number may be reused
+	file *os.File  // fd, once it is registered with Go's poller
+	pull func()    // read, once gnet does not read any more
 
-	inEvent bool // gnet is calling: it closes the descriptor itself when the call returns
-	watched bool // in r.watch
-	short   bool // the kernel did not take everything
-	unread  bool // PauseReading
-	ended   bool // the peer sends nothing more
+	inEvent    bool // gnet is calling: it closes the descriptor itself when the call returns
+	watched    bool // in r.watch
+	short      bool // the kernel did not take all output
+	readPaused bool // PauseReading
+	ended      bool // the peer has sent an end of file
 }
 
-// Write implements reactor.Socket: one write(2). gnet's own Write would keep what the kernel does
-// not take, out of our sight, and drop it at the first end of file.
+// Write implements reactor.Socket by one write(2). gnet's own Write would keep what the kernel does not take, and drop it
+// at the first end of file.
 func (s *socket) Write(p []byte) (int, error) {
 	n, err := unix.Write(s.fd, p)
 	for err == unix.EINTR {
@@ -49,13 +48,13 @@ func (s *socket) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Unsent implements reactor.Socket: what Write takes, the kernel has taken.
+// Unsent implements reactor.Socket: Write takes only what the kernel has taken.
 func (s *socket) Unsent(bool) int { return 0 }
 
 // Unacked implements reactor.Socket.
 func (s *socket) Unacked() int { return sockets.Unacked(s.fd) }
 
-// CloseWrite implements reactor.Socket. An error shows at the next read.
+// CloseWrite implements reactor.Socket. An error shows up at the next read.
 func (s *socket) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
 
 // Close implements reactor.Socket.
@@ -67,26 +66,25 @@ func (s *socket) Close(reset bool) {
 	fd, g, file := s.fd, s.gnet, s.file
 	s.fd, s.gnet, s.file = -1, nil, nil
 	switch {
-	case file != nil: // it waits for the goroutine that waits for input
+	case file != nil: // Close waits for the goroutine that waits for input
 		s.r.reads.waiting.Go(func() { file.Close() })
 	case g == nil:
 		_ = unix.Close(fd)
 	case s.inEvent:
 		g.SetContext(nil)
 	default:
-		g.SetContext(nil) // OnClose, which Close calls, has nothing to report
+		g.SetContext(nil) // so that OnClose, which Close calls, does nothing
 		_ = s.r.eventLoop.Close(g)
 	}
 }
 
-// handler is the engine's side of gnet. Its callbacks run on the loop.
+// handler implements gnet's callbacks. They run on the loop.
 type handler struct {
 	gnet.BuiltinEventEngine
 	r *Reactor
 }
 
-// OnOpen begins a connection. Only here has gnet really taken it: Enroll returns without an error
-// even if epoll refused.
+// OnOpen begins a connection. Only now has gnet accepted it: Enroll returns no error even if epoll refused.
 func (h *handler) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	t, ok := c.Context().(*ticket)
 	if !ok { // the waker
@@ -95,7 +93,7 @@ func (h *handler) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	t.outcome = nil
 	s := &socket{r: h.r, gnet: c, fd: c.Fd(), inEvent: true}
 	c.SetContext(s)
-	c.SetSafeContext(nil) // EnrollContext has put the ticket there too, where it would stay
+	c.SetSafeContext(nil) // EnrollContext has stored the ticket there, too
 	if h.r.Ending() {
 		t.outcome = reactor.ErrConnectionAborted
 	} else {
@@ -109,8 +107,8 @@ func (h *handler) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	return nil, s.action()
 }
 
-// OnTraffic hands over what was read. All bytes are taken first and gnet's connection is not
-// touched afterwards: the Protocol may have closed it.
+// OnTraffic passes on what was read. All bytes are taken first, and gnet's connection is not touched afterwards: the
+// Protocol may have closed it.
 func (h *handler) OnTraffic(c gnet.Conn) gnet.Action {
 	p, _ := c.Next(-1)
 	s, ok := c.Context().(*socket)
@@ -120,8 +118,8 @@ func (h *handler) OnTraffic(c gnet.Conn) gnet.Action {
 	}
 	s.inEvent = true
 	s.conn.Input(p)
-	if s.unread && s.fd >= 0 {
-		c.SetContext(nil) // gnet closes the descriptor, and has nothing to report
+	if s.readPaused && s.fd >= 0 {
+		c.SetContext(nil) // gnet closes its descriptor; OnClose does nothing
 		s.keep(c)
 		return gnet.Close
 	}
@@ -129,7 +127,7 @@ func (h *handler) OnTraffic(c gnet.Conn) gnet.Action {
 	return s.action()
 }
 
-// action tells gnet whether the connection was closed during the call.
+// action tells gnet to close the descriptor if the connection was closed during the call.
 func (s *socket) action() gnet.Action {
 	if s.fd < 0 {
 		return gnet.Close
@@ -137,8 +135,8 @@ func (s *socket) action() gnet.Action {
 	return gnet.None
 }
 
-// OnClose is called because the peer ended its writing or the connection broke; a connection that
-// we closed has been forgotten by then. gnet closes its descriptor when OnClose returns.
+// OnClose is called because the peer has closed its side or the connection broke. Connections that we closed have no
+// context any more. gnet closes its descriptor when OnClose returns.
 func (h *handler) OnClose(c gnet.Conn, err error) gnet.Action {
 	s, ok := c.Context().(*socket)
 	if !ok {
@@ -146,7 +144,7 @@ func (h *handler) OnClose(c gnet.Conn, err error) gnet.Action {
 	}
 	c.SetContext(nil)
 	if c.OutboundBuffered() > 0 {
-		panic("gnetreactor: gnet holds bytes to send, and drops them")
+		panic("gnetreactor: gnet has unsent output and would drop it")
 	}
 	if err = endReason(s.fd, err); err != nil {
 		s.inEvent = true
@@ -162,8 +160,8 @@ func (h *handler) OnClose(c gnet.Conn, err error) gnet.Action {
 	return gnet.None
 }
 
-// endReason is nil for the peer's end of file. gnet also says io.EOF when epoll reports an error
-// without anything to read, so the socket is asked.
+// endReason returns nil for the peer's end of file. gnet also passes io.EOF when epoll reports an error and there is
+// nothing to read, so SO_ERROR is checked.
 func endReason(fd int, err error) error {
 	if !errors.Is(err, io.EOF) {
 		if err == nil {
@@ -177,8 +175,8 @@ func endReason(fd int, err error) error {
 	return nil
 }
 
-// keep goes on with a connection, half-closed or unread, on a duplicate of the descriptor that gnet
-// is about to close: whatever is owed now and written later is delivered as on any other connection.
+// keep continues a half-closed connection, or one whose reading is paused, on a duplicate of the descriptor that gnet is
+// about to close. Pending and later output is delivered as on any other connection.
 func (s *socket) keep(c gnet.Conn) {
 	fd, err := c.Dup()
 	if err != nil {

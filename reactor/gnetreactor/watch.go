@@ -6,23 +6,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch asks the kernel about the sockets that nobody reads: those with bytes that it did not take,
-// those kept after their peer's end of file, and those that are unread. One poll(2) asks for all, at
-// the end of a turn, and every few milliseconds as long as there are any. The cost is proportional to
-// their number; pollShare keeps it below a tenth of the loop's time. Loop only.
+// watch polls the sockets that nobody reads or waits for: those with output that the kernel did not take, those kept
+// after their peer's end of file, and those whose reading is paused. One poll(2) checks all of them, at the end of a turn,
+// and every few milliseconds while there are any. The cost is proportional to their number; pollShare limits it to a
+// tenth of the loop's time. Loop only.
 type watch struct {
 	r       *Reactor
 	sockets []*socket
 	fds     []unix.PollFd
-	next    time.Duration // not to be asked before
-	timer   *time.Timer   // posts an empty call, whose turn asks
-	at      time.Duration // when it does
+	next    time.Duration // earliest time of the next poll
+	timer   *time.Timer   // posts an empty call, to cause a turn
+	at      time.Duration // when the timer fires
 }
 
 const (
-	pollEvery     = 2 * time.Millisecond  // while the kernel has to be asked for room
-	pollIdleEvery = 50 * time.Millisecond // while only resets are to be noticed
-	pollShare     = 10                    // poll(2) may take one part in so many of the time
+	pollEvery     = 2 * time.Millisecond  // while output is pending
+	pollIdleEvery = 50 * time.Millisecond // while only resets have to be detected
+	pollShare     = 10                    // poll(2) may take one part in pollShare of the time
 )
 
 func (w *watch) add(s *socket) {
@@ -30,10 +30,10 @@ func (w *watch) add(s *socket) {
 		s.watched = true
 		w.sockets = append(w.sockets, s)
 	}
-	w.rest(s.every())
+	w.pollWithin(s.every())
 }
 
-// every is how often s wants to be asked about.
+// every returns the interval at which s has to be polled.
 func (s *socket) every() time.Duration {
 	if s.short {
 		return pollEvery
@@ -41,11 +41,11 @@ func (s *socket) every() time.Duration {
 	return pollIdleEvery
 }
 
-// silent reports that no read would find out that the connection has broken.
-func (s *socket) silent() bool { return s.gnet == nil && (s.unread || s.ended) }
+// silent reports whether no read would detect that the connection has broken.
+func (s *socket) silent() bool { return s.gnet == nil && (s.readPaused || s.ended) }
 
-// rest sees to it that the sockets are asked again after d, or later if they are many.
-func (w *watch) rest(d time.Duration) {
+// pollWithin schedules the next poll after d, or later if polling takes too much time.
+func (w *watch) pollWithin(d time.Duration) {
 	now := w.r.Elapsed()
 	at := max(w.next, now+d)
 	if w.at > now && w.at <= at {
@@ -55,14 +55,14 @@ func (w *watch) rest(d time.Duration) {
 	w.timer.Reset(at - now)
 }
 
-// ask polls all watched sockets and reports to those that can go on.
-func (w *watch) ask() {
+// poll polls all watched sockets and reports those that are ready or broken.
+func (w *watch) poll() {
 	if len(w.sockets) == 0 {
 		return
 	}
 	began := w.r.Elapsed()
 	if began < w.next {
-		w.rest(0)
+		w.pollWithin(0)
 		return
 	}
 	every := w.collect()
@@ -76,12 +76,12 @@ func (w *watch) ask() {
 		}
 	}
 	if len(w.sockets) > 0 {
-		w.rest(every)
+		w.pollWithin(every)
 	}
 }
 
-// collect drops the sockets that need no watching and lists the others for poll(2). It returns
-// when to ask again.
+// collect drops the sockets that need no polling and lists the others for poll(2). It returns the interval of the next
+// poll.
 func (w *watch) collect() time.Duration {
 	every := pollIdleEvery
 	kept := w.sockets[:0]
@@ -104,10 +104,10 @@ func (w *watch) collect() time.Duration {
 	return every
 }
 
-// polled is told what poll(2) found.
+// polled handles the result of poll(2).
 func (s *socket) polled(revents int16) {
 	switch {
-	case s.fd < 0: // closed on behalf of one before it
+	case s.fd < 0: // closed while an earlier socket was handled
 	case s.short:
 		s.conn.Writable()
 	case s.silent() && revents&(unix.POLLERR|unix.POLLHUP) != 0:

@@ -2,7 +2,7 @@ package memreactor
 
 import "errors"
 
-// Client is the dialling end of a connection without a reactor, for tests: it records what comes
+// Client is the dialing end of a connection without a reactor, for tests: it records what comes
 // and sends what it is told to. It takes part whenever the World is run.
 type Client struct {
 	end      *end

@@ -11,8 +11,8 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// dialler is a client Protocol that records what becomes of it.
-type dialler struct {
+// dialer is a client Protocol that records what becomes of it.
+type dialer struct {
 	t      reactor.Transport
 	in     strings.Builder
 	made   int
@@ -20,11 +20,11 @@ type dialler struct {
 	failed []error
 }
 
-func (d *dialler) BuildProtocol(string) reactor.Protocol { return d }
-func (d *dialler) ConnectionFailed(reason error)         { d.failed = append(d.failed, reason) }
-func (d *dialler) ConnectionMade(t reactor.Transport)    { d.made++; d.t = t }
-func (d *dialler) DataReceived(p []byte)                 { d.in.Write(p) }
-func (d *dialler) ConnectionLost(reason error)           { d.lost = append(d.lost, reason) }
+func (d *dialer) BuildProtocol(string) reactor.Protocol { return d }
+func (d *dialer) ConnectionFailed(reason error)         { d.failed = append(d.failed, reason) }
+func (d *dialer) ConnectionMade(t reactor.Transport)    { d.made++; d.t = t }
+func (d *dialer) DataReceived(p []byte)                 { d.in.Write(p) }
+func (d *dialer) ConnectionLost(reason error)           { d.lost = append(d.lost, reason) }
 
 // pair is a World with a server and a client reactor, 10 ms apart.
 func pair(t *testing.T, o memreactor.Options) (
@@ -39,7 +39,7 @@ func pair(t *testing.T, o memreactor.Options) (
 
 func TestDialTakesThereAndBack(t *testing.T) {
 	w, _, client := pair(t, memreactor.Options{})
-	d := &dialler{}
+	d := &dialer{}
 	client.ConnectTCP("server:1", time.Second, d)
 	w.RunFor(19 * time.Millisecond)
 	if d.made != 0 {
@@ -74,7 +74,7 @@ func TestDialFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w, server, client := pair(t, memreactor.Options{})
 			c.fault(w, server)
-			d := &dialler{}
+			d := &dialer{}
 			client.ConnectTCP("server:1", time.Second, d)
 			w.RunFor(c.after - 1)
 			if len(d.failed) > 0 {
@@ -91,7 +91,7 @@ func TestDialFaults(t *testing.T) {
 func TestDialOutlastsACut(t *testing.T) {
 	w, _, client := pair(t, memreactor.Options{})
 	w.Cut("server", "client")
-	d := &dialler{}
+	d := &dialer{}
 	client.ConnectTCP("server:1", time.Minute, d)
 	w.RunFor(10 * time.Second)
 	w.Heal("server", "client")
@@ -103,7 +103,7 @@ func TestDialOutlastsACut(t *testing.T) {
 
 func TestResetReachesBothEnds(t *testing.T) {
 	w, server, client := pair(t, memreactor.Options{})
-	d := &dialler{}
+	d := &dialer{}
 	client.ConnectTCP("server:1", 0, d)
 	w.Run()
 	if n := w.Reset("client", "server"); n != 1 {
@@ -121,7 +121,7 @@ func TestResetReachesBothEnds(t *testing.T) {
 // A crash during a cut is heard of when the cut ends: the end of file has to get through.
 func TestCrashBehindACut(t *testing.T) {
 	w, server, client := pair(t, memreactor.Options{})
-	d := &dialler{}
+	d := &dialer{}
 	client.ConnectTCP("server:1", 0, d)
 	w.Run()
 	w.Cut("server", "client")
@@ -139,7 +139,7 @@ func TestCrashBehindACut(t *testing.T) {
 
 func TestStallHoldsWhatIsSentMeanwhile(t *testing.T) {
 	w, _, client := pair(t, memreactor.Options{})
-	d := &dialler{}
+	d := &dialer{}
 	client.ConnectTCP("server:1", 0, d)
 	w.Run()
 	w.Stall("client", "server", 10*time.Second)
@@ -157,7 +157,7 @@ func TestStallHoldsWhatIsSentMeanwhile(t *testing.T) {
 // A stopped process keeps its peer's bytes waiting, and in the end the peer itself.
 func TestPauseFillsTheWindow(t *testing.T) {
 	w, server, client := pair(t, memreactor.Options{Window: 1000})
-	d := &dialler{}
+	d := &dialer{}
 	client.ConnectTCP("server:1", 0, d)
 	w.Run()
 	server.Pause()
@@ -173,10 +173,10 @@ func TestPauseFillsTheWindow(t *testing.T) {
 	}
 }
 
-func TestPausedProcessIsDialled(t *testing.T) {
+func TestPausedProcessIsDialed(t *testing.T) {
 	w, server, client := pair(t, memreactor.Options{})
 	server.Pause()
-	d := &dialler{}
+	d := &dialer{}
 	client.ConnectTCP("server:1", time.Second, d)
 	w.RunFor(time.Minute)
 	if d.made != 1 {
@@ -293,7 +293,7 @@ func storm(t *testing.T, seed uint64) uint64 {
 	}
 	w.HealAll()
 	w.RunFor(10 * time.Second)
-	for _, h := range hosts { // three links dialled and three accepted, all of them alive
+	for _, h := range hosts { // three links dialed and three accepted, all of them alive
 		if n := reactors[h].Stats().Connections; n != 6 {
 			t.Errorf("seed %d: %s has %d connections after all is healed", seed, h, n)
 		}
@@ -312,7 +312,7 @@ func (f talkers) BuildProtocol(string) reactor.Protocol { return &talker{r: f.r}
 func (f talkers) ConnectionFailed(error)                {}
 
 type talker struct {
-	dialler
+	dialer
 	r    reactor.Reactor
 	said int
 }

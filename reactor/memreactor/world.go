@@ -40,7 +40,7 @@ type World struct {
 	cuts      map[[2]string]bool          // from, to
 	delays    map[[2]string]time.Duration // added, from, to
 	refused   map[string]bool             // addresses
-	dialled   int                         // connections so far, for their names
+	dialed    int                         // connections so far, for their names
 }
 
 // NewWorld returns a World in which chance is decided by seed.
@@ -198,10 +198,10 @@ func (w *World) delay(from, to string) time.Duration {
 	return d + w.delays[[2]string{from, to}]
 }
 
-// name makes the address of a connection's dialling end.
+// name makes the address of a connection's dialing end.
 func (w *World) name(host string) string {
-	w.dialled++
-	return fmt.Sprintf("%s:%d", host, 49151+w.dialled)
+	w.dialed++
+	return fmt.Sprintf("%s:%d", host, 49151+w.dialed)
 }
 
 // heap is a binary heap of events, earliest first, then in the order in which they were added.

@@ -11,7 +11,7 @@ var connTests = []test{
 	{"MadeDataLost", madeDataLost},
 	{"ManyAtOnce", manyAtOnce},
 	{"RefusedByNil", refusedByNil},
-	{"DialAndBeDialled", dialAndBeDialled},
+	{"DialAndBeDialed", dialAndBeDialed},
 	{"DialRefused", dialRefused},
 	{"StopListening", stopListening},
 	{"NoCallInsideACall", noCallInsideACall},
@@ -86,7 +86,7 @@ func refusedByNil(t *testing.T, h Harness) {
 }
 
 // Fact 1: a connection that we dial is served exactly as one that we accept.
-func dialAndBeDialled(t *testing.T, h Harness) {
+func dialAndBeDialed(t *testing.T, h Harness) {
 	server := &recorder{test: t}
 	server.onData = func(p []byte) { server.t.Write(p) }
 	addr := serveOne(t, h, server)
@@ -103,7 +103,7 @@ func dialAndBeDialled(t *testing.T, h Harness) {
 	h.Wait("the echo", func() bool { return string(client.in) == "hello" })
 	h.Do(func() {
 		if client.t.Peer() != addr || server.t.Peer() != client.t.Host() {
-			t.Errorf("%s dialled %s and got %s", client.t.Host(), addr, client.t.Peer())
+			t.Errorf("%s dialed %s and got %s", client.t.Host(), addr, client.t.Peer())
 		}
 		client.t.LoseConnection()
 	})

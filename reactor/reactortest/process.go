@@ -287,9 +287,9 @@ func (s kernel) stopWhileConnecting(t *testing.T) {
 	for range 20 {
 		h := s.harness(t)
 		addr := serve(t, h, func(string) reactor.Protocol { return &recorder{test: t} })
-		var dialling sync.WaitGroup
+		var dialing sync.WaitGroup
 		for range 20 {
-			dialling.Go(func() {
+			dialing.Go(func() {
 				if c, err := net.Dial("tcp", addr); err == nil {
 					c.Close()
 				}
@@ -306,7 +306,7 @@ func (s kernel) stopWhileConnecting(t *testing.T) {
 			}
 		})
 		h.Stop()
-		dialling.Wait()
+		dialing.Wait()
 		if built+len(failed) != dials {
 			t.Fatalf("of %d dials %d were heard of as connections and %d as failed", dials, built, len(failed))
 		}

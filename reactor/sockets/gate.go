@@ -14,7 +14,7 @@ import (
 	"serverherd/reactor"
 )
 
-// maxTaking bounds the accepted and dialled connections that are on their way to the loop. What it
+// maxTaking bounds the accepted and dialed connections that are on their way to the loop. What it
 // cannot take in yet waits in the kernel's queue.
 const maxTaking = 256
 

@@ -2,12 +2,12 @@ package memreactor
 
 import "errors"
 
-// Client is the dialing end of a connection without a reactor, for tests: it records what comes
-// and sends what it is told to. It takes part whenever the World is run.
+// Client is the dialing end of a connection without a reactor, for tests: it records what it receives and sends what
+// the test sends. It makes progress whenever the World is run.
 type Client struct {
 	end      *end
-	made     bool
-	out      []byte // not taken by the network yet
+	made     bool   // connected
+	out      []byte // not yet taken by the network
 	fin      bool   // CloseWrite was called
 	received []byte
 	eof      bool
@@ -15,10 +15,10 @@ type Client struct {
 	stalled  bool
 }
 
-// Dial connects a Client to addr. A refused dial shows in Err.
+// Dial connects a Client to addr. If the dial is refused, Err returns the error.
 func (w *World) Dial(addr string) *Client { return w.DialFrom("client", addr) }
 
-// DialFrom is Dial from a host of the given name, for faults between hosts.
+// DialFrom is Dial from a host with the given name, for faults between hosts.
 func (w *World) DialFrom(host, addr string) *Client {
 	c := &Client{end: w.newEnd(host, w.name(host), addr)}
 	w.dial(c.end, addr, 0, func(err error) {
@@ -37,7 +37,7 @@ func (w *World) DialFrom(host, addr string) *Client {
 	return c
 }
 
-// Send writes p, as fast as the connection takes it. It is copied.
+// Send writes a copy of p, as fast as the connection takes it.
 func (c *Client) Send(p []byte) {
 	c.out = append(c.out, p...)
 	c.Writable()
@@ -46,19 +46,19 @@ func (c *Client) Send(p []byte) {
 // SendString is Send for text.
 func (c *Client) SendString(s string) { c.Send([]byte(s)) }
 
-// CloseWrite sends an end of file after what was sent: a half-close.
+// CloseWrite sends an end of file after pending output: a half-close.
 func (c *Client) CloseWrite() {
 	c.fin = true
 	c.Writable()
 }
 
-// Close closes the connection, after what the network has taken.
-func (c *Client) Close() { c.leave(false) }
+// Close closes the connection. Output that the network has not taken is dropped.
+func (c *Client) Close() { c.close(false) }
 
 // Reset breaks the connection.
-func (c *Client) Reset() { c.leave(true) }
+func (c *Client) Reset() { c.close(true) }
 
-func (c *Client) leave(reset bool) {
+func (c *Client) close(reset bool) {
 	if c.err == nil {
 		c.err = errClosed
 	}
@@ -69,20 +69,20 @@ func (c *Client) leave(reset bool) {
 
 var errClosed = errors.New("closed by this side")
 
-// Received is everything that has come since the last Take.
+// Received returns what was received since the last Take.
 func (c *Client) Received() []byte { return c.received }
 
-// Take returns what has come since the last Take and forgets it.
+// Take returns what was received since the last Take and clears it.
 func (c *Client) Take() string {
 	s := string(c.received)
 	c.received = c.received[:0]
 	return s
 }
 
-// Stall stops reading, so that the other side's writes pile up; Unstall goes on.
+// Stall stops reading, so that the other side's output piles up, until Unstall.
 func (c *Client) Stall() { c.stalled = true }
 
-// Unstall reads again.
+// Unstall resumes reading.
 func (c *Client) Unstall() {
 	c.stalled = false
 	if c.end.in != nil {
@@ -90,22 +90,22 @@ func (c *Client) Unstall() {
 	}
 }
 
-// EOF reports whether the other side has ended its writing.
+// EOF reports whether the other side has closed its side.
 func (c *Client) EOF() bool { return c.eof }
 
 // Connected reports whether the dial has succeeded.
 func (c *Client) Connected() bool { return c.made }
 
-// Closed reports whether nothing more can come: an end of file, a reset, or a dial that failed.
+// Closed reports whether nothing more can be received: after an end of file, a reset, or a failed dial.
 func (c *Client) Closed() bool { return c.eof || c.err != nil }
 
-// Err is what broke the connection, nil for an end of file in good order.
+// Err returns what broke the connection; nil after a clean end of file.
 func (c *Client) Err() error { return c.err }
 
-// Unsent is the number of bytes that the connection has not taken yet.
+// Unsent returns the number of bytes that the connection has not taken yet.
 func (c *Client) Unsent() int { return len(c.out) }
 
-// Addr is this end's address, the Peer of the other side's Transport.
+// Addr returns this end's address, which is the Peer of the other side's Transport.
 func (c *Client) Addr() string { return c.end.addr }
 
 // Input implements sink.

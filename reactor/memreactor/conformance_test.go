@@ -10,7 +10,7 @@ import (
 	"serverherd/reactor/reactortest"
 )
 
-// TestConformance runs the suite in the kindest of worlds and in a rough one.
+// TestConformance runs the suite in a World without delays and in one with delays and small reads.
 func TestConformance(t *testing.T) {
 	for _, o := range []memreactor.Options{
 		{},
@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// harness drives a World as the suite wants it.
+// harness is a Harness for a World.
 type harness struct {
 	t     *testing.T
 	w     *memreactor.World
@@ -56,7 +56,7 @@ func (h *harness) Wait(what string, done func() bool) { h.until(what, done) }
 func (h *harness) until(what string, done func() bool) {
 	h.t.Helper()
 	if !h.w.RunUntil(time.Hour, done) {
-		h.t.Fatalf("waited in vain for %s", what)
+		h.t.Fatalf("timeout waiting for %s", what)
 	}
 }
 
@@ -69,12 +69,12 @@ func (h *harness) Stop() {
 
 func (h *harness) Dial(addr string) reactortest.Peer {
 	p := &peer{h: h, c: h.w.DialFrom("peer", addr)}
-	p.c.Stall() // reads when the test does
+	p.c.Stall() // reads only in Receive
 	h.until("the connection", func() bool { return p.c.Connected() || p.c.Err() != nil })
 	return p
 }
 
-// peer is a Client that reads when it is asked to.
+// peer is a Client that reads only in Receive and ReceiveAll.
 type peer struct {
 	h *harness
 	c *memreactor.Client
@@ -85,7 +85,7 @@ func (p *peer) CloseWrite()   { p.c.CloseWrite() }
 func (p *peer) Reset()        { p.c.Reset() }
 func (p *peer) Addr() string  { return p.c.Addr() }
 
-// Close sends first what the other side takes, within reason.
+// Close first sends pending output, for a limited time.
 func (p *peer) Close() {
 	p.h.w.RunUntil(time.Second, func() bool { return p.c.Unsent() == 0 || p.c.Err() != nil })
 	p.c.Close()

@@ -2,31 +2,28 @@ package memreactor
 
 import "time"
 
-// What can befall a World. Hosts are named as in NewReactor and DialFrom, so that a fault outlives
-// the reactors on them. Nothing is lost or swapped inside a connection that lives.
+// Faults. Hosts are named as in NewReactor and DialFrom, so that a fault outlives the reactors on them. Within a
+// connection that is not reset, no byte is lost or reordered.
 
 func (w *World) cut(from, to string) bool { return len(w.cuts) > 0 && w.cuts[[2]string{from, to}] }
 
-// Cut lets nothing through between a and b, in both directions, until Heal: what is sent waits,
-// dials get no answer.
+// Cut blocks all traffic between a and b, in both directions, until Heal: sent bytes wait, and dials get no answer.
 func (w *World) Cut(a, b string) {
 	w.CutOneWay(a, b)
 	w.CutOneWay(b, a)
 }
 
-// CutOneWay lets nothing through from one host to another. Dials fail both ways, as each needs an
-// answer.
+// CutOneWay blocks all traffic from one host to another. Dials fail in both directions, as each needs an answer.
 func (w *World) CutOneWay(from, to string) { w.cuts[[2]string{from, to}] = true }
 
-// Heal ends the cuts between a and b. What was waiting arrives.
+// Heal ends the cuts between a and b. Waiting bytes arrive.
 func (w *World) Heal(a, b string) {
 	delete(w.cuts, [2]string{a, b})
 	delete(w.cuts, [2]string{b, a})
 	w.arriveAll()
 }
 
-// HealAll ends every cut, stall, delay and refusal, and resumes every paused reactor. Whatever is
-// under way arrives now.
+// HealAll ends every cut, stall, delay and refusal, and resumes every paused reactor. All bytes in flight arrive now.
 func (w *World) HealAll() {
 	clear(w.cuts)
 	clear(w.delays)
@@ -51,21 +48,20 @@ func (w *World) arriveAll() {
 	}
 }
 
-// Slow adds d to everything that travels between a and b from now on; zero ends it.
+// Slow adds d to the delay of everything that is sent between a and b from now on; zero ends it.
 func (w *World) Slow(a, b string, d time.Duration) {
 	w.delays[[2]string{a, b}] = d
 	w.delays[[2]string{b, a}] = d
 }
 
-// Stall lets what is sent between a and b on the connections of this moment arrive no sooner than
-// in d.
+// Stall delays what is sent on existing connections between a and b: it arrives in d or later.
 func (w *World) Stall(a, b string, d time.Duration) {
 	for _, p := range w.between(a, b) {
 		p.last = max(p.last, w.now+d)
 	}
 }
 
-// Refuse makes dials to addr be refused, as if nobody listened, until it is called with false.
+// Refuse makes dials to addr fail as if nobody listened, until it is called with false.
 func (w *World) Refuse(addr string, refuse bool) {
 	if refuse {
 		w.refused[addr] = true
@@ -74,7 +70,7 @@ func (w *World) Refuse(addr string, refuse bool) {
 	}
 }
 
-// Reset breaks every connection between a and b, for both ends, and returns how many there were.
+// Reset breaks all connections between a and b, for both ends, and returns their number.
 func (w *World) Reset(a, b string) int {
 	pipes := w.between(a, b)
 	for _, p := range pipes {
@@ -93,9 +89,9 @@ func (w *World) between(a, b string) []*pipe {
 	return found
 }
 
-// Crash ends the reactor's process at once, as kill -9: it is not told, its delayed calls are
-// gone, its addresses free. Its connections end as a kernel ends them: what they had taken still
-// arrives, and is followed by an end of file, or by a reset if there was unread input.
+// Crash ends the reactor's process at once, as kill -9 does: its delayed calls are dropped and its addresses are free.
+// Its connections end as a kernel ends them: output that they had taken still arrives, followed by an end of file, or
+// by a reset if there was unread input.
 func (r *Reactor) Crash() {
 	if r.gone() {
 		return
@@ -108,23 +104,23 @@ func (r *Reactor) Crash() {
 	for len(r.ends) > 0 {
 		r.ends[0].Close(false)
 	}
-	r.owed = nil
+	r.deferred = nil
 }
 
-// Pause stops the reactor's process, as SIGSTOP: its kernel goes on, it does not.
+// Pause stops the reactor's process, as SIGSTOP does. Its kernel keeps receiving.
 func (r *Reactor) Pause() { r.paused = true }
 
-// Resume lets a paused process go on: first it reads what its sockets hold, then it takes its
-// turn, in which delayed calls find themselves late.
+// Resume resumes a paused process: first it reads what its sockets hold, then it takes a turn, in which delayed calls
+// may be late.
 func (r *Reactor) Resume() {
 	if !r.paused {
 		return
 	}
 	r.paused = false
 	w := r.world
-	owed := r.owed
-	r.owed = nil
-	for _, f := range owed {
+	deferred := r.deferred
+	r.deferred = nil
+	for _, f := range deferred {
 		w.add(event{at: w.now, kind: evReactor, r: r, f: f})
 	}
 	for _, e := range r.ends {
@@ -134,7 +130,7 @@ func (r *Reactor) Resume() {
 	w.add(event{at: w.now, kind: evScript, f: r.catchUp})
 }
 
-// catchUp ends a pause once nothing that arrived during it is unread.
+// catchUp ends a pause once everything that arrived during it has been read.
 func (r *Reactor) catchUp() {
 	for _, e := range r.ends {
 		if p := e.in; e.sink != nil && p.arrived > 0 && !p.stopped() && !r.world.cut(p.from.host, p.to.host) {

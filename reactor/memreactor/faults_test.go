@@ -11,7 +11,7 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// dialer is a client Protocol that records what becomes of it.
+// dialer is a client Protocol that records its calls.
 type dialer struct {
 	t      reactor.Transport
 	in     strings.Builder
@@ -43,7 +43,7 @@ func TestDialTakesThereAndBack(t *testing.T) {
 	client.ConnectTCP("server:1", time.Second, d)
 	w.RunFor(19 * time.Millisecond)
 	if d.made != 0 {
-		t.Fatal("connected before the answer could be there")
+		t.Fatal("connected before the answer could arrive")
 	}
 	w.RunFor(time.Millisecond)
 	if d.made != 1 {
@@ -118,7 +118,7 @@ func TestResetReachesBothEnds(t *testing.T) {
 	}
 }
 
-// A crash during a cut is heard of when the cut ends: the end of file has to get through.
+// A crash during a cut is reported when the cut ends: the end of file has to arrive.
 func TestCrashBehindACut(t *testing.T) {
 	w, server, client := pair(t, memreactor.Options{})
 	d := &dialer{}
@@ -128,7 +128,7 @@ func TestCrashBehindACut(t *testing.T) {
 	server.Crash()
 	w.RunFor(time.Hour)
 	if len(d.lost) > 0 {
-		t.Fatal("heard through a cut:", d.lost)
+		t.Fatal("reported through a cut:", d.lost)
 	}
 	w.HealAll()
 	w.Run()
@@ -146,7 +146,7 @@ func TestStallHoldsWhatIsSentMeanwhile(t *testing.T) {
 	d.t.Write([]byte("hello\n"))
 	w.RunFor(9 * time.Second)
 	if d.in.Len() > 0 {
-		t.Fatal("an echo from beyond a stall")
+		t.Fatal("an echo despite the stall")
 	}
 	w.RunFor(2 * time.Second)
 	if d.in.String() != "hello\n" {
@@ -154,7 +154,7 @@ func TestStallHoldsWhatIsSentMeanwhile(t *testing.T) {
 	}
 }
 
-// A stopped process keeps its peer's bytes waiting, and in the end the peer itself.
+// A paused process does not read, so that eventually its peer cannot write.
 func TestPauseFillsTheWindow(t *testing.T) {
 	w, server, client := pair(t, memreactor.Options{Window: 1000})
 	d := &dialer{}
@@ -180,7 +180,7 @@ func TestPausedProcessIsDialed(t *testing.T) {
 	client.ConnectTCP("server:1", time.Second, d)
 	w.RunFor(time.Minute)
 	if d.made != 1 {
-		t.Fatal("a stopped process's kernel completes the handshake")
+		t.Fatal("the kernel of a paused process must complete the handshake")
 	}
 	d.t.Write([]byte("hello\n"))
 	w.RunFor(time.Minute)
@@ -219,11 +219,11 @@ func TestWorkTakesTime(t *testing.T) {
 		func(int, error) { took = server.Now().Sub(began) })
 	w.RunFor(time.Minute)
 	if took != 3*time.Second {
-		t.Errorf("came home after %v", took)
+		t.Errorf("returned after %v", took)
 	}
 }
 
-// As in a kernel, closing with unread input resets.
+// As in a kernel, closing with unread input sends a reset.
 func TestCloseWithUnreadInput(t *testing.T) {
 	e := &echo{}
 	w, _ := serve(t, memreactor.Options{}, e)
@@ -247,7 +247,7 @@ func TestCloseWithUnreadInput(t *testing.T) {
 	}
 }
 
-// storm lets everything happen that can, as the seed has it, and returns the trace.
+// storm applies all kinds of faults at random, depending on the seed, and returns the trace.
 func storm(t *testing.T, seed uint64) uint64 {
 	w := memreactor.NewWorld(seed, memreactor.Options{MaxDelay: 50 * time.Millisecond, Chop: 40})
 	rng := rand.New(rand.NewPCG(seed, 1))
@@ -293,9 +293,9 @@ func storm(t *testing.T, seed uint64) uint64 {
 	}
 	w.HealAll()
 	w.RunFor(10 * time.Second)
-	for _, h := range hosts { // three links dialed and three accepted, all of them alive
+	for _, h := range hosts { // three links dialed and three accepted, all of them open
 		if n := reactors[h].Stats().Connections; n != 6 {
-			t.Errorf("seed %d: %s has %d connections after all is healed", seed, h, n)
+			t.Errorf("seed %d: %s has %d connections after HealAll", seed, h, n)
 		}
 	}
 	return w.Trace()
@@ -305,7 +305,7 @@ type echoes struct{}
 
 func (echoes) BuildProtocol(peer string) reactor.Protocol { return (&echo{}).BuildProtocol(peer) }
 
-// talkers make Protocols that say something every now and then and check that it comes back.
+// talkers makes Protocols that send something now and then and check that it is echoed.
 type talkers struct{ r reactor.Reactor }
 
 func (f talkers) BuildProtocol(string) reactor.Protocol { return &talker{r: f.r} }
@@ -336,7 +336,7 @@ func (p *talker) say() {
 
 const word = "the quick brown fox\n"
 
-// Bytes keep their order whatever happens, the world heals, and a seed repeats itself.
+// Bytes stay in order under all faults, all connections recover, and a seed is reproducible.
 func TestStorm(t *testing.T) {
 	for seed := range uint64(10) {
 		if first, second := storm(t, seed), storm(t, seed); first != second {
@@ -345,7 +345,7 @@ func TestStorm(t *testing.T) {
 	}
 }
 
-// BenchmarkHour is an hour of five servers that talk on twenty links ten times a second.
+// BenchmarkHour simulates an hour of five servers with twenty links and ten messages a second on each.
 func BenchmarkHour(b *testing.B) {
 	hosts := []string{"a", "b", "c", "d", "e"}
 	w := memreactor.NewWorld(1, memreactor.Options{MaxDelay: time.Millisecond})

@@ -84,7 +84,7 @@ func TestCutAndHeal(t *testing.T) {
 	c.SendString("hello\n")
 	w.RunFor(time.Minute)
 	if got := c.Take(); got != "" {
-		t.Fatalf("a cut let %q through", got)
+		t.Fatalf("%q received through a cut", got)
 	}
 	w.Heal("server", "client")
 	w.Run()
@@ -102,7 +102,7 @@ func TestCrash(t *testing.T) {
 	unread := w.Dial("server:1")
 	w.Run()
 	unread.SendString("x\n")
-	r.Pause() // its kernel goes on
+	r.Pause() // its kernel keeps receiving
 	w.RunFor(time.Minute)
 	r.Crash()
 	w.RunFor(time.Minute)
@@ -110,7 +110,7 @@ func TestCrash(t *testing.T) {
 		t.Fatal("fired:", fired, "client saw:", c.Err(), "EOF:", c.EOF())
 	}
 	if unread.Err() != memreactor.ErrReset {
-		t.Fatal("who had written what was not read saw:", unread.Err())
+		t.Fatal("the client with unread output saw:", unread.Err())
 	}
 	again := w.NewReactor("server")
 	again.ListenTCP(again.Listen("server:1"), &echo{})
@@ -133,7 +133,7 @@ func TestPauseReadsSocketsFirst(t *testing.T) {
 	c.SendString("are you there\n")
 	w.RunFor(time.Minute)
 	if c.Take() != "" || r.Stats().BytesIn != 0 {
-		t.Fatal("a paused reactor did something")
+		t.Fatal("a paused reactor ran")
 	}
 	r.Resume()
 	w.Run()
@@ -157,9 +157,9 @@ func TestSameSeedSameTrace(t *testing.T) {
 	}
 	first := run(1)
 	if again := run(1); first != again {
-		t.Error("one seed, two traces")
+		t.Error("different traces with the same seed")
 	}
 	if first == run(2) {
-		t.Error("two seeds, one trace")
+		t.Error("the same trace with different seeds")
 	}
 }

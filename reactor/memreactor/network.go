@@ -7,7 +7,7 @@ import (
 	"serverherd/reactor"
 )
 
-// sink is what an end reports to: a reactor.Conn or a Client.
+// sink receives the events of an end: a reactor.Conn or a Client.
 type sink interface {
 	Input(p []byte)
 	EndOfInput()
@@ -18,17 +18,17 @@ type sink interface {
 // end is one end of a connection, a socket. It is the reactor.Socket of a Conn.
 type end struct {
 	w          *World
-	r          *Reactor // nil for a Client's
-	host       string   // on which it is, for faults between hosts
+	r          *Reactor // nil for a Client
+	host       string   // for faults between hosts
 	addr, peer string
 	out, in    *pipe
 	sink       sink // nil until accepted: input waits in the pipe
 	closed     bool
-	unread     bool // PauseReading: input waits in the pipe
+	readPaused bool // PauseReading: input waits in the pipe
 }
 
-// pipe is one direction of a connection: what was written and not yet read. It happens in order:
-// bytes, then possibly an end of file. A reset overtakes what was not read.
+// pipe is one direction of a connection: what was written and not yet read. It delivers bytes in order, then possibly
+// an end of file. A reset discards what was not read.
 type pipe struct {
 	w        *World
 	from, to *end
@@ -36,20 +36,20 @@ type pipe struct {
 
 	bytes    []byte // bytes[read:] were written and not read
 	read     int
-	arrived  int       // of those not read, how many have arrived
-	flight   []segment // the others
-	flown    int       // flight[flown:] are under way
-	last     time.Duration
-	arriveAt time.Duration // of the evArrive under way, or never
+	arrived  int           // number of unread bytes that have arrived
+	flight   []segment     // the others
+	flown    int           // flight[flown:] have not arrived
+	last     time.Duration // arrival time of the last segment
+	arriveAt time.Duration // of the pending evArrive, or never
 
-	fin       bool // nothing follows the last segment
+	fin       bool // an end of file follows the last segment
 	finRead   bool
 	reset     bool // a reset follows the last segment
-	short     bool // the writer did not get everything in
-	spaceSoon bool // an evSpace is under way
+	short     bool // the writer has more output than there was room for
+	spaceSoon bool // an evSpace is pending
 }
 
-// segment is bytes that were written together.
+// segment is the length of bytes that were written together.
 type segment struct {
 	n  int
 	at time.Duration // when they arrive
@@ -59,7 +59,7 @@ func (w *World) newEnd(host, addr, peer string) *end {
 	return &end{w: w, host: host, addr: addr, peer: peer}
 }
 
-// join makes the two directions between a and b.
+// join creates the two pipes between a and b.
 func (w *World) join(a, b *end) {
 	ab, ba := w.newPipe(a, b), w.newPipe(b, a)
 	a.out, a.in, b.out, b.in = ab, ba, ba, ab
@@ -71,8 +71,8 @@ func (w *World) newPipe(from, to *end) *pipe {
 	return &pipe{w: w, from: from, to: to, id: w.seq, last: w.now, arriveAt: never}
 }
 
-// dial lets e reach the listener at addr, there and back again, and calls done once. A cut makes
-// it wait, until it is over or the timeout has come.
+// dial connects e to the listener at addr, with one round trip, and calls done once. During a cut it waits until the cut
+// ends or the timeout expires.
 func (w *World) dial(e *end, addr string, timeout time.Duration, done func(error)) {
 	deadline := never
 	if timeout > 0 {
@@ -96,17 +96,17 @@ func (w *World) dial(e *end, addr string, timeout time.Duration, done func(error
 		case l == nil || l.r.gone() || w.refused[addr]:
 			w.add(event{at: w.now + there + back, kind: evScript, f: func() { done(ErrRefused) }})
 		default:
-			w.add(event{at: w.now + there, kind: evScript, f: func() { w.arrived(l, e, back, done) }})
+			w.add(event{at: w.now + there, kind: evScript, f: func() { w.dialArrived(l, e, back, done) }})
 		}
 	}
 	try()
 }
 
-// dialRetry is how often a dial that gets no answer is tried anew, as SYN is sent again.
+// dialRetry is the interval at which a dial without an answer is retried, like a SYN.
 const dialRetry = 50 * time.Millisecond
 
-// arrived is a dial that has reached its listener.
-func (w *World) arrived(l *Listener, e *end, back time.Duration, done func(error)) {
+// dialArrived handles a dial that has reached its listener.
+func (w *World) dialArrived(l *Listener, e *end, back time.Duration, done func(error)) {
 	if l.closed || l.r.gone() {
 		w.add(event{at: w.now + back, kind: evScript, f: func() { done(ErrRefused) }})
 		return
@@ -128,7 +128,7 @@ func (w *World) arrived(l *Listener, e *end, back time.Duration, done func(error
 	}})
 }
 
-// accepted makes e the connection of a Protocol of f's.
+// accepted connects e to a Protocol made by f.
 func (e *end) accepted(f reactor.Factory) {
 	if e.closed {
 		return
@@ -152,8 +152,8 @@ func (e *end) Write(p []byte) (int, error) {
 // Unsent implements reactor.Socket.
 func (e *end) Unsent(bool) int { return 0 }
 
-// Unacked implements reactor.Socket: a receiver acknowledges what it reads. As in a kernel, an end of file
-// counts as a byte.
+// Unacked implements reactor.Socket: a receiver acknowledges what it reads. As in a kernel, an end of file counts as one
+// byte.
 func (e *end) Unacked() int {
 	n := e.out.unread()
 	if e.out.fin && !e.out.finRead {
@@ -162,12 +162,12 @@ func (e *end) Unacked() int {
 	return n
 }
 
-// PauseReading implements reactor.Socket. The pipe fills up and its writer gets no more in.
-func (e *end) PauseReading() { e.unread = true }
+// PauseReading implements reactor.Socket. The pipe fills up, and its writer cannot write more.
+func (e *end) PauseReading() { e.readPaused = true }
 
 // ResumeReading implements reactor.Socket.
 func (e *end) ResumeReading() {
-	e.unread = false
+	e.readPaused = false
 	e.in.arriveSoon(e.w.now)
 }
 
@@ -179,7 +179,7 @@ func (e *end) CloseWrite() {
 	}
 }
 
-// Close implements reactor.Socket. As in a kernel, unread input makes a reset of it.
+// Close implements reactor.Socket. As in a kernel, it sends a reset if there is unread input.
 func (e *end) Close(reset bool) {
 	if e.closed {
 		return
@@ -212,7 +212,7 @@ func (r *Reactor) forget(e *end) {
 	}
 }
 
-// forget drops the pipes of a connection of which both ends are closed.
+// forget removes the pipes of a connection when both of its ends are closed.
 func (w *World) forget(e *end) {
 	if !e.out.to.closed {
 		return
@@ -229,7 +229,7 @@ func (w *World) forget(e *end) {
 
 func (p *pipe) unread() int { return len(p.bytes) - p.read }
 
-// write takes what the window has room for.
+// write takes as many bytes as there is room for in the window.
 func (p *pipe) write(b []byte) int {
 	n := max(0, min(len(b), p.w.opts.Window-p.unread()))
 	if n < len(b) {
@@ -247,7 +247,7 @@ func (p *pipe) write(b []byte) int {
 	return n
 }
 
-// send puts the last n bytes written, or an end of file, on their way.
+// send schedules the arrival of the last n bytes written, or of an end of file.
 func (p *pipe) send(n int) {
 	p.last = max(p.last, p.w.now+p.w.delay(p.from.host, p.to.host))
 	if n > 0 {
@@ -260,8 +260,8 @@ func (p *pipe) send(n int) {
 	p.arriveSoon(p.last)
 }
 
-// sendReset breaks the connection for the receiver, as a segment of its own behind all others: who
-// reads fast enough has what came before.
+// sendReset breaks the connection for the receiver. The reset arrives behind all segments: a receiver that reads in time
+// gets what was sent before.
 func (p *pipe) sendReset() {
 	if !p.reset {
 		p.reset = true
@@ -270,7 +270,7 @@ func (p *pipe) sendReset() {
 	}
 }
 
-// arriveSoon sees to an event at the given time or before.
+// arriveSoon schedules evArrive at the given time or earlier.
 func (p *pipe) arriveSoon(at time.Duration) {
 	if at < p.arriveAt {
 		p.arriveAt = at
@@ -278,18 +278,18 @@ func (p *pipe) arriveSoon(at time.Duration) {
 	}
 }
 
-// arrive is the receiving side's moment: it takes in what is due and hands over one piece.
+// arrive handles evArrive: it moves what has arrived to the receiver's kernel and delivers one piece.
 func (p *pipe) arrive() {
 	w, to := p.w, p.to
 	if w.cut(p.from.host, to.host) || to.r != nil && to.r.paused {
-		return // Heal and Resume ask again
+		return // Heal and Resume schedule it again
 	}
 	p.land()
 	over := p.flown == len(p.flight) && p.last <= w.now
 	switch {
 	case to.closed:
 		if p.arrived > 0 {
-			to.out.sendReset() // bytes for a socket that is no more
+			to.out.sendReset() // bytes for a closed socket
 			p.drop()
 		}
 	case to.sink == nil: // not accepted yet
@@ -301,7 +301,7 @@ func (p *pipe) arrive() {
 		to.Close(true)
 	case p.arrived > 0:
 		p.deliver()
-	case p.fin && over && !p.finRead && !to.unread:
+	case p.fin && over && !p.finRead && !to.readPaused:
 		p.finRead = true
 		w.mix(p.id)
 		to.sink.EndOfInput()
@@ -309,7 +309,7 @@ func (p *pipe) arrive() {
 	p.next()
 }
 
-// land moves what is due into the receiver's kernel.
+// land moves segments that have arrived into the receiver's kernel.
 func (p *pipe) land() {
 	for p.flown < len(p.flight) && p.flight[p.flown].at <= p.w.now {
 		p.arrived += p.flight[p.flown].n
@@ -320,26 +320,26 @@ func (p *pipe) land() {
 	}
 }
 
-// next asks for the event that follows.
+// next schedules the next evArrive.
 func (p *pipe) next() {
 	switch closed := p.to.closed; {
-	case p.to.sink == nil && !closed: // accepted asks
+	case p.to.sink == nil && !closed: // accepted schedules it
 	case p.arrived > 0 && !p.stopped():
 		p.arriveSoon(p.w.now)
 	case p.flown < len(p.flight):
 		p.arriveSoon(p.flight[p.flown].at)
-	case !closed && (p.reset || p.fin && !p.finRead && p.arrived == 0 && !p.to.unread):
+	case !closed && (p.reset || p.fin && !p.finRead && p.arrived == 0 && !p.to.readPaused):
 		p.arriveSoon(max(p.last, p.w.now))
 	}
 }
 
-// stopped reports that the receiver does not read for now.
+// stopped reports whether the receiver does not read at the moment.
 func (p *pipe) stopped() bool {
 	c, ok := p.to.sink.(*Client)
-	return p.to.unread || ok && c.stalled
+	return p.to.readPaused || ok && c.stalled
 }
 
-// deliver hands one piece to the receiver.
+// deliver passes one piece to the receiver.
 func (p *pipe) deliver() {
 	if p.stopped() {
 		return
@@ -361,13 +361,13 @@ func (p *pipe) deliver() {
 	p.roomSoon()
 }
 
-// castagnoli is what processors have an instruction for.
+// castagnoli has hardware support.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// readSize bounds one read, as that of the engine with sockets.
+// readSize is the maximum size of one read, as in the engines with sockets.
 const readSize = 8 << 10
 
-// roomSoon tells a writer that got too little in, after the way back.
+// roomSoon schedules evSpace for a writer that could not write everything, after the way back.
 func (p *pipe) roomSoon() {
 	if p.short && !p.spaceSoon && !p.from.closed {
 		p.short = false
@@ -377,25 +377,25 @@ func (p *pipe) roomSoon() {
 	}
 }
 
-// space is the writer's moment.
+// space handles evSpace.
 func (p *pipe) space() {
 	if p.from.sink == nil {
 		return
 	}
 	if r := p.from.r; r != nil && r.paused {
-		r.owed = append(r.owed, p.space)
+		r.deferred = append(r.deferred, p.space)
 		return
 	}
 	p.from.sink.Writable()
 }
 
-// drop forgets everything that was not read.
+// drop discards everything that was not read.
 func (p *pipe) drop() {
 	p.arrived, p.flight, p.flown = 0, nil, 0
 	p.bytes, p.read = nil, 0
 }
 
-// release gives the buffer back once it is empty, if it has grown.
+// release resets the empty buffer, and frees it if it has grown.
 func (p *pipe) release() {
 	p.read = 0
 	if p.bytes = p.bytes[:0]; cap(p.bytes) > readSize {

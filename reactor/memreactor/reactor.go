@@ -8,37 +8,37 @@ import (
 	"serverherd/reactor"
 )
 
-// Errors of a dial and of a lost connection, worded as the kernel's.
+// Errors of a dial and of a lost connection, with the kernel's texts.
 var (
 	ErrRefused = errors.New("connection refused")
 	ErrTimeout = errors.New("connection timed out")
 	ErrReset   = errors.New("connection reset by peer")
 )
 
-// Reactor is one reactor of a World: one server, one process. It takes its turns while the World
-// is run; Run is needed only where a program insists.
+// Reactor is one reactor of a World: one server process. It runs while the World is run. Run is only for programs that
+// need it.
 type Reactor struct {
 	reactor.Loop
 	world  *World
 	host   string
 	offset time.Duration // of its clock from the World's
-	ends   []*end        // its connections, in the order of their making
+	ends   []*end        // its connections, oldest first
 	ports  []*Listener
-	work   time.Duration // how long a CallInThread takes
+	work   time.Duration // duration of a CallInThread
 
-	timerAt time.Duration // the earliest evTimer under way, or never
-	woken   bool          // an evTurn is under way
-	turning bool          // in Turn
-	paused  bool
-	owed    []func() // what came to pass while paused
-	// catchingUp holds turns after a pause until what the sockets hold has been read.
+	timerAt  time.Duration // the earliest pending evTimer, or never
+	woken    bool          // an evTurn is pending
+	turning  bool          // in Turn
+	paused   bool
+	deferred []func() // calls deferred while paused
+	// catchingUp delays turns after a pause until what the sockets hold has been read.
 	catchingUp bool
 	crashed    bool
 	stopped    bool
 }
 
-// NewReactor adds a reactor on a host of the given name. Several may share a host, one after
-// another: a server restarted after a crash keeps its name, and the faults between hosts hold.
+// NewReactor adds a reactor on the named host. Several reactors may share a host, one after another: a restarted server
+// keeps its name, and faults between hosts stay in effect.
 func (w *World) NewReactor(host string) *Reactor {
 	r := &Reactor{world: w, host: host, timerAt: never}
 	r.Init((*engine)(r), nil)
@@ -46,14 +46,13 @@ func (w *World) NewReactor(host string) *Reactor {
 	return r
 }
 
-// Now implements reactor.Clock: the time on this reactor's clock, which has no monotonic part.
+// Now implements reactor.Clock: the time on this reactor's clock, without a monotonic part.
 func (r *Reactor) Now() time.Time { return r.world.start.Add(r.world.now + r.offset) }
 
-// SetClock sets how much this reactor's clock is ahead of the World's. Delayed calls keep to the
-// true length of time.
+// SetClock sets how much this reactor's clock is ahead of the World's. Delayed calls are not affected.
 func (r *Reactor) SetClock(ahead time.Duration) { r.offset = ahead }
 
-// SetWork sets how long each CallInThread takes, in virtual time; none unless set.
+// SetWork sets the virtual duration of each CallInThread; the default is none.
 func (r *Reactor) SetWork(d time.Duration) { r.work = d }
 
 // CallInThread implements reactor.Reactor: f runs as an event of its own, outside of the loop.
@@ -69,7 +68,7 @@ func (r *Reactor) CallInThread(f func()) {
 func (r *Reactor) Run() error {
 	for !r.gone() {
 		if !r.world.Step() {
-			return fmt.Errorf("memreactor: %s waits and nothing will ever happen", r.host)
+			return fmt.Errorf("memreactor: deadlock: %s has not stopped and no event is pending", r.host)
 		}
 	}
 	return nil
@@ -80,12 +79,12 @@ func (r *Reactor) Stopped() bool { return r.gone() }
 
 func (r *Reactor) gone() bool { return r.crashed || r.stopped }
 
-// do calls f on the loop's behalf: later if the process is paused, never if it is gone.
+// do calls f on the loop: later if the process is paused, never if it has ended.
 func (r *Reactor) do(f func()) {
 	switch {
 	case r.gone():
 	case r.paused:
-		r.owed = append(r.owed, f)
+		r.deferred = append(r.deferred, f)
 	default:
 		f()
 	}
@@ -106,13 +105,13 @@ func (r *Reactor) timerDue(at time.Duration) {
 	}
 }
 
-// engine is the Reactor as its Loop sees it.
+// engine is the Reactor as the Engine of its Loop.
 type engine Reactor
 
 func (e *engine) Elapsed() time.Duration { return e.world.now }
 
-// Wake makes a turn follow at once, or, in a turn, a microsecond later: turns take time, or the
-// world would stand still for a call that posts itself.
+// Wake schedules a turn: now, or a microsecond later if it is called in a turn. Otherwise time would not advance while a
+// call posts itself again and again.
 func (e *engine) Wake() {
 	if !e.woken {
 		e.woken = true
@@ -124,7 +123,7 @@ func (e *engine) Wake() {
 	}
 }
 
-// WakeAt leaves an earlier event alone: the turn that it brings will ask again.
+// WakeAt keeps an earlier event: the turn that it causes will call WakeAt again.
 func (e *engine) WakeAt(at time.Duration) {
 	if at < e.timerAt {
 		e.timerAt = at
@@ -142,7 +141,7 @@ func (e *engine) Shutdown() {
 	r.stopped = true
 }
 
-// Listener is an address that a reactor is to accept connections at.
+// Listener is an address at which a reactor accepts connections.
 type Listener struct {
 	r       *Reactor
 	addr    string
@@ -151,8 +150,8 @@ type Listener struct {
 	closed  bool
 }
 
-// Listen binds addr, host:port, any text, to r. It panics if the address is in use; Bind returns
-// that as an error.
+// Listen binds addr, host:port with any host name, to r. It panics if the address is in use; Bind returns an error
+// instead.
 func (r *Reactor) Listen(addr string) *Listener {
 	l, err := r.Bind(addr)
 	if err != nil {
@@ -172,7 +171,7 @@ func (r *Reactor) Bind(addr string) (*Listener, error) {
 	return l, nil
 }
 
-// Close gives the address up. Connections that were accepted live on.
+// Close releases the address. Accepted connections stay open.
 func (l *Listener) Close() error {
 	if !l.closed {
 		l.closed = true
@@ -191,7 +190,7 @@ func (l *Listener) Addr() string { return l.addr }
 // StopListening implements reactor.Port.
 func (l *Listener) StopListening() { l.Close() }
 
-// ListenTCP implements reactor.Reactor. The listener is one of this reactor's.
+// ListenTCP implements reactor.Reactor. The listener must belong to this reactor.
 func (r *Reactor) ListenTCP(l reactor.Listener, f reactor.Factory) (reactor.Port, error) {
 	own, ok := l.(*Listener)
 	if !ok || own.r != r {
@@ -209,7 +208,7 @@ func (r *Reactor) ListenTCP(l reactor.Listener, f reactor.Factory) (reactor.Port
 	return own, nil
 }
 
-// accept gives a new connection's end its Protocol.
+// accept creates the Protocol for a new connection, or queues it until ListenTCP.
 func (l *Listener) accept(e *end) {
 	switch {
 	case l.closed:

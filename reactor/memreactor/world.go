@@ -8,16 +8,16 @@ import (
 	"serverherd/reactor"
 )
 
-// Options are the manners of a World's network. The zero value is the kindest: no delay, bytes
-// delivered as they were written.
+// Options configure a World's network. With the zero value there is no delay, and bytes are delivered as they were
+// written.
 type Options struct {
-	// MinDelay and MaxDelay bound how long bytes, ends of file, resets and dials travel.
+	// MinDelay and MaxDelay limit the delay of bytes, ends of file, resets and dials.
 	MinDelay, MaxDelay time.Duration
-	// Chop, if positive, bounds the size of the pieces in which bytes are read: 1 to Chop, drawn
-	// for each piece. Zero means as much as there is, up to 8 KiB.
+	// Chop, if positive, is the maximum size of a read: the size is drawn from 1 to Chop for each read. Zero means
+	// as much as has arrived, up to 8 KiB.
 	Chop int
-	// Window is how many bytes a connection holds in one direction, both ends' kernel buffers
-	// taken together. Zero means 256 KiB.
+	// Window is the number of bytes that a connection buffers in one direction, in both ends' kernels together.
+	// Zero means 256 KiB.
 	Window int
 	// Start is the wall time at which the World begins; zero means 2018-03-02 20:58:43 UTC.
 	Start time.Time
@@ -31,19 +31,19 @@ type World struct {
 	start  time.Time
 	events heap
 	seq    uint64
-	live   int    // events that are not timers
-	hash   uint64 // of everything that happened
+	live   int    // pending events that are not timers
+	hash   uint64 // see Trace
 
 	reactors  []*Reactor
 	listeners map[string]*Listener
-	pipes     []*pipe                     // in the order of their making
+	pipes     []*pipe                     // oldest first
 	cuts      map[[2]string]bool          // from, to
 	delays    map[[2]string]time.Duration // added, from, to
 	refused   map[string]bool             // addresses
-	dialed    int                         // connections so far, for their names
+	dialed    int                         // number of connections, for their names
 }
 
-// NewWorld returns a World in which chance is decided by seed.
+// NewWorld returns a World whose random decisions depend on seed.
 func NewWorld(seed uint64, o Options) *World {
 	if o.Window == 0 {
 		o.Window = 256 << 10
@@ -63,19 +63,19 @@ func NewWorld(seed uint64, o Options) *World {
 	}
 }
 
-// Rand is the World's source of chance, for what is to depend on the same seed.
+// Rand returns the World's source of random numbers, for tests that must depend on the same seed.
 func (w *World) Rand() *rand.Rand { return w.rand }
 
-// Now is the true time of the World, by which reactors' clocks may be off.
+// Now returns the World's time, from which reactors' clocks may differ.
 func (w *World) Now() time.Time { return w.start.Add(w.now) }
 
-// Elapsed is the virtual time that has passed.
+// Elapsed returns the virtual time since the beginning.
 func (w *World) Elapsed() time.Duration { return w.now }
 
-// At calls f after d, outside of any reactor: the script of a test.
+// At calls f after d, outside of any reactor. Tests use it for scripts.
 func (w *World) At(d time.Duration, f func()) { w.add(event{at: w.now + d, kind: evScript, f: f}) }
 
-// Step lets the next event happen and reports whether there was one.
+// Step runs the next event and reports whether there was one.
 func (w *World) Step() bool {
 	if len(w.events) == 0 {
 		return false
@@ -88,22 +88,22 @@ func (w *World) Step() bool {
 	if e.kind != evTimer {
 		w.live--
 	}
-	w.happen(e)
+	w.handle(e)
 	return true
 }
 
-// Run goes on until nothing is left to happen but timers; those that are due on the way are run.
-// It panics after 100 million events, for then the World will not come to rest by itself.
+// Run runs events until only timers are left; timers that are due meanwhile are run. It panics after 100 million events,
+// because then the World would probably run forever.
 func (w *World) Run() {
 	for n := 0; w.live > 0; n++ {
 		if n == 100_000_000 {
-			panic("memreactor: the world does not come to rest")
+			panic("memreactor: Run does not end")
 		}
 		w.Step()
 	}
 }
 
-// RunFor lets d of virtual time pass.
+// RunFor runs all events of the next d of virtual time.
 func (w *World) RunFor(d time.Duration) { w.runTo(w.now + d) }
 
 func (w *World) runTo(end time.Duration) {
@@ -113,8 +113,7 @@ func (w *World) runTo(end time.Duration) {
 	w.now = end
 }
 
-// RunUntil goes on, for at most the given virtual time, until done reports true, and returns what
-// it reported last.
+// RunUntil runs events, for at most limit of virtual time, until done returns true, and returns its last result.
 func (w *World) RunUntil(limit time.Duration, done func() bool) bool {
 	end := w.now + limit
 	for !done() {
@@ -127,8 +126,8 @@ func (w *World) RunUntil(limit time.Duration, done func() bool) bool {
 	return true
 }
 
-// Trace is a hash of every event so far, with its time and place, and of every byte that was read.
-// Two runs of one seed have the same.
+// Trace returns a hash of every event so far, with its time and place, and of every byte that was read. Two runs with
+// the same seed have the same trace.
 func (w *World) Trace() uint64 { return w.hash }
 
 func (w *World) mix(v uint64) { w.hash = (w.hash ^ v) * 1099511628211 }
@@ -137,13 +136,13 @@ func (w *World) mix(v uint64) { w.hash = (w.hash ^ v) * 1099511628211 }
 const (
 	evTurn    uint8 = iota // a reactor was woken
 	evTimer                // a reactor's earliest delayed call may be due
-	evArrive               // a pipe has something for its receiver
-	evSpace                // a pipe's writer may have room again
-	evScript               // a call of the test, or of the World's own
-	evReactor              // a call on a reactor's behalf, dropped when it has crashed
+	evArrive               // something may have arrived in a pipe
+	evSpace                // there may be room in a pipe
+	evScript               // a call of the test, or of the World itself
+	evReactor              // a call on a reactor's loop; dropped if it has crashed
 )
 
-// event is one thing that will happen. It is a value, so that a heap of them is no garbage.
+// event is a scheduled event. It is a value, so that the heap needs no allocation per event.
 type event struct {
 	at   time.Duration
 	seq  uint64
@@ -162,7 +161,7 @@ func (w *World) add(e event) {
 	w.events.push(e)
 }
 
-func (w *World) happen(e event) {
+func (w *World) handle(e event) {
 	w.mix(uint64(e.at))
 	w.mix(uint64(e.kind))
 	switch e.kind {
@@ -186,10 +185,10 @@ func (w *World) happen(e event) {
 	}
 }
 
-// never is a time that does not come.
+// never is later than any time.
 const never = time.Duration(1<<63 - 1)
 
-// delay draws how long something travels between two hosts.
+// delay draws the delay of something sent between two hosts.
 func (w *World) delay(from, to string) time.Duration {
 	d := w.opts.MinDelay
 	if spread := w.opts.MaxDelay - d; spread > 0 {
@@ -198,7 +197,7 @@ func (w *World) delay(from, to string) time.Duration {
 	return d + w.delays[[2]string{from, to}]
 }
 
-// name makes the address of a connection's dialing end.
+// name returns a new address for the dialing end of a connection.
 func (w *World) name(host string) string {
 	w.dialed++
 	return fmt.Sprintf("%s:%d", host, 49151+w.dialed)

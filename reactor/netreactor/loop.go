@@ -2,17 +2,17 @@ package netreactor
 
 import "sync"
 
-// event is something that happened to a connection, on its way onto the loop.
+// event is an event of a connection to be handled on the loop.
 type event struct {
-	handle func()        // the Protocol is called
-	done   chan struct{} // holds one token: it has been dealt with; the owner's only
+	handle func()        // calls the Protocol
+	done   chan struct{} // receives one token when it was handled; only with an owner
 }
 
-// loop is how goroutines come onto the loop.
+// loop is how goroutines run calls on the loop.
 type loop interface {
-	// do has an event handled and returns after that.
+	// do handles an event and returns after that.
 	do(e *event)
-	// run takes turns until the last connection has gone.
+	// run takes turns until the last connection has ended.
 	run()
 }
 
@@ -24,7 +24,7 @@ type mutex struct {
 
 func (m *mutex) do(e *event) { m.with(e.handle) }
 
-// with calls f on the loop. What f wrote to connections other than the caller's is sent after that.
+// with calls f on the loop, and then sends what f wrote to other connections than the caller's.
 func (m *mutex) with(f func()) {
 	m.mu.Lock()
 	f()
@@ -47,7 +47,7 @@ func (m *mutex) run() {
 	}
 }
 
-// maxBatch bounds the events that are handled before turns and other goroutines get theirs.
+// maxBatch is the maximum number of events that are handled before a turn and before their goroutines continue.
 const maxBatch = 256
 
 // owner is the loop of mode Owner.
@@ -80,8 +80,8 @@ func (o *owner) run() {
 	}
 }
 
-// handle takes e and all that waits behind it. Whoever sent them goes on when they all have been
-// handled: one who went on at once would only wait for a processor.
+// handle handles e and all waiting events. Their goroutines are released only when all are handled: earlier they would
+// only compete for the processor.
 func (o *owner) handle(e *event) {
 	for more := true; more; {
 		e.handle()
@@ -108,7 +108,7 @@ func (o *owner) turn() {
 	o.send()
 }
 
-// send sends what was written to connections whose goroutine is elsewhere.
+// send sends what was written to connections whose own goroutine is not in an event.
 func (o *owner) send() {
 	for i, s := range o.r.foreign {
 		o.r.foreign[i] = nil

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The parallel tests of the conformance suite wait for seconds: more of them than cores run at once.
+// The parallel conformance tests wait for seconds, so more of them than there are cores run at once.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "8")

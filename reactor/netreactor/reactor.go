@@ -8,34 +8,31 @@ import (
 	"serverherd/reactor/sockets"
 )
 
-// Mode is how goroutines come onto the loop.
+// Mode selects how goroutines run calls on the loop.
 type Mode int
 
 const (
-	// Goroutines shares the state under a mutex.
+	// Goroutines uses a mutex.
 	Goroutines Mode = iota
-	// Owner leaves it to one goroutine.
+	// Owner uses one goroutine that owns the state.
 	Owner
 )
 
-// String is the mode's name for users.
+// String returns the mode's name.
 func (m Mode) String() string { return [...]string{"goroutines", "owner"}[m] }
 
-// Options tune a Reactor. The zero value is right for a server.
+// Options configure a Reactor. The zero value is suitable for a server.
 type Options struct {
 	Mode Mode
-	// Workers bounds the goroutines of CallInThread; zero means 128.
+	// Workers is the maximum number of goroutines of CallInThread; zero means 128.
 	Workers int
-	// Log is told what goes wrong beneath the program, such as accept errors. Any goroutine may
-	// call it. Nil drops it.
+	// Log is called with errors such as those of accept. Nil drops them. Any goroutine may call it.
 	Log func(message string)
-	// OnSlowTurn is told, on the loop and at most once a second, what kept the loop for 50 ms or
-	// more.
+	// OnSlowTurn is called on the loop, at most once a second, with what took 50 ms or more.
 	OnSlowTurn func(what string, d time.Duration)
 }
 
-// Reactor is a reactor with a goroutine for each connection. Loop only, but for CallFromThread, Run
-// and Stop.
+// Reactor is a reactor with a goroutine per connection. Loop only, except for CallFromThread, Run and Stop.
 type Reactor struct {
 	reactor.Loop
 	sockets.Gate
@@ -43,20 +40,20 @@ type Reactor struct {
 	began   time.Time
 	workers *reactor.Workers
 	loop    loop
-	wakeup  chan struct{} // holds one token: a turn is wanted
-	timer   *time.Timer   // asks for a turn at armed
+	wakeup  chan struct{} // holds one token if a turn was requested
+	timer   *time.Timer   // requests a turn at armed
 	armed   time.Duration
-	foreign []*socket // written to in the event at hand, which is another's
+	foreign []*socket // written to during an event of another connection
 
 	serving sync.WaitGroup // goroutines of connections
-	gone    chan struct{}  // closed when the last of them has ended
+	gone    chan struct{}  // closed when the last of these goroutines has ended
 }
 
 var _ reactor.Reactor = (*Reactor)(nil)
 
 const disarmed = time.Duration(-1)
 
-// New returns a reactor to be run.
+// New returns a reactor that is not running yet.
 func New(opts Options) *Reactor {
 	if opts.Workers <= 0 {
 		opts.Workers = 128
@@ -109,7 +106,7 @@ func (r *Reactor) WakeAt(at time.Duration) {
 	}
 }
 
-// turn is a turn. On the loop.
+// turn takes a turn. On the loop.
 func (r *Reactor) turn() {
 	if r.Elapsed() >= r.armed {
 		r.armed = disarmed
@@ -117,7 +114,7 @@ func (r *Reactor) turn() {
 	r.Turn()
 }
 
-// Run implements reactor.Reactor: it returns when Stop has completed and the last goroutine has gone.
+// Run implements reactor.Reactor. It returns when Stop has completed and the last goroutine has ended.
 func (r *Reactor) Run() error {
 	ended := make(chan struct{})
 	go func() {

@@ -10,7 +10,7 @@ import (
 	"serverherd/reactor"
 )
 
-// take makes a connection one of the loop's, and serves it by a goroutine of its own.
+// take accepts a connection on the loop, and serves it by a goroutine of its own.
 func (r *Reactor) take(c net.Conn, f reactor.Factory) error {
 	s, err := r.newSocket(c)
 	if err != nil {
@@ -22,9 +22,9 @@ func (r *Reactor) take(c net.Conn, f reactor.Factory) error {
 			err = reactor.ErrConnectionAborted
 			return
 		}
-		s.attended = true
+		s.inEvent = true
 		s.conn = r.Accept(f, s, c.RemoteAddr().String(), c.LocalAddr().String())
-		s.attended = false
+		s.inEvent = false
 	}})
 	if s.conn == nil {
 		c.Close()
@@ -37,20 +37,20 @@ func (r *Reactor) take(c net.Conn, f reactor.Factory) error {
 	return nil
 }
 
-// readAll reads until the connection has ended. While it is unread it waits for the end of that, or
-// for the connection to break.
+// readAll reads until the connection has ended. While reading is paused it waits for ResumeReading, or for the connection
+// to break.
 func (s *socket) readAll() {
 	for s.err == nil {
 		await := s.reading
-		if s.halted {
+		if s.waiting {
 			await = s.tryReset
 		}
 		switch err := s.raw.Read(await); {
 		case errors.Is(err, os.ErrDeadlineExceeded): // ResumeReading
 			_ = s.net.SetReadDeadline(time.Time{})
-			s.halted = false
+			s.waiting = false
 			continue
-		case err != nil: // we have closed it
+		case err != nil: // closed by this side
 			return
 		}
 		s.r.loop.do(&s.event)
@@ -60,19 +60,19 @@ func (s *socket) readAll() {
 		}
 		s.sendOwn()
 	}
-	if errors.Is(s.err, io.EOF) { // what is owed is sent; a reset is all that may still come
+	if errors.Is(s.err, io.EOF) { // pending output is still sent; only a reset can still be reported
 		if s.raw.Read(s.tryReset) == nil {
 			s.r.loop.do(&s.event)
 		}
 	}
 }
 
-// handle tells the Conn what was read. On the loop.
+// handle reports to the Conn what was read. On the loop.
 func (s *socket) handle() {
 	if s.closed {
 		return
 	}
-	s.attended = true
+	s.inEvent = true
 	switch {
 	case s.err == nil:
 		s.conn.Input(s.in[:s.n])
@@ -81,6 +81,6 @@ func (s *socket) handle() {
 	default:
 		s.conn.Broken(s.err)
 	}
-	s.attended = false
-	s.halted = s.unread
+	s.inEvent = false
+	s.waiting = s.readPaused
 }

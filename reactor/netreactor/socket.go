@@ -16,48 +16,47 @@ import (
 	"serverherd/reactor/sockets"
 )
 
-// readBuffer is how much is read at a time: as much as the event loop reads, so that a connection
-// keeps the others from the state no longer here than there.
+// readBuffer is the maximum of one read. It is the same as in gnetreactor, so that one connection delays the others
+// equally long in both.
 const readBuffer = 8 << 10
 
-// readBuffers and writeBuffers are those that are in use for a moment.
+// readBuffers and writeBuffers are pools of buffers that are used for a short time.
 var (
 	readBuffers  = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 	writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 )
 
-// keepBuffer bounds the buffers that go back to the pool.
+// keepBuffer is the maximum size of buffers that are returned to the pool.
 const keepBuffer = 64 << 10
 
-// socket is a connection's engine side. What it reads belongs to its own goroutine, and so does what
-// it has taken to write, from the moment that sending is set until it is cleared; the rest is loop
-// only.
+// socket is the engine's side of a connection. The fields for reading belong to its own goroutine. The fields for writing
+// belong to whoever sends, from the moment that sending is set until it is cleared. The rest is loop only.
 type socket struct {
 	r    *Reactor
 	conn *reactor.Conn // nil if it was refused
 	net  net.Conn
 	raw  syscall.RawConn
 
-	closed   bool // by Close
-	unread   bool // PauseReading
-	attended bool // its own goroutine is in an event and sends what is written in it
-	written  bool // in that event
+	closed     bool // by Close
+	readPaused bool // PauseReading
+	inEvent    bool // its own goroutine is in an event, and will send what is written in it
+	written    bool // in that event
 
-	// Of its goroutine.
+	// Fields of its own goroutine.
 	in      *[readBuffer]byte
 	n       int
 	err     error
 	event   event
-	halted  bool                  // it is unread, as of its last event
-	reading func(fd uintptr) bool // read, without waiting or in order to wait
+	waiting bool                  // reading was paused as of the last event
+	reading func(fd uintptr) bool // tryRead
 
-	// Of whoever sends.
+	// Fields of the sending goroutine.
 	out      *[]byte
 	sent     int
 	sendErr  error
-	writing  func(fd uintptr) bool // write, without waiting
-	awaiting func(fd uintptr) bool // write, or wait until that does something
-	writable func()                // posted when all is sent
+	writing  func(fd uintptr) bool // tryWrite
+	awaiting func(fd uintptr) bool // writeSome
+	writable func()                // posted when everything is sent
 
 	unsent  atomic.Int64 // bytes in out that the kernel has not taken
 	sending atomic.Bool
@@ -86,7 +85,7 @@ func (r *Reactor) newSocket(c net.Conn) (*socket, error) {
 	return s, nil
 }
 
-// Write implements reactor.Socket: it takes p, unless what it took before is still on its way.
+// Write implements reactor.Socket. It takes p, unless it is still sending what it took before.
 func (s *socket) Write(p []byte) (int, error) {
 	if s.busy() {
 		return 0, nil
@@ -96,7 +95,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	s.sent = 0
 	s.unsent.Store(int64(len(p)))
 	s.sending.Store(true)
-	if s.attended {
+	if s.inEvent {
 		s.written = true
 	} else {
 		s.r.foreign = append(s.r.foreign, s)
@@ -104,7 +103,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// busy says whether something is on its way; the Conn then hears when it is not.
+// busy reports whether the socket is sending. If so, the Conn is notified when it has finished.
 func (s *socket) busy() bool {
 	if !s.sending.Load() {
 		return false
@@ -113,7 +112,7 @@ func (s *socket) busy() bool {
 	if s.sending.Load() {
 		return true
 	}
-	s.wanted.Store(false) // done just now; a call too many does no harm
+	s.wanted.Store(false) // finished meanwhile; an extra call of Writable does no harm
 	return false
 }
 
@@ -131,14 +130,14 @@ func (s *socket) Unacked() (n int) {
 	return n
 }
 
-// PauseReading implements reactor.Socket. Its goroutine, in whose event that is, finds out when the
-// event is over.
-func (s *socket) PauseReading() { s.unread = true }
+// PauseReading implements reactor.Socket. It is called in an event of the socket's own goroutine, which checks it after
+// the event.
+func (s *socket) PauseReading() { s.readPaused = true }
 
-// ResumeReading implements reactor.Socket: a deadline that has passed ends the goroutine's wait, or
-// the one that it is about to begin.
+// ResumeReading implements reactor.Socket: an expired deadline ends the goroutine's wait, or the one that it is about to
+// begin.
 func (s *socket) ResumeReading() {
-	s.unread = false
+	s.readPaused = false
 	_ = s.net.SetReadDeadline(time.Unix(1, 0))
 }
 
@@ -149,7 +148,7 @@ func (s *socket) CloseWrite() {
 	}
 }
 
-// Close implements reactor.Socket. Its goroutines, wherever they wait, wake up and end.
+// Close implements reactor.Socket. Its goroutines wake up and end, whatever they wait for.
 func (s *socket) Close(reset bool) {
 	s.closed = true
 	if c, ok := s.net.(*net.TCPConn); ok && reset {
@@ -158,7 +157,7 @@ func (s *socket) Close(reset bool) {
 	_ = s.net.Close()
 }
 
-// sendOwn sends what was written in the event of its own goroutine, which calls it after that.
+// sendOwn sends what was written in an event of the socket's own goroutine, after that event.
 func (s *socket) sendOwn() {
 	if s.written {
 		s.written = false
@@ -166,8 +165,7 @@ func (s *socket) sendOwn() {
 	}
 }
 
-// send sends what Write has taken, as far as it goes without waiting. Off the loop, or on it in mode
-// Owner.
+// send sends what Write has taken, as far as possible without blocking. Off the loop, or on it in mode Owner.
 func (s *socket) send() {
 	if err := s.raw.Write(s.writing); err != nil { // closed
 		s.sendErr = err
@@ -180,7 +178,7 @@ func (s *socket) send() {
 	s.release()
 }
 
-// sendRest sends the rest, when the peer makes room for it.
+// sendRest sends the rest as the peer makes room for it.
 func (s *socket) sendRest() {
 	defer s.r.serving.Done()
 	for s.sendErr == nil && s.sent < len(*s.out) {
@@ -199,7 +197,7 @@ func (s *socket) sendRest() {
 	s.release()
 }
 
-// release gives the buffer up and tells the Conn, if it waits for that or has to know of an error.
+// release returns the buffer and notifies the Conn if it waits for that, or of an error.
 func (s *socket) release() {
 	err := s.sendErr
 	if cap(*s.out) <= keepBuffer {
@@ -207,7 +205,7 @@ func (s *socket) release() {
 	}
 	s.out = nil
 	if err != nil {
-		// What is unsent stays so, and nothing more is taken.
+		// The unsent bytes stay counted, and nothing more is taken.
 		s.r.CallFromThread(func() {
 			if !s.closed {
 				s.conn.Broken(err)
@@ -239,8 +237,8 @@ func (s *socket) tryWrite(fd uintptr) bool {
 	return true
 }
 
-// writeSome is the same, or false if the kernel takes nothing. It has to try before it waits: readiness
-// that the poller has seen since the last write is forgotten when RawConn.Write begins.
+// writeSome is tryWrite, but returns false if the kernel takes nothing. It tries before waiting, because RawConn.Write
+// forgets readiness that the poller has reported before.
 func (s *socket) writeSome(fd uintptr) bool {
 	before := s.sent
 	s.tryWrite(fd)
@@ -270,7 +268,7 @@ func (s *socket) tryRead(fd uintptr) bool {
 	return true
 }
 
-// tryReset waits, when nothing is to be read, for the connection to break.
+// tryReset waits until the connection breaks, while it is not read.
 func (s *socket) tryReset(fd uintptr) bool {
 	errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && errno == 0 {

@@ -19,10 +19,10 @@ func run(t *testing.T, r *Reactor) {
 	})
 }
 
-// patience is ten times and more what anything here should take.
-const patience = 60 * time.Second
+// timeout is far longer than anything here should take.
+const timeout = 60 * time.Second
 
-// pair is the two ends of a connection.
+// pair returns the two ends of a connection.
 func pair(t *testing.T) (ours, theirs net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -37,12 +37,12 @@ func pair(t *testing.T) (ours, theirs net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ours.Close(); theirs.Close() })
-	_ = theirs.SetDeadline(time.Now().Add(patience))
+	_ = theirs.SetDeadline(time.Now().Add(timeout))
 	return ours, theirs
 }
 
-// Room that the peer makes between a write that was cut short and the wait for room is found. The
-// poller reports it once, and what it reported before RawConn.Write began is forgotten.
+// Room that the peer makes between a short write and the wait for room is detected. The poller reports it once, and
+// RawConn.Write forgets what was reported before it began.
 func TestRoomBeforeTheWait(t *testing.T) {
 	r := New(Options{})
 	run(t, r)
@@ -51,9 +51,9 @@ func TestRoomBeforeTheWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.closed = true       // it has no Conn to report to
-	const owed = 64 << 20 // more than the kernel takes before anybody reads
-	out := make([]byte, owed)
+	s.closed = true       // there is no Conn
+	const size = 64 << 20 // more than the kernel takes while nobody reads
+	out := make([]byte, size)
 	s.out = &out
 	for before := -1; s.sent > before; {
 		before = s.sent
@@ -62,13 +62,13 @@ func TestRoomBeforeTheWait(t *testing.T) {
 		}
 	}
 	taken := s.sent
-	if taken == owed {
-		t.Fatal("the kernel took everything, which tests nothing")
+	if taken == size {
+		t.Fatal("the kernel took everything: the test is void")
 	}
 	if _, err := io.CopyN(io.Discard, theirs, int64(taken)); err != nil {
 		t.Fatal(err)
 	}
-	// The poller reports in order: when it has reported this, it has reported the room, too.
+	// The poller reports in order: after this event it has also reported the room.
 	a, b := pair(t)
 	for range 2 {
 		go b.Write([]byte("x"))
@@ -78,7 +78,7 @@ func TestRoomBeforeTheWait(t *testing.T) {
 	}
 	r.serving.Add(1)
 	go s.sendRest()
-	if _, err := io.CopyN(io.Discard, theirs, int64(owed-taken)); err != nil {
+	if _, err := io.CopyN(io.Discard, theirs, int64(size-taken)); err != nil {
 		t.Fatal(err)
 	}
 }

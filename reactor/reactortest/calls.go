@@ -22,7 +22,7 @@ var callTests = []test{
 	{"NothingAfterStop", nothingAfterStop},
 }
 
-// Fact 4: first in, first out, however many are posted (gnet's own queue is not past 1,024).
+// Fact 4: posted calls run in FIFO order, however many there are (gnet's own queue does not beyond 1,024).
 func postedInOrder(t *testing.T, h Harness) {
 	const threads, each = 8, 20_000
 	var got [threads][]int
@@ -42,7 +42,7 @@ func postedInOrder(t *testing.T, h Harness) {
 		}
 		all.Wait()
 	}
-	h.Do(func() { // itself posted, after all of them
+	h.Do(func() { // posted after all of them
 		for n := range threads {
 			if len(got[n]) != each || !slices.IsSorted(got[n]) {
 				t.Errorf("thread %d: %d of %d calls, in order: %v", n, len(got[n]), each,
@@ -84,7 +84,7 @@ func postingStarvesNothing(t *testing.T, h Harness) {
 	p.Close()
 }
 
-// Fact 2: delayed calls are ours. They run in the order of their times, once, on the loop.
+// Fact 2: gnet has no delayed calls. Ours run in the order of their times, once, on the loop.
 func callLater(t *testing.T, h Harness) {
 	r := h.Reactor()
 	var got []int
@@ -113,7 +113,7 @@ func callLater(t *testing.T, h Harness) {
 	})
 }
 
-// A call made by a delayed call waits for the next pass, so it cannot keep the loop.
+// A call scheduled by a delayed call waits for the next pass, so it cannot block the loop.
 func callLaterOfCallLater(t *testing.T, h Harness) {
 	r := h.Reactor()
 	var got []string
@@ -132,7 +132,7 @@ func callLaterOfCallLater(t *testing.T, h Harness) {
 	})
 }
 
-// Facts 4 and 8: CallSoon runs after the event at hand, on every way to it, before anything new.
+// Facts 4 and 8: CallSoon runs after the current event, from whatever call it is used, before new events.
 func callSoon(t *testing.T, h Harness) {
 	r := h.Reactor()
 	var got []string
@@ -155,7 +155,7 @@ func callSoon(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// Work leaves the loop, its result comes home to it.
+// DeferToThread runs work off the loop and returns its result to the loop.
 func deferToThread(t *testing.T, h Harness) {
 	const calls = 1000
 	wrong := errors.New("odd")
@@ -172,7 +172,7 @@ func deferToThread(t *testing.T, h Harness) {
 				if err == wrong {
 					failed++
 				} else if v != n*n {
-					t.Errorf("%d came home for %d", v, n)
+					t.Errorf("result %d for %d", v, n)
 				}
 			})
 		}
@@ -180,7 +180,7 @@ func deferToThread(t *testing.T, h Harness) {
 	h.Wait("all results", func() bool { return done == calls })
 	h.Do(func() {
 		if failed != calls/2 {
-			t.Errorf("%d errors came home of %d", failed, calls/2)
+			t.Errorf("%d errors of %d", failed, calls/2)
 		}
 	})
 }
@@ -203,7 +203,7 @@ func beforeShutdown(t *testing.T, h Harness) {
 		})
 		r.BeforeShutdown(func(done func()) {
 			order = append(order, "second")
-			r.Stop() // a second call changes nothing
+			r.Stop() // a second call does nothing
 			done()
 		})
 		p.onLost = func() { order = append(order, "lost") }
@@ -218,8 +218,7 @@ func beforeShutdown(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// A Protocol may be what completes the shutdown, in the middle of what it has received. Its
-// connection is lost after that call, not in it.
+// A Protocol may complete the shutdown within DataReceived. Its connection is lost after that call, not in it.
 func shutdownDoneInACall(t *testing.T, h Harness) {
 	r := h.Reactor()
 	p := &recorder{test: t}
@@ -250,7 +249,7 @@ func shutdownDoneInACall(t *testing.T, h Harness) {
 func nothingAfterStop(t *testing.T, h Harness) {
 	h.Stop()
 	for range 10 {
-		h.Reactor().CallFromThread(func() { t.Error("ran after the end") })
+		h.Reactor().CallFromThread(func() { t.Error("ran after Stop") })
 	}
 	h.Reactor().Stop()
 }

@@ -8,30 +8,30 @@ import (
 )
 
 var closeTests = []test{
-	{"OwedToSlowReader", owedToSlowReader},
-	{"OwedToSlowReaderHalfClosed", owedHalfClosed},
-	{"OwedBeforeHalfClose", owedBeforeHalfClose},
-	{"OwedAndClosingBeforeHalfClose", owedAndClosing},
+	{"OutputToSlowReader", outputToSlowReader},
+	{"OutputToHalfClosedSlowReader", outputToHalfClosed},
+	{"OutputBeforeHalfClose", outputBeforeHalfClose},
+	{"HalfCloseDuringLoseConnection", halfCloseWhileClosing},
 	{"LateReplyAfterHalfClose", lateReply},
 	{"HalfCloseWithoutHalfCloser", noHalfCloser},
-	{"UnreadInputSparesTheReply", unreadInput},
-	{"GoodbyeIsBounded", goodbyeIsBounded},
+	{"UnreadInputDoesNotResetTheReply", unreadInput},
+	{"CloseWaitIsBounded", closeWaitIsBounded},
 	{"Abort", abort},
 	{"LostOnce", lostOnce},
-	{"LateWriteReachesNobody", lateWrite},
-	{"LateWriteReachesNobodyAfterHalfClose", lateWriteHalfClosed},
+	{"LateWriteIsDropped", lateWrite},
+	{"LateWriteIsDroppedAfterHalfClose", lateWriteHalfClosed},
 	{"HalfClosedAndReset", halfClosedAndReset},
 	{"Linger", linger},
 	{"LingerHalfClosed", lingerHalfClosed},
 	{"LingerSparesSlowReaders", lingerSpares},
 }
 
-const muchOwed = 10 << 20 // far more than kernel buffers hold
+const muchOutput = 10 << 20 // far more than kernel buffers can hold
 
-// Fact 5: 10 MB and LoseConnection: a reader that begins late gets every byte, then the end.
-func owedToSlowReader(t *testing.T, h Harness) {
+// Fact 5: 10 MB and LoseConnection: a reader that starts late gets every byte, then the end of file.
+func outputToSlowReader(t *testing.T, h Harness) {
 	p := &recorder{test: t}
-	want := pattern(muchOwed)
+	want := pattern(muchOutput)
 	p.onData = func([]byte) {
 		p.t.Write(want)
 		p.t.LoseConnection()
@@ -49,10 +49,10 @@ func owedToSlowReader(t *testing.T, h Harness) {
 	orderly(t, h, p)
 }
 
-// Fact 6: the same for a peer that has half-closed before (gnet drops what it has not sent).
-func owedHalfClosed(t *testing.T, h Harness) {
+// Fact 6: the same for a peer that has half-closed before (gnet drops unsent output).
+func outputToHalfClosed(t *testing.T, h Harness) {
 	p := &recorder{test: t}
-	want := pattern(muchOwed)
+	want := pattern(muchOutput)
 	p.onEOF = func() {
 		p.t.Write(want)
 		p.t.LoseConnection()
@@ -70,10 +70,10 @@ func owedHalfClosed(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// Fact 6: what was owed at the moment of the half-close comes first, a late reply behind it.
-func owedBeforeHalfClose(t *testing.T, h Harness) {
+// Fact 6: output that was pending at the half-close comes first, then a late reply.
+func outputBeforeHalfClose(t *testing.T, h Harness) {
 	p := &recorder{test: t}
-	want := pattern(muchOwed)
+	want := pattern(muchOutput)
 	p.onData = func([]byte) { p.t.Write(want) }
 	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
 	peer.Send([]byte("x"))
@@ -82,7 +82,7 @@ func owedBeforeHalfClose(t *testing.T, h Harness) {
 	h.Wait("the end of input", func() bool { return p.eof == 1 })
 	h.Do(func() {
 		if p.t.Backlog() == 0 {
-			t.Error("nothing is owed, which tests nothing")
+			t.Error("no pending output: the test is void")
 		}
 		p.t.Write([]byte("late"))
 	})
@@ -98,10 +98,10 @@ func owedBeforeHalfClose(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// Fact 6: a half-close in the middle of an orderly close changes nothing.
-func owedAndClosing(t *testing.T, h Harness) {
+// Fact 6: a half-close during LoseConnection changes nothing.
+func halfCloseWhileClosing(t *testing.T, h Harness) {
 	p := &recorder{test: t}
-	want := pattern(muchOwed)
+	want := pattern(muchOutput)
 	p.onData = func([]byte) {
 		p.t.Write(want)
 		p.t.LoseConnection()
@@ -120,7 +120,7 @@ func owedAndClosing(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// Fact 6: a reply that is ready only after the half-close, with nothing owed at that moment.
+// Fact 6: a reply that is ready only after the half-close, without pending output at that moment.
 func lateReply(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
@@ -140,10 +140,10 @@ func lateReply(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// Without a HalfCloser the end of input closes, after what is owed.
+// Without a HalfCloser the end of input closes the connection after pending output.
 func noHalfCloser(t *testing.T, h Harness) {
 	p := &recorder{test: t}
-	want := pattern(muchOwed)
+	want := pattern(muchOutput)
 	p.onData = func([]byte) { p.t.Write(want) }
 	peer := h.Dial(serveOne(t, h, p))
 	peer.Send([]byte("x"))
@@ -157,7 +157,7 @@ func noHalfCloser(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// Fact 7: a socket closed with unread input resets, which destroys the last reply on its way.
+// Fact 7: closing a socket with unread input sends a reset, which destroys a reply that was not read yet.
 func unreadInput(t *testing.T, h Harness) {
 	for range 20 {
 		p := &recorder{test: t}
@@ -177,8 +177,8 @@ func unreadInput(t *testing.T, h Harness) {
 	}
 }
 
-// Fact 7: a peer that neither closes nor ends cannot hold a connection after its last reply.
-func goodbyeIsBounded(t *testing.T, h Harness) {
+// Fact 7: a peer that does not close cannot keep a connection open after the last reply.
+func closeWaitIsBounded(t *testing.T, h Harness) {
 	for _, more := range []int{0, 4 << 20} {
 		p := &recorder{test: t}
 		p.onData = func([]byte) {
@@ -192,23 +192,23 @@ func goodbyeIsBounded(t *testing.T, h Harness) {
 	}
 }
 
-// AbortConnection drops what is owed, and the peer can tell that something is missing.
+// AbortConnection drops pending output, and the peer sees an error.
 func abort(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onData = func([]byte) {
-		p.t.Write(pattern(muchOwed))
+		p.t.Write(pattern(muchOutput))
 		p.t.AbortConnection()
 	}
 	peer := h.Dial(serveOne(t, h, p))
 	peer.Send([]byte("x"))
 	lostFor(t, h, p, reactor.ErrConnectionAborted)
 	if got, err := peer.ReceiveAll(); err == nil {
-		t.Errorf("%d of %d bytes and an orderly end", len(got), muchOwed)
+		t.Errorf("%d of %d bytes and a clean end", len(got), muchOutput)
 	}
 	peer.Close()
 }
 
-// However many reasons there are, a connection is lost once.
+// ConnectionLost is called once, even if there are several reasons.
 func lostOnce(t *testing.T, h Harness) {
 	for n := range 20 {
 		p := &recorder{test: t}
@@ -226,16 +226,15 @@ func lostOnce(t *testing.T, h Harness) {
 		})
 		h.Wait("the loss", func() bool { return p.lost > 0 })
 	}
-	h.Do(func() {}) // recorder fails the test if anything was called after the loss
+	h.Do(func() {}) // recorder fails the test if it is called after ConnectionLost
 }
 
-// Fact 8: a Transport kept after ConnectionLost writes into nobody's connection, whoever got the
-// descriptor next.
+// Fact 8: a Transport used after ConnectionLost does not write to another connection that reuses the descriptor.
 func lateWrite(t *testing.T, h Harness) {
 	late(t, h, func(p *recorder) reactor.Protocol { return p }, Peer.Close)
 }
 
-// The same for the descriptor that is ours after a half-close.
+// The same for the duplicate descriptor after a half-close.
 func lateWriteHalfClosed(t *testing.T, h Harness) {
 	late(t, h, func(p *recorder) reactor.Protocol {
 		p.onEOF = func() { h.Reactor().CallLater(time.Millisecond, func() { p.t.LoseConnection() }) }
@@ -271,7 +270,7 @@ func late(t *testing.T, h Harness, half func(*recorder) reactor.Protocol, end fu
 			p.t.LoseConnection()
 			p.t.AbortConnection()
 			if p.t.Backlog() != 0 {
-				t.Error("the dead have a backlog")
+				t.Error("a lost connection has a backlog")
 			}
 		}
 	})
@@ -290,7 +289,7 @@ func late(t *testing.T, h Harness, half func(*recorder) reactor.Protocol, end fu
 	}
 }
 
-// A half-closed connection that breaks is noticed, also when there is nothing to write.
+// A broken half-closed connection is detected, even when there is nothing to write.
 func halfClosedAndReset(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
@@ -300,31 +299,31 @@ func halfClosedAndReset(t *testing.T, h Harness) {
 	lostFor(t, h, p, nil)
 }
 
-// A closing connection whose peer takes nothing is given up after Linger.
+// A closing connection whose peer reads nothing is closed after Linger.
 func linger(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onData = func([]byte) {
-		p.t.Write(pattern(muchOwed))
+		p.t.Write(pattern(muchOutput))
 		p.t.LoseConnection()
 	}
 	lingers(t, h, p, p, func(peer Peer) {})
 }
 
-// The same for one that is half-closed and not even closing.
+// The same for a half-closed connection that is not closing.
 func lingerHalfClosed(t *testing.T, h Harness) {
 	p := &recorder{test: t}
-	p.onData = func([]byte) { p.t.Write(pattern(muchOwed)) }
+	p.onData = func([]byte) { p.t.Write(pattern(muchOutput)) }
 	lingers(t, h, p, halfRecorder{p}, Peer.CloseWrite)
 }
 
-// A peer that takes something is not given up, although the kernel takes nothing meanwhile: it makes
-// room when the peer has read a third of what it holds.
+// A peer that reads is not disconnected, although the kernel takes nothing meanwhile: it makes room only when the
+// peer has read a third of its buffer.
 func lingerSpares(t *testing.T, h Harness) {
 	if !h.Virtual() {
 		t.Parallel() // it takes 20 s
 	}
 	p := &recorder{test: t}
-	p.onEOF = func() { p.t.Write(pattern(muchOwed)) }
+	p.onEOF = func() { p.t.Write(pattern(muchOutput)) }
 	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
 	peer.CloseWrite()
 	h.Wait("the write", func() bool { return p.eof == 1 && p.t.Backlog() > 0 })
@@ -359,11 +358,11 @@ func lingers(t *testing.T, h Harness, p *recorder, protocol reactor.Protocol, th
 	lostFor(t, h, p, reactor.ErrLinger)
 	h.Do(func() {
 		if waited := h.Reactor().Now().Sub(began); waited < reactor.Linger-time.Second {
-			t.Errorf("given up after %v", waited)
+			t.Errorf("closed after %v", waited)
 		}
 	})
 	if got, err := peer.ReceiveAll(); err == nil {
-		t.Errorf("%d of %d bytes and an orderly end", len(got), muchOwed)
+		t.Errorf("%d of %d bytes and a clean end", len(got), muchOutput)
 	}
 	peer.Close()
 }

@@ -11,7 +11,7 @@ var connTests = []test{
 	{"MadeDataLost", madeDataLost},
 	{"ManyAtOnce", manyAtOnce},
 	{"RefusedByNil", refusedByNil},
-	{"DialAndBeDialed", dialAndBeDialed},
+	{"DialAndAccept", dialAndAccept},
 	{"DialRefused", dialRefused},
 	{"StopListening", stopListening},
 	{"NoCallInsideACall", noCallInsideACall},
@@ -24,7 +24,7 @@ var connTests = []test{
 	{"ResetByPeer", resetByPeer},
 }
 
-// The plain life of a connection: made, data, lost, each in order, with both addresses.
+// ConnectionMade, DataReceived and ConnectionLost are called in order, and both addresses are right.
 func madeDataLost(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	addr := serveOne(t, h, p)
@@ -64,7 +64,7 @@ func manyAtOnce(t *testing.T, h Harness) {
 	}
 }
 
-// A Factory refuses by nil: the connection is closed, and nothing more is called.
+// A Factory refuses a connection by returning nil: it is closed, and nothing more is called.
 func refusedByNil(t *testing.T, h Harness) {
 	refused := 0
 	addr := serve(t, h, func(string) reactor.Protocol {
@@ -74,7 +74,7 @@ func refusedByNil(t *testing.T, h Harness) {
 	for range 10 {
 		p := h.Dial(addr)
 		if got, _ := p.ReceiveAll(); len(got) > 0 {
-			t.Fatalf("%q came from a refused connection", got)
+			t.Fatalf("%q received from a refused connection", got)
 		}
 		p.Close()
 	}
@@ -85,8 +85,8 @@ func refusedByNil(t *testing.T, h Harness) {
 	})
 }
 
-// Fact 1: a connection that we dial is served exactly as one that we accept.
-func dialAndBeDialed(t *testing.T, h Harness) {
+// Fact 1: dialed and accepted connections behave alike.
+func dialAndAccept(t *testing.T, h Harness) {
 	server := &recorder{test: t}
 	server.onData = func(p []byte) { server.t.Write(p) }
 	addr := serveOne(t, h, server)
@@ -94,7 +94,7 @@ func dialAndBeDialed(t *testing.T, h Harness) {
 	client.onMade = func() { client.t.Write([]byte("hello")) }
 	var failed []error
 	h.Do(func() {
-		h.Reactor().ConnectTCP(addr, patience, clientFactory{
+		h.Reactor().ConnectTCP(addr, timeout, clientFactory{
 			func(string) reactor.Protocol { return client }, &failed})
 		if client.made > 0 {
 			t.Error("connected before ConnectTCP returned")
@@ -114,14 +114,14 @@ func dialAndBeDialed(t *testing.T, h Harness) {
 	}
 }
 
-// A dial that fails says so once, in a later call.
+// A failed dial is reported once, in a later call.
 func dialRefused(t *testing.T, h Harness) {
 	l, addr := h.Listen()
 	l.Close()
 	var failed []error
 	h.Do(func() {
-		h.Reactor().ConnectTCP(addr, patience, clientFactory{func(string) reactor.Protocol {
-			t.Error("connected to nobody")
+		h.Reactor().ConnectTCP(addr, timeout, clientFactory{func(string) reactor.Protocol {
+			t.Error("connected without a listener")
 			return nil
 		}, &failed})
 		if len(failed) > 0 {
@@ -136,7 +136,7 @@ func dialRefused(t *testing.T, h Harness) {
 	})
 }
 
-// Connections outlive the port that accepted them.
+// Connections stay open when their port is closed.
 func stopListening(t *testing.T, h Harness) {
 	echo := &recorder{test: t}
 	echo.onData = func(p []byte) { echo.t.Write(p) }
@@ -160,7 +160,7 @@ func stopListening(t *testing.T, h Harness) {
 	orderly(t, h, echo)
 	var failed []error
 	h.Do(func() {
-		h.Reactor().ConnectTCP(addr, patience, clientFactory{func(string) reactor.Protocol {
+		h.Reactor().ConnectTCP(addr, timeout, clientFactory{func(string) reactor.Protocol {
 			t.Error("accepted after StopListening")
 			return nil
 		}, &failed})
@@ -168,7 +168,7 @@ func stopListening(t *testing.T, h Harness) {
 	h.Wait("the refusal", func() bool { return len(failed) > 0 })
 }
 
-// Fact 8: no Transport method calls the Protocol before it returns; recorder notices.
+// Fact 8: no Transport method calls the Protocol before it returns; recorder checks it.
 func noCallInsideACall(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onData = func([]byte) {
@@ -189,7 +189,7 @@ func noCallInsideACall(t *testing.T, h Harness) {
 // onDataAgain calls everything once more, from ConnectionLost.
 func (r *recorder) onDataAgain() { r.onData(nil) }
 
-// Held input comes later, all of it, in order, and not before ResumeReceiving.
+// Held input is delivered completely, in order, and not before ResumeReceiving.
 func pauseReceiving(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onMade = func() { p.t.PauseReceiving() }
@@ -199,7 +199,7 @@ func pauseReceiving(t *testing.T, h Harness) {
 	h.Wait("the connection", func() bool { return p.made == 1 })
 	h.Do(func() {
 		if len(p.in) > 0 {
-			t.Errorf("%d bytes in spite of PauseReceiving", len(p.in))
+			t.Errorf("%d bytes despite PauseReceiving", len(p.in))
 		}
 		p.t.ResumeReceiving()
 		if len(p.in) > 0 {
@@ -212,7 +212,7 @@ func pauseReceiving(t *testing.T, h Harness) {
 	orderly(t, h, p)
 }
 
-// A Protocol may pause again at each delivery; nothing is lost, doubled or swapped.
+// A Protocol may pause again at each delivery; nothing is lost, duplicated or reordered.
 func pauseAgain(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onData = func([]byte) {
@@ -229,7 +229,7 @@ func pauseAgain(t *testing.T, h Harness) {
 	orderly(t, h, p)
 }
 
-// Fact 6: an end of file behind held input is heard of behind it.
+// Fact 6: an end of file is reported after held input.
 func endWhilePaused(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onData = func([]byte) { p.t.PauseReceiving() }
@@ -259,8 +259,8 @@ func endWhilePaused(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// What came before StopReceiving is delivered, what comes after it is not, and the Protocol hears
-// of the end once, though the peer ends later, too.
+// Input received before StopReceiving is delivered, later input is not, and the end is reported once, although the
+// peer closes later, too.
 func stopReceiving(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onData = func([]byte) { p.t.PauseReceiving() }
@@ -292,12 +292,12 @@ func stopReceiving(t *testing.T, h Harness) {
 	same(t, p.in, want)
 	orderly(t, h, p)
 	if p.eof != 1 {
-		t.Errorf("heard of the end %d times", p.eof)
+		t.Errorf("end reported %d times", p.eof)
 	}
 	peer.Close()
 }
 
-// Fact 5: Backlog is exact, and a Producer hears once each time that it has drained.
+// Fact 5: Backlog is exact, and ResumeProducing is called once each time that the backlog has drained.
 func backlogAndProducer(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	peer := h.Dial(serveOne(t, h, p))
@@ -322,7 +322,7 @@ func backlogAndProducer(t *testing.T, h Harness) {
 			if n := p.t.Backlog(); n != 0 {
 				t.Errorf("backlog of %d after everything was read", n)
 			}
-			p.t.Write(want[:100]) // a little is no reason to call a Producer
+			p.t.Write(want[:100]) // below LowWater ResumeProducing is not called
 		})
 		same(t, peer.Receive(100), want[:100])
 	}
@@ -335,12 +335,12 @@ func backlogAndProducer(t *testing.T, h Harness) {
 	orderly(t, h, p)
 }
 
-// Unsent output and held input take memory, and give it back. Taken is what the peer has.
+// Unsent output and held input count as memory until they are gone. Taken is what the peer has received.
 func memoryAndTaken(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	peer := h.Dial(serveOne(t, h, p))
 	h.Wait("the connection", func() bool { return p.made == 1 })
-	want := pattern(muchOwed)
+	want := pattern(muchOutput)
 	alarms := 0
 	h.Do(func() {
 		h.Reactor().MemoryAlarm(10_000, func() { alarms++ })
@@ -354,14 +354,14 @@ func memoryAndTaken(t *testing.T, h Harness) {
 	h.Do(func() { p.t.Write(want) })
 	h.Do(func() {
 		memory, backlog, taken := p.t.Memory(), p.t.Backlog(), p.t.Taken()
-		if memory < backlog || taken+uint64(backlog) > muchOwed {
+		if memory < backlog || taken+uint64(backlog) > muchOutput {
 			t.Errorf("%d bytes of memory, %d unsent, %d taken", memory, backlog, taken)
 		}
 		p.t.Keep(1000)
 	})
 	same(t, peer.Receive(len(want)), want)
 	h.Wait("nothing but what is kept", func() bool { return p.t.Memory() == 1000 && p.t.Backlog() == 0 })
-	h.Wait("all taken", func() bool { return p.t.Taken() == muchOwed })
+	h.Wait("all taken", func() bool { return p.t.Taken() == muchOutput })
 	peer.Close()
 	orderly(t, h, p)
 	h.Do(func() {
@@ -371,7 +371,7 @@ func memoryAndTaken(t *testing.T, h Harness) {
 	})
 }
 
-// A reset is not an end in good order.
+// A reset is not reported as a clean end.
 func resetByPeer(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	peer := h.Dial(serveOne(t, h, halfRecorder{p}))
@@ -381,7 +381,7 @@ func resetByPeer(t *testing.T, h Harness) {
 	lostFor(t, h, p, nil)
 	h.Do(func() {
 		if p.eof > 0 {
-			t.Error("a reset was taken for an end of input")
+			t.Error("a reset was reported as an end of input")
 		}
 	})
 }

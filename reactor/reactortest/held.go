@@ -8,27 +8,27 @@ import (
 	"serverherd/reactor"
 )
 
-// What happens to input that the Protocol does not want yet.
+// Tests of input that is received while the Protocol has paused.
 var heldTests = []test{
 	{"EndBehindHeldInput", endBehindHeldInput},
 	{"HeldInputPushesBack", heldInputPushesBack},
 	{"HeldInputWithoutProgress", heldWithoutProgress},
-	{"CloseWhileUnread", closeWhileUnread},
-	{"ResetWhileUnread", resetWhileUnread},
-	{"LifeAfterUnread", lifeAfterUnread},
+	{"CloseWhileReadPaused", closeWhileReadPaused},
+	{"ResetWhileReadPaused", resetWhileReadPaused},
+	{"ResumeReadingRepeatedly", resumeReadingRepeatedly},
 	{"HeldInputIsShared", heldInputIsShared},
 }
 
-// received is what the reactor has read from all connections. Loop only.
+// received returns the number of bytes that the reactor has read from all connections. Loop only.
 func received(h Harness) uint64 {
 	return h.Reactor().(interface{ Stats() reactor.Stats }).Stats().BytesIn
 }
 
-// maxRead bounds what an engine reads at once.
+// maxRead is the maximum of one read of any engine.
 const maxRead = 64 << 10
 
-// holding dials a connection of p's, which pauses it at once, and has the peer send so much that the
-// connection becomes unread.
+// holding dials a connection whose Protocol is p, which pauses it at once, and has the peer send so much that the
+// connection is not read any more.
 func holding(t *testing.T, h Harness, p *recorder, protocol reactor.Protocol, input []byte) Peer {
 	t.Helper()
 	var before uint64
@@ -43,8 +43,8 @@ func holding(t *testing.T, h Harness, p *recorder, protocol reactor.Protocol, in
 	return peer
 }
 
-// The end of input is reported behind held input of any size, also if the last held byte is
-// delivered exactly when a turn's share is used up. Held input is delivered in powers of two.
+// The end of input is reported after held input of any size, also if the last held byte is delivered exactly when a
+// turn's share is used up. Held input is delivered in powers of two.
 func endBehindHeldInput(t *testing.T, h Harness) {
 	ends := []struct {
 		name string
@@ -91,18 +91,18 @@ func endBehindHeldInput(t *testing.T, h Harness) {
 	}
 }
 
-// Fact 9: a connection that holds enough is not read. The peer waits and nothing is lost: neither
-// input, nor its end, nor the reply to it.
+// Fact 9: a connection that holds MaxHeldInput is not read. The peer waits, and neither input, nor its end, nor the
+// reply is lost.
 func heldInputPushesBack(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	p.onEOF = func() {
 		p.t.Write([]byte("bye"))
 		p.t.LoseConnection()
 	}
-	want := pattern(16 << 20) // more than the kernel holds
+	want := pattern(16 << 20) // more than kernel buffers hold
 	peer := holding(t, h, p, halfRecorder{p}, want)
 	peer.CloseWrite()
-	// Each piece is taken by itself, and pauses. Whatever was read and not delivered is held.
+	// The Protocol pauses after each piece. What was read and not delivered is held.
 	take := func([]byte) {
 		if held := int(received(h)) - len(p.in); held > reactor.MaxHeldInput+maxRead {
 			t.Errorf("%d bytes held", held)
@@ -125,7 +125,7 @@ func heldInputPushesBack(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// A connection that is unread and makes no progress is given up after HeldInputTimeout.
+// A connection that is not read and makes no progress is closed after HeldInputTimeout.
 func heldWithoutProgress(t *testing.T, h Harness) {
 	if !h.Virtual() {
 		t.Parallel() // it takes 30 s
@@ -141,7 +141,7 @@ func heldWithoutProgress(t *testing.T, h Harness) {
 	lostFor(t, h, p, reactor.ErrHeldInput)
 	h.Do(func() {
 		if waited := h.Reactor().Now().Sub(began); waited < reactor.HeldInputTimeout-time.Second {
-			t.Errorf("given up after %v", waited)
+			t.Errorf("closed after %v", waited)
 		}
 		if n := received(h); len(p.in) > 0 || n > reactor.MaxHeldInput+maxRead {
 			t.Errorf("%d bytes were read and %d delivered", n, len(p.in))
@@ -150,8 +150,8 @@ func heldWithoutProgress(t *testing.T, h Harness) {
 	peer.Close()
 }
 
-// Closing in good order discards what is unread: the last reply arrives.
-func closeWhileUnread(t *testing.T, h Harness) {
+// LoseConnection discards unread input, so the last reply arrives.
+func closeWhileReadPaused(t *testing.T, h Harness) {
 	p := &recorder{test: t}
 	peer := holding(t, h, p, p, pattern(reactor.MaxHeldInput+500_000))
 	h.Do(func() {
@@ -166,8 +166,8 @@ func closeWhileUnread(t *testing.T, h Harness) {
 	orderly(t, h, p)
 }
 
-// A connection that breaks while it is unread is lost, also if it was unread and read before.
-func resetWhileUnread(t *testing.T, h Harness) {
+// A connection that breaks while it is not read is lost, also if it was paused and resumed before.
+func resetWhileReadPaused(t *testing.T, h Harness) {
 	input := pattern(reactor.MaxHeldInput)
 	for before := range 3 {
 		p := &recorder{test: t}
@@ -185,7 +185,7 @@ func resetWhileUnread(t *testing.T, h Harness) {
 	}
 }
 
-// holdAgain has p take what is held, and makes the connection unread again.
+// holdAgain has p receive what is held, and then pauses reading again.
 func holdAgain(t *testing.T, h Harness, p *recorder, peer Peer, input []byte) {
 	t.Helper()
 	had := 0
@@ -203,7 +203,7 @@ func holdAgain(t *testing.T, h Harness, p *recorder, peer Peer, input []byte) {
 	h.Wait("held input", func() bool { return received(h)-before == uint64(len(input)) })
 }
 
-// Others are served while much held input is delivered.
+// Other connections are served while much held input is delivered.
 func heldInputIsShared(t *testing.T, h Harness) {
 	const many = 64
 	var heavy []*recorder
@@ -251,7 +251,7 @@ func heldInputIsShared(t *testing.T, h Harness) {
 	})
 	h.Do(func() {
 		if !h.Virtual() && at > pieces/2 {
-			t.Errorf("another was served after %d of %d pieces", at, pieces)
+			t.Errorf("another connection was served after %d of %d pieces", at, pieces)
 		}
 	})
 	for _, p := range append(peers, peer) {
@@ -259,8 +259,8 @@ func heldInputIsShared(t *testing.T, h Harness) {
 	}
 }
 
-// A connection that was unread, more than once, is one like any other afterwards.
-func lifeAfterUnread(t *testing.T, h Harness) {
+// A connection whose reading was paused several times works normally afterwards.
+func resumeReadingRepeatedly(t *testing.T, h Harness) {
 	for _, end := range []func(Peer){Peer.Close, Peer.CloseWrite, Peer.Reset} {
 		p := &recorder{test: t}
 		input := pattern(reactor.MaxHeldInput)

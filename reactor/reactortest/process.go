@@ -24,7 +24,7 @@ import (
 // sockets. create makes a reactor that is not running yet.
 func RunSockets(t *testing.T, create func() reactor.Reactor) {
 	s := kernel{create}
-	t.Run("NothingIsLeft", s.nothingIsLeft)
+	t.Run("NoLeaks", s.noLeaks)
 	t.Run("AcceptErrors", s.acceptErrors)
 	t.Run("NoDescriptors", s.noDescriptors)
 	t.Run("AddressInUse", s.addressInUse)
@@ -41,9 +41,9 @@ type kernel struct {
 
 func (s kernel) harness(t *testing.T) *Sockets { return NewSockets(t, s.create()) }
 
-// Descriptors and goroutines are back where they were after a thousand connections of each kind
-// of end, some of which were unread for a while, and after the reactor itself has ended.
-func (s kernel) nothingIsLeft(t *testing.T) {
+// No descriptor or goroutine is leaked after a thousand connections of each kind of end, some of them with paused
+// reading, and after the reactor itself has ended.
+func (s kernel) noLeaks(t *testing.T) {
 	fds, goroutines := openDescriptors(t), runtime.NumGoroutine()
 	h := s.harness(t)
 	open := 0
@@ -94,7 +94,7 @@ func (s kernel) nothingIsLeft(t *testing.T) {
 	back(t, "goroutines", goroutines, runtime.NumGoroutine)
 }
 
-// openDescriptors counts the process's open descriptors, its own look at them included.
+// openDescriptors counts the process's open descriptors, including the one used for counting.
 func openDescriptors(t *testing.T) int {
 	t.Helper()
 	for _, dir := range []string{"/proc/self/fd", "/dev/fd"} {
@@ -106,11 +106,11 @@ func openDescriptors(t *testing.T) int {
 	return 0
 }
 
-// back waits until count is down to what it was. Goroutines that have been told to end, gnet's
-// pools among them, need a moment.
+// back waits until count has returned to its former value. Ending goroutines, such as those of gnet's pools, need a
+// moment.
 func back(t *testing.T, what string, was int, count func() int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); count() > was; runtime.Gosched() {
+	for deadline := time.Now().Add(timeout); count() > was; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			stacks := make([]byte, 1<<20)
 			t.Fatalf("%d %s instead of %d\n%s", count(), what, was,
@@ -119,7 +119,7 @@ func back(t *testing.T, what string, was int, count func() int) {
 	}
 }
 
-// failing is a listener whose Accept fails now and then, as it does without descriptors.
+// failing is a listener whose Accept fails now and then, as for lack of descriptors.
 type failing struct {
 	net.Listener
 	mu   sync.Mutex
@@ -137,7 +137,7 @@ func (l *failing) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// Fact 1: no accept error ends accepting (any ends gnet's own acceptor, and gnet.Run with nil).
+// Fact 1: accepting continues after any accept error (gnet's own acceptor ends, and gnet.Run returns nil).
 func (s kernel) acceptErrors(t *testing.T) {
 	h := s.harness(t)
 	inner, err := sockets.Listen("127.0.0.1:0")
@@ -162,8 +162,8 @@ func (s kernel) acceptErrors(t *testing.T) {
 	h.Wait("the count of what could not be accepted", func() bool { return counts.Stats().Unaccepted > 0 })
 }
 
-// Fact 1: without descriptors the server goes on with the connections it has, and accepts again
-// when there are some.
+// Fact 1: for lack of descriptors the server continues with its existing connections, and accepts again when there
+// are descriptors.
 func (s kernel) noDescriptors(t *testing.T) {
 	h := s.harness(t)
 	addr := serve(t, h, func(string) reactor.Protocol {
@@ -227,8 +227,8 @@ func (s kernel) noDescriptors(t *testing.T) {
 	same(t, answer, []byte("hello"))
 }
 
-// Fact 1: a second server on one port is an error that names it (with gnet's own listener and
-// SO_REUSEPORT it would share the port unnoticed).
+// Fact 1: listening on a port in use is an error that names it (with gnet's own listener and SO_REUSEPORT two servers
+// would silently share the port).
 func (s kernel) addressInUse(t *testing.T) {
 	l, err := sockets.Listen("127.0.0.1:0")
 	if err != nil {
@@ -273,7 +273,7 @@ func (s kernel) stopWithMany(t *testing.T) {
 		h.Wait("all connections", func() bool { return made == n })
 		h.Stop()
 		if lost != n {
-			t.Errorf("%d of %d connections heard of the end", lost, n)
+			t.Errorf("%d of %d connections were lost", lost, n)
 		}
 		for _, p := range peers {
 			p.Close()
@@ -281,8 +281,7 @@ func (s kernel) stopWithMany(t *testing.T) {
 	}
 }
 
-// Fact 10: enrolling while gnet stops never returns, so Stop waits for it, and for dials. Each dial
-// has one outcome.
+// Fact 10: enrolling while gnet stops never returns, so Stop waits for it, and for dials. Each dial has one result.
 func (s kernel) stopWhileConnecting(t *testing.T) {
 	for range 20 {
 		h := s.harness(t)
@@ -299,7 +298,7 @@ func (s kernel) stopWhileConnecting(t *testing.T) {
 		built, failed := 0, []error(nil)
 		h.Do(func() {
 			for range dials {
-				h.Reactor().ConnectTCP(addr, patience, clientFactory{func(string) reactor.Protocol {
+				h.Reactor().ConnectTCP(addr, timeout, clientFactory{func(string) reactor.Protocol {
 					built++
 					return &recorder{test: t}
 				}, &failed})
@@ -308,12 +307,12 @@ func (s kernel) stopWhileConnecting(t *testing.T) {
 		h.Stop()
 		dialing.Wait()
 		if built+len(failed) != dials {
-			t.Fatalf("of %d dials %d were heard of as connections and %d as failed", dials, built, len(failed))
+			t.Fatalf("of %d dials %d were reported as connections and %d as failed", dials, built, len(failed))
 		}
 	}
 }
 
-// A reactor that was told to stop before it ran stops when it runs.
+// A reactor on which Stop was called before Run stops when it runs.
 func (s kernel) stopBeforeRun(t *testing.T) {
 	r := s.create()
 	l, err := sockets.Listen("127.0.0.1:0")
@@ -337,10 +336,10 @@ func (s kernel) stopBeforeRun(t *testing.T) {
 	}
 }
 
-// panicVariable tells a copy of the test's process to be the one that panics.
+// panicVariable makes a copy of the test process panic.
 const panicVariable = "REACTORTEST_PANIC"
 
-// Fact 11: a panic in a handler ends the process, with an exit code and a stack that say so.
+// Fact 11: a panic in a handler ends the process with an exit code and a stack trace.
 func (s kernel) panicEndsTheProcess(t *testing.T) {
 	if os.Getenv(panicVariable) != "" {
 		s.panicNow(t)
@@ -359,7 +358,7 @@ func (s kernel) panicEndsTheProcess(t *testing.T) {
 		t.Errorf("standard error:\n%s", stderr.String())
 	}
 	if strings.Contains(stdout.String(), "gnet") {
-		t.Errorf("an engine prints to standard output:\n%s", stdout.String())
+		t.Errorf("the engine printed to standard output:\n%s", stdout.String())
 	}
 }
 

@@ -12,8 +12,7 @@ import (
 	"serverherd/reactor"
 )
 
-// Harness is a running reactor as the suite sees it. Its methods are for the test's goroutine and
-// fail the test when something does not come about.
+// Harness drives a running reactor. Its methods are for the test's goroutine and fail the test on a timeout.
 type Harness interface {
 	Reactor() reactor.Reactor
 	// Listen returns a listener for the reactor and its address.
@@ -22,33 +21,32 @@ type Harness interface {
 	Dial(addr string) Peer
 	// Do runs f on the loop and returns after it.
 	Do(f func())
-	// Wait returns when done, called on the loop again and again, has returned true.
+	// Wait calls done on the loop repeatedly, and returns when it has returned true.
 	Wait(what string, done func() bool)
 	// Stop stops the reactor and returns when Run has.
 	Stop()
-	// Virtual says that time costs nothing.
+	// Virtual reports whether time is virtual.
 	Virtual() bool
 }
 
-// Peer is the other end of a connection, a program that does as it likes.
+// Peer is the other end of a connection.
 type Peer interface {
-	// Send sends p, in the background if it has to.
+	// Send sends p, in the background if needed.
 	Send(p []byte)
 	// Receive returns the next n bytes.
 	Receive(n int) []byte
 	// ReceiveAll returns everything up to the end of file, or up to the error.
 	ReceiveAll() ([]byte, error)
-	// CloseWrite half-closes after what was sent.
+	// CloseWrite half-closes after pending output.
 	CloseWrite()
 	// Close closes, Reset breaks the connection.
 	Close()
 	Reset()
-	// Addr is this end's address.
+	// Addr returns this end's address.
 	Addr() string
 }
 
-// Run runs the suite. start returns a Harness whose reactor is running and is stopped when the
-// test ends.
+// Run runs the suite. start returns a Harness whose reactor is running and is stopped when the test ends.
 func Run(t *testing.T, start func(t *testing.T) Harness) {
 	for _, group := range [][]test{callTests, connTests, heldTests, closeTests} {
 		for _, c := range group {
@@ -62,8 +60,8 @@ type test struct {
 	run  func(t *testing.T, h Harness)
 }
 
-// recorder is a Protocol that keeps what it is told, and fails the test when it is told in the
-// wrong order or from inside one of its own calls. Loop only.
+// recorder is a Protocol that records its calls, and fails the test when they are in the wrong order or come from
+// within one of its own calls. Loop only.
 type recorder struct {
 	test   *testing.T
 	t      reactor.Transport
@@ -84,7 +82,7 @@ type recorder struct {
 
 func (r *recorder) enter() func() {
 	if r.inside {
-		r.test.Error("called from inside of one of its own calls")
+		r.test.Error("called from within one of its own calls")
 	}
 	if r.lost > 0 {
 		r.test.Error("called after ConnectionLost")
@@ -130,7 +128,7 @@ func (r *recorder) ResumeProducing() {
 	call(r.onFull)
 }
 
-// halfRecorder is a recorder that hears of half-closes.
+// halfRecorder is a recorder that implements HalfCloser.
 type halfRecorder struct{ *recorder }
 
 func (r halfRecorder) ReadConnectionLost() {
@@ -139,12 +137,12 @@ func (r halfRecorder) ReadConnectionLost() {
 	call(r.onEOF)
 }
 
-// factory makes Protocols by calling itself.
+// factory is a function that implements reactor.Factory.
 type factory func(peer string) reactor.Protocol
 
 func (f factory) BuildProtocol(peer string) reactor.Protocol { return f(peer) }
 
-// clientFactory is a factory that hears of failures.
+// clientFactory is a factory that records failures.
 type clientFactory struct {
 	factory
 	failed *[]error
@@ -164,12 +162,12 @@ func serve(t *testing.T, h Harness, f factory) string {
 	return addr
 }
 
-// serveOne listens for connections that p is the Protocol of, one at a time.
+// serveOne listens for connections with p as their Protocol, one at a time.
 func serveOne(t *testing.T, h Harness, p reactor.Protocol) string {
 	return serve(t, h, func(string) reactor.Protocol { return p })
 }
 
-// pattern is n bytes in which a missing, doubled or swapped piece shows.
+// pattern returns n bytes in which a missing, duplicated or reordered piece can be detected.
 func pattern(n int) []byte {
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	p := make([]byte, 0, n+8)
@@ -179,7 +177,7 @@ func pattern(n int) []byte {
 	return p[:n]
 }
 
-// same fails the test if got is not want, and says where.
+// same fails the test if got is not want, and reports the first difference.
 func same(t *testing.T, got, want []byte) {
 	t.Helper()
 	if bytes.Equal(got, want) {
@@ -192,14 +190,13 @@ func same(t *testing.T, got, want []byte) {
 	t.Fatalf("%d bytes instead of %d, different from byte %d on", len(got), len(want), at)
 }
 
-// orderly fails the test unless c was lost once and in good order.
+// orderly fails the test unless c was lost once, and cleanly.
 func orderly(t *testing.T, h Harness, c *recorder) {
 	t.Helper()
 	lostFor(t, h, c, reactor.ErrConnectionDone)
 }
 
-// lostFor fails the test unless c was lost once, for the given reason; nil means any that is not
-// ErrConnectionDone.
+// lostFor fails the test unless c was lost once, for the given reason; nil means any but ErrConnectionDone.
 func lostFor(t *testing.T, h Harness, c *recorder, reason error) {
 	t.Helper()
 	h.Wait("ConnectionLost", func() bool { return c.lost > 0 })
@@ -215,6 +212,6 @@ func lostFor(t *testing.T, h Harness, c *recorder, reason error) {
 	}
 }
 
-// patience is how long a Harness on real time waits before it fails: far longer than anything
-// takes, even on a machine that is busy with something else.
-const patience = 60 * time.Second
+// timeout is how long a Harness on real time waits before it fails: far longer than anything takes, even on a busy
+// machine.
+const timeout = 60 * time.Second

@@ -20,7 +20,7 @@ type Sockets struct {
 	ran     chan error
 }
 
-// NewSockets runs r, in a goroutine of its own, until the test ends.
+// NewSockets runs r in a goroutine until the test ends.
 func NewSockets(t *testing.T, r reactor.Reactor) *Sockets {
 	h := &Sockets{t: t, reactor: r, ran: make(chan error, 1)}
 	go func() { h.ran <- r.Run() }()
@@ -53,12 +53,12 @@ func (h *Sockets) Do(f func()) {
 	})
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		h.t.Fatal("a posted call did not run")
 	}
 }
 
-// Wait implements Harness: the loop looks every millisecond.
+// Wait implements Harness: done is called every millisecond.
 func (h *Sockets) Wait(what string, done func() bool) {
 	h.t.Helper()
 	yes := make(chan struct{})
@@ -73,8 +73,8 @@ func (h *Sockets) Wait(what string, done func() bool) {
 	h.reactor.CallFromThread(look)
 	select {
 	case <-yes:
-	case <-time.After(patience):
-		h.t.Fatalf("waited in vain for %s", what)
+	case <-time.After(timeout):
+		h.t.Fatalf("timeout waiting for %s", what)
 	}
 }
 
@@ -87,7 +87,7 @@ func (h *Sockets) Stop() {
 			if err != nil {
 				h.t.Error("Run:", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(timeout):
 			h.t.Error("Run did not return after Stop")
 		}
 	})
@@ -101,7 +101,7 @@ func (h *Sockets) Dial(addr string) Peer {
 		h.t.Fatal(err)
 	}
 	p := &socketPeer{t: h.t, c: c.(*net.TCPConn)}
-	p.c.SetReadBuffer(128 << 10) // or the kernel makes it so large that a slow reader is none
+	p.c.SetReadBuffer(128 << 10) // else the kernel enlarges it so much that the peer is not a slow reader
 	h.t.Cleanup(func() {
 		p.c.Close()
 		p.sending.Wait()
@@ -109,8 +109,7 @@ func (h *Sockets) Dial(addr string) Peer {
 	return p
 }
 
-// socketPeer is a Peer on a socket. What it sends leaves in order, in a goroutine while there is
-// anything.
+// socketPeer is a Peer on a socket. It sends in order, in a goroutine that exists while there is output.
 type socketPeer struct {
 	t       *testing.T
 	c       *net.TCPConn
@@ -120,7 +119,7 @@ type socketPeer struct {
 	queue []func()
 }
 
-// later runs f after everything that was to be sent before.
+// later runs f after everything that was scheduled before.
 func (p *socketPeer) later(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,7 +145,7 @@ func (p *socketPeer) Send(b []byte) { p.later(func() { p.c.Write(b) }) }
 func (p *socketPeer) CloseWrite()   { p.later(func() { p.c.CloseWrite() }) }
 func (p *socketPeer) Addr() string  { return p.c.LocalAddr().String() }
 
-// Close sends first what the other side takes, within reason.
+// Close first sends pending output, for a limited time.
 func (p *socketPeer) Close() {
 	p.c.SetWriteDeadline(time.Now().Add(time.Second))
 	p.sending.Wait()
@@ -161,7 +160,7 @@ func (p *socketPeer) Reset() {
 
 func (p *socketPeer) Receive(n int) []byte {
 	p.t.Helper()
-	p.c.SetReadDeadline(time.Now().Add(patience))
+	p.c.SetReadDeadline(time.Now().Add(timeout))
 	b := make([]byte, n)
 	if n, err := io.ReadFull(p.c, b); err != nil {
 		p.t.Fatalf("received %d bytes instead of %d: %v", n, len(b), err)
@@ -171,7 +170,7 @@ func (p *socketPeer) Receive(n int) []byte {
 
 func (p *socketPeer) ReceiveAll() ([]byte, error) {
 	p.t.Helper()
-	p.c.SetReadDeadline(time.Now().Add(patience))
+	p.c.SetReadDeadline(time.Now().Add(timeout))
 	b, err := io.ReadAll(p.c)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {

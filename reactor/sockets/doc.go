@@ -1,4 +1,3 @@
-// Package sockets is what engines over the kernel's sockets share: binding, accepting, dialing, and
-// ending all of that in good order. An engine embeds a Gate and tells it how a connection comes onto
-// its loop.
+// Package sockets is what engines with kernel sockets share: binding, accepting, dialing, and an orderly shutdown of
+// these. An engine embeds a Gate and supplies the function that brings a connection onto its loop.
 package sockets

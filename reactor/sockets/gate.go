@@ -14,34 +14,32 @@ import (
 	"serverherd/reactor"
 )
 
-// maxTaking bounds the accepted and dialed connections that are on their way to the loop. What it
-// cannot take in yet waits in the kernel's queue.
+// maxTaking is the maximum number of accepted and dialed connections that are waiting for the loop. Further ones wait in
+// the kernel's queue.
 const maxTaking = 256
 
-// Options tune a Gate.
+// Options configure a Gate.
 type Options struct {
-	// Take brings a connection onto the loop and returns when the loop has taken it. If not, it
-	// closes c and returns an error: reactor.ErrConnectionAborted where the gate is Ending. Any
-	// goroutine.
+	// Take brings a connection onto the loop and returns when the loop has accepted it. If not, it closes c and
+	// returns an error: reactor.ErrConnectionAborted if the gate is Ending. Any goroutine.
 	Take func(c net.Conn, f reactor.Factory) error
-	// Log is told what goes wrong beneath the program, such as accept errors. Any goroutine.
+	// Log is called with errors such as those of accept. Any goroutine.
 	Log func(message string)
-	// Source chooses the local address of a dial to addr; a nil result, as a nil Source, leaves it to
-	// the kernel. Any goroutine.
+	// Source returns the local address for a dial to addr; nil leaves it to the kernel. Any goroutine.
 	Source func(addr string) net.Addr
 }
 
-// Gate is how connections come to a loop: it accepts and dials, in goroutines, one for each port and
-// one for each connection on its way. It has these methods of reactor.Reactor, and Shutdown of
-// reactor.Engine. Loop only, but for Wait.
+// Gate accepts and dials connections for a loop, in one goroutine per port and one per connection until the loop has
+// accepted it. It implements these methods of reactor.Reactor, and Shutdown of reactor.Engine. Loop only, except for
+// Wait.
 type Gate struct {
 	loop *reactor.Loop
 	opts Options
 
 	ports     []*port
 	accepting sync.WaitGroup // acceptors
-	taking    sync.WaitGroup // dials, and connections on their way
-	tokens    chan struct{}  // holds one for each connection on its way
+	taking    sync.WaitGroup // dials, and connections waiting for the loop
+	tokens    chan struct{}  // holds one token for each connection waiting for the loop
 	dials     context.Context
 	cancel    context.CancelFunc
 
@@ -49,14 +47,14 @@ type Gate struct {
 	shutdown chan struct{} // closed by Shutdown
 }
 
-// Init makes the zero Gate ready for a loop.
+// Init initializes the zero Gate for a loop.
 func (g *Gate) Init(l *reactor.Loop, o Options) {
 	g.loop, g.opts = l, o
 	g.tokens, g.shutdown = make(chan struct{}, maxTaking), make(chan struct{})
 	g.dials, g.cancel = context.WithCancel(context.Background())
 }
 
-// Ending says whether Shutdown has been called: there are no new connections.
+// Ending reports whether Shutdown was called: no new connections are accepted.
 func (g *Gate) Ending() bool { return g.ending }
 
 // Shutdown implements reactor.Engine.
@@ -68,8 +66,8 @@ func (g *Gate) Shutdown() {
 	close(g.shutdown)
 }
 
-// Wait returns when after Shutdown no more connections can come and each dial has had its outcome,
-// which may be a posted call. The loop must go on meanwhile. For Run.
+// Wait returns when after Shutdown no more connections can arrive and each dial has a result, which may be a posted call.
+// The loop must keep running meanwhile. For Run.
 func (g *Gate) Wait() {
 	<-g.shutdown
 	g.accepting.Wait()
@@ -77,7 +75,7 @@ func (g *Gate) Wait() {
 	g.taking.Wait()
 }
 
-// ListenTCP implements reactor.Reactor. The listener is a net.Listener, of TCP or Unix sockets.
+// ListenTCP implements reactor.Reactor. The listener must be a net.Listener, of TCP or Unix sockets.
 func (g *Gate) ListenTCP(l reactor.Listener, f reactor.Factory) (reactor.Port, error) {
 	nl, ok := l.(net.Listener)
 	if !ok {
@@ -111,7 +109,7 @@ func (g *Gate) ConnectTCP(addr string, timeout time.Duration, f reactor.ClientFa
 	})
 }
 
-// connect dials.
+// connect dials and brings the connection onto the loop.
 func (g *Gate) connect(addr string, timeout time.Duration, f reactor.Factory) error {
 	dialer := net.Dialer{Timeout: timeout}
 	if g.opts.Source != nil {
@@ -125,13 +123,13 @@ func (g *Gate) connect(addr string, timeout time.Duration, f reactor.Factory) er
 	return g.take(c, f)
 }
 
-// take brings a connection onto the loop and gives its token back.
+// take brings a connection onto the loop and returns its token.
 func (g *Gate) take(c net.Conn, f reactor.Factory) error {
 	defer func() { <-g.tokens }()
 	peer := c.RemoteAddr()
 	err := g.opts.Take(c, f)
 	if err != nil && !errors.Is(err, reactor.ErrConnectionAborted) {
-		g.opts.Log(fmt.Sprintf("connection of %s: %v", peer, err))
+		g.opts.Log(fmt.Sprintf("connection from %s: %v", peer, err))
 	}
 	return err
 }
@@ -157,7 +155,7 @@ func (p *port) StopListening() {
 	}
 }
 
-// accept takes connections in until StopListening.
+// accept accepts connections until StopListening.
 func (p *port) accept() {
 	g := p.gate
 	defer g.accepting.Done()
@@ -175,7 +173,7 @@ func (p *port) accept() {
 			return
 		case !failing:
 			failing = true
-			g.opts.Log(fmt.Sprintf("accept at %s: %v", p.l.Addr(), err))
+			g.opts.Log(fmt.Sprintf("accept on %s: %v", p.l.Addr(), err))
 		}
 		g.loop.CallFromThread(g.loop.AcceptFailed)
 		select {
@@ -196,9 +194,9 @@ func (p *port) take(c net.Conn) {
 	}
 }
 
-// urgentInline keeps urgent data where it was sent in the stream. A telnet client sends the second byte
-// of its command IAC DM as urgent data; without this, IAC would belong to the next line. Sockets that
-// have no urgent data, such as those of Unix, refuse it.
+// urgentInline sets SO_OOBINLINE, so that urgent data stays in the stream. A telnet client sends the second byte of its
+// command IAC DM as urgent data; without the option, IAC would become part of the next line. Unix sockets do not support
+// it, so the error is ignored.
 func urgentInline(c net.Conn) {
 	s, ok := c.(syscall.Conn)
 	if !ok {

@@ -10,18 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen binds addr, host:port, with SO_REUSEADDR and without SO_REUSEPORT: a port in use is an
-// error that names it.
+// Listen binds addr, host:port, with SO_REUSEADDR and without SO_REUSEPORT: binding a port that is in use fails.
 func Listen(addr string) (net.Listener, error) {
 	var lc net.ListenConfig
-	lc.SetMultipathTCP(false) // its sockets differ in options, and nobody here speaks it
+	lc.SetMultipathTCP(false) // MPTCP sockets differ in their options, and clients do not use them
 	return lc.Listen(context.Background(), "tcp", addr)
 }
 
-// ListenFDs returns the listeners that the parent process has opened for this one, as systemd's
-// socket activation hands them over (sd_listen_fds(3)): LISTEN_FDS of them, from descriptor 3 on,
-// meant for LISTEN_PID if that is set. There are none if LISTEN_FDS is not set. The variables are
-// removed, so that children do not take them for theirs.
+// ListenFDs returns the listeners passed by the parent process, as in systemd's socket activation (sd_listen_fds(3)):
+// LISTEN_FDS of them, from descriptor 3 on, if LISTEN_PID is this process or not set. Without LISTEN_FDS there are none.
+// The variables are removed, so that child processes do not use them.
 func ListenFDs() ([]net.Listener, error) {
 	fds, pid := os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_PID")
 	os.Unsetenv("LISTEN_FDS")
@@ -32,7 +30,7 @@ func ListenFDs() ([]net.Listener, error) {
 	}
 	n, err := strconv.Atoi(fds)
 	if err != nil || n < 0 {
-		return nil, fmt.Errorf("LISTEN_FDS: %q is not a number of descriptors", fds)
+		return nil, fmt.Errorf("LISTEN_FDS: invalid number of descriptors %q", fds)
 	}
 	var all []net.Listener
 	for fd := 3; fd < 3+n; fd++ {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// LISTEN_FDS hands listeners to a process, which sees them once.
+// ListenFDs returns the listeners of LISTEN_FDS once.
 func TestListenFDs(t *testing.T) {
 	if os.Getenv("LISTEN_FDS") != "" {
 		listeners, err := ListenFDs()
@@ -48,7 +48,7 @@ func TestListenFDs(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := net.Dial("tcp", addr) // the port is open all along
+	c, err := net.Dial("tcp", addr) // the port is open all the time
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestListenFDs(t *testing.T) {
 	}
 }
 
-// LISTEN_FDS that are meant for another process, or are none, are left alone or refused.
+// LISTEN_FDS for another process is ignored; an invalid value is an error.
 func TestListenFDsForOthers(t *testing.T) {
 	t.Setenv("LISTEN_FDS", "1")
 	t.Setenv("LISTEN_PID", "1")

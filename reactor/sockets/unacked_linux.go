@@ -2,8 +2,8 @@ package sockets
 
 import "golang.org/x/sys/unix"
 
-// Unacked is how many bytes a TCP socket's kernel has that its peer has not acknowledged; 0 if it
-// does not say.
+// Unacked returns how many bytes in a TCP socket's send buffer the peer has not acknowledged; 0 if the kernel does not
+// report it.
 func Unacked(fd int) int {
 	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
 	if err != nil {

@@ -2,6 +2,6 @@
 
 package sockets
 
-// Unacked is not known on this system. There what a peer takes shows only when the kernel has room for
-// more, and a peer that reads little for long may seem to take nothing.
+// Unacked is not supported on this system. So progress of a peer shows only when the kernel has room for more, and a peer
+// that reads slowly may seem to read nothing.
 func Unacked(int) int { return 0 }

@@ -81,7 +81,7 @@
 // Of two processes that claim one name, the one that our link finds at the address in herd.toml is
 // the neighbor, and the other one is refused while the link stands. While no link stands, it is the
 // one that is connected to us, and the other one is an unknown process when that has gone. See
-// former.
+// link.Heard.Admit.
 //
 // # What ends each state
 //
@@ -128,7 +128,7 @@
 // session.go answers a client, within limits.go and, of all clients together, memory.go, and lookups.go
 // takes its WHATSATs to the places provider, in the order of turns.go; outbound.go and linksender.go send
 // the feed and inbound.go takes it, as package link has it; legacysender.go, probe.go and legacyinbound.go
-// serve who knows no handshake; neighbor.go holds both ends of an edge together, and former.go says which
-// of several processes is the neighbor; journal.go follows with a disk; drain.go is the way out; server.go
+// serve who knows no handshake; neighbor.go holds both ends of an edge together, and claims.go tells
+// when two processes have its name; journal.go follows with a disk; drain.go is the way out; server.go
 // is the rest.
 package herd

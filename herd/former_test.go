@@ -462,12 +462,12 @@ func hitReturnPause(t *testing.T) *Server {
 		}
 		last = w.net.Elapsed()
 	}
-	want := minReturnPause
+	want := link.MinReturnPause
 	for _, d := range pauses {
 		if d < want-100*time.Millisecond || d > want+500*time.Millisecond {
 			t.Errorf("taken back after %v, want %v", pauses, want)
 		}
-		want = min(2*want, maxReturnPause)
+		want = min(2*want, link.MaxReturnPause)
 	}
 	return w.servers["Alford"]
 }
@@ -476,8 +476,8 @@ func hitReturnPause(t *testing.T) *Server {
 func TestAPauseIsForgotten(t *testing.T) {
 	w := ringOf(t, nil, "Alford")
 	w.dialAs("aa")
-	n := w.servers["Alford"].neighbor([]byte("Welsh"))
-	for i, after := range []time.Duration{0, minReturnPause, 2 * minReturnPause, 4*minReturnPause + returnQuiet + time.Second} {
+	seen := w.servers["Alford"].observe()
+	for i, after := range []time.Duration{0, link.MinReturnPause, 2 * link.MinReturnPause, 4*link.MinReturnPause + link.ReturnQuiet + time.Second} {
 		w.net.RunFor(after)
 		next, _ := w.dialAs(fmt.Sprintf("b%d", i))
 		next.Close()
@@ -487,12 +487,13 @@ func TestAPauseIsForgotten(t *testing.T) {
 			t.Fatalf("answered %q", got)
 		}
 		p.Close()
-		want := minReturnPause << i
+		want := link.MinReturnPause << i
 		if i == 3 {
-			want = minReturnPause
+			want = link.MinReturnPause
 		}
-		if f := n.former(0xaa); f.pause != want {
-			t.Errorf("return %d: the pause is %v, want %v", i, f.pause, want)
+		back := seen.FilterMessage("former process taken back").TakeAll()
+		if got := back[len(back)-1].ContextMap()["not_again_for"]; got != want {
+			t.Errorf("return %d: the pause is %v, want %v", i, got, want)
 		}
 	}
 }

@@ -155,7 +155,7 @@ func (in *inbound) ask() {
 // its MARKs do not count, so its window would stay shut and its records would be acknowledged by
 // nobody. The dialer connects again, and what is decided then depends on which process it is. The
 // same one as the current connection's goes on where it was: its PROOF on a connection that it had
-// given up came late. Another one is a second process of that name: see former. So is one that is
+// given up came late. Another one is a second process of that name: see link.Heard.Admit. So is one that is
 // not at the neighbor's address, even if its connection is the current one.
 func (in *inbound) stillThere() {
 	switch n, epoch := in.neighbor, in.machine.Epoch(); {

@@ -214,13 +214,19 @@ func hitLinksOfOne(t *testing.T) *Server {
 
 func hitFormerProcesses(t *testing.T) *Server {
 	w := ringOf(t, nil, "Alford")
-	for i := range maxReplaced + 2 {
+	for i := range link.MaxFormer + 2 {
 		p := w.welcomed(strings.Replace(welshHello, "00aa", fmt.Sprintf("%04x", 1+i), 1))
 		p.Close()
 	}
 	s := w.servers["Alford"]
-	if n := len(s.neighbor([]byte("Welsh")).replaced); n != maxReplaced {
-		t.Errorf("%d processes are remembered", n)
+	back := &s.neighbor([]byte("Welsh")).counters.takenBack
+	for epoch, want := range map[string]uint64{"0001": 0, "0020": 1} { // forgotten, and not
+		*back = 0
+		w.net.RunFor(time.Second)
+		w.welcomed(strings.Replace(welshHello, "00aa", epoch, 1)).Close()
+		if *back != want {
+			t.Errorf("process %s: %d taken back, want %d", epoch, *back, want)
+		}
 	}
 	return s
 }

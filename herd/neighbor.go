@@ -21,7 +21,6 @@ type neighbor struct {
 	link   *outbound
 
 	inbounds []*inbound  // proven connections from it, the newest last
-	replaced []*former   // processes that another one has replaced, the first one first
 	claims   claims      // whether two processes claim its name
 	heard    *link.Heard // how far its feed is here
 	skew     link.Skew
@@ -41,14 +40,13 @@ type linkCounters struct {
 }
 
 // joined takes a connection that has proven to be from a process of this neighbor. It reports
-// false when another process has that name: see former.
+// false when another process has that name: see link.Heard.Admit.
 func (n *neighbor) joined(in *inbound) bool {
 	epoch := in.machine.Epoch()
 	if !n.admits(epoch) {
 		return false
 	}
 	if epoch != n.heard.Epoch() {
-		n.replace()
 		n.skew = link.Skew{}
 	}
 	if len(n.inbounds) == maxInbounds {

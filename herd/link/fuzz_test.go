@@ -83,9 +83,9 @@ func (e *end) answer(line []byte, now Time) {
 
 // call gives an accepted connection a line.
 func (e *end) call(in *Inbound, line []byte, now Time) {
-	before, tail := *e.heard, e.store.Tail()
+	before, tail := known(e.heard), e.store.Tail()
 	at := in.Line(line, now, e.out.Reset())
-	if (!in.Joined() || !e.heard.Current(in)) && *e.heard != before {
+	if (!in.Joined() || !e.heard.Current(in)) && known(e.heard) != before {
 		e.t.Fatalf("%q on a connection that is not current has changed Heard", line)
 	}
 	if e.store.Tail() != tail && (!at.Taken || at.Outcome != feed.Stored || !in.Joined()) {
@@ -97,6 +97,14 @@ func (e *end) call(in *Inbound, line []byte, now Time) {
 	for _, event := range e.out.Events {
 		switch event.Kind {
 		case Proven:
+			linked := protocol.Epoch(0)
+			if e.dial != nil && e.dial.Sending() {
+				linked = e.sent.peer
+			}
+			if v, _ := e.heard.Admit(in.epoch, linked, len(e.calls) > 2, now); v > TakenBack {
+				in.Refuse("duplicate", &e.out)
+				break
+			}
 			in.Join(e.heard)
 			in.Welcome(now, &e.out)
 		case Unproven:
@@ -109,6 +117,12 @@ func (e *end) call(in *Inbound, line []byte, now Time) {
 			}
 		}
 	}
+}
+
+// known is all that a connection that is not current must not change.
+func known(h *Heard) string {
+	return fmt.Sprint(h.epoch, h.seq, h.any, h.full, h.whole, h.restart, h.checked, h.divergedSince, h.nextRepair, h.pause,
+		len(h.replaced))
 }
 
 // check looks at what has been written, in the last step and by whom, and at every invariant.

@@ -19,22 +19,23 @@ const (
 // Invariants:
 //
 //  1. All of it is about one process of the neighbor: the one whose proof was taken last. With another
-//     process everything is forgotten but whole and the pause before a repair.
+//     process everything is forgotten but whole, the pause before a repair and the former processes.
 //  2. Every record with a position of at most seq is here.
 //  3. Only the MARKs of current count, the connection that was proven last. A connection that was replaced never
 //     counts again, not even when what replaced it is gone: it may be a former process's.
 //  4. A repair that is due makes the next WELCOME ask for everything.
 //  5. Two states are compared only if all of either feed is on the other side: then a difference is real.
 type Heard struct {
-	store   *feed.Store
-	epoch   protocol.Epoch // the process; 0: none has proven itself yet
-	current *Inbound       // nil once it is gone
-	seq     uint64         // the last MARK whose records are all applied here
-	any     bool           // there was one
-	full    bool           // the neighbor lacks records for max_clients, as its last MARK says
-	whole   bool           // once, all of its feed has been here since this server started
-	restart bool           // a repair is due
-	closed  bool           // this server is leaving
+	store    *feed.Store
+	epoch    protocol.Epoch // the process; 0: none has proven itself yet
+	current  *Inbound       // nil once it is gone
+	replaced []*former      // processes that another one has replaced, the first one first
+	seq      uint64         // the last MARK whose records are all applied here
+	any      bool           // there was one
+	full     bool           // the neighbor lacks records for max_clients, as its last MARK says
+	whole    bool           // once, all of its feed has been here since this server started
+	restart  bool           // a repair is due
+	closed   bool           // this server is leaving
 
 	checked       time.Time     // the last comparison; zero: none
 	divergedSince time.Time     // zero: the same when last compared
@@ -78,6 +79,7 @@ func (h *Heard) Left(in *Inbound) (current bool) {
 // join makes in the current connection.
 func (h *Heard) join(in *Inbound) {
 	if in.epoch != h.epoch {
+		h.replace()
 		h.epoch, h.seq, h.any, h.full = in.epoch, 0, false, false
 		h.checked, h.divergedSince = time.Time{}, time.Time{}
 	}

@@ -7,20 +7,20 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// The members behind an answer's results.
+// The members of an answer after its results.
 var (
 	statusOK   = []Field{{"status", json.RawMessage(`"OK"`)}}
 	statusNone = []Field{{"status", json.RawMessage(`"ZERO_RESULTS"`)}}
 )
 
-// viewport is half the height and width of a place's recommended view, in units: about 1.5 km. The
-// sources do not say how large a place is.
+// viewport is half the height and width of a place's viewport, in units: about 1.5 km. The sources do not
+// have the sizes of places.
 const viewport = 1350
 
-// resultBytes is about what one result takes.
+// resultBytes is the approximate size of one result.
 const resultBytes = 900
 
-// answer builds the result of a search. All of it is one piece of memory.
+// answer builds the result of a search, with one allocation for all places.
 func (e *Index) answer(found []candidate) Result {
 	if len(found) == 0 {
 		return Result{
@@ -102,8 +102,8 @@ func appendDegrees(dst []byte, v int32) []byte {
 	return dst
 }
 
-// appendPlusCode appends the code of ten digits, a cell of 1/8000 degree: five pairs of latitude
-// and longitude in base 20, which packed coordinates give without rounding.
+// appendPlusCode appends a plus code of ten digits, a cell of 1/8000 degree: five pairs of latitude and
+// longitude digits in base 20. Packed coordinates convert without rounding.
 // https://github.com/google/open-location-code/blob/main/Documentation/Specification/specification.md
 func appendPlusCode(dst []byte, lat, lng int32) []byte {
 	const digits = "23456789CFGHJMPQRVWX"
@@ -118,7 +118,7 @@ func appendPlusCode(dst []byte, lat, lng int32) []byte {
 	return dst
 }
 
-// appendID appends a place_id: a hash of what the place is, the same as long as the data are.
+// appendID appends a place_id: a hash of name, types and position, stable as long as these do not change.
 func appendID(dst []byte, p Place, types, source string) []byte {
 	var d xxhash.Digest
 	d.Reset()

@@ -9,8 +9,8 @@ import (
 
 const attributions = "html_attributions"
 
-// WithAttribution is r with one more line at the head of its html_attributions, in which a reader is
-// told where the places come from. The text is plain, not HTML.
+// WithAttribution returns r with a line that names the source of the places, in front of its
+// html_attributions. The text is plain text, not HTML.
 func WithAttribution(r Result, text string) Result {
 	line := appendString(nil, html.EscapeString(text))
 	r.Before = slices.Clone(r.Before)
@@ -28,8 +28,8 @@ func WithAttribution(r Result, text string) Result {
 	return r
 }
 
-// withElement is a JSON array with one more element at its head, laid out as a member of an answer.
-// What is no array is replaced by one.
+// withElement returns a JSON array with element inserted at its head, indented as a member of an answer. A
+// value that is not an array is replaced.
 func withElement(array json.RawMessage, element []byte) json.RawMessage {
 	rest := bytes.TrimLeft(array, " \t\r\n")
 	v := append([]byte("[\n    "), element...)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// columns are what a place has, the first three of which it must have: the columns of a CSV file, the
-// members of a JSON object.
+// columns are the properties of a place: columns of a CSV file or members of a JSON object. The first three
+// (neededColumns) are required.
 var columns = [...]string{"name", "lat", "lng", "types", "vicinity"}
 
 const neededColumns = 3
@@ -22,8 +22,8 @@ const (
 	columnVicinity
 )
 
-// knownColumns are the names under which columns are found without FileOptions.Columns: also those of
-// GTFS (stops.txt) and of OurAirports.
+// knownColumns are the names that are recognized without FileOptions.Columns, including those of GTFS
+// (stops.txt) and OurAirports.
 var knownColumns = [len(columns)][]string{
 	columnName:     {"name", "stop_name"},
 	columnLat:      {"lat", "latitude", "latitude_deg", "stop_lat"},
@@ -32,53 +32,52 @@ var knownColumns = [len(columns)][]string{
 	columnVicinity: {"vicinity"},
 }
 
-// gridColumns are taken for lat and lng together, if nothing else is: beside a latitude they are the
-// coordinates of some other grid.
+// gridColumns are used for lat and lng only together, and only if there is no other name for either: next
+// to a latitude they are coordinates of another grid.
 var gridColumns = [len(columns)]string{columnLat: "y", columnLng: "x"}
 
-// CheckColumns says what is wrong with FileOptions.Columns by itself.
+// CheckColumns returns an error if FileOptions.Columns is invalid for every file.
 func CheckColumns(names map[string]string) error {
 	unknown := ""
-	for name := range names { // order: the first by name is told
+	for name := range names { // order: the first by name is reported
 		if !slices.Contains(columns[:], name) && (unknown == "" || name < unknown) {
 			unknown = name
 		}
 	}
 	if unknown != "" {
-		return fmt.Errorf("%.64q is no column; there are %s", unknown, strings.Join(columns[:], ", "))
+		return fmt.Errorf("unknown column %.64q; columns are %s", unknown, strings.Join(columns[:], ", "))
 	}
 	for _, name := range columns {
 		if given, ok := names[name]; ok && trim(given) == "" {
-			return fmt.Errorf("%s is empty; it is what the file calls its %s", name, name)
+			return fmt.Errorf("%s is empty; expected the file's name for column %s", name, name)
 		}
 	}
 	return nil
 }
 
-// layout says where the values of a place stand among the columns of a file or the members of an
-// object.
+// layout maps the properties of a place to the columns of a file or the members of an object.
 type layout struct {
 	names []string
 	at    [len(columns)]int // an index of names, or -1
 }
 
-// problem is what is wrong with a layout, at one of its names or at none: -1.
+// problem is an error in a layout.
 type problem struct {
-	at    int
-	what  string
-	twice bool // the file has one name twice, and FileOptions.Columns cannot help
+	at        int // the index of a name, or -1
+	what      string
+	duplicate bool // the file has a name twice: FileOptions.Columns does not help
 }
 
-// newLayout finds the columns among names. There is a problem for each column that is not found as
-// FileOptions.Columns wants it, or that more than one name could be. A column that is not there is
-// none.
+// newLayout finds the columns among names. It reports a problem for each column that FileOptions.Columns
+// names and that is missing, and for each that matches more than one name. Any other missing column is not
+// a problem here.
 func newLayout(names []string, wanted map[string]string) (l layout, problems []problem) {
 	l.names = names
 	for c, column := range columns {
 		found, given := []int(nil), trim(wanted[column])
 		if given != "" {
 			if found = all(names, given); found == nil {
-				problems = append(problems, problem{at: -1, what: fmt.Sprintf("there is no %.64q, which columns names for %s", given, column)})
+				problems = append(problems, problem{at: -1, what: fmt.Sprintf("no column %.64q, which is configured for %s", given, column)})
 			}
 		} else {
 			for _, known := range knownColumns[c] {
@@ -90,7 +89,7 @@ func newLayout(names []string, wanted map[string]string) (l layout, problems []p
 			l.at[c] = -1
 			continue
 		case len(found) > 1:
-			problems = append(problems, twice(names, found, column))
+			problems = append(problems, ambiguous(names, found, column))
 		}
 		l.at[c] = found[0]
 	}
@@ -103,17 +102,17 @@ func newLayout(names []string, wanted map[string]string) (l layout, problems []p
 	return l, problems
 }
 
-// twice is the problem of a column that several names could be.
-func twice(names []string, found []int, column string) problem {
+// ambiguous is the problem of a column that matches several names.
+func ambiguous(names []string, found []int, column string) problem {
 	slices.Sort(found)
 	a, b := names[found[0]], names[found[1]]
 	if a == b {
-		return problem{found[1], fmt.Sprintf("%.64q stands there twice", a), true}
+		return problem{found[1], fmt.Sprintf("duplicate column %.64q", a), true}
 	}
 	return problem{at: found[1], what: fmt.Sprintf("both %.64q and %.64q could be %s", a, b, column)}
 }
 
-// all are the names that are a wanted one: as it is written, or else in capitals or small letters.
+// all returns the indices of the names equal to wanted, or if there are none, equal except for case.
 func all(names []string, wanted string) (found []int) {
 	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
 		for i, name := range names {
@@ -128,7 +127,7 @@ func all(names []string, wanted string) (found []int) {
 	return found
 }
 
-// lacks says which needed columns are not there; "" if all are.
+// lacks lists the required columns that are missing; "" if none is.
 func (l *layout) lacks() string {
 	var all []string
 	for c, column := range columns[:neededColumns] {
@@ -139,10 +138,10 @@ func (l *layout) lacks() string {
 	if all == nil {
 		return ""
 	}
-	return "there is " + strings.Join(all, ", ")
+	return strings.Join(all, ", ")
 }
 
-// advice is what to write so that the columns are found, with those names that look like them.
+// advice says how to configure the columns, with names from the file that look similar.
 func (l *layout) advice(wanted map[string]string) string {
 	var toml, flag []string
 	for c, column := range columns[:neededColumns] {
@@ -158,11 +157,12 @@ func (l *layout) advice(wanted map[string]string) string {
 		toml = append(toml, fmt.Sprintf("%s = %.64q", column, name))
 		flag = append(flag, fmt.Sprintf("%s=%.64s", column, name))
 	}
-	return fmt.Sprintf("it has %s; say which is which, as columns = { %s }, or --columns %s",
+	return fmt.Sprintf("the file has %s; map them with columns = { %s } or --columns %s",
 		l.list(), strings.Join(toml, ", "), strings.Join(flag, ","))
 }
 
-// similar is the only name with a part that is a known one's, as site_lat, or "".
+// similar is the only name with a part that is a known name, such as site_lat; "" if there is not exactly
+// one.
 func (l *layout) similar(column int) (only string) {
 	for i, name := range l.names {
 		if slices.Contains(l.at[:], i) {
@@ -180,10 +180,10 @@ func (l *layout) similar(column int) (only string) {
 	return only
 }
 
-// namesShown is how many names of a file a message lists.
+// namesShown is the maximum number of names in a message.
 const namesShown = 20
 
-// list is the names for a message.
+// list formats the names for a message.
 func (l *layout) list() string {
 	var quoted []string
 	for _, name := range l.names[:min(len(l.names), namesShown)] {

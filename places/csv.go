@@ -11,19 +11,18 @@ import (
 	"strings"
 )
 
-// typeSeparator stands between the types of one place.
+// typeSeparator separates the types of a place.
 const typeSeparator = "|"
 
-// separators are what may stand between columns.
+// separators are the possible separators of columns.
 var separators = []rune{',', ';', '\t'}
 
-// readCSV reads a file as RFC 4180 has it, or with ; or tabs in place of its commas. Its first line
-// names its columns in any order; a line sep=; may be in front of it. Lines without a value are passed
-// over.
+// readCSV reads a CSV file (RFC 4180) with commas, semicolons or tabs. The header line names the columns,
+// in any order; a line sep=; may precede it. Lines without any value are skipped.
 func readCSV(in *input, add func(entry, position) error) error {
 	c := csv.NewReader(in.Reader)
 	c.ReuseRecord = true
-	c.FieldsPerRecord = -1 // an error of ours says more
+	c.FieldsPerRecord = -1 // checked below, with a better error
 	l, err := readHeader(in, c)
 	if err != nil {
 		return err
@@ -41,7 +40,7 @@ func readCSV(in *input, add func(entry, position) error) error {
 		line, _ := c.FieldPos(0)
 		if len(record) != len(l.names) {
 			return position{line: line, column: 1}.wrong(
-				"%d fields, and the first line names %d columns", len(record), len(l.names))
+				"%d fields, but the header has %d columns", len(record), len(l.names))
 		}
 		e, err := csvEntry(c, l, record)
 		if err != nil {
@@ -53,7 +52,7 @@ func readCSV(in *input, add func(entry, position) error) error {
 	}
 }
 
-// readRecord reads the fields of a line, or of several: a quote holds line ends, too.
+// readRecord reads one record: a line, or several if a quoted field contains line ends.
 func readRecord(in *input, c *csv.Reader) ([]string, error) {
 	in.begin = c.InputOffset()
 	record, err := c.Read()
@@ -76,7 +75,7 @@ func readRecord(in *input, c *csv.Reader) ([]string, error) {
 	return record, err
 }
 
-// blank says whether a line has no value, as those that spreadsheets write for empty rows.
+// blank reports whether a record has no value, as spreadsheets write for empty rows.
 func blank(record []string) bool {
 	for _, text := range record {
 		if strings.TrimSpace(text) != "" {
@@ -86,25 +85,25 @@ func blank(record []string) bool {
 	return true
 }
 
-// readHeader reads the line that names the columns, and finds out what separates them.
+// readHeader reads the header line and detects the separator.
 func readHeader(in *input, c *csv.Reader) (l layout, err error) {
-	head, _ := in.Peek(maxFileLine) // an error stays for the next read
+	head, _ := in.Peek(maxFileLine) // the next read returns the error again
 	line, _, _ := bytes.Cut(bytes.TrimLeft(head, "\r\n"), []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if bytes.IndexByte(line, '\r') >= 0 {
-		return l, position{line: 1, column: 1}.wrong("lines end in CR alone: save the file as CSV UTF-8")
+		return l, position{line: 1, column: 1}.wrong("lines end in CR only: save the file as CSV UTF-8")
 	}
-	said, stated := bytes.CutPrefix(bytes.Trim(line, `"`), []byte("sep="))
+	sep, explicit := bytes.CutPrefix(bytes.Trim(line, `"`), []byte("sep="))
 	switch {
-	case !stated:
+	case !explicit:
 		var comma rune
 		comma, err = separator(head, in.columns)
 		separate(c, comma)
-	case len(said) != 1 || !slices.Contains(separators, rune(said[0])):
-		err = position{line: 1, column: 1}.wrong("columns are separated by , or ; or tab, and not by %.8q", said)
+	case len(sep) != 1 || !slices.Contains(separators, rune(sep[0])):
+		err = position{line: 1, column: 1}.wrong("unsupported separator %.8q: expected , or ; or tab", sep)
 	default:
 		_, err = readRecord(in, c)
-		separate(c, rune(said[0]))
+		separate(c, rune(sep[0]))
 	}
 	if err != nil {
 		return l, err
@@ -115,7 +114,7 @@ func readHeader(in *input, c *csv.Reader) (l layout, err error) {
 	}
 	switch {
 	case err == io.EOF:
-		return l, &position{1, 1, "the first line names the columns: " + strings.Join(columns[:], ",")}
+		return l, &position{1, 1, "no header: expected " + strings.Join(columns[:], ",")}
 	case err != nil:
 		return l, err
 	}
@@ -123,8 +122,8 @@ func readHeader(in *input, c *csv.Reader) (l layout, err error) {
 	return l, headerError(c, l, problems, in.columns)
 }
 
-// separate sets what separates columns. White space in front of a value, and of its quote, is passed
-// over, unless it is a tab that separates.
+// separate sets the separator. White space before a value or its quote is skipped, unless the separator is
+// a tab.
 func separate(c *csv.Reader, comma rune) { c.Comma, c.TrimLeadingSpace = comma, comma != '\t' }
 
 func trimmed(header []string) []string {
@@ -135,8 +134,8 @@ func trimmed(header []string) []string {
 	return names
 }
 
-// separator is what separates the columns of the first line of head: what finds all that are needed
-// or, if nothing does, what finds the most columns.
+// separator detects the separator of the header line in head: the one that finds all required columns or,
+// if there is none, the one that finds the most columns.
 func separator(head []byte, wanted map[string]string) (best rune, err error) {
 	var found []string
 	best, most := separators[0], 0
@@ -160,13 +159,13 @@ func separator(head []byte, wanted map[string]string) (best rune, err error) {
 		}
 	}
 	if len(found) > 1 {
-		return best, position{line: 1, column: 1}.wrong("the columns may be separated by %s: "+
-			"put a line sep=, or sep=; in front of them", strings.Join(found, " or "))
+		return best, position{line: 1, column: 1}.wrong("ambiguous separator, %s: "+
+			"insert a first line sep=, or sep=;", strings.Join(found, " or "))
 	}
 	return best, nil
 }
 
-// headerError tells all that is wrong with a header, where the first of it is.
+// headerError returns all problems of a header as one error, at the position of the first.
 func headerError(c *csv.Reader, l layout, problems []problem, wanted map[string]string) error {
 	at := position{column: 1}
 	at.line, _ = c.FieldPos(0)
@@ -177,7 +176,7 @@ func headerError(c *csv.Reader, l layout, problems []problem, wanted map[string]
 			at.line, at.column = c.FieldPos(p.at)
 		}
 		all = append(all, p.what)
-		advice = advice || !p.twice
+		advice = advice || !p.duplicate
 	}
 	if lacks := l.lacks(); lacks != "" {
 		all, advice = append(all, lacks), true
@@ -188,12 +187,12 @@ func headerError(c *csv.Reader, l layout, problems []problem, wanted map[string]
 	if all == nil {
 		return nil
 	}
-	return at.wrong("the first line names the columns: %s", strings.Join(all, "; "))
+	return at.wrong("header: %s", strings.Join(all, "; "))
 }
 
-// csvEntry is a place.
+// csvEntry converts a record to an entry.
 func csvEntry(c *csv.Reader, l layout, record []string) (e entry, err error) {
-	// value is what a column holds, and where it begins.
+	// value returns the value of a column and its position.
 	value := func(column int) (string, position) {
 		i := l.at[column]
 		if i < 0 {
@@ -204,7 +203,7 @@ func csvEntry(c *csv.Reader, l layout, record []string) (e entry, err error) {
 	}
 	for i := range neededColumns {
 		if text, at := value(i); strings.TrimSpace(text) == "" {
-			e.lacks = &position{at.line, at.column, "there is no " + columns[i]}
+			e.lacks = &position{at.line, at.column, "missing " + columns[i]}
 			return e, nil
 		}
 	}
@@ -246,7 +245,8 @@ func splitTypes(text string, at position) (types []string, err error) {
 	return types, nil
 }
 
-// parseDecimal reads a number as people write it: no hexadecimal, no infinity, no underscore.
+// parseDecimal parses a decimal number. Unlike strconv.ParseFloat it accepts no hexadecimal, infinity or
+// underscore.
 func parseDecimal(text string) (float64, error) {
 	if strings.Trim(text, "+-.0123456789eE") != "" {
 		return 0, strconv.ErrSyntax

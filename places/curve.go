@@ -1,7 +1,7 @@
 package places
 
-// Curve is how far along a Hilbert curve of order 16 over the map a position is, given in units of
-// 1e-5 degree: places in the order of the curve have their neighbors near them.
+// Curve returns the index of a position, in units of 1e-5 degree, on a Hilbert curve of order 16 over the
+// map. Places sorted by it are near each other.
 func Curve(lat, lng int32) (d uint32) {
 	x := uint32(int64(lng+180_00000) * 65535 / 360_00000)
 	y := uint32(int64(lat+90_00000) * 65535 / 180_00000)

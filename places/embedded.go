@@ -1,12 +1,12 @@
 package places
 
-// credits are the sources of the embedded data, as their licences ask for.
+// credits are the attributions that the licenses of the embedded data require.
 const credits = `[
     "Populated places: <a href=\"https://www.geonames.org/\">GeoNames</a>, CC BY 4.0",
     "Airports: <a href=\"https://ourairports.com/\">OurAirports</a> by way of airport-db, ODbL 1.0"
   ]`
 
-// NewEmbedded unpacks and indexes the data in the binary, which takes some 100 ms and 15 MB.
+// NewEmbedded unpacks and indexes the embedded data. It takes about 100 ms and 15 MB.
 func NewEmbedded(rank Rank) (*Index, error) {
 	var all table
 	for k := range kinds {

@@ -5,21 +5,20 @@ import (
 	"time"
 )
 
-// FailureKind says what a failure means for whoever might ask again.
+// FailureKind classifies failures by whether a retry makes sense.
 type FailureKind int
 
 const (
-	// Transient: the provider, or the way to it, is in trouble that may pass at once. Google's
-	// UNKNOWN_ERROR, HTTP 5xx and 429, and whatever goes wrong with a connection.
+	// Transient: a temporary error of the provider or the network; a retry may succeed. Google's
+	// UNKNOWN_ERROR, HTTP 5xx and 429, and all connection errors.
 	Transient FailureKind = iota
-	// OverLimit: OVER_QUERY_LIMIT. Asking too fast, or an account without money.
+	// OverLimit: OVER_QUERY_LIMIT. The request rate or the quota is exceeded, or billing is off.
 	OverLimit
-	// Denied: REQUEST_DENIED. The key is not valid for this; asking again does not make it so.
+	// Denied: REQUEST_DENIED. The API key is not valid for this request. Not retried.
 	Denied
-	// Invalid: INVALID_REQUEST. The question is at fault and the provider is in good health.
+	// Invalid: INVALID_REQUEST. The request is invalid; this is not a failure of the provider.
 	Invalid
-	// Strange: an answer that is not understood. Nobody asks again, and it speaks against the
-	// provider.
+	// Strange: an unexpected answer. Not retried; counts as a failure of the provider.
 	Strange
 )
 
@@ -27,13 +26,13 @@ const (
 type Failure struct {
 	Kind   FailureKind
 	Status string // as Google names it; "" if there was none
-	// Text is one short line for a client, without key or URL.
+	// Text is one short line for clients, without key or URL.
 	Text       string
-	RetryAfter time.Duration // the provider's wish before it is asked again; 0 for none
+	RetryAfter time.Duration // from the provider's Retry-After; 0 if there is none
 }
 
 // Error implements error.
 func (f *Failure) Error() string { return f.Text }
 
-// NoAnswer is the text of a failure for want of an answer within a time.
+// NoAnswer is the text of a failure by timeout.
 func NoAnswer(within time.Duration) string { return fmt.Sprintf("no answer within %v", within) }

@@ -16,20 +16,18 @@ import (
 	"unicode/utf8"
 )
 
-// FileSuffixes are how the names of places files end, behind a dot. A further .gz may follow.
+// FileSuffixes are the supported suffixes of places files, after a dot. .gz may follow.
 var FileSuffixes = []string{"csv", "tsv", "txt", "json", "ndjson", "jsonl"}
 
-// FileOptions say how a places file is read. The zero value is for a file in the form that the
-// package documents.
+// FileOptions configure how a places file is read. The zero value is for a file in the documented form.
 type FileOptions struct {
-	// Columns says what name, lat, lng, types and vicinity are called in the file, where it is not
-	// one of the known names.
+	// Columns maps name, lat, lng, types and vicinity to the file's names, where these are not known names.
 	Columns map[string]string
-	// Lenient passes over places without a name or a position. They are counted.
+	// Lenient skips and counts places without a name or a position.
 	Lenient bool
 }
 
-// Bounds of a places file, so that a wrong one fills no memory.
+// Limits of a places file, so that a wrong file does not exhaust memory.
 const (
 	maxFileBytes  = 256 << 20
 	maxFilePlaces = 2_000_000
@@ -39,33 +37,33 @@ const (
 	maxFileLine   = 64 << 10 // bytes of one place
 )
 
-// File is the Provider of the operator's own places, in a file of CSV or JSON. Any goroutine may
-// ask; one at a time may reload.
+// File is the Provider for places in a CSV or JSON file. Any goroutine may call Nearby; one at a time may
+// call Reload.
 type File struct {
 	path    string
 	options FileOptions
-	now     atomic.Pointer[reading]
-	failed  atomic.Pointer[refusal] // nil unless the latest reading was refused
+	current atomic.Pointer[contents]
+	failed  atomic.Pointer[failure] // nil unless the latest reload failed
 }
 
-// reading is what a file held when it was read. Immutable.
-type reading struct {
+// contents are the places of a file when it was read. Immutable.
+type contents struct {
 	index   *Index
-	skipped int // places that were passed over
+	skipped int // places, see FileOptions.Lenient
 	at      time.Time
 }
 
-// refusal is a file that was not taken. Immutable.
-type refusal struct {
-	why string
-	at  time.Time
+// failure is why a reload failed. Immutable.
+type failure struct {
+	text string
+	at   time.Time
 }
 
 var _ Provider = (*File)(nil)
 
-// NewFile reads a file whose name ends in one of FileSuffixes. An error names the file, the line
-// and the column, in bytes from 1, of the first thing that is wrong, and says what would be right.
-// All mistakes of a header are one error. Positions are kept to 1e-5 degree, a metre.
+// NewFile reads a file whose name ends in one of FileSuffixes. Its error has the file, line and column (in
+// bytes, from 1) of the first mistake, and what was expected. All mistakes of a header are one error.
+// Positions are rounded to 1e-5 degree, about a meter.
 func NewFile(path string, o FileOptions) (*File, error) {
 	f := &File{path: path, options: o}
 	if err := f.Reload(); err != nil {
@@ -76,36 +74,36 @@ func NewFile(path string, o FileOptions) (*File, error) {
 
 // Nearby implements Provider.
 func (f *File) Nearby(ctx context.Context, q Query) (Result, error) {
-	return f.now.Load().index.Nearby(ctx, q)
+	return f.current.Load().index.Nearby(ctx, q)
 }
 
 // Len is the number of places.
-func (f *File) Len() int { return f.now.Load().index.Len() }
+func (f *File) Len() int { return f.current.Load().index.Len() }
 
-// Reload reads the file again. Questions are answered from the old places until the new ones are
-// indexed, and for ever if the file is wrong. Meanwhile there is memory for both.
+// Reload reads the file again. Queries use the old places until the new ones are indexed, or after that if
+// the file is invalid. During the reload both are in memory.
 func (f *File) Reload() error {
-	now, err := readFile(f.path, f.options)
+	c, err := readFile(f.path, f.options)
 	if err != nil {
-		f.failed.Store(&refusal{err.Error(), time.Now()})
+		f.failed.Store(&failure{err.Error(), time.Now()})
 		return err
 	}
-	f.now.Store(now)
+	f.current.Store(c)
 	f.failed.Store(nil)
 	return nil
 }
 
-// Report is what the file held when it was last read in good order.
+// Report returns the state of the last successful read, and of a failed reload since.
 func (f *File) Report() FileReport {
-	now := f.now.Load()
-	r := FileReport{Path: f.path, Places: now.index.Len(), Skipped: now.skipped, Read: now.at}
+	c := f.current.Load()
+	r := FileReport{Path: f.path, Places: c.index.Len(), Skipped: c.skipped, Read: c.at}
 	if failed := f.failed.Load(); failed != nil {
-		r.Refused, r.Error = &failed.at, failed.why
+		r.Refused, r.Error = &failed.at, failed.text
 	}
 	return r
 }
 
-func readFile(path string, o FileOptions) (*reading, error) {
+func readFile(path string, o FileOptions) (*contents, error) {
 	read, err := format(path)
 	if err != nil {
 		return nil, err
@@ -121,7 +119,7 @@ func readFile(path string, o FileOptions) (*reading, error) {
 	if info.Size() > maxFileBytes {
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFileBytes)
 	}
-	now, err := indexOf(file, read, o)
+	c, err := indexOf(file, read, o)
 	var at *position
 	switch {
 	case errors.As(err, &at):
@@ -129,15 +127,15 @@ func readFile(path string, o FileOptions) (*reading, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	now.at = time.Now()
-	return now, nil
+	c.at = time.Now()
+	return c, nil
 }
 
-// reader reads the places of a file and gives each away with its position. Its error, and that of
-// add, may be a *position.
+// reader reads the places of a file and calls add for each with its position. Its error, and that of add,
+// may be a *position.
 type reader func(in *input, add func(entry, position) error) error
 
-// format is how a file of that name is read.
+// format returns the reader for a file name.
 func format(path string) (reader, error) {
 	name := strings.TrimSuffix(strings.ToLower(path), ".gz")
 	switch filepath.Ext(name) {
@@ -148,19 +146,19 @@ func format(path string) (reader, error) {
 	case ".geojson":
 		return nil, fmt.Errorf("%s: %s", path, errWrapped)
 	case ".xlsx", ".xls", ".ods":
-		return nil, fmt.Errorf("%s: this is a spreadsheet: save it as CSV UTF-8", path)
+		return nil, fmt.Errorf("%s: spreadsheets are not supported: save it as CSV UTF-8", path)
 	}
-	return nil, fmt.Errorf("%s: its name ends in none of .%s, with or without .gz behind it", path,
+	return nil, fmt.Errorf("%s: unsupported file name: expected .%s, optionally followed by .gz", path,
 		strings.Join(FileSuffixes, ", ."))
 }
 
-func indexOf(file io.Reader, read reader, o FileOptions) (*reading, error) {
+func indexOf(file io.Reader, read reader, o FileOptions) (*contents, error) {
 	in, err := newInput(file, o.Columns)
 	if err != nil {
 		return nil, err
 	}
 	b, skipped := newBuilder(), 0
-	var first *position // of those that are skipped
+	var first *position // of a skipped place
 	err = read(in, func(e entry, at position) error {
 		if e.lacks == nil {
 			return b.add(e, at)
@@ -169,7 +167,7 @@ func indexOf(file io.Reader, read reader, o FileOptions) (*reading, error) {
 			return e.lacks
 		}
 		if !o.Lenient {
-			return e.lacks.wrong("%s; lenient = true, or --lenient, passes over such places", e.lacks.what)
+			return e.lacks.wrong("%s; to skip such places set lenient = true or --lenient", e.lacks.what)
 		}
 		if skipped++; skipped == 1 {
 			first = e.lacks
@@ -182,23 +180,23 @@ func indexOf(file io.Reader, read reader, o FileOptions) (*reading, error) {
 	case b.len() == 0 && skipped > 0:
 		return nil, first.wrong("%s; no place has a name and a position", first.what)
 	case b.len() == 0:
-		return nil, errors.New("there are no places in it")
+		return nil, errors.New("the file has no places")
 	}
-	return &reading{index: b.index(), skipped: skipped}, nil
+	return &contents{index: b.index(), skipped: skipped}, nil
 }
 
-// entry is one place of a file.
+// entry is a place read from a file.
 type entry struct {
 	name, vicinity string
 	lat, lng       int32 // units of 1e-5 degree
 	types          []string
-	// lacks says which of name, lat and lng has no value, and where it would be. The rest of such an
-	// entry is not read.
+	// lacks is set if name, lat or lng has no value: which one, and where it is expected. The rest of such
+	// an entry is not read.
 	lacks *position
-	wraps bool // such an entry is around places, and not one itself
+	wraps bool // with lacks: the object contains places and is not a place itself
 }
 
-// position is a mistake in a file and where it is: line and column, in bytes, from 1.
+// position is a line and a column in a file, in bytes from 1, and as an error what is wrong there.
 type position struct {
 	line, column int
 	what         string
@@ -210,19 +208,19 @@ func (p position) wrong(format string, a ...any) error {
 	return &position{p.line, p.column, fmt.Sprintf(format, a...)}
 }
 
-// builder collects the places of a file, in its order.
+// builder collects the places of a file, in the order of the file.
 type builder struct {
 	table
 	name   []byte            // becomes table.names
-	wordOf map[string]uint32 // its number in table.words
-	kindOf map[string]uint16 // by types, as table.types has them
+	wordOf map[string]uint32 // index in table.words by vicinity
+	kindOf map[string]uint16 // index in table.types
 }
 
 func newBuilder() *builder {
 	return &builder{wordOf: map[string]uint32{}, kindOf: map[string]uint16{}}
 }
 
-// add takes a place of a file; at is where it stands.
+// add adds a place; at is its position in the file.
 func (b *builder) add(e entry, at position) error {
 	types := typesJSON(e.types)
 	kind, known := b.kindOf[types]
@@ -238,7 +236,7 @@ func (b *builder) add(e entry, at position) error {
 	word, known := b.wordOf[e.vicinity]
 	if !known {
 		word = uint32(len(b.words))
-		vicinity := strings.Clone(e.vicinity) // and not the line that it is part of
+		vicinity := strings.Clone(e.vicinity) // do not keep the whole line in memory
 		b.words, b.wordOf[vicinity] = append(b.words, vicinity), word
 	}
 	b.name = append(b.name, e.name...)
@@ -248,7 +246,7 @@ func (b *builder) add(e entry, at position) error {
 	return nil
 }
 
-// index puts the places in order: along the curve, and where they are at one point as in the file.
+// index sorts the places by Curve, and those at one point in the order of the file.
 func (b *builder) index() *Index {
 	order := make([]uint32, b.len())
 	curve := make([]uint32, b.len())
@@ -280,14 +278,12 @@ func typesJSON(types []string) string {
 	return "[\n        \"" + strings.Join(types, "\",\n        \"") + "\"\n      ]"
 }
 
-// The values that both formats hold, each as it may be.
-
-// trim is a text without the white space around it.
+// trim removes surrounding white space.
 func trim(text string) string { return strings.Trim(text, " \t\r\n\u00a0") }
 
 func checkText(what, text string, at position) error {
 	if !utf8.ValidString(text) {
-		return at.wrong("%s is not UTF-8: save the file as UTF-8 (in a spreadsheet: CSV UTF-8)", what)
+		return at.wrong("%s is not UTF-8: save the file as UTF-8 (spreadsheets: CSV UTF-8)", what)
 	}
 	if len(text) > maxFileText {
 		return at.wrong("%s is longer than %d bytes", what, maxFileText)
@@ -295,28 +291,28 @@ func checkText(what, text string, at position) error {
 	for _, r := range text {
 		switch {
 		case unicode.IsControl(r):
-			return at.wrong("%s holds the control character %q", what, r)
+			return at.wrong("%s contains the control character %q", what, r)
 		case r == utf8.RuneError:
-			return at.wrong("%s holds U+FFFD, which stands for a character that was lost", what)
+			return at.wrong("%s contains U+FFFD, the replacement for a lost character", what)
 		}
 	}
 	return nil
 }
 
-// checkType takes words as Google's are: cafe, train_station.
+// checkType accepts words such as Google's types: cafe, train_station.
 func checkType(word string, at position) error {
 	ok := word != "" && len(word) <= 64
 	for _, r := range []byte(word) {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_')
 	}
 	if !ok {
-		return at.wrong("%.64q is no type: small letters, digits and _, as train_station", word)
+		return at.wrong("invalid type %.64q: expected lower-case letters, digits and _, such as train_station", word)
 	}
 	return nil
 }
 
-// parseDegrees reads a decimal number of at most most degrees north or south, east or west. Comma
-// says whether it may have a decimal comma: in a file whose columns are separated otherwise.
+// parseDegrees parses a latitude or longitude from -most to most. Comma allows a decimal comma, in files
+// whose separator is not a comma.
 func parseDegrees(what, text string, most int, comma bool, at position) (int32, error) {
 	number := text
 	if strings.Count(text, ",") == 1 && !strings.Contains(text, ".") {
@@ -327,8 +323,8 @@ func parseDegrees(what, text string, most int, comma bool, at position) (int32, 
 	case err != nil || !(v >= float64(-most) && v <= float64(most)):
 		return 0, at.wrong("%s: %.64q is not a number from -%d to %d", what, text, most, most)
 	case number != text && !comma:
-		return 0, at.wrong("%s: %.64q has a decimal comma, which is taken where the columns are "+
-			"separated by ; or tab: write %s", what, text, number)
+		return 0, at.wrong("%s: %.64q has a decimal comma, which is allowed only if the separator is "+
+			"; or tab: write %s", what, text, number)
 	}
 	return int32(math.Round(v / unit)), nil
 }

@@ -92,18 +92,18 @@ func TestFileMistakes(t *testing.T) {
 	const head = "name,lat,lng,types,vicinity\n"
 	long := strings.Repeat("x", maxFileText+1)
 	for _, c := range []struct{ name, text, want string }{
-		{"a.csv", "", " it is empty"},
-		{"a.csv", "\n", "1:1: the first line names the columns: name,lat,lng,types,vicinity"},
-		{"a.csv", head, " there are no places in it"},
-		{"a.csv", "name,lat\nx,1\n", `1:1: the first line names the columns: there is no lng; it has "name", "lat"; say which is which, as columns = { name = "name", lat = "lat", lng = "..." }, or --columns name=name,lat=lat,lng=...`},
-		{"a.csv", "name,lat,lng,lat\n", `1:14: the first line names the columns: "lat" stands there twice`},
-		{"a.csv", "site_id,site_name,site_lat,site_lon\n", `1:1: the first line names the columns: there is no name, no lat, no lng; it has "site_id", "site_name", "site_lat", "site_lon"; ` +
-			`say which is which, as columns = { name = "site_name", lat = "site_lat", lng = "site_lon" }, or --columns name=site_name,lat=site_lat,lng=site_lon`},
-		{"a.csv", "Name,lat,Latitude,long,lon\n", `1:10: the first line names the columns: both "lat" and "Latitude" could be lat; ` +
-			`both "long" and "lon" could be lng; it has "Name", "lat", "Latitude", "long", "lon"; say which is which, ` +
-			`as columns = { name = "Name", lat = "lat", lng = "long" }, or --columns name=Name,lat=lat,lng=long`},
-		{"a.csv", head + "x,1,2\n", "2:1: 3 fields, and the first line names 5 columns"},
-		{"a.csv", head + "x,1,2,,,\n", "2:1: 6 fields, and the first line names 5 columns"},
+		{"a.csv", "", " the file is empty"},
+		{"a.csv", "\n", "1:1: no header: expected name,lat,lng,types,vicinity"},
+		{"a.csv", head, " the file has no places"},
+		{"a.csv", "name,lat\nx,1\n", `1:1: header: no lng; the file has "name", "lat"; map them with columns = { name = "name", lat = "lat", lng = "..." } or --columns name=name,lat=lat,lng=...`},
+		{"a.csv", "name,lat,lng,lat\n", `1:14: header: duplicate column "lat"`},
+		{"a.csv", "site_id,site_name,site_lat,site_lon\n", `1:1: header: no name, no lat, no lng; the file has "site_id", "site_name", "site_lat", "site_lon"; ` +
+			`map them with columns = { name = "site_name", lat = "site_lat", lng = "site_lon" } or --columns name=site_name,lat=site_lat,lng=site_lon`},
+		{"a.csv", "Name,lat,Latitude,long,lon\n", `1:10: header: both "lat" and "Latitude" could be lat; ` +
+			`both "long" and "lon" could be lng; the file has "Name", "lat", "Latitude", "long", "lon"; ` +
+			`map them with columns = { name = "Name", lat = "lat", lng = "long" } or --columns name=Name,lat=lat,lng=long`},
+		{"a.csv", head + "x,1,2\n", "2:1: 3 fields, but the header has 5 columns"},
+		{"a.csv", head + "x,1,2,,,\n", "2:1: 6 fields, but the header has 5 columns"},
 		{"a.csv", head + "x,1,2,,\n\"y\"z,1,2,,\n", "3:3: extraneous or missing \" in quoted-field"},
 		{"a.csv", head + "x,1,2,,\ny\",1,2,,\n", "3:2: bare \" in non-quoted-field"},
 		{"a.csv", head + "x,1,2,,\n\"x,1,2,,\ny,1,2,,\nz,\"1\",2,,\n",
@@ -113,49 +113,49 @@ func TestFileMistakes(t *testing.T) {
 		{"a.csv", head + strings.Repeat("\n", 1<<18), " more than 65536 bytes of empty lines"},
 		{"a.csv", "\xff\xfen\x00a\x00m\x00e\x00", " text is UTF-16: save it as UTF-8"},
 		{"a.ndjson", "\xfe\xff\x00{\x00}", " text is UTF-16: save it as UTF-8"},
-		{"a.csv", head + "a\ufffdb,1,2,,\n", "2:1: the name holds U+FFFD, which stands for a character that was lost"},
-		{"a.csv", head + "a\u0085b,1,2,,\n", `2:1: the name holds the control character '\u0085'`},
+		{"a.csv", head + "a\ufffdb,1,2,,\n", "2:1: the name contains U+FFFD, the replacement for a lost character"},
+		{"a.csv", head + "a\u0085b,1,2,,\n", `2:1: the name contains the control character '\u0085'`},
 		{"a.csv", head + "\"x,1,2,,\n", "2:10: extraneous or missing \" in quoted-field"},
 		{"a.csv", head + "x,91,2,,\n", `2:3: lat: "91" is not a number from -90 to 90`},
 		{"a.csv", head + "x,1,-180.1,,\n", `2:5: lng: "-180.1" is not a number from -180 to 180`},
 		{"a.csv", head + "x,NaN,2,,\n", `2:3: lat: "NaN" is not a number from -90 to 90`},
 		{"a.csv", head + "x,0x1p3,2,,\n", `2:3: lat: "0x1p3" is not a number from -90 to 90`},
 		{"a.csv", head + "x,1_0,2,,\n", `2:3: lat: "1_0" is not a number from -90 to 90`},
-		{"a.csv", head + "x,,2,,\n", "2:3: there is no lat; lenient = true, or --lenient, passes over such places"},
-		{"a.csv", head + " ,1,2,,\n", "2:2: there is no name; lenient = true, or --lenient, passes over such places"},
-		{"a.csv", head + "a\tb,1,2,,\n", `2:1: the name holds the control character '\t'`},
-		{"a.csv", head + "\"a\nb\",1,2,,\n", `2:1: the name holds the control character '\n'`},
-		{"a.csv", head + "\xff,1,2,,\n", "2:1: the name is not UTF-8: save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"},
+		{"a.csv", head + "x,,2,,\n", "2:3: missing lat; to skip such places set lenient = true or --lenient"},
+		{"a.csv", head + " ,1,2,,\n", "2:2: missing name; to skip such places set lenient = true or --lenient"},
+		{"a.csv", head + "a\tb,1,2,,\n", `2:1: the name contains the control character '\t'`},
+		{"a.csv", head + "\"a\nb\",1,2,,\n", `2:1: the name contains the control character '\n'`},
+		{"a.csv", head + "\xff,1,2,,\n", "2:1: the name is not UTF-8: save the file as UTF-8 (spreadsheets: CSV UTF-8)"},
 		{"a.csv", head + "x,1,2,," + long + "\n", "2:8: the vicinity is longer than 1024 bytes"},
-		{"a.csv", head + "x,1,2,Cafe,\n", `2:7: "Cafe" is no type: small letters, digits and _, as train_station`},
-		{"a.csv", head + "x,1,2,a||b,\n", `2:7: "" is no type: small letters, digits and _, as train_station`},
+		{"a.csv", head + "x,1,2,Cafe,\n", `2:7: invalid type "Cafe": expected lower-case letters, digits and _, such as train_station`},
+		{"a.csv", head + "x,1,2,a||b,\n", `2:7: invalid type "": expected lower-case letters, digits and _, such as train_station`},
 		{"a.csv", head + "x,1,2,a" + strings.Repeat("|a", 20) + ",\n", "2:7: more than 20 types"},
 
-		{"a.ndjson", "", " it is empty"},
+		{"a.ndjson", "", " the file is empty"},
 		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n\n{\"name\"\n", "3:8: not JSON: unexpected end of JSON input"},
 		{"a.ndjson", `{"name":"x","lat":1,"lng":2} {}`, "1:30: not JSON: invalid character '{' after top-level value"},
 		{"a.ndjson", `{"name":"x",,`, "1:13: not JSON: invalid character ',' looking for beginning of object key string"},
-		{"a.ndjson", `1`, "1:1: JSON objects are wanted, one on each line, or an array of them"},
-		{"a.ndjson", `{"name":"x","lat":1}`, `1:1: there is no lng; it has "name", "lat"; say which is which, as columns = { name = "name", lat = "lat", lng = "..." }, or --columns name=name,lat=lat,lng=...; lenient = true, or --lenient, passes over such places`},
-		{"a.ndjson", `{"name":"x","lat":1,"lng":2,"lat":3}`, `1:30: "lat" stands there twice`},
-		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n{\"name\":\"x\",\"lng\":2}", "2:1: there is no lat; lenient = true, or --lenient, passes over such places"},
+		{"a.ndjson", `1`, "1:1: expected JSON objects, one per line or in an array"},
+		{"a.ndjson", `{"name":"x","lat":1}`, `1:1: no lng; the file has "name", "lat"; map them with columns = { name = "name", lat = "lat", lng = "..." } or --columns name=name,lat=lat,lng=...; to skip such places set lenient = true or --lenient`},
+		{"a.ndjson", `{"name":"x","lat":1,"lng":2,"lat":3}`, `1:30: duplicate column "lat"`},
+		{"a.ndjson", "{\"name\":\"x\",\"lat\":1,\"lng\":2}\n{\"name\":\"x\",\"lng\":2}", "2:1: missing lat; to skip such places set lenient = true or --lenient"},
 		{"a.ndjson", `{"name":7,"lat":1,"lng":2}`, "1:9: name is not a string"},
-		{"a.ndjson", `{"name":"\u0000","lat":1,"lng":2}`, `1:9: the name holds the control character '\x00'`},
-		{"a.ndjson", "{\"name\":\"\xff\",\"lat\":1,\"lng\":2}", "1:9: the name is not UTF-8: save the file as UTF-8 (in a spreadsheet: CSV UTF-8)"},
-		{"a.ndjson", `{"name":"","lat":1,"lng":2}`, "1:9: there is no name; lenient = true, or --lenient, passes over such places"},
+		{"a.ndjson", `{"name":"\u0000","lat":1,"lng":2}`, `1:9: the name contains the control character '\x00'`},
+		{"a.ndjson", "{\"name\":\"\xff\",\"lat\":1,\"lng\":2}", "1:9: the name is not UTF-8: save the file as UTF-8 (spreadsheets: CSV UTF-8)"},
+		{"a.ndjson", `{"name":"","lat":1,"lng":2}`, "1:9: missing name; to skip such places set lenient = true or --lenient"},
 		{"a.ndjson", `{"lat":true,"name":"x","lng":2}`, "1:8: lat is not a number"},
 		{"a.ndjson", `{"lat":-90.00001,"name":"x","lng":2}`, `1:8: lat: "-90.00001" is not a number from -90 to 90`},
 		{"a.ndjson", `{"lng":1e400,"name":"x","lat":1}`, `1:8: lng: "1e400" is not a number from -180 to 180`},
 		{"a.ndjson", `{"types":"cafe","name":"x","lat":1,"lng":2}`, "1:10: types is not an array of strings"},
 		{"a.ndjson", `{"types":["cafe", 7],"name":"x","lat":1,"lng":2}`, "1:19: a type is not a string"},
-		{"a.ndjson", `{"types":["cafe","A"],"name":"x","lat":1,"lng":2}`, `1:18: "A" is no type: small letters, digits and _, as train_station`},
+		{"a.ndjson", `{"types":["cafe","A"],"name":"x","lat":1,"lng":2}`, `1:18: invalid type "A": expected lower-case letters, digits and _, such as train_station`},
 		{"a.ndjson", `{"vicinity":"` + long + `","name":"x","lat":1,"lng":2}`, "1:13: the vicinity is longer than 1024 bytes"},
-		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine-1), " there are no places in it"},
+		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine-1), " the file has no places"},
 		{"a.ndjson", "\n" + strings.Repeat(" ", maxFileLine+1), "2:1: the place is longer than 65536 bytes"},
-		{"a.ndjson", `{"name":"a\ud800","lat":1,"lng":2}`, "1:9: the name holds U+FFFD, which stands for a character that was lost"},
-		{"a.ndjson", "{\"name\":\"a\u009b31m\",\"lat\":1,\"lng\":2}", `1:9: the name holds the control character '\u009b'`},
+		{"a.ndjson", `{"name":"a\ud800","lat":1,"lng":2}`, "1:9: the name contains U+FFFD, the replacement for a lost character"},
+		{"a.ndjson", "{\"name\":\"a\u009b31m\",\"lat\":1,\"lng\":2}", `1:9: the name contains the control character '\u009b'`},
 
-		{"a.dat", head, " its name ends in none of .csv, .tsv, .txt, .json, .ndjson, .jsonl, with or without .gz behind it"},
+		{"a.dat", head, " unsupported file name: expected .csv, .tsv, .txt, .json, .ndjson, .jsonl, optionally followed by .gz"},
 	} {
 		path := written(t, c.name, c.text)
 		_, err := NewFile(path, FileOptions{})
@@ -183,9 +183,9 @@ func TestFileReload(t *testing.T) {
 	}
 	for _, step := range []struct{ text, err, want string }{
 		{"name,lat,lng\nnew,1,2\nother,1,2\n", "", "new"},
-		{"name,lat,lng\nnewer,1,2\nother,1\n", path + ":3:1: 2 fields, and the first line names 3 columns", "new"},
-		{"", path + ": it is empty", "new"},
-		{"\n", path + ":1:1: the first line names the columns: name,lat,lng,types,vicinity", "new"},
+		{"name,lat,lng\nnewer,1,2\nother,1\n", path + ":3:1: 2 fields, but the header has 3 columns", "new"},
+		{"", path + ": the file is empty", "new"},
+		{"\n", path + ":1:1: no header: expected name,lat,lng,types,vicinity", "new"},
 		{"lat,lng,name\n1,2,newest\n", "", "newest"},
 	} {
 		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
@@ -291,7 +291,7 @@ func TestFileIsReadWithinBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.read, in.begin = maxFileBytes, maxFileBytes
-	if err := readJSON(in, newBuilder().add); err == nil || err.Error() != "it is larger than 268435456 bytes" {
+	if err := readJSON(in, newBuilder().add); err == nil || err.Error() != "the file is larger than 268435456 bytes" {
 		t.Error(err)
 	}
 }

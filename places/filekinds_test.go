@@ -15,7 +15,7 @@ import (
 // listed is what a file holds, in the order of the index.
 func listed(t *testing.T, f *File) string {
 	t.Helper()
-	index := f.now.Load().index
+	index := f.current.Load().index
 	all := []string{}
 	for i := range uint32(index.Len()) {
 		p := index.table.place(i)
@@ -63,7 +63,7 @@ func TestFilesOfOthers(t *testing.T) {
 		}
 	}
 	_, err := NewFile("testdata/files/metro.stops.txt", FileOptions{Columns: stops})
-	want := "testdata/files/metro.stops.txt:5:6: there is no name; lenient = true, or --lenient, passes over such places"
+	want := "testdata/files/metro.stops.txt:5:6: missing name; to skip such places set lenient = true or --lenient"
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -124,17 +124,17 @@ func TestFileForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := f.now.Load().index; p.table.place(0).Vicinity != "Rome" || p.types(0) != typesJSON([]string{"heliport"}) {
+	if p := f.current.Load().index; p.table.place(0).Vicinity != "Rome" || p.types(0) != typesJSON([]string{"heliport"}) {
 		t.Errorf("%+v, %s", p.table.place(0), p.types(0))
 	}
 }
 
 // What could be meant in two ways, or not at all, is refused with what would be right.
 func TestFileFormMistakes(t *testing.T) {
-	const lenient = "; lenient = true, or --lenient, passes over such places"
-	const head = "1:1: the first line names the columns: "
+	const lenient = "; to skip such places set lenient = true or --lenient"
+	const head = "1:1: header: "
 	gz := func(text string) string { return string(packed(t, []byte(text))) }
-	const wrapped = "want an array of places or one object a line; GeoJSON is not read"
+	const wrapped = "expected an array of places or one object per line; GeoJSON is not supported"
 	good := gz("name,lat,lng\nx,1,2\n")
 	for _, c := range []struct {
 		name, text string
@@ -142,42 +142,42 @@ func TestFileFormMistakes(t *testing.T) {
 		want       string
 	}{
 		{"a.csv", "name,lat,lng\nx,\"1,5\",2\n", FileOptions{},
-			`2:3: lat: "1,5" has a decimal comma, which is taken where the columns are separated by ; or tab: write 1.5`},
+			`2:3: lat: "1,5" has a decimal comma, which is allowed only if the separator is ; or tab: write 1.5`},
 		{"a.csv", "name;lat;lng\nx;1.234,5;2\n", FileOptions{}, `2:3: lat: "1.234,5" is not a number from -90 to 90`},
 		{"a.csv", "name;lat;lng\nx;1,2,3;2\n", FileOptions{}, `2:3: lat: "1,2,3" is not a number from -90 to 90`},
 		{"a.csv", "name;lat;lng;,name,lat,lng\n", FileOptions{},
-			"1:1: the columns may be separated by ',' or ';': put a line sep=, or sep=; in front of them"},
-		{"a.csv", "name|lat|lng\n", FileOptions{}, head + `there is no name, no lat, no lng; it has "name|lat|lng"; say which is which, ` +
-			`as columns = { name = "...", lat = "...", lng = "..." }, or --columns name=...,lat=...,lng=...`},
-		{"a.csv", "sep=|\nname|lat|lng\n", FileOptions{}, `1:1: columns are separated by , or ; or tab, and not by "|"`},
-		{"a.csv", "sep=;\nname,lat,lng\n", FileOptions{}, strings.Replace(head, "1:1", "2:1", 1) + `there is no name, no lat, no lng; ` +
-			`it has "name,lat,lng"; say which is which, as columns = { name = "...", lat = "...", lng = "..." }, or --columns name=...,lat=...,lng=...`},
-		{"a.csv", "name,lat,lng\rx,1,2\r", FileOptions{}, "1:1: lines end in CR alone: save the file as CSV UTF-8"},
-		{"a.csv", "name,lat,x\nx,1,2\n", FileOptions{}, head + `there is no lng; it has "name", "lat", "x"; say which is which, ` +
-			`as columns = { name = "name", lat = "lat", lng = "..." }, or --columns name=name,lat=lat,lng=...`},
+			"1:1: ambiguous separator, ',' or ';': insert a first line sep=, or sep=;"},
+		{"a.csv", "name|lat|lng\n", FileOptions{}, head + `no name, no lat, no lng; the file has "name|lat|lng"; ` +
+			`map them with columns = { name = "...", lat = "...", lng = "..." } or --columns name=...,lat=...,lng=...`},
+		{"a.csv", "sep=|\nname|lat|lng\n", FileOptions{}, `1:1: unsupported separator "|": expected , or ; or tab`},
+		{"a.csv", "sep=;\nname,lat,lng\n", FileOptions{}, strings.Replace(head, "1:1", "2:1", 1) + `no name, no lat, no lng; ` +
+			`the file has "name,lat,lng"; map them with columns = { name = "...", lat = "...", lng = "..." } or --columns name=...,lat=...,lng=...`},
+		{"a.csv", "name,lat,lng\rx,1,2\r", FileOptions{}, "1:1: lines end in CR only: save the file as CSV UTF-8"},
+		{"a.csv", "name,lat,x\nx,1,2\n", FileOptions{}, head + `no lng; the file has "name", "lat", "x"; ` +
+			`map them with columns = { name = "name", lat = "lat", lng = "..." } or --columns name=name,lat=lat,lng=...`},
 		{"a.csv", "name,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"name": "ort", "types": "kind", "lat": "LAT"}},
-			head + `there is no "ort", which columns names for name; there is no "kind", which columns names for types; there is no name; ` +
-				`it has "name", "lat", "lng"; say which is which, as columns = { name = "name", lat = "LAT", lng = "lng" }, or --columns name=name,lat=LAT,lng=lng`},
+			head + `no column "ort", which is configured for name; no column "kind", which is configured for types; no name; ` +
+				`the file has "name", "lat", "lng"; map them with columns = { name = "name", lat = "LAT", lng = "lng" } or --columns name=name,lat=LAT,lng=lng`},
 		{"a.csv", "a,a,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"name": "a"}},
-			`1:3: the first line names the columns: "a" stands there twice`},
-		{"a.csv", "name,lat,lng\nx,,2\n", FileOptions{}, "2:3: there is no lat" + lenient},
-		{"a.csv", "name,lat,lng\nx,1,2\nx,1, \n", FileOptions{}, "3:6: there is no lng" + lenient},
-		{"a.csv", "name,lat,lng\n,1,2\nx,,2\n", FileOptions{Lenient: true}, "2:1: there is no name; no place has a name and a position"},
+			`1:3: header: duplicate column "a"`},
+		{"a.csv", "name,lat,lng\nx,,2\n", FileOptions{}, "2:3: missing lat" + lenient},
+		{"a.csv", "name,lat,lng\nx,1,2\nx,1, \n", FileOptions{}, "3:6: missing lng" + lenient},
+		{"a.csv", "name,lat,lng\n,1,2\nx,,2\n", FileOptions{Lenient: true}, "2:1: missing name; no place has a name and a position"},
 		{"a.csv", "name,lat,lng\nx,1,2\nx,,2\nx,1,200\n", FileOptions{Lenient: true}, `4:5: lng: "200" is not a number from -180 to 180`},
 		{"a.csv", "name,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"nme": "a", "mme": "b"}},
-			` "mme" is no column; there are name, lat, lng, types, vicinity`},
-		{"a.csv", "name,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"lat": " "}}, " lat is empty; it is what the file calls its lat"},
-		{"a.csv", "PK\x03\x04 and so on", FileOptions{}, " this is a zip archive or a spreadsheet: unpack it, or save it as CSV UTF-8"},
-		{"a.csv", "n\x00a\x00m\x00e\x00", FileOptions{}, " this is not text, or it is UTF-16: save it as UTF-8 (in a spreadsheet: CSV UTF-8)"},
+			` unknown column "mme"; columns are name, lat, lng, types, vicinity`},
+		{"a.csv", "name,lat,lng\nx,1,2\n", FileOptions{Columns: map[string]string{"lat": " "}}, " lat is empty; expected the file's name for column lat"},
+		{"a.csv", "PK\x03\x04 and so on", FileOptions{}, " zip archives and spreadsheets are not supported: unpack it or save it as CSV UTF-8"},
+		{"a.csv", "n\x00a\x00m\x00e\x00", FileOptions{}, " not text, or UTF-16: save it as UTF-8 (spreadsheets: CSV UTF-8)"},
 		{"a.csv", gz("\xff\xfen\x00a\x00"), FileOptions{}, " text is UTF-16: save it as UTF-8"},
-		{"a.csv.gz", good[:len(good)-9], FileOptions{}, " its gzip data are damaged: unexpected EOF"},
-		{"a.csv.gz", good[:5], FileOptions{}, " its gzip data are damaged: unexpected EOF"},
-		{"a.csv.gz", strings.Replace(good, good[len(good)-8:], "abcdefgh", 1), FileOptions{}, " its gzip data are damaged: gzip: invalid checksum"},
-		{"a.gz", good, FileOptions{}, " its name ends in none of .csv, .tsv, .txt, .json, .ndjson, .jsonl, with or without .gz behind it"},
+		{"a.csv.gz", good[:len(good)-9], FileOptions{}, " damaged gzip data: unexpected EOF"},
+		{"a.csv.gz", good[:5], FileOptions{}, " damaged gzip data: unexpected EOF"},
+		{"a.csv.gz", strings.Replace(good, good[len(good)-8:], "abcdefgh", 1), FileOptions{}, " damaged gzip data: gzip: invalid checksum"},
+		{"a.gz", good, FileOptions{}, " unsupported file name: expected .csv, .tsv, .txt, .json, .ndjson, .jsonl, optionally followed by .gz"},
 
-		{"a.json", "", FileOptions{}, " it is empty"},
-		{"a.csv.gz", gz("\ufeff"), FileOptions{}, " it is empty"},
-		{"a.xlsx", "PK\x03\x04", FileOptions{}, " this is a spreadsheet: save it as CSV UTF-8"},
+		{"a.json", "", FileOptions{}, " the file is empty"},
+		{"a.csv.gz", gz("\ufeff"), FileOptions{}, " the file is empty"},
+		{"a.xlsx", "PK\x03\x04", FileOptions{}, " spreadsheets are not supported: save it as CSV UTF-8"},
 		{"a.geojson", "{}", FileOptions{}, " " + wrapped},
 		{"a.json", `{"type":"FeatureCollection","name":"x","features":[ {"type":"Feature"}]}`, FileOptions{}, "1:1: " + wrapped},
 		{"a.json", "{\n \"places\": [\n {\"name\":\"x\",\"lat\":1,\"lng\":2}]}", FileOptions{}, "1:1: " + wrapped},
@@ -185,33 +185,33 @@ func TestFileFormMistakes(t *testing.T) {
 		{"a.json", `{"places":[` + strings.Repeat(`{"name":"x","lat":1,"lng":2},`, 1<<13), FileOptions{}, "1:1: the place is longer than 65536 bytes; " + wrapped},
 		{"a.ndjson", `{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"name":"x"}}`, FileOptions{}, "1:1: " + wrapped},
 		{"a.json", `[{"type":"Feature","geometry":{}}]`, FileOptions{Lenient: true}, "1:2: " + wrapped + "; no place has a name and a position"},
-		{"a.json", `[{"name":"x","lat":1,"lng":2,"l\u0061t":3}]`, FileOptions{}, `1:31: "lat" stands there twice`},
+		{"a.json", `[{"name":"x","lat":1,"lng":2,"l\u0061t":3}]`, FileOptions{}, `1:31: duplicate column "lat"`},
 		{"a.ndjson", `{"l\\u0061t":0,"name":"x","lat":1,"lng":2}` + "\n" + `{"l\u0061t":0,"name":"x","lat":1,"lng":2}`, FileOptions{},
-			`2:27: "lat" stands there twice`},
+			`2:27: duplicate column "lat"`},
 		{"a.ndjson", strings.Repeat(" \n", maxFileLine), FileOptions{}, "32769:1: more than 65536 bytes of empty lines"},
 		{"a.json", "[" + strings.Repeat("\n", maxFileLine+1), FileOptions{}, "1:2: more than 65536 bytes of white space"},
-		{"a.json", "[]\n", FileOptions{}, " there are no places in it"},
-		{"a.json", "[\n{\"name\":\"x\",\"lat\":1,\"lng\":2}\n", FileOptions{}, "3:1: the array does not end: is a part of the file missing?"},
-		{"a.json", "[\n{\"name\":\"x\",\"lat\":1,", FileOptions{}, "2:21: the array does not end: is a part of the file missing?"},
-		{"a.json", `[{"name":"x","lat":1,"lng":2},`, FileOptions{}, "1:31: the array does not end: is a part of the file missing?"},
-		{"a.json", `[{"name":"x","lat":1,"lng":2},]`, FileOptions{}, "1:31: JSON objects are wanted, one on each line, or an array of them"},
-		{"a.json", `[{"name":"x","lat":1,"lng":2} {}]`, FileOptions{}, "1:31: there is no comma between two places"},
-		{"a.json", `[{"name":"x","lat":1,"lng":2}] {}`, FileOptions{}, "1:32: there is something behind the array"},
+		{"a.json", "[]\n", FileOptions{}, " the file has no places"},
+		{"a.json", "[\n{\"name\":\"x\",\"lat\":1,\"lng\":2}\n", FileOptions{}, "3:1: the array does not end: is the file truncated?"},
+		{"a.json", "[\n{\"name\":\"x\",\"lat\":1,", FileOptions{}, "2:21: the array does not end: is the file truncated?"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2},`, FileOptions{}, "1:31: the array does not end: is the file truncated?"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2},]`, FileOptions{}, "1:31: expected JSON objects, one per line or in an array"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2} {}]`, FileOptions{}, "1:31: missing comma between two places"},
+		{"a.json", `[{"name":"x","lat":1,"lng":2}] {}`, FileOptions{}, "1:32: unexpected data after the array"},
 		{"a.json", "[\n {\n\"name\":\"x\",\n \"lat\":}]", FileOptions{}, "4:8: not JSON: invalid character '}' looking for beginning of value"},
 		{"a.json", "[\n {\n\"name\":\"x\",\n \"lat\":1,\"lng\": \"2 E\"}]", FileOptions{}, `4:17: lng: "2 E" is not a number from -180 to 180`},
 		{"a.json", "[\n {\"name\":\"x\",\"lat\":1,\"lng\":2,\n\"types\":\n[\"a\",\n7]}]", FileOptions{}, "5:1: a type is not a string"},
 		{"a.json", `[{"name":"x","lat":"1,5","lng":2}]`, FileOptions{},
-			`1:20: lat: "1,5" has a decimal comma, which is taken where the columns are separated by ; or tab: write 1.5`},
-		{"a.json", `[{"name":"x","lat":1,"lng":2},{"name":"x","lat":null,"lng":2}]`, FileOptions{}, "1:49: there is no lat" + lenient},
-		{"a.json", `[{"name":"x","lat":1,"lng":2},{"name":"x","lat":1}]`, FileOptions{}, "1:31: there is no lng" + lenient},
+			`1:20: lat: "1,5" has a decimal comma, which is allowed only if the separator is ; or tab: write 1.5`},
+		{"a.json", `[{"name":"x","lat":1,"lng":2},{"name":"x","lat":null,"lng":2}]`, FileOptions{}, "1:49: missing lat" + lenient},
+		{"a.json", `[{"name":"x","lat":1,"lng":2},{"name":"x","lat":1}]`, FileOptions{}, "1:31: missing lng" + lenient},
 		{"a.json", `[{"name":"x","lat":1,"latitude":1,"lng":2}]`, FileOptions{}, `1:23: both "lat" and "latitude" could be lat`},
 		{"a.json", `[{"name":"x","lat":1,"lng":2}]`, FileOptions{Columns: map[string]string{"types": "kind"}},
-			` none of the places has a "kind", which columns names for types`},
-		{"a.json", `[{"title":"x","lat":1,"lng":2}]`, FileOptions{Lenient: true}, `1:2: there is no name; it has "title", "lat", "lng"; say which is which, ` +
-			`as columns = { name = "...", lat = "lat", lng = "lng" }, or --columns name=...,lat=lat,lng=lng; no place has a name and a position`},
+			` no place has "kind", which is configured for types`},
+		{"a.json", `[{"title":"x","lat":1,"lng":2}]`, FileOptions{Lenient: true}, `1:2: no name; the file has "title", "lat", "lng"; ` +
+			`map them with columns = { name = "...", lat = "lat", lng = "lng" } or --columns name=...,lat=lat,lng=lng; no place has a name and a position`},
 		{"a.json", `[` + strings.Repeat(" ", maxFileLine-7) + `{"name":"` + strings.Repeat("x", maxFileLine), FileOptions{},
 			fmt.Sprintf("1:%d: the place is longer than 65536 bytes", 2+maxFileLine-7)},
-		{"a.json", strings.Repeat("\n", maxFileLine), FileOptions{}, " there are no places in it"},
+		{"a.json", strings.Repeat("\n", maxFileLine), FileOptions{}, " the file has no places"},
 	} {
 		path := written(t, c.name, c.text)
 		_, err := NewFile(path, c.options)
@@ -237,7 +237,7 @@ func TestFileOfAGzipBomb(t *testing.T) {
 	}
 	// All but 1 MiB has been read, which is more than the file has packed and less than unpacked.
 	in.read, in.begin = in.read+maxFileBytes-1<<20, in.begin+maxFileBytes-1<<20
-	if err := readJSON(in, newBuilder().add); err == nil || err.Error() != "it is larger than 268435456 bytes" || len(bomb) > 1<<19 {
+	if err := readJSON(in, newBuilder().add); err == nil || err.Error() != "the file is larger than 268435456 bytes" || len(bomb) > 1<<19 {
 		t.Errorf("%d bytes: %v", len(bomb), err)
 	}
 	// What never ends is read for its first place.
@@ -253,7 +253,7 @@ func TestFileOfAGzipBomb(t *testing.T) {
 	if err == nil || err.Error() != "the place is longer than 65536 bytes" {
 		t.Error(err)
 	}
-	if _, err := indexOf(zeros{}, readCSV, FileOptions{}); err == nil || !strings.HasPrefix(err.Error(), "this is not text") {
+	if _, err := indexOf(zeros{}, readCSV, FileOptions{}); err == nil || !strings.HasPrefix(err.Error(), "not text") {
 		t.Error(err)
 	}
 	if _, err := NewFile("/dev/zero", FileOptions{}); err == nil {

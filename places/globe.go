@@ -5,19 +5,19 @@ import "math"
 const (
 	earthRadiusM = 6371008.8 // IUGG's mean radius
 	degree       = math.Pi / 180
-	unit         = 1e-5 // degrees per unit of a packed coordinate, about a metre of latitude
+	unit         = 1e-5 // degrees per unit of a packed coordinate, about a meter of latitude
 )
 
-// Distance is how far two positions, in degrees, are apart on a sphere, in metres.
+// Distance returns the great-circle distance in meters of two positions in degrees.
 func Distance(lat1, lng1, lat2, lng2 float64) float64 {
 	c := newCircle(lat1, lng1, 0)
 	return 2 * earthRadiusM * math.Asin(math.Sqrt(min(1, c.haversine(lat2, lng2))))
 }
 
-// circle is all that lies within a distance of a position.
+// circle is the area within a distance of a position.
 type circle struct {
 	lat, lng float64 // degrees
-	angle    float64 // the radius seen from the centre of the earth, radians
+	angle    float64 // the angular radius, in radians
 	sin, cos float64 // of lat
 	limit    float64 // the haversine of the radius
 }
@@ -30,9 +30,9 @@ func newCircle(lat, lng, radiusM float64) circle {
 	return c
 }
 
-// haversine is that of the angle between the centre and a position: sin²(angle/2), from 0 to 1.
-// Unlike the angle's cosine it is exact for points close together. The cosine of the position's
-// latitude comes from the difference of latitudes, which spares a third trigonometric function.
+// haversine returns the haversine of the angle between the center and a position: sin²(angle/2), from 0 to
+// 1. Unlike the cosine it is accurate for points close together. The cosine of the position's latitude is
+// derived from the difference of latitudes, which saves a third trigonometric function.
 func (c *circle) haversine(lat, lng float64) float64 {
 	a := sine((lat - c.lat) * (degree / 2))
 	b := sine((lng - c.lng) * (degree / 2))
@@ -40,8 +40,8 @@ func (c *circle) haversine(lat, lng float64) float64 {
 	return a*a + c.cos*cos*b*b
 }
 
-// sine is math.Sin, quicker for the small angles of a search, where the next term of the series is
-// below the last bit.
+// sine is math.Sin, faster for the small angles of a search: there the next term of the series is below the
+// last bit.
 func sine(x float64) float64 {
 	if x > 0.01 || x < -0.01 {
 		return math.Sin(x)
@@ -50,7 +50,7 @@ func sine(x float64) float64 {
 	return x * (1 - y*(1./6)*(1-y*(1./20)))
 }
 
-// box is a part of the map, its edges included, in units of a packed coordinate.
+// box is a rectangle on the map, including its edges, in units of packed coordinates.
 type box struct{ west, south, east, north int64 }
 
 func (b *box) holds(lat, lng int32) bool {
@@ -58,8 +58,8 @@ func (b *box) holds(lat, lng int32) bool {
 		int64(lng) >= b.west && int64(lng) <= b.east
 }
 
-// boxes cover the circle: one box, two at the date line, and a whole cap where the circle holds a
-// pole. They share no point.
+// boxes cover the circle: one box, two at the date line, or a whole polar cap if the circle contains a
+// pole. They do not overlap.
 func (c *circle) boxes() (boxes [2]box, n int) {
 	high := c.angle / degree
 	south, north := c.lat-high, c.lat+high
@@ -67,7 +67,7 @@ func (c *circle) boxes() (boxes [2]box, n int) {
 	if north >= 90 || south <= -90 {
 		return [2]box{b}, 1
 	}
-	// Seen from the pole, the circle is widest where its meridian is a tangent.
+	// The circle is widest in longitude where a meridian is tangent to it.
 	wide := math.Asin(min(1, math.Sin(c.angle)/c.cos)) / degree
 	b.west, b.east = -outward(wide-c.lng), outward(wide+c.lng)
 	other := b
@@ -84,5 +84,5 @@ func (c *circle) boxes() (boxes [2]box, n int) {
 	return [2]box{b, other}, 2
 }
 
-// outward is an edge in units, away from the centre by more than arithmetic can lose.
+// outward converts an edge to units, rounded away from the center by more than floating-point errors.
 func outward(degrees float64) int64 { return int64(math.Ceil(degrees/unit)) + 1 }

@@ -7,23 +7,23 @@ import (
 	"github.com/tidwall/rtree"
 )
 
-// Index is the Provider of places in memory. Immutable: any goroutine.
+// Index is a Provider for places in memory. Immutable: any goroutine.
 type Index struct {
 	table  table
-	runs   rtree.RTreeGN[int64, uint32] // the first place of each run, by the box around the run
+	runs   rtree.RTreeGN[int64, uint32] // the first place of each run, by the run's bounding box
 	rank   Rank
-	source string  // of the places, in their ids
-	before []Field // the members of every answer in front of its results
+	source string  // prefix of place ids
+	before []Field // the members of every answer before its results
 }
 
 var _ Provider = (*Index)(nil)
 
-// runLength is how many places share a box of the index. Along the curve that orders the table,
-// places next to each other are near, so a run's box is small; and one box for many places makes
-// the index quick to build and a sixteenth of the size.
+// runLength is how many places share a box of the index. The table is sorted along a curve, so consecutive
+// places are near each other and a run's box is small. Fewer boxes make the index faster to build and
+// smaller.
 const runLength = 16
 
-// newIndex indexes places that are in the order of Curve. Their credits are a JSON array.
+// newIndex indexes places that are sorted by Curve. Credits are a JSON array.
 func newIndex(all table, rank Rank, source, credits string) *Index {
 	e := &Index{
 		table: all, rank: rank, source: source,
@@ -39,8 +39,8 @@ func newIndex(all table, rank Rank, source, credits string) *Index {
 // Len is the number of places.
 func (e *Index) Len() int { return e.table.len() }
 
-// Nearby implements Provider. It never fails, never blocks and takes some 20 microseconds. A
-// radius of less than a metre is one metre: the data know no better.
+// Nearby implements Provider. It never fails, never blocks and takes about 20 microseconds. The minimum
+// radius is one meter, the resolution of the data.
 func (e *Index) Nearby(_ context.Context, q Query) (Result, error) {
 	best := top{rank: e.rank}
 	e.within(q, func(i uint32, hav float64) {
@@ -51,7 +51,7 @@ func (e *Index) Nearby(_ context.Context, q Query) (Result, error) {
 
 func (e *Index) types(i uint32) string { return e.table.types[e.table.kind[i]] }
 
-// Count is how many places there are within the query's radius.
+// Count returns the number of places within the query's radius.
 func (e *Index) Count(q Query) (n int) {
 	e.within(q, func(uint32, float64) { n++ })
 	return n

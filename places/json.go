@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// AppendJSON appends r as a JSON object, indented by two spaces as Google indents its own, with
-// at most bound of its results, no empty line inside and no line end behind. Every member and every
-// value is as it came, byte for byte up to white space; members stand in their order.
+// AppendJSON appends r as a JSON object with at most bound results, indented by two spaces like Google's
+// answers, without empty lines and without a final LF. Members keep their order, and values are unchanged
+// except for white space.
 func AppendJSON(dst []byte, r Result, bound int) []byte {
 	results := r.Results[:max(0, min(len(r.Results), bound))]
 	dst = slices.Grow(dst, textSize(&r, results))
@@ -33,7 +33,7 @@ func AppendJSON(dst []byte, r Result, bound int) []byte {
 	return append(dst, "\n}"...)
 }
 
-// textSize is how long r becomes when it is laid out, and a guess when it is not.
+// textSize is the size of r as JSON if it is laid out, else an estimate.
 func textSize(r *Result, results []json.RawMessage) int {
 	n := len("{\n  \"results\": [\n  ]\n}")
 	for _, fields := range [][]Field{r.Before, r.After} {
@@ -59,9 +59,9 @@ func (r *Result) appendValue(dst []byte, v json.RawMessage, depth int) []byte {
 	return appendIndented(dst, v, depth, math.MaxInt)
 }
 
-// appendIndented appends a JSON value at the given depth, with its white space, and nothing else,
-// made anew. The value is well-formed: it was checked before. Since a deep value grows with the
-// square of its depth, it stops soon after dst is longer than most.
+// appendIndented appends a JSON value at the given depth and replaces only its white space. The value must
+// be valid JSON. A deep value grows with the square of its depth, so it stops soon after dst is longer than
+// most.
 func appendIndented(dst, value []byte, depth, most int) []byte {
 	for i := 0; i < len(value) && len(dst) <= most; i++ {
 		switch c := value[i]; c {
@@ -107,7 +107,7 @@ func skipSpace(p []byte, i int) int {
 	return i
 }
 
-// stringEnd is the index behind the string that begins at i.
+// stringEnd is the index after the string that begins at i.
 func stringEnd(p []byte, i int) int {
 	for i++; i < len(p); i++ {
 		switch p[i] {
@@ -120,7 +120,7 @@ func stringEnd(p []byte, i int) int {
 	return len(p)
 }
 
-// appendString appends s, which is UTF-8, as a JSON string. It escapes only what it must.
+// appendString appends s, which must be UTF-8, as a JSON string, with only the necessary escapes.
 func appendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')

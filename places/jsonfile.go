@@ -12,18 +12,18 @@ import (
 	"unicode/utf8"
 )
 
-// errLong is a place of too many bytes.
+// errLong is for a place longer than maxFileLine.
 var errLong = fmt.Sprintf("the place is longer than %d bytes", maxFileLine)
 
-// errEmpty is for lines that hold nothing, of too many bytes in a row.
+// errEmpty is for too many bytes of consecutive empty lines.
 var errEmpty = fmt.Sprintf("more than %d bytes of empty lines", maxFileLine)
 
 const (
-	errObjects = "JSON objects are wanted, one on each line, or an array of them"
-	errWrapped = "want an array of places or one object a line; GeoJSON is not read"
+	errObjects = "expected JSON objects, one per line or in an array"
+	errWrapped = "expected an array of places or one object per line; GeoJSON is not supported"
 )
 
-// readJSON reads a JSON object from each line, or an array of objects.
+// readJSON reads one JSON object per line, or an array of objects.
 func readJSON(in *input, add func(entry, position) error) error {
 	for n := 1; ; n++ {
 		head, err := in.Peek(n)
@@ -36,7 +36,7 @@ func readJSON(in *input, add func(entry, position) error) error {
 	}
 }
 
-// readLines reads a JSON object from each line. Empty lines are passed over.
+// readLines reads one JSON object per line. Empty lines are skipped.
 func readLines(in *input, add func(entry, position) error) error {
 	o, empty := objects{columns: in.columns}, 0
 	for at := (position{line: 1, column: 1}); ; at.line++ {
@@ -71,7 +71,7 @@ func readLines(in *input, add func(entry, position) error) error {
 	}
 }
 
-// opens says whether a line begins an object that goes on in the next line.
+// opens reports whether a line begins an object that continues on the next line.
 func opens(line []byte) bool {
 	var syntax *json.SyntaxError
 	err := json.Unmarshal(line, new(json.RawMessage))
@@ -81,7 +81,7 @@ func opens(line []byte) bool {
 // readArray reads the objects of an array.
 func readArray(in *input, add func(entry, position) error) error {
 	o, s := objects{columns: in.columns}, scanner{in: in, position: position{line: 1, column: 1}}
-	const end = "the array does not end: is a part of the file missing?"
+	const end = "the array does not end: is the file truncated?"
 	s.skip()
 	s.take() // the bracket
 	for first := true; ; first = false {
@@ -120,13 +120,13 @@ func readArray(in *input, add func(entry, position) error) error {
 		case c == ']':
 			return cmp.Or(s.rest(), o.end())
 		case c != ',':
-			return s.wrong("there is no comma between two places")
+			return s.wrong("missing comma between two places")
 		}
 		s.take()
 	}
 }
 
-// scanner goes through the elements of an array.
+// scanner reads the elements of an array.
 type scanner struct {
 	in       *input
 	position       // of the next byte
@@ -134,7 +134,7 @@ type scanner struct {
 	text     []byte
 }
 
-// skip passes over white space and shows the byte behind it.
+// skip skips white space and returns the next byte without reading it.
 func (s *scanner) skip() (byte, error) {
 	at := s.position
 	for skipped := 0; ; {
@@ -164,7 +164,7 @@ func (s *scanner) skip() (byte, error) {
 	}
 }
 
-// take reads the next byte, which has been seen.
+// take reads the next byte, which skip or Peek has seen.
 func (s *scanner) take() byte {
 	c, _ := s.in.ReadByte()
 	s.taken++
@@ -175,7 +175,7 @@ func (s *scanner) take() byte {
 	return c
 }
 
-// object reads up to the brace that closes an object. What it returns is valid until the next call.
+// object reads an object up to its closing brace. The result is valid until the next call.
 func (s *scanner) object() ([]byte, error) {
 	at := s.position
 	s.text = s.text[:0]
@@ -206,35 +206,35 @@ func (s *scanner) object() ([]byte, error) {
 	}
 }
 
-// rest reads what is behind the elements: a bracket, and nothing more.
+// rest reads the closing bracket and checks that nothing follows.
 func (s *scanner) rest() error {
 	s.take()
 	switch _, err := s.skip(); err {
 	case io.EOF:
 		return nil
 	case nil:
-		return s.wrong("there is something behind the array")
+		return s.wrong("unexpected data after the array")
 	default:
 		return err
 	}
 }
 
-// objects makes places of JSON objects. Most have the same members in the same order, and so the
-// layout of the last one is kept.
+// objects converts JSON objects to places. It keeps the layout of the last one, because most have the same
+// members in the same order.
 type objects struct {
 	columns map[string]string
 	layout  layout
-	known   bool               // there is a layout
-	seen    [len(columns)]bool // those that an object had
-	lacked  bool               // one had no name or no position
+	known   bool               // layout is valid
+	seen    [len(columns)]bool // columns that some object had
+	lacked  bool               // some object had no name or no position
 	names   [][]byte
 	values  [][]byte
 }
 
-// entry is a place; at is the beginning of its text.
+// entry converts the text of an object to an entry; at is the position of the text.
 func (o *objects) entry(text []byte, at position) (e entry, err error) {
 	whole := cap(text)
-	// here is where a part of the text begins.
+	// here is the position of a part of the text.
 	here := func(part []byte) position {
 		before := text[:whole-cap(part)]
 		if n := bytes.Count(before, []byte("\n")); n > 0 {
@@ -243,7 +243,7 @@ func (o *objects) entry(text []byte, at position) (e entry, err error) {
 		return position{line: at.line, column: at.column + len(before)}
 	}
 	if !json.Valid(text) {
-		err := json.Unmarshal(text, new(json.RawMessage)) // which says why
+		err := json.Unmarshal(text, new(json.RawMessage)) // for the reason
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			at = here(text[max(0, int(syntax.Offset)-1):])
@@ -264,7 +264,7 @@ func (o *objects) entry(text []byte, at position) (e entry, err error) {
 	return o.place(here, object)
 }
 
-// lay finds the columns among the names of an object.
+// lay updates the layout for the names of an object.
 func (o *objects) lay(here func([]byte) position, object []byte) error {
 	same := o.known && len(o.names) == len(o.layout.names)
 	for i := 0; same && i < len(o.names); i++ {
@@ -281,7 +281,7 @@ func (o *objects) lay(here func([]byte) position, object []byte) error {
 	}
 	l, problems := newLayout(names, o.columns)
 	for _, p := range problems {
-		if p.at >= 0 { // else a member is missing, as may be
+		if p.at >= 0 { // else a member is missing, which is allowed
 			return here(o.names[p.at]).wrong("%s", p.what)
 		}
 	}
@@ -292,7 +292,7 @@ func (o *objects) lay(here func([]byte) position, object []byte) error {
 	return nil
 }
 
-// isName says whether a name, as it stands in a file, is a text.
+// isName reports whether a JSON name, with its escapes, equals text.
 func isName(name []byte, text string) bool {
 	if bytes.IndexByte(name, '\\') < 0 {
 		return string(name) == text
@@ -304,7 +304,7 @@ func isName(name []byte, text string) bool {
 func (o *objects) end() error {
 	for c, column := range columns {
 		if given := o.columns[column]; given != "" && o.known && !o.seen[c] {
-			return fmt.Errorf("none of the places has a %.64q, which columns names for %s", given, column)
+			return fmt.Errorf("no place has %.64q, which is configured for %s", given, column)
 		}
 	}
 	return nil
@@ -319,8 +319,8 @@ func (o *objects) place(here func([]byte) position, object []byte) (e entry, err
 			}
 			at = here(o.values[k])
 		}
-		e.lacks = &position{at.line, at.column, "there is no " + column}
-		if !o.seen[i] && !o.lacked { // then all may be called otherwise
+		e.lacks = &position{at.line, at.column, "missing " + column}
+		if !o.seen[i] && !o.lacked { // the file may use another name
 			if e.wraps = o.wraps(); e.wraps {
 				e.lacks.what = errWrapped
 			} else {
@@ -352,7 +352,7 @@ func (o *objects) place(here func([]byte) position, object []byte) (e entry, err
 	return e, nil
 }
 
-// wraps says whether an object is no place, but GeoJSON or around an array of places.
+// wraps reports whether an object is GeoJSON or contains an array of places, and is not a place itself.
 func (o *objects) wraps() bool {
 	if o.layout.at[columnLat] >= 0 || o.layout.at[columnLng] >= 0 {
 		return false
@@ -366,7 +366,7 @@ func (o *objects) wraps() bool {
 	return false
 }
 
-// empty says whether a JSON value is nothing that could be a name or a number.
+// empty reports whether a JSON value is null or an empty string.
 func empty(value []byte) bool {
 	return string(value) == "null" ||
 		value[0] == '"' && strings.TrimSpace(unquote(value[1:len(value)-1])) == ""
@@ -377,7 +377,7 @@ func (e *entry) setText(field string, value []byte, at position) error {
 		return at.wrong("%s is not a string", field)
 	}
 	what := "the " + field
-	if !utf8.Valid(value) { // encoding/json would put a replacement for it
+	if !utf8.Valid(value) { // encoding/json would replace it
 		return checkText(what, string(value), at)
 	}
 	text := trim(unquote(value[1 : len(value)-1]))
@@ -389,7 +389,7 @@ func (e *entry) setText(field string, value []byte, at position) error {
 	return checkText(what, text, at)
 }
 
-// setDegrees takes a number, or a string that is one.
+// setDegrees accepts a number, or a string that contains one.
 func (e *entry) setDegrees(field string, value []byte, at position) (err error) {
 	text := string(value)
 	switch {

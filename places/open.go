@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// OpenRegular opens a regular file for reading, and refuses anything else. It does not wait for the
-// writer of a pipe. What it checks is what it opened: another file may take the place of this one at
-// any time.
+// OpenRegular opens a regular file for reading; any other kind of file is an error. It does not block on a
+// pipe without a writer. It checks the open file and not its path, because the file may be replaced at any
+// time.
 func OpenRegular(path string) (*os.File, fs.FileInfo, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

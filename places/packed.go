@@ -19,12 +19,11 @@ var (
 	packedAirports []byte
 )
 
-// Kind is what sort of place one is.
+// Kind is the kind of a place.
 type Kind uint8
 
-// The kinds, in the order of their class: towns and neighborhoods first, then airports with
-// scheduled service, then small fields, then heliports, which would otherwise crowd out the rest
-// of a city.
+// The kinds, in the order of their class: towns and neighborhoods, airports with scheduled service, small
+// airfields, heliports. Without classes, heliports would fill the answers in a city.
 const (
 	Locality Kind = iota
 	Neighborhood
@@ -34,7 +33,7 @@ const (
 	kinds
 )
 
-// class is the rank of a kind: a better class comes first, whatever the distance.
+// class is the rank of a kind: a lower class comes first, at any distance.
 func (k Kind) class() uint8 { return [kinds]uint8{0, 0, 1, 2, 3}[k] }
 
 const (
@@ -44,23 +43,23 @@ const (
 		"        \"establishment\"\n      ]"
 )
 
-// types are the kind's Google place types, laid out as a member of a result.
+// types are the kind's Google place types, indented as a member of a result.
 func (k Kind) types() string {
 	return [kinds]string{
 		localityTypes, neighborhoodTypes, airportTypes, airportTypes, airportTypes,
 	}[k]
 }
 
-// Place is one place as the packed files hold it.
+// Place is one place of the packed files.
 type Place struct {
 	Name     string
-	Vicinity string // where it is, in words
+	Vicinity string // as in Google's answers: an address or a region
 	Lat, Lng int32  // in units of 1e-5 degree, north and east positive
 	Kind     Kind
 }
 
-// Pack writes places, which should be in an order in which neighbors are near, as a packed file:
-// gzip around columns of varints, coordinates as differences. Used by the generator.
+// Pack writes places as a packed file: gzip of columns of varints, with coordinates as differences, so that
+// places near each other should be consecutive. Used by the generator.
 func Pack(all []Place) ([]byte, error) {
 	p := binary.AppendUvarint(nil, uint64(len(all)))
 	var words []string
@@ -108,7 +107,7 @@ func Pack(all []Place) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// unpacker reads what Pack wrote. After an error it reads zeros.
+// unpacker reads the output of Pack. After an error it returns zeros.
 type unpacker struct {
 	p   []byte
 	err error
@@ -132,7 +131,7 @@ func (u *unpacker) uvarint() uint64 {
 	return v
 }
 
-// count is a number of things of at least a byte each.
+// count reads a number of items of at least one byte each.
 func (u *unpacker) count() int {
 	v := u.uvarint()
 	u.check(v <= uint64(len(u.p)))
@@ -152,7 +151,7 @@ func (u *unpacker) bytes(n uint64) []byte {
 	return b
 }
 
-// deltas appends n coordinates, each kept as the difference from the one before.
+// deltas appends n coordinates, each stored as the difference from the previous one.
 func (u *unpacker) deltas(dst []int32, n int, most int64) []int32 {
 	v := int64(0)
 	for range n {
@@ -168,7 +167,7 @@ func (u *unpacker) deltas(dst []int32, n int, most int64) []int32 {
 	return dst
 }
 
-// table is many places, in columns: a name is a part of one long string.
+// table stores places in columns. Names are parts of one long string.
 type table struct {
 	names   string
 	nameEnd []uint32
@@ -177,7 +176,7 @@ type table struct {
 	lat     []int32
 	lng     []int32
 	kind    []uint16
-	types   []string // by kind: Google's place types, laid out as a member of a result
+	types   []string // by kind: Google's place types, indented as a member of a result
 	class   []uint8  // by kind, see Kind.class
 }
 
@@ -194,7 +193,7 @@ func (t *table) place(i uint32) Place {
 	}
 }
 
-// around is the box around the places from first to end, the latter not included.
+// around is the bounding box of the places from first to end, excluding end.
 func (t *table) around(first, end int) box {
 	lats, lngs := t.lat[first:end], t.lng[first:end]
 	return box{
@@ -203,14 +202,14 @@ func (t *table) around(first, end int) box {
 	}
 }
 
-// add appends the places of a packed file. Its error says only that the file is damaged: there is
-// nothing that a reader could do about it.
+// add appends the places of a packed file. Every error is errPacked: users cannot repair embedded data.
 func (t *table) add(packed []byte) error {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPacked, err)
 	}
-	// The file ends in its size (RFC 1952, section 2.3.1); no deflate makes more of a byte than that.
+	// The file ends with its unpacked size (RFC 1952, section 2.3.1). 1032 is the maximum compression ratio
+	// of deflate.
 	size := min(int(binary.LittleEndian.Uint32(packed[len(packed)-4:])), 1032*len(packed))
 	raw := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
 	if _, err := raw.ReadFrom(z); err != nil {

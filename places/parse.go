@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// maxText bounds an answer's values once they are laid out. Google's take some 40 KB. Indentation
-// grows with the square of the depth, and so could make gigabytes of a small answer.
+// maxText is the maximum size of an answer's indented values, in bytes. Google's are about 40 KB.
+// Indentation grows with the square of the depth and could turn a small answer into gigabytes.
 const maxText = 2 << 20
 
 var (
@@ -18,14 +18,14 @@ var (
 	errStatus   = errors.New("the answer has no status")
 	errResults  = errors.New("the answer has no list of results")
 	errResult   = errors.New("a result in the answer is not a JSON object")
-	errRepeated = errors.New("the answer has a status or results twice")
+	errRepeated = errors.New("the answer has a duplicate status or results")
 	errText     = errors.New("the answer is too large or nested too deeply")
 )
 
-// Parse takes a Nearby Search object apart. The result keeps the first 20 places and every other
-// member as it came, up to white space, and nothing of answer itself. It has a status, whichever;
-// with OK and ZERO_RESULTS there is a list of objects as well. The error is one short line, fit to
-// be shown to a client: it quotes no more than one character of the answer.
+// Parse parses a Nearby Search object. The result has the first 20 places and all other members, unchanged
+// except for white space, and does not refer to answer. It always has a status and, with OK and
+// ZERO_RESULTS, a list of objects. The error is one short line that may be sent to a client: it quotes at
+// most one character of the answer.
 func Parse(answer []byte) (Result, error) {
 	answer = bytes.Trim(answer, " \t\r\n")
 	if err := CheckJSON(answer); err != nil {
@@ -43,8 +43,8 @@ func Parse(answer []byte) (Result, error) {
 	return p.finish()
 }
 
-// CheckJSON says why an answer is not JSON, in one short line that quotes no more than one character
-// of it. Unmarshal goes through a text twice, and so it is only asked for the reason.
+// CheckJSON returns an error if an answer is not JSON: one short line that quotes at most one character of
+// it. Unmarshal is slower than Valid and is called only for the reason.
 func CheckJSON(answer []byte) error {
 	if json.Valid(answer) {
 		return nil
@@ -52,7 +52,7 @@ func CheckJSON(answer []byte) error {
 	return fmt.Errorf("the answer is not JSON: %w", json.Unmarshal(answer, new(json.RawMessage)))
 }
 
-// parser makes a Result of the members of an answer. It lays out all values in one text.
+// parser builds a Result from the members of an answer, with all indented values in one slice.
 type parser struct {
 	r      Result
 	text   []byte
@@ -99,7 +99,7 @@ func (p *parser) results(list []byte) error {
 	return nil
 }
 
-// layOut is value as AppendJSON writes it at that depth.
+// layOut returns value as AppendJSON writes it at that depth.
 func (p *parser) layOut(value []byte, depth int) json.RawMessage {
 	start := len(p.text)
 	p.text = appendIndented(p.text, value, depth, maxText)
@@ -119,20 +119,20 @@ func (p *parser) finish() (Result, error) {
 	return p.r, nil
 }
 
-// unquote is what the inside of a JSON string stands for.
+// unquote decodes the inside of a JSON string.
 func unquote(inside []byte) (s string) {
 	if bytes.IndexByte(inside, '\\') < 0 {
 		return string(inside)
 	}
 	quoted := append(append([]byte{'"'}, inside...), '"')
 	if err := json.Unmarshal(quoted, &s); err != nil {
-		panic("places: a checked string is none: " + err.Error())
+		panic("places: unquote of an invalid string: " + err.Error())
 	}
 	return s
 }
 
-// each goes through the members of an object, name without its quotes and value, or the elements
-// of an array, which have no name. The text is well-formed and begins with its bracket.
+// each iterates over the members of an object (the name without its quotes, and the value), or the elements
+// of an array, which have no name. The text must be valid and begin with its bracket.
 func each(text []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		var name []byte
@@ -153,7 +153,7 @@ func each(text []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// valueEnd is the index behind the value that begins at i.
+// valueEnd is the index after the value that begins at i.
 func valueEnd(p []byte, i int) int {
 	for depth := 0; i < len(p); {
 		switch p[i] {
@@ -175,8 +175,8 @@ func valueEnd(p []byte, i int) int {
 	return i
 }
 
-// Members goes through the members of a JSON object in their order: the name without its quotes,
-// escapes and all, and the value as it stands. The text is well-formed and begins with its brace.
+// Members iterates over the members of a JSON object in order: the name without its quotes but with its
+// escapes, and the unchanged value. The object must be valid and begin with its brace.
 func Members(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		for name, value := range each(object) {
@@ -187,8 +187,7 @@ func Members(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// Elements goes through the elements of a JSON array. The text is well-formed and begins with its
-// bracket.
+// Elements iterates over the elements of a JSON array. The array must be valid and begin with its bracket.
 func Elements(array json.RawMessage) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		for _, value := range each(array) {

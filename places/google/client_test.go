@@ -11,8 +11,8 @@ import (
 
 func TestOptions(t *testing.T) {
 	const (
-		form   = "places.base_url is not a scheme and a host, as https://maps.googleapis.com"
-		scheme = "places.base_url is not https, and its host is not this machine"
+		form   = "places.base_url: expected a scheme and a host, such as https://maps.googleapis.com"
+		scheme = "places.base_url: https is required, except for this machine"
 	)
 	for base, want := range map[string]string{
 		"":                               "",
@@ -50,7 +50,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%q: timeout %v, or a proxy", base, l.client.timeout)
 		}
 	}
-	if _, err := NewLegacy(Options{}); err == nil || !strings.Contains(err.Error(), "a key is needed") {
+	if _, err := NewLegacy(Options{}); err == nil || !strings.Contains(err.Error(), "no API key") {
 		t.Error(err)
 	}
 }

@@ -1,9 +1,8 @@
-// Package google asks Google's Places APIs over HTTP. Legacy is the one that the paper used, Nearby
-// Search, whose answer is passed on as it came. Places is its successor, Places API (New), whose
-// answer is translated into the other's form; Google lets new projects have only this one.
+// Package google implements clients of Google's Places APIs. Legacy uses the Nearby Search API of the paper
+// and passes on its answer unchanged. Places uses its successor, Places API (New), and translates its
+// answer to the legacy form. New Google projects can use only the latter.
 //
-// Every lookup costs somebody money and carries a key, so a client makes one request, follows no
-// redirect, obeys no proxy of the environment, reads a bounded body within one deadline, and never
-// lets the key or a URL into an error. Whether to ask again is for package guard to decide, by the
-// places.Failure that each error is.
+// Every request costs money and carries an API key. So a client sends one request per lookup, follows no
+// redirects, uses no proxy, limits the time and size of the answer, and keeps the key and URL out of
+// errors. Retries are up to package guard, which decides by the places.Failure of each error.
 package google

@@ -13,7 +13,7 @@ func transient(text string) error { return &places.Failure{Kind: places.Transien
 
 func strange(text string) error { return &places.Failure{Kind: places.Strange, Text: text} }
 
-// kinds are the statuses that both APIs speak of, the newer one in other words.
+// kinds maps the statuses of the legacy API.
 // https://developers.google.com/maps/documentation/places/web-service/search-nearby#PlacesSearchStatus
 var kinds = map[string]places.FailureKind{
 	"OVER_QUERY_LIMIT": places.OverLimit,
@@ -23,19 +23,19 @@ var kinds = map[string]places.FailureKind{
 	"NOT_FOUND":        places.Strange,
 }
 
-// refusal is an answer with a status other than OK and ZERO_RESULTS. What a stranger put there
-// does not get into replies and logs.
-func refusal(status string, wait time.Duration) error {
+// statusFailure is the error for a status other than OK and ZERO_RESULTS. An unknown status is not quoted,
+// so that its text does not get into replies and logs.
+func statusFailure(status string, wait time.Duration) error {
 	kind, known := kinds[status]
 	if !known {
-		return strange("the answer was an unknown status")
+		return strange("unknown status in the answer")
 	}
 	return &places.Failure{
 		Kind: kind, Status: status, Text: "the answer was " + status, RetryAfter: wait,
 	}
 }
 
-// unexpected is an answer with another HTTP status than 200 and nothing that explains it.
+// unexpected is the error for an HTTP status other than 200 without further information.
 func unexpected(r reply) error {
 	f := &places.Failure{
 		Kind: places.Strange, Text: fmt.Sprintf("the answer was HTTP %d", r.code), RetryAfter: r.wait,
@@ -49,11 +49,11 @@ func unexpected(r reply) error {
 	return f
 }
 
-// longestRetryAfter bounds what a stranger may ask for: nobody waits that long anyway.
+// longestRetryAfter limits Retry-After headers.
 const longestRetryAfter = 24 * time.Hour
 
-// retryAfter reads the header of that name: seconds, or a time. 0 if there is none that makes sense.
-// RFC 9110, section 10.2.3.
+// retryAfter parses a Retry-After header: seconds or a time (RFC 9110, section 10.2.3). It returns 0 if
+// there is none or it is invalid.
 func retryAfter(text string) time.Duration {
 	wait := time.Duration(0)
 	if seconds, err := strconv.Atoi(text); err == nil {

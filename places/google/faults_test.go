@@ -22,11 +22,11 @@ const (
 	noStatus  = "the answer has no status"
 	noResults = "the answer has no list of results"
 	noResult  = "a result in the answer is not a JSON object"
-	twice     = "the answer has a status or results twice"
+	twice     = "the answer has a duplicate status or results"
 	tooLong   = "the answer is longer than 1 MiB"
 	failed    = "the connection to the server failed"
-	brokeOff  = "the answer broke off"
-	notGzip   = "the answer is not the gzip that it says it is"
+	brokeOff  = "the connection broke during the answer"
+	notGzip   = "the answer has invalid gzip data"
 )
 
 func TestBadAnswers(t *testing.T) {
@@ -193,7 +193,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 	base := "http://" + listener.Addr().String()
 	listener.Close()
-	fails(t, newLegacy(t, base, time.Minute), "the server could not be reached")
+	fails(t, newLegacy(t, base, time.Minute), "cannot connect to the server")
 }
 
 func TestForeignCertificate(t *testing.T) {
@@ -202,7 +202,7 @@ func TestForeignCertificate(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	l := newLegacy(t, server.URL, time.Minute)
-	fails(t, l, "the certificate of the server is not valid for it")
+	fails(t, l, "invalid TLS certificate of the server")
 	transport(l).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
 	if _, err := l.Nearby(t.Context(), ucla); err != nil {
 		t.Error("with its certificate known:", err)
@@ -216,5 +216,5 @@ func TestNameThatIsNone(t *testing.T) {
 		err := &net.DNSError{Err: "no such host", Name: address}
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	}
-	fails(t, l, "the name of the server could not be resolved")
+	fails(t, l, "cannot resolve the server's name")
 }

@@ -152,9 +152,9 @@ func TestStatus(t *testing.T) {
 		"INVALID_REQUEST":  "the answer was INVALID_REQUEST",
 		"UNKNOWN_ERROR":    "the answer was UNKNOWN_ERROR",
 		"NOT_FOUND":        "the answer was NOT_FOUND",
-		"ok":               "the answer was an unknown status",
-		"key=" + marker:    "the answer was an unknown status",
-		"a\\nb":            "the answer was an unknown status",
+		"ok":               "unknown status in the answer",
+		"key=" + marker:    "unknown status in the answer",
+		"a\\nb":            "unknown status in the answer",
 	} {
 		for _, results := range []string{`"html_attributions":[],"results":[],`, ""} {
 			message := `,"error_message":"The key ` + marker + ` is bad."}`

@@ -18,30 +18,30 @@ const (
 	placesPath = "/v1/places:searchNearby"
 )
 
-// fields are those that every lookup asks for, all of them of one price.
+// fields are the fields of every request. They are all in the same price class.
 // https://developers.google.com/maps/documentation/places/web-service/nearby-search#fieldmask
 var fields = []string{
 	"id", "displayName", "location", "viewport", "types", "shortFormattedAddress", "businessStatus",
 	"plusCode", "iconMaskBaseUri", "iconBackgroundColor",
 }
 
-// MoreFields are those that a lookup may ask for in addition, at a higher price.
+// MoreFields are additional fields, at a higher price.
 var MoreFields = []string{
 	"rating", "userRatingCount", "priceLevel", "currentOpeningHours.openNow", "attributions",
 }
 
-// Places asks the Places API (New) and answers in the form of the legacy one. Any goroutine.
+// Places is a client of the Places API (New) with answers in the legacy form. Any goroutine.
 // https://developers.google.com/maps/documentation/places/web-service/nearby-search
 type Places struct {
 	client client
 	url    string
 	mask   string
-	key    *Key // behind a pointer, so that whoever prints a Places prints an address
+	key    *Key // a pointer, so that printing a Places does not print the key
 }
 
 var _ places.Provider = (*Places)(nil)
 
-// NewPlaces returns a client. Its error says what is wrong with the options, and never the key.
+// NewPlaces returns a client. Its error does not contain the key.
 func NewPlaces(o Options) (*Places, error) {
 	if err := o.Key.check(); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func NewPlaces(o Options) (*Places, error) {
 	mask := slices.Clone(fields)
 	for _, field := range o.Fields {
 		if !slices.Contains(MoreFields, field) {
-			return nil, fmt.Errorf("places.fields: %q is not available; what is: %s", field,
+			return nil, fmt.Errorf("places.fields: unknown field %q; available: %s", field,
 				strings.Join(MoreFields, ", "))
 		}
 		mask = append(mask, field)
@@ -65,13 +65,14 @@ func NewPlaces(o Options) (*Places, error) {
 	}, nil
 }
 
-// Nearby implements places.Provider. It makes one request.
+// Nearby implements places.Provider. It sends one request.
 func (p *Places) Nearby(ctx context.Context, q places.Query) (places.Result, error) {
-	req, err := http.NewRequest(http.MethodPost, p.url, strings.NewReader(question(q)))
+	req, err := http.NewRequest(http.MethodPost, p.url, strings.NewReader(requestBody(q)))
 	if err != nil {
-		return places.Result{}, strange("the request could not be made")
+		return places.Result{}, strange("cannot create the request")
 	}
-	// A POST whose connection dies is not repeated behind our back: it may have been charged.
+	// Without GetBody net/http does not repeat a POST whose connection broke: the first may have been
+	// charged.
 	req.GetBody = nil
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Goog-Api-Key", string(*p.key))
@@ -90,24 +91,23 @@ func (p *Places) Nearby(ctx context.Context, q places.Query) (places.Result, err
 	return parse(text, answer.wait)
 }
 
-// question is the body of a request. A circle has a radius of more than nothing and no more than 50
-// km; beyond that the service refuses it.
-func question(q places.Query) string {
+// requestBody is the body of a request. The service rejects a radius of 0 or above 50 km.
+func requestBody(q places.Query) string {
 	return `{"locationRestriction":{"circle":{"center":{"latitude":` + degrees(q.Lat) +
 		`,"longitude":` + degrees(q.Lng) + `},"radius":` +
 		strconv.Itoa(max(1, min(q.RadiusM, 50_000))) + `}},"maxResultCount":20,"rankPreference":"DISTANCE"}`
 }
 
-// explained is what an answer with another HTTP status than 200 says of itself, in the legacy API's
-// words. https://cloud.google.com/apis/design/errors
+// explained converts an answer with an HTTP status other than 200 to an error with a status of the legacy
+// API. https://cloud.google.com/apis/design/errors
 func explained(r reply) error {
-	var said struct {
+	var body struct {
 		Error struct {
 			Status  string
 			Details []struct{ Reason string }
 		}
 	}
-	_ = json.Unmarshal(r.body, &said) // whatever it is, there is the HTTP status
+	_ = json.Unmarshal(r.body, &body) // if it is invalid, the HTTP status remains
 	status := ""
 	switch {
 	case r.code == http.StatusUnauthorized, r.code == http.StatusForbidden:
@@ -116,9 +116,9 @@ func explained(r reply) error {
 		status = "OVER_QUERY_LIMIT"
 	case r.code >= 500:
 		status = "UNKNOWN_ERROR"
-	case said.Error.Status == "INVALID_ARGUMENT":
+	case body.Error.Status == "INVALID_ARGUMENT":
 		status = "INVALID_REQUEST"
-		for _, d := range said.Error.Details {
+		for _, d := range body.Error.Details {
 			if d.Reason == "API_KEY_INVALID" {
 				status = "REQUEST_DENIED"
 			}
@@ -126,5 +126,5 @@ func explained(r reply) error {
 	default:
 		return unexpected(r)
 	}
-	return refusal(status, r.wait)
+	return statusFailure(status, r.wait)
 }

@@ -76,7 +76,7 @@ func TestRequestOfTheNewAPI(t *testing.T) {
 		}
 	}
 	if _, err := NewPlaces(Options{Key: marker, Fields: []string{"reviews"}}); err == nil ||
-		!strings.Contains(err.Error(), `places.fields: "reviews" is not available; what is: rating, `) {
+		!strings.Contains(err.Error(), `places.fields: unknown field "reviews"; available: rating, `) {
 		t.Error(err)
 	}
 }
@@ -161,16 +161,16 @@ func TestBadAnswersOfTheNewAPI(t *testing.T) {
 		`{"places":{}}`:                   "the answer's places are not a list of JSON objects",
 		`{"places":["a"]}`:                "the answer's places are not a list of JSON objects",
 		`{"places":[null]}`:               "the answer's places are not a list of JSON objects",
-		`{"places":[],"places":[]}`:       "the answer has places twice",
-		`{"error":{"code":403}}`:          "the answer says 200 and is an error",
-		`{"places":[{"id":7}]}`:           "the answer has a place whose id is of another type",
+		`{"places":[],"places":[]}`:       "the answer has duplicate places",
+		`{"error":{"code":403}}`:          "the answer has status 200 and an error",
+		`{"places":[{"id":7}]}`:           "unexpected type of id in the answer",
 		`{"places":[{"types":""}]`:        notJSON + "unexpected end of JSON input",
-		`{"places":[{"location":[1,2]}]}`: "the answer has a place whose location is of another type",
-		`{"places":[{"location":{"latitude":"1"}}]}`:             "the answer has a place whose latitude is of another type",
-		`{"places":[{"viewport":{"low":{"longitude":null}}}]}`:   "the answer has a place whose longitude is of another type",
-		`{"places":[{"displayName":{"text":{}}}]}`:               "the answer has a place whose text is of another type",
-		`{"places":[{"currentOpeningHours":{"openNow":"yes"}}]}`: "the answer has a place whose openNow is of another type",
-		`{"places":[{"attributions":[7]}]}`:                      "the answer has a place whose attributions are of another type",
+		`{"places":[{"location":[1,2]}]}`: "unexpected type of location in the answer",
+		`{"places":[{"location":{"latitude":"1"}}]}`:             "unexpected type of latitude in the answer",
+		`{"places":[{"viewport":{"low":{"longitude":null}}}]}`:   "unexpected type of longitude in the answer",
+		`{"places":[{"displayName":{"text":{}}}]}`:               "unexpected type of text in the answer",
+		`{"places":[{"currentOpeningHours":{"openNow":"yes"}}]}`: "unexpected type of openNow in the answer",
+		`{"places":[{"attributions":[7]}]}`:                      "unexpected type of attributions in the answer",
 		deep(100_000):                                            notJSON + "invalid character '[' exceeded max depth",
 	} {
 		f := failure(t, askingNew(t, answering(body)))

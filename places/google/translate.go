@@ -15,27 +15,27 @@ import (
 var (
 	errObject = errors.New("the answer is not a JSON object")
 	errPlaces = errors.New("the answer's places are not a list of JSON objects")
-	errTwice  = errors.New("the answer has places twice")
-	errError  = errors.New("the answer says 200 and is an error")
+	errTwice  = errors.New("the answer has duplicate places")
+	errError  = errors.New("the answer has status 200 and an error")
 )
 
 // member is a member of a JSON object.
 type member struct {
-	name  string // as it stands between its quotes
+	name  string // without its quotes, with its escapes
 	value json.RawMessage
 }
 
-// meaning is what the name of a member stands for: there may be escapes in it.
-func meaning(name string) (s string) {
+// unescaped returns the name of a member without escapes.
+func unescaped(name string) (s string) {
 	if strings.IndexByte(name, '\\') < 0 {
 		return name
 	}
-	_ = json.Unmarshal([]byte(`"`+name+`"`), &s) // it was checked with the whole answer
+	_ = json.Unmarshal([]byte(`"`+name+`"`), &s) // valid, because the whole answer is
 	return s
 }
 
-// translate makes an answer of the legacy API of one of the new. Values stand in it byte for byte;
-// what has no name there keeps its own, behind all else.
+// translate converts an answer of the new API to the legacy form. Values are unchanged, byte for byte.
+// Members that the legacy API does not have keep their names and come last.
 func translate(body []byte) ([]byte, error) {
 	body = bytes.Trim(body, " \t\r\n")
 	if err := places.CheckJSON(body); err != nil {
@@ -47,7 +47,7 @@ func translate(body []byte) ([]byte, error) {
 	var t translation
 	var rest []member
 	for name, value := range places.Members(body) {
-		switch meaning(name) {
+		switch unescaped(name) {
 		case "places":
 			if err := t.places(value); err != nil {
 				return nil, err
@@ -61,7 +61,7 @@ func translate(body []byte) ([]byte, error) {
 	return t.answer(rest), nil
 }
 
-// places translates the list of all places.
+// places translates the list of places.
 func (t *translation) places(list json.RawMessage) error {
 	switch {
 	case list[0] != '[':
@@ -81,14 +81,14 @@ func (t *translation) places(list json.RawMessage) error {
 	return nil
 }
 
-// translation collects what the places of an answer become.
+// translation collects the translated places of an answer.
 type translation struct {
-	listed  bool // the places have been seen
+	listed  bool // the list of places has been translated
 	results [][]byte
 	credits []string // HTML, as JSON strings, each once
 }
 
-// answer puts the parts together.
+// answer builds the translated answer.
 func (t *translation) answer(rest []member) []byte {
 	status := "OK"
 	if len(t.results) == 0 {
@@ -98,7 +98,7 @@ func (t *translation) answer(rest []member) []byte {
 	text = append(text, bytes.Join(t.results, []byte(","))...)
 	text = append(text, `],"status":"`+status+`"`...)
 	for _, m := range rest {
-		switch meaning(m.name) {
+		switch unescaped(m.name) {
 		case "html_attributions", "results", "status":
 		default:
 			text = append(text, `,"`+m.name+`":`...)
@@ -108,8 +108,7 @@ func (t *translation) answer(rest []member) []byte {
 	return append(text, '}')
 }
 
-// legacyNames are the members of a result in the order in which the legacy API writes them, each
-// with what it is called in the new one.
+// legacyNames are the members of a result, in the legacy API's order, with their names in the new API.
 var legacyNames = []struct{ legacy, name string }{
 	{"business_status", "businessStatus"},
 	{"geometry", ""}, // of location and viewport
@@ -127,7 +126,7 @@ var legacyNames = []struct{ legacy, name string }{
 	{"vicinity", "shortFormattedAddress"},
 }
 
-// object says which members of an object we have a word for, and the signs that their values may
+// object lists the members of an object that are translated, with the characters that their values may
 // begin with.
 type object map[string]string
 
@@ -147,19 +146,19 @@ var (
 	codeObject  = object{"globalCode": `"`, "compoundCode": `"`}
 )
 
-// known are the members of value that o has a word for, and rest are the others. The error names
-// the member that is not what it should be.
+// known splits the members of value into those listed in o and the rest. The error names a member whose
+// value has the wrong type.
 func (o object) known(value json.RawMessage) (
 	known map[string]json.RawMessage, rest []member, err error,
 ) {
 	known = make(map[string]json.RawMessage, len(o))
-	for written, value := range places.Members(value) {
-		name := meaning(written)
+	for raw, value := range places.Members(value) {
+		name := unescaped(raw)
 		switch begins, ours := o[name]; {
 		case !ours:
-			rest = append(rest, member{written, value})
+			rest = append(rest, member{raw, value})
 		case strings.IndexByte(begins, value[0]) < 0:
-			return nil, nil, fmt.Errorf("the answer has a place whose %s is of another type", name)
+			return nil, nil, fmt.Errorf("unexpected type of %s in the answer", name)
 		default:
 			known[name] = value
 		}
@@ -198,7 +197,7 @@ func (t *translation) place(place json.RawMessage) error {
 		}
 	}
 	for _, m := range rest {
-		if !taken[meaning(m.name)] {
+		if !taken[unescaped(m.name)] {
 			w.member(m.name, m.value)
 		}
 	}
@@ -214,14 +213,14 @@ var priceLevels = map[string]string{
 	`"PRICE_LEVEL_EXPENSIVE"`: "3", `"PRICE_LEVEL_VERY_EXPENSIVE"`: "4",
 }
 
-// credit notes whom the place's data come from, as the HTML that the legacy API has for it.
+// credit adds a place's attributions, as HTML like the legacy API's.
 func (t *translation) credit(list json.RawMessage) error {
 	if list == nil {
 		return nil
 	}
 	var all []struct{ Provider, ProviderUri string }
 	if err := json.Unmarshal(list, &all); err != nil {
-		return errors.New("the answer has a place whose attributions are of another type")
+		return errors.New("unexpected type of attributions in the answer")
 	}
 	for _, a := range all {
 		line := html.EscapeString(a.Provider)

@@ -2,7 +2,7 @@ package google
 
 import "encoding/json"
 
-// writer writes the members of a result. After an error it writes nothing that counts.
+// writer writes the members of a result. After an error its text is not used.
 type writer struct {
 	text []byte
 	err  error
@@ -24,8 +24,8 @@ func (w *writer) name(name string) {
 func (w *writer) open(name string) { w.name(name); w.text = append(w.text, '{') }
 func (w *writer) close()           { w.text = append(w.text, '}') }
 
-// inner appends members of the object value under other names, which come in pairs: theirs and
-// ours. In is the member that holds them, "" for none.
+// inner appends members of the object value under other names. Names are pairs of old and new names. In is
+// the name of the object to put them into; "" for the current one.
 func (w *writer) inner(in string, value json.RawMessage, o object, names ...string) {
 	of, _, err := o.known(value)
 	if err != nil {
@@ -51,7 +51,7 @@ func (w *writer) inner(in string, value json.RawMessage, o object, names ...stri
 	}
 }
 
-// geometry appends location and viewport, as far as there are any.
+// geometry appends location and viewport, if present.
 func (w *writer) geometry(of map[string]json.RawMessage) {
 	location, located := of["location"]
 	viewport, framed := of["viewport"]
@@ -79,7 +79,7 @@ func (w *writer) geometry(of map[string]json.RawMessage) {
 	w.close()
 }
 
-// point appends a position. The new API leaves a coordinate of zero out, as all of its kind do.
+// point appends a position. The new API omits a coordinate of zero, as JSON of protocol buffers does.
 // https://protobuf.dev/programming-guides/json/
 func (w *writer) point(name string, value json.RawMessage) {
 	of, _, err := pointObject.known(value)

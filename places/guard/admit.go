@@ -9,12 +9,12 @@ import (
 	"serverherd/places"
 )
 
-// Admit implements places.Paced. It takes a turn of the rate only if the provider would be asked as far
-// as is known: an open breaker and an empty budget answer faster than the rate allows. Of a half-open
-// breaker one attempt takes its turn in Nearby.
+// Admit implements places.Paced. It uses the rate only if a request is likely to be sent: lookups that an
+// open breaker or the budget rejects need not wait. With a half-open breaker, the one attempt waits for the
+// rate in Nearby.
 func (g *Guard) Admit(p *places.Payer) (wait time.Duration) {
 	if g.refused.State() != gobreaker.StateClosed || g.failing.State() != gobreaker.StateClosed ||
-		g.unpaid.lately(p.Address) {
+		g.rejections.recent(p.Address) {
 		return 0
 	}
 	now := time.Now()
@@ -26,36 +26,36 @@ func (g *Guard) Admit(p *places.Payer) (wait time.Duration) {
 }
 
 const (
-	// unpaidKept is how long a refusal of the budget is remembered. Then one lookup takes its turn again
-	// and has the budget look: there may be a new day or a new file.
-	unpaidKept = time.Second
-	maxUnpaid  = 1024 // addresses
-	everybody  = ""
+	// rejectionKept is how long a rejection by the budget is remembered. After that, one lookup waits for
+	// the rate and checks the budget again: there may be a new day or a new file.
+	rejectionKept = time.Second
+	maxRejections = 1024 // addresses
+	everybody     = ""
 )
 
-// unpaid remembers for whom the budget has refused an attempt lately. The budget itself cannot be asked
-// without blocking: it is a file. Any goroutine.
-type unpaid struct {
+// rejections remembers for which addresses the budget has recently rejected an attempt. Admit cannot check
+// the budget itself, which is a file, without blocking. Any goroutine.
+type rejections struct {
 	mu    sync.Mutex // held for a few instructions
 	since map[string]time.Time
 }
 
-// note remembers that an attempt for an address was refused, or for everybody.
-func (u *unpaid) note(address string) {
+// note records a rejection for an address, or for everybody.
+func (u *rejections) note(address string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.since == nil || len(u.since) >= maxUnpaid {
+	if u.since == nil || len(u.since) >= maxRejections {
 		u.since = make(map[string]time.Time)
 	}
 	u.since[address] = time.Now()
 }
 
-// lately says whether an attempt for an address was refused a moment ago.
-func (u *unpaid) lately(address string) bool {
+// recent reports whether an attempt for an address was rejected within rejectionKept.
+func (u *rejections) recent(address string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, a := range []string{everybody, address} {
-		if at, ok := u.since[a]; ok && time.Since(at) < unpaidKept {
+		if at, ok := u.since[a]; ok && time.Since(at) < rejectionKept {
 			return true
 		}
 	}

@@ -147,7 +147,7 @@ func TestARefusalOfTheBudgetIsForgotten(t *testing.T) {
 		}
 		c.Time = c.AddDate(0, 0, 1)
 		asks(t, g, "")
-		time.Sleep(unpaidKept)
+		time.Sleep(rejectionKept)
 		if wait := g.Admit(p); wait != 0 || !p.Admitted {
 			t.Errorf("%v, %+v", wait, p)
 		}
@@ -156,10 +156,10 @@ func TestARefusalOfTheBudgetIsForgotten(t *testing.T) {
 
 // Lookups of many addresses that have spent their shares take a bounded amount of memory.
 func TestUnpaidIsBounded(t *testing.T) {
-	var u unpaid
-	for i := range 3 * maxUnpaid {
+	var u rejections
+	for i := range 3 * maxRejections {
 		u.note(string(rune('a' + i)))
-		if len(u.since) > maxUnpaid {
+		if len(u.since) > maxRejections {
 			t.Fatalf("%d addresses", len(u.since))
 		}
 	}

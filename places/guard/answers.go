@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// answersKept is how long the time that an answer took is remembered, and up to twice that.
+// answersKept is how long the duration of an answer is remembered, up to twice that.
 const answersKept = time.Minute
 
-// answers remembers how long the latest answers took. Any goroutine.
+// answers tracks the maximum duration of recent answers. Any goroutine.
 type answers struct {
 	mu     sync.Mutex
 	since  time.Time     // when recent began
 	recent time.Duration // the longest since then
-	before time.Duration // the longest of the period before that
+	before time.Duration // the longest of the previous period
 }
 
-// note remembers an answer that has come now.
+// note records an answer received at now.
 func (a *answers) note(now time.Time, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -24,7 +24,7 @@ func (a *answers) note(now time.Time, took time.Duration) {
 	a.recent = max(a.recent, took)
 }
 
-// slowest is the longest that one of the latest answers took, 0 if there was none.
+// slowest returns the longest duration of a recent answer; 0 if there is none.
 func (a *answers) slowest(now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -32,7 +32,7 @@ func (a *answers) slowest(now time.Time) time.Duration {
 	return max(a.recent, a.before)
 }
 
-// forget forgets what is too old.
+// forget removes old durations.
 func (a *answers) forget(now time.Time) {
 	switch age := now.Sub(a.since); {
 	case age >= 2*answersKept:

@@ -13,33 +13,33 @@ import (
 
 type breaker = gobreaker.CircuitBreaker[places.Result]
 
-// When a provider is left alone, and for how long. Then one attempt shows whether it is well.
+// When a breaker opens, and for how long. After that, one attempt decides whether it closes.
 const (
-	maxFailures  = 5 // in a row
+	maxFailures  = 5 // consecutive
 	failingPause = 10 * time.Second
 	refusedPause = time.Minute
 )
 
-// whenFailing opens after failures in a row: of the way to the provider, or of the provider.
-func (g *Guard) whenFailing() gobreaker.Settings {
+// failingSettings open the breaker after consecutive failures of the provider or the network.
+func (g *Guard) failingSettings() gobreaker.Settings {
 	return gobreaker.Settings{
-		Name:        "keeps failing",
+		Name:        "consecutive failures",
 		Timeout:     failingPause,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= maxFailures },
 		IsSuccessful: func(err error) bool {
 			var f *places.Failure
-			// The provider that refuses a key or finds fault with a question is up.
+			// A provider that rejects a key or a request works.
 			return !errors.As(err, &f) || f.Kind == places.Denied || f.Kind == places.Invalid
 		},
-		IsExcluded:    func(err error) bool { return ours(err) },
+		IsExcluded:    isLocal,
 		OnStateChange: g.changed,
 	}
 }
 
-// whenRefused opens with the first answer that refuses the key: no other will take it.
-func (g *Guard) whenRefused() gobreaker.Settings {
+// refusedSettings open the breaker at the first answer that rejects the API key: others would, too.
+func (g *Guard) refusedSettings() gobreaker.Settings {
 	return gobreaker.Settings{
-		Name:        "refuses the key",
+		Name:        "API key rejected",
 		Timeout:     refusedPause,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures > 0 },
 		IsSuccessful: func(err error) bool {
@@ -48,34 +48,34 @@ func (g *Guard) whenRefused() gobreaker.Settings {
 		},
 		IsExcluded: func(err error) bool {
 			var f *places.Failure
-			return ours(err) || errors.As(err, &f) && f.Kind != places.Denied && f.Kind != places.Invalid
+			return isLocal(err) || errors.As(err, &f) && f.Kind != places.Denied && f.Kind != places.Invalid
 		},
 		OnStateChange: g.changed,
 	}
 }
 
-// ours says that err is no word of the provider's: nobody waits any longer, it was not asked, or it
-// had too little time.
-func ours(err error) bool {
-	var own *ownError
+// isLocal reports whether err is a local error (canceled, rate limit, budget, too little time left): the
+// breakers ignore it.
+func isLocal(err error) bool {
+	var local *localError
 	var short *cutShort
-	return errors.As(err, &own) || errors.As(err, &short) || errors.Is(err, context.Canceled) ||
+	return errors.As(err, &local) || errors.As(err, &short) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// changed tells the log when the trouble begins and when it ends, not of each attempt between.
+// changed logs when a breaker opens and when it closes, but not half-open attempts between.
 func (g *Guard) changed(why string, from, to gobreaker.State) {
 	provider := zap.String("provider", g.options.Name)
 	switch {
 	case from == gobreaker.StateClosed && to == gobreaker.StateOpen:
 		g.counters.breakerOpened.Add(1)
-		g.options.Log.Error("places provider is left alone", provider, zap.String("reason", why))
+		g.options.Log.Error("places circuit breaker open", provider, zap.String("reason", why))
 	case to == gobreaker.StateClosed:
-		g.options.Log.Info("places provider is back", provider)
+		g.options.Log.Info("places circuit breaker closed", provider)
 	}
 }
 
-// state is how the breakers stand, in one word.
+// state is the state of the breakers, see places.NetworkReport.
 func (g *Guard) state() string {
 	switch refused, failing := g.refused.State(), g.failing.State(); {
 	case refused == gobreaker.StateOpen:

@@ -17,18 +17,17 @@ import (
 	"serverherd/places"
 )
 
-// Budget counts a server's attempts of a day in a file that is one byte longer with each: nothing in
-// it can be torn, a process that ends takes nothing back, and several processes count in it at
-// once, each of which learns from the place of its byte which attempt was its own. A day is one of
-// UTC. Any goroutine.
+// Budget counts a server's attempts per day (UTC) in a file that grows by one byte with each attempt. So a
+// write cannot be torn, the count survives the process, and several processes can count concurrently: the
+// offset of its byte tells each the number of its attempt. Any goroutine.
 //
-// A count does not go down within a day. Where its file was removed, replaced or truncated, with its
-// directory or alone, a process that has counted in it makes it again, as long as it was.
+// A count does not decrease within a day. If the file or its directory was removed, replaced or truncated,
+// a process that has used it restores it to its former length.
 //
-// A client address may spend a share of what the others leave of the limit. With a share of 50 % one
-// address can spend half of the limit, two can spend a third each, and something is left for the
-// next. What each address has spent is kept in memory only: after a restart all that was spent
-// counts as the others', so that an address has its share of the rest.
+// A client address may use a share of what other addresses leave of the limit. With a share of 50 % one
+// address can use half of the limit, two can use a third each, and something is left for the next. The
+// attempts per address are in memory only: after a restart, all attempts so far count as those of other
+// addresses.
 type Budget struct {
 	dir, server string
 	limit       int
@@ -37,41 +36,41 @@ type Budget struct {
 
 	mu       sync.Mutex
 	day      string
-	file     *os.File            // of that day
-	seen     int                 // the most that it was known to hold
-	restored uint64              // times that it was made again
-	log      *zap.Logger         // hears of that
-	spenders map[string]*spender // of that day, by address; each has made an attempt
+	file     *os.File            // of day
+	seen     int                 // the largest known size of the file
+	restored uint64              // times that the file was restored
+	log      *zap.Logger         // for restores
+	spenders map[string]*spender // of day, by address, with at least one attempt
 }
 
-// spender is an address that has made attempts.
+// spender is the use of the budget by one address.
 type spender struct {
 	attempts int
-	refused  bool // it has wanted more than its share
+	rejected bool // an attempt beyond its share was rejected
 }
 
 const dayForm = time.DateOnly
 
-// Why there is no attempt.
+// Why an attempt is rejected.
 var (
-	errSpent      = errors.New("the daily budget of lookups is spent")
-	errShareSpent = errors.New("this address has spent its share of the daily budget of lookups")
+	errSpent      = errors.New("daily lookup budget exhausted")
+	errShareSpent = errors.New("this address has exhausted its share of the daily lookup budget")
 )
 
-// OpenBudget opens the count of a server's day in dir, which it makes if it is missing. The limit is
-// in attempts, the share of an address 1 to 100 percent; now is the wall clock, whose day counts.
+// OpenBudget opens the budget file of a server in dir, which it creates if it is missing. Limit is in
+// attempts per day, share is 1 to 100 percent per address; now is the wall clock.
 func OpenBudget(dir, server string, limit, share int, now func() time.Time) (*Budget, error) {
 	b := &Budget{dir: dir, server: server, limit: limit, share: share, now: now, log: zap.NewNop()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.turn(); err != nil {
+	if err := b.refresh(); err != nil {
 		return nil, fmt.Errorf("places.places_state: %w", err)
 	}
 	return b, nil
 }
 
-// Spend takes one attempt for a client address, "" for none; last says that it was the day's last.
-// Without a count there is no attempt: an error also means that the file could not be written.
+// Spend charges one attempt to a client address ("" for none). Last reports whether it was the last of the
+// day. If Spend fails, also because the file cannot be written, the attempt must not be made.
 func (b *Budget) Spend(address string) (last bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,7 +81,7 @@ func (b *Budget) Spend(address string) (last bool, err error) {
 	switch {
 	case err != nil:
 		return false, err
-	case mine > b.limit: // other processes were quicker
+	case mine > b.limit: // other processes were faster
 		return false, errSpent
 	}
 	by := b.spenders[address]
@@ -94,7 +93,7 @@ func (b *Budget) Spend(address string) (last bool, err error) {
 	return mine == b.limit, nil
 }
 
-// Check is the error that Spend would return now, and takes nothing.
+// Check returns the error that Spend would return now, without charging an attempt.
 func (b *Budget) Check(address string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,7 +101,7 @@ func (b *Budget) Check(address string) error {
 }
 
 func (b *Budget) check(address string) error {
-	if err := b.turn(); err != nil {
+	if err := b.refresh(); err != nil {
 		return err
 	}
 	spent, err := b.spent()
@@ -119,7 +118,7 @@ func (b *Budget) check(address string) error {
 	return nil
 }
 
-// count makes the file a byte longer, and returns how long it is then.
+// count appends a byte to the file and returns the new size.
 func (b *Budget) count() (mine int, err error) {
 	for {
 		if _, err := b.file.Write([]byte{'.'}); err != nil {
@@ -129,8 +128,7 @@ func (b *Budget) count() (mine int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		// If the file was removed right before, another process may not have seen this byte when it
-		// made the file again.
+		// If the file was removed before the write, another process may have restored it without this byte.
 		switch moved, err := b.moved(); {
 		case err != nil:
 			return 0, err
@@ -144,32 +142,32 @@ func (b *Budget) count() (mine int, err error) {
 	}
 }
 
-// firstRefused says whether an address has been refused for the first time on this day.
-func (b *Budget) firstRefused(address string) bool {
+// firstRejection reports whether this is the first rejection of an address on this day.
+func (b *Budget) firstRejection(address string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	by := b.spenders[address]
-	if by == nil || by.refused {
+	if by == nil || by.rejected {
 		return false
 	}
-	by.refused = true
+	by.rejected = true
 	return true
 }
 
-// uncounted is err without the path, which is no business of a client's.
-func uncounted(err error) error {
+// fileError is an error of the file for clients, without its path.
+func fileError(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	return fmt.Errorf("the daily budget of lookups cannot be counted: %w", err)
+	return fmt.Errorf("cannot update the daily lookup budget: %w", err)
 }
 
-// Report is how the day stands, with what other processes have spent.
+// Report returns the state of the budget, including attempts of other processes.
 func (b *Budget) Report() places.BudgetReport {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	err := b.turn()
+	err := b.refresh()
 	r := places.BudgetReport{Day: b.day, Spent: min(b.seen, b.limit), Limit: b.limit, Restored: b.restored}
 	if err != nil {
 		r.Error = err.Error()
@@ -177,7 +175,7 @@ func (b *Budget) Report() places.BudgetReport {
 	return r
 }
 
-// spent is how much is counted, by all processes.
+// spent returns the number of attempts of all processes.
 func (b *Budget) spent() (int, error) {
 	info, err := b.file.Stat()
 	if err != nil {
@@ -187,23 +185,23 @@ func (b *Budget) spent() (int, error) {
 	return int(info.Size()), nil
 }
 
-// logTo has a log hear of files that are made again.
+// logTo sets the log for restores.
 func (b *Budget) logTo(log *zap.Logger) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.log = log
 }
 
-// Close gives the file up.
+// Close closes the file.
 func (b *Budget) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.file.Close()
 }
 
-// turn opens the file of the day if it is another than the last one's, or if it is not where it was or
-// not as long. It fails if what the file holds is not known.
-func (b *Budget) turn() error {
+// refresh opens the file of the current day if the day has changed, and restores a file that was moved or
+// truncated. It fails if the count is unknown.
+func (b *Budget) refresh() error {
 	now := b.now().UTC()
 	if day := now.Format(dayForm); day != b.day {
 		f, err := b.open(day)
@@ -223,7 +221,7 @@ func (b *Budget) turn() error {
 	return b.restore()
 }
 
-// open opens the file of a day, which it makes if it is missing, like the directory.
+// open opens the file of a day. It creates the file and its directory if they are missing.
 func (b *Budget) open(day string) (*os.File, error) {
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		return nil, err
@@ -231,15 +229,15 @@ func (b *Budget) open(day string) (*os.File, error) {
 	return os.OpenFile(b.path(day), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 }
 
-// use has f take the place of the file in use.
+// use replaces the open file by f.
 func (b *Budget) use(f *os.File) {
 	if b.file != nil {
-		_ = b.file.Close() // it has nothing to flush
+		_ = b.file.Close() // nothing to flush
 	}
 	b.file = f
 }
 
-// moved says whether the path of the file leads elsewhere or nowhere.
+// moved reports whether the file's path is another file or none.
 func (b *Budget) moved() (bool, error) {
 	there, err := os.Stat(b.path(b.day))
 	switch {
@@ -252,9 +250,9 @@ func (b *Budget) moved() (bool, error) {
 	return err == nil && !os.SameFile(here, there), err
 }
 
-// reopen opens the file of the day once more, with what the last one counted.
+// reopen opens the day's file by its path again and restores the count.
 func (b *Budget) reopen() error {
-	if _, err := b.spent(); err != nil { // with what others have added
+	if _, err := b.spent(); err != nil { // includes attempts of other processes
 		return err
 	}
 	f, err := b.open(b.day)
@@ -265,7 +263,8 @@ func (b *Budget) reopen() error {
 	return b.restore()
 }
 
-// restore makes the file as long as it was known to be. Processes that do so at once add it up once.
+// restore extends the file to its largest known size. A lock prevents that concurrent processes extend it
+// twice.
 func (b *Budget) restore() error {
 	known := b.seen
 	if n, err := b.spent(); err != nil || n >= known {
@@ -290,15 +289,15 @@ func (b *Budget) restore() error {
 
 func (b *Budget) path(day string) string { return filepath.Join(b.dir, b.server+"."+day) }
 
-// forget removes the counts of old days. Yesterday's and tomorrow's stay: a clock that jumps over
-// midnight and back finds what was spent.
+// forget removes the files of old days. It keeps those of yesterday and tomorrow, for a clock that jumps
+// over midnight and back.
 func (b *Budget) forget(now time.Time) {
 	all, _ := os.ReadDir(b.dir)
 	for _, file := range all {
 		text, ours := strings.CutPrefix(file.Name(), b.server+".")
 		day, err := time.Parse(dayForm, text)
 		if ours && err == nil && now.Sub(day) >= 48*time.Hour {
-			_ = os.Remove(b.path(text)) // it is small, and tried again tomorrow
+			_ = os.Remove(b.path(text)) // retried tomorrow
 		}
 	}
 }

@@ -163,7 +163,7 @@ func TestShareSpent(t *testing.T) {
 				t.Errorf("%s: %v, spent %v", address, err, p.Spent)
 			}
 		}
-		const spent = "this address has spent its share of the daily budget of lookups"
+		const spent = "this address has exhausted its share of the daily lookup budget"
 		asksAs("192.0.2.1", "")
 		asksAs("192.0.2.1", "")
 		for range 2 * maxFailures {
@@ -174,7 +174,7 @@ func TestShareSpent(t *testing.T) {
 		if len(s.asked) != 3 || r.Attempts != 3 || r.ShareRefused != 10 || r.BudgetRefused != 0 || r.Breaker != "closed" {
 			t.Errorf("%d asked, %+v", len(s.asked), r)
 		}
-		told := logged.FilterMessage("places budget share spent")
+		told := logged.FilterMessage("places budget share exhausted")
 		if told.Len() != 1 || told.All()[0].ContextMap()["address"] != "192.0.2.1" {
 			t.Errorf("%v", logged.All())
 		}
@@ -327,14 +327,14 @@ func TestBudgetThatCannotBeCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 5 {
-			asks(t, g, "the daily budget of lookups cannot be counted: not a directory")
+			asks(t, g, "cannot update the daily lookup budget: not a directory")
 		}
 		if r := g.Report(); r.Attempts != 1 || r.BudgetRefused != 5 || !strings.Contains(r.Budget.Error, dir) {
 			t.Errorf("%+v", r)
 		}
 		time.Sleep(25 * time.Hour)
-		asks(t, g, "the daily budget of lookups cannot be counted: not a directory")
-		if n := logged.FilterMessage("places budget cannot be counted").Len(); n != 2 {
+		asks(t, g, "cannot update the daily lookup budget: not a directory")
+		if n := logged.FilterMessage("places budget file error").Len(); n != 2 {
 			t.Errorf("logged %d times: %v", n, logged.All())
 		}
 		if err := os.Remove(dir); err != nil {
@@ -366,13 +366,13 @@ func TestAttemptsArePaidFor(t *testing.T) {
 		asks(t, g, "") // two attempts
 		asks(t, g, "")
 		for range 2 * maxFailures {
-			asks(t, g, "the daily budget of lookups is spent")
+			asks(t, g, "daily lookup budget exhausted")
 		}
 		r := g.Report()
 		if len(s.asked) != 3 || r.Attempts != 3 || r.BudgetRefused != 10 || r.Budget.Spent != 3 || r.Breaker != "closed" {
 			t.Errorf("%d asked, %+v", len(s.asked), r)
 		}
-		if logged.FilterMessage("places budget spent").Len() != 1 {
+		if logged.FilterMessage("places budget exhausted").Len() != 1 {
 			t.Errorf("%v", logged.All())
 		}
 		time.Sleep(24 * time.Hour)

@@ -9,7 +9,7 @@ import (
 	"serverherd/places"
 )
 
-// counters are what Report says. Any goroutine.
+// counters are the counters in Report. Any goroutine.
 type counters struct {
 	attempts, retries, rateWaits, rateRefused, budgetRefused, shareRefused atomic.Uint64
 	breakerOpened, breakerRefused, fallbacks                               atomic.Uint64
@@ -25,22 +25,22 @@ func (c *counters) count(err error) {
 	}
 }
 
-// traced makes the requests count that net/http sends by itself: when a kept connection turns out
-// to be dead, it repeats a GET on another, though the first may have been served and charged.
+// traced counts requests that net/http repeats by itself: if an idle connection turns out to be dead, it
+// sends a GET again on another, but the first may have been served and charged.
 func (g *Guard) traced(ctx context.Context, payer *places.Payer) context.Context {
 	var sent atomic.Int32
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() {
 		if sent.Add(1) == 1 {
-			return // paid for
+			return // counted by pay
 		}
 		g.counters.attempts.Add(1)
 		if g.options.Budget != nil {
-			_, _ = g.options.Budget.Spend(payer.Address) // it has been sent, whatever the budget says
+			_, _ = g.options.Budget.Spend(payer.Address) // already sent: the result does not matter
 		}
 	}})
 }
 
-// Report is the state of affairs. It reads the file of the budget.
+// Report returns the guard's status. It reads the budget file.
 func (g *Guard) Report() places.NetworkReport {
 	c := &g.counters
 	r := places.NetworkReport{

@@ -1,14 +1,18 @@
-// Package guard stands between questions and a network provider, which costs money with every
-// request and fails in its own ways. A lookup has one deadline, the timeout or an earlier one of the
-// caller's; within it come, in this order, the breakers (a provider that keeps failing, or refuses the
-// key, is left alone for a while), the budget (so many attempts a day, whatever happens to the process,
-// and a share of them for each client address), the rate (so many attempts a second), the attempt
-// itself, and what may be tried again. What is left without an answer can be given one from other
-// data, which then says so.
+// Package guard protects a network places provider, which costs money with every request and may fail.
+// A lookup has one deadline: the timeout, or the caller's if that is earlier. Within it, each attempt
+// passes these stages, in this order:
 //
-// The rate comes last, so that only what is sent waits for it and counts in it. A caller with a queue
-// of its own waits for it there, see Admit.
+//  1. two circuit breakers: one opens after consecutive failures, the other when the provider rejects
+//     the API key
+//  2. the budget: attempts per day, counted across restarts, and a share of them per client address
+//  3. the rate limit: attempts per second
+//  4. the request itself
 //
-// That identical questions become one, how many are in flight, and whose turn it is, is the business
-// of whoever asks.
+// A transient failure is retried. A lookup that fails in the end may be answered by a fallback provider;
+// the answer then says so.
+//
+// The rate limit comes last, so that only attempts that are sent wait for it and count in it. Callers with
+// a queue of their own wait for it there, see Admit.
+//
+// Callers merge identical lookups, limit those in flight, and decide whose turn it is.
 package guard

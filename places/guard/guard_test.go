@@ -146,7 +146,7 @@ func TestRetriesAreSpread(t *testing.T) {
 func TestBreaker(t *testing.T) {
 	script := []error{strange, strange, strange, strange, strange, strange, nil}
 	guarded(t, script, func(t *testing.T, g *Guard, s *scripted) {
-		const alone = "google keeps failing and is left alone for 10s"
+		const alone = "google keeps failing: circuit breaker open for 10s"
 		for range maxFailures {
 			asks(t, g, "not JSON")
 		}
@@ -196,7 +196,7 @@ func TestKeyRefused(t *testing.T) {
 		core, logged := observer.New(zap.InfoLevel)
 		s := &scripted{script: []error{denied, denied, transient, nil}}
 		g := New(Options{Provider: s, Name: "google", Timeout: time.Second, Rate: 50, Log: zap.New(core)})
-		const refuses = "google refuses the key and is asked again after 1m0s"
+		const refuses = "google rejects the API key: circuit breaker open for 1m0s"
 		asks(t, g, "REQUEST_DENIED")
 		asks(t, g, refuses)
 		if len(s.asked) != 1 || g.Report().Breaker != "refused" {
@@ -210,7 +210,7 @@ func TestKeyRefused(t *testing.T) {
 		if n := logged.FilterLevelExact(zap.ErrorLevel).Len(); n != 1 {
 			t.Errorf("%d errors in the log: %v", n, logged.All())
 		}
-		if logged.FilterMessage("places provider is back").Len() != 1 {
+		if logged.FilterMessage("places circuit breaker closed").Len() != 1 {
 			t.Errorf("the log does not say that it is over: %v", logged.All())
 		}
 	})
@@ -240,7 +240,7 @@ func TestRate(t *testing.T) {
 		for range 10 {
 			if err := <-refused; err != nil {
 				n++
-				if err.Error() != "more than 2 lookups a second" {
+				if err.Error() != "rate limit of 2 lookups per second exceeded" {
 					t.Error(err)
 				}
 			}
@@ -279,7 +279,7 @@ func TestFallback(t *testing.T) {
 			if failure == errSilence {
 				why = "no answer"
 			}
-			want := "google could not answer: " + why + ". These places are from the data built into the server."
+			want := "google could not answer: " + why + ". These places are from the embedded data."
 			if got, err := ask(failure, embedded{}); err != nil || !strings.Contains(got, want) {
 				t.Errorf("%v: %v, %s", failure, err, got)
 			}

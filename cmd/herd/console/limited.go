@@ -13,10 +13,11 @@ import (
 // limited is a listener with at most herd.ConsoleConnections connections, so that console users cannot
 // exhaust the descriptors that clients need. A new connection never waits, because a health check that
 // waits fails: above the limit, the connection whose last request is oldest is closed. It may be idle, in
-// the middle of a request, or not reading its response. Only a connection with a page request in progress
-// (see page) is not closed, because that may take long: a profile, or a large page and a slow reader. There
-// are at most herd.ConsoleRequests of these, fewer than connections, so there is always one to close. Any
-// goroutine.
+// the middle of a request, or not reading its response.
+//
+// Only a connection with a page request in progress (see page) is not closed, because that may take long: a
+// profile, or a large page and a slow reader. There are at most herd.ConsoleRequests of these, fewer than
+// connections, so there is always one to close. Any goroutine.
 type limited struct {
 	net.Listener
 

@@ -1,7 +1,9 @@
 // Package hangup catches SIGHUP during package initialization, before main begins: a server that gets
-// SIGHUP while it starts must not die. Before that, SIGHUP ends the process, unless it was started with
-// SIGHUP ignored, as by nohup. This cannot be avoided: Go initializes packages in the order of their import
-// paths, so those of other modules come first, and it unblocks SIGHUP if that was blocked.
+// SIGHUP while it starts must not die.
+//
+// Before that, SIGHUP ends the process, unless it was started with SIGHUP ignored, as by nohup. This cannot
+// be avoided: Go initializes packages in the order of their import paths, so those of other modules come
+// first, and it unblocks SIGHUP if that was blocked.
 package hangup
 
 import (

@@ -61,7 +61,7 @@ func (d Dialect) Faults() []Fault {
 		{"a byte now and then", drip, "no answer within "},
 		{"hangs up", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 			"the connection to the server failed"},
-		{"breaks off", breakOff, "the answer broke off"},
+		{"breaks off", breakOff, "the connection broke during the answer"},
 		{"a redirect", redirect, "the answer was HTTP 302"},
 		{"HTML", body(200, "<html>"+Key), notJSON},
 		{"nothing", body(200, ""), notJSON},
@@ -74,7 +74,7 @@ func (d Dialect) Faults() []Fault {
 		{"100,000 deep", with(strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)),
 			notJSON},
 		{"a gzip bomb", bomb, "the answer is longer than 1 MiB"},
-		{"not the gzip that it says", notGzip, "the answer is not the gzip that it says it is"},
+		{"not the gzip that it says", notGzip, "the answer has invalid gzip data"},
 		{"another status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
 			"the answer was HTTP 204"},
 	}

@@ -97,9 +97,9 @@ func TestTroubles(t *testing.T) {
 			}
 			s.Close()
 			refuses(t, "nobody there", provider(t, d, s.URL, time.Minute),
-				"the server could not be reached")
+				"cannot connect to the server")
 			refuses(t, "no such name", provider(t, d, googletest.Nowhere, time.Minute),
-				"the name of the server could not be resolved")
+				"cannot resolve the server's name")
 		})
 	}
 }

@@ -37,7 +37,7 @@ var Troubles = []Trouble{
 	{"no TLS", plain, "the connection to the server failed"},
 	{"a TLS of the past", outdated, "the connection to the server failed"},
 	{"a certificate that nobody knows", foreign,
-		"the certificate of the server is not valid for it"},
+		"invalid TLS certificate of the server"},
 }
 
 // reset waits for the hello: before it the client would take the server for one that is not there.

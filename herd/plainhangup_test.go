@@ -54,8 +54,6 @@ func (w *world) startOneRead(answer func(line string) string) *oneRead {
 	return p
 }
 
-func (p *oneRead) clients() []string { return p.w.clientsOf(p.lines) }
-
 func (p *oneRead) untilServed(want ...string) {
 	p.w.t.Helper()
 	p.w.untilSent(func() []string { return p.lines }, want...)

@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// Each rule of the architecture, broken once and kept once: a test of the test.
+// Each rule of the architecture is violated once and respected once: a test of the test.
 func TestArchitectureRulesCanFail(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []struct {
 		name, path, imports, body string
-		want                      []string // what each breach says, in order; none: it is allowed
+		want                      []string // a part of each violation, in order; none: it is allowed
 	}{
 		{"nothing wrong", "herd", `"time"`, "func f(t time.Time) time.Time { return t }", nil},
 		{"ours in protocol", "protocol", `_ "serverherd/places"`, "",
@@ -34,15 +34,15 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"the engine in herd", "herd", `_ "serverherd/reactor/gnetreactor"`, "",
 			[]string{"imports serverherd/reactor/gnetreactor: of this module herd may import only"}},
 		{"gnet in herd", "herd", `_ "github.com/panjf2000/gnet/v2"`, "",
-			[]string{"imports github.com/panjf2000/gnet/v2: cmd/herd names the engine"}},
+			[]string{"imports github.com/panjf2000/gnet/v2: only cmd/herd chooses the engine"}},
 		{"gnet in the engine", "reactor/gnetreactor",
 			"_ \"github.com/panjf2000/gnet/v2\"\n_ \"serverherd/reactor\"", "", nil},
 		{"herd in an engine", "reactor/gnetreactor", `_ "serverherd/herd"`, "",
 			[]string{"imports serverherd/herd: of this module reactor/gnetreactor may import only"}},
 		{"another module in reactor", "reactor", `_ "github.com/cespare/xxhash/v2"`, "",
-			[]string{"imports github.com/cespare/xxhash/v2: reactor stands on the standard library"}},
-		{"net in reactor", "reactor", `_ "net"`, "", []string{"imports net: sockets are"}},
-		{"net in memreactor", "reactor/memreactor", `_ "net"`, "", []string{"imports net: sockets are"}},
+			[]string{"imports github.com/cespare/xxhash/v2: reactor may import only the standard library"}},
+		{"net in reactor", "reactor", `_ "net"`, "", []string{"imports net: only engines"}},
+		{"net in memreactor", "reactor/memreactor", `_ "net"`, "", []string{"imports net: only engines"}},
 		{"herd in places", "places", `_ "serverherd/protocol"`, "",
 			[]string{"imports serverherd/protocol: of this module places may import only [protocol/bom]"}},
 		{"herd in a provider", "places/google", `_ "serverherd/protocol"`, "",
@@ -54,7 +54,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"sync in an engine", "reactor/gnetreactor", `_ "sync"`, "", nil},
 		{"a goroutine", "herd", "", "func f() { go f() }", []string{"starts a goroutine: one"}},
 		{"a goroutine in the journal", "herd/journal", "", "func f() { go f() }", nil},
-		{"select", "reactor", "", "func f() { select {} }", []string{"selects: one goroutine"}},
+		{"select", "reactor", "", "func f() { select {} }", []string{"uses select: one goroutine"}},
 		{"a channel", "herd", "", "var c chan int", []string{"has a channel: one goroutine owns"}},
 		{"a channel by way of a method", "herd", `"context"`,
 			"func f(ctx context.Context) { _ = ctx.Done }", nil},
@@ -73,19 +73,19 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 			"func f(a, b time.Time) bool { return a.After(b) }", nil},
 		{"the clock in an engine", "reactor/gnetreactor", `"time"`, "var t = time.Now()", nil},
 
-		{"global chance", "herd", `"math/rand/v2"`, "var n = rand.IntN(6)",
-			[]string{"uses math/rand/v2.IntN: chance is an input"}},
-		{"generic global chance", "herd", `"math/rand/v2"`, "var n = rand.N(6)",
-			[]string{"uses math/rand/v2.N: chance is an input"}},
-		{"the old global chance", "herd", `"math/rand"`, "var n = rand.Intn(6)",
-			[]string{"uses math/rand.Intn: chance is an input"}},
+		{"global randomness", "herd", `"math/rand/v2"`, "var n = rand.IntN(6)",
+			[]string{"uses math/rand/v2.IntN: randomness is an input"}},
+		{"generic global randomness", "herd", `"math/rand/v2"`, "var n = rand.N(6)",
+			[]string{"uses math/rand/v2.N: randomness is an input"}},
+		{"the old global randomness", "herd", `"math/rand"`, "var n = rand.Intn(6)",
+			[]string{"uses math/rand.Intn: randomness is an input"}},
 		{"a seeded generator", "herd", `"math/rand/v2"`,
 			"var r = rand.New(rand.NewPCG(1, 2))\nvar n = r.IntN(6)", nil},
-		{"real chance", "herd", `_ "crypto/rand"`, "", []string{"imports crypto/rand: chance is"}},
-		{"chance in hashes", "herd", `_ "hash/maphash"`, "", []string{"imports hash/maphash: chance"}},
+		{"real randomness", "herd", `_ "crypto/rand"`, "", []string{"imports crypto/rand: randomness is"}},
+		{"randomness in hashes", "herd", `_ "hash/maphash"`, "", []string{"imports hash/maphash: randomness"}},
 
 		{"a map's order", "herd", "", "func f(m map[int]int) { for range m { f(m) } }",
-			[]string{"ranges over a map: a map's order differs"}},
+			[]string{"ranges over a map: the order of a map differs"}},
 		{"a named map's", "herd", "", "type m map[int]int\nfunc f(x m) { for k := range x { _ = k } }",
 			[]string{"ranges over a map"}},
 		{"a type parameter's", "herd", "",
@@ -101,7 +101,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 			"func f(m map[int]int) {\n\t// order: no matter\n\n\tfor range m {\n\t}\n}",
 			[]string{"ranges over a map"}},
 		{"its keys", "herd", `"maps"`, "func f(m map[int]int) { for range maps.Keys(m) { f(m) } }",
-			[]string{"goes through a map with maps.Keys: a map's order differs"}},
+			[]string{"iterates over a map with maps.Keys: the order of a map differs"}},
 		{"its keys, sorted", "herd", "\"maps\"\n\"slices\"",
 			"func f(m map[int]int) []int { return slices.Sorted(maps.Keys(m)) }", nil},
 		{"a map's order in cmd", "cmd/herd", "", "func f(m map[int]int) { for range m { f(m) } }", nil},
@@ -109,12 +109,12 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			text := "package p\nimport (\n" + c.imports + "\n)\n" + c.body + "\n"
 			s := w.load(t, c.path, map[string][]byte{"fixture.go": []byte(text)})
-			expect(t, s.breaches(layerOf(c.path), w.std), c.path+"/fixture.go:", c.want)
+			expect(t, s.violations(layerOf(c.path), w.std), c.path+"/fixture.go:", c.want)
 		})
 	}
 }
 
-// The one file that may use goroutines may not do everything, and no other file may do as it does.
+// The only file that may use goroutines may not use the clock, and other files may not use goroutines.
 func TestArchitectureOfTheQueue(t *testing.T) {
 	w := newWorld(t)
 	const text = "package p\nimport (\n\"sync\"\n\"time\"\n)\n" +
@@ -124,11 +124,11 @@ func TestArchitectureOfTheQueue(t *testing.T) {
 		"loop.go":  {"imports sync", "has a channel", "starts a goroutine", "uses time.Now"},
 	} {
 		s := w.load(t, "reactor", map[string][]byte{name: []byte(text)})
-		expect(t, unplaced(s.breaches(layerOf("reactor"), w.std)), "", want)
+		expect(t, unplaced(s.violations(layerOf("reactor"), w.std)), "", want)
 	}
 }
 
-// What is in the herd binary, by way of others, too.
+// Packages that are in the herd binary, also by indirect imports.
 func TestArchitectureOfPrograms(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -137,21 +137,21 @@ func TestArchitectureOfPrograms(t *testing.T) {
 	}{
 		{"nothing wrong", map[string]string{"serverherd/cmd/herd": "os serverherd/herd"}, nil},
 		{"the simulation", map[string]string{"serverherd/cmd/herd": "serverherd/herd/sim"},
-			[]string{"cmd/herd -> herd/sim: the study and tests"}},
-		{"the simulation, by way of another", map[string]string{
+			[]string{"cmd/herd -> herd/sim: only the study and tests"}},
+		{"the simulation, indirectly", map[string]string{
 			"serverherd/cmd/herd": "serverherd/cmd/herd/load", "serverherd/cmd/herd/load": "os serverherd/herd/sim",
 			"serverherd/herd/sim": "serverherd/reactor/memreactor",
-		}, []string{"cmd/herd -> cmd/herd/load -> herd/sim: the study"}},
+		}, []string{"cmd/herd -> cmd/herd/load -> herd/sim: only the study"}},
 		{"the in-memory reactor", map[string]string{"serverherd/cmd/herd": "serverherd/reactor/memreactor"},
-			[]string{"cmd/herd -> reactor/memreactor: the study"}},
-		{"plotting, by way of another module", map[string]string{
+			[]string{"cmd/herd -> reactor/memreactor: only the study"}},
+		{"plotting, indirectly module", map[string]string{
 			"serverherd/cmd/herd": "example.org/charts", "example.org/charts": "gonum.org/v1/plot/vg/vgsvg",
-		}, []string{"cmd/herd -> example.org/charts -> gonum.org/v1/plot/vg/vgsvg: the study"}},
+		}, []string{"cmd/herd -> example.org/charts -> gonum.org/v1/plot/vg/vgsvg: only the study"}},
 		{"the study", map[string]string{"serverherd/cmd/herd": "serverherd/cmd/study/lab"},
-			[]string{"cmd/herd -> cmd/study/lab: the study"}},
+			[]string{"cmd/herd -> cmd/study/lab: only the study"}},
 		{"tests, and a circle", map[string]string{
 			"serverherd/cmd/herd": "a b", "a": "b testing", "b": "a",
-		}, []string{"cmd/herd -> a -> testing: the study"}},
+		}, []string{"cmd/herd -> a -> testing: only the study"}},
 		{"in another program", map[string]string{
 			"serverherd/cmd/study": "gonum.org/v1/plot", "serverherd/cmd/herd": "os"}, nil},
 	} {
@@ -160,15 +160,15 @@ func TestArchitectureOfPrograms(t *testing.T) {
 			for path, imports := range c.imports {
 				packages[path] = listed{Imports: strings.Fields(imports)}
 			}
-			expect(t, programs[0].breaches(packages), "", c.want)
+			expect(t, programs[0].violations(packages), "", c.want)
 		})
 	}
 }
 
-// unplaced is each breach once, without the line that it is on.
-func unplaced(breaches []string) []string {
+// unplaced returns each violation once, without its line.
+func unplaced(violations []string) []string {
 	var kinds []string
-	for _, b := range breaches {
+	for _, b := range violations {
 		if i := strings.Index(b, ": "); strings.Contains(b, ".go:") {
 			b = b[i+2:]
 		}
@@ -182,7 +182,7 @@ func unplaced(breaches []string) []string {
 func expect(t *testing.T, got []string, place string, want []string) {
 	t.Helper()
 	if len(got) != len(want) {
-		t.Fatalf("got %d breaches, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
+		t.Fatalf("got %d violations, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
 	}
 	for i := range want {
 		if !strings.HasPrefix(got[i], place) || !strings.Contains(got[i], want[i]) {
@@ -200,12 +200,12 @@ func TestLayers(t *testing.T) {
 		"herd/sim/mutants": "herd/sim/mutants", "cmd/herd/load": "cmd/...",
 	} {
 		if l := layerOf(path); l == nil || l.path != want {
-			t.Errorf("%s is of layer %v, want %s", path, l, want)
+			t.Errorf("%s is in layer %v, want %s", path, l, want)
 		}
 	}
 	for _, path := range []string{"util", "protocolx", "reactors"} {
 		if l := layerOf(path); l != nil {
-			t.Errorf("%s is of layer %s", path, l.path)
+			t.Errorf("%s is in layer %s", path, l.path)
 		}
 	}
 }

@@ -23,18 +23,18 @@ import (
 
 const module = "serverherd/"
 
-// A layer is what a package, or all packages below one, may do. The first that fits counts. Paths
-// are below the module; "x/..." stands for x and all below it.
+// layer is what a package, or all packages below one, may import and do. The first match counts. Paths are relative to
+// the module; "x/..." matches x and all packages below it.
 type layer struct {
 	path    string
-	ours    []string          // packages of the module that it may import
-	stdOnly bool              // no other modules
-	never   map[string]string // what it may not import all the same, and why not
-	loop    bool              // runs on the loop, or is pure: see onLoop
-	threads string            // the one file of it that may use goroutines
+	ours    []string          // packages of this module that it may import
+	stdOnly bool              // no imports of other modules
+	never   map[string]string // imports that are forbidden in any case, with the reason
+	loop    bool              // it runs on the loop, or is pure: see onLoop
+	threads string            // the only file that may use goroutines
 }
 
-const sockets = "sockets are the engines' matter"
+const sockets = "only engines may use sockets"
 
 var (
 	noSockets = map[string]string{
@@ -42,15 +42,15 @@ var (
 	}
 	noNetwork = map[string]string{
 		"net": sockets, "net/http": sockets,
-		"github.com/panjf2000/gnet/v2": "cmd/herd names the engine, and nobody else knows it",
+		"github.com/panjf2000/gnet/v2": "only cmd/herd chooses the engine",
 	}
 	noEngine = map[string]string{
 		"net": sockets, "net/http": sockets, "golang.org/x/sys/unix": sockets, "syscall": sockets,
-		"github.com/panjf2000/gnet/v2": "cmd/herd names the engine, and nobody else knows it",
+		"github.com/panjf2000/gnet/v2": "only cmd/herd chooses the engine",
 	}
 	noFiles = map[string]string{
 		"net": sockets, "net/http": sockets, "golang.org/x/sys/unix": sockets, "syscall": sockets,
-		"github.com/panjf2000/gnet/v2": "cmd/herd names the engine, and nobody else knows it",
+		"github.com/panjf2000/gnet/v2": "only cmd/herd chooses the engine",
 		"os":                           "a disk blocks: herd/config reads files before the loop runs, and herd/journal off the loop",
 	}
 )
@@ -76,13 +76,13 @@ var layers = []layer{
 	{path: "cmd/...", ours: []string{"..."}},
 }
 
-// A program is a binary, and what may not be in it, whichever package imports it.
+// program is a binary with the packages that it must not contain, whichever package imports them.
 type program struct {
 	path  string            // below the module
-	never map[string]string // whole import paths, or all below one, and why not
+	never map[string]string // full import paths, or patterns, with the reason
 }
 
-const laboratory = "the study and tests have a use for it, servers do not: see cmd/study"
+const laboratory = "only the study and tests need it: see cmd/study"
 
 var programs = []program{
 	{path: "cmd/herd", never: map[string]string{
@@ -92,8 +92,8 @@ var programs = []program{
 	}},
 }
 
-// breaches follows imports, each package once, and tells how the program comes by what it may not have.
-func (p program) breaches(packages map[string]listed) (found []string) {
+// violations follows all imports and returns the path to each forbidden package.
+func (p program) violations(packages map[string]listed) (found []string) {
 	type reached struct{ path, how string }
 	seen := map[string]bool{}
 	for next := []reached{{module + p.path, p.path}}; len(next) > 0; next = next[1:] {
@@ -132,19 +132,19 @@ func layerOf(path string) *layer {
 	return nil
 }
 
-// Why a rule of the loop is one.
+// The reasons for the rules of the loop.
 const (
-	whyThreads = "one goroutine owns all state; what blocks goes through DeferToThread"
-	whyClock   = "time is an input: ask the Clock, so that a simulation repeats"
-	whyChance  = "chance is an input: take a *rand.Rand, so that a run repeats from its seed"
-	whyOrder   = "a map's order differs from run to run: go through a slice, or say on this line or " +
-		"the one before why it cannot be seen, as // order: ..."
+	whyThreads    = "one goroutine owns all state; use DeferToThread for what blocks"
+	whyClock      = "time is an input: use the Clock, so that a simulation is reproducible"
+	whyRandomness = "randomness is an input: use a *rand.Rand, so that a run is reproducible"
+	whyOrder      = "the order of a map differs from run to run: use a slice, or explain on this line or " +
+		"the one before why it does not matter, as // order: ..."
 )
 
-// loopImports are packages that nobody on the loop has a use for.
+// loopImports are packages that must not be used on the loop.
 var loopImports = map[string]string{
 	"sync": whyThreads, "sync/atomic": whyThreads,
-	"crypto/rand": whyChance, "hash/maphash": whyChance,
+	"crypto/rand": whyRandomness, "hash/maphash": whyRandomness,
 }
 
 var clockFuncs = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer",
@@ -152,7 +152,7 @@ var clockFuncs = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc"
 
 var orderComment = regexp.MustCompile(`(?m)^order: \S`)
 
-// source is one package, parsed and with its types.
+// source is a parsed and type-checked package.
 type source struct {
 	path  string // below the module
 	fset  *token.FileSet
@@ -160,8 +160,8 @@ type source struct {
 	info  *types.Info
 }
 
-// breaches are what a package does and may not, each with its place and reason.
-func (s *source) breaches(l *layer, std func(path string) bool) []string {
+// violations returns the violations of a package, each with its position and reason.
+func (s *source) violations(l *layer, std func(path string) bool) []string {
 	var found []string
 	for _, file := range s.files {
 		add := func(at token.Pos, what, why string) {
@@ -196,12 +196,12 @@ func (s *source) imports(file *ast.File, l *layer, threads bool, std func(string
 		case ours && !slices.ContainsFunc(l.ours, func(p string) bool { return fits(own, p) }):
 			add(spec.Pos(), what, fmt.Sprintf("of this module %s may import only %v", s.path, l.ours))
 		case !ours && l.stdOnly && !std(path):
-			add(spec.Pos(), what, s.path+" stands on the standard library alone")
+			add(spec.Pos(), what, s.path+" may import only the standard library")
 		}
 	}
 }
 
-// onLoop looks for what a package with one owner and only explicit inputs does not do.
+// onLoop checks that a package uses no goroutines, clock, global randomness or map order.
 func (s *source) onLoop(file *ast.File, threads bool, add func(token.Pos, string, string)) {
 	sorted := map[ast.Node]bool{} // arguments of slices.Sorted and its kind
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -212,7 +212,7 @@ func (s *source) onLoop(file *ast.File, threads bool, add func(token.Pos, string
 			}
 		case *ast.SelectStmt:
 			if !threads {
-				add(n.Pos(), "selects", whyThreads)
+				add(n.Pos(), "uses select", whyThreads)
 			}
 		case *ast.RangeStmt:
 			if s.is(n.X, isMap) && !s.excused(file, n.Pos()) {
@@ -226,7 +226,7 @@ func (s *source) onLoop(file *ast.File, threads bool, add func(token.Pos, string
 			if f := s.function(n.Fun); f != nil && f.Pkg().Path() == "maps" &&
 				slices.Contains([]string{"Keys", "Values", "All"}, f.Name()) &&
 				!sorted[n] && !s.excused(file, n.Pos()) {
-				add(n.Pos(), "goes through a map with maps."+f.Name(), whyOrder)
+				add(n.Pos(), "iterates over a map with maps."+f.Name(), whyOrder)
 			}
 		case *ast.Ident:
 			s.name(n, add)
@@ -238,7 +238,7 @@ func (s *source) onLoop(file *ast.File, threads bool, add func(token.Pos, string
 	})
 }
 
-// name looks at the use of a name that might stand for the clock or for global randomness.
+// name checks whether an identifier refers to the clock or to global randomness.
 func (s *source) name(id *ast.Ident, add func(token.Pos, string, string)) {
 	f, ok := s.info.Uses[id].(*types.Func)
 	if !ok || f.Pkg() == nil || f.Signature().Recv() != nil {
@@ -251,12 +251,12 @@ func (s *source) name(id *ast.Ident, add func(token.Pos, string, string)) {
 		}
 	case "math/rand", "math/rand/v2":
 		if !strings.HasPrefix(f.Name(), "New") {
-			add(id.Pos(), what, whyChance)
+			add(id.Pos(), what, whyRandomness)
 		}
 	}
 }
 
-// function is the package function that x names, or nil.
+// function returns the package-level function that x refers to, or nil.
 func (s *source) function(x ast.Expr) *types.Func {
 	if i, ok := x.(*ast.IndexExpr); ok {
 		x = i.X
@@ -277,7 +277,7 @@ func (s *source) function(x ast.Expr) *types.Func {
 func isMap(t types.Type) bool     { _, ok := t.(*types.Map); return ok }
 func isChannel(t types.Type) bool { _, ok := t.(*types.Chan); return ok }
 
-// is says whether any type that x can have, as a type parameter can have several, is of a kind.
+// is reports whether x has a type of a kind, or a type parameter that permits one.
 func (s *source) is(x ast.Expr, kind func(types.Type) bool) bool {
 	t := s.info.TypeOf(x)
 	if t == nil {
@@ -301,7 +301,7 @@ func (s *source) is(x ast.Expr, kind func(types.Type) bool) bool {
 	return false
 }
 
-// excused looks for an order comment on the line of pos or ending on the line before.
+// excused reports whether there is an order comment on the line of pos or ending on the line before.
 func (s *source) excused(file *ast.File, pos token.Pos) bool {
 	line := s.fset.Position(pos).Line
 	return slices.ContainsFunc(file.Comments, func(c *ast.CommentGroup) bool {
@@ -310,7 +310,7 @@ func (s *source) excused(file *ast.File, pos token.Pos) bool {
 	})
 }
 
-// listed is what `go list` says of a package.
+// listed is the output of `go list` for a package.
 type listed struct {
 	ImportPath, Dir, Export           string
 	GoFiles, IgnoredGoFiles, CgoFiles []string
@@ -318,7 +318,7 @@ type listed struct {
 	Standard                          bool
 }
 
-// world is all packages of the module and what they import.
+// world is all packages of the module with their dependencies.
 type world struct {
 	packages map[string]listed
 	fset     *token.FileSet
@@ -327,7 +327,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	// The packages behind ./... are those that the fixtures need.
+	// The packages after ./... are those that the fixtures import.
 	cmd := exec.Command("go", "list", "-export", "-deps",
 		"-json=ImportPath,Dir,Export,GoFiles,IgnoredGoFiles,CgoFiles,Imports,Standard", "./...",
 		"context", "crypto/rand", "hash/maphash", "maps", "math/rand", "math/rand/v2", "net", "net/http",
@@ -356,7 +356,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) std(path string) bool { return w.packages[path].Standard }
 
-// load parses and type-checks a package: files by name, their text nil if it is on the disk.
+// load parses and type-checks a package. files maps names to texts; nil: the text is read from the file.
 func (w *world) load(t *testing.T, path string, files map[string][]byte) *source {
 	t.Helper()
 	s := &source{path: path, fset: w.fset, info: &types.Info{
@@ -381,7 +381,7 @@ func (w *world) load(t *testing.T, path string, files map[string][]byte) *source
 	return s
 }
 
-// TestArchitecture walks the module and holds every package to its layer.
+// TestArchitecture checks every package of the module against its layer.
 func TestArchitecture(t *testing.T) {
 	w := newWorld(t)
 	checked := map[string]bool{}
@@ -392,34 +392,34 @@ func TestArchitecture(t *testing.T) {
 		}
 		l := layerOf(below)
 		if l == nil {
-			t.Errorf("%s has no layer: say in architecture_test.go what it may import and do", below)
+			t.Errorf("%s has no layer: add to architecture_test.go what it may import and do", below)
 			continue
 		}
 		checked[l.path] = true
 		special := slices.DeleteFunc(append(p.IgnoredGoFiles, p.CgoFiles...),
 			func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 		if l.loop && len(special) > 0 {
-			t.Errorf("%s: %v: what belongs to the loop is the same Go on every platform", below, special)
+			t.Errorf("%s: %v: code on the loop must not depend on the platform", below, special)
 		}
 		files := map[string][]byte{}
 		for _, name := range p.GoFiles {
 			files[filepath.Join(p.Dir, name)] = nil
 		}
-		for _, b := range w.load(t, below, files).breaches(l, w.std) {
+		for _, b := range w.load(t, below, files).violations(l, w.std) {
 			t.Error(b)
 		}
 	}
 	for _, p := range programs {
 		if len(w.packages[module+p.path].Imports) == 0 {
-			t.Errorf("program %s was not found: this test says nothing of it", p.path)
+			t.Errorf("program %s was not found: the test is void", p.path)
 		}
-		for _, b := range p.breaches(w.packages) {
+		for _, b := range p.violations(w.packages) {
 			t.Error(b)
 		}
 	}
 	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd/feed", "herd/link", "herd/config", "herd"} {
 		if !checked[must] {
-			t.Errorf("no package of layer %s was found: this test says nothing", must)
+			t.Errorf("no package of layer %s was found: the test is void", must)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"serverherd/protocol"
 )
 
-// Record makes a record as a link would bring it: "<origin> <diff> <client> <coords> <time>".
+// Record parses a record as received on a link: "<origin> <diff> <client> <coords> <time>".
 func Record(t testing.TB, text string) protocol.Record {
 	t.Helper()
 	l, err := protocol.ParseLink([]byte("AT " + text + " Welsh"))

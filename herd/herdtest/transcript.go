@@ -1,19 +1,19 @@
-// Package herdtest is what tests of the herd share. It makes records (Record) and plays golden transcripts
-// (Play): conversations of one client with the server Alford, kept in testdata/transcripts, one folder for
-// each dialect. The same files are played against a server in virtual time and against real processes.
+// Package herdtest contains helpers shared by tests of the herd. Record makes records. Play plays golden transcripts:
+// conversations of one client with the server Alford, in testdata/transcripts, one directory for each dialect. The same
+// files are played against a server in virtual time and against real processes.
 //
 // A line of a transcript is
 //
-//	# a remark
+//	# a comment
 //	> a line to send; LF is added
 //	>"bytes to send, quoted as in Go\n"
-//	>EOF                 the client sends nothing more
+//	>EOF                 the client closes its side
 //	< a line of the reply, "<" alone an empty one
 //	<EOF                 the server closes the connection
 //
-// In both, <1025*a> stands for 1,025 times an a, and a reply's line may be quoted as in <"\xff". In
-// a reply, <diff> stands for a clock difference, which is checked against the time in the same
-// line, <stored> for the difference that the same line had before, <json> for a Nearby Search object, and <same> for what <json> was last.
+// In both, <1025*a> means 1,025 times the letter a, and a line of a reply may be quoted, as in <"\xff". In a reply, <diff>
+// means a clock difference, which is checked against the time in the same line, <stored> the difference that the same
+// line had before, <json> a Nearby Search object, and <same> the object last matched by <json>.
 package herdtest
 
 import (
@@ -34,25 +34,25 @@ import (
 type Conn interface {
 	Send(p []byte)
 	CloseWrite()
-	// Await returns what has been received since the last Await once done says that it is
-	// enough, or the server has closed, or too long has passed.
+	// Await returns what was received since the last Await as soon as done returns true for it, the server has
+	// closed, or a timeout has expired.
 	Await(done func(received []byte) bool) []byte
-	// Closed says whether the server has ended the connection in good order.
+	// Closed reports whether the server has closed the connection cleanly.
 	Closed() bool
-	// Now is the server's clock.
+	// Now returns the time on the server's clock.
 	Now() time.Time
 }
 
-// step is something to send and what it is answered with.
+// step is something to send and the expected reply.
 type step struct {
 	line   int // in the file
 	send   []byte
-	finish bool     // no more is sent
+	finish bool     // send an end of file
 	want   []string // lines
 	closed bool
 }
 
-// Play plays each transcript of a dialect on a connection of its own.
+// Play plays each transcript of a dialect, each on its own connection.
 func Play(t *testing.T, root, dialect string, dial func(t *testing.T) Conn) {
 	files, err := filepath.Glob(filepath.Join(root, dialect, "*.txt"))
 	if err != nil || len(files) == 0 {
@@ -67,7 +67,7 @@ func Play(t *testing.T, root, dialect string, dial func(t *testing.T) Conn) {
 
 func play(t *testing.T, file string, c Conn) {
 	var lastJSON string
-	acks := map[string]string{} // lines with <diff>, as they came
+	acks := map[string]string{} // lines with <diff>: what was received for them
 	for _, s := range read(t, file) {
 		before := c.Now()
 		c.Send(s.send)
@@ -99,12 +99,12 @@ func play(t *testing.T, file string, c Conn) {
 	if !c.Closed() {
 		c.CloseWrite()
 		if rest := c.Await(func([]byte) bool { return false }); len(rest) > 0 {
-			t.Errorf("%s: unasked for: %q", file, rest)
+			t.Errorf("%s: unexpected: %q", file, rest)
 		}
 	}
 }
 
-// pattern is the expression that a reply has to match as a whole.
+// pattern returns the expression that the whole reply has to match.
 func pattern(lines []string, same string, acks map[string]string) *regexp.Regexp {
 	text := ""
 	for _, l := range lines {
@@ -116,13 +116,13 @@ func pattern(lines []string, same string, acks map[string]string) *regexp.Regexp
 	p := regexp.QuoteMeta(runes([]byte(text)))
 	p = strings.ReplaceAll(p, "<same>", regexp.QuoteMeta(runes([]byte(same))))
 	p = strings.ReplaceAll(p, "<json>", `(?P<json>\{\n(?s:.*?)\n\})`)
-	// The time is the last field of the line in which a difference stands.
+	// The time is the last field of a line with a difference.
 	ack := regexp.MustCompile(`([^\n]*)<diff>([^\n]*) ([^ \n]+)\n`)
 	p = ack.ReplaceAllString(p, `(?P<ack>$1(?P<diff>[+-]\d+\.\d{9})$2 (?P<time>$3))`+"\n")
 	return regexp.MustCompile(`\A` + p + `\z`)
 }
 
-// acks are the lines with <diff> of a reply.
+// acks returns the expected lines with <diff>.
 func (s *step) acks() (lines []string) {
 	for _, l := range s.want {
 		if strings.Contains(l, "<diff>") {
@@ -132,7 +132,7 @@ func (s *step) acks() (lines []string) {
 	return lines
 }
 
-// runes makes a rune of each byte, because expressions match runes and names are any bytes.
+// runes converts each byte to a rune, because expressions match runes and client ids may contain any bytes.
 func runes(p []byte) string {
 	r := make([]rune, len(p))
 	for i, b := range p {
@@ -141,7 +141,7 @@ func runes(p []byte) string {
 	return string(r)
 }
 
-// bytesOf undoes runes.
+// bytesOf is the inverse of runes.
 func bytesOf(s string) string {
 	var p []byte
 	for _, r := range s {
@@ -150,13 +150,13 @@ func bytesOf(s string) string {
 	return string(p)
 }
 
-// checkDiff checks that time + diff lies between two readings of the server's clock.
+// checkDiff checks that time + diff is between two readings of the server's clock.
 func checkDiff(t *testing.T, where string, diff, stamp string, before, after time.Time) {
 	t.Helper()
 	sum, ok1 := new(big.Rat).SetString(diff)
 	at, ok2 := new(big.Rat).SetString(cutToNine(stamp))
 	if !ok1 || !ok2 {
-		t.Fatalf("%s: %s and %s are no decimals", where, diff, stamp)
+		t.Fatalf("%s: %s and %s are not decimals", where, diff, stamp)
 	}
 	sum.Add(sum, at)
 	if sum.Cmp(seconds(before)) < 0 || sum.Cmp(seconds(after)) > 0 {
@@ -214,7 +214,7 @@ func read(t *testing.T, file string) (steps []step) {
 	return steps
 }
 
-// repeated is <1025*a>.
+// repeated matches, for example, <1025*a>.
 var repeated = regexp.MustCompile(`<(\d+)\*(.)>`)
 
 func (s *step) add(l string) error {
@@ -243,7 +243,7 @@ func (s *step) add(l string) error {
 		s.want = append(s.want, p)
 		return err
 	default:
-		return fmt.Errorf("%q is no line of a transcript", l)
+		return fmt.Errorf("invalid line %q", l)
 	}
 	return nil
 }

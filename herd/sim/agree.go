@@ -7,8 +7,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// good is the second phase: the herd must agree, must know it, and is then counted.
-func (w *world) good() {
+// checkPhase is the second phase: the herd must agree, and each link must find that it is in sync.
+func (w *world) checkPhase() {
 	if w.failure != nil {
 		return
 	}
@@ -24,26 +24,26 @@ func (w *world) good() {
 		w.fail("agreement", "not equal %v after the last link was live:%s", equalWithin, w.describe())
 		return
 	}
-	w.pass(time.Second) // whatever is still under way must change nothing
-	w.same(greatest)
+	w.pass(time.Second) // what is still in flight must change nothing
+	w.checkEqual(greatest)
 	w.pass(10 * time.Second) // for slow readers
-	w.answered()
-	if !w.until(time.Minute, w.written) {
+	w.checkReplies()
+	if !w.until(time.Minute, w.journalsComplete) {
 		w.fail("journal", "not everything is on the disks:%s", w.describe())
 	}
 	begun := w.net.Elapsed()
-	if !w.until(15*time.Second, func() bool { return w.measured(begun) }) {
+	if !w.until(15*time.Second, func() bool { return w.inSync(begun) }) {
 		w.fail("agreement", "not measured:%s", w.describe())
 	}
 	if w.rand.IntN(3) == 0 {
-		w.mend()
-		w.same(greatest)
+		w.repair()
+		w.checkEqual(greatest)
 	}
 	w.flood()
 	w.inspectAll()
 }
 
-// greatest is, for each client, the greatest record that any server holds.
+// greatest returns, for each client, the greatest record that any server has.
 func (w *world) greatest() []*record {
 	all := make([]*record, len(w.model.records))
 	for _, h := range w.hosts {
@@ -56,7 +56,7 @@ func (w *world) greatest() []*record {
 	return all
 }
 
-// live says whether all links are, in both directions.
+// live reports whether all links are live, in both directions.
 func (w *world) live() bool {
 	for _, h := range w.hosts {
 		for _, l := range h.server.Status().Links {
@@ -68,7 +68,7 @@ func (w *world) live() bool {
 	return true
 }
 
-// equal says whether all servers have the same count and digest.
+// equal reports whether all servers have the same count and digest.
 func (w *world) equal() bool {
 	first := w.hosts[0].server.Store()
 	for _, h := range w.hosts[1:] {
@@ -79,9 +79,9 @@ func (w *world) equal() bool {
 	return true
 }
 
-// measured says whether each server has found since then to be in sync with each neighbor: so each
-// link's MARKs count.
-func (w *world) measured(since time.Duration) bool {
+// inSync reports whether each server has found since then to be in sync with each neighbor, for which the MARKs of each
+// link must count.
+func (w *world) inSync(since time.Duration) bool {
 	for _, h := range w.hosts {
 		for _, l := range h.server.Status().Links {
 			if l.Agreement != "in sync" || h.reactor.Now().Sub(*l.Checked) > w.net.Elapsed()-since {
@@ -92,9 +92,9 @@ func (w *world) measured(since time.Duration) bool {
 	return true
 }
 
-// same checks that equal digests are equal records, that each store holds what was seen to go
-// into it, and that nothing is older than it was.
-func (w *world) same(greatest []*record) {
+// checkEqual checks that equal digests mean equal records, that each store contains what it was seen to store, and that
+// no record is older than greatest.
+func (w *world) checkEqual(greatest []*record) {
 	for _, h := range w.hosts {
 		count, digest := 0, uint64(0)
 		for c := h.server.Store().Head(); ; {
@@ -106,38 +106,38 @@ func (w *world) same(greatest []*record) {
 			text := string(item.Record.Text())
 			r := w.model.accepted[text]
 			if r == nil || h.newestOf(r.client) != r {
-				w.fail("agreement", "%s holds %q, which was not seen to be stored", h.self.Name, text)
+				w.fail("agreement", "%s has %q, which it was not seen to store", h.self.Name, text)
 				return
 			}
 			count++
 			digest += xxhash.Sum64String(w.cfg.Herd.Name + "\n" + text)
 		}
 		if s := h.server.Store(); count != s.Len() || digest != uint64(s.Digest()) {
-			w.fail("agreement", "%s says %d records and digest %s; it has %d and %016x", h.self.Name,
+			w.fail("agreement", "%s reports %d records and digest %s; it has %d and %016x", h.self.Name,
 				s.Len(), s.Digest(), count, digest)
 		}
 		for client, want := range greatest {
 			got := h.newestOf(client)
 			switch {
 			case got != w.hosts[0].newestOf(client):
-				w.fail("agreement", "%s and %s differ, and their digests do not", h.self.Name, w.hosts[0].self.Name)
+				w.fail("agreement", "%s and %s differ, but their digests are equal", h.self.Name, w.hosts[0].self.Name)
 			case want != nil && (got == nil || got.compare(want) < 0):
-				w.fail("greatest", "%s has %s; %q was somewhere when faults ended", h.self.Name,
-					got.words(), want.text)
+				w.fail("greatest", "%s has %s; %q existed when faults ended", h.self.Name,
+					got, want.text)
 			}
 		}
 	}
 }
 
-func (r *record) words() string {
+func (r *record) String() string {
 	if r == nil {
 		return "nothing"
 	}
 	return fmt.Sprintf("%q", r.text)
 }
 
-// written checks that every disk has what its server has, a while after the heal.
-func (w *world) written() bool {
+// journalsComplete reports whether every disk has what its server has.
+func (w *world) journalsComplete() bool {
 	for _, h := range w.hosts {
 		if h.disk == nil {
 			continue
@@ -155,23 +155,23 @@ func (w *world) written() bool {
 	return true
 }
 
-// answered checks that no client that is still connected waits for a reply.
-func (w *world) answered() {
+// checkReplies checks that no client that is still connected waits for a reply.
+func (w *world) checkReplies() {
 	for _, h := range w.hosts {
 		for _, u := range h.users {
 			u.check()
 			if u.conn != nil && !u.conn.Closed() && len(u.pending) > 0 {
-				w.fail("replies", "%s owes %d replies, the first %+v", h.self.Name, len(u.pending), u.pending[0])
+				w.fail("replies", "%s has not sent %d replies, the first %+v", h.self.Name, len(u.pending), u.pending[0])
 			}
 		}
 	}
 }
 
-// floods is how many updates are counted, one by one.
+// floods is the number of updates whose AT lines are counted.
 const floods = 10
 
-// flood checks what an update costs in a herd that is well: it reaches everyone, by no more lines
-// than there are ways it does not come from.
+// flood checks the cost of an update without faults: it reaches all servers, with at most one AT line per directed edge
+// that does not lead back to where the update came from.
 func (w *world) flood() {
 	most := 2*w.topology.edges - (len(w.hosts) - 1)
 	for i := range floods {
@@ -196,7 +196,7 @@ func (w *world) flood() {
 			return true
 		}
 		if !w.until(10*time.Second, everywhere) {
-			w.fail("flood", "%s is not everywhere 10 s later", id)
+			w.fail("flood", "%s has not reached all servers after 10 s", id)
 			return
 		}
 		w.pass(500 * time.Millisecond)
@@ -207,7 +207,7 @@ func (w *world) flood() {
 	}
 }
 
-// inspect looks at what a slow peer can make grow, and plans the next look.
+// inspect checks everything that a slow peer can make grow, and schedules the next check.
 func (w *world) inspect() {
 	w.inspectAll()
 	w.after(time.Second, w.inspect)
@@ -221,10 +221,10 @@ func (w *world) inspectAll() {
 		s := h.server.Status()
 		for _, l := range s.Links {
 			if most := 1<<20 + 64<<10; l.Unacknowledged > most {
-				w.fail("buffers", "%s has %d bytes unacknowledged to %s", s.Server, l.Unacknowledged, l.Neighbor)
+				w.fail("buffers", "%s has %d unacknowledged bytes to %s", s.Server, l.Unacknowledged, l.Neighbor)
 			}
 			if l.Repairs > 0 && !w.damaged {
-				w.fail("false alarm", "%s repairs what %s has, and nothing is broken", s.Server, l.Neighbor)
+				w.fail("false alarm", "%s repairs %s without damage", s.Server, l.Neighbor)
 			}
 		}
 		if most := 8 * (len(h.users) + len(s.Links)); s.Connections > most {

@@ -2,8 +2,8 @@ package sim
 
 import "testing"
 
-// BenchmarkRingOfFive runs the seeds that draw the paper's herd, faults and checkers included, and
-// says how many simulated minutes pass in one of a core's.
+// BenchmarkRingOfFive runs the seeds whose topology is the paper's herd, with faults and checkers, and reports simulated
+// time per real time.
 func BenchmarkRingOfFive(b *testing.B) {
 	b.ReportAllocs()
 	var simulated float64

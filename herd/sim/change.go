@@ -8,8 +8,8 @@ import (
 	"serverherd/herd/config"
 )
 
-// change is a rolling change of herd.toml: one server joins the herd, or leaves it. A process has
-// the herd.toml of the moment of its start.
+// change is a rolling change of herd.toml: one server joins or leaves the herd. A process uses the herd.toml that is
+// current when it starts.
 type change struct {
 	host          *host
 	joins         bool
@@ -17,7 +17,7 @@ type change struct {
 	begun         bool
 }
 
-// planChange draws one for some of the smaller herds.
+// planChange draws a change for some of the smaller herds.
 func (w *world) planChange() {
 	n := len(w.hosts)
 	if n < 4 || n > 8 || w.rand.IntN(4) > 0 {
@@ -40,7 +40,7 @@ func (w *world) planChange() {
 	}
 }
 
-// connected says whether each server can be reached from each other.
+// connected reports whether each server can be reached from each other.
 func connected(servers []config.Server) bool {
 	neighbors := map[string][]string{}
 	for _, s := range servers {
@@ -58,7 +58,7 @@ func connected(servers []config.Server) bool {
 	return len(reached) == len(servers)
 }
 
-// beginChange lets the server come or go. The others learn of it when they are restarted.
+// beginChange starts or stops the server. The others use the new herd.toml when they are restarted.
 func (w *world) beginChange() {
 	c := w.change
 	if c == nil || c.begun {
@@ -66,28 +66,28 @@ func (w *world) beginChange() {
 	}
 	c.begun = true
 	if c.joins {
-		w.tell(c.host.self.Name + " joins")
+		w.log(c.host.self.Name + " joins")
 		w.cfg, c.host.absent = c.with, false
 		c.host.start()
 	} else {
-		w.tell(c.host.self.Name + " leaves")
+		w.log(c.host.self.Name + " leaves")
 		w.cfg, c.host.absent = c.without, true
 		c.host.stop()
 	}
 	w.after(w.span(0, 2*time.Second), w.roll)
 }
 
-// roll restarts one server that has an old herd.toml, and plans the next.
+// roll restarts one server that has an old herd.toml, and schedules the next restart.
 func (w *world) roll() {
 	if h := w.outdated(); h != nil {
-		w.tell("stop for the new herd.toml " + h.self.Name)
+		w.log("stop for the new herd.toml " + h.self.Name)
 		h.stop()
 		w.after(w.span(time.Millisecond, 100*time.Millisecond), h.restart)
 	}
 	w.after(w.span(100*time.Millisecond, 4*time.Second), w.roll)
 }
 
-// outdated is a server that should be restarted now: the others are ready. nil if there is none.
+// outdated returns a server that should be restarted now, when all others are ready; nil if there is none.
 func (w *world) outdated() (old *host) {
 	for _, h := range w.hosts {
 		switch {
@@ -101,8 +101,8 @@ func (w *world) outdated() (old *host) {
 	return old
 }
 
-// endChange is called again and again in the heal, until all have the last herd.toml. Then a server
-// that has left is none of the herd's any more.
+// endChange is called repeatedly during the heal, until all servers use the new herd.toml. Then a server that has left
+// is removed.
 func (w *world) endChange() (done bool) {
 	c := w.change
 	if c == nil {
@@ -126,7 +126,7 @@ func (w *world) endChange() (done bool) {
 	return true
 }
 
-// knows says whether a process of h's takes another server for its neighbor.
+// knows reports whether a process of h has another server as its neighbor.
 func (h *host) knows(name string) bool {
 	for _, s := range h.cfg.Servers {
 		if s.Name == h.self.Name {

@@ -8,20 +8,19 @@ import (
 	"serverherd/protocol"
 )
 
-// disk is a server's Journal in virtual time. It outlives the processes that use it.
+// disk is a server's Journal in virtual time. It is kept when processes crash.
 type disk struct {
 	host    *host
 	kept    map[string]string // by client: the record's text
-	delay   time.Duration     // of a commit; a fault's
+	delay   time.Duration     // of a commit, while a fault lasts
 	failing bool
-	writing []protocol.Record // the batch under way
-	losses  uint64            // times that what was on it went away
-	// disturbed is until when the disk was not well, or had to be written again: for a while after, it
-	// may lag.
-	disturbed time.Duration
+	writing []protocol.Record // the batch being written
+	losses  uint64            // how often its content was lost
+	// lastFault is when the last fault of the disk ended: for a while after it, it may lag.
+	lastFault time.Duration
 }
 
-// errDisk is what a failing disk says.
+// errDisk is the error of a failing disk.
 var errDisk = errors.New("no space left on device")
 
 // Load implements herd.Journal.
@@ -43,7 +42,7 @@ func (d *disk) Commit(records []protocol.Record, done func(error)) {
 	d.writing = records
 	h.w.net.At(d.delay+h.w.span(time.Millisecond, 20*time.Millisecond), func() {
 		if process != h.reactor || process.Stopped() {
-			return // see crashed
+			return // see finishCommit
 		}
 		if d.failing {
 			d.writing = nil
@@ -58,14 +57,14 @@ func (d *disk) Commit(records []protocol.Record, done func(error)) {
 // State implements herd.Journal.
 func (d *disk) State() herd.JournalState { return herd.JournalState{Losses: d.losses} }
 
-// lose forgets what was written. The process is told when it next asks; a batch under way is kept.
+// lose deletes what was written. The process notices when it next calls State. A batch being written is kept.
 func (d *disk) lose() {
 	d.kept = map[string]string{}
 	d.losses++
-	d.disturbed = d.host.w.net.Elapsed()
+	d.lastFault = d.host.w.net.Elapsed()
 }
 
-// write puts the batch under way on the disk.
+// write puts the current batch on the disk.
 func (d *disk) write() {
 	for _, r := range d.writing {
 		d.kept[string(r.Client())] = string(r.Text())
@@ -73,24 +72,24 @@ func (d *disk) write() {
 	d.writing = nil
 }
 
-// crashed ends a commit with its process: all of it is on the disk, or nothing.
-func (d *disk) crashed() {
+// finishCommit ends a commit when its process crashes: either all of the batch is on the disk, or nothing.
+func (d *disk) finishCommit() {
 	if !d.failing && d.host.w.rand.IntN(2) == 0 {
 		d.write()
 	}
 	d.writing = nil
 }
 
-// lag is how old the newest record may be that is not on a disk that is well.
+// lag is the maximum age of a record that is not on a disk without faults.
 const lag = 1500 * time.Millisecond
 
-// remember checks, when a process has crashed, that its disk has what was stored a while before.
-func (d *disk) remember() {
+// checkCrash checks, when a process has crashed, that its disk has what was stored more than lag before.
+func (d *disk) checkCrash() {
 	h := d.host
 	w := h.w
 	now := w.net.Elapsed()
-	d.crashed()
-	if d.failing || d.delay > 0 || now-d.disturbed < 10*time.Second || h.disturbed > now-10*time.Second {
+	d.finishCommit()
+	if d.failing || d.delay > 0 || now-d.lastFault < 10*time.Second || h.lastFault > now-10*time.Second {
 		return
 	}
 	for client, r := range h.newest {
@@ -100,7 +99,7 @@ func (d *disk) remember() {
 		kept := w.model.accepted[d.kept[r.clientID]]
 		if kept == nil || kept.compare(r) < 0 {
 			w.fail("journal", "%s had stored %q %v before it crashed; its disk has %s", h.self.Name, r.text,
-				now-h.storedAt[client], kept.words())
+				now-h.storedAt[client], kept)
 		}
 	}
 }

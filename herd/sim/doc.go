@@ -1,45 +1,43 @@
-// Package sim runs whole herds in virtual time: real servers with their stores, sessions and
-// links, on memreactor instead of sockets, with everything decided by one seed: the topology, what
-// clients send, what happens to the network and to the processes, and when.
+// Package sim runs whole herds in virtual time: real servers with their stores, sessions and links, on memreactor
+// instead of sockets. One seed decides everything: the topology, what clients send, what faults happen, and when.
 //
-// A run has two phases. In the first, clients are busy and faults happen; after every event the
-// checkers look at what has changed and compare it with a model of their own. In the second, all
-// faults end, and the herd must agree: links are live within 9 seconds and 2 seconds later all
-// servers hold the same records, none of them older than what any of them held when the faults
-// ended. Then, sometimes, one server's state is broken on purpose and has to be mended, and a few
-// updates are counted, hop by hop.
+// A run has two phases. In the first, clients send and faults happen; after every event the checkers look at what has
+// changed and compare it with a model of their own. In the second, all faults end, and the herd must agree: links are
+// live within 9 seconds, and 2 seconds later all servers have the same records, none of them older than what any server
+// had when the faults ended. Then, in some runs, one server's state is damaged and must be repaired, and the AT lines of
+// a few updates are counted.
 //
-// The faults are TCP's and those of processes: pieces of any size, delay, stalls, resets, refused
-// dials, cuts in both directions or one, slow readers, crashes, orderly stops of one server or of
-// many, pauses, clocks that are wrong and jump, a disk that is slow, fails or loses all it had, a
-// second process of a server's name that proves itself and leaves or, once in a run, stays. In some herds a server joins or
-// leaves, by a rolling change of herd.toml. Nothing is lost or reordered inside a connection that lives.
+// The faults are those of TCP and of processes: reads of any size, delay, stalls, resets, refused dials, cuts in one or
+// both directions, slow readers, crashes, orderly stops of one or several servers, pauses, wrong and jumping clocks, a
+// disk that is slow, fails or loses its content, and a duplicate: a second process with a server's name that completes
+// the handshake and leaves or, once in a run, stays. In some herds a server joins or leaves, by a rolling change of
+// herd.toml. Within an open connection nothing is lost or reordered.
 //
-// The checkers, by the names that a Failure carries:
+// The checkers, by the names in a Failure:
 //
-//	accepted    every record anywhere was sent by a client, and its fields are the origin's
+//	accepted    every record anywhere was sent by a client, and its other fields are the origin's
 //	monotone    on one server a client's record is replaced by greater ones only
 //	replies     each line gets its one reply, in order
 //	returned    no update is sent to the process that it came from
-//	positions   who names a place in a neighbor's feed has all of it up to there, and is sent
+//	positions   a server that names a position in a neighbor's feed has all of the feed up to it, and is sent
 //	            what follows, not everything
 //	false alarm servers that agree are never found to differ
-//	buffers     nothing that a slow peer can make grow passes its limit
+//	buffers     nothing that a slow peer can make grow exceeds its limit
 //	links       links are live in time once faults have ended
-//	agreement   then all servers hold the same, and each has measured since that its neighbors do
-//	greatest    what they hold is at least what any of them held
-//	silence     a link of which nothing arrives is dropped within 8 seconds, by both sides
+//	agreement   then all servers have the same records, and each has since found its neighbors to be in sync
+//	greatest    what they have is at least what any of them had when faults ended
+//	silence     a link on which nothing arrives is dropped within 8 seconds, by both sides
 //	flood       an update costs at most 2E-(N-1) AT lines
 //	handover    a server that stops in good order hands everything over to its neighbors
 //	journal     what was acknowledged a while before a crash is on the disk
 //	panic       no server panics
 //
-// That the same seed gives the same run, byte for byte, is for the caller to see: Run twice.
+// The caller checks that the same seed gives the same run, byte for byte, by calling Run twice.
 //
-// A change that must not change what the herd does is checked with -traces FILE, which writes the hash of
-// each seed's trace: the files of before and after are equal.
+// To check that a change does not affect what the herd does, compare the files written with -traces FILE before and
+// after: it contains the hash of each seed's trace.
 //
-// A failing seed is run again, and told in full, by
+// A failing seed is run again, with a log of its events, by
 //
 //	go test ./herd/sim -run 'TestSeeds$' -seed N -v
 package sim

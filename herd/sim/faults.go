@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// faultKinds are what can befall a herd, each with how often it does. A fault that lasts undoes
-// itself after a while, unless the heal comes first.
+// faultKinds are the kinds of faults, each with its frequency. A fault with a duration ends by itself, or at the heal.
 var faultKinds = []struct {
 	name   string
 	weight int
-	strike func(w *world) string // what it did, for the story
+	inject func(w *world) string // returns what it did, for the event log; "" if nothing
 }{
 	{"cut", 8, (*world).cut},
 	{"one-way cut", 6, (*world).cutOneWay},
@@ -26,15 +25,15 @@ var faultKinds = []struct {
 	{"stop at once", 2, (*world).stopAll},
 	{"stop beside a start", 4, (*world).stopBeside},
 	{"pause", 6, (*world).pause},
-	{"clock", 4, (*world).jump},
-	{"disk", 6, (*world).spoil},
-	{"ghost", 4, (*world).ghost},
-	{"double", 8, (*world).double},
+	{"clock", 4, (*world).setClock},
+	{"disk", 6, (*world).diskFault},
+	{"late delivery", 4, (*world).lateDelivery},
+	{"duplicate", 8, (*world).startDuplicate},
 	{"crowd", 6, (*world).crowd},
 }
 
-// strike lets one fault happen and plans the next.
-func (w *world) strike() {
+// injectFault injects one fault and schedules the next.
+func (w *world) injectFault() {
 	total := 0
 	for _, f := range faultKinds {
 		total += f.weight
@@ -42,31 +41,31 @@ func (w *world) strike() {
 	n := w.rand.IntN(total)
 	for _, f := range faultKinds {
 		if n -= f.weight; n < 0 {
-			if what := f.strike(w); what != "" {
-				w.tell(f.name + " " + what)
+			if what := f.inject(w); what != "" {
+				w.log(f.name + " " + what)
 				w.result.Faults++
 			}
 			break
 		}
 	}
-	w.after(w.span(w.pace/4, w.pace*2), w.strike)
+	w.after(w.span(w.pace/4, w.pace*2), w.injectFault)
 }
 
-// tell adds to the story of the run.
-func (w *world) tell(what string) {
-	w.result.Story = append(w.result.Story, fmt.Sprintf("%9.3f s  %s", w.net.Elapsed().Seconds(), what))
+// log adds an entry to the event log of the run.
+func (w *world) log(what string) {
+	w.result.Events = append(w.result.Events, fmt.Sprintf("%9.3f s  %s", w.net.Elapsed().Seconds(), what))
 }
 
 func (w *world) anyHost() *host { return w.hosts[w.rand.IntN(len(w.hosts))] }
 
-// anyEdge is two neighbors, in either order.
+// anyEdge returns two neighbors, in either order.
 func (w *world) anyEdge() (a, b string) {
 	h := w.anyHost()
 	return h.self.Name, h.self.Neighbors[w.rand.IntN(len(h.self.Neighbors))]
 }
 
-// lasting is how long a fault lasts: mostly a moment, sometimes past every timeout.
-func (w *world) lasting() time.Duration {
+// duration draws how long a fault lasts: mostly a moment, sometimes longer than every timeout.
+func (w *world) duration() time.Duration {
 	if w.rand.IntN(2) == 0 {
 		return w.span(10*time.Millisecond, time.Second)
 	}
@@ -75,41 +74,41 @@ func (w *world) lasting() time.Duration {
 
 func (w *world) cut() string {
 	a, b := w.anyEdge()
-	d := w.lasting()
+	d := w.duration()
 	w.net.Cut(a, b)
 	w.healLater(a, b, d)
 	return fmt.Sprintf("%s-%s for %v", a, b, d)
 }
 
-// healLater ends a cut, and sees to it that a long one is noticed by both sides.
+// healLater ends a cut, and checks that a long one is detected by both sides.
 func (w *world) healLater(a, b string, d time.Duration) {
-	w.disturb(a, b)
-	w.trouble(d, a, b)
+	w.markFault(a, b)
+	w.markFaultFor(d, a, b)
 	w.after(d, func() {
 		w.net.Heal(a, b)
-		w.disturb(a, b)
+		w.markFault(a, b)
 	})
 	if d > silentAtMost {
 		cut := w.net.Elapsed()
-		w.after(silentAtMost, func() { w.silent(w.byName[a], w.byName[b], cut) })
+		w.after(silentAtMost, func() { w.checkSilence(w.byName[a], w.byName[b], cut) })
 	}
 }
 
-// disturb notes that something has happened between two servers.
-func (w *world) disturb(a, b string) {
+// markFault records that there is a fault between two servers now.
+func (w *world) markFault(a, b string) {
 	for _, name := range []string{a, b} {
 		h := w.byName[name]
-		h.disturbed = max(h.disturbed, w.net.Elapsed())
+		h.lastFault = max(h.lastFault, w.net.Elapsed())
 	}
 }
 
-// silentAtMost is how long a link may live of which nothing arrives.
+// silentAtMost is how long a link on which nothing arrives may stay open.
 const silentAtMost = 8 * time.Second
 
-// silent checks that two servers have dropped the links between them, which have been cut for
-// long enough, unless something else has happened to one of them since.
-func (w *world) silent(a, b *host, cut time.Duration) {
-	if a.disturbed > cut || b.disturbed > cut || a.gone() || b.gone() || w.doubledNow(a, b) {
+// checkSilence checks that two servers have dropped the links between them, which have been cut for long enough, unless
+// there was another fault of one of them since.
+func (w *world) checkSilence(a, b *host, cut time.Duration) {
+	if a.lastFault > cut || b.lastFault > cut || a.gone() || b.gone() || w.hasDuplicate(a, b) {
 		return
 	}
 	for _, pair := range [][2]*host{{a, b}, {b, a}} {
@@ -124,19 +123,19 @@ func (w *world) silent(a, b *host, cut time.Duration) {
 
 func (w *world) cutOneWay() string {
 	a, b := w.anyEdge()
-	d := w.lasting()
+	d := w.duration()
 	w.net.CutOneWay(a, b)
 	w.healLater(a, b, d)
 	return fmt.Sprintf("%s>%s for %v", a, b, d)
 }
 
-// split cuts the herd in two, somewhere.
+// split cuts the herd into two random parts.
 func (w *world) split() string {
 	side := make(map[string]bool)
 	for _, h := range w.hosts {
 		side[h.self.Name] = w.rand.IntN(2) == 0
 	}
-	d := w.lasting()
+	d := w.duration()
 	names := ""
 	for _, h := range w.hosts {
 		if side[h.self.Name] {
@@ -154,36 +153,36 @@ func (w *world) split() string {
 
 func (w *world) slow() string {
 	a, b := w.anyEdge()
-	d, by := w.lasting(), w.span(time.Millisecond, 700*time.Millisecond)
+	d, by := w.duration(), w.span(time.Millisecond, 700*time.Millisecond)
 	w.net.Slow(a, b, by)
-	w.disturb(a, b)
-	w.trouble(d+by, a, b)
+	w.markFault(a, b)
+	w.markFaultFor(d+by, a, b)
 	w.after(d, func() { w.net.Slow(a, b, 0) })
 	return fmt.Sprintf("%s-%s by %v for %v", a, b, by, d)
 }
 
 func (w *world) stall() string {
 	a, b := w.anyEdge()
-	d := w.lasting()
+	d := w.duration()
 	w.net.Stall(a, b, d)
-	w.disturb(a, b)
-	w.trouble(d, a, b)
+	w.markFault(a, b)
+	w.markFaultFor(d, a, b)
 	return fmt.Sprintf("%s-%s for %v", a, b, d)
 }
 
 func (w *world) reset() string {
 	a, b := w.anyEdge()
-	w.trouble(time.Second, a, b)
+	w.markFaultFor(time.Second, a, b)
 	return fmt.Sprintf("%s-%s, %d connections", a, b, w.net.Reset(a, b))
 }
 
-// resetInCopy will break one of the next copies, once a part of it is acknowledged.
+// resetInCopy makes breakCopy reset one of the next full copies.
 func (w *world) resetInCopy() string {
 	w.breaks++
 	return "when there is one"
 }
 
-// breakCopy is called when something of a copy has been acknowledged, or it has only begun.
+// breakCopy is called when a full copy begins, and when a part of it has been acknowledged.
 func (w *world) breakCopy(h *host, c *wire) {
 	if w.breaks == 0 || w.rand.IntN(2) == 0 {
 		return
@@ -191,28 +190,28 @@ func (w *world) breakCopy(h *host, c *wire) {
 	w.breaks--
 	c.copying = false
 	w.net.At(0, func() {
-		w.tell(fmt.Sprintf("reset of a copy %s>%s", h.self.Name, c.to))
-		w.trouble(time.Second, h.self.Name, c.to)
+		w.log(fmt.Sprintf("reset of a copy %s>%s", h.self.Name, c.to))
+		w.markFaultFor(time.Second, h.self.Name, c.to)
 		w.net.Reset(h.self.Name, c.to)
 	})
 }
 
 func (w *world) refuse() string {
 	h := w.anyHost()
-	d := w.lasting()
-	w.trouble(d, h.self.Name)
+	d := w.duration()
+	w.markFaultFor(d, h.self.Name)
 	w.net.Refuse(h.self.Address, true)
 	w.after(d, func() { w.net.Refuse(h.self.Address, false) })
 	return fmt.Sprintf("%s for %v", h.self.Name, d)
 }
 
-// crash ends a process as kill -9 does; it comes back, mostly soon.
+// crash ends a process as kill -9 does; it is restarted, mostly soon.
 func (w *world) crash() string {
 	h := w.anyHost()
 	if h.gone() || h.stopping {
 		return ""
 	}
-	d := w.lasting()
+	d := w.duration()
 	h.crash()
 	how := "empty"
 	switch {
@@ -226,7 +225,7 @@ func (w *world) crash() string {
 	return fmt.Sprintf("%s for %v, %s", h.self.Name, d, how)
 }
 
-// restart starts a process where there is none, once the old one has gone.
+// restart starts a process, once the old one has ended.
 func (h *host) restart() {
 	if h.absent {
 		return
@@ -237,7 +236,7 @@ func (h *host) restart() {
 		}
 		return
 	}
-	h.w.tell("start " + h.self.Name)
+	h.w.log("start " + h.self.Name)
 	h.start()
 }
 
@@ -246,20 +245,20 @@ func (w *world) pause() string {
 	if h.gone() {
 		return ""
 	}
-	d := w.lasting()
+	d := w.duration()
 	r := h.reactor
 	r.Pause()
-	h.disturbed = max(h.disturbed, w.net.Elapsed()+d)
-	w.trouble(d, h.self.Name)
+	h.lastFault = max(h.lastFault, w.net.Elapsed()+d)
+	w.markFaultFor(d, h.self.Name)
 	w.after(d, func() {
 		r.Resume()
-		h.disturbed = max(h.disturbed, w.net.Elapsed())
+		h.lastFault = max(h.lastFault, w.net.Elapsed())
 	})
 	return fmt.Sprintf("%s for %v", h.self.Name, d)
 }
 
-// jump sets a clock wrong, by at most half an hour.
-func (w *world) jump() string {
+// setClock sets a clock wrong, by at most half an hour.
+func (w *world) setClock() string {
 	h := w.anyHost()
 	h.clock = w.span(-30*time.Minute, 30*time.Minute)
 	if h.reactor != nil {
@@ -268,8 +267,8 @@ func (w *world) jump() string {
 	return fmt.Sprintf("of %s is off by %v", h.self.Name, h.clock)
 }
 
-// spoil makes a disk slow, or full, or has it lose everything, as when somebody removes the directory.
-func (w *world) spoil() string {
+// diskFault makes a disk slow, or full, or has it lose everything, as when its directory is removed.
+func (w *world) diskFault() string {
 	h := w.anyHost()
 	if h.disk == nil {
 		return ""
@@ -278,9 +277,9 @@ func (w *world) spoil() string {
 		h.disk.lose()
 		return fmt.Sprintf("of %s loses everything", h.self.Name)
 	}
-	d := w.lasting()
+	d := w.duration()
 	w.net.At(d, func() {
-		h.disk.disturbed = w.net.Elapsed() + h.disk.delay // a commit may be under way
+		h.disk.lastFault = w.net.Elapsed() + h.disk.delay // a commit may be in progress
 		h.disk.delay, h.disk.failing = 0, false
 	})
 	if w.rand.IntN(2) == 0 {
@@ -291,8 +290,8 @@ func (w *world) spoil() string {
 	return fmt.Sprintf("of %s takes %v for %v", h.self.Name, h.disk.delay, d)
 }
 
-// ghost makes what a process has sent arrive when its successor is already there.
-func (w *world) ghost() string {
+// lateDelivery delays what a process has sent until its successor runs.
+func (w *world) lateDelivery() string {
 	a, b := w.anyEdge()
 	h := w.byName[a]
 	if h.gone() || h.stopping {
@@ -300,8 +299,8 @@ func (w *world) ghost() string {
 	}
 	d := w.span(time.Second, 5*time.Second)
 	w.net.Stall(a, b, d)
-	w.disturb(a, b)
-	w.trouble(d+time.Second, a, b)
+	w.markFault(a, b)
+	w.markFaultFor(d+time.Second, a, b)
 	w.after(w.span(0, 300*time.Millisecond), func() {
 		h.crash()
 		h.restart()
@@ -310,8 +309,7 @@ func (w *world) ghost() string {
 	return fmt.Sprintf("of %s at %s for %v", a, b, d)
 }
 
-// crowd is many clients with long names that come at once: more than one turn can send, or one
-// window can hold.
+// crowd has many clients with long ids send at once: more than one turn can send, or one window can hold.
 func (w *world) crowd() string {
 	if w.crowds == 0 {
 		return ""

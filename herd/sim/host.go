@@ -13,24 +13,24 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// host is a server's place in the world: its name and address, which stay, and the process that
-// runs there at the moment, with what the checkers know of it.
+// host is a server in the world: its name and address, which stay, the process that currently runs there, and what the
+// checkers know about it.
 type host struct {
-	w         *world
-	index     int
-	self      config.Server
-	users     []*user
-	clock     time.Duration // how much it is ahead
-	disturbed time.Duration // when it was last paused or connected again
-	troubled  time.Duration // until when something between it and others may be wrong
+	w          *world
+	index      int
+	self       config.Server
+	users      []*user
+	clock      time.Duration // how much it is ahead
+	lastFault  time.Duration // when it was last paused or disconnected
+	faultUntil time.Duration // until when there may be a fault between it and others
 
-	disk   *disk // nil: it forgets when it crashes
+	disk   *disk // nil: it has no journal
 	absent bool  // it has not joined the herd yet, or has left it
 
-	// sent are the well-formed IAMATs that clients have sent here, without their verb.
+	// sent contains the well-formed IAMATs that clients have sent here, without their verb.
 	sent map[string]bool
 
-	// The process; server is nil while there is none.
+	// The current process; server is nil while there is none.
 	generation int
 	cfg        *config.Config
 	reactor    *memreactor.Reactor
@@ -39,15 +39,15 @@ type host struct {
 	stopping   bool
 	stopBegun  time.Duration
 	cursor     *feed.Cursor
-	newest     []*record       // by client, as the store has it; nil: none
-	storedAt   []time.Duration // of those; kept where there is a disk
+	newest     []*record       // by client, as in the store; nil: none
+	storedAt   []time.Duration // when these were stored
 	touched    bool            // in world.touched
 	tap        *tap
 	epoch      uint64
 	resuming   []resuming
 }
 
-// resuming is a link that was told where to go on, and how many copies it had begun before.
+// resuming is a link that was sent a position to resume from, and the number of copies it had begun before.
 type resuming struct {
 	neighbor string
 	copies   uint64
@@ -83,7 +83,7 @@ func (h *host) start() {
 	w.processes[h.epoch] = h
 	h.resuming = h.resuming[:0]
 	h.newest, h.storedAt = h.newest[:0], h.storedAt[:0]
-	h.disturbed = w.net.Elapsed()
+	h.lastFault = w.net.Elapsed()
 	h.cursor = server.Store().Head()
 	h.follow()
 }
@@ -96,22 +96,22 @@ func (h *host) crash() {
 	h.reactor.Crash()
 	h.server = nil
 	if h.disk != nil {
-		h.disk.remember()
+		h.disk.checkCrash()
 	}
 }
 
-// gone says whether a process could be started here.
+// gone reports whether there is no process, so that one could be started.
 func (h *host) gone() bool {
 	if h.stopping && h.reactor.Stopped() {
 		h.server, h.stopping = nil, false
 		if h.disk != nil {
-			h.disk.crashed() // it may have left with a commit under way
+			h.disk.finishCommit() // it may have ended during a commit
 		}
 	}
 	return h.server == nil
 }
 
-// touch notes that something has come for the process, which may change its store.
+// touch records that the process has received something, which may change its store.
 func (h *host) touch() {
 	if !h.touched {
 		h.touched = true
@@ -119,7 +119,7 @@ func (h *host) touch() {
 	}
 }
 
-// newestOf is the record of a client here.
+// newestOf returns the record of a client in the store.
 func (h *host) newestOf(client int) *record {
 	if client < len(h.newest) {
 		return h.newest[client]
@@ -136,7 +136,7 @@ func (h *host) setNewest(client int, r *record) {
 	h.storedAt[client] = h.w.net.Elapsed()
 }
 
-// follow looks at every record that the process has stored since the last time.
+// follow checks every record that the process has stored since the last call.
 func (h *host) follow() {
 	if h.server == nil {
 		return
@@ -150,17 +150,17 @@ func (h *host) follow() {
 	}
 	for _, r := range h.resuming {
 		if h.copies(r.neighbor) != r.copies && !h.w.damaged {
-			h.w.fail("positions", "%s was told by %s where to go on, and sends everything",
+			h.w.fail("positions", "%s was sent a position to resume from by %s, and sends everything",
 				h.self.Name, r.neighbor)
 		}
 	}
 	h.resuming = h.resuming[:0]
 }
 
-// copies is how many copies the process has begun for a neighbor.
+// copies returns the number of copies that the process has begun for a neighbor.
 func (h *host) copies(neighbor string) uint64 { return h.link(neighbor).Copies }
 
-// link is what the process says of a neighbor.
+// link returns the status of the link to a neighbor.
 func (h *host) link(neighbor string) herd.LinkStatus {
 	for _, l := range h.server.Status().Links {
 		if l.Neighbor == neighbor {
@@ -170,7 +170,7 @@ func (h *host) link(neighbor string) herd.LinkStatus {
 	panic("sim: no neighbor " + neighbor)
 }
 
-// stored checks one record that is in the store now.
+// stored checks one record that was stored.
 func (h *host) stored(item feed.Item) {
 	w := h.w
 	r := w.model.accepted[string(item.Record.Text())]
@@ -189,13 +189,13 @@ func (h *host) stored(item feed.Item) {
 	case r.compare(before) <= 0:
 		w.fail("monotone", "%s had %q and stored %q", h.self.Name, before.text, r.text)
 	case item.From == 0 && r.compareTime(before) <= 0:
-		w.fail("monotone", "%s had %q and stored its own %q of no later time", h.self.Name,
+		w.fail("monotone", "%s had %q and stored its own %q, whose time is not later", h.self.Name,
 			before.text, r.text)
 	}
 }
 
-// originated accepts a record that has not been seen anywhere before, if it may be one: this
-// server made it of a client's line, now. It returns nil after a failure.
+// originated accepts a record that was not seen anywhere before, if this server may just have made it from a client's
+// line. It returns nil after a failure.
 func (h *host) originated(item feed.Item) *record {
 	w := h.w
 	r := w.model.parse(string(item.Record.Text()))
@@ -211,7 +211,7 @@ func (h *host) originated(item feed.Item) *record {
 		return nil
 	}
 	if want := r.diffAt(h.reactor.Now()); r.diff != want {
-		w.fail("accepted", "%s stored %q, of which the diff is %s", h.self.Name, r.text, want)
+		w.fail("accepted", "%s stored %q, whose diff should be %s", h.self.Name, r.text, want)
 		return nil
 	}
 	w.model.accept(r)

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// model is what the herd should be about: every record that a server made of what a client had
-// sent. It is written without the herd's own parsers and orders, so that it can disagree.
+// model is what the herd should contain: every record that a server made from a client's line. It does not use the herd's
+// own parsers and comparisons, so that it can detect their mistakes.
 type model struct {
 	accepted map[string]*record // by the record's text
-	clients  map[string]int     // numbered
-	records  [][]*record        // of each client, in the order of their acceptance
+	clients  map[string]int     // number of each client id
+	records  [][]*record        // of each client, in the order in which they were accepted
 	servers  int
 }
 
@@ -19,14 +19,14 @@ type model struct {
 type record struct {
 	text                               string // origin diff client coords time
 	origin, diff, clientID, coords, at string
-	whole, fraction                    string // of the time, without zeros that mean nothing
+	whole, fraction                    string // of the time, without insignificant zeros
 	client                             int
-	first                              []arrival // by server: how it came there first
+	first                              []arrival // by server: how it first arrived there
 }
 
 // arrival is how a record came to a server's process.
 type arrival struct {
-	generation int    // of the process; 0: never came
+	generation int    // of the process; 0: it did not arrive
 	from       uint64 // the neighbor's epoch; 0: a client's line, or a disk
 }
 
@@ -34,7 +34,7 @@ func newModel(servers int) *model {
 	return &model{accepted: map[string]*record{}, clients: map[string]int{}, servers: servers}
 }
 
-// client is the number of a client's id.
+// client returns the number of a client id.
 func (m *model) client(id string) int {
 	n, ok := m.clients[id]
 	if !ok {
@@ -45,7 +45,7 @@ func (m *model) client(id string) int {
 	return n
 }
 
-// parse takes a record's text apart; nil if it has not five fields.
+// parse splits a record's text; nil if it does not have five fields.
 func (m *model) parse(text string) *record {
 	f := strings.Split(text, " ")
 	if len(f) != 5 {
@@ -66,7 +66,7 @@ func (m *model) accept(r *record) {
 	m.records[r.client] = append(m.records[r.client], r)
 }
 
-// diffAt is what the diff of r has to be if its origin's clock said now.
+// diffAt returns what the diff of r must be if its origin's clock was at now.
 func (r *record) diffAt(now time.Time) string {
 	seconds, _ := strconv.ParseInt("0"+r.whole, 10, 64)
 	nanos, _ := strconv.ParseInt((r.fraction + "000000000")[:9], 10, 64)
@@ -79,7 +79,7 @@ func (r *record) diffAt(now time.Time) string {
 	return sign + strconv.FormatInt(d/1e9, 10) + "." + fraction
 }
 
-// compareTime compares decimals that have lost their idle zeros.
+// compareTime compares decimals without insignificant zeros.
 func (r *record) compareTime(o *record) int {
 	if len(r.whole) != len(o.whole) {
 		return len(r.whole) - len(o.whole)
@@ -90,7 +90,7 @@ func (r *record) compareTime(o *record) int {
 	return strings.Compare(r.fraction, o.fraction)
 }
 
-// compare is the herd's order: time, and to break ties origin, time's text, coords, diff.
+// compare is the herd's order: by time, and to break ties by origin, the time's text, coords and diff.
 func (r *record) compare(o *record) int {
 	if r == o {
 		return 0

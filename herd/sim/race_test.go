@@ -2,6 +2,6 @@
 
 package sim
 
-// Under the race detector a seed takes eight times as long, and finds no more: a world is one goroutine.
-// make test also runs all of them without it.
+// With the race detector a seed takes eight times as long and finds no more, because a world is one goroutine. make test
+// also runs all seeds without it.
 func init() { *seeds = 6 }

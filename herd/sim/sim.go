@@ -11,10 +11,10 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// Result is what came of one run.
+// Result is the result of one run.
 type Result struct {
 	Seed      uint64
-	Topology  string        // as "ring of 5"
+	Topology  string        // such as "ring of 5"
 	Simulated time.Duration // virtual time
 	Trace     uint64        // a hash of every event and byte; the same for the same seed
 	Lines     int           // sent by clients
@@ -22,12 +22,12 @@ type Result struct {
 	Updates   int           // records accepted
 	ATLines   int           // sent between servers
 	Faults    int
-	Handovers int      // of everything to a neighbor by a server that stopped
-	Crowds    int      // of clients, which came at once
-	Story     []string // what happened, in words
+	Handovers int      // of all records to a neighbor by a server that stopped
+	Crowds    int      // see crowd
+	Events    []string // faults and other events, for reading
 }
 
-// Failure is a rule that did not hold.
+// Failure is a violated rule.
 type Failure struct {
 	Seed    uint64
 	At      time.Duration // virtual time
@@ -41,45 +41,46 @@ func (f *Failure) Error() string {
 		f.Seed, f.At, f.Checker, f.What, f.Seed)
 }
 
-// Once all faults have ended, links are live within liveWithin, and then the herd is equal within
-// equalWithin. Damage has to be found first: by a MARK, of which one comes every 5 seconds.
+// Once all faults have ended, links are live within liveWithin, and then all servers are equal within equalWithin. Damage
+// must first be detected by a MARK, which is sent every 5 seconds.
 const (
-	liveWithin   = 9 * time.Second
-	equalWithin  = 2 * time.Second
-	mendedWithin = 30 * time.Second
+	liveWithin     = 9 * time.Second
+	equalWithin    = 2 * time.Second
+	repairedWithin = 30 * time.Second
 )
 
-// world is one run. One goroutine.
+// world is the state of one run. One goroutine.
 type world struct {
 	net       *memreactor.World
-	rand      *rand.Rand // the World's: there is one source of chance
+	rand      *rand.Rand // net's
 	cfg       *config.Config
 	topology  topology
 	hosts     []*host
 	byName    map[string]*host
 	model     *model
-	processes map[uint64]*host // that ever were, by epoch
-	touched   []*host          // whose stores may have changed since they were last looked at
-	stopping  []*host          // that leave in good order
-	change    *change          // nil: herd.toml stays as it is
+	processes map[uint64]*host // all processes so far, by epoch
+	touched   []*host          // those whose stores may have changed since the last check
+	stopping  []*host          // those that are stopping in good order
+	change    *change          // nil: herd.toml does not change
 	result    Result
 	failure   *Failure
 
 	ids     []string      // of clients
-	lookup  time.Duration // how long places take
+	lookup  time.Duration // duration of a places lookup
 	pace    time.Duration // the mean time between faults
-	busy    bool          // clients send, faults happen
-	crowds  int           // of clients, that may still come
-	damaged bool          // a server's state is, on purpose
-	narrow  bool          // connections hold little
-	breaks  int           // copies that are to be broken
-	doubles []*double
-	doubled map[[2]uint64]bool // the epochs of a server and of a neighbor to which a double came
-	zombie  bool               // one of the doubles stays
-	buf     []byte
+	busy    bool          // first phase: clients send, faults happen
+	crowds  int           // number of crowds that may still come
+	damaged bool          // a server's state was damaged by repair
+	narrow  bool          // connections have small windows
+	breaks  int           // number of copies still to be reset
+
+	duplicates     []*duplicate
+	duplicatePairs map[[2]uint64]bool // epochs of a server and of the neighbor that a duplicate of it dialed
+	duplicateStays bool               // one of the duplicates stays
+	buf            []byte
 }
 
-// Run runs the herd that seed describes. Its error is a *Failure.
+// Run runs the herd that seed determines. Its error is a *Failure.
 func Run(seed uint64) (result Result, err error) {
 	w := newWorld(seed)
 	defer func() {
@@ -92,9 +93,9 @@ func Run(seed uint64) (result Result, err error) {
 			err = w.failure
 		}
 	}()
-	w.bad()
+	w.faultPhase()
 	w.heal()
-	w.good()
+	w.checkPhase()
 	return
 }
 
@@ -102,11 +103,11 @@ func Run(seed uint64) (result Result, err error) {
 func newWorld(seed uint64) *world {
 	chance := rand.New(rand.NewPCG(seed, 1))
 	w := &world{topology: drawTopology(chance), processes: map[uint64]*host{}, byName: map[string]*host{},
-		doubled: map[[2]uint64]bool{}}
+		duplicatePairs: map[[2]uint64]bool{}}
 	o := memreactor.Options{MinDelay: time.Duration(chance.IntN(1000)) * time.Microsecond}
 	o.MaxDelay = o.MinDelay + time.Duration(chance.IntN(20_000))*time.Microsecond
 	if chance.IntN(8) == 0 {
-		o.Chop = 1 << chance.IntN(10) // down to byte by byte, which takes its time
+		o.Chop = 1 << chance.IntN(10) // down to single bytes, which is slow
 	}
 	switch {
 	case len(w.topology.servers) < 8 && chance.IntN(6) == 0:
@@ -130,25 +131,25 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// span draws a length of time.
+// span draws a duration.
 func (w *world) span(least, most time.Duration) time.Duration {
 	return least + time.Duration(w.rand.Int64N(int64(most-least)+1))
 }
 
-// fail notes the first rule that does not hold; the run ends.
+// fail records the first violated rule, which ends the run.
 func (w *world) fail(checker, format string, args ...any) {
 	if w.failure == nil {
 		w.failure = &Failure{w.result.Seed, w.net.Elapsed(), checker, fmt.Sprintf(format, args...)}
 	}
 }
 
-// until lets time pass, looking at everything that changes, until something holds. It is asked
-// every so often only, for that takes longer than most events.
+// until runs events and checkers until holds returns true. It is called only every 20 ms, because it takes longer than
+// most events.
 func (w *world) until(limit time.Duration, holds func() bool) bool {
 	const every = 20 * time.Millisecond
 	held, next := false, w.net.Elapsed()
 	w.net.RunUntil(limit, func() bool {
-		w.look()
+		w.checkTouched()
 		if now := w.net.Elapsed(); now >= next {
 			next = now + every
 			held = holds()
@@ -158,28 +159,28 @@ func (w *world) until(limit time.Duration, holds func() bool) bool {
 	return held || w.failure != nil || holds()
 }
 
-// pass lets time pass.
+// pass runs events and checkers for d.
 func (w *world) pass(d time.Duration) {
 	w.net.RunUntil(d, func() bool {
-		w.look()
+		w.checkTouched()
 		return w.failure != nil
 	})
 }
 
-// look is called after every event.
-func (w *world) look() {
+// checkTouched runs the checkers after every event.
+func (w *world) checkTouched() {
 	for _, h := range w.touched {
 		h.touched = false
 		h.follow()
 	}
 	w.touched = w.touched[:0]
 	if len(w.stopping) > 0 {
-		w.lookAtStops()
+		w.checkStops()
 	}
 }
 
-// bad is the first phase.
-func (w *world) bad() {
+// faultPhase is the first phase.
+func (w *world) faultPhase() {
 	for _, h := range w.hosts {
 		if !h.absent {
 			h.start()
@@ -190,21 +191,21 @@ func (w *world) bad() {
 	for _, h := range w.hosts {
 		w.after(w.span(0, 2*time.Second), h.burst)
 	}
-	w.after(w.span(0, 3*w.pace), w.strike)
+	w.after(w.span(0, 3*w.pace), w.injectFault)
 	w.after(time.Second, w.inspect)
 	w.pass(w.span(20*time.Second, 40*time.Second))
 }
 
-// heal ends all faults: everything runs, everything is connected, no clock jumps.
+// heal ends all faults: all servers run, everything is connected, no clock jumps.
 func (w *world) heal() {
 	w.busy, w.breaks = false, 0
-	for _, p := range w.doubles {
+	for _, p := range w.duplicates {
 		if !p.done && !p.stays {
 			p.leave()
 		}
 	}
 	w.net.HealAll()
-	w.tell("heal")
+	w.log("heal")
 	healed := w.until(5*time.Minute, func() bool {
 		all := true
 		for _, h := range w.hosts {
@@ -216,11 +217,11 @@ func (w *world) heal() {
 		return all && w.endChange()
 	})
 	if !healed {
-		w.fail("links", "not all have stopped and started:%s", w.describe())
+		w.fail("links", "not all servers have been restarted:%s", w.describe())
 	}
 }
 
-// describe is the state of all servers in a few lines.
+// describe returns the state of all servers in a few lines.
 func (w *world) describe() string {
 	var b strings.Builder
 	for _, h := range w.hosts {

@@ -15,20 +15,20 @@ import (
 
 var (
 	seeds = flag.Int("seeds", 40, "how many seeds TestSeeds runs")
-	first = flag.Uint64("first", 1, "the first of them")
-	most  = flag.Int("failures", 5, "after how many TestSeeds gives up")
+	first = flag.Uint64("first", 1, "the first seed")
+	most  = flag.Int("failures", 5, "after how many failures TestSeeds stops")
 	once  = flag.Bool("once", false, "run each seed once, without comparing traces")
-	seed  = flag.Int64("seed", -1, "the one seed that TestSeeds runs and tells")
+	seed  = flag.Int64("seed", -1, "the only seed that TestSeeds runs, with its events")
 	trace = flag.String("traces", "", "file to which TestSeeds writes the hash of each seed's trace")
 )
 
-// TestMain lets garbage wait: a world is small, and made and forgotten in a tenth of a second.
+// TestMain makes garbage collection rarer: a world is small, and garbage after a tenth of a second.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(800)
 	os.Exit(m.Run())
 }
 
-// run runs a seed twice: the traces must match.
+// run runs a seed twice and compares the traces.
 func run(seed uint64) (Result, error) {
 	r, err := Run(seed)
 	if err != nil || *once {
@@ -43,7 +43,7 @@ func run(seed uint64) (Result, error) {
 func TestSeeds(t *testing.T) {
 	if *seed >= 0 {
 		r, err := run(uint64(*seed))
-		t.Logf("seed %d: %s\n%s", r.Seed, r.Topology, strings.Join(r.Story, "\n"))
+		t.Logf("seed %d: %s\n%s", r.Seed, r.Topology, strings.Join(r.Events, "\n"))
 		t.Logf("%d lines, %d replies checked, %d updates, %d AT lines, %v", r.Lines, r.Replies,
 			r.Updates, r.ATLines, r.Simulated)
 		if err != nil {
@@ -108,9 +108,9 @@ func TestSeeds(t *testing.T) {
 		total.Faults, total.Handovers, total.Lines, total.Replies, total.Updates, total.ATLines)
 }
 
-// Each of these finds a mistake that the herd once made, which is kept as a mutant of that name:
-// herd/sim/mutants shows that the simulation still finds it.
-func TestSeedsThatFoundMistakes(t *testing.T) {
+// Each of these seeds found a bug, which is kept as a mutant of that name: herd/sim/mutants checks that the simulation
+// still finds it.
+func TestSeedsThatFoundBugs(t *testing.T) {
 	for _, found := range []struct {
 		seed   uint64
 		mutant string
@@ -129,7 +129,7 @@ func TestSeedsThatFoundMistakes(t *testing.T) {
 	}
 }
 
-// met is what a number of runs has met with.
+// met collects which topologies and faults occurred in a number of runs.
 type met struct{ kinds, faults map[string]bool }
 
 func (m *met) note(r Result) {
@@ -138,7 +138,7 @@ func (m *met) note(r Result) {
 	if last := words[len(words)-1]; last == "joins" || last == "leaves" {
 		m.kinds["a herd that a server "+last] = true
 	}
-	for _, line := range r.Story {
+	for _, line := range r.Events {
 		for _, f := range faultKinds {
 			if strings.Contains(line, "s  "+f.name+" ") {
 				m.faults[f.name] = true
@@ -147,7 +147,7 @@ func (m *met) note(r Result) {
 	}
 }
 
-// check sees to it that each kind of topology and of fault was really met.
+// check checks that each kind of topology and of fault occurred.
 func (m *met) check(t *testing.T) {
 	for _, kind := range []string{"ring", "line", "star", "mesh", "random", "a herd that a server joins", "a herd that a server leaves"} {
 		if !m.kinds[kind] {

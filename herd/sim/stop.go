@@ -7,7 +7,7 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// stop is one server's part of a rolling restart.
+// stop stops and restarts one server, as in a rolling restart.
 func (w *world) stop() string {
 	h := w.anyHost()
 	if h.gone() || h.stopping {
@@ -33,7 +33,7 @@ func (w *world) stopAll() string {
 	return "of" + names
 }
 
-// stopBeside stops a server whose neighbor has just been started, empty or with its disk.
+// stopBeside stops a server whose neighbor was just started, empty or with its disk.
 func (w *world) stopBeside() string {
 	a, b := w.anyEdge()
 	h, n := w.byName[a], w.byName[b]
@@ -54,7 +54,7 @@ func (w *world) stopBeside() string {
 	return fmt.Sprintf("%s crashes for %v, and %s stops %v later", b, down, a, after)
 }
 
-// stop lets the process leave in good order.
+// stop stops the process in good order.
 func (h *host) stop() {
 	if h.server != nil && !h.stopping {
 		h.stopping, h.stopBegun = true, h.w.net.Elapsed()
@@ -68,8 +68,8 @@ func (h *host) stop() {
 	}
 }
 
-// hangUp closes a client's connection once the server has ended its side. Without that the server
-// waits for a second, in which many links come up by themselves.
+// hangUp closes a client's connection once the server has closed its side. Otherwise the server waits for a second, in
+// which many links come up by themselves.
 func (w *world) hangUp(c *memreactor.Client) {
 	switch {
 	case c == nil || c.Err() != nil:
@@ -80,23 +80,23 @@ func (w *world) hangUp(c *memreactor.Client) {
 	}
 }
 
-// trouble notes that something between a server and others is wrong, or may be, for a while.
-func (w *world) trouble(d time.Duration, names ...string) {
+// markFaultFor records that there is, or may be, a fault between a server and others for a while.
+func (w *world) markFaultFor(d time.Duration, names ...string) {
 	for _, name := range names {
 		h := w.byName[name]
-		h.troubled = max(h.troubled, w.net.Elapsed()+d)
+		h.faultUntil = max(h.faultUntil, w.net.Elapsed()+d)
 	}
 }
 
-// lookAtStops is called after every event. A process that has just left in good order, in its time,
-// must have handed over everything to each neighbor that was there since the stop began.
-func (w *world) lookAtStops() {
+// checkStops is called after every event. A process that has stopped in good order, within the drain time, must have
+// handed over everything to each neighbor that was up since the stop began.
+func (w *world) checkStops() {
 	kept := w.stopping[:0]
 	for _, h := range w.stopping {
 		switch {
 		case !h.stopping: // it has crashed meanwhile
 		case h.reactor.Stopped():
-			h.left()
+			h.checkHandover()
 		default:
 			kept = append(kept, h)
 		}
@@ -105,35 +105,35 @@ func (w *world) lookAtStops() {
 	w.stopping = kept
 }
 
-func (h *host) left() {
+func (h *host) checkHandover() {
 	w := h.w
 	now := w.net.Elapsed()
-	if h.server == nil || now-h.stopBegun >= w.cfg.Limits.Drain || h.troubled >= h.stopBegun {
+	if h.server == nil || now-h.stopBegun >= w.cfg.Limits.Drain || h.faultUntil >= h.stopBegun {
 		return
 	}
 	h.follow()
 	for _, name := range h.self.Neighbors {
-		heir := w.byName[name]
-		if heir.server == nil || heir.stopping || !h.knows(name) || !heir.knows(h.self.Name) || max(heir.troubled, heir.started) >= h.stopBegun {
+		neighbor := w.byName[name]
+		if neighbor.server == nil || neighbor.stopping || !h.knows(name) || !neighbor.knows(h.self.Name) || max(neighbor.faultUntil, neighbor.started) >= h.stopBegun {
 			continue
 		}
 		w.result.Handovers++
 		if err := h.server.StopError(); err != nil && h.disk == nil {
-			w.fail("handover", "%s has stopped in time: %v", h.self.Name, err)
+			w.fail("handover", "%s has stopped within the drain time: %v", h.self.Name, err)
 		}
-		heir.follow()
+		neighbor.follow()
 		for client, r := range h.newest {
 			if r == nil || h.storedAt[client] >= now-lastTurns {
 				continue
 			}
-			if got := heir.newestOf(client); got == nil || got.compare(r) < 0 {
-				w.fail("handover", "%s has stopped with %q, and %s has %s", h.self.Name, r.text, name, got.words())
+			if got := neighbor.newestOf(client); got == nil || got.compare(r) < 0 {
+				w.fail("handover", "%s has stopped with %q, and %s has %s", h.self.Name, r.text, name, got)
 				return
 			}
 		}
 	}
 }
 
-// lastTurns bounds the time between a server's decision to leave and its end. What still comes then
-// it does not acknowledge.
+// lastTurns is the maximum time between a server's decision to end and its end. What it receives then is not
+// acknowledged.
 const lastTurns = 10 * time.Microsecond

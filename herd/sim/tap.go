@@ -5,27 +5,27 @@ import (
 	"strconv"
 )
 
-// tap listens to every line of one process. It is a herd.LineLog. Lines of clients only say that
-// something happens; those of links are checked.
+// tap is a herd.LineLog that sees every line of one process. Lines of clients only mark the host as touched; those of
+// links are checked.
 type tap struct {
 	host  *host
 	wires map[uint64]*wire // by connection
 	known map[string]known // by neighbor
 }
 
-// known is the process of a neighbor that was welcomed last.
+// known is the neighbor's process that was welcomed last.
 type known struct {
 	epoch uint64
-	acked bool // something of its feed
+	acked bool // a part of its feed was acknowledged
 }
 
 // wire is a connection between servers, as seen from one end.
 type wire struct {
 	to      string // the neighbor
-	peer    uint64 // the epoch of the process at its other end
-	dialled bool   // it is the one on which this end sends its records
+	peer    uint64 // the epoch of the process at the other end
+	dialed  bool   // by this end, which sends its records on it
 	proven  bool
-	copying bool // everything is sent on it, and it has not been broken
+	copying bool // a full copy is sent on it, and was not reset yet
 }
 
 var (
@@ -46,17 +46,17 @@ func (t *tap) LineReceived(conn uint64, line []byte) {
 		if bytes.HasPrefix(line, hello) {
 			t.wires[conn] = &wire{to: string(bytes.Split(line, space)[3]), peer: number(line, 5)}
 		}
-	case c.dialled && bytes.HasPrefix(line, welcome):
+	case c.dialed && bytes.HasPrefix(line, welcome):
 		c.peer, c.proven = number(line, 1), true
-		t.resumes(c, line)
+		t.noteResume(c, line)
 		if bytes.HasSuffix(line, nowhere) {
 			c.copying = true
 			t.host.w.breakCopy(t.host, c)
 		}
 	case c.copying && bytes.HasPrefix(line, ack):
 		t.host.w.breakCopy(t.host, c)
-	case !c.dialled && c.proven && bytes.HasPrefix(line, at):
-		t.arrived(c, line)
+	case !c.dialed && c.proven && bytes.HasPrefix(line, at):
+		t.noteReceived(c, line)
 	}
 }
 
@@ -66,29 +66,29 @@ func (t *tap) LineSent(conn uint64, line []byte) {
 	switch {
 	case c == nil:
 		if bytes.HasPrefix(line, hello) {
-			t.wires[conn] = &wire{dialled: true, to: string(bytes.Split(line, space)[4])}
+			t.wires[conn] = &wire{dialed: true, to: string(bytes.Split(line, space)[4])}
 		}
-	case !c.dialled && bytes.HasPrefix(line, welcome):
+	case !c.dialed && bytes.HasPrefix(line, welcome):
 		c.proven = true
-		t.named(c, line)
-	case !c.dialled && bytes.HasPrefix(line, ack):
+		t.checkWelcome(c, line)
+	case !c.dialed && bytes.HasPrefix(line, ack):
 		if k := t.known[c.to]; k.epoch == c.peer {
 			t.known[c.to] = known{c.peer, true}
 		}
-	case c.dialled && c.proven && bytes.HasPrefix(line, at):
-		t.departed(c, line)
+	case c.dialed && c.proven && bytes.HasPrefix(line, at):
+		t.checkSent(c, line)
 	}
 }
 
 // LookupSent implements herd.LineLog.
 func (t *tap) LookupSent(uint64, []byte, string, int, []byte) {}
 
-// recordOf is the model's record of an AT line between servers.
+// recordOf returns the model's record of an AT line between servers.
 func (t *tap) recordOf(line []byte, direction string) *record {
 	text := line[len(at):max(len(at), bytes.LastIndex(line, space))]
 	r := t.host.w.model.accepted[string(text)]
 	if r == nil {
-		t.host.follow() // stored in this very turn
+		t.host.follow() // stored in this turn
 		r = t.host.w.model.accepted[string(text)]
 	}
 	if r == nil {
@@ -97,9 +97,9 @@ func (t *tap) recordOf(line []byte, direction string) *record {
 	return r
 }
 
-func (t *tap) arrived(c *wire, line []byte) {
+func (t *tap) noteReceived(c *wire, line []byte) {
 	h := t.host
-	r := t.recordOf(line, "was sent")
+	r := t.recordOf(line, "received")
 	if r == nil {
 		return
 	}
@@ -108,27 +108,27 @@ func (t *tap) arrived(c *wire, line []byte) {
 	}
 }
 
-func (t *tap) departed(c *wire, line []byte) {
+func (t *tap) checkSent(c *wire, line []byte) {
 	h := t.host
 	h.w.result.ATLines++
 	r := t.recordOf(line, "sent")
 	if r == nil {
 		return
 	}
-	// A repair does send things back, and there is none without damage. So does the copy of a process
-	// that was taken back, whichever process it was that a double came before or after: it knows only
-	// that the neighbor has forgotten a position in its feed.
+	// A repair does send records back, but there is none without damage. So does the full copy of a process that was
+	// taken back after a duplicate, whichever of the two was there first: it only knows that the neighbor has forgotten a
+	// position in its feed.
 	f := r.first[h.index]
 	if f.generation == h.generation && f.from == c.peer && c.peer != 0 && !h.w.damaged &&
-		!(h.w.doubledAt(h, c.to) && h.link(c.to).State == "copying") {
+		!(h.w.duplicateDialed(h, c.to) && h.link(c.to).State == "copying") {
 		h.w.fail("returned", "%s sent %q to the process that it came from", h.self.Name, line)
 	}
 }
 
-// named checks the place in a neighbor's feed that a WELCOME names: all that the neighbor's store
-// has up to it must be here. Where something was acknowledged to this process, and no other process
-// of its name has come since, there is a place.
-func (t *tap) named(c *wire, line []byte) {
+// checkWelcome checks the position in a neighbor's feed that a WELCOME names: all that the neighbor's store has up to it
+// must be here. If something was acknowledged to this process, and no other process with its name has connected since,
+// there must be a position.
+func (t *tap) checkWelcome(c *wire, line []byte) {
 	h := t.host
 	w := h.w
 	before := t.known[c.to]
@@ -142,7 +142,7 @@ func (t *tap) named(c *wire, line []byte) {
 	}
 	if string(fields[3]) == "-" {
 		if before.acked {
-			w.fail("positions", "%s asks for everything again", h.self.Name)
+			w.fail("positions", "%s requests everything again", h.self.Name)
 		}
 		return
 	}
@@ -160,25 +160,25 @@ func (t *tap) named(c *wire, line []byte) {
 		}
 		r := w.model.accepted[string(item.Record.Text())]
 		if r == nil {
-			continue // told of when it was stored
+			continue // reported when it was stored
 		}
 		if mine := h.newestOf(r.client); mine == nil || mine.compare(r) < 0 {
-			w.fail("positions", "%s says it has all of %s's feed up to %d; it has %s instead of %q",
-				h.self.Name, p.self.Name, since, mine.words(), r.text)
+			w.fail("positions", "%s says that it has all of %s's feed up to %d; it has %s instead of %q",
+				h.self.Name, p.self.Name, since, mine, r.text)
 		}
 	}
 }
 
-// resumes notes that this process is about to be told where to go on. A place in its own feed must
-// not make it begin anew.
-func (t *tap) resumes(c *wire, line []byte) {
+// noteResume records that this process is about to receive a position to resume from. With a position in its own feed it
+// must not begin a full copy.
+func (t *tap) noteResume(c *wire, line []byte) {
 	h := t.host
 	if number(line, 3) == h.epoch && !h.w.damaged {
 		h.resuming = append(h.resuming, resuming{c.to, h.copies(c.to)})
 	}
 }
 
-// number is a hexadecimal field of a line; 0 if it is none.
+// number parses a hexadecimal field of a line; 0 if it is invalid.
 func number(line []byte, field int) uint64 {
 	fields := bytes.Split(line, space)
 	if field >= len(fields) {

@@ -10,14 +10,14 @@ import (
 	"serverherd/herd/config"
 )
 
-// topology is who is whose neighbor.
+// topology is the graph of neighbors.
 type topology struct {
 	name    string
 	servers []config.Server
 	edges   int
 }
 
-// drawTopology draws one: every other herd is the paper's ring of five.
+// drawTopology draws a topology: half of them are the paper's ring of five.
 func drawTopology(r *rand.Rand) topology {
 	switch r.IntN(12) {
 	case 0:
@@ -34,8 +34,8 @@ func drawTopology(r *rand.Rand) topology {
 	return ring(5)
 }
 
-// newTopology is n servers without neighbors. Some names begin with others, so that a line that
-// is cut in the middle of one is still a line.
+// newTopology returns n servers without neighbors. Some names are prefixes of others, so that a line that is cut off within
+// a name is still a valid line.
 func newTopology(kind string, n int) topology {
 	t := topology{name: fmt.Sprintf("%s of %d", kind, n)}
 	for i := range n {
@@ -84,7 +84,7 @@ func mesh(n int) topology {
 	return t
 }
 
-// random is a tree with some more edges.
+// random returns a tree with some more edges.
 func random(r *rand.Rand, n int) topology {
 	t := newTopology("random graph", n)
 	joined := map[[2]int]bool{}
@@ -103,7 +103,7 @@ func random(r *rand.Rand, n int) topology {
 	return t
 }
 
-// configure makes the herd's configuration and its hosts.
+// configure creates the herd's configuration and its hosts.
 func (w *world) configure() {
 	w.cfg = &config.Config{
 		Herd:   config.Herd{Name: "sim", Dialect: "paper"},
@@ -133,5 +133,5 @@ func (w *world) configure() {
 	}
 }
 
-// sortedKeys are a map's, in an order that does not differ from run to run.
+// sortedKeys returns the keys of a map in a deterministic order.
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

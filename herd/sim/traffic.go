@@ -13,24 +13,23 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// burstEvery is the mean time between two bursts of lines at one server, burstLines their mean
-// number: about 50 lines a second.
+// burstEvery is the mean time between two bursts of lines at one server, burstLines their mean size: about 50 lines a
+// second.
 const (
 	burstEvery = 200 * time.Millisecond
 	burstLines = 10
 )
 
-// user is a client that keeps one connection to one server at a time and knows what has to come
-// back on it.
+// user is a client that has one connection to one server at a time and knows the replies to expect.
 type user struct {
 	host    *host
-	name    string // of the machine that it is on
+	name    string // of its host
 	conn    *memreactor.Client
-	pending []reply // what is still to come, in order
-	leaving bool    // it sends no more on this connection
+	pending []reply // expected replies, in order
+	leaving bool    // it sends nothing more on this connection
 }
 
-// reply is what a line is to be answered with.
+// reply is an expected reply.
 type reply struct {
 	kind replyKind
 	text string
@@ -41,10 +40,10 @@ type replyKind uint8
 const (
 	exactly      replyKind = iota // text
 	acknowledged                  // AT <server> <diff> text
-	located                       // the AT line of client text and places, or that there is none
+	located                       // the AT line of client text and places, or a reason
 )
 
-// burst sends some lines to h's server and looks at what has come back of the lines before.
+// burst sends some lines to h's server and checks the replies to earlier lines.
 func (h *host) burst() {
 	w := h.w
 	u := h.users[w.rand.IntN(len(h.users))]
@@ -57,11 +56,11 @@ func (h *host) burst() {
 		u.line()
 	}
 	u.conn.Send(w.buf)
-	u.mischief()
+	u.misbehave()
 	w.after(w.span(burstEvery/2, burstEvery*3/2), h.burst)
 }
 
-// after calls f later, if the herd is still busy then.
+// after calls f after d, if the first phase still lasts.
 func (w *world) after(d time.Duration, f func()) {
 	w.net.At(d, func() {
 		if w.busy {
@@ -70,12 +69,12 @@ func (w *world) after(d time.Duration, f func()) {
 	})
 }
 
-// connect leaves the connection that there was and makes a new one.
+// connect closes the connection, if there is one, and opens a new one.
 func (u *user) connect() {
 	switch {
 	case u.conn == nil || u.conn.Closed():
 	case u.conn.Unsent() > 0:
-		u.conn.Reset() // in good order it would make a last line of half a line
+		u.conn.Reset() // a clean close would make a last line of an incomplete one
 	default:
 		u.conn.Close()
 	}
@@ -83,16 +82,16 @@ func (u *user) connect() {
 	u.pending, u.leaving = u.pending[:0], false
 }
 
-// mischief is what clients do besides sending lines.
-func (u *user) mischief() {
+// misbehave does what clients may do besides sending lines.
+func (u *user) misbehave() {
 	w := u.host.w
 	switch w.rand.IntN(60) {
-	case 0: // the rest of the line never comes, and neither does its end
+	case 0: // the rest of the line is never sent, and the connection is reset
 		torn := u.iamat()
 		u.conn.SendString(torn[:len(torn)-1-w.rand.IntN(3)])
 		w.net.At(w.span(0, 20*time.Millisecond), u.conn.Reset)
 		u.leaving = true
-	case 1: // a last line that needs no LF
+	case 1: // a last line without LF
 		u.conn.SendString(u.expectIAMAT())
 		u.conn.CloseWrite()
 		u.leaving = true
@@ -119,10 +118,10 @@ func (u *user) line() {
 	switch n := w.rand.IntN(100); {
 	case n < 78:
 		w.buf = append(append(w.buf, u.expectIAMAT()...), '\n')
-	case n < 82: // two servers hear different things of one client at one time
+	case n < 82: // two servers receive different locations of one client with the same time
 		line := u.expectIAMAT()
 		w.buf = append(append(w.buf, line...), '\n')
-		w.elsewhere(u, line)
+		w.sendElsewhere(u, line)
 	case n < 85:
 		id := w.client()
 		w.buf = append(append(append(w.buf, "WHATSAT "...), id...), " 10 2\n"...)
@@ -132,7 +131,7 @@ func (u *user) line() {
 		u.expect(exactly, "> IAMAT TIME: 9999999999 is more than 1h0m0s ahead of this server\n"+
 			"? IAMAT far.future +1+1 9999999999\n\n")
 	default:
-		g := garbage[w.rand.IntN(len(garbage))]
+		g := invalidLines[w.rand.IntN(len(invalidLines))]
 		w.buf = append(append(w.buf, g.line...), '\n')
 		switch {
 		case g.reason == "":
@@ -146,7 +145,7 @@ func (u *user) line() {
 	w.result.Lines++
 }
 
-// expectIAMAT is a line that is to be acknowledged, without its end.
+// expectIAMAT returns a line, without LF, that will be acknowledged.
 func (u *user) expectIAMAT() string {
 	line := u.iamat()
 	rest := line[len("IAMAT "):]
@@ -155,8 +154,8 @@ func (u *user) expectIAMAT() string {
 	return line
 }
 
-// elsewhere sends another server what u is about to send, but for the coordinates.
-func (w *world) elsewhere(but *user, line string) {
+// sendElsewhere sends the same line with other coordinates to another server.
+func (w *world) sendElsewhere(but *user, line string) {
 	f := strings.Split(line, " ")
 	u := w.hosts[w.rand.IntN(len(w.hosts))].users[0]
 	if u == but || u.conn == nil || u.conn.Closed() || u.leaving {
@@ -168,7 +167,7 @@ func (w *world) elsewhere(but *user, line string) {
 	u.conn.SendString("IAMAT " + rest + "\n")
 }
 
-// iamat makes up an update. Most are news; some repeat, some come late, some are ahead.
+// iamat returns a new update. Most are newer; some repeat an update, some are late, some are ahead.
 func (u *user) iamat() string {
 	w := u.host.w
 	id := w.client()
@@ -177,11 +176,11 @@ func (u *user) iamat() string {
 	last := w.last(n)
 	switch k := w.rand.IntN(100); {
 	case k < 6 && last != nil:
-		return "IAMAT " + id + " " + last.coords + " " + last.at // once more
+		return "IAMAT " + id + " " + last.coords + " " + last.at // the same update
 	case k < 12 && last != nil:
-		stamp = last.at // as late as the last, but elsewhere
+		stamp = last.at // the same time, another location
 	case k < 14 && last != nil && strings.Contains(last.at, "."):
-		stamp = last.at + "0" // the same time in other words
+		stamp = last.at + "0" // the same time, written differently
 	case k < 20:
 		stamp = w.stamp(-w.span(time.Second, time.Hour))
 	case k < 22:
@@ -192,7 +191,7 @@ func (u *user) iamat() string {
 	return "IAMAT " + id + " " + w.coords() + " " + stamp
 }
 
-// last is the last accepted record of a client.
+// last returns the last accepted record of a client.
 func (w *world) last(client int) *record {
 	all := w.model.records[client]
 	if len(all) == 0 {
@@ -201,7 +200,7 @@ func (w *world) last(client int) *record {
 	return all[len(all)-1]
 }
 
-// client draws an id: a few are much busier than the rest.
+// client draws a client id: a few are used much more often than the rest.
 func (w *world) client() string {
 	f := w.rand.Float64()
 	return w.ids[int(f*f*f*float64(len(w.ids)))]
@@ -214,7 +213,7 @@ var positions = []string{
 
 func (w *world) coords() string { return positions[w.rand.IntN(len(positions))] }
 
-// stamp is a POSIX time, as far from now as d says, with any number of digits.
+// stamp returns a POSIX time that is d after now, with any number of digits.
 func (w *world) stamp(d time.Duration) string {
 	ns := w.net.Now().Add(d).UnixNano()
 	b := strconv.AppendInt(nil, ns/1e9, 10)
@@ -234,7 +233,7 @@ func (w *world) stamp(d time.Duration) string {
 	return string(b)
 }
 
-// clientIDs are n ids; some of them are odd.
+// clientIDs returns n ids, some of them with unusual bytes.
 func clientIDs(n int) []string {
 	ids := make([]string, n)
 	for i := range ids {
@@ -245,7 +244,7 @@ func clientIDs(n int) []string {
 	return ids
 }
 
-// check compares what has come back with what was to come.
+// check compares received replies with the expected ones.
 func (u *user) check() {
 	if u.conn == nil {
 		return
@@ -257,10 +256,10 @@ func (u *user) check() {
 			break
 		}
 		if len(u.pending) == 0 {
-			u.host.w.fail("replies", "%s sent %q for nothing", u.host.self.Name, got[:end+2])
+			u.host.w.fail("replies", "%s sent the unexpected reply %q", u.host.self.Name, got[:end+2])
 			return
 		}
-		if !u.fits(string(got[:end+2]), u.pending[0]) {
+		if !u.matches(string(got[:end+2]), u.pending[0]) {
 			u.host.w.fail("replies", "%s answered %q, expected %+v", u.host.self.Name, got[:end+2], u.pending[0])
 			return
 		}
@@ -277,8 +276,8 @@ func (u *user) check() {
 	}
 }
 
-// fits says whether a reply is the right one.
-func (u *user) fits(got string, want reply) bool {
+// matches reports whether a reply is the expected one.
+func (u *user) matches(got string, want reply) bool {
 	server := u.host.self.Name
 	switch want.kind {
 	case exactly:
@@ -300,7 +299,7 @@ func (u *user) fits(got string, want reply) bool {
 			line == "> WHATSAT REQUEST: There is no location data at server "+server+" for client "+
 				escaped(want.text)
 	}
-	// A record that the same chunk replaced was never seen in the store.
+	// A record that was replaced within the same chunk was never seen in the store.
 	r := u.host.w.model.accepted[text]
 	if r == nil {
 		r = u.host.w.model.parse(text)
@@ -311,7 +310,7 @@ func (u *user) fits(got string, want reply) bool {
 	return r.clientID == want.text && json.Valid([]byte(answer))
 }
 
-// escaped is how an id stands in a reason.
+// escaped returns an id as it is quoted in a reason.
 func escaped(id string) string {
 	if id = strconv.Quote(id); len(id) > 66 {
 		id = id[:65] + `"`
@@ -330,9 +329,8 @@ func validDiff(diff string) bool {
 const help = "Available commands:\n> IAMAT [client_id] [client_position] [client_time]\n" +
 	"> WHATSAT [client_id] [radius] [bound]\n> help\n> quit\n\n"
 
-// garbage are lines that change nothing, and the reasons that they are answered with; without one
-// their verb is unknown.
-var garbage = []struct{ line, reason string }{
+// invalidLines are lines that change nothing, with the reason in the reply; "" for an unknown command.
+var invalidLines = []struct{ line, reason string }{
 	{"IAMAT a +1+1 nan", "IAMAT TIME: nan is not a POSIX time"},
 	{"IAMAT client0 +1+1 NaN", "IAMAT TIME: NaN is not a POSIX time"},
 	{"IAMAT a +1+1 inf", "IAMAT TIME: inf is not a POSIX time"},
@@ -357,7 +355,7 @@ var garbage = []struct{ line, reason string }{
 	{"\xff\x00\x1b[31m", ""},
 }
 
-// fakePlaces is a provider that answers with one place, or fails.
+// fakePlaces is a provider that returns one place, or fails.
 type fakePlaces struct{}
 
 var errPlaces = errors.New("the upstream is out of order")

@@ -86,7 +86,7 @@ func mixedLines(seed uint64, n int) string {
 
 // simulated are the replies of a server without engine or sockets.
 func simulated(lines string, n int) (string, error) {
-	c, err := sim.NewCalm(sim.CalmOptions{Seed: 1, Shape: "line", Servers: 1})
+	c, err := sim.NewHerd(sim.HerdOptions{Seed: 1, Shape: "line", Servers: 1})
 	if err != nil {
 		return "", err
 	}

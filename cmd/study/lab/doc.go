@@ -25,7 +25,7 @@
 // A run of real servers is startHerd, for engines of the herd, or startAny, for anybody; then apply,
 // which is herd load, or a blast, which hardly looks at replies; and then verdict, which sees that the
 // servers are alive, agree, and have dropped nothing from their logs. idle.go is a row of that kind
-// in fifty lines. A simulated run is sim.NewCalm and what is done to it; growservers.go is one.
+// in fifty lines. A simulated run is sim.NewHerd and what is done to it; growservers.go is one.
 //
 // # What can be compared
 //

@@ -98,7 +98,7 @@ const (
 
 // flood measures the herd.
 func flood(seed uint64, shape string, size, operations int, updates float64) (Values, error) {
-	c, err := sim.NewCalm(sim.CalmOptions{Seed: seed, Shape: shape, Servers: size, Delay: hop})
+	c, err := sim.NewHerd(sim.HerdOptions{Seed: seed, Shape: shape, Servers: size, Delay: hop})
 	if err != nil {
 		return nil, err
 	}

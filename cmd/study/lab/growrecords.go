@@ -52,7 +52,7 @@ const updatesMeasured = 20_000
 // growRecords fills one server of two, updates it, and lets the other have everything.
 func growRecords(ctx context.Context, seed uint64, records int) (Values, error) {
 	before := heap()
-	c, err := sim.NewCalm(sim.CalmOptions{Seed: seed, Shape: "line", Servers: 2, Clients: records})
+	c, err := sim.NewHerd(sim.HerdOptions{Seed: seed, Shape: "line", Servers: 2, Clients: records})
 	if err != nil {
 		return nil, err
 	}

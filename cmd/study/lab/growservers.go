@@ -51,7 +51,7 @@ func growthOfServers() *Experiment {
 
 // growServers follows updates through a herd, one at a time.
 func growServers(seed uint64, shape string, servers, updates int) (Values, error) {
-	c, err := sim.NewCalm(sim.CalmOptions{Seed: seed, Shape: shape, Servers: servers, Delay: hop})
+	c, err := sim.NewHerd(sim.HerdOptions{Seed: seed, Shape: shape, Servers: servers, Delay: hop})
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,9 @@
-// Command mutants shows that the simulation can fail: it breaks the herd in one place at a time,
-// as the files in testdata/mutants say, and runs seeds until one is caught.
+// Command mutants checks that tests detect bugs: it applies the mutants in testdata/mutants one at a time, and runs seeds of
+// the simulation, or the test named in the file, until one fails.
 //
 //	go run ./herd/sim/mutants [-seeds 1000] [NAME...]
 //
-// Nothing in the tree is changed: the broken files are an overlay of the build. It exits with 1 if
-// a mutant survives.
+// The source tree is not changed: the mutated files are passed as a build overlay. The exit code is 1 if a mutant survives.
 package main
 
 import (
@@ -21,8 +20,8 @@ import (
 )
 
 func main() {
-	seeds := flag.Int("seeds", 1000, "how many seeds a mutant may survive")
-	dir := flag.String("dir", "testdata/mutants", "where the mutants are")
+	seeds := flag.Int("seeds", 1000, "the number of seeds to run for each mutant")
+	dir := flag.String("dir", "testdata/mutants", "the directory of the mutants")
 	flag.Parse()
 	survived, err := run(*dir, *seeds, flag.Args())
 	switch {
@@ -35,7 +34,7 @@ func main() {
 	}
 }
 
-// run tries all mutants, or those named, and returns how many survived.
+// run tries all mutants, or those with the given names, and returns how many survived.
 func run(dir string, seeds int, names []string) (survived int, err error) {
 	all, err := readMutants(dir)
 	if err != nil {
@@ -62,7 +61,7 @@ func run(dir string, seeds int, names []string) (survived int, err error) {
 	return survived, nil
 }
 
-// failure is how a seed that found something begins to tell of it.
+// failure matches the beginning of a sim.Failure.
 var failure = regexp.MustCompile(`seed (\d+) at (\S+): ([a-z ]+): `)
 
 // try builds the simulation with one mutant and runs it.

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// mutant is one way in which the herd could be wrong.
+// mutant is a bug to be detected.
 type mutant struct {
 	name  string // of its file, without .txt
-	test  string // that catches it; "" for the simulation's seeds
-	pkg   string // of test, as go test takes it
+	test  string // that detects it; "" for the simulation
+	pkg   string // of test, as an argument of go test
 	edits []edit
 }
 
-// edit is one place of it: old, which stands in file once, becomes new.
+// edit replaces old, which must occur in file exactly once, by new.
 type edit struct {
 	file     string
 	old, new []byte
 }
 
-// readMutants reads a directory of them, in the order of their names.
+// readMutants reads the mutants in a directory, sorted by name.
 func readMutants(dir string) ([]mutant, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
@@ -47,10 +47,10 @@ func readMutants(dir string) ([]mutant, error) {
 	return all, nil
 }
 
-// parseMutant reads the form of testdata/mutants: comments with #, of which one may name the test
-// that catches it where no seed does ("caught by TestName", of package herd, or "caught by TestName
-// in ./reactor"), then the name of a file and edits of it, each of lines with - and then lines with
-// +, with an empty line between edits. What is to be found may end within its last line.
+// parseMutant parses a file of testdata/mutants: comments with #, then a file name and edits of that file, each with
+// lines with - and then lines with +. An empty line separates edits. The last line with - may be a prefix of a line. If no
+// seed detects the mutant, a comment names the test that does: "caught by TestName", of package herd, or "caught by
+// TestName in ./reactor".
 func parseMutant(name, text string) (mutant, error) {
 	m := mutant{name: name}
 	file := ""
@@ -72,7 +72,7 @@ func parseMutant(name, text string) (mutant, error) {
 			case old == nil && line != "":
 				file = line
 			default:
-				return m, fmt.Errorf("line %q is out of place", line)
+				return m, fmt.Errorf("unexpected line %q", line)
 			}
 		}
 		if file == "" || old == nil || replacement == nil {
@@ -83,8 +83,7 @@ func parseMutant(name, text string) (mutant, error) {
 	return m, nil
 }
 
-// overlay writes the broken files below dir and returns what replaces what, as go build -overlay
-// wants it.
+// overlay writes the mutated files to dir and returns the replacements for go build -overlay.
 func (m mutant) overlay(dir string) (map[string]string, error) {
 	texts := map[string][]byte{}
 	for _, e := range m.edits {
@@ -96,7 +95,7 @@ func (m mutant) overlay(dir string) (map[string]string, error) {
 			}
 		}
 		if n := bytes.Count(text, e.old); n != 1 {
-			return nil, fmt.Errorf("%q stands in %s %d times, not once", e.old, e.file, n)
+			return nil, fmt.Errorf("%q occurs in %s %d times, expected once", e.old, e.file, n)
 		}
 		texts[e.file] = bytes.Replace(text, e.old, e.new, 1)
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Each mutant still fits the source: its edits can be made, once each.
+// Each mutant can be applied to the current source.
 func TestMutantsApply(t *testing.T) {
 	all, err := readMutants("../../../testdata/mutants")
 	if err != nil {
@@ -40,12 +40,12 @@ func TestMutantsAreCaughtBy(t *testing.T) {
 	}
 }
 
-func TestMutantsThatAreNone(t *testing.T) {
+func TestInvalidMutants(t *testing.T) {
 	for _, text := range []string{
 		"", "# nothing", "a.go\n-x", "a.go\n+x", "-x\n+y", "a.go\n-x\n+y\nz", "a.go\n+y\n-x",
 	} {
 		if m, err := parseMutant("none", text); err == nil {
-			t.Errorf("%q is taken for %+v", text, m)
+			t.Errorf("%q is parsed as %+v", text, m)
 		}
 	}
 }

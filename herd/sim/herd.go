@@ -13,9 +13,8 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// Calm is a herd to which nothing happens, for measuring what things cost: no faults, no checkers,
-// nothing between a client and its server but the loop. One goroutine.
-type Calm struct {
+// Herd is a herd without faults and checkers, for measuring costs. Clients are not delayed. One goroutine.
+type Herd struct {
 	World   *memreactor.World
 	Config  *config.Config
 	Servers []*herd.Server // in the order of Config.Servers
@@ -23,22 +22,22 @@ type Calm struct {
 	lines   lineCount
 }
 
-// CalmOptions describe a Calm herd.
-type CalmOptions struct {
+// HerdOptions describe a Herd.
+type HerdOptions struct {
 	Seed    uint64
-	Shape   string        // of the topology: see Shape
+	Shape   string        // of the topology, see Shape
 	Servers int           // 1 or more
-	Delay   time.Duration // of what travels between two servers
+	Delay   time.Duration // one way, between two neighbors
 	Clients int           // max_clients; 0 means 100,000
 }
 
-// Shape makes the servers and edges of a topology of n servers: "line", "ring", "star", "mesh", or
+// Shape returns the servers and the number of edges of a topology of n servers: "line", "ring", "star", "mesh", or
 // "random", a tree with up to n more edges. A ring of two is a line.
 func Shape(shape string, n int, r *rand.Rand) (servers []config.Server, edges int, err error) {
 	var t topology
 	switch {
 	case n < 1:
-		return nil, 0, fmt.Errorf("a herd of %d servers is none", n)
+		return nil, 0, fmt.Errorf("invalid number of servers %d", n)
 	case shape == "line" || n < 3:
 		t = line(n)
 	case shape == "ring":
@@ -50,14 +49,14 @@ func Shape(shape string, n int, r *rand.Rand) (servers []config.Server, edges in
 	case shape == "random":
 		t = random(r, n)
 	default:
-		return nil, 0, fmt.Errorf("no topology is called %q", shape)
+		return nil, 0, fmt.Errorf("unknown topology %q", shape)
 	}
 	return t.servers, t.edges, nil
 }
 
-// NewCalm starts a herd and lets it get together.
-func NewCalm(o CalmOptions) (*Calm, error) {
-	c := &Calm{World: memreactor.NewWorld(o.Seed, memreactor.Options{})}
+// NewHerd starts a herd and waits until its links are live.
+func NewHerd(o HerdOptions) (*Herd, error) {
+	c := &Herd{World: memreactor.NewWorld(o.Seed, memreactor.Options{})}
 	if o.Clients == 0 {
 		o.Clients = 100_000
 	}
@@ -67,7 +66,7 @@ func NewCalm(o CalmOptions) (*Calm, error) {
 	}
 	c.Edges = edges
 	c.Config = &config.Config{
-		Herd:   config.Herd{Name: "calm", Dialect: "paper"},
+		Herd:   config.Herd{Name: "sim", Dialect: "paper"},
 		Peers:  config.Peers{Handshake: "required"},
 		Places: config.Places{Provider: "embedded", Timeout: 5 * time.Second},
 		Limits: config.Limits{
@@ -92,7 +91,7 @@ func NewCalm(o CalmOptions) (*Calm, error) {
 	return c, nil
 }
 
-// Spread puts a delay between each server and its neighbors.
+// Spread sets the delay between each server and its neighbors.
 func Spread(w *memreactor.World, servers []config.Server, delay time.Duration) {
 	for _, s := range servers {
 		for _, neighbor := range s.Neighbors {
@@ -101,7 +100,7 @@ func Spread(w *memreactor.World, servers []config.Server, delay time.Duration) {
 	}
 }
 
-func (c *Calm) start(s config.Server) error {
+func (c *Herd) start(s config.Server) error {
 	r := c.World.NewReactor(s.Name)
 	chance := c.World.Rand()
 	server, err := herd.NewServer(herd.Options{
@@ -118,8 +117,8 @@ func (c *Calm) start(s config.Server) error {
 	return err
 }
 
-// live says whether every link is.
-func (c *Calm) live() bool {
+// live reports whether all links are live.
+func (c *Herd) live() bool {
 	for _, s := range c.Servers {
 		if !s.Status().Ready {
 			return false
@@ -133,8 +132,8 @@ func (c *Calm) live() bool {
 	return true
 }
 
-// Equal says whether all servers hold the same.
-func (c *Calm) Equal() bool {
+// Equal reports whether all servers have the same records.
+func (c *Herd) Equal() bool {
 	for _, s := range c.Servers[1:] {
 		if s.Store().Digest() != c.Servers[0].Store().Digest() {
 			return false
@@ -143,7 +142,7 @@ func (c *Calm) Equal() bool {
 	return true
 }
 
-// lineCount is a herd.LineLog that counts what servers say to each other besides AT lines.
+// lineCount is a herd.LineLog that counts lines between servers other than AT and the handshake.
 type lineCount struct{ overhead uint64 }
 
 var overhead = [][]byte{[]byte("MARK "), []byte("ACK "), []byte("PING "), []byte("PONG ")}
@@ -163,11 +162,11 @@ func (l *lineCount) LineReceived(uint64, []byte) {}
 // LookupSent implements herd.LineLog.
 func (l *lineCount) LookupSent(uint64, []byte, string, int, []byte) {}
 
-// Overhead are the lines other than AT that live links have carried so far.
-func (c *Calm) Overhead() uint64 { return c.lines.overhead }
+// Overhead returns the number of lines other than AT that live links have carried so far.
+func (c *Herd) Overhead() uint64 { return c.lines.overhead }
 
-// ATLines are the AT lines that servers have sent each other so far.
-func (c *Calm) ATLines() (n uint64) {
+// ATLines returns the number of AT lines that servers have sent each other so far.
+func (c *Herd) ATLines() (n uint64) {
 	for _, s := range c.Servers {
 		for _, l := range s.Status().Links {
 			n += l.ATSent

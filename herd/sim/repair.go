@@ -7,21 +7,21 @@ import (
 	"serverherd/protocol"
 )
 
-// mend breaks one server's state as only a fault of its memory or of its program could, and sees
-// the herd find and mend it, at the first attempt, even if that is cut again and again.
-func (w *world) mend() {
+// repair damages one server's state, as only a memory fault or a bug could, and checks that the herd detects and repairs
+// it at the first attempt, even if the repair is cut several times.
+func (w *world) repair() {
 	if w.failure != nil {
 		return
 	}
 	if w.crowded() && !w.until(10*time.Second, w.equal) {
-		w.fail("agreement", "not equal 10 s after a crowd came:%s", w.describe())
+		w.fail("agreement", "not equal 10 s after a crowd:%s", w.describe())
 		return
 	}
 	w.damaged = true
-	w.tell("damage: " + w.damage())
+	w.log("damage: " + w.damage())
 	w.breaks = w.rand.IntN(5)
-	if !w.until(mendedWithin, w.equal) {
-		w.fail("agreement", "not mended in %v:%s", mendedWithin, w.describe())
+	if !w.until(repairedWithin, w.equal) {
+		w.fail("agreement", "not repaired within %v:%s", repairedWithin, w.describe())
 	}
 	w.breaks = 0
 	if !w.until(liveWithin, w.live) {
@@ -30,25 +30,25 @@ func (w *world) mend() {
 	for _, h := range w.hosts {
 		for _, l := range h.server.Status().Links {
 			if l.Repairs > 1 {
-				w.fail("agreement", "%s repaired what %s has %d times", h.self.Name, l.Neighbor, l.Repairs)
+				w.fail("agreement", "%s repaired %s %d times", h.self.Name, l.Neighbor, l.Repairs)
 			}
 		}
 	}
 }
 
-// crowded lets a crowd come first, sometimes, so that a repair takes more than a turn.
+// crowded sometimes creates a crowd first, so that a repair takes more than one turn.
 func (w *world) crowded() bool {
 	h := w.anyHost()
 	if len(w.hosts) > 7 || w.narrow || w.rand.IntN(4) > 0 {
 		return false
 	}
 	h.users[0].connect()
-	w.tell("crowd " + h.users[0].crowd(100+w.rand.IntN(150)))
+	w.log("crowd " + h.users[0].crowd(100+w.rand.IntN(150)))
 	w.pass(time.Second)
 	return true
 }
 
-// damage makes one record of one server older than it was, or removes it.
+// damage replaces one record of one server by an older one, or removes it.
 func (w *world) damage() string {
 	h := w.anyHost()
 	var held, own []*record
@@ -61,7 +61,7 @@ func (w *world) damage() string {
 		}
 	}
 	if len(own) > 0 && w.rand.IntN(2) == 0 {
-		held = own // all others have it from here
+		held = own // all other servers received it from this one
 	}
 	if len(held) == 0 {
 		return "none, there are no records"

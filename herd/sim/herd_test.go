@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// One update costs no fewer AT lines than a tree has edges, and no more than a flood; on the ring
-// it is known everywhere after as many hops as lead half way round.
-func TestCalm(t *testing.T) {
+// One update costs at least as many AT lines as a tree has edges, and at most as many as a flood. On a ring it reaches
+// all servers after as many hops as half of the ring has.
+func TestHerd(t *testing.T) {
 	for _, c := range []struct {
 		shape               string
 		servers             int
@@ -17,7 +17,7 @@ func TestCalm(t *testing.T) {
 		{"ring", 5, 4, 6, 2}, {"ring", 8, 7, 9, 4}, {"mesh", 5, 4, 16, 1}, {"line", 4, 3, 3, 3}, {"ring", 1, 0, 0, 0},
 	} {
 		const delay = 5 * time.Millisecond
-		herd, err := NewCalm(CalmOptions{Seed: 1, Shape: c.shape, Servers: c.servers, Delay: delay})
+		herd, err := NewHerd(HerdOptions{Seed: 1, Shape: c.shape, Servers: c.servers, Delay: delay})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,11 +28,11 @@ func TestCalm(t *testing.T) {
 		client.SendString("IAMAT kiwi +34.068930-118.445127 1500000000\n")
 		known := func() bool { return herd.Equal() && herd.Servers[0].Store().Len() == 1 }
 		if !herd.World.RunUntil(time.Second, known) {
-			t.Fatalf("%s of %d: the update is not everywhere", c.shape, c.servers)
+			t.Fatalf("%s of %d: the update has not reached all servers", c.shape, c.servers)
 		}
 		took := herd.World.Elapsed() - begun
 		if least, most := c.hops*delay, c.hops*delay+time.Millisecond; took < least || took > most {
-			t.Errorf("%s of %d: everywhere after %v, want %v to %v", c.shape, c.servers, took, least, most)
+			t.Errorf("%s of %d: all servers reached after %v, want %v to %v", c.shape, c.servers, took, least, most)
 		}
 		herd.World.RunFor(time.Second)
 		if n := herd.ATLines() - before; n < c.leastLines || n > c.atLines {
@@ -42,7 +42,7 @@ func TestCalm(t *testing.T) {
 			t.Errorf("%s of %d has %d edges", c.shape, c.servers, herd.Edges)
 		}
 	}
-	if _, err := NewCalm(CalmOptions{Shape: "heap", Servers: 4}); err == nil {
-		t.Error("a heap was made")
+	if _, err := NewHerd(HerdOptions{Shape: "heap", Servers: 4}); err == nil {
+		t.Error("an unknown topology was accepted")
 	}
 }

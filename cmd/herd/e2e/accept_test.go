@@ -11,10 +11,9 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// The system as a whole is out of files or memory, and so nothing can be accepted: strace has it
-// say so.
+// The whole system is out of files or memory, so nothing can be accepted. strace injects the error.
 func TestNothingIsAccepted(t *testing.T) {
-	const required = "ENFILE, ENOMEM: others go on, accepting resumes within 1 s"
+	const required = "ENFILE, ENOMEM: others are served, accepting resumes within 1 s"
 	scenario(t)
 	if _, err := exec.LookPath("strace"); err != nil {
 		notRun(t, required, err.Error())
@@ -23,7 +22,7 @@ func TestNothingIsAccepted(t *testing.T) {
 	for _, cause := range []syscall.Errno{syscall.ENFILE, syscall.ENOMEM} {
 		b := c.bystander("Alford")
 		heal := c.inject(required, "Alford", "accept4", cause)
-		late := c.dial("Alford") // with the kernel
+		late := c.dial("Alford") // in the kernel's queue
 		_ = late.SetDeadline(time.Now().Add(processtest.Patience))
 		fmt.Fprint(late, "nonsense\n")
 		says(c.Herd, "Alford", cause.Error())
@@ -31,13 +30,13 @@ func TestNothingIsAccepted(t *testing.T) {
 		go func() {
 			defer close(accepted)
 			if _, err := io.ReadFull(late, make([]byte, len("? nonsense\n\n"))); err != nil {
-				t.Errorf("%v: who came then is not served after it: %v", cause, err)
+				t.Errorf("%v: a connection made meanwhile is not served afterwards: %v", cause, err)
 			}
 		}()
 		select {
 		case <-accepted:
-			t.Errorf("%v: accepted all the same", cause)
-		case <-time.After(sized(time.Second, 3*time.Second)): // a while of it
+			t.Errorf("%v: a connection was accepted", cause)
+		case <-time.After(sized(time.Second, 3*time.Second)): // for a while
 		}
 		p99, longest := b.done()
 		heal()
@@ -54,7 +53,7 @@ func TestNothingIsAccepted(t *testing.T) {
 	}
 }
 
-// inject has a system call of a server's fail until heal is called.
+// inject makes a system call of a server fail until heal is called.
 func (c *cluster) inject(required, name, call string, errno syscall.Errno) (heal func()) {
 	c.T.Helper()
 	names := map[syscall.Errno]string{syscall.ENFILE: "ENFILE", syscall.ENOMEM: "ENOMEM"}

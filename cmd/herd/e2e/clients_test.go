@@ -20,14 +20,14 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// bystander is a client that minds its own business, all the while.
+// bystander is a client that sends requests all the time, to measure how others affect it.
 type bystander struct {
 	stop  chan struct{}
 	waits chan []time.Duration
 	n     *atomic.Int64
 }
 
-// served is how often it has been answered.
+// served returns the number of replies.
 func (b *bystander) served() int { return int(b.n.Load()) }
 
 func (c *cluster) bystander(name string) *bystander {
@@ -61,7 +61,7 @@ func (c *cluster) bystander(name string) *bystander {
 	return b
 }
 
-// done returns the bystander's p99 and longest wait.
+// done stops the bystander and returns its p99 and longest wait.
 func (b *bystander) done() (p99, longest time.Duration) {
 	close(b.stop)
 	waits := <-b.waits
@@ -90,7 +90,7 @@ func TestUnfinishedLines(t *testing.T) {
 		"%.0f MiB more; a bystander waits %.1f ms at p99", float64(grown)/mib, ms(p99))
 }
 
-// The end of the test sees to it that no descriptor is left.
+// The end of the test checks that no descriptor is leaked.
 func TestConnectAndClose(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford")
@@ -102,11 +102,11 @@ func TestConnectAndClose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		switch i % 4 { // the others say nothing and leave in good order
+		switch i % 4 { // the others send nothing and close cleanly
 		case 1:
 			fmt.Fprint(conn, "IAMAT half")
 		case 2:
-			fmt.Fprint(conn, "nonsense\n") // whose reply nobody takes
+			fmt.Fprint(conn, "nonsense\n") // whose reply is not read
 		case 3:
 			_ = conn.(*net.TCPConn).SetLinger(0) // RST
 		}
@@ -124,7 +124,7 @@ func TestResetInMidLine(t *testing.T) {
 	for i := range 200 {
 		conn := c.dial("Alford").(*net.TCPConn)
 		_ = conn.SetDeadline(time.Now().Add(processtest.Patience))
-		// What comes with a line that is answered has been read, too, when it is.
+		// What was sent together with a line that was answered has been read, too.
 		fmt.Fprintf(conn, "nonsense\nIAMAT torn%d +34.068930-118.445127 15200239", i)
 		if _, err := io.ReadFull(conn, make([]byte, len("? nonsense\n\n"))); err != nil {
 			t.Fatal(err)
@@ -135,12 +135,12 @@ func TestResetInMidLine(t *testing.T) {
 	processtest.Eventually(t, "all are gone", func() bool { return c.now("Alford").Connections <= 1 })
 	records := c.now("Alford").Records
 	if records > 0 {
-		t.Errorf("%d torn lines were executed", records)
+		t.Errorf("%d incomplete lines were executed", records)
 	}
-	figure(t, records == 0, "RST in mid-line: nothing executed", "%d of 200 executed", records)
+	figure(t, records == 0, "RST within a line: nothing executed", "%d of 200 executed", records)
 }
 
-// A client that sends and never reads is held, and cut.
+// A client that sends and never reads is paused, and then disconnected.
 func TestNeverReads(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford")
@@ -158,17 +158,17 @@ func TestNeverReads(t *testing.T) {
 	}
 	p99, _ := b.done()
 	counters := c.now("Alford").Counters
-	// That it reads nothing and that its lines are held is noticed at about the same time.
+	// Both timeouts, that of unread output and that of held input, expire at about the same time.
 	cut := counters.InputLimits + counters.OutputLimits + counters.StallLimits
 	if cut != 1 || counters.Held == 0 {
-		t.Errorf("cut %d times, held %d times", cut, counters.Held)
+		t.Errorf("disconnected %d times, held %d times", cut, counters.Held)
 	}
 	grown := most() - before
-	figure(t, grown < 64*mib, "a client that never reads: cut, counted, memory bounded",
+	figure(t, grown < 64*mib, "a client that never reads: disconnected, counted, memory bounded",
 		"after %.1f MiB sent, %.0f MiB more at most; a bystander waits %.1f ms at p99", float64(sent)/mib, float64(grown)/mib, ms(p99))
 }
 
-// A client that sends all it has, ends its side and begins to read only then gets every reply.
+// A client that sends everything, half-closes, and only then reads gets every reply.
 func TestHalfClosed(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford")
@@ -182,7 +182,7 @@ func TestHalfClosed(t *testing.T) {
 	}
 	size := lines.Len()
 	sent := make(chan error, 1)
-	go func() { // more than the kernels hold, on some systems
+	go func() { // more than kernel buffers hold, on some systems
 		_, err := conn.Write(lines.Bytes())
 		sent <- errors.Join(err, conn.CloseWrite())
 	}()
@@ -205,7 +205,7 @@ func TestHalfClosed(t *testing.T) {
 		"%d replies to %.1f MB; %.0f MiB more at most", replies, float64(size)/1e6, float64(grown)/mib)
 }
 
-// A process that may open no more descriptors serves whom it has, and all others when it may again.
+// A server that has no free descriptors continues to serve its connections, and accepts new ones when it has some.
 func TestOutOfDescriptors(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford")
@@ -242,8 +242,8 @@ func TestOutOfDescriptors(t *testing.T) {
 	raised := time.Now()
 	all.Wait()
 	took := time.Since(raised)
-	// One that is accepted with the last descriptor may be closed for want of another, and then the next
-	// one is, as long as there are few.
+	// A connection that is accepted with the last descriptor may be closed for lack of another one, and then the next one
+	// is accepted, while there are few.
 	if closed := n - served.Load(); closed > n/2 {
 		t.Errorf("%d of %d were closed", closed, n)
 	}
@@ -256,12 +256,12 @@ func TestOutOfDescriptors(t *testing.T) {
 		}
 	}
 	p99, _ := b.done()
-	figure(t, took < time.Second, "EMFILE: others go on, accepting resumes within 1 s",
+	figure(t, took < time.Second, "EMFILE: others are served, accepting resumes within 1 s",
 		"%d of %d served with few descriptors, the last %.0f ms after there were more, %d closed; a bystander waits "+
 			"%.1f ms at p99", withFew, n, ms(took), n-served.Load(), ms(p99))
 }
 
-// A server that leaves many connections behind, in good order or not, has its port again at once.
+// A restarted server can use its port at once, although many connections were open, closed cleanly or not.
 func TestRestartUnderManyConnections(t *testing.T) {
 	scenario(t)
 	for _, how := range []string{"stop", "kill -9"} {
@@ -296,7 +296,7 @@ func TestRestartUnderManyConnections(t *testing.T) {
 	}
 }
 
-// Each of many that come at once is served or refused.
+// Of many simultaneous connects each is served or refused.
 func TestManyConnects(t *testing.T) {
 	const required = "10,000 simultaneous connects: each served or refused"
 	scenario(t)
@@ -326,7 +326,7 @@ func TestManyConnects(t *testing.T) {
 			switch {
 			case reply == "? nonsense\n":
 				served.Add(1)
-			case errors.Is(err, os.ErrDeadlineExceeded): // neither
+			case errors.Is(err, os.ErrDeadlineExceeded): // neither served nor refused
 				other.Add(1)
 			case reply == "> SERVER FULL\n", err != nil:
 				refused.Add(1)
@@ -351,7 +351,7 @@ func TestMoreClientsThanAllowed(t *testing.T) {
 	_ = conn.SetDeadline(time.Now().Add(5 * processtest.Patience))
 	taken, refused := 0, 0
 	in := bufio.NewScanner(conn)
-	// One batch after the other: whoever leaves too much unread is cut off.
+	// One batch after the other: a client that leaves too much unread is disconnected.
 	const batch = 1000
 	for first := 0; first < 2*most; first += batch {
 		var lines strings.Builder
@@ -380,5 +380,5 @@ func TestMoreClientsThanAllowed(t *testing.T) {
 	if !exact {
 		t.Errorf("%d taken, %d refused, %d records, %d counted", taken, refused, s.Records, s.Counters.ClientsRefused)
 	}
-	figure(t, exact, "2,000,000 new ids: exactly the cap", "%d taken, %d refused", taken, refused)
+	figure(t, exact, "2,000,000 new ids: exactly max_clients accepted", "%d taken, %d refused", taken, refused)
 }

@@ -9,7 +9,7 @@ import (
 	"serverherd/reactor"
 )
 
-// A full copy is cut in the middle again and again, now after its first lines, now later.
+// A full copy is cut in the middle several times, after its first lines or later.
 func TestTornCopy(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Hamilton", "Alford", "Welsh")
@@ -22,9 +22,9 @@ func TestTornCopy(t *testing.T) {
 	c.Start("Welsh")
 	for i, after := range []int{1000, size / 10, size / 4} {
 		c.net.tear("Alford", "Welsh", after)
-		before := c.net.dialled("Alford", "Welsh")
-		processtest.Within(t, 2*processtest.Patience, "the copy is torn again", func() bool {
-			return c.net.dialled("Alford", "Welsh") > before+cuts || c.now("Welsh").Records == uint64(n)
+		before := c.net.dialed("Alford", "Welsh")
+		processtest.Within(t, 2*processtest.Patience, "the copy is cut again", func() bool {
+			return c.net.dialed("Alford", "Welsh") > before+cuts || c.now("Welsh").Records == uint64(n)
 		})
 		c.update("Hamilton", 0, n/20, 1520023935+i)
 	}
@@ -33,16 +33,15 @@ func TestTornCopy(t *testing.T) {
 	c.net.reset("Alford", "Welsh")
 	c.mustAgree(begun, n)
 	l := c.link("Alford", "Welsh")
-	figure(t, true, "a full copy torn again and again ends equal",
+	figure(t, true, "a full copy that is cut repeatedly ends equal",
 		"%d connections, %d resumes, %d lines for %d records",
-		c.net.dialled("Alford", "Welsh"), l.Resumes, l.ATSent, n)
+		c.net.dialed("Alford", "Welsh"), l.Resumes, l.ATSent, n)
 	if l.Resumes < 2 {
-		t.Errorf("%d resumes: nothing was torn", l.Resumes)
+		t.Errorf("%d resumes: nothing was cut", l.Resumes)
 	}
 }
 
-// lag is a bound on what 99 % of the calls posted to a server's loop have waited since an earlier
-// status of it.
+// lag returns an upper bound of the wait of 99 % of the calls posted to a server's loop since an earlier status.
 func (c *cluster) lag(name string, since [32]uint64) time.Duration {
 	c.T.Helper()
 	var s reactor.Stats
@@ -53,7 +52,7 @@ func (c *cluster) lag(name string, since [32]uint64) time.Duration {
 	return s.LagQuantile(0.99)
 }
 
-// A server of a million records restarts empty.
+// A server with a million records restarts without records.
 func TestMillion(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)
@@ -63,7 +62,7 @@ func TestMillion(t *testing.T) {
 		first, last := c.now("Alford"), c.now("Ball")
 		return last.Records == uint64(n) && last.Digest == first.Digest
 	}
-	processtest.Within(t, 5*processtest.Patience, "all are known everywhere", same)
+	processtest.Within(t, 5*processtest.Patience, "all servers know all clients", same)
 	c.Kill("Ball")
 	c.update("Hamilton", 0, n/100, 1520023935)
 
@@ -80,7 +79,7 @@ func TestMillion(t *testing.T) {
 	begun := time.Now()
 	processtest.Within(t, 5*processtest.Patience, "Ball has everything", func() bool {
 		for _, name := range others {
-			c.now(name) // each asks the loop, and so tells of its lag
+			c.now(name) // each is a posted call, and so measures the loop's lag
 		}
 		return same()
 	})
@@ -98,7 +97,7 @@ func TestMillion(t *testing.T) {
 	c.UntilLive()
 }
 
-// A server of a million records has three links, and one of its neighbors is stopped.
+// A server with a million records has three links, and one of its neighbors is stopped.
 func TestMemoryOfAMillion(t *testing.T) {
 	scenario(t)
 	others := []string{"Ball", "Hamilton", "Welsh"}
@@ -129,7 +128,7 @@ func TestMemoryOfAMillion(t *testing.T) {
 		most = max(most, c.memory("Alford"))
 	}
 	if c.link("Alford", "Ball").Acknowledged >= c.now("Alford").Tail {
-		t.Error("the stopped neighbor acknowledges")
+		t.Error("the stopped neighbor acknowledged")
 	}
 	figure(t, most < before+before/8+32*mib,
 		"memory with 1,000,000 records and three links, one of them stopped: flat",

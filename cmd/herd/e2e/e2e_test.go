@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	processtest.Main(m)
 }
 
-// scenario begins a test. Scaled down, it runs beside the others; in real size alone, so that its
-// figures mean something.
+// scenario begins a test. Scaled down, it runs in parallel with others; in real size alone, so that its figures are
+// meaningful.
 func scenario(t *testing.T) {
 	t.Helper()
 	if !*realSize {
@@ -37,7 +37,7 @@ func scenario(t *testing.T) {
 	}
 }
 
-// sized is one value under go test and another in real size.
+// sized returns one value under go test and another one in real size.
 func sized[T any](scaled, inReal T) T {
 	if *realSize {
 		return inReal
@@ -45,7 +45,7 @@ func sized[T any](scaled, inReal T) T {
 	return scaled
 }
 
-// row is a line of the table of figures.
+// row is a row of the table of figures.
 type row struct{ scenario, required, measured, verdict string }
 
 var table struct {
@@ -53,9 +53,9 @@ var table struct {
 	rows []row
 }
 
-// figure puts a line into the table: what is required of the scenario, what was measured, and
-// whether that is enough. Only in real size does it fail a test: scaled down, under the race
-// detector and beside other tests, a machine may be as slow as it likes.
+// figure adds a row to the table: what is required of the scenario, what was measured, and whether that is enough. It
+// fails the test only in real size: scaled down, with the race detector and beside other tests, a machine may be
+// arbitrarily slow.
 func figure(t *testing.T, enough bool, required, measured string, args ...any) {
 	t.Helper()
 	r := row{t.Name(), required, fmt.Sprintf(measured, args...), "met"}
@@ -73,7 +73,7 @@ func figure(t *testing.T, enough bool, required, measured string, args ...any) {
 	t.Logf("%s: %s", r.required, r.measured)
 }
 
-// notRun says, in the table and at once, that this machine cannot run a scenario.
+// notRun skips a scenario that this machine cannot run, and adds that to the table.
 func notRun(t *testing.T, required, why string) {
 	t.Helper()
 	fmt.Fprintf(os.Stderr, "NOT RUN: %s: %s\n", t.Name(), why)
@@ -83,7 +83,7 @@ func notRun(t *testing.T, required, why string) {
 	t.Skip(why)
 }
 
-// reported runs tests and then prints the table.
+// reported runs the tests and then prints the table.
 type reported struct{ m *testing.M }
 
 // Run implements processtest.Runner.

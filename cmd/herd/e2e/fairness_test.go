@@ -14,7 +14,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// saturate loads a server with a process of its own and returns the replies per second.
+// saturate loads a server with a separate process and returns the replies per second.
 func (c *cluster) saturate(name string, clients, pipeline int, d time.Duration) string {
 	c.T.Helper()
 	out, errOut, code := c.Command("", "load", "--at", c.Server(name).Listen, "-c", fmt.Sprint(clients), "--pipeline", fmt.Sprint(pipeline),
@@ -59,7 +59,7 @@ func TestSaturation(t *testing.T) {
 			}
 		})
 	}
-	go func() { // each look is a posted call, and so tells of the loop's lag
+	go func() { // each is a posted call, and so measures the loop's lag
 		for time.Now().Before(end) {
 			c.Status("Alford")
 		}
@@ -73,7 +73,7 @@ func TestSaturation(t *testing.T) {
 		ms(longest), replies.Load())
 }
 
-// However many clients send as much as they can, one that sends little is served soon.
+// A client that sends little is served soon, however many clients saturate the server.
 func TestManySaturating(t *testing.T) {
 	scenario(t)
 	clients := sized(50, 500)
@@ -87,7 +87,7 @@ func TestManySaturating(t *testing.T) {
 	}
 }
 
-// Nor do they keep a link waiting: what comes from a neighbor is served in each turn.
+// Saturating clients do not delay a link, either: input from a neighbor is served in each turn.
 func TestLinkBesideSaturation(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford", "Hamilton")
@@ -110,7 +110,7 @@ func TestSlowReaders(t *testing.T) {
 	before, most := c.memory("Alford"), c.peak("Alford")
 	b := c.bystander("Alford")
 	n := sized(50, 500)
-	lines := []byte(strings.Repeat("help\n", 80_000)) // 10 MB of replies, more than the kernel takes
+	lines := []byte(strings.Repeat("help\n", 80_000)) // 10 MB of replies, more than kernel buffers hold
 	var all sync.WaitGroup
 	for range n {
 		conn := c.dial("Alford")
@@ -128,7 +128,7 @@ func TestSlowReaders(t *testing.T) {
 		return executed == before
 	})
 	grown := most() - before
-	// Each may be owed 256 KiB, in a buffer of up to twice that, and have 24 KiB of lines held.
+	// Each may have 256 KiB of pending output, in a buffer of up to twice that, and 24 KiB of held lines.
 	bound := n*mib + 64*mib
 	figure(t, grown < bound && p99 <= 50*time.Millisecond, "500 slow readers: memory bounded, a bystander's p99 50 ms",
 		"%d of them: %.0f MiB more at most; a bystander waits %.1f ms at p99", n, float64(grown)/mib, ms(p99))

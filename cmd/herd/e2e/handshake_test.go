@@ -15,7 +15,7 @@ import (
 
 const secretly = placeless + "[herd]\nsecret_file = \"secret\"\n"
 
-// keep writes the secret of a herd that was made with secretly.
+// keep writes the secret file of a herd that was created with secretly.
 func keep(h *processtest.Herd, secret string) {
 	h.T.Helper()
 	if err := os.WriteFile(filepath.Join(h.Dir, "secret"), []byte(secret+"\n"), 0o600); err != nil {
@@ -23,13 +23,13 @@ func keep(h *processtest.Herd, secret string) {
 	}
 }
 
-// logOf is a server's log file, "" before there is one.
+// logOf returns the content of a server's log file, "" before it exists.
 func logOf(h *processtest.Herd, name string) string {
 	text, _ := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+name+".log"))
 	return string(text)
 }
 
-// says waits until a server's log has a text.
+// says waits until a server's log contains a text.
 func says(h *processtest.Herd, name, text string) {
 	h.T.Helper()
 	processtest.Eventually(h.T, name+"'s log says "+text, func() bool {
@@ -37,8 +37,7 @@ func says(h *processtest.Herd, name, text string) {
 	})
 }
 
-// stranger is a herd.toml of somebody else's, for one server that takes another at address for its
-// neighbor.
+// stranger writes the herd.toml of a foreign server that has another server, at address, as its neighbor.
 func stranger(c *cluster, extra, name, neighbor, address string) *processtest.Herd {
 	c.T.Helper()
 	own := newCluster(c.T, "", name)
@@ -48,7 +47,7 @@ func stranger(c *cluster, extra, name, neighbor, address string) *processtest.He
 	return processtest.New(c.T, extra, self, other)
 }
 
-// Whoever does not belong is refused, and both logs say why.
+// Connections of foreign servers are refused, and both logs contain the reason.
 func TestRefused(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, names...)
@@ -72,7 +71,7 @@ func TestRefused(t *testing.T) {
 		says(h, test.name, `"reason":"refused by `+test.neighbor+": "+test.want+`"`)
 		h.Kill(test.name)
 	}
-	// The herd's own server takes another's address for its own.
+	// The foreign server uses the address of a server of the herd.
 	self := newCluster(t, quiet, "Hamilton", "Alford")
 	misled := stranger(self, "", "Alford", "Hamilton", self.Server("Alford").Address)
 	misled.Servers[0].Listen = self.Server("Alford").Listen
@@ -92,7 +91,7 @@ func TestRefused(t *testing.T) {
 	figure(t, true, "refused, logged on both sides", "herd, name, address, self, secret")
 }
 
-// Two servers run under one name.
+// Two servers run with the same name.
 func TestSecondServerOfOneName(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, "Alford", "Welsh")
@@ -113,8 +112,8 @@ func TestSecondServerOfOneName(t *testing.T) {
 	}
 	figure(t, true, "a second server of one name: refused, logged on both sides",
 		"REFUSE duplicate")
-	// When the first one has gone, the second is taken. When the first one's place is filled again, that
-	// one is the neighbor: it is at the address.
+	// When the first one has stopped, the second one is accepted. When the first one is started again, it is the
+	// neighbor, because it is at the configured address.
 	c.Kill("Welsh")
 	processtest.Eventually(t, "the second is taken for a new Welsh", func() bool {
 		return h.Status("Welsh").Links[0].State == "live"
@@ -122,19 +121,19 @@ func TestSecondServerOfOneName(t *testing.T) {
 	c.Start("Welsh")
 	started := time.Now()
 	c.UntilLive()
-	figure(t, time.Since(started) < 9*time.Second, "the server at the address live though another has its name",
+	figure(t, time.Since(started) < 9*time.Second, "the server at the address is live although another one has its name",
 		"%.2f s", time.Since(started).Seconds())
 	processtest.Eventually(t, "the second is refused", func() bool {
 		s := h.Status("Welsh").Links[0]
 		return s.State == "down" && strings.HasPrefix(s.Error, "refused by Alford: duplicate")
 	})
 	if got := c.link("Alford", "Welsh").Duplicate; got != "refused" {
-		t.Errorf("the alarm says %q", got)
+		t.Errorf("the warning is %q", got)
 	}
 	h.Kill("Welsh")
 }
 
-// Connections say HELLO and nothing more, far more of them than there are servers.
+// Many connections send HELLO and nothing more, far more of them than there are servers.
 func TestHalfOpenHandshakes(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, quiet, "Alford", "Welsh")
@@ -148,7 +147,7 @@ func TestHalfOpenHandshakes(t *testing.T) {
 		p := newPeer(c.dial("Alford"), "")
 		all.Go(func() {
 			if got := p.hello("Welsh", "Alford", "00000000000000aa"); !strings.HasPrefix(got, "CHALLENGE ") {
-				t.Errorf("HELLO is answered %q", got)
+				t.Errorf("the answer to HELLO is %q", got)
 			}
 			begun := time.Now()
 			for p.hear() != "" {
@@ -176,7 +175,7 @@ func TestHalfOpenHandshakes(t *testing.T) {
 	}
 }
 
-// What was said in one handshake proves nothing in another, nor in the other direction.
+// A proof from one handshake is not valid in another one, nor in the other direction.
 func TestReplayedAndReflectedHandshakes(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, "Alford", "Welsh")
@@ -195,41 +194,41 @@ func TestReplayedAndReflectedHandshakes(t *testing.T) {
 		t.Cleanup(func() { conn.Close() })
 		return newPeer(conn, "")
 	}
-	// A man in the middle has Alford answer its own challenge.
-	dialled := accept()
-	hello := strings.Fields(dialled.hear())
+	// A man in the middle sends Alford's own challenge to Alford.
+	dialed := accept()
+	hello := strings.Fields(dialed.hear())
 	toAlford := newPeer(c.dial("Alford"), "")
 	challenge := toAlford.hello("Welsh", "Alford", hello[5])
-	dialled.say(challenge)
-	proof := dialled.hear()
+	dialed.say(challenge)
+	proof := dialed.hear()
 	if !strings.HasPrefix(proof, "PROOF ") {
 		t.Fatalf("Alford says %q to a challenge", proof)
 	}
 	toAlford.say(proof)
 	if got := toAlford.hear(); got != "REFUSE proof" {
-		t.Errorf("its own proof is answered %q", got)
+		t.Errorf("the answer to its own proof is %q", got)
 	}
-	// And has it take its own proof for the other's.
-	dialled.say("WELCOME 00000000000000aa " + strings.Fields(proof)[1] + " - 0")
-	for dialled.hear() != "" {
-		t.Error("Alford goes on with whoever gives its proof back")
+	// It also sends Alford's own proof to Alford.
+	dialed.say("WELCOME 00000000000000aa " + strings.Fields(proof)[1] + " - 0")
+	for dialed.hear() != "" {
+		t.Error("Alford accepts its own proof")
 	}
 	says(c.Herd, "Alford", "the neighbor's proof is wrong: another secret")
-	// A real handshake is recorded, and played again.
+	// A real handshake is recorded and replayed.
 	real := newPeer(c.dial("Alford"), "the right secret")
 	real.hello("Welsh", "Alford", "00000000000000bb")
-	proof = "PROOF " + real.mac(dialler, "PROOF")
+	proof = "PROOF " + real.mac(dialer, "PROOF")
 	if got := real.prove(); !strings.HasPrefix(got, "WELCOME ") {
-		t.Fatalf("the real one is answered %q", got)
+		t.Fatalf("the answer to the real one is %q", got)
 	}
 	replay := newPeer(c.dial("Alford"), "")
 	replay.hello("Welsh", "Alford", "00000000000000bb")
 	replay.say(proof)
 	if got := replay.hear(); got != "REFUSE proof" {
-		t.Errorf("a replay is answered %q", got)
+		t.Errorf("the answer to a replay is %q", got)
 	}
 	if s := c.now("Alford"); s.Records > 0 || !c.link("Alford", "Welsh").Receiving {
-		t.Error("the refused ones have changed something")
+		t.Error("refused handshakes changed the status")
 	}
 	figure(t, true, "replayed or reflected handshakes refused", "REFUSE proof")
 }

@@ -18,14 +18,13 @@ import (
 	"serverherd/herd/config"
 )
 
-// cluster is a herd of real processes whose links go through a network of the test's.
+// cluster is a herd of real processes whose links go through a network that the test controls.
 type cluster struct {
 	*processtest.Herd
 	net *network
 }
 
-// newCluster writes the herd.toml of the paper's ring or a part of it, extra in front. No server
-// runs yet.
+// newCluster writes the herd.toml of the paper's ring or a part of it, with extra at the beginning. No server is started.
 func newCluster(t *testing.T, extra string, names ...string) *cluster {
 	t.Helper()
 	return newClusterOf(t, extra, processtest.Ring, names...)
@@ -35,7 +34,7 @@ func newCluster(t *testing.T, extra string, names ...string) *cluster {
 func newClusterOf(t *testing.T, extra string, edges map[string][]string, names ...string) *cluster {
 	t.Helper()
 	n := newNetwork(t)
-	host := processtest.Host() // so that nobody else is given the port of a server that is down
+	host := processtest.Host() // so that no other test gets the port of a server that is down
 	var servers []config.Server
 	for _, name := range names {
 		var free [2]string
@@ -81,8 +80,8 @@ func (c *cluster) startAll() {
 	c.watch()
 }
 
-// watch has every server that runs when the test has ended, and its clients are gone, hold no more
-// descriptors and goroutines than servers do now.
+// watch checks at the end of the test, when its clients are gone, that no running server has more descriptors and
+// goroutines than servers have now.
 func (c *cluster) watch() {
 	c.T.Helper()
 	before := c.usage()
@@ -97,7 +96,7 @@ func (c *cluster) watch() {
 	})
 }
 
-// usage is what the hungriest of a herd's processes takes.
+// usage is the maximum over a herd's processes.
 type usage struct{ memory, descriptors, goroutines int }
 
 func (c *cluster) usage() (u usage) {
@@ -109,17 +108,16 @@ func (c *cluster) usage() (u usage) {
 	return u
 }
 
-// What a herd.toml may begin with. A server under the race detector takes a second to load the
-// embedded places; one without them refuses every WHATSAT of a client that it knows.
+// Beginnings of herd.toml. With the race detector a server needs a second to load the embedded places; with placeless it
+// refuses every WHATSAT about a client that it knows.
 const (
 	placeless = "[places]\nprovider = \"google-legacy\"\nbase_url = \"http://127.0.0.1:1\"\n"
 	unlogged  = "[log]\nlines = false\n"
 	quiet     = unlogged + placeless
 )
 
-// equal waits until all links between the running servers are live and then until they hold the
-// same n records, and returns how long after the given moment the first was so, and how long after
-// that the second.
+// equal waits until all links between the running servers are live and then until they have the same n records. It returns
+// how long the first took since the given moment, and how long the second took after that.
 func (c *cluster) equal(since time.Time, n int) (live, agreed time.Duration) {
 	c.T.Helper()
 	c.UntilLive()
@@ -128,7 +126,7 @@ func (c *cluster) equal(since time.Time, n int) (live, agreed time.Duration) {
 	return live, time.Since(since) - live
 }
 
-// mustAgree is equal with its figures: what is promised after a fault has ended.
+// mustAgree is equal with its figures: what is guaranteed after a fault has ended.
 func (c *cluster) mustAgree(since time.Time, n int) {
 	c.T.Helper()
 	live, agreed := c.equal(since, n)
@@ -142,7 +140,7 @@ func (c *cluster) agreed(live, agreed time.Duration, n int) {
 		agreed.Seconds(), n)
 }
 
-// now is the status of a server that runs, as soon as it answers.
+// now returns the status of a running server, as soon as it answers.
 func (c *cluster) now(name string) (s *herd.Status) {
 	c.T.Helper()
 	processtest.Eventually(c.T, name+" answers", func() bool {
@@ -152,7 +150,7 @@ func (c *cluster) now(name string) (s *herd.Status) {
 	return s
 }
 
-// link is a server's view of a neighbor; the zero value if it does not answer.
+// link returns a server's status of a link to a neighbor; the zero value if the server does not answer.
 func (c *cluster) link(server, neighbor string) (l herd.LinkStatus) {
 	if s := c.Status(server); s != nil {
 		for _, l = range s.Links {
@@ -164,13 +162,13 @@ func (c *cluster) link(server, neighbor string) (l herd.LinkStatus) {
 	return herd.LinkStatus{}
 }
 
-// dropped says whether a server has given up both of its links with a neighbor.
+// dropped reports whether a server has closed both of its links with a neighbor.
 func (c *cluster) dropped(server, neighbor string) bool {
 	l := c.link(server, neighbor)
 	return l.State != "" && l.State != "live" && l.State != "copying" && !l.Receiving
 }
 
-// dial is a client's connection to a server, not by way of the network.
+// dial opens a client's connection to a server, not through the network.
 func (c *cluster) dial(name string) net.Conn {
 	c.T.Helper()
 	conn, err := net.Dial("tcp", c.Server(name).Listen)
@@ -181,7 +179,7 @@ func (c *cluster) dial(name string) net.Conn {
 	return conn
 }
 
-// update moves the clients numbered from to-1, at one server, with a time of so many seconds.
+// update sends updates of the clients numbered from to-1 to one server, with the time in seconds.
 func (c *cluster) update(name string, from, to, second int) {
 	c.T.Helper()
 	conn := c.dial(name)
@@ -222,7 +220,7 @@ func (c *cluster) signal(name string, s syscall.Signal) {
 	}
 }
 
-// memory is the resident set of a server's process in bytes.
+// memory returns the resident set size of a server's process, in bytes.
 func (c *cluster) memory(name string) int {
 	c.T.Helper()
 	return memory(c.T, c.Running[name].Cmd.Process.Pid)
@@ -242,7 +240,7 @@ func memory(t *testing.T, pid int) int {
 	return kb << 10
 }
 
-// descriptors is how many files a server's process has open.
+// descriptors returns the number of open files of a server's process.
 func (c *cluster) descriptors(name string) int {
 	c.T.Helper()
 	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.Running[name].Cmd.Process.Pid))
@@ -252,7 +250,7 @@ func (c *cluster) descriptors(name string) int {
 	return len(all)
 }
 
-// goroutines is how many goroutines a server's process runs.
+// goroutines returns the number of goroutines of a server's process.
 func (c *cluster) goroutines(name string) int {
 	c.T.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

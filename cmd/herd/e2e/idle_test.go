@@ -11,8 +11,8 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// How long an update takes over the idle ring to the server that is farthest, with every line
-// logged. That server is played by hand: it sees the first AT line that reaches it.
+// Measures how long an update takes over the idle ring to the farthest server, with every line logged. That server is a
+// peer of the test, which sees the first AT line that reaches it.
 func TestPropagation(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, placeless, names...)
@@ -56,7 +56,7 @@ func TestPropagation(t *testing.T) {
 		for want := fmt.Sprint("client", i); ; {
 			select {
 			case got := <-arrived:
-				if got != want { // the other way round, of the one before
+				if got != want { // from the other direction, of the update before
 					continue
 				}
 			case <-time.After(processtest.Patience):

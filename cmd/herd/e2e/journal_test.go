@@ -17,23 +17,22 @@ import (
 
 const journaled = unlogged + "[storage]\ndir = \"journal\"\n"
 
-// told is an update that a server has acknowledged.
-type told struct {
+// confirmed is an update that a server has acknowledged.
+type confirmed struct {
 	client, second int
 	at             time.Time
 }
 
-// paced sends batches of updates, one every ten milliseconds, to a server for a while or until it
-// is gone, and returns what was acknowledged. Each goes to a client of a million at random, and has
-// a later time than all before.
-func (c *cluster) paced(name string, each int, d time.Duration) []told {
+// paced sends batches of updates, one every ten milliseconds, to a server for d or until it is gone, and returns what was
+// acknowledged. Each update is for a random one of a million clients, and has a later time than all before.
+func (c *cluster) paced(name string, each int, d time.Duration) []confirmed {
 	conn, err := net.Dial("tcp", c.Server(name).Listen)
 	if err != nil {
 		c.T.Error(err)
 		return nil
 	}
 	defer conn.Close()
-	// The batches, in order, tell the reader which client each reply is of.
+	// The batches, in order, let the reader match replies with clients.
 	type batch struct{ client, second int }
 	sent := make(chan batch, 1<<20)
 	go func() {
@@ -55,7 +54,7 @@ func (c *cluster) paced(name string, each int, d time.Duration) []told {
 		}
 		_ = conn.(*net.TCPConn).CloseWrite()
 	}()
-	var all []told
+	var all []confirmed
 	in := bufio.NewReaderSize(conn, 64<<10)
 	for b := range sent {
 		line, err := in.ReadSlice('\n')
@@ -65,15 +64,15 @@ func (c *cluster) paced(name string, each int, d time.Duration) []told {
 		if _, err := in.ReadSlice('\n'); err != nil {
 			break
 		}
-		all = append(all, told{b.client, b.second, time.Now()})
+		all = append(all, confirmed{b.client, b.second, time.Now()})
 	}
-	for range sent { // what was sent and not answered
+	for range sent { // what was sent and not acknowledged
 	}
 	return all
 }
 
-// How far the disk is behind at 50,000 updates a second, and that a kill -9 then loses nothing that
-// was acknowledged 1.5 s before.
+// Measures how far the disk is behind at 50,000 updates a second. A kill -9 must not lose what was acknowledged more than
+// 1.5 s before.
 func TestJournalAtFullSpeed(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, journaled+processtest.Embedded, "Alford")
@@ -82,7 +81,7 @@ func TestJournalAtFullSpeed(t *testing.T) {
 	each := sized(20, 500)
 	seconds := sized(3*time.Second, 20*time.Second)
 	var stop atomic.Bool
-	acks := make(chan []told, 1)
+	acks := make(chan []confirmed, 1)
 	go func() {
 		acks <- c.paced("Alford", each, seconds)
 		stop.Store(true)
@@ -167,7 +166,7 @@ func (c *cluster) times(name string, clients map[int]int) map[int]int {
 	return found
 }
 
-// How long a server takes to start with a million records.
+// Measures how long a server takes to start with a million records.
 func TestJournalOfAMillion(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, journaled+processtest.Embedded, "Alford")
@@ -191,7 +190,7 @@ func TestJournalOfAMillion(t *testing.T) {
 		n, s.Journal.LoadTime, took.Seconds(), float64(size(t, c.Dir+"/journal"))/float64(n))
 }
 
-// size is what the files of a directory take.
+// size returns the size of all files in a directory.
 func size(t *testing.T, dir string) (bytes int64) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
@@ -208,9 +207,9 @@ func size(t *testing.T, dir string) (bytes int64) {
 	return bytes
 }
 
-// A disk that is full costs nothing but lag, and when there is room again everything is written.
+// A full disk only delays the journal, and when there is room again everything is written.
 func TestJournalOnAFullDisk(t *testing.T) {
-	const required = "a full disk: the service goes on, everything is written once there is room"
+	const required = "a full disk: clients are served, everything is written once there is room"
 	scenario(t)
 	disk := t.TempDir()
 	tmpfs(t, disk, required, 64<<20)
@@ -220,17 +219,17 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	processtest.Eventually(t, "the first are on the disk", func() bool { return c.now("Alford").Journal.Behind == 0 })
 
 	filler := fill(t, disk)
-	// Enough to go past whatever the log has set aside.
+	// Enough to exceed the space that the log has preallocated.
 	second := 2
-	processtest.Eventually(t, "the journal is not well", func() bool {
+	processtest.Eventually(t, "the journal reports an error", func() bool {
 		c.update("Alford", 0, 20_000, second)
 		second++
 		return strings.Contains(c.now("Alford").Journal.Error, "no space left on device")
 	})
-	c.update("Alford", 0, 20_000, second) // goes on
+	c.update("Alford", 0, 20_000, second) // continues to work
 	said, _, code := c.Command("", "status")
 	if code != 1 || !strings.Contains(said, "Alford: journal behind by ") {
-		t.Errorf("herd status with a journal that is not well: exit code %d, %q", code, said)
+		t.Errorf("herd status with a journal that has failed: exit code %d, %q", code, said)
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)

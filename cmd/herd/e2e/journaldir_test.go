@@ -22,7 +22,7 @@ import (
 	"serverherd/herd"
 )
 
-// tmpfs mounts a file system of so many bytes. Where that is not allowed the test is not run.
+// tmpfs mounts a file system of the given size. Where that is not allowed the test is not run.
 func tmpfs(t *testing.T, dir, required string, size int) {
 	t.Helper()
 	if err := syscall.Mount("herd", dir, "tmpfs", 0, fmt.Sprint("size=", size)); err != nil {
@@ -31,7 +31,7 @@ func tmpfs(t *testing.T, dir, required string, size int) {
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 }
 
-// fill fills a file system up with a file, which is removed to make room again.
+// fill fills a file system with a file. Removing it makes room again.
 func fill(t *testing.T, dir string) (filler string) {
 	t.Helper()
 	filler = filepath.Join(dir, "filler")
@@ -51,18 +51,18 @@ func fill(t *testing.T, dir string) (filler string) {
 	return filler
 }
 
-// What happens to the directory of a journal while its server runs is noticed within seconds, shown,
-// and healed as soon as it can be.
+// Changes to the directory of a journal of a running server are detected within seconds, reported, and repaired as soon as
+// possible.
 func TestJournalDirectory(t *testing.T) {
-	const required = "a change of the journal's directory is shown within 5 s, and healed within 10 s"
+	const required = "a change of the journal's directory is reported within 5 s and repaired within 10 s"
 	type place struct {
 		*cluster
 		t    *testing.T
 		dir  string // of the journal
-		heal func() // nil: the server does it alone
+		heal func() // nil: not needed
 	}
 	for _, test := range []struct {
-		name, reason string // "": it may be healed before it is seen
+		name, reason string // "": it may be repaired before it is reported
 		change       func(p *place) error
 	}{
 		{"removed", "", func(p *place) error { return processtest.RemoveAll(p.dir) }},
@@ -145,7 +145,7 @@ func TestJournalDirectory(t *testing.T) {
 				t.Fatal(err)
 			}
 			changed, seen := time.Now(), ""
-			processtest.Eventually(t, "the status shows it", func() bool {
+			processtest.Eventually(t, "the status reports it", func() bool {
 				j := c.now("Alford").Journal
 				seen = j.Error
 				return !j.OK && strings.Contains(seen, test.reason) || test.reason == "" && j.Losses > 0
@@ -156,7 +156,7 @@ func TestJournalDirectory(t *testing.T) {
 				if code != 1 || !strings.Contains(out, "Alford: the journal ") || !strings.Contains(out, test.reason) {
 					t.Errorf("herd status: exit code %d, %q", code, out)
 				}
-				c.update("Alford", 0, 10, 2) // goes on
+				c.update("Alford", 0, 10, 2) // continues to work
 				p.heal()
 			}
 			healed := time.Now()
@@ -170,13 +170,13 @@ func TestJournalDirectory(t *testing.T) {
 			if s := c.now("Alford"); s.Journal.Loaded != 5000 {
 				t.Errorf("%d records loaded", s.Journal.Loaded)
 			}
-			figure(t, noticed <= 5*time.Second && took <= 10*time.Second, required, "shown after %.1f s (%s), healed %.1f s later",
+			figure(t, noticed <= 5*time.Second && took <= 10*time.Second, required, "reported after %.1f s (%s), repaired %.1f s later",
 				noticed.Seconds(), strings.ReplaceAll(seen, p.dir, "DIR"), took.Seconds())
 		})
 	}
 }
 
-// withoutDescriptors lets a process open nothing more, if it closes nothing.
+// withoutDescriptors limits a process to its open descriptors.
 func withoutDescriptors(pid int, limit unix.Rlimit) error {
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
@@ -192,9 +192,9 @@ func withoutDescriptors(pid int, limit unix.Rlimit) error {
 	return unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil)
 }
 
-// A server that has no descriptors left for its journal says so, and goes on once it has some.
+// A server without free descriptors for its journal reports that, and recovers once it has some.
 func TestJournalWithoutDescriptors(t *testing.T) {
-	const required = "no descriptors for the journal: shown, healed"
+	const required = "no descriptors for the journal: reported, recovered"
 	scenario(t)
 	c := newCluster(t, journaled, "Alford")
 	c.startAll()
@@ -203,7 +203,7 @@ func TestJournalWithoutDescriptors(t *testing.T) {
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
 		notRun(t, required, "limits cannot be read: "+err.Error())
 	}
-	// Two connections that stand: nothing new can be accepted.
+	// Two open connections, because nothing new can be accepted.
 	conn := c.dial("Alford")
 	replies := bufio.NewReader(conn)
 	status := http.Client{Timeout: 5 * time.Second}
@@ -217,12 +217,12 @@ func TestJournalWithoutDescriptors(t *testing.T) {
 		if err := json.NewDecoder(r.Body).Decode(&s); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = io.Copy(io.Discard, r.Body) // so that the connection is used again
+		_, _ = io.Copy(io.Discard, r.Body) // so that the connection is reused
 		return s
 	}
 	now()
 	second, seen := 0, ""
-	processtest.Within(t, 5*processtest.Patience, "the status shows it", func() bool {
+	processtest.Within(t, 5*processtest.Patience, "the status reports it", func() bool {
 		if err := withoutDescriptors(pid, limit); err != nil {
 			notRun(t, required, "limits cannot be set: "+err.Error())
 		}
@@ -248,10 +248,10 @@ func TestJournalWithoutDescriptors(t *testing.T) {
 		j := now().Journal
 		return j.OK && j.Behind == 0
 	})
-	figure(t, true, required, "%s; healed after %.1f s", strings.ReplaceAll(seen, c.Dir, "DIR"), time.Since(healed).Seconds())
+	figure(t, true, required, "%s; recovered after %.1f s", strings.ReplaceAll(seen, c.Dir, "DIR"), time.Since(healed).Seconds())
 }
 
-// A server that is stopped while its journal cannot be written says how much is missing.
+// A server that is stopped while its journal cannot be written reports how much is missing.
 func TestStopWithAFullJournal(t *testing.T) {
 	const required = "SIGTERM with a journal that cannot be written: exit 1, and the number of records"
 	scenario(t)
@@ -283,7 +283,7 @@ func TestStopWithAFullJournal(t *testing.T) {
 	}
 }
 
-// A server whose journal cannot be written is not started, at once and with the reason.
+// A server whose journal cannot be written does not start: it fails at once with the reason.
 func TestStartWithAFullJournal(t *testing.T) {
 	const required = "start on a full disk: exit 1 within 10 s, with directory and cause"
 	scenario(t)

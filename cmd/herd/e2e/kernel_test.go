@@ -8,7 +8,7 @@ import (
 	"serverherd/herd/config"
 )
 
-// slowWelsh makes the kernel's loopback device slow for whatever goes to Welsh's address.
+// slowWelsh makes the kernel's loopback device slow for traffic to Welsh's address.
 const slowWelsh = `set -e
 ip link set lo mtu 1500 up
 tc qdisc add dev lo root handle 1: htb
@@ -16,13 +16,12 @@ tc class add dev lo parent 1: classid 1:1 htb rate 1gbit
 tc qdisc add dev lo parent 1:1 tbf rate 100kbit burst 4kb latency 1s
 tc filter add dev lo parent 1: protocol ip prio 1 u32 match ip dst 127.9.0.3/32 flowid 1:1`
 
-// TestSlowKernelLink is TestSlowLink with the kernel's queue, buffers and losses instead of this
-// package's.
+// TestSlowKernelLink is TestSlowLink with the kernel's queue, buffers and losses instead of the test's network.
 func TestSlowKernelLink(t *testing.T) {
 	if !*realSize {
 		t.Skip("in real size only: make e2e")
 	}
-	if !inside(t, "100 kbit/s of the kernel's: conflated, and the last place arrives", slowWelsh) {
+	if !inside(t, "100 kbit/s of the kernel's: conflated, and the last update arrives", slowWelsh) {
 		return
 	}
 	var servers []config.Server

@@ -11,7 +11,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// besides is a herd of Hamilton - Alford - Welsh in which Welsh is played by hand.
+// besides starts Hamilton and Alford of a herd Hamilton - Alford - Welsh, in which Welsh is a peer of the test.
 func besides(t *testing.T, extra string) *cluster {
 	t.Helper()
 	c := newCluster(t, extra, "Hamilton", "Alford", "Welsh")
@@ -24,7 +24,7 @@ func besides(t *testing.T, extra string) *cluster {
 	return c
 }
 
-// healed has the real Welsh take the liar's place.
+// healed starts the real Welsh in place of the peer.
 func (c *cluster) healed(n int) {
 	c.T.Helper()
 	begun := time.Now()
@@ -36,8 +36,8 @@ func (c *cluster) healed(n int) {
 	c.UntilEqual(n)
 }
 
-// outcries are ways to flood a server as its neighbor, for some time or until it has had enough.
-var outcries = []struct {
+// floods are ways to flood a server as its neighbor, for some time or until the server closes the connection.
+var floods = []struct {
 	name  string
 	reads bool
 	text  func(i int) string
@@ -76,8 +76,8 @@ var outcries = []struct {
 	{"ACK on the wrong side", true, func(i int) string { return fmt.Sprintf("ACK %d\r\n", i) }, true},
 }
 
-// shout sends text as fast as it goes until d is over or the server has had enough, and says which.
-func (p *peer) shout(d time.Duration, reads bool, text func(i int) string) (dropped bool) {
+// flood sends text as fast as possible for d or until the server closes the connection, and reports which.
+func (p *peer) flood(d time.Duration, reads bool, text func(i int) string) (dropped bool) {
 	if reads {
 		go func() { _, _ = io.Copy(io.Discard, p.r) }()
 	}
@@ -91,7 +91,7 @@ func (p *peer) shout(d time.Duration, reads bool, text func(i int) string) (drop
 	return false
 }
 
-// A neighbor that floods as fast as it can, in every way there is.
+// A neighbor floods a server in each of these ways.
 func TestFlood(t *testing.T) {
 	scenario(t)
 	c := besides(t, quiet)
@@ -101,14 +101,14 @@ func TestFlood(t *testing.T) {
 	most := before
 	bystander := c.dial("Alford")
 	buf := make([]byte, 4096)
-	for k, cry := range outcries {
+	for k, cry := range floods {
 		p := c.join(t, "Welsh", "Alford", fmt.Sprintf("%016x", k+1))
 		done := make(chan bool, 1)
 		length := sized(time.Second, 10*time.Second)
 		if cry.ends {
 			length = processtest.Patience
 		}
-		go func() { done <- p.shout(length, cry.reads, cry.text) }()
+		go func() { done <- p.flood(length, cry.reads, cry.text) }()
 		for waiting := true; waiting; {
 			select {
 			case dropped := <-done:
@@ -131,9 +131,9 @@ func TestFlood(t *testing.T) {
 	}
 	figure(t, slowest < 500*time.Millisecond, "a neighbor that floods: others are served",
 		"%d ways, a bystander waits %.0f ms at most",
-		len(outcries), slowest.Seconds()*1000)
+		len(floods), slowest.Seconds()*1000)
 	figure(t, true, "bounded memory",
-		"%d MiB, %d MiB while %d ways to flood", before/mib, most/mib, len(outcries))
+		"%d MiB, %d MiB while %d ways to flood", before/mib, most/mib, len(floods))
 	if most > before+96*mib {
 		t.Errorf("memory grew from %d to %d MiB", before/mib, most/mib)
 	}
@@ -146,7 +146,7 @@ func TestFlood(t *testing.T) {
 	c.healed(n)
 }
 
-// A neighbor that takes a link and says things about it that are not true.
+// A neighbor sends false statements on a link.
 func TestLies(t *testing.T) {
 	scenario(t)
 	c := besides(t, quiet)
@@ -198,7 +198,7 @@ func TestLies(t *testing.T) {
 				}
 			}
 		})
-		processtest.Eventually(t, lie.name+": everything comes", func() bool {
+		processtest.Eventually(t, lie.name+": everything arrives", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return (len(got) == n || lie.drops) && ended == lie.drops
@@ -210,14 +210,14 @@ func TestLies(t *testing.T) {
 		}
 		stop()
 		c.net.reset("Alford", "Welsh")
-		processtest.Eventually(t, "the liar is gone", func() bool {
+		processtest.Eventually(t, "the peer is disconnected", func() bool {
 			return c.link("Alford", "Welsh").State == "down"
 		})
 	}
 	c.healed(n)
 }
 
-// A neighbor that says that it has all of ours, and another state.
+// A neighbor claims to have all of our feed, and a different state.
 func TestNoRepairStorm(t *testing.T) {
 	scenario(t)
 	c := besides(t, quiet)
@@ -243,7 +243,7 @@ func TestNoRepairStorm(t *testing.T) {
 		p.Close()
 	}
 	l := c.link("Alford", "Welsh")
-	figure(t, true, "a neighbor that insists on differing: no repair storm",
+	figure(t, true, "a neighbor that keeps reporting another state: no repair storm",
 		"%d lies in %.0f s, %d repairs", lies,
 		time.Since(begun).Seconds(), l.Repairs)
 	if l.Repairs < 1 || l.Repairs > uint64(sized(2, 4)) { // after 10, 20, 40 s
@@ -256,7 +256,7 @@ func TestNoRepairStorm(t *testing.T) {
 		t.Errorf("the repairs sent %d lines on to Hamilton", got-before)
 	}
 	c.healed(n)
-	processtest.Eventually(t, "they are seen to agree", func() bool {
+	processtest.Eventually(t, "they are in sync", func() bool {
 		return c.link("Alford", "Welsh").Agreement == "in sync"
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// beside does something now, and again every so often until it is stopped or the test ends.
+// beside calls a function now, and then periodically until it is stopped or the test ends.
 func beside(t *testing.T, every time.Duration, what func()) (stop func()) {
 	done := make(chan struct{})
 	var all sync.WaitGroup
@@ -38,8 +38,7 @@ func beside(t *testing.T, every time.Duration, what func()) (stop func()) {
 	return stop
 }
 
-// peak watches the memory of a server's process. The returned function ends that and tells the
-// most that it took.
+// peak watches the memory of a server's process. The returned function stops that and returns the maximum.
 func (c *cluster) peak(name string) (most func() int) {
 	c.T.Helper()
 	pid, n := c.Running[name].Cmd.Process.Pid, 0
@@ -50,7 +49,7 @@ func (c *cluster) peak(name string) (most func() int) {
 	}
 }
 
-// tlsHello is what a TLS client says first.
+// tlsHello is the first message of a TLS client.
 func tlsHello() []byte {
 	client, server := net.Pipe()
 	go func() {
@@ -63,15 +62,15 @@ func tlsHello() []byte {
 	return hello[:n]
 }
 
-// noise is n random bytes, the same each time.
+// noise returns n pseudo-random bytes, always the same.
 func noise(n int) []byte {
 	p := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(p)
 	return p
 }
 
-// pour sends a server everything, as long as it takes it, and returns what comes until the server
-// ends the connection.
+// pour sends data to a server, as long as the server takes it, and returns what is received until the server closes the
+// connection.
 func pour(t *testing.T, conn net.Conn, p []byte) (replies []byte) {
 	defer conn.Close()
 	go func() { _, _ = conn.Write(p) }()
@@ -81,7 +80,7 @@ func pour(t *testing.T, conn net.Conn, p []byte) (replies []byte) {
 		n, err := conn.Read(chunk)
 		replies = append(replies, chunk[:n]...)
 		if e, ok := err.(net.Error); ok && e.Timeout() {
-			t.Errorf("the server does not end a connection that pours %.20q", p)
+			t.Errorf("the server does not close a connection that sends %.20q", p)
 		}
 		if err != nil { // a reset is an end, too
 			return replies
@@ -89,7 +88,7 @@ func pour(t *testing.T, conn net.Conn, p []byte) (replies []byte) {
 	}
 }
 
-// entries counts a log's entries of one connection that are not of lines, by message.
+// entries counts the log entries of one connection by message, except for those of lines.
 func entries(log, peer string) map[string]int {
 	n, conn := map[string]int{}, 0.0
 	for line := range strings.Lines(log) {
@@ -113,7 +112,7 @@ func entries(log, peer string) map[string]int {
 	return n
 }
 
-// What is not of this protocol is poured into a server.
+// A server receives data of other protocols.
 func TestNoise(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, placeless, "Alford")
@@ -159,7 +158,7 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-// A hundred connections send and send, and never LF.
+// A hundred connections send without end, and never an LF.
 func TestNoLineEnds(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford")

@@ -8,7 +8,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// A server is killed and comes back with nothing.
+// A server is killed and restarted without records.
 func TestKilled(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)
@@ -19,11 +19,11 @@ func TestKilled(t *testing.T) {
 	c.update("Alford", 0, n, 1520023935)
 	begun := time.Now()
 	c.Start("Ball")
-	c.update("Hamilton", n, n+1, 1520023935) // the first new one
+	c.update("Hamilton", n, n+1, 1520023935) // the first new update
 	c.mustAgree(begun, n+1)
 }
 
-// A process is stopped, not ended: its connections stay, and say nothing.
+// A process is stopped by SIGSTOP: its connections stay open but silent.
 func TestStopped(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)
@@ -56,7 +56,7 @@ func TestStopped(t *testing.T) {
 	c.mustAgree(begun, n+1)
 }
 
-// The ring falls into two parts, both of which go on.
+// The ring is split into two parts, both of which continue to work.
 func TestSplit(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)
@@ -69,7 +69,7 @@ func TestSplit(t *testing.T) {
 	c.net.cut("Hamilton", "Holiday")
 	second := 1520023935
 	both := func() {
-		// Some clients move in one part, some in the other, some in both at one time.
+		// Some clients send updates in one part, some in the other, some in both with the same time.
 		c.update("Hamilton", 0, 2*n/3, second)
 		c.update("Ball", n/3, n, second)
 		second++
@@ -90,7 +90,7 @@ func TestSplit(t *testing.T) {
 	c.mustAgree(begun, 3*n)
 }
 
-// What one server sends gets lost, what it is sent arrives.
+// Everything that one server sends is lost; what is sent to it arrives.
 func TestOneWayLoss(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)
@@ -103,13 +103,13 @@ func TestOneWayLoss(t *testing.T) {
 	figure(t, d <= 8*time.Second, "both sides drop within 8 s", "%.1f s", d.Seconds())
 	c.update("Alford", 0, 100, 1520023935)
 	c.update("Welsh", 100, 200, 1520023935)
-	c.UntilEqual(200) // the other way round
+	c.UntilEqual(200) // the other direction
 	begun = time.Now()
 	c.net.heal()
 	c.mustAgree(begun, 200)
 }
 
-// Connections are reset again and again while clients move.
+// Connections are reset repeatedly while clients send updates.
 func TestResets(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)
@@ -124,7 +124,7 @@ func TestResets(t *testing.T) {
 	c.mustAgree(time.Now(), n)
 }
 
-// Four of five are gone.
+// Four of five servers are down.
 func TestAlone(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, quiet, names...)
@@ -133,22 +133,22 @@ func TestAlone(t *testing.T) {
 		s := c.Status("Alford")
 		return s != nil && s.Ready
 	})
-	begun, before := time.Now(), c.net.dialled("Alford", "Welsh")
+	begun, before := time.Now(), c.net.dialed("Alford", "Welsh")
 	second := 1520023934
 	for time.Since(begun) < sized(5*time.Second, 30*time.Second) {
 		c.update("Alford", 0, 100, second)
 		second++
 	}
-	dials := c.net.dialled("Alford", "Welsh") - before
+	dials := c.net.dialed("Alford", "Welsh") - before
 	// 250 ms doubling to 5 s, half of it at least.
 	if most := sized(8, 18); dials > most {
 		t.Errorf("%d dials in %v, want at most %d", dials, time.Since(begun), most)
 	}
-	figure(t, true, "alone: serves, does not dial busily", "%d updates/s, %d dials in %.0f s",
+	figure(t, true, "alone: serves clients, does not dial too often", "%d updates/s, %d dials in %.0f s",
 		(second-1520023934)*100/int(time.Since(begun).Seconds()), dials, time.Since(begun).Seconds())
 }
 
-// The first neighbor in the list is dead.
+// The first neighbor in the list is down.
 func TestTheOtherNeighborGetsEverything(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)
@@ -162,18 +162,18 @@ func TestTheOtherNeighborGetsEverything(t *testing.T) {
 	}
 }
 
-// A connection ends in the middle of a line.
+// A connection is reset within a line.
 func TestTornLine(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, placeless, "Alford", "Welsh")
 	c.update("Alford", 0, 100, 1520023934)
 	c.UntilEqual(100)
-	// The handshake takes 88 bytes, an AT line 77: each tear is at another place of one.
+	// The handshake takes 88 bytes, an AT line 77: each reset is at another position within a line.
 	live, agreed := time.Duration(0), time.Duration(0)
 	for i := range sized(3, 10) {
 		c.net.tear("Alford", "Welsh", 200+i*61)
 		c.net.reset("Alford", "Welsh")
-		processtest.Eventually(t, "the link is torn", func() bool {
+		processtest.Eventually(t, "the link is reset", func() bool {
 			c.update("Alford", 0, 50, 1520023935+i)
 			return c.link("Alford", "Welsh").State == "down"
 		})
@@ -187,11 +187,11 @@ func TestTornLine(t *testing.T) {
 		t.Errorf("%d copies and %d resumes, want the first copy only", l.Copies, l.Resumes)
 	}
 	if bad := c.link("Welsh", "Alford").BadLines; bad > 0 {
-		t.Errorf("%d bad lines counted for lines that were only torn", bad)
+		t.Errorf("%d bad lines counted for lines that were only incomplete", bad)
 	}
 }
 
-// In sync and cut for a moment: what was known stays known.
+// In sync, then cut for a moment: the status keeps what was known.
 func TestShortCut(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)

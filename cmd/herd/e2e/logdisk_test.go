@@ -15,7 +15,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// logFile makes the directory of a server's log and returns where the file goes.
+// logFile creates the directory of a server's log and returns the path of the log file.
 func logFile(c *cluster, name string) string {
 	c.T.Helper()
 	file := filepath.Join(c.Dir, "logs", "server-"+name+".log")
@@ -25,14 +25,12 @@ func logFile(c *cluster, name string) string {
 	return file
 }
 
-// look asks a server for its status again and again: each is a posted call, and so tells of the
-// loop's lag.
+// look requests a server's status repeatedly: each request is a posted call, and so measures the loop's lag.
 func (c *cluster) look(name string) (stop func()) {
 	return beside(c.T, 5*time.Millisecond, func() { c.Status(name) })
 }
 
-// drops moves clients until the server has dropped log entries, and then some more, and puts down
-// how the loop ran meanwhile.
+// drops sends updates until the server has dropped log entries, and then some more, and records the loop's lag meanwhile.
 func (c *cluster) drops(name, required string) (dropped uint64) {
 	t := c.T
 	t.Helper()
@@ -59,7 +57,7 @@ func (c *cluster) drops(name, required string) (dropped uint64) {
 	return dropped
 }
 
-// The disk of the log stalls: whoever writes to it waits. A pipe that nobody reads is such a disk.
+// The disk of the log blocks writers. The test uses a pipe that nobody reads.
 func TestLogOnAStalledDisk(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, placeless, "Alford")
@@ -67,7 +65,7 @@ func TestLogOnAStalledDisk(t *testing.T) {
 	if err := syscall.Mkfifo(file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pipe, err := os.OpenFile(file, os.O_RDWR, 0) // both ends: no opening of it waits
+	pipe, err := os.OpenFile(file, os.O_RDWR, 0) // both ends, so that opening it does not block
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,34 +73,34 @@ func TestLogOnAStalledDisk(t *testing.T) {
 	c.startAll()
 	dropped := c.drops("Alford", "log disk stalled")
 
-	// It is well again, and the log says what it lacks.
+	// After the disk has recovered, the log says how much it lacks.
 	in := bufio.NewReader(pipe)
 	_ = pipe.SetReadDeadline(time.Now().Add(processtest.Patience))
-	told := uint64(0)
-	for told < dropped {
+	reported := uint64(0)
+	for reported < dropped {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			t.Fatalf("%v; the log tells of %d entries dropped, the status of %d", err, told, dropped)
+			t.Fatalf("%v; the log reports %d dropped entries, the status %d", err, reported, dropped)
 		}
 		if _, rest, found := strings.Cut(line, `"msg":"dropped log entries","dropped":`); found {
 			n := uint64(0)
 			if _, err := fmt.Sscan(strings.TrimRight(rest, "}\n"), &n); err != nil {
 				t.Fatalf("%v in %q", err, line)
 			}
-			told += n
+			reported += n
 		}
 	}
 	c.update("Alford", 0, 10, 1_000_000)
 	for want := "client0000009 +34.068930-118.445127 1000000"; ; {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			t.Fatalf("%v: nothing new is logged once the disk is well", err)
+			t.Fatalf("%v: nothing new is logged after the disk has recovered", err)
 		}
 		if strings.Contains(line, want) {
 			break
 		}
 	}
-	// Stalled again, the log does not hold up the end.
+	// Blocked again, the log does not delay the exit.
 	c.update("Alford", 0, 20_000, 1_000_001)
 	code, took := c.terminate("Alford")
 	if code != 0 {
@@ -112,7 +110,7 @@ func TestLogOnAStalledDisk(t *testing.T) {
 		"exit %d after %.1f s", code, took.Seconds())
 }
 
-// The disk of the log is full, and then it is not. A limit on the size of its files is such a disk.
+// The disk of the log is full, and then it is not. The test uses a limit on the size of files.
 func TestLogOnAFullDisk(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, placeless, "Alford")

@@ -17,15 +17,15 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// smallLogs has servers rotate their logs after some 5,000 lines.
+// smallLogs makes servers rotate their logs after about 5,000 lines.
 const smallLogs = placeless + "[log]\nmax_size = 1048576\nmax_files = 2\n"
 
-// logPath is where a server's log file is.
+// logPath returns the path of a server's log file.
 func logPath(c *cluster, name string) string {
 	return filepath.Join(c.Dir, "logs", "server-"+name+".log")
 }
 
-// logged moves one client of the given number and waits until that is in the log file.
+// logged sends an update of the client with the given number and waits until it is in the log file.
 func logged(c *cluster, name string, number int) {
 	c.T.Helper()
 	c.update(name, number, number+1, number)
@@ -36,7 +36,7 @@ func logged(c *cluster, name string, number int) {
 	})
 }
 
-// mustBeEntries holds that a log file consists of whole entries.
+// mustBeEntries checks that a log file consists of complete entries.
 func mustBeEntries(c *cluster, file string) {
 	c.T.Helper()
 	text, err := os.ReadFile(file)
@@ -45,12 +45,12 @@ func mustBeEntries(c *cluster, file string) {
 	}
 	for i, line := range bytes.Split(bytes.TrimSuffix(text, []byte{'\n'}), []byte{'\n'}) {
 		if !json.Valid(line) {
-			c.T.Fatalf("%s:%d: %d bytes are no entry: %.300q", file, i+1, len(line), line)
+			c.T.Fatalf("%s:%d: %d bytes are not an entry: %.300q", file, i+1, len(line), line)
 		}
 	}
 }
 
-// mustHaveMode holds that only the owner and the group can read the log.
+// mustHaveMode checks that only the owner and the group can read the log.
 func mustHaveMode(c *cluster, name string) {
 	c.T.Helper()
 	for path, want := range map[string]fs.FileMode{logPath(c, name): 0o640, filepath.Dir(logPath(c, name)): 0o750} {
@@ -91,7 +91,7 @@ func logrotate(c *cluster, name string, directives ...string) {
 	}
 }
 
-// logrotate copies the file and truncates it, which the server has rotated itself before.
+// logrotate copies and truncates the file, which the server has rotated itself before.
 func TestLogrotateCopytruncate(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, smallLogs, "Alford")
@@ -113,9 +113,9 @@ func TestLogrotateCopytruncate(t *testing.T) {
 		mustBeEntries(c, file)
 	}
 	if n := c.reopened("Alford"); n != 0 {
-		t.Errorf("opened %d times again, though it is the same file", n)
+		t.Errorf("reopened %d times, although it is the same file", n)
 	}
-	// The size counts from the new end, and the server goes on rotating.
+	// The size counts from the truncation, and the server continues to rotate.
 	for second := 1; second <= 10; second++ {
 		c.update("Alford", 0, 5_000, 2_000_000+second)
 	}
@@ -127,18 +127,18 @@ func TestLogrotateCopytruncate(t *testing.T) {
 	}
 }
 
-// logrotate moves the file and makes another. The server is told, or finds out.
+// logrotate moves the file and creates another one. The server is notified by a signal, or detects it.
 func TestLogrotateCreate(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, placeless, "Alford")
 	logged(c, "Alford", 1)
 	logrotate(c, "Alford", "create 0640")
-	processtest.Eventually(t, "the server finds out", func() bool { return c.reopened("Alford") == 1 })
+	processtest.Eventually(t, "the server detects it", func() bool { return c.reopened("Alford") == 1 })
 	logged(c, "Alford", 2)
 
 	hangup := fmt.Sprintf("postrotate\nkill -HUP %d\nendscript", c.Running["Alford"].Cmd.Process.Pid)
 	logrotate(c, "Alford", "nocreate", "delaycompress", "compress", hangup)
-	processtest.Eventually(t, "the server is told", func() bool { return c.reopened("Alford") == 2 })
+	processtest.Eventually(t, "the server is notified", func() bool { return c.reopened("Alford") == 2 })
 	logged(c, "Alford", 3)
 	mustHaveMode(c, "Alford")
 	all := ""
@@ -153,7 +153,7 @@ func TestLogrotateCreate(t *testing.T) {
 		text, _ := os.ReadFile(file)
 		all += string(text)
 		if want := fmt.Sprintf("client%07d", i+1); !bytes.Contains(text, []byte(want)) {
-			t.Errorf("%s does not hold %s", file, want)
+			t.Errorf("%s does not contain %s", file, want)
 		}
 	}
 	if n := strings.Count(all, `"line":"IAMAT `); n != 3 {
@@ -164,12 +164,11 @@ func TestLogrotateCreate(t *testing.T) {
 		t.Errorf("%v; the new file does not begin at the hang-up: %s", err, text)
 	}
 	if strings.Count(all, `"msg":"log file reopened"`) != 2 {
-		t.Error("the log does not say what happened to it")
+		t.Error("the log does not contain an entry about it")
 	}
 }
 
-// People move and delete logs. Each time the server notices, within seconds, though nothing is logged
-// meanwhile.
+// Logs are moved and deleted. Each time the server detects it within seconds, although nothing is logged meanwhile.
 func TestLogFileMovedOrDeleted(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, placeless, "Alford")
@@ -202,13 +201,13 @@ func TestLogFileMovedOrDeleted(t *testing.T) {
 	if s.Counters.LogDropped != 0 || s.Log.File != file {
 		t.Errorf("%d entries dropped; %+v", s.Counters.LogDropped, s.Log)
 	}
-	processtest.Eventually(t, "standard error tells of each", func() bool {
+	processtest.Eventually(t, "standard error reports each", func() bool {
 		return strings.Count(c.Running["Alford"].Stderr.String(), "log file reopened") == 5
 	})
 }
 
-// A symbolic link in the log's place is not followed; what cannot be logged meanwhile is counted, and
-// told on standard error.
+// A symbolic link in place of the log is not followed. Entries that cannot be logged are counted and reported on standard
+// error.
 func TestLogFileBecomesALink(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, placeless, "Alford")
@@ -233,10 +232,10 @@ func TestLogFileBecomesALink(t *testing.T) {
 	}
 }
 
-// On a full disk an operator deletes the log: that frees the space, and the log goes on.
+// On a full disk the log is deleted, which frees the space, and logging continues.
 func TestLogDeletedOnAFullDisk(t *testing.T) {
 	scenario(t)
-	const required = "log disk full, log deleted: it goes on"
+	const required = "log disk full, log deleted: logging continues"
 	c := newCluster(t, placeless, "Alford")
 	disk := filepath.Dir(logPath(c, "Alford"))
 	if err := os.Mkdir(disk, 0o750); err != nil {
@@ -264,5 +263,5 @@ func TestLogDeletedOnAFullDisk(t *testing.T) {
 		return bytes.Contains(text, []byte("dropped log entries"))
 	})
 	dropped := c.now("Alford").Counters.LogDropped
-	figure(t, true, required, "%d entries dropped and told", dropped)
+	figure(t, true, required, "%d entries dropped and reported", dropped)
 }

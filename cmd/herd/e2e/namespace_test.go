@@ -9,12 +9,11 @@ import (
 	"testing"
 )
 
-// inNamespace is set for a run of these tests inside a network namespace of its own.
+// inNamespace is set for a run of these tests in a separate network namespace.
 const inNamespace = "E2E_IN_NAMESPACE"
 
-// inside runs the calling test once more in a network namespace of its own, which a shell script
-// makes ready, and says whether this is that run. What it measures gets into the table. Where there
-// are no such namespaces that says NOT RUN.
+// inside runs the calling test again in a new network namespace, which a shell script prepares, and reports whether this is
+// that run. Its figures are added to the table. Without support for namespaces the test is NOT RUN.
 func inside(t *testing.T, required, script string) bool {
 	t.Helper()
 	if os.Getenv(inNamespace) != "" {

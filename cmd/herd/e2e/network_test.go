@@ -13,13 +13,12 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// network is the TCP between the servers of a herd, in the test's hands. In front of each server is
-// a listener whose address herd.toml names; a connection's first line says whose it is.
+// network is the TCP network between the servers of a herd, controlled by the test. It listens in front of each server, at
+// the address in herd.toml; the first line of a connection tells which server dialed.
 //
-// What happens to a packet depends on its direction, from one server to another, whoever dialled. A
-// dark direction swallows everything, the end of a connection included, until it is lit again; what
-// a connection that is still there has under way comes then, as TCP would send it again. Any
-// goroutine.
+// The faults of a packet depend on its direction, from one server to another, whoever dialed. A dark direction drops
+// everything, including ends of connections, until it is lit again. Then packets of connections that still exist arrive,
+// as TCP would retransmit them. Any goroutine.
 type network struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, when a path has changed
@@ -31,17 +30,17 @@ type network struct {
 // way is one direction between two servers. Guarded by network.mu.
 type way struct {
 	dark  bool
-	rate  int           // bytes a second; 0: as fast as they come
+	rate  int           // bytes per second; 0: no limit
 	delay time.Duration // of everything
-	tear  int           // each connection is reset after so many bytes this way; 0: it is not
-	dials int           // connections begun
-	bytes int           // carried
+	tear  int           // reset connections after so many bytes in this direction; 0: never
+	dials int           // number of connections opened
+	bytes int           // transferred
 }
 
 // wire is one connection between two servers.
 type wire struct {
-	dialler, acceptor string
-	ends              [2]*net.TCPConn // the dialler's, the acceptor's
+	dialer, acceptor string
+	ends             [2]*net.TCPConn // the dialer's, the acceptor's
 }
 
 func newNetwork(t *testing.T) *network {
@@ -52,8 +51,7 @@ func newNetwork(t *testing.T) *network {
 	return n
 }
 
-// front listens in front of the server called name, which itself listens at address, and returns
-// where.
+// front listens in front of the named server, which itself listens at address, and returns its own address.
 func (n *network) front(t *testing.T, name, address string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,7 +71,7 @@ func (n *network) front(t *testing.T, name, address string) string {
 	return l.Addr().String()
 }
 
-// way returns the direction from one server to another. Call it with mu held.
+// way returns the direction from one server to another. mu must be held.
 func (n *network) way(from, to string) *way {
 	w := n.ways[[2]string{from, to}]
 	if w == nil {
@@ -83,7 +81,7 @@ func (n *network) way(from, to string) *way {
 	return w
 }
 
-// change does something to a direction.
+// change calls a function that changes a direction.
 func (n *network) change(from, to string, what func(*way)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -91,22 +89,22 @@ func (n *network) change(from, to string, what func(*way)) {
 	n.announce()
 }
 
-// announce wakes whoever waits for light. Call it with mu held.
+// announce wakes all goroutines that wait for a change. mu must be held.
 func (n *network) announce() {
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
 
-// lose swallows everything that goes from one server to another.
+// lose drops everything that is sent from one server to another.
 func (n *network) lose(from, to string) { n.change(from, to, func(w *way) { w.dark = true }) }
 
-// cut swallows everything between two servers.
+// cut drops everything between two servers.
 func (n *network) cut(a, b string) {
 	n.lose(a, b)
 	n.lose(b, a)
 }
 
-// heal ends every loss, slowness and tearing.
+// heal ends all faults.
 func (n *network) heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -116,7 +114,7 @@ func (n *network) heal() {
 	n.announce()
 }
 
-// slow lets so many bytes a second pass.
+// slow limits the rate in bytes per second.
 func (n *network) slow(from, to string, rate int) {
 	n.change(from, to, func(w *way) { w.rate = rate })
 }
@@ -126,7 +124,7 @@ func (n *network) late(from, to string, by time.Duration) {
 	n.change(from, to, func(w *way) { w.delay = by })
 }
 
-// tear resets each connection that begins from now on after so many bytes in this direction.
+// tear resets each connection that begins from now on after the given number of bytes in this direction.
 func (n *network) tear(from, to string, bytes int) {
 	n.change(from, to, func(w *way) { w.tear = bytes })
 }
@@ -136,27 +134,27 @@ func (n *network) reset(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for w := range n.wires {
-		if w.dialler == a && w.acceptor == b || w.dialler == b && w.acceptor == a {
+		if w.dialer == a && w.acceptor == b || w.dialer == b && w.acceptor == a {
 			w.reset()
 		}
 	}
 }
 
-// carried is how many bytes have gone from one server to another.
+// transferred returns the number of bytes transferred from one server to another.
 func (n *network) carried(from, to string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.way(from, to).bytes
 }
 
-// dialled is how many connections one server has begun to another.
-func (n *network) dialled(from, to string) int {
+// dialed returns the number of connections that one server has opened to another.
+func (n *network) dialed(from, to string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.way(from, to).dials
 }
 
-// close ends everything.
+// close closes all listeners and connections.
 func (n *network) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -167,7 +165,7 @@ func (n *network) close() {
 	}
 }
 
-// reset ends both halves as a RST would: what has arrived may still be read, nothing follows.
+// reset ends both halves with an RST: what has arrived may still be read, nothing follows.
 func (w *wire) reset() {
 	for _, c := range w.ends {
 		_ = c.SetLinger(0)
@@ -175,36 +173,36 @@ func (w *wire) reset() {
 	}
 }
 
-// dialledBy is the server that begins a connection with a line; "" if none does.
-func dialledBy(line string) string {
+// dialedBy returns the server that opens a connection with a line; "" if none does.
+func dialedBy(line string) string {
 	switch fields := strings.Fields(line); {
 	case len(fields) >= 5 && fields[0] == "HELLO":
 		return fields[3]
-	case len(fields) == 7 && fields[0] == "AT": // to a plain neighbor, or from one
+	case len(fields) == 7 && fields[0] == "AT": // to or from a legacy neighbor
 		return fields[6]
 	}
 	return ""
 }
 
-// carry is the life of one connection.
+// carry handles one connection.
 func (n *network) carry(c *net.TCPConn, name, address string) {
 	defer c.Close()
 	_ = c.SetReadDeadline(time.Now().Add(processtest.Patience))
 	r := bufio.NewReader(c)
 	first, err := r.ReadString('\n')
-	from := dialledBy(first)
+	from := dialedBy(first)
 	if err != nil || from == "" {
 		return
 	}
 	_ = c.SetReadDeadline(time.Time{})
-	w := &wire{dialler: from, acceptor: name}
-	n.change(w.dialler, name, func(w *way) { w.dials++ })
-	if !n.lit(w.dialler, name) || !n.lit(name, w.dialler) {
+	w := &wire{dialer: from, acceptor: name}
+	n.change(w.dialer, name, func(w *way) { w.dials++ })
+	if !n.lit(w.dialer, name) || !n.lit(name, w.dialer) {
 		return
 	}
 	to, err := net.Dial("tcp", address)
 	if err != nil {
-		_ = c.SetLinger(0) // nobody is there
+		_ = c.SetLinger(0) // the server is down
 		return
 	}
 	w.ends = [2]*net.TCPConn{c, to.(*net.TCPConn)}
@@ -229,7 +227,7 @@ func (n *network) add(w *wire) bool {
 	return !n.closed
 }
 
-// lit waits until a direction is not dark, and reports whether the network still is.
+// lit waits until a direction is not dark, and reports whether the network is still open.
 func (n *network) lit(from, to string) bool {
 	for {
 		n.mu.Lock()
@@ -242,16 +240,16 @@ func (n *network) lit(from, to string) bool {
 	}
 }
 
-// chunk is what was read at once, and what came after it.
+// chunk is the result of one read.
 type chunk struct {
 	bytes []byte
 	due   time.Time
 	end   error
 }
 
-// pump carries one direction of a wire: from end i to the other.
+// pump transfers one direction of a wire: from end i to the other.
 func (n *network) pump(w *wire, r io.Reader, i int) {
-	from, to := w.dialler, w.acceptor
+	from, to := w.dialer, w.acceptor
 	if i == 1 {
 		from, to = to, from
 	}
@@ -288,7 +286,7 @@ func (n *network) pump(w *wire, r io.Reader, i int) {
 	}
 }
 
-// read hands over what comes, and the end.
+// read passes on what is read, including the end.
 func (n *network) read(r io.Reader, from, to string, chunks chan<- chunk, done <-chan struct{}) {
 	defer close(chunks)
 	for {

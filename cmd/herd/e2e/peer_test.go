@@ -14,7 +14,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// peer is one end of a connection between servers, played by hand. One goroutine.
+// peer is one end of a connection between servers, played by the test. One goroutine.
 type peer struct {
 	net.Conn
 	r      *bufio.Reader
@@ -22,9 +22,9 @@ type peer struct {
 	said   string // the handshake so far, each line followed by LF
 }
 
-// What a proof begins with.
+// Labels of the MACs.
 const (
-	dialler  = "herd/1 dialler"
+	dialer   = "herd/1 dialler"
 	acceptor = "herd/1 acceptor"
 )
 
@@ -49,7 +49,7 @@ func (p *peer) hear() string {
 	return line
 }
 
-// mac is the proof of all that was said and of the line that it is for.
+// mac signs the handshake so far, for the given line.
 func (p *peer) mac(label, line string) string {
 	if p.secret == "" {
 		return "-"
@@ -65,9 +65,9 @@ func (p *peer) hello(from, to, epoch string) string {
 	return p.hear()
 }
 
-// prove goes on with it.
+// prove continues it.
 func (p *peer) prove() string {
-	p.say("PROOF " + p.mac(dialler, "PROOF"))
+	p.say("PROOF " + p.mac(dialer, "PROOF"))
 	return p.hear()
 }
 
@@ -76,17 +76,16 @@ func (c *cluster) join(t *testing.T, from, to, epoch string) *peer {
 	t.Helper()
 	p := newPeer(c.dial(to), "")
 	if got := p.hello(from, to, epoch); !strings.HasPrefix(got, "CHALLENGE ") {
-		t.Fatalf("HELLO is answered %q", got)
+		t.Fatalf("the answer to HELLO is %q", got)
 	}
 	if got := p.prove(); !strings.HasPrefix(got, "WELCOME ") {
-		t.Fatalf("PROOF is answered %q", got)
+		t.Fatalf("the answer to PROOF is %q", got)
 	}
 	return p
 }
 
-// impersonate accepts the connections that neighbors make to a server that does not run, up to
-// WELCOME with the given resume point, and hands them to serve, each in a goroutine. The function
-// that it returns ends that.
+// impersonate accepts the connections of neighbors to a server that is not running, up to WELCOME with the given resume
+// point, and passes them to serve, each in a goroutine. The returned function stops that.
 func (c *cluster) impersonate(name, epoch, since string, serve func(*peer)) (stop func()) {
 	c.T.Helper()
 	l, err := net.Listen("tcp", c.Server(name).Listen)

@@ -22,14 +22,13 @@ func startGoogled(t *testing.T, s *googletest.Server) *cluster {
 	return startCluster(t, googled(s, 20*time.Second), "Alford")
 }
 
-// googled is herd.toml's part of that.
+// googled returns the part of herd.toml for that.
 func googled(s *googletest.Server, timeout time.Duration) string {
 	return fmt.Sprintf("%s[places]\nprovider = \"google\"\nbase_url = %q\nrate = 10000\n"+
 		"daily_budget = 1000000\ntimeout = %q\n", unlogged, s.URL, timeout)
 }
 
-// replies reads n replies, each of which ends in an empty line, and counts those with a list of
-// places.
+// replies reads n replies, each of which ends in an empty line, and counts those with a list of places.
 func replies(in *bufio.Reader, n int) (found int, err error) {
 	for n > 0 {
 		line, err := in.ReadSlice('\n')
@@ -46,15 +45,15 @@ func replies(in *bufio.Reader, n int) (found int, err error) {
 	return found, nil
 }
 
-// Questions that take their time do not keep other clients.
+// Slow lookups do not delay other clients.
 func TestSlowPlaces(t *testing.T) {
 	scenario(t)
 	google := googletest.Start(t)
 	c := startGoogled(t, google)
 	const clients = 16
-	each := sized(16, 64) // a question that waits for 20 s is lost, and a busy machine is slow
+	each := sized(16, 64) // a lookup fails after 20 s, and a busy machine is slow
 	c.update("Alford", 0, 2*clients, 1)
-	for k := range 2 * clients { // places of their own, so that no question is another's
+	for k := range 2 * clients { // different positions, so that no lookup is shared
 		c.Ask("Alford", fmt.Sprintf("IAMAT client%07d +%d.5-118.445127 2\n", k, k))
 	}
 	idle := c.bystander("Alford")
@@ -93,7 +92,7 @@ func TestSlowPlaces(t *testing.T) {
 	p99, longest := b.done()
 	lag := c.lag("Alford", lags)
 	s := c.now("Alford")
-	figure(t, p99 < alone+20*time.Millisecond, "questions of 200 ms, 64 at once: other clients as on an idle server",
+	figure(t, p99 < alone+20*time.Millisecond, "lookups of 200 ms, 64 at once: other clients as on an idle server",
 		"%d questions in %.1f s (%d asked, %d shared); a bystander's p99 %.1f ms, %.1f at most, beside %.1f ms idle; lag below %.1f ms",
 		clients*each*rounds, took.Seconds(), s.Places.Network.Attempts, s.Counters.LookupsShared, ms(p99), ms(longest),
 		ms(alone), ms(lag))
@@ -102,8 +101,8 @@ func TestSlowPlaces(t *testing.T) {
 	}
 }
 
-// With a fallback, a provider that is down costs a few lookups their time and not the others: those that
-// are not sent to it do not wait for its rate.
+// With a fallback, only a few lookups are delayed by a provider that is down: those that are not sent to it do not wait for
+// its rate.
 func TestDeadProviderWithAFallback(t *testing.T) {
 	scenario(t)
 	google := googletest.Start(t)
@@ -112,7 +111,7 @@ func TestDeadProviderWithAFallback(t *testing.T) {
 	extra := strings.Replace(googled(google, timeout), "rate = 10000", "rate = 5\nfallback = \"embedded\"", 1)
 	c := startCluster(t, extra, "Alford")
 	const clients, each = 10, 50
-	for k := range clients { // places of their own, so that no question is another's
+	for k := range clients { // different positions, so that no lookup is shared
 		c.Ask("Alford", fmt.Sprintf("IAMAT client%07d +%d.5-118.445127 2\n", k, k))
 	}
 	begun := time.Now()
@@ -138,7 +137,7 @@ func TestDeadProviderWithAFallback(t *testing.T) {
 	took := time.Since(begun)
 	google.Disconnect()
 	s := c.now("Alford")
-	figure(t, took < timeout, "a provider that is down, at most 5 attempts a second, a fallback: nobody waits",
+	figure(t, took < timeout, "a provider that is down, at most 5 attempts a second, a fallback: no client waits",
 		"%d questions in %.1f s, %d attempts, %d expired", clients*each, took.Seconds(), s.Places.Network.Attempts,
 		s.Counters.LookupsExpired)
 	if f := s.Places.Network.Fallbacks; f != clients*each || s.Counters.LookupsFailed > 0 || s.Counters.LookupsExpired > 0 {
@@ -150,8 +149,7 @@ func TestDeadProviderWithAFallback(t *testing.T) {
 // twoAddresses gives this machine two addresses that are not loopback.
 const twoAddresses = "ip link set lo up && ip addr add 192.0.2.1/32 dev lo && ip addr add 192.0.2.2/32 dev lo"
 
-// One host that keeps a slow provider busy denies it to nobody: not to other addresses, and its own
-// connections have their turns.
+// One host that keeps a slow provider busy does not block other addresses, and its own connections take turns.
 func TestSlowPlacesOfOneHost(t *testing.T) {
 	if !*realSize {
 		t.Skip("in real size only: make e2e")
@@ -168,7 +166,7 @@ func TestSlowPlacesOfOneHost(t *testing.T) {
 	c.Flags, c.Env = []string{"--pprof"}, []string{config.SecretVariable + "=a secret of one server, which nobody else has"}
 	c.startAll()
 	const clients, each = 20, 64
-	for k := range 4 * clients { // places of their own, so that no question is another's
+	for k := range 4 * clients { // different positions, so that no lookup is shared
 		c.Ask("Alford", fmt.Sprintf("IAMAT client%07d +%d.5-118.445127 2\n", k, k))
 	}
 	google.Set(googletest.Slow(googletest.NewAPI, 4*time.Second))
@@ -200,7 +198,7 @@ func TestSlowPlacesOfOneHost(t *testing.T) {
 			}
 		})
 	}
-	processtest.Eventually(t, "all places are taken", func() bool { return c.now("Alford").Counters.LookupsBusy > 0 })
+	processtest.Eventually(t, "all lookup slots are in use", func() bool { return c.now("Alford").Counters.LookupsBusy > 0 })
 	for i, from := range []string{"192.0.2.2", "127.0.0.1"} {
 		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 		to := "192.0.2.1:7000"
@@ -235,8 +233,8 @@ func TestSlowPlacesOfOneHost(t *testing.T) {
 			answered, asked, longest.Seconds(), s.Places.Network.Attempts, s.Counters.LookupsBusy, s.Counters.LookupsExpired)
 		if i == 0 {
 			figure(t, answered == asked && longest < 5*time.Second, attack+"another address is answered in time", "%s", measured)
-		} else { // until one of 4 s ends, there may be no turn
-			figure(t, answered >= asked/2, attack+"another connection of it has its turns", "%s", measured)
+		} else { // there may be no turn until a lookup of 4 s ends
+			figure(t, answered >= asked/2, attack+"another connection of that host takes turns", "%s", measured)
 		}
 	}
 	close(stop)
@@ -244,7 +242,7 @@ func TestSlowPlacesOfOneHost(t *testing.T) {
 	google.Disconnect()
 }
 
-// The same question of many at once is one.
+// The same lookup of many clients is sent once.
 func TestTheSameQuestion(t *testing.T) {
 	scenario(t)
 	google := googletest.Start(t)
@@ -273,14 +271,14 @@ func TestTheSameQuestion(t *testing.T) {
 	close(release)
 	all.Wait()
 	google.Disconnect()
-	figure(t, google.Asked() == 1, "1,000 identical questions at once: one request, 1,000 replies",
+	figure(t, google.Asked() == 1, "1,000 identical lookups at once: one request, 1,000 replies",
 		"%d questions, %d request", askers, google.Asked())
 	if google.Asked() != 1 {
 		t.Errorf("%d requests", google.Asked())
 	}
 }
 
-// The embedded data, asked as fast as one server can.
+// Measures lookups in the embedded data at the maximum rate of one server.
 func TestPlacesAtFullSpeed(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, unlogged+processtest.Embedded, "Alford")
@@ -295,7 +293,7 @@ func TestPlacesAtFullSpeed(t *testing.T) {
 	for k := range clients {
 		conn := c.dial("Alford")
 		var lines strings.Builder
-		for i := range depth { // no two of them the same, so that no answer is shared
+		for i := range depth { // all different, so that no answer is shared
 			fmt.Fprintf(&lines, "WHATSAT client0000000 %d 20\n", 1+(k*depth+i)%50)
 		}
 		all.Go(func() {

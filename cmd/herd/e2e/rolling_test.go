@@ -16,11 +16,11 @@ import (
 	"serverherd/herd/config"
 )
 
-// visitor is a mover that comes back when its server does.
+// visitor is a mover that reconnects when its server is restarted.
 type visitor struct {
 	mover
-	restarting atomic.Bool // its server is being stopped, or not back yet
-	gone       atomic.Bool // its server does not come back
+	restarting atomic.Bool // its server is being restarted
+	gone       atomic.Bool // its server was stopped for good
 	unexpected atomic.Int64
 }
 
@@ -47,7 +47,7 @@ type visits struct {
 	visitors map[string]*visitor // by server
 	stopped  atomic.Bool
 	all      sync.WaitGroup
-	slowest  time.Duration // that a server took to stop
+	slowest  time.Duration // longest stop of a server
 }
 
 // visit begins to load servers.
@@ -111,8 +111,8 @@ func (s *visits) restart(name string) {
 	s.start(name)
 }
 
-// end ends the load, waits until all servers are equal, and returns how many updates were
-// acknowledged and how many of them some server does not know.
+// end ends the load, waits until all servers are equal, and returns how many updates were acknowledged and how many of them
+// are missing on some server.
 func (s *visits) end() (acked, missing int) {
 	c := s.c
 	c.T.Helper()
@@ -136,7 +136,7 @@ func (s *visits) end() (acked, missing int) {
 	for name, v := range s.visitors {
 		acked += v.acked
 		if n := v.unexpected.Load(); n > 0 {
-			c.T.Errorf("a client of %s lost its connection %d times while others restarted", name, n)
+			c.T.Errorf("a client of %s lost its connection %d times while other servers restarted", name, n)
 		}
 		other := running[0]
 		if other == name {
@@ -150,7 +150,7 @@ func (s *visits) end() (acked, missing int) {
 	return acked, missing
 }
 
-// All five are restarted, one after the other, under load.
+// All five servers are restarted, one after the other, under load.
 func TestRollingRestart(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, unlogged, names...)
@@ -164,11 +164,11 @@ func TestRollingRestart(t *testing.T) {
 		"%d of %d updates missing, each server stopped within %.2f s", missing, acked, s.slowest.Seconds())
 }
 
-// A sixth server joins by a rolling restart with a new herd.toml, and leaves by another, under load.
+// A sixth server joins by a rolling restart with a new herd.toml, and leaves by another one, under load.
 func TestRollingChangeOfTheServers(t *testing.T) { rollingChange(t, false) }
 
-// The same with journals. In the end all five are stopped, so that the sixth server's records come
-// from the journals of the others alone.
+// The same with journals. At the end all five servers are stopped, so that the sixth server's records can come only from
+// the journals of the others.
 func TestRollingChangeWithJournals(t *testing.T) { rollingChange(t, true) }
 
 func rollingChange(t *testing.T, journals bool) {
@@ -248,14 +248,14 @@ func rollingChange(t *testing.T, journals bool) {
 	}
 	acked, missing := s.end()
 	if foreign == 0 {
-		t.Error("no foreign records: nothing is tested")
+		t.Error("no foreign records: the test is void")
 	}
 	figure(t, missing == 0, what+": no error elsewhere, nothing missing",
 		"%d of %d updates missing, %d of them of the sixth server, each server stopped within %.2f s",
 		missing, acked, s.visitors[sixth].acked, s.slowest.Seconds())
 }
 
-// missing is how many of a mover's things a server does not know.
+// missing returns how many of a mover's clients a server does not know.
 func (c *cluster) missing(name string, m mover) (n int) {
 	c.T.Helper()
 	conn := c.dial(name)

@@ -18,19 +18,19 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// mover is a client that names ever new things at one server, a few lines at a time, and counts
-// what is acknowledged. One goroutine.
+// mover is a client that sends updates of ever new clients to one server, a few lines at a time, and counts the
+// acknowledged ones. One goroutine.
 type mover struct {
 	name  string
 	pause time.Duration // between two batches of lines
-	acked int           // the things numbered below it
+	acked int           // the clients with lower numbers are acknowledged
 }
 
-// things is how many lines a mover has under way.
+// things is the number of lines that a mover has in flight.
 const things = 16
 
-// move goes on until the server ends the connection or stop says so between two batches. It
-// returns an error for whatever is not a reply to the next line, nil for an end between replies.
+// move runs until the server closes the connection or stop is set between two batches. It returns an error for anything but
+// the reply to the next line, nil for an end between replies.
 func (m *mover) move(conn net.Conn, stop func() bool) error {
 	r := bufio.NewReader(conn)
 	for ; !stop(); time.Sleep(m.pause) {
@@ -39,7 +39,7 @@ func (m *mover) move(conn net.Conn, stop func() bool) error {
 			fmt.Fprintf(&lines, "IAMAT %s-%d +34.068930-118.445127 1520023934\n", m.name, m.acked+i)
 		}
 		if _, err := io.WriteString(conn, lines.String()); err != nil {
-			return nil // what was not read is nobody's
+			return nil // what was not read need not be answered
 		}
 		for range things {
 			reply, err := r.ReadString('\n')
@@ -57,7 +57,7 @@ func (m *mover) move(conn net.Conn, stop func() bool) error {
 	return nil
 }
 
-// terminate sends SIGTERM, waits for the end, and returns how long that took.
+// terminate sends SIGTERM, waits for the exit, and returns how long that took.
 func (c *cluster) terminate(name string) (code int, took time.Duration) {
 	c.T.Helper()
 	begun := time.Now()
@@ -78,7 +78,7 @@ func TestStopIdle(t *testing.T) {
 	}
 }
 
-// linesIn is how many lines a server that has ended read from each of its clients, by address.
+// linesIn returns how many lines a server that has exited had read from each of its clients, by address.
 func (c *cluster) linesIn(name string) map[string]int {
 	c.T.Helper()
 	read := map[string]int{}
@@ -94,8 +94,7 @@ func (c *cluster) linesIn(name string) map[string]int {
 	return read
 }
 
-// A server is stopped under load: what it has read is answered, and what it has answered is known
-// to the others.
+// A server is stopped under load: what it has read is answered, and what it has answered is known to the others.
 func TestStopUnderLoad(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)
@@ -128,11 +127,11 @@ func TestStopUnderLoad(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	c.UntilEqual(acked) // each is known to the others
+	c.UntilEqual(acked) // all servers know each of them
 }
 
-// All five are stopped at the same moment, under load, again and again. None waits for another until
-// its drain time is over, and what was acknowledged is on the disks.
+// All five servers are stopped at the same moment, under load, several times. None of them waits for another one until its
+// drain time is over, and what was acknowledged is on the disks.
 func TestStopAllAtOnce(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, placeless+journaled, names...)
@@ -171,7 +170,7 @@ func TestStopAllAtOnce(t *testing.T) {
 			if code := stopped[name].Cmd.ProcessState.ExitCode(); code != 0 {
 				t.Errorf("%s: exit code %d", name, code)
 			}
-			c.Kill(name) // it has ended
+			c.Kill(name) // it has exited
 		}
 		slowest = max(slowest, time.Since(begun))
 		all.Wait()
@@ -185,11 +184,11 @@ func TestStopAllAtOnce(t *testing.T) {
 	}
 	c.UntilEqual(acked)
 	figure(t, slowest <= 2*time.Second,
-		"SIGTERM to all five at once under load: each out within 2 s, exit 0, nothing missing afterwards",
+		"SIGTERM to all five at once under load: each exits with 0 within 2 s, nothing is missing afterwards",
 		"%d times: the last out after %.2f s at most, none of %d updates missing", rounds, slowest.Seconds(), acked)
 }
 
-// The only neighbor was killed and is back, empty, when the server is told to stop.
+// The only neighbor was killed and restarted, without records, when the server is stopped.
 func TestStopBesideANewProcess(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Alford", "Welsh")
@@ -198,7 +197,7 @@ func TestStopBesideANewProcess(t *testing.T) {
 	c.UntilEqual(n)
 	c.Kill("Welsh")
 	processtest.Eventually(t, "the link is down", func() bool { return c.link("Alford", "Welsh").State == "down" })
-	c.signal("Alford", syscall.SIGSTOP) // so that it hears of both at the same moment
+	c.signal("Alford", syscall.SIGSTOP) // so that it sees both at the same moment
 	c.Start("Welsh")
 	c.now("Welsh")
 	begun := time.Now()
@@ -207,7 +206,7 @@ func TestStopBesideANewProcess(t *testing.T) {
 	c.signal("Alford", syscall.SIGCONT)
 	c.Wait(p)
 	took, code := time.Since(begun), p.Cmd.ProcessState.ExitCode()
-	c.Kill("Alford") // it has ended
+	c.Kill("Alford") // it has exited
 	got := c.now("Welsh").Records
 	figure(t, code == 0 && got == uint64(n), "a stop hands everything over to a neighbor that has just started",
 		"%d of %d records, exit %d after %.2f s", got, n, code, took.Seconds())
@@ -216,7 +215,7 @@ func TestStopBesideANewProcess(t *testing.T) {
 	}
 }
 
-// Neither a client that reads nothing nor one that never stops holds a server that is to stop.
+// Neither a client that reads nothing nor one that sends without end delays the stop of a server.
 func TestStopIsNotHeld(t *testing.T) {
 	scenario(t)
 	const drain = 3 * time.Second
@@ -244,7 +243,7 @@ func TestStopIsNotHeld(t *testing.T) {
 			replies.Add(1)
 		}
 	}()
-	processtest.Eventually(t, "both are at it", func() bool {
+	processtest.Eventually(t, "both clients are active", func() bool {
 		return replies.Load() > 1000 && c.now("Alford").Counters.WHATSAT > 100
 	})
 	begun := time.Now()
@@ -260,7 +259,7 @@ func TestStopIsNotHeld(t *testing.T) {
 	refused := time.Since(begun)
 	select {
 	case <-p.Done:
-		t.Errorf("it ended after %v, held by nobody: nothing is tested", refused)
+		t.Errorf("it exited after %v without waiting: the test is void", refused)
 	default:
 	}
 	c.Wait(p)
@@ -275,7 +274,7 @@ func TestStopIsNotHeld(t *testing.T) {
 	}
 }
 
-// Nobody hears what a server says.
+// All links of a stopping server are dark.
 func TestClosedOutput(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, placeless, "Alford")
@@ -297,7 +296,7 @@ func TestClosedOutput(t *testing.T) {
 		c.update("Alford", 0, 100, 1520023934+i)
 	}
 	if s := c.Status("Alford"); s == nil || s.Records != 100 {
-		t.Errorf("Alford is not well: %+v", s)
+		t.Errorf("unexpected status of Alford: %+v", s)
 	}
 	_ = p.Process.Signal(syscall.SIGTERM)
 	ended = true
@@ -305,7 +304,7 @@ func TestClosedOutput(t *testing.T) {
 		t.Errorf("after SIGTERM: %v", err)
 	}
 	if log := logOf(c.Herd, "Alford"); !strings.Contains(log, `"msg":"stopped"`) {
-		t.Errorf("its log ends without a word: %.300s", log)
+		t.Errorf("its log has no entry about the stop: %.300s", log)
 	}
-	figure(t, true, "stdout and stderr closed: the server lives on", "1,000 updates, exit 0")
+	figure(t, true, "stdout and stderr closed: the server keeps running", "1,000 updates, exit 0")
 }

@@ -9,7 +9,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// One of two links is so slow that a client moves faster than it can tell.
+// One of two links is slower than the rate of updates of a client.
 func TestSlowLink(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, "Hamilton", "Alford", "Welsh")
@@ -18,8 +18,7 @@ func TestSlowLink(t *testing.T) {
 	c.conflates(rate)
 }
 
-// conflates moves a client of Alford's faster than its link to Welsh, of so many bytes a second,
-// can tell.
+// conflates sends updates of one client to Alford faster than its link to Welsh, with the given rate, can forward them.
 func (c *cluster) conflates(rate int) {
 	t, updates := c.T, 0
 	t.Helper()
@@ -35,16 +34,16 @@ func (c *cluster) conflates(rate int) {
 				updates%1000)
 		}
 	}
-	// What the link could take, at 100 bytes and more for a place and its MARK, and a little more.
+	// What the link could transfer, at 100 bytes and more per record and MARK, and a little more.
 	most := uint64(time.Since(begun).Seconds()*float64(rate)+128<<10) / 100
 	sent := c.link("Alford", "Welsh").ATSent
 	if sent > most {
-		t.Errorf("%d places were sent, more than the %d that the link could take", sent, most)
+		t.Errorf("%d updates were sent, more than the %d that the link could take", sent, most)
 	}
 	begun = time.Now()
-	// The last is known by its digest, which is Alford's.
+	// The last update is identified by the digest, which is Alford's.
 	arrives := func(name string) (after time.Duration) {
-		processtest.Within(t, 5*time.Minute, "the last place arrives at "+name, func() bool {
+		processtest.Within(t, 5*time.Minute, "the last update arrives at "+name, func() bool {
 			last, s := c.now("Alford"), c.now(name)
 			return last.Counters.IAMAT == uint64(updates) && s.Digest == last.Digest
 		})
@@ -52,10 +51,10 @@ func (c *cluster) conflates(rate int) {
 	}
 	after := arrives("Hamilton")
 	figure(t, after < 2*time.Second, "the other link is not affected",
-		"last place there after %.2f s", after.Seconds())
+		"last update there after %.2f s", after.Seconds())
 	after = arrives("Welsh")
 	sent = c.link("Alford", "Welsh").ATSent
-	figure(t, sent < uint64(updates), "conflated, and the last place arrives",
+	figure(t, sent < uint64(updates), "conflated, and the last update arrives",
 		"%d of %d updates sent at %d kbit/s, the last %.1f s after it was made", sent, updates,
 		rate*8/1000, after.Seconds())
 	if sent >= uint64(updates) {

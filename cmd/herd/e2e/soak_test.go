@@ -21,18 +21,18 @@ var (
 	soakSeed = flag.Uint64("e2e.seed", 0, "the soak's faults; 0: others each time")
 )
 
-// load is a client of each server, which asks and tells this and that about a fixed number of
-// clients until the test ends. Whoever holds pause keeps it quiet. Any goroutine.
+// load is a client of each server, which sends mixed requests about a fixed number of clients until the test ends. While
+// pause is held it is quiet. Any goroutine.
 type load struct {
 	pause   sync.RWMutex
 	replies atomic.Int64
-	broken  atomic.Int64 // connections that ended, or answered nothing for a second
+	broken  atomic.Int64 // connections that were closed, or without a reply for a second
 }
 
-// soakClients is how many clients move.
+// soakClients is the number of clients that are updated.
 const soakClients = 500
 
-// run is one client's life.
+// run is the loop of one client.
 func (l *load) run(ctx context.Context, address string, chance *rand.Rand) {
 	var conn net.Conn
 	buf := make([]byte, 64<<10)
@@ -64,7 +64,7 @@ func (l *load) run(ctx context.Context, address string, chance *rand.Rand) {
 	}
 }
 
-// mixed is one line of any kind.
+// mixed returns one line of any kind.
 func mixed(chance *rand.Rand) string {
 	client := chance.IntN(soakClients)
 	switch chance.IntN(10) {
@@ -74,7 +74,7 @@ func mixed(chance *rand.Rand) string {
 		return "nonsense\n"
 	case 2: // stale
 		return fmt.Sprintf("IAMAT client%07d -1.5+2.5 %d\n", client, chance.IntN(1e9))
-	case 3: // several at one time
+	case 3: // several with the same time
 		return fmt.Sprintf("IAMAT client%07d -1.5+2.5 %d\n", client, time.Now().Unix())
 	}
 	return fmt.Sprintf("IAMAT client%07d +%d.5-118.445127 %.9f\n", client, chance.IntN(90),
@@ -98,8 +98,8 @@ func ask(conn net.Conn, line string, buf []byte) error {
 	}
 }
 
-// TestSoak: mixed load, a fault by chance every few seconds, and after each a quiet moment in which
-// all servers agree and none takes more than before.
+// TestSoak applies mixed load and a random fault every few seconds. After each fault the load pauses, all servers must
+// agree, and none may use more resources than before.
 func TestSoak(t *testing.T) {
 	scenario(t)
 	seed := *soakSeed
@@ -141,7 +141,7 @@ func TestSoak(t *testing.T) {
 		}
 		time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond) // load between the faults
 	}
-	figure(t, slowest <= 11*time.Second, "equal in every quiet window within 11 s",
+	figure(t, slowest <= 11*time.Second, "equal within 11 s in every pause of the load",
 		"%d faults, %.1f s at most, %d replies",
 		faults, slowest.Seconds(), l.replies.Load())
 	figure(t, true, "memory, descriptors, goroutines flat",
@@ -156,7 +156,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// fault does one thing to the herd, for a while, and undoes it.
+// fault causes one fault of the herd, for a while, and ends it.
 func (c *cluster) fault(chance *rand.Rand) (what string) {
 	c.T.Helper()
 	a := names[chance.IntN(len(names))]

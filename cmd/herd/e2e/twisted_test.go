@@ -15,12 +15,12 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// python is Debian's, whose package of Twisted is the one that is wanted.
+// python is Debian's, for which its package of Twisted is installed.
 const python = "/usr/bin/python3"
 
 const twistedDir = "../../../testdata/peers/twisted"
 
-// needTwisted skips a test, loudly, where the paper's server cannot run.
+// needTwisted skips a test, visibly, if the paper's server cannot run.
 func needTwisted(t *testing.T, required string) {
 	t.Helper()
 	if out, err := exec.Command(python, "-c", "import twisted, tomllib").CombinedOutput(); err != nil {
@@ -30,12 +30,12 @@ func needTwisted(t *testing.T, required string) {
 	}
 }
 
-// twisted is a process of the paper's server, in the place of one of a cluster's.
+// twisted is a process of the paper's server, in place of one of a cluster's.
 type twisted struct {
 	c      *cluster
 	name   string
 	cmd    *exec.Cmd
-	leash  io.Closer // its standard input, at whose end it goes
+	stdin  io.Closer // its standard input: it exits at the end of it
 	stderr processtest.Output
 }
 
@@ -47,7 +47,7 @@ func (c *cluster) startTwisted(name string) *twisted {
 		"--config", c.Config(), "--logs", filepath.Join(c.Dir, "twisted"))
 	p.cmd.Stdout, p.cmd.Stderr = &p.stderr, &p.stderr
 	var err error
-	if p.leash, err = p.cmd.StdinPipe(); err != nil {
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		c.T.Fatal(err)
 	}
 	if err := p.cmd.Start(); err != nil {
@@ -64,7 +64,7 @@ func (c *cluster) startTwisted(name string) *twisted {
 	return p
 }
 
-// kill ends it as a crash would.
+// kill kills it.
 func (p *twisted) kill() {
 	if p.cmd.ProcessState != nil {
 		return
@@ -103,7 +103,7 @@ func (p *twisted) ask(lines ...string) (replies []string) {
 	return replies
 }
 
-// holds says whether it knows the clients numbered from to-1 with a time of so many seconds.
+// holds reports whether it knows the clients numbered from to-1 with the given time in seconds.
 func (p *twisted) holds(from, to, second int) bool {
 	p.c.T.Helper()
 	var lines []string
@@ -118,7 +118,7 @@ func (p *twisted) holds(from, to, second int) bool {
 	return true
 }
 
-// update moves clients at it.
+// update sends it updates.
 func (p *twisted) update(from, to, second int) {
 	p.c.T.Helper()
 	var lines []string
@@ -127,12 +127,12 @@ func (p *twisted) update(from, to, second int) {
 	}
 	for _, reply := range p.ask(lines...) {
 		if !strings.HasPrefix(reply, "AT "+p.name+" +") {
-			p.c.T.Fatalf("IAMAT is answered %q", reply)
+			p.c.T.Fatalf("the answer to IAMAT is %q", reply)
 		}
 	}
 }
 
-// atLines is how many AT lines went over the herd's edges, this server's included.
+// atLines returns how many AT lines were sent over the herd's edges, including this server's.
 func (p *twisted) atLines() (n uint64) {
 	p.c.T.Helper()
 	n = p.c.ATSent()
@@ -142,8 +142,8 @@ func (p *twisted) atLines() (n uint64) {
 	return n
 }
 
-// One of the ring's five is the paper's own: updates cross it both ways, also where there is no
-// other way, and after a crash it gets everything from its neighbors.
+// One of the ring's five servers is the paper's: updates pass through it in both directions, also when there is no other
+// path, and after a crash it receives everything from its neighbors.
 func TestTwistedPeer(t *testing.T) {
 	const required = "the paper's server is one of five"
 	needTwisted(t, required)
@@ -163,7 +163,7 @@ func TestTwistedPeer(t *testing.T) {
 	c.UntilLive()
 	second := 1520023934
 
-	// An update at it is the same line everywhere, and so is one at a server far from it.
+	// An update sent to it is the same line on all servers, and so is one sent to a distant server.
 	answer := p.ask("IAMAT client0000000 +34.068930-118.445127 1520023934")[0]
 	c.UntilEqual(1)
 	if again := p.ask("WHATSAT client0000000 10 5")[0]; again != answer {
@@ -175,7 +175,7 @@ func TestTwistedPeer(t *testing.T) {
 	})
 	c.UntilEqual(2)
 
-	// Lines for each update, wherever it is made.
+	// Lines per update, whichever server receives it.
 	n := sized(100, 10000)
 	for i, name := range names {
 		from, to := 2+i*n, 2+(i+1)*n
@@ -190,11 +190,11 @@ func TestTwistedPeer(t *testing.T) {
 	processtest.Eventually(t, "it has all of them", func() bool { return p.holds(0, records, second) })
 	lines := float64(p.atLines()) / float64(records)
 	figure(t, lines <= 6, "6 AT lines for an update on the mixed ring", "%.3f", lines)
-	if lines > 6.5 { // one sender that is not excluded makes it 7
+	if lines > 6.5 { // it would be 7 if one sender were not excluded
 		t.Errorf("%.3f AT lines for an update", lines)
 	}
 
-	// Where the ring is cut, all the ways lead through it.
+	// When the ring is cut, all paths lead through it.
 	c.net.cut("Hamilton", "Holiday")
 	second++
 	c.update("Hamilton", 0, n, second)
@@ -207,7 +207,7 @@ func TestTwistedPeer(t *testing.T) {
 	})
 	c.net.heal()
 
-	// It is killed, misses updates, and comes back.
+	// It is killed, misses updates, and is restarted.
 	p.kill()
 	second++
 	c.update("Hamilton", 0, records, second)
@@ -221,11 +221,11 @@ func TestTwistedPeer(t *testing.T) {
 	records += n
 	c.update("Hamilton", 0, n, second)
 	c.UntilEqual(records)
-	processtest.Eventually(t, "all is as it was", func() bool { return plain() && p.holds(0, n, second) })
+	processtest.Eventually(t, "everything is as before", func() bool { return plain() && p.holds(0, n, second) })
 	c.UntilLive()
 }
 
-// The server in testdata has tests of its own.
+// The server in testdata has its own tests.
 func TestTwistedPeersOwnTests(t *testing.T) {
 	needTwisted(t, "the paper's server passes its own tests")
 	cmd := exec.Command(python, "-B", "-m", "twisted.trial", "--temp-directory",

@@ -27,14 +27,14 @@ import (
 	"serverherd/herd/config"
 )
 
-// Binary is the herd binary, once Main has built it.
+// Binary is the path of the herd binary that Main has built.
 var Binary string
 
-// Runner is what runs the tests of a package: a *testing.M.
+// Runner runs the tests of a package: a *testing.M.
 type Runner interface{ Run() int }
 
-// Main is what a test package's TestMain calls: it builds cmd/herd, with the race detector or with
-// what the given flags of go build say instead, and runs the tests.
+// Main is called by a test package's TestMain. It builds cmd/herd, with the race detector or with the given flags of go
+// build, and runs the tests.
 func Main(m Runner, flags ...string) {
 	dir, err := os.MkdirTemp("", "herd")
 	if err != nil {
@@ -48,9 +48,9 @@ func Main(m Runner, flags ...string) {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
 	}
-	// Without this a program under the race detector lives on for a second after its end.
+	// Otherwise a program with the race detector waits for a second before it exits.
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
-	// Most of a test is waiting, for processes and for constants of the protocol such as 6 s of silence.
+	// Tests mostly wait, for processes and for timeouts of the protocol such as 6 s of silence.
 	flag.Parse()
 	_ = flag.Set("test.parallel", "6")
 	code := m.Run()
@@ -58,13 +58,13 @@ func Main(m Runner, flags ...string) {
 	os.Exit(code)
 }
 
-// Build builds another program, cmd/NAME, with the race detector, beside Binary.
+// Build builds another program, cmd/NAME, with the race detector, in the directory of Binary.
 func Build(name string) (binary string, err error) {
 	binary = filepath.Join(filepath.Dir(Binary), name)
 	return binary, build(binary, "-race")
 }
 
-// build builds the program that is called as the binary is.
+// build builds the program whose name is that of the binary.
 func build(binary string, flags ...string) error {
 	args := slices.Concat([]string{"build"}, flags, []string{"-o", binary, "serverherd/cmd/" + filepath.Base(binary)})
 	c := exec.Command("go", args...)
@@ -72,16 +72,16 @@ func build(binary string, flags ...string) error {
 	return c.Run()
 }
 
-// Patience is ten times and more what anything here should take.
+// Patience is the timeout of all waiting: at least ten times as long as anything should take.
 const Patience = 60 * time.Second
 
-// Eventually polls until something holds, for as long as Patience lasts.
+// Eventually polls until a condition holds, for at most Patience.
 func Eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	Within(t, Patience, what, holds)
 }
 
-// Within polls until something holds, for so long.
+// Within polls until a condition holds, for at most the given time.
 func Within(t *testing.T, patience time.Duration, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -97,7 +97,7 @@ func Within(t *testing.T, patience time.Duration, what string, holds func() bool
 	}
 }
 
-// RemoveAll is os.RemoveAll for a directory in which a server creates files meanwhile.
+// RemoveAll is os.RemoveAll for a directory in which a server may still create files.
 func RemoveAll(dir string) error {
 	for {
 		if err := os.RemoveAll(dir); !errors.Is(err, syscall.ENOTEMPTY) {
@@ -106,7 +106,7 @@ func RemoveAll(dir string) error {
 	}
 }
 
-// Output is what a process has written so far. Any goroutine.
+// Output collects the output of a process. Any goroutine.
 type Output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -124,41 +124,40 @@ func (o *Output) String() string {
 	return o.buf.String()
 }
 
-// Herd is a herd of real processes. One goroutine, the test's.
+// Herd is a herd of real processes. It belongs to the test's goroutine.
 type Herd struct {
 	T       *testing.T
-	Dir     string // holds herd.toml and the logs
+	Dir     string // contains herd.toml and the logs
 	Servers []config.Server
 	Running map[string]*Process // by server
-	Flags   []string            // more of serve's
-	Env     []string            // likewise
-	extra   string              // what herd.toml begins with
+	Flags   []string            // additional flags of serve
+	Env     []string            // additional environment variables
+	extra   string              // beginning of herd.toml
 
 	credential *syscall.Credential // of the servers; nil: the test's
 }
 
-// Process is one server's.
+// Process is the process of a server.
 type Process struct {
 	Cmd    *exec.Cmd
 	Stderr *Output
 	Done   chan struct{} // closed when it has ended
 }
 
-// Ring is who is whose neighbor in the paper's herd.
+// Ring is the paper's topology: the neighbors of each server.
 var Ring = map[string][]string{
 	"Alford": {"Hamilton", "Welsh"}, "Ball": {"Holiday", "Welsh"}, "Hamilton": {"Holiday", "Alford"},
 	"Holiday": {"Ball", "Hamilton"}, "Welsh": {"Alford", "Ball"},
 }
 
-// Names are the five servers of the paper.
+// Names are the names of the paper's five servers.
 var Names = []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"}
 
-// hosts counts the addresses that Host has given out.
+// hosts counts the addresses returned by Host.
 var hosts atomic.Uint32
 
-// Host is a loopback address of the caller's own. The port of a server that is down is given to nobody
-// else there: connections that are made leave by 127.0.0.1. Systems other than Linux have that one
-// only.
+// Host returns a loopback address for the caller only, so that no other test gets the port of a server that is down:
+// outgoing connections use 127.0.0.1. On systems other than Linux it always returns 127.0.0.1.
 func Host() string {
 	if runtime.GOOS != "linux" {
 		return "127.0.0.1"
@@ -167,7 +166,7 @@ func Host() string {
 	return fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()%250, n/250, 1+n%250)
 }
 
-// NewHerd writes a herd.toml whose ports are those of listeners made here. extra goes in front.
+// NewHerd writes a herd.toml whose ports are those of listeners created here. extra is put at the beginning.
 func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]net.Listener) {
 	listeners := map[string][]net.Listener{}
 	host := Host()
@@ -193,15 +192,15 @@ func NewHerd(t *testing.T, extra string, names ...string) (*Herd, map[string][]n
 	return New(t, extra, servers...), listeners
 }
 
-// fewPlaces is [places] of a herd whose test does not say what it wants: under the race detector a server
-// takes two seconds of CPU to load the embedded data, and no time for this file.
+// fewPlaces is the default [places] table: with the race detector a server needs two seconds of CPU to load the embedded
+// data, and almost none for this file.
 const fewPlaces = "\n[places]\nprovider = \"file\"\npath = \"places.csv\"\n"
 
-// Embedded is [places] of a herd that answers from the embedded data.
+// Embedded is the [places] table of a herd that uses the embedded data.
 const Embedded = "[places]\nprovider = \"embedded\"\n"
 
-// New writes a herd.toml of these servers, none of which runs yet. extra goes in front. If it has no
-// [places], the provider is a file with one place, and not the embedded data.
+// New writes a herd.toml with these servers, none of which is started. extra is put at the beginning. If it has no
+// [places], the provider is a file with one place instead of the embedded data.
 func New(t *testing.T, extra string, servers ...config.Server) *Herd {
 	h := &Herd{T: t, Dir: t.TempDir(), Servers: servers, Running: map[string]*Process{}, extra: extra}
 	if !strings.Contains(extra, "[places]") {
@@ -215,7 +214,7 @@ func New(t *testing.T, extra string, servers ...config.Server) *Herd {
 	return h
 }
 
-// Write writes herd.toml anew, with these servers, for processes that are started from now on.
+// Write rewrites herd.toml with these servers, for processes that are started from now on.
 func (h *Herd) Write(servers ...config.Server) {
 	h.T.Helper()
 	var text strings.Builder
@@ -244,10 +243,10 @@ func StartHerd(t *testing.T, extra string, names ...string) *Herd {
 	return h
 }
 
-// Config is the path of its herd.toml.
+// Config returns the path of the herd's herd.toml.
 func (h *Herd) Config() string { return filepath.Join(h.Dir, "herd.toml") }
 
-// Server is what herd.toml says of a server.
+// Server returns the configuration of a server.
 func (h *Herd) Server(name string) config.Server {
 	for _, s := range h.Servers {
 		if s.Name == name {
@@ -258,9 +257,9 @@ func (h *Herd) Server(name string) config.Server {
 	return config.Server{}
 }
 
-// note has go test know that a result depends on the whole program, though the test is not linked
-// with it: what a test has read goes into the key of its cached result, a directory with the sizes
-// and times of its files. Tests run in their package's directory, somewhere below the module's.
+// note makes go test's cache depend on the whole program, although the test is not linked with it: everything that a test
+// has read is part of the key of its cached result, for a directory the sizes and times of its files. Tests run in their
+// package's directory, somewhere below the module's root.
 var note = sync.OnceFunc(func() {
 	module := ".."
 	for !exists(filepath.Join(module, "go.mod")) {
@@ -279,12 +278,12 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Start starts a server as a process. Listeners that are given go over to it; without any it
-// binds its own, as after a crash.
+// Start starts a server as a process and passes the listeners to it. Without listeners the server binds its addresses
+// itself, as after a crash.
 func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 	h.T.Helper()
 	note()
-	end, err := parent.End() // processes do not outlive the tests, however these end
+	end, err := parent.End() // processes end with the tests, however these end
 	if err != nil {
 		h.T.Fatal(err)
 	}
@@ -319,11 +318,11 @@ func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 	return r
 }
 
-// nobody is a user without rights.
+// nobody is an unprivileged user.
 const nobody = 65534
 
-// Unprivileged has the servers run as nobody if the test runs as root, for whom permissions do not
-// count. Call it before the first is started.
+// Unprivileged runs the servers as nobody if the test runs as root, for whom permissions do not apply. Call it before
+// the first server is started.
 func (h *Herd) Unprivileged() {
 	h.T.Helper()
 	if os.Geteuid() != 0 {
@@ -342,7 +341,7 @@ func (h *Herd) Unprivileged() {
 	}
 }
 
-// Kill ends a process as a crash would.
+// Kill kills a process.
 func (h *Herd) Kill(name string) {
 	r := h.Running[name]
 	_ = r.Cmd.Process.Kill()
@@ -350,7 +349,7 @@ func (h *Herd) Kill(name string) {
 	h.gone(name)
 }
 
-// gone looks at what a process that has ended had to say.
+// gone checks the output of a process that has ended.
 func (h *Herd) gone(name string) {
 	h.T.Helper()
 	said := h.Running[name].Stderr.String()
@@ -366,7 +365,7 @@ func (h *Herd) killAll() {
 	}
 }
 
-// Stop ends a process in good order and returns its exit code.
+// Stop stops a process with SIGTERM and returns its exit code.
 func (h *Herd) Stop(name string) int {
 	h.T.Helper()
 	r := h.Running[name]
@@ -382,16 +381,16 @@ func (h *Herd) Wait(r *Process) {
 	select {
 	case <-r.Done:
 	case <-time.After(Patience):
-		h.T.Fatalf("process does not end; it said %s", r.Stderr)
+		h.T.Fatalf("the process does not exit; its standard error: %s", r.Stderr)
 	}
 }
 
-// console asks on a connection of its own each time, and not for ever: a process may be stopped.
+// console uses a new connection for each request, and a timeout, as a process may be stopped.
 var console = http.Client{
 	Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second,
 }
 
-// Status is what a server's console says, or nil.
+// Status returns the status of a server, or nil if it does not answer.
 func (h *Herd) Status(name string) *herd.Status {
 	r, err := console.Get("http://" + h.Server(name).Console + "/status.json")
 	if err != nil {
@@ -424,7 +423,7 @@ func (h *Herd) UntilLive() {
 	})
 }
 
-// UntilEqual waits until all running servers hold the same n records.
+// UntilEqual waits until all running servers have the same n records.
 func (h *Herd) UntilEqual(n int) {
 	h.T.Helper()
 	var last []string
@@ -441,7 +440,7 @@ func (h *Herd) UntilEqual(n int) {
 	})
 }
 
-// ATSent is how many AT lines all servers have sent each other.
+// ATSent returns the number of AT lines that all servers have sent each other.
 func (h *Herd) ATSent() (n uint64) {
 	for name := range h.Running {
 		s := h.Status(name)
@@ -455,7 +454,7 @@ func (h *Herd) ATSent() (n uint64) {
 	return n
 }
 
-// Ask sends lines to a server, ends its side, and returns everything that comes.
+// Ask sends lines to a server, closes its side, and returns everything received.
 func (h *Herd) Ask(name, lines string) string {
 	h.T.Helper()
 	c, err := net.Dial("tcp", h.Server(name).Listen)
@@ -475,19 +474,19 @@ func (h *Herd) Ask(name, lines string) string {
 	return string(reply)
 }
 
-// Command runs the herd binary with --config and returns what it wrote and its exit code.
+// Command runs the herd binary with --config and returns its output and exit code.
 func (h *Herd) Command(in string, args ...string) (out, errOut string, code int) {
 	h.T.Helper()
 	return Command(h.T, h.Dir, in, append(args, "--config", h.Config())...)
 }
 
-// Command runs the herd binary in dir and returns what it wrote and its exit code.
+// Command runs the herd binary in dir and returns its output and exit code.
 func Command(t *testing.T, dir, in string, args ...string) (out, errOut string, code int) {
 	t.Helper()
 	return Run(t, dir, in, append([]string{Binary}, args...)...)
 }
 
-// Run runs a program in dir and returns what it wrote and its exit code.
+// Run runs a program in dir and returns its output and exit code.
 func Run(t *testing.T, dir, in string, argv ...string) (out, errOut string, code int) {
 	t.Helper()
 	note()
@@ -505,8 +504,8 @@ func Run(t *testing.T, dir, in string, argv ...string) (out, errOut string, code
 	return o.String(), e.String(), c.ProcessState.ExitCode()
 }
 
-// live is how many of a server's neighbors are fully connected, both ways. A plain one connects when
-// it has something to say.
+// live returns the number of a server's neighbors that are fully connected, in both directions. A legacy neighbor connects
+// only when it has something to send.
 func live(s *herd.Status) (n int) {
 	for _, l := range s.Links {
 		if l.State == "live" && l.Receiving || l.State == "plain" {

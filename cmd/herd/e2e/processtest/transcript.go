@@ -9,8 +9,7 @@ import (
 	"serverherd/herd/herdtest"
 )
 
-// Dial connects to a real process to play a transcript with it. The connection is closed with the
-// test.
+// Dial connects to a real process to play a transcript. The connection is closed at the end of the test.
 func Dial(t *testing.T, addr string) herdtest.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)

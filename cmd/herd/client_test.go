@@ -304,7 +304,7 @@ func TestSilentServer(t *testing.T) {
 		t.Errorf("load: exit code %d, %q, %q", code, out, errOut)
 	}
 	out, errOut, code = runAt(silent, "", "load", "-c", "2", "-d", "20ms", "--mix", "whatsat", "--timeout", "1s")
-	if want := "making the clients known: no reply within 1s (--timeout)\n"; out != "" || !strings.HasSuffix(errOut, want) || code != exitFailed {
+	if want := "preload clients: no reply within 1s (--timeout)\n"; out != "" || !strings.HasSuffix(errOut, want) || code != exitFailed {
 		t.Errorf("load of WHATSATs: exit code %d, %q, %q, want %q", code, out, errOut, want)
 	}
 }

@@ -68,7 +68,7 @@ func TestLoadReplication(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", processtest.Names...)
 	out, errOut, code := h.Command("", "load", "--servers", "Alford,Ball", "--replication", "-d", "300ms")
-	if code != 0 || !strings.Contains(out, "updates at Alford, each until known at Ball") || !strings.Contains(out, "p99.9") {
+	if code != 0 || !strings.Contains(out, "updates at Alford, each until visible at Ball") || !strings.Contains(out, "p99.9") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)
 	}
 	out, errOut, code = h.Command("", "load", "--servers", "all", "-d", "200ms", "--warmup", "0s", "-c", "10")
@@ -97,10 +97,10 @@ func TestLoadRefuses(t *testing.T) {
 		`--servers: unknown server "Emu"; servers in herd.toml: Alford, Ball`: {"--servers", "Emu"},
 		"--connections 0: no connection is left to send":                      {"-c", "0"},
 		"--zipf: want a number above 1 and up to 100, or 0, got 0.5;":         {"--zipf", "0.5"},
-		"5 threads for 4 connections":                                         {"-c", "4", "-t", "5"},
+		"invalid number of threads 5: ":                                       {"-c", "4", "-t", "5"},
 		"two of --json, --csv and --hdr name the same":                        {"--json", "x", "--hdr", "x"},
 		"a share from 0% to 100%, got NaN%;":                                  {"--idle", "NaN%"},
-		"a rate or a pipeline needs connections that send":                    {"-c", "4", "--idle", "100%", "--rate", "5"},
+		"a rate or pipeline requires connections that send":                   {"-c", "4", "--idle", "100%", "--rate", "5"},
 	} {
 		_, errOut, code := h.Command("", append([]string{"load"}, args...)...)
 		if code != 2 || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
@@ -112,7 +112,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	few := exec.Command("sh", "-c", "ulimit -n 200; exec \"$0\" load -c 1000 --config \"$1\"", processtest.Binary, h.Config())
 	text, _ := few.CombinedOutput()
-	if want := "1000 connections need 1064 descriptors, and this process may have 200: raise ulimit -n"; !strings.Contains(string(text), want) {
+	if want := "1000 connections need 1064 file descriptors, but the limit is 200: raise ulimit -n"; !strings.Contains(string(text), want) {
 		t.Errorf("%s, want %s", text, want)
 	}
 }

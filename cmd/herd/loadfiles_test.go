@@ -49,7 +49,7 @@ func TestLoadInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Wait()
-	if code := c.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "of replies") {
+	if code := c.ProcessState.ExitCode(); code != 130 || !strings.Contains(out.String(), "latency, ms") {
 		t.Errorf("exit code %d\n%s", code, out.String())
 	}
 	var r load.Report

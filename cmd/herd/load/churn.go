@@ -9,12 +9,11 @@ import (
 	"serverherd/reactor"
 )
 
-// maxVisitors bounds the clients that have come and not gone. Who is due beyond is an error.
+// maxVisitors is the maximum number of open visitor connections. A visitor due above the limit is an error.
 const maxVisitors = 1000
 
-// comeAndGo has those clients come who are due, however late it is called, and comes back for the
-// next.
-func (w *worker) comeAndGo() {
+// visits starts all visitors that are due, even if it is called late, and schedules itself for the next.
+func (w *worker) visits() {
 	if w.ending {
 		return
 	}
@@ -22,31 +21,32 @@ func (w *worker) comeAndGo() {
 	for ; w.nextVisit <= now; w.nextVisit += w.churn {
 		w.visit()
 	}
-	w.r.CallLater(w.nextVisit-now, w.comeAndGo)
+	w.r.CallLater(w.nextVisit-now, w.visits)
 }
 
-// visit has a client come, send one line, take its reply and go.
+// visit starts one visitor.
 func (w *worker) visit() {
 	target := &w.options.Targets[int(w.now.counts.Came)%len(w.options.Targets)]
 	if w.visitors == maxVisitors {
-		what := fmt.Sprintf("%s: a client could not come: %d others wait", target.Name, maxVisitors)
+		what := fmt.Sprintf("%s: churn: %d connections are already open", target.Name, maxVisitors)
 		w.now.counts.failed(what, 1)
 		return
 	}
 	w.visitors++
 	w.now.counts.Came++
-	v := &visitor{w: w, target: target, came: w.elapsed()}
+	v := &visitor{w: w, target: target, started: w.elapsed()}
 	w.r.ConnectTCP(target.Addr, w.options.Timeout, v)
 }
 
-// visitor is one such client. Of its worker's loop.
+// visitor is a short connection: it sends one request, reads the reply and closes. Used only on its
+// worker's loop.
 type visitor struct {
-	w      *worker
-	target *Target
-	t      reactor.Transport
-	came   time.Duration
-	reply  []byte
-	served bool
+	w       *worker
+	target  *Target
+	t       reactor.Transport
+	started time.Duration
+	reply   []byte
+	served  bool
 }
 
 // BuildProtocol implements reactor.Factory.
@@ -57,7 +57,7 @@ func (v *visitor) ConnectionFailed(reason error) {
 	v.w.visitors--
 	v.w.settle()
 	if !v.w.ending {
-		v.w.now.counts.failed(v.target.Name+": a client could not come: "+explained(reason).Error(), 1)
+		v.w.now.counts.failed(v.target.Name+": churn: connect: "+explained(reason).Error(), 1)
 	}
 }
 
@@ -80,7 +80,7 @@ func (v *visitor) DataReceived(p []byte) {
 		return
 	}
 	v.served = true
-	record(v.w.now.churn, v.w.elapsed()-v.came)
+	record(v.w.now.churn, v.w.elapsed()-v.started)
 	if text := reason(v.reply); text != "> WHATSAT REQUEST" && text != "? WHATSAT" {
 		v.w.now.counts.failed(v.target.Name+": "+text, 1)
 	}
@@ -92,6 +92,6 @@ func (v *visitor) ConnectionLost(reason error) {
 	v.w.visitors--
 	v.w.settle()
 	if !v.served && !v.w.ending {
-		v.w.now.counts.failed(v.target.Name+": a client was not served: "+reason.Error(), 1)
+		v.w.now.counts.failed(v.target.Name+": churn: no reply: "+reason.Error(), 1)
 	}
 }

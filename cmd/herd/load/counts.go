@@ -5,28 +5,28 @@ import (
 	"slices"
 )
 
-// Counts are what a run has done.
+// Counts are the counters of a run.
 type Counts struct {
-	Sent       uint64 `json:"sent"`       // lines
-	Replies    uint64 `json:"replies"`    // all, those that are errors included
-	Errors     uint64 `json:"errors"`     // replies that refuse, or are another line's; connections lost
-	Unanswered uint64 `json:"unanswered"` // lines whose reply did not come
-	Late       uint64 `json:"late"`       // lines that were due and had to wait for an earlier reply
-	Skipped    uint64 `json:"skipped"`    // lines that were due and not sent before the end, or the connection's
-	Came       uint64 `json:"came"`       // clients that came for one line
+	Sent       uint64 `json:"sent"`       // requests
+	Replies    uint64 `json:"replies"`    // including error replies
+	Errors     uint64 `json:"errors"`     // error replies, wrong replies, lost connections
+	Unanswered uint64 `json:"unanswered"` // requests without a reply
+	Late       uint64 `json:"late"`       // requests that were due and had to wait for an earlier reply
+	Skipped    uint64 `json:"skipped"`    // requests that were due but not sent before the end of the run or the connection
+	Came       uint64 `json:"came"`       // short connections
 	BytesIn    uint64 `json:"bytes_in"`
 
-	Failures []Failure `json:"failures,omitempty"` // and what is unanswered; the most frequent first
+	Failures []Failure `json:"failures,omitempty"` // errors and unanswered requests; the most frequent first
 }
 
 // Failure is one kind of error.
 type Failure struct {
-	What    string `json:"what"`              // the server's name first
-	Example string `json:"example,omitempty"` // one of them, where they differ in more than that
+	What    string `json:"what"`              // begins with the server's name
+	Example string `json:"example,omitempty"` // details of one of them, if they differ
 	Count   uint64 `json:"count"`
 }
 
-// maxFailures bounds the kinds that are told apart.
+// maxFailures is the maximum number of kinds; further ones are counted as otherFailures.
 const maxFailures = 32
 
 const otherFailures = "others"
@@ -37,7 +37,7 @@ func (c *Counts) failed(what string, n uint64) {
 	c.note(what, "", n)
 }
 
-// note counts what is an error already, or is counted as something else.
+// note counts a failure by kind only: it is counted as an error or as unanswered elsewhere.
 func (c *Counts) note(what, example string, n uint64) {
 	i := slices.IndexFunc(c.Failures, func(f Failure) bool { return f.What == what })
 	switch {
@@ -50,7 +50,7 @@ func (c *Counts) note(what, example string, n uint64) {
 	}
 }
 
-// add adds another's.
+// add adds the counters of o.
 func (c *Counts) add(o *Counts) {
 	c.Sent += o.Sent
 	c.Replies += o.Replies

@@ -35,7 +35,7 @@ func TestErrorsAreNamed(t *testing.T) {
 		}, "Alford: > IAMAT TIME"},
 		{"says ?", func(n int, line string) []byte { return []byte("? " + line + "\n\n") }, "Alford: ? IAMAT"},
 		{"mixes them up", func(n int, line string) []byte { return []byte("AT Alford +0.1 somebody +1-1 5\n\n") },
-			"Alford: a reply that is not its line's"},
+			"Alford: wrong reply"},
 		{"says too much", func(n int, line string) []byte { return append(well(n, line), "more\n\n"...) }, "Alford: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestIdleConnectionsThatAreRefused(t *testing.T) {
 	o := small(Target{Name: "Alford", Addr: l.Addr().String()})
 	o.Connections, o.Pipeline, o.Idle = 0, 0, 5
 	r := mustRun(t, o)
-	if r.All.Errors != 5 || !strings.HasPrefix(r.All.Failures[0].What, "Alford: an idle connection: > SERVER FULL") {
+	if r.All.Errors != 5 || !strings.HasPrefix(r.All.Failures[0].What, "Alford: idle connection rejected: > SERVER FULL") {
 		t.Errorf("%+v", r.All)
 	}
 }
@@ -114,7 +114,7 @@ func TestNoAnswer(t *testing.T) {
 	if err != nil || r.All.Sent != 12 || r.All.Unanswered != 12 || r.All.Replies != 0 {
 		t.Fatalf("%v, %+v", err, r)
 	}
-	want := Failure{"Alford: no reply came, or no whole one", "", 12}
+	want := Failure{"Alford: no complete reply", "", 12}
 	if len(r.All.Failures) != 1 || r.All.Failures[0] != want {
 		t.Errorf("%+v, want %+v", r.All.Failures, want)
 	}
@@ -159,7 +159,7 @@ func TestRepliesAreBounded(t *testing.T) {
 		u.DataReceived([]byte("A"))
 		u.DataReceived([]byte("and more"))
 		f := w.now.counts.Failures
-		if !end.aborted || len(f) != 1 || f[0].What != "Alford: a reply without end" || len(u.part) > 0 {
+		if !end.aborted || len(f) != 1 || f[0].What != "Alford: reply too long" || len(u.part) > 0 {
 			t.Errorf("beyond %d bytes: %+v", c.bound, f)
 		}
 	}
@@ -256,7 +256,7 @@ func TestARefusedConnection(t *testing.T) {
 	}
 	w, u, _ = beside(t, 1)
 	u.DataReceived([]byte("AT Alford\n\n"))
-	if f := w.now.counts.Failures; len(f) != 1 || f[0].What != "Alford: a reply to nothing" {
+	if f := w.now.counts.Failures; len(f) != 1 || f[0].What != "Alford: reply without a request" {
 		t.Errorf("%+v", f)
 	}
 }

@@ -6,22 +6,22 @@ import (
 	"fmt"
 )
 
-// How FindMax goes about it.
+// Parameters of FindMax.
 const (
-	findSteps = 7    // halvings of what is in doubt
-	findShare = 0.95 // of the lines due must be answered
+	findSteps = 7    // bisection steps
+	findShare = 0.95 // of the requests due must be answered
 )
 
-// FindMax looks for the highest rate at which the condition holds, by halving: first a closed loop of
-// 16 lines on each connection says how much there is at most. Said is told of each step. The report
-// is that of the best rate; its Rate is zero if there is none.
-func FindMax(ctx context.Context, o Options, holds Threshold, said func(string)) (*Report, error) {
-	return findMax(ctx, Run, o, holds, said)
+// FindMax finds the highest rate that meets a condition, by bisection. A closed loop with a pipeline of 16
+// gives the upper bound. Progress is called for each step. The report is that of the best rate; its Rate is
+// 0 if no rate meets the condition.
+func FindMax(ctx context.Context, o Options, holds Threshold, progress func(string)) (*Report, error) {
+	return findMax(ctx, Run, o, holds, progress)
 }
 
-// findMax is FindMax with what makes the runs.
+// findMax is FindMax with a replaceable Run.
 func findMax(ctx context.Context, run func(context.Context, Options) (*Report, error), o Options, holds Threshold,
-	said func(string)) (*Report, error) {
+	progress func(string)) (*Report, error) {
 	closed := o
 	closed.Rate, closed.Pipeline = 0, 16
 	peak, err := run(ctx, closed)
@@ -29,9 +29,9 @@ func findMax(ctx context.Context, run func(context.Context, Options) (*Report, e
 		return nil, err
 	}
 	if peak.PerSecond == 0 {
-		return nil, errors.New("the closed loop got no reply, and so there is no rate to begin at")
+		return nil, errors.New("no replies in the closed loop: no rate to start from")
 	}
-	said(fmt.Sprintf("closed loop, pipeline 16: %.0f replies/s", peak.PerSecond))
+	progress(fmt.Sprintf("closed loop, pipeline 16: %.0f replies/s", peak.PerSecond))
 	best := &Report{Servers: peak.Servers, Seed: o.Seed}
 	low, high := 0.0, peak.PerSecond
 	for range findSteps {
@@ -41,12 +41,12 @@ func findMax(ctx context.Context, run func(context.Context, Options) (*Report, e
 		o.Rate = (low + high) / 2
 		r, err := run(ctx, o)
 		if ctx.Err() != nil {
-			break // what was cut short proves nothing
+			break // an interrupted run is not conclusive
 		}
 		if err != nil {
 			return nil, err
 		}
-		// Each connection may have a line under way at the end.
+		// Each connection may have a request in flight at the end.
 		answered := float64(r.Measured.Replies) + float64(o.Connections)
 		served := r.All.Errors+r.All.Unanswered == 0 && answered >= findShare*o.Rate*r.Duration
 		ok := served && holds.Decidable(r) && holds.Holds(r)
@@ -56,7 +56,7 @@ func findMax(ctx context.Context, run func(context.Context, Options) (*Report, e
 		} else {
 			high = o.Rate
 		}
-		said(fmt.Sprintf("%.0f lines/s: %.0f replies/s, p50 %.3f ms, p99 %.3f ms, %d errors: %s", o.Rate,
+		progress(fmt.Sprintf("%.0f requests/s: %.0f replies/s, p50 %.3f ms, p99 %.3f ms, %d errors: %s", o.Rate,
 			r.PerSecond, r.Latency.P50*1e3, r.Latency.P99*1e3, r.All.Errors, verdict))
 	}
 	return best, nil

@@ -66,7 +66,7 @@ func TestFindMax(t *testing.T) {
 
 func TestFindMaxWithoutAPeak(t *testing.T) {
 	r, err := findMax(t.Context(), capable(0, func(*Report) {}), Options{}, threshold(t, "p50<10s"), func(string) {})
-	if err == nil || !strings.Contains(err.Error(), "no reply") {
+	if err == nil || !strings.Contains(err.Error(), "no replies") {
 		t.Errorf("%v, %+v", err, r)
 	}
 }

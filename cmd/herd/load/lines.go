@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// lines writes the lines of one connection. The same seed writes the same ones.
+// lines generates the requests of one connection. The same seed generates the same requests.
 type lines struct {
 	random  *rand.Rand
-	zipf    *rand.Zipf // nil: all ids alike
+	zipf    *rand.Zipf // nil for a uniform distribution
 	clients uint64
-	// The ids of IAMATs, unless they are skewed: first, and every step-th behind it, so many in all.
+	// The ids of IAMATs without zipf: first, first+step, ..., own in total.
 	first, own uint64
-	iamat      int // of all in the mix
+	iamat      int // share of IAMATs, out of all
 	all        int
-	whatsat    []byte // the end of a WHATSAT, from behind the id
-	stamp      uint64 // microseconds since 1970 of the next IAMAT
+	whatsat    []byte // the end of a WHATSAT, after the id
+	stamp      uint64 // time of the next IAMAT, in microseconds since 1970
 	step       uint64 // between two of them
 	redis      bool
 }
 
-// newLines returns those of connection k of n: their times differ from all others' of the run, and so do
-// the ids of its IAMATs, if there are enough.
+// newLines returns the generator for connection k of n. No two connections of a run use the same time or,
+// if there are enough ids, the same id in IAMATs.
 func newLines(o *Options, k, n int) *lines {
 	source := rand.NewPCG(o.Seed, uint64(k))
 	l := &lines{
@@ -42,7 +42,7 @@ func newLines(o *Options, k, n int) *lines {
 	return l
 }
 
-// appendNext appends the next line without its LF, and says whether it is a WHATSAT.
+// appendNext appends the next request without its LF and reports whether it is a WHATSAT.
 func (l *lines) appendNext(dst []byte) (line []byte, whatsat bool) {
 	whatsat = l.iamat < l.all && l.random.IntN(l.all) >= l.iamat
 	var id uint64
@@ -65,8 +65,8 @@ func (l *lines) appendNext(dst []byte) (line []byte, whatsat bool) {
 	return dst, false
 }
 
-// Known are the ids of the clients that a run makes known to the servers, or may: how many, the first
-// and the last. A server does not forget them.
+// Known returns the ids of the clients that a run updates: how many, the first and the last. They stay in
+// the herd.
 func (o *Options) Known() (n int, first, last string) {
 	checked := *o
 	if checked.Check() != nil || checked.Connections == 0 && checked.WHATSAT == 0 {
@@ -75,7 +75,7 @@ func (o *Options) Known() (n int, first, last string) {
 	return checked.Clients, string(appendID(nil, 0)), string(appendID(nil, uint64(checked.Clients)-1))
 }
 
-// appendIAMAT appends an IAMAT whose position is made of chance.
+// appendIAMAT appends an IAMAT with a position derived from the random number chance.
 func appendIAMAT(dst []byte, id, chance, stamp uint64) []byte {
 	dst = append(appendID(append(dst, "IAMAT "...), id), ' ')
 	dst = appendDegrees(dst, chance>>32, 90)
@@ -86,7 +86,7 @@ func appendIAMAT(dst []byte, id, chance, stamp uint64) []byte {
 
 func appendID(dst []byte, id uint64) []byte { return appendDigits(append(dst, "load"...), id, 7) }
 
-// appendDegrees appends a position of at most most degrees either way, from 32 bits of chance.
+// appendDegrees appends a coordinate from -most to most, derived from 32 random bits.
 func appendDegrees(dst []byte, chance, most uint64) []byte {
 	sign := byte('+')
 	if chance&1 != 0 {
@@ -97,7 +97,7 @@ func appendDegrees(dst []byte, chance, most uint64) []byte {
 	return appendDigits(append(dst, '.'), v%1e6, 6)
 }
 
-// appendDigits appends v as so many digits.
+// appendDigits appends v with leading zeros.
 func appendDigits(dst []byte, v uint64, digits int) []byte {
 	for range digits {
 		dst = append(dst, '0')
@@ -109,8 +109,8 @@ func appendDigits(dst []byte, v uint64, digits int) []byte {
 	return dst
 }
 
-// preload appends the IAMATs that make a server know every id, from before the run's times.
-func preload(dst []byte, o *Options, from, to int) []byte {
+// appendPreload appends IAMATs for a range of ids, with times before those of the run.
+func appendPreload(dst []byte, o *Options, from, to int) []byte {
 	stamp := uint64(o.Epoch.Add(-time.Second).UnixMicro())
 	random := rand.New(rand.NewPCG(o.Seed, 1<<63))
 	for id := from; id < to; id++ {

@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// metronome says when lines of an open loop are due. The runtime's timers are late by up to a
-// millisecond in a process that has little to do, for its poller waits in whole ones; a loader that
-// is late says less of servers than of itself. So this is a clock of the kernel's. start and stop are
-// loop only.
+// metronome is a periodic timer for the requests of an open loop. In a mostly idle process, timers of the
+// Go runtime are late by up to a millisecond, because its poller waits in whole milliseconds; that would
+// distort the latencies. So this uses a timer of the kernel. start and stop are loop only.
 type metronome struct {
 	ticks   *ticks
-	waiting atomic.Bool // a beat has been posted and has not been dealt with
+	waiting atomic.Bool // a call of beat has been posted and has not run yet
 }
 
-// start posts beat on the loop, first after wait and then once in a period, until stop. A beat is left
-// out while the last one waits for the loop.
+// start posts beat on the loop, first after wait and then once per period, until stop. A beat is skipped
+// while the previous one has not run.
 func (m *metronome) start(post func(func()), wait, period time.Duration, beat func()) error {
 	t, err := newTicks(max(wait, 1), period)
 	if err != nil {
@@ -36,7 +35,7 @@ func (m *metronome) start(post func(func()), wait, period time.Duration, beat fu
 	return nil
 }
 
-// stop ends it, if it has begun.
+// stop stops the metronome if it was started.
 func (m *metronome) stop() {
 	if m.ticks != nil {
 		m.ticks.stop()

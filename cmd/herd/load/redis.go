@@ -2,13 +2,13 @@ package load
 
 import "bytes"
 
-// What Redis is asked in place of IAMATs: GEOADD of the same ids at the same positions into one
-// sorted set. Positions are written at a fixed width, so that their lengths stand here.
+// Redis gets GEOADDs into one sorted set in place of IAMATs, with the same ids and positions. Positions
+// have a fixed width, so that their lengths are constant.
 const (
 	geoadd    = "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n$11\r\n"
 	geoMember = "\r\n$11\r\n"
 
-	// maxMercator is how far from the equator Redis knows places, in whole degrees.
+	// maxMercator is the maximum latitude that Redis supports, in whole degrees.
 	maxMercator = 85
 )
 
@@ -22,7 +22,7 @@ func appendGEOADD(dst []byte, id, chance uint64) []byte {
 	return append(appendID(dst, id), '\r')
 }
 
-// appendFixed appends degrees as appendDegrees does, with so many digits before the point.
+// appendFixed is appendDegrees with a fixed number of digits before the point.
 func appendFixed(dst []byte, chance, most uint64, whole int) []byte {
 	sign := byte('+')
 	if chance&1 != 0 {
@@ -38,13 +38,13 @@ var (
 	moved = []byte(":0\r\n") // it was not
 )
 
-// compareRedis counts a reply that is not a GEOADD's.
+// compareRedis checks the reply to a GEOADD.
 func (u *user) compareRedis(reply []byte) {
 	switch {
 	case bytes.Equal(reply, added), bytes.Equal(reply, moved):
 	case reply[0] == '-':
 		u.worker.refused(u, append([]byte("> "), reply...))
 	default:
-		u.worker.wrong(u, "a reply that is not a GEOADD's", shown(reply))
+		u.worker.wrong(u, "unexpected reply to GEOADD", shown(reply))
 	}
 }

@@ -53,7 +53,7 @@ func TestRedisIsSentGEOADDs(t *testing.T) {
 func TestRedisRefuses(t *testing.T) {
 	for reply, want := range map[string]string{
 		"-ERR invalid longitude,latitude pair 1,90\r\n": "Alford: > -ERR invalid longitude,latitude pair 1,90",
-		"+OK\r\n": `Alford: a reply that is not a GEOADD's`,
+		"+OK\r\n": `Alford: unexpected reply to GEOADD`,
 	} {
 		o := small(scripted(t, func(n int, _ string) []byte {
 			if n%11 < 10 {
@@ -69,7 +69,7 @@ func TestRedisRefuses(t *testing.T) {
 	}
 	o := small(Target{Name: "Redis"})
 	o.Redis, o.WHATSAT = true, 1
-	if err := o.Check(); err == nil || !strings.Contains(err.Error(), "GEOADD") {
+	if err := o.Check(); err == nil || !strings.Contains(err.Error(), "only IAMATs") {
 		t.Errorf("WHATSATs for Redis: %v", err)
 	}
 }

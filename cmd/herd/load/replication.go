@@ -12,12 +12,12 @@ import (
 	"serverherd/protocol"
 )
 
-// Replication measures how long an update takes from one server to another: a line to the first, and
-// then questions to the second until it knows. The time is from the sending of the update to the reply
-// that shows it, and so at least that of one question.
+// Replication measures how long an update takes from one server to another: it sends an IAMAT to the first
+// and then WHATSATs to the second until one has the update. The latency is from sending the update to the
+// reply that has it, so it includes at least one WHATSAT.
 func Replication(ctx context.Context, o Options) (*Report, error) {
 	if len(o.Targets) != 2 || o.Duration <= 0 {
-		return nil, errors.New("replication is measured from one server to another, for some time")
+		return nil, errors.New("replication requires two servers and a duration")
 	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
@@ -32,7 +32,7 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer to.Close()
-	defer context.AfterFunc(ctx, func() { // whoever waits for a reply does so no more
+	defer context.AfterFunc(ctx, func() { // unblocks reads
 		from.Close()
 		to.Close()
 	})()
@@ -50,7 +50,7 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 		sent := time.Now()
 		r.all.Sent++
 		if err := replicate(from, to, id, text); ctx.Err() != nil {
-			r.all.Sent-- // nobody knows what would have become of it
+			r.all.Sent-- // interrupted: the outcome is unknown
 			break
 		} else if err != nil {
 			r.all.failed(err.Error(), 1)
@@ -65,17 +65,17 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 	return r.report.fill(r, r.all), nil
 }
 
-// ReplicationID is the id of the client that Replication moves, and leaves with the servers.
+// ReplicationID is the id of the client that Replication updates. It stays in the herd.
 func ReplicationID(o *Options) string { return fmt.Sprintf("replication-%d", o.Seed) }
 
-// replicate sends one update and asks until it is known.
+// replicate sends one update and polls until it is visible.
 func replicate(from, to *talk, id, text string) error {
 	reply, err := from.ask("IAMAT " + text)
 	if err != nil {
 		return err
 	}
 	if !strings.HasSuffix(reply, text) {
-		return fmt.Errorf("%s: the reply to an update is %s", from.target.Name, shown([]byte(reply)))
+		return fmt.Errorf("%s: unexpected reply to an update: %s", from.target.Name, shown([]byte(reply)))
 	}
 	for began := time.Now(); ; {
 		reply, err := to.ask("WHATSAT " + id + " 1 0")
@@ -85,13 +85,13 @@ func replicate(from, to *talk, id, text string) error {
 		case strings.HasSuffix(reply, text):
 			return nil
 		case time.Since(began) > maxDrain:
-			return fmt.Errorf("%s: does not know an update of %s's after %v", to.target.Name,
+			return fmt.Errorf("%s: update sent to %s not visible after %v", to.target.Name,
 				from.target.Name, maxDrain)
 		}
 	}
 }
 
-// talk is a conversation, one line after the other.
+// talk is a blocking connection with one request in flight.
 type talk struct {
 	net.Conn
 	target  *Target
@@ -109,14 +109,14 @@ func talkTo(ctx context.Context, target *Target, o *Options) (*talk, error) {
 	return &talk{c, target, o.Dialect, o.Timeout, bufio.NewReaderSize(c, 64<<10)}, nil
 }
 
-// ask returns the first line of the reply.
+// ask sends a request and returns the first line of the reply.
 func (t *talk) ask(line string) (first string, err error) {
 	_ = t.SetDeadline(time.Now().Add(t.timeout))
 	if _, err := t.Write([]byte(line + "\n")); err != nil {
 		return "", fmt.Errorf("%s: %w", t.target.Name, noReply(err, t.timeout))
 	}
 	for {
-		raw, err := t.in.ReadSlice('\n') // a line that the buffer does not hold is an error
+		raw, err := t.in.ReadSlice('\n') // a line longer than the buffer is an error
 		text := string(raw)
 		switch {
 		case err != nil:

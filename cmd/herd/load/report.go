@@ -11,7 +11,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Latency is how long replies took, in seconds.
+// Latency is a summary of latencies, in seconds.
 type Latency struct {
 	Count int64   `json:"count"`
 	Mean  float64 `json:"mean"`
@@ -32,7 +32,7 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	return l
 }
 
-// Usage is processor time, in seconds.
+// Usage is CPU time, in seconds.
 type Usage struct {
 	User     float64 `json:"user"`
 	System   float64 `json:"system"`
@@ -42,20 +42,20 @@ type Usage struct {
 // Total is user and system time.
 func (u Usage) Total() float64 { return u.User + u.System }
 
-// Report is how a run went. Its JSON names are stable; durations are in seconds.
+// Report is the result of a run. Its JSON names are stable; durations are in seconds.
 type Report struct {
 	Servers     []string      `json:"servers"`
-	Connections int           `json:"connections"` // that send; the others are besides
+	Connections int           `json:"connections"` // that send, not counting the others
 	Idle        int           `json:"idle"`
 	SlowReaders int           `json:"slow_readers"`
-	ChurnRate   float64       `json:"churn_rate"` // clients a second that come for one line
+	ChurnRate   float64       `json:"churn_rate"` // short connections per second
 	Threads     int           `json:"threads"`
 	Pipeline    int           `json:"pipeline"`
-	Rate        float64       `json:"rate"`    // lines due in a second; 0: closed loop
-	IAMAT       int           `json:"iamat"`   // parts in the mix
+	Rate        float64       `json:"rate"`    // requests per second; 0 for a closed loop
+	IAMAT       int           `json:"iamat"`   // share in the mix
 	WHATSAT     int           `json:"whatsat"` // likewise
-	Clients     int           `json:"clients"` // different ids
-	Zipf        float64       `json:"zipf"`    // 0: no skew
+	Clients     int           `json:"clients"` // number of ids
+	Zipf        float64       `json:"zipf"`    // 0 for no skew
 	Warmup      float64       `json:"warmup"`
 	Seed        uint64        `json:"seed"`
 	Epoch       string        `json:"epoch"` // seconds since 1970
@@ -64,15 +64,15 @@ type Report struct {
 	Seconds     []Second      `json:"-"`
 
 	Duration  float64 `json:"duration"` // of the measured time
-	Measured  Counts  `json:"measured"` // in it
-	All       Counts  `json:"all"`      // with warm-up, and replies that came after the end
+	Measured  Counts  `json:"measured"` // in the measured time
+	All       Counts  `json:"all"`      // including warm-up and replies after the end
 	PerSecond float64 `json:"replies_per_second"`
 
-	// Latency is from the moment at which a line was due: in a closed loop, when it was sent.
+	// Latency is from when a request was due; in a closed loop, from when it was sent.
 	Latency  Latency `json:"latency"`
-	Raw      Latency `json:"latency_raw"` // from the moment at which it was sent
-	Lateness Latency `json:"lateness"`    // between the two, as far as lines were sent
-	Churn    Latency `json:"churn"`       // connect, one line, its reply
+	Raw      Latency `json:"latency_raw"` // from when it was sent
+	Lateness Latency `json:"lateness"`    // from due to sent
+	Churn    Latency `json:"churn"`       // short connections: connect, one request, its reply
 
 	Loader        Usage         `json:"loader"` // this process, in the measured time
 	LoaderPerLine float64       `json:"loader_per_reply"`
@@ -80,7 +80,7 @@ type Report struct {
 	ServerPerLine float64       `json:"server_per_reply"` // 0 if unknown
 
 	histogram  *hdrhistogram.Histogram
-	replicated bool // it is Replication's
+	replicated bool // made by Replication
 }
 
 // fill completes the report.
@@ -109,21 +109,21 @@ func (r *Report) fill(from *run, measured Counts) *Report {
 	return r
 }
 
-// WriteHDR writes the distribution of latencies, in milliseconds, as HdrHistogram's tools read it.
+// WriteHDR writes the latency distribution in milliseconds, in the format of HdrHistogram's tools.
 func (r *Report) WriteHDR(w io.Writer) error {
 	_, err := r.histogram.PercentilesPrint(w, 5, 1000)
 	return err
 }
 
-// WriteText writes the report for people.
+// WriteText writes the report as text.
 func (r *Report) WriteText(w io.Writer) error {
 	if r.replicated {
 		return r.writeReplication(w)
 	}
 	r.writeLoad(w)
-	fmt.Fprintf(w, "--seed %d --epoch %s repeats the lines\n\n", r.Seed, r.Epoch)
+	fmt.Fprintf(w, "repeat with --seed %d --epoch %s\n\n", r.Seed, r.Epoch)
 	if r.Duration == 0 {
-		fmt.Fprintln(w, "it ended in the warm-up: nothing was measured")
+		fmt.Fprintln(w, "ended during the warm-up: nothing measured")
 	} else {
 		fmt.Fprintf(w, "%.0f replies/s, %.2f MB/s\n", r.PerSecond, float64(r.Measured.BytesIn)/1e6/r.Duration)
 	}
@@ -132,13 +132,13 @@ func (r *Report) WriteText(w io.Writer) error {
 	rows := []struct {
 		name string
 		l    Latency
-	}{{"from when a line was due", r.Latency}, {"from when it was sent", r.Raw}, {"sent late by", r.Lateness},
-		{"connect, one line, reply", r.Churn}}
+	}{{"from due time", r.Latency}, {"from send time", r.Raw}, {"send delay", r.Lateness},
+		{"connect, request, reply", r.Churn}}
 	if r.Rate == 0 {
 		rows = []struct {
 			name string
 			l    Latency
-		}{{"of replies", r.Latency}, rows[3]}
+		}{{"replies", r.Latency}, rows[3]}
 	}
 	for _, row := range rows {
 		if l := row.l; l.Count > 0 {
@@ -149,16 +149,16 @@ func (r *Report) WriteText(w io.Writer) error {
 		return err
 	}
 	a := r.All
-	fmt.Fprintf(w, "\n%s sent in all, %s, %d unanswered, %s\n", Plural(a.Sent, "line", "lines"),
+	fmt.Fprintf(w, "\n%s in total, %s, %d unanswered, %s\n", Plural(a.Sent, "request", "requests"),
 		Plural(a.Replies, "reply", "replies"), a.Unanswered, Plural(a.Errors, "error", "errors"))
 	if r.Rate > 0 {
-		fmt.Fprintf(w, "%d late because an earlier reply was, %d skipped\n", a.Late, a.Skipped)
+		fmt.Fprintf(w, "%d delayed by an earlier reply, %d skipped\n", a.Late, a.Skipped)
 	}
 	if r.Duration == 0 {
 		r.writeFailures(w)
 		return nil
 	}
-	fmt.Fprintf(w, "loader: %.2f us of CPU a reply, %.0f %% of a processor", r.LoaderPerLine*1e6,
+	fmt.Fprintf(w, "loader: %.2f us CPU per reply, %.0f %% of a core", r.LoaderPerLine*1e6,
 		100*r.Loader.Total()/max(r.Duration, 1e-9))
 	if r.ServerPerLine > 0 {
 		fmt.Fprintf(w, "; servers: %.2f us, %.0f %%", r.ServerPerLine*1e6,
@@ -169,11 +169,11 @@ func (r *Report) WriteText(w io.Writer) error {
 	return nil
 }
 
-// writeLoad writes what load it was.
+// writeLoad describes the load.
 func (r *Report) writeLoad(w io.Writer) {
 	kind := "closed loop"
 	if r.Rate > 0 {
-		kind = number(r.Rate) + " lines/s due"
+		kind = "open loop, " + number(r.Rate) + "/s"
 	}
 	fmt.Fprintf(w, "%s to %s, pipeline %d, %s, %.1f s\n", Plural(r.Connections, "connection", "connections"),
 		strings.Join(r.Servers, ", "), r.Pipeline, kind, r.Duration)
@@ -182,13 +182,13 @@ func (r *Report) writeLoad(w io.Writer) {
 		fmt.Fprintf(w, ", zipf %s", number(r.Zipf))
 	}
 	if r.Idle > 0 || r.SlowReaders > 0 || r.ChurnRate > 0 {
-		fmt.Fprintf(w, "\nbesides %s, %s, %s a second who come and go", Plural(r.Idle, "idle one", "idle ones"),
+		fmt.Fprintf(w, "\nplus %s, %s, %s/s short connections", Plural(r.Idle, "idle connection", "idle connections"),
 			Plural(r.SlowReaders, "slow reader", "slow readers"), number(r.ChurnRate))
 	}
 	fmt.Fprintln(w)
 }
 
-// Plural writes a number of things.
+// Plural formats a number and a noun.
 func Plural[N int | uint64](n N, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -196,20 +196,20 @@ func Plural[N int | uint64](n N, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// number writes it with as many digits as it has.
+// number formats f with the digits that it needs.
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func (r *Report) writeFailures(w io.Writer) {
 	for _, f := range r.All.Failures {
 		fmt.Fprintf(w, "error: %s %s\n", Plural(f.Count, "time", "times"), f.What)
 		if f.Example != "" {
-			fmt.Fprintf(w, "       as %s\n", f.Example)
+			fmt.Fprintf(w, " e.g. %s\n", f.Example)
 		}
 	}
 }
 
-// writeRow writes the latencies as a row of a table, in milliseconds with five digits at most: a table
-// is read on 80 columns.
+// writeRow writes a table row with latencies in milliseconds, with at most five digits, so that the table
+// fits in 80 columns.
 func (l Latency) writeRow(w io.Writer, name string) {
 	fmt.Fprint(w, name)
 	for _, seconds := range []float64{l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max} {
@@ -225,13 +225,13 @@ func (l Latency) writeRow(w io.Writer, name string) {
 	fmt.Fprint(w, "\t\n")
 }
 
-// writeReplication writes the report of Replication.
+// writeReplication writes a report of Replication.
 func (r *Report) writeReplication(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "%s at %s, each until known at %s, one after the other, %.1f s; --seed %d --epoch %s\n\n",
+	fmt.Fprintf(w, "%s at %s, each until visible at %s, one at a time, %.1f s; --seed %d --epoch %s\n\n",
 		Plural(r.All.Replies, "update", "updates"), r.Servers[0], r.Servers[1], r.Duration, r.Seed, r.Epoch)
-	fmt.Fprintln(t, "from update to known, ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
-	r.Latency.writeRow(t, "with a question and its reply")
+	fmt.Fprintln(t, "update until visible, ms\tmean\tp50\tp90\tp99\tp99.9\tmax\t")
+	r.Latency.writeRow(t, "including one WHATSAT")
 	if err := t.Flush(); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func TestInterruptedInTheWarmUp(t *testing.T) {
 		t.Fatalf("%v, %+v", err, r)
 	}
 	var text bytes.Buffer
-	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "nothing was measured") ||
+	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "nothing measured") ||
 		strings.Contains(text.String(), "replies/s") {
 		t.Errorf("%v, %s", err, &text)
 	}

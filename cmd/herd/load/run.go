@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Second is how a part of a run went, usually a second of it.
+// Second is the result of a part of a run, usually of one second.
 type Second struct {
-	At      time.Duration // of its end, since lines are sent
+	At      time.Duration // its end, since the first request
 	Warmup  bool
 	Length  time.Duration
 	Counts  Counts
@@ -28,17 +28,17 @@ type run struct {
 	stop    []func()
 	report  Report
 	total   interval // of the measured time
-	all     Counts   // warm-up and drain included
+	all     Counts   // including warm-up and drain
 	begun   time.Time
-	// deserted: no connection that sends is left.
-	deserted bool
-	last     time.Time // of the latest collection
-	before   usage     // when the measured time began
-	server   time.Duration
+	// allLost: all connections that send are lost.
+	allLost bool
+	last    time.Time     // of the latest collection
+	before  usage         // at the beginning of the measured time
+	server  time.Duration // CPU time of the servers, likewise
 }
 
-// Run loads the servers and reports. When ctx ends, it stops early and reports what there is. Its
-// error is about a run that could not begin; what goes wrong later is in the report.
+// Run generates load and returns a report. If ctx ends, it stops early and reports what it has. It returns
+// an error only if the run could not begin; later errors are in the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	if o.WHATSAT > 0 {
-		if err := makeKnown(ctx, &o); err != nil {
+		if err := preload(ctx, &o); err != nil {
 			return nil, err
 		}
 	}
@@ -60,17 +60,17 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r.finish(ctx), nil
 }
 
-// reserved descriptors are for whatever else a process has open.
+// reserved descriptors are for other files of the process.
 const reserved = 64
 
-// checkDescriptors says that there are too few before half of the connections are made.
+// checkDescriptors returns an error if the limit is too low, before any connection is made.
 func checkDescriptors(connections int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return nil // then the connections tell
+		return nil // the connections will fail
 	}
 	if need := uint64(connections) + reserved; need > limit.Cur {
-		return fmt.Errorf("%d connections need %d descriptors, and this process may have %d: raise ulimit -n",
+		return fmt.Errorf("%d connections need %d file descriptors, but the limit is %d: raise ulimit -n",
 			connections, need, limit.Cur)
 	}
 	return nil
@@ -105,7 +105,7 @@ func (r *run) connect(ctx context.Context) error {
 		go func() {
 			defer close(ended)
 			if err := w.r.Run(); err != nil {
-				w.tell(err)
+				w.reportReady(err)
 			}
 		}()
 		r.stop = append(r.stop, func() {
@@ -128,7 +128,7 @@ func (r *run) connect(ctx context.Context) error {
 	return r.connectSlow(ctx)
 }
 
-// on runs f on each worker's loop, all at once, and returns when all have.
+// on runs f on all workers' loops concurrently and waits for all.
 func (r *run) on(f func(w *worker)) {
 	var all sync.WaitGroup
 	for _, w := range r.workers {
@@ -141,7 +141,7 @@ func (r *run) on(f func(w *worker)) {
 	all.Wait()
 }
 
-// measure sends until the time is over, or ctx.
+// measure sends until the time is over or ctx ends.
 func (r *run) measure(ctx context.Context) {
 	r.begun = time.Now()
 	r.last = r.begun
@@ -149,9 +149,9 @@ func (r *run) measure(ctx context.Context) {
 	total := r.o.Warmup + r.o.Duration
 	warm := r.o.Warmup == 0
 	if warm {
-		r.mark()
+		r.beginMeasured()
 	}
-	for at := time.Duration(0); at < total && ctx.Err() == nil && !r.deserted; {
+	for at := time.Duration(0); at < total && ctx.Err() == nil && !r.allLost; {
 		next := min(at+time.Second, total)
 		if !warm {
 			next = min(next, r.o.Warmup)
@@ -161,14 +161,14 @@ func (r *run) measure(ctx context.Context) {
 		r.second(!warm)
 		if !warm && at >= r.o.Warmup {
 			warm = true
-			r.mark()
+			r.beginMeasured()
 		}
 	}
-	r.account()
+	r.endMeasured()
 }
 
-// mark begins the measured time.
-func (r *run) mark() {
+// beginMeasured begins the measured time.
+func (r *run) beginMeasured() {
 	r.report.Began = time.Now()
 	r.before = processUsage()
 	r.server = targetsCPU(r.o.Targets)
@@ -177,8 +177,8 @@ func (r *run) mark() {
 	}
 }
 
-// account ends it.
-func (r *run) account() {
+// endMeasured ends the measured time.
+func (r *run) endMeasured() {
 	if r.report.Began.IsZero() {
 		return // interrupted in the warm-up
 	}
@@ -188,15 +188,15 @@ func (r *run) account() {
 	}
 	r.report.Loader = processUsage().since(r.before)
 	if r.server > 0 {
-		r.report.ServerCPU = max(0, targetsCPU(r.o.Targets)-r.server) // 0 if one is no more
+		r.report.ServerCPU = max(0, targetsCPU(r.o.Targets)-r.server) // 0 if a process has ended
 	}
 }
 
-// second collects what has happened since the last time.
+// second collects the counts since the last call.
 func (r *run) second(warmup bool) {
 	part := newInterval()
 	var mu sync.Mutex
-	left := 0
+	connected := 0
 	r.on(func(w *worker) {
 		i := w.collect()
 		mu.Lock()
@@ -204,11 +204,11 @@ func (r *run) second(warmup bool) {
 		part.add(i)
 		for _, u := range w.users {
 			if !u.lost {
-				left++
+				connected++
 			}
 		}
 	})
-	r.deserted = left == 0 && r.o.Connections > 0
+	r.allLost = connected == 0 && r.o.Connections > 0
 	now := time.Now()
 	s := Second{
 		At: now.Sub(r.begun), Warmup: warmup, Length: now.Sub(r.last), Counts: part.counts,
@@ -219,7 +219,7 @@ func (r *run) second(warmup bool) {
 	if !warmup {
 		r.total.add(&part)
 		kept := s
-		kept.Counts.Failures = nil // the report has them all: a long run is to stay small
+		kept.Counts.Failures = nil // Report.All has them; a long run must not grow
 		r.report.Seconds = append(r.report.Seconds, kept)
 	}
 	if r.o.OnSecond != nil {
@@ -227,10 +227,10 @@ func (r *run) second(warmup bool) {
 	}
 }
 
-// interruptedDrain is how long replies are waited for when somebody wants to see the report.
+// interruptedDrain is how long an interrupted run waits for replies.
 const interruptedDrain = time.Second
 
-// finish waits for the replies that are under way, and makes the report.
+// finish waits for outstanding replies and makes the report.
 func (r *run) finish(ctx context.Context) *Report {
 	r.on((*worker).end)
 	r.drain(ctx)
@@ -240,7 +240,7 @@ func (r *run) finish(ctx context.Context) *Report {
 			w.abandon(u)
 		}
 	})
-	// Replies that came after the end count as replies of lines, and not for the rate.
+	// Replies after the end count as replies, but not in the rate.
 	drained := newInterval()
 	var mu sync.Mutex
 	r.on(func(w *worker) {
@@ -249,14 +249,14 @@ func (r *run) finish(ctx context.Context) *Report {
 		drained.add(w.collect())
 	})
 	r.all.add(&drained.counts)
-	if !r.report.Began.IsZero() { // else nothing was to be measured yet
+	if !r.report.Began.IsZero() { // else it ended during the warm-up
 		r.total.add(&drained)
 	}
 	return r.report.fill(r, measured)
 }
 
-// drain waits for the replies that are under way: for each as long as Timeout after the one before, and
-// in all as long as drain, or a second more once ctx has ended.
+// drain waits for outstanding replies: up to Timeout between two replies, and up to Options.drain in total,
+// or interruptedDrain after ctx has ended.
 func (r *run) drain(ctx context.Context) {
 	late := time.NewTimer(r.o.drain)
 	defer late.Stop()
@@ -282,14 +282,14 @@ func (r *run) drain(ctx context.Context) {
 	}
 }
 
-// replies counts those since the latest collection.
+// replies counts replies since the latest collection.
 func (r *run) replies() uint64 {
 	var n atomic.Uint64
 	r.on(func(w *worker) { n.Add(w.now.counts.Replies) })
 	return n.Load()
 }
 
-// end stops everything.
+// end closes all connections and stops the workers.
 func (r *run) end() {
 	for _, c := range r.slow {
 		c.Close()
@@ -299,7 +299,7 @@ func (r *run) end() {
 	}
 }
 
-// wait waits, but not beyond ctx.
+// wait waits for d or until ctx ends.
 func wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

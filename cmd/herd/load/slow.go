@@ -12,14 +12,14 @@ import (
 	"serverherd/protocol"
 )
 
-// Slow readers send as fast as they may and read a little each second.
+// Slow readers send as fast as possible and read slowBytes per second.
 const (
 	slowBytes  = 1 << 10
-	slowBuffer = 4 << 10 // of the kernel, for what they do not read
+	slowBuffer = 4 << 10 // socket receive buffer
 )
 
-// connectSlow makes the connections of slow readers. What becomes of them is not part of the figures;
-// the server cuts them off when it has had enough.
+// connectSlow makes the connections of slow readers. They are not part of the results; the server
+// disconnects them by its limits.
 func (r *run) connectSlow(ctx context.Context) error {
 	dialer := net.Dialer{Timeout: r.o.Timeout}
 	for k := range r.o.SlowReaders {
@@ -53,22 +53,22 @@ func (r *run) connectSlow(ctx context.Context) error {
 	return nil
 }
 
-// preloadLines is how many lines of makeKnown are under way at once.
+// preloadLines is how many requests preloadServer pipelines.
 const preloadLines = 1000
 
-// makeKnown tells every server of every id that WHATSATs will ask for.
-func makeKnown(ctx context.Context, o *Options) error {
+// preload sends an IAMAT for every id that WHATSATs may ask for to every server.
+func preload(ctx context.Context, o *Options) error {
 	for i := range o.Targets {
-		if err := makeKnownAt(ctx, o, &o.Targets[i]); ctx.Err() != nil {
-			return errors.New("interrupted before the clients were made known")
+		if err := preloadServer(ctx, o, &o.Targets[i]); ctx.Err() != nil {
+			return errors.New("interrupted while preloading clients")
 		} else if err != nil {
-			return fmt.Errorf("%s, making the clients known: %w", o.Targets[i].Name, err)
+			return fmt.Errorf("%s: preload clients: %w", o.Targets[i].Name, err)
 		}
 	}
 	return nil
 }
 
-func makeKnownAt(ctx context.Context, o *Options, target *Target) error {
+func preloadServer(ctx context.Context, o *Options, target *Target) error {
 	dialer := net.Dialer{Timeout: o.Timeout}
 	c, err := dialer.DialContext(ctx, "tcp", target.Addr)
 	if err != nil {
@@ -84,7 +84,7 @@ func makeKnownAt(ctx context.Context, o *Options, target *Target) error {
 	for from := 0; from < o.Clients; from += preloadLines {
 		to := min(from+preloadLines, o.Clients)
 		_ = c.SetDeadline(time.Now().Add(o.Timeout))
-		if _, err := c.Write(preload(nil, o, from, to)); err != nil {
+		if _, err := c.Write(appendPreload(nil, o, from, to)); err != nil {
 			return noReply(err, o.Timeout)
 		}
 		for range (to - from) * perReply {
@@ -94,7 +94,7 @@ func makeKnownAt(ctx context.Context, o *Options, target *Target) error {
 				return noReply(err, o.Timeout)
 			}
 			if len(line) > 1 && !bytes.HasPrefix(line, []byte("AT ")) {
-				return fmt.Errorf("the reply is %s", shown(line))
+				return fmt.Errorf("unexpected reply %s", shown(line))
 			}
 		}
 	}

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Threshold is a condition on a report, as p99<5ms or errors>0.
+// Threshold is a condition on a report, such as p99<5ms or errors>0.
 type Threshold struct {
 	text   string
 	metric func(r *Report) float64
-	timed  bool // it speaks of a latency
+	timed  bool // the metric is a latency
 	less   bool
 	equal  bool
 	value  float64
 }
 
-// metrics are what a threshold may speak of. Latencies are in seconds.
+// metrics are the values that a threshold may compare. Latencies are in seconds.
 var metrics = map[string]func(r *Report) float64{
 	"mean":       func(r *Report) float64 { return r.Latency.Mean },
 	"p50":        func(r *Report) float64 { return r.Latency.P50 },
@@ -32,21 +32,22 @@ var metrics = map[string]func(r *Report) float64{
 	"skipped":    func(r *Report) float64 { return float64(r.All.Skipped) },
 }
 
-// Metrics are the names that a threshold may have.
+// Metrics lists the names of metrics.
 const Metrics = "mean, p50, p90, p99, p99.9, max, rate, errors, unanswered, skipped"
 
-// ParseThreshold reads one. Latencies are durations, as 5ms; the others are numbers.
+// ParseThreshold parses a condition. Latencies are compared with durations such as 5ms, others with
+// numbers.
 func ParseThreshold(text string) (t Threshold, err error) {
 	i := strings.IndexAny(text, "<>")
 	if i < 0 {
-		return t, fmt.Errorf("%q is not a condition as p99<5ms", text)
+		return t, fmt.Errorf("invalid condition %q: expected for example p99<5ms", text)
 	}
 	name, value := strings.TrimSpace(text[:i]), text[i+1:]
 	value, t.equal = strings.CutPrefix(value, "=")
 	value = strings.TrimSpace(value)
 	t.text, t.less = strings.TrimSpace(text), text[i] == '<'
 	if t.metric = metrics[name]; t.metric == nil {
-		return t, fmt.Errorf("%q is not one of %s", name, Metrics)
+		return t, fmt.Errorf("unknown metric %q: expected one of %s", name, Metrics)
 	}
 	switch name {
 	case "rate", "errors", "unanswered", "skipped":
@@ -58,19 +59,18 @@ func ParseThreshold(text string) (t Threshold, err error) {
 		t.value = d.Seconds()
 	}
 	if err != nil || !(t.value >= 0) {
-		return t, fmt.Errorf("%q: %q is not what %s can be compared with", text, value, name)
+		return t, fmt.Errorf("invalid condition %q: %q is not a value of %s", text, value, name)
 	}
 	return t, nil
 }
 
-// String is the condition as it was given.
+// String is the original text of the condition.
 func (t Threshold) String() string { return t.text }
 
-// Decidable says whether the report has what the condition speaks of: where no reply was timed there
-// is no latency.
+// Decidable reports whether the report has a value for the condition: without replies there is no latency.
 func (t Threshold) Decidable(r *Report) bool { return !t.timed || r.Latency.Count > 0 }
 
-// Holds says whether the report meets the condition, which must be decidable.
+// Holds reports whether the report meets the condition, which must be decidable.
 func (t Threshold) Holds(r *Report) bool {
 	switch c := cmp.Compare(t.metric(r), t.value); {
 	case c == 0:

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ticks is a timerfd_create(2), which wakes the runtime's poller as a socket does.
+// ticks is a timerfd_create(2), which wakes the runtime's poller like a socket.
 type ticks struct{ f *os.File }
 
-// newTicks ticks first after a while, not zero, and then once in a period.
+// newTicks returns a timer that ticks after first, which must not be 0, and then once per period.
 func newTicks(first, period time.Duration) (*ticks, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
@@ -27,12 +27,12 @@ func newTicks(first, period time.Duration) (*ticks, error) {
 	return t, nil
 }
 
-// next waits for a tick, which stands for all that were missed, or for stop: then it is false.
+// next waits for a tick and returns true, or false after stop. Missed ticks are merged.
 func (t *ticks) next() bool {
 	var missed [8]byte
 	_, err := t.f.Read(missed[:])
 	return err == nil
 }
 
-// stop may be called while another goroutine waits.
+// stop may be called while another goroutine is in next.
 func (t *ticks) stop() { t.f.Close() }

@@ -4,19 +4,19 @@ package load
 
 import "time"
 
-// ticks is a timer of the runtime's.
+// ticks is a timer of the Go runtime.
 type ticks struct {
 	timer   *time.Timer
 	period  time.Duration
 	stopped chan struct{}
 }
 
-// newTicks ticks first after a while and then once in a period.
+// newTicks returns a timer that ticks after first and then once per period.
 func newTicks(first, period time.Duration) (*ticks, error) {
 	return &ticks{timer: time.NewTimer(first), period: period, stopped: make(chan struct{})}, nil
 }
 
-// next waits for a tick, which stands for all that were missed, or for stop: then it is false.
+// next waits for a tick and returns true, or false after stop. Missed ticks are merged.
 func (t *ticks) next() bool {
 	select {
 	case <-t.timer.C:
@@ -27,5 +27,5 @@ func (t *ticks) next() bool {
 	}
 }
 
-// stop may be called while another goroutine waits.
+// stop may be called while another goroutine is in next.
 func (t *ticks) stop() { close(t.stopped) }

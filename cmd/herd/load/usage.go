@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// usage is what a process has used of the processors.
+// usage is the resource usage of a process.
 type usage struct {
 	User, System time.Duration
-	Switches     int64 // of context, voluntary or not
+	Switches     int64 // context switches, voluntary and involuntary
 }
 
-// processUsage is this process's.
+// processUsage is the usage of this process.
 func processUsage() usage {
 	var r syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
@@ -34,7 +34,7 @@ func (u usage) since(before usage) Usage {
 	}
 }
 
-// targetsCPU is what the servers' processes have used, as far as they are here; 0 if one is not.
+// targetsCPU is the total CPU time of the servers' processes; 0 if one of them is unknown.
 func targetsCPU(targets []Target) (sum time.Duration) {
 	for _, t := range targets {
 		d, err := cpuOf(t.PID)
@@ -46,7 +46,7 @@ func targetsCPU(targets []Target) (sum time.Duration) {
 	return sum
 }
 
-// cpuOf is the user and system time of a process, from proc(5).
+// cpuOf is the user and system time of a process, see proc(5).
 func cpuOf(pid int) (time.Duration, error) {
 	if pid == 0 {
 		return 0, os.ErrNotExist

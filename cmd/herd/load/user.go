@@ -8,35 +8,35 @@ import (
 	"serverherd/reactor"
 )
 
-// request is a line whose reply has not come.
+// request is a request in flight.
 type request struct {
 	due, sent time.Duration // on the worker's clock
 	whatsat   bool
 	line      []byte // without its LF; reused
 }
 
-// What is longer than these is wrong: a reply with places, of which there are some hundred KiB at
-// most, and any other, which is a line or two. In bytes.
+// Limits of replies, in bytes: with places, which take a few hundred KiB at most, and all others, which are
+// one or two lines.
 const (
 	maxReply = 4 << 20
 	maxShort = 64 << 10
 )
 
-// user is a connection that sends lines and compares their replies. Of its worker's loop.
+// user is a connection that sends requests and checks their replies. Used only on its worker's loop.
 type user struct {
 	worker *worker
 	target *Target
 	lines  *lines
 	t      reactor.Transport
-	text   []byte // scratch: lines to be written
-	part   []byte // a reply that has not come as a whole
+	text   []byte // requests to be written; reused
+	part   []byte // an incomplete reply
 
-	window      []request // a ring: first, and so many
-	first, open int
-	owed        uint64        // lines that were due and could not be sent
-	owedSince   time.Duration // when the first of them was due; the others follow a round apart
-	givenUp     bool          // for a wrong reply, or because none came in time
-	lost, ended bool
+	window       []request // ring buffer of the requests in flight
+	first, open  int
+	backlog      uint64        // requests that were due and could not be sent
+	backlogSince time.Duration // when the first of them was due; the others follow at intervals of worker.round
+	givenUp      bool          // because of a wrong reply or a timeout
+	lost, ended  bool
 }
 
 // ConnectionMade implements reactor.Protocol.
@@ -51,7 +51,7 @@ func (u *user) ConnectionLost(reason error) {
 	u.worker.disconnected(u, reason)
 }
 
-// fill has so many lines under way, all due now: a closed loop.
+// fill fills the window with requests that are due now: a closed loop.
 func (u *user) fill(now time.Duration) {
 	for u.open < len(u.window) {
 		u.add(now, now)
@@ -59,7 +59,7 @@ func (u *user) fill(now time.Duration) {
 	u.write()
 }
 
-// offer is a line that is due: an open loop. It is sent when the window has room.
+// offer adds a request that is due, in an open loop. It is sent when the window has room.
 func (u *user) offer(due, now time.Duration) {
 	switch {
 	case u.lost || u.givenUp:
@@ -67,15 +67,15 @@ func (u *user) offer(due, now time.Duration) {
 	case u.open < len(u.window):
 		u.add(due, now)
 	default:
-		if u.owed == 0 {
-			u.owedSince = due
+		if u.backlog == 0 {
+			u.backlogSince = due
 		}
-		u.owed++
+		u.backlog++
 		u.worker.now.counts.Late++
 	}
 }
 
-// add makes the next line. It is written by write.
+// add creates the next request, for write.
 func (u *user) add(due, now time.Duration) {
 	r := &u.window[(u.first+u.open)%len(u.window)]
 	u.open++
@@ -96,7 +96,7 @@ func (u *user) write() {
 // DataReceived implements reactor.Protocol.
 func (u *user) DataReceived(p []byte) {
 	if u.givenUp {
-		return // it is counted as unanswered
+		return // counted as unanswered
 	}
 	now := u.worker.elapsed()
 	u.worker.now.counts.BytesIn += uint64(len(p))
@@ -108,7 +108,7 @@ func (u *user) DataReceived(p []byte) {
 		u.part = append(u.part, rest...)
 	}
 	if len(u.part) > u.mostOfReply() && !u.givenUp {
-		u.worker.wrong(u, "a reply without end", shown(u.part))
+		u.worker.wrong(u, "reply too long", shown(u.part))
 		u.part = nil
 	}
 	if !u.lost && !u.givenUp {
@@ -116,7 +116,7 @@ func (u *user) DataReceived(p []byte) {
 	}
 }
 
-// mostOfReply is how long the reply that is awaited may be.
+// mostOfReply is the maximum length of the next reply.
 func (u *user) mostOfReply() int {
 	if u.open > 0 && u.window[u.first].whatsat {
 		return maxReply
@@ -124,7 +124,7 @@ func (u *user) mostOfReply() int {
 	return maxShort
 }
 
-// next sends what the window has room for again.
+// next sends requests for which the window has room again.
 func (u *user) next(now time.Duration) {
 	switch {
 	case u.worker.ending:
@@ -132,20 +132,20 @@ func (u *user) next(now time.Duration) {
 	case u.worker.interval == 0:
 		u.fill(now)
 	default:
-		for ; u.owed > 0 && u.open < len(u.window); u.owed-- {
-			u.add(u.owedSince, now)
-			u.owedSince += u.worker.round()
+		for ; u.backlog > 0 && u.open < len(u.window); u.backlog-- {
+			u.add(u.backlogSince, now)
+			u.backlogSince += u.worker.round()
 		}
 		u.write()
 		u.worker.pump()
 	}
 }
 
-// replies takes all complete replies from p and returns the rest.
+// replies handles all complete replies in p and returns the rest.
 func (u *user) replies(p []byte, now time.Duration) []byte {
 	for len(p) > 0 {
 		if u.open == 0 {
-			u.worker.unasked(u, p)
+			u.worker.unsolicited(u, p)
 			return nil
 		}
 		r := &u.window[u.first]
@@ -166,13 +166,13 @@ func (u *user) replies(p []byte, now time.Duration) []byte {
 
 var emptyLine = []byte("\n\n")
 
-// replyEnd is the length of the reply that p begins with, 0 if it is not complete.
+// replyEnd is the length of the reply at the beginning of p; 0 if it is incomplete.
 func (u *user) replyEnd(p []byte, whatsat bool) int {
 	if u.lines.redis {
 		return bytes.IndexByte(p, '\n') + 1
 	}
 	cs131 := u.worker.options.Dialect == protocol.CS131
-	if whatsat && p[0] == 'A' || p[0] != 'A' && !cs131 { // of more than one line, perhaps
+	if whatsat && p[0] == 'A' || p[0] != 'A' && !cs131 { // may have more than one line
 		if i := bytes.Index(p, emptyLine); i >= 0 {
 			return i + len(emptyLine)
 		}
@@ -188,7 +188,7 @@ func (u *user) replyEnd(p []byte, whatsat bool) int {
 	return i + 1
 }
 
-// compare counts a reply that is not the line's.
+// compare checks a reply and counts it if it is wrong.
 func (u *user) compare(r *request, reply []byte) {
 	if u.lines.redis {
 		u.compareRedis(reply)
@@ -207,11 +207,11 @@ func (u *user) compare(r *request, reply []byte) {
 		ok = ok && bytes.HasSuffix(line, r.line[len("IAMAT"):])
 	}
 	if !ok {
-		u.worker.wrong(u, "a reply that is not its line's", string(r.line)+": "+shown(reply))
+		u.worker.wrong(u, "wrong reply", string(r.line)+": "+shown(reply))
 	}
 }
 
-// isPlaces says whether what follows the AT line of a WHATSAT's reply may be an object of JSON.
+// isPlaces reports whether the rest of a WHATSAT's reply, after its AT line, looks like a JSON object.
 func isPlaces(rest []byte) bool {
 	rest = bytes.TrimSpace(rest)
 	return len(rest) > 1 && rest[0] == '{' && rest[len(rest)-1] == '}'

@@ -18,7 +18,7 @@ import (
 	"serverherd/reactor/gnetreactor"
 )
 
-// Latencies are counted in microseconds, up to an hour, to three digits.
+// Latencies are recorded in microseconds, up to an hour, with three significant digits.
 const (
 	lowest  = 1
 	highest = 3_600_000_000
@@ -31,20 +31,20 @@ func record(h *hdrhistogram.Histogram, d time.Duration) {
 	_ = h.RecordValue(min(max(d.Microseconds(), lowest), highest))
 }
 
-// interval is what a worker has counted since it was asked last.
+// interval has a worker's counts and latencies since the last collect.
 type interval struct {
 	counts   Counts
-	latency  *hdrhistogram.Histogram // from the moment at which a line was due
-	raw      *hdrhistogram.Histogram // from the moment at which it was sent
-	lateness *hdrhistogram.Histogram // between these two
-	churn    *hdrhistogram.Histogram // connect, one line, its reply
+	latency  *hdrhistogram.Histogram // from when a request was due
+	raw      *hdrhistogram.Histogram // from when it was sent
+	lateness *hdrhistogram.Histogram // from due to sent
+	churn    *hdrhistogram.Histogram // of visitors: connect, one request, its reply
 }
 
 func newInterval() interval {
 	return interval{latency: newHistogram(), raw: newHistogram(), lateness: newHistogram(), churn: newHistogram()}
 }
 
-// add adds what another has counted.
+// add merges another interval.
 func (i *interval) add(other *interval) {
 	i.counts.add(&other.counts)
 	i.latency.Merge(other.latency)
@@ -53,20 +53,20 @@ func (i *interval) add(other *interval) {
 	i.churn.Merge(other.churn)
 }
 
-// worker is one event loop and its connections. Loop only, but for the channels.
+// worker is one event loop and its connections. Loop only, except for the channels.
 type worker struct {
-	interval time.Duration // between two lines that are due; 0 in a closed loop
+	interval time.Duration // between two due requests; 0 in a closed loop
 	options  *Options
 	r        *gnetreactor.Reactor
 	users    []*user
-	idle     int           // connections that it is to have and that send nothing
-	churn    time.Duration // between two clients that come and go; 0: none do
+	idle     int           // number of idle connections to make
+	churn    time.Duration // between two visitors; 0 for none
 
 	dialled, made int
 	dialling      int
 	nextDial      time.Duration
-	later         *reactor.DelayedCall // connects then; nil at first
-	ready         chan error           // all connections are made, or one cannot be
+	later         *reactor.DelayedCall // pending call of connect; may be nil
+	ready         chan error           // receives nil when all connections are made, or the first error
 
 	running, ending bool
 	began           time.Duration
@@ -75,30 +75,30 @@ type worker struct {
 	nextDue         time.Duration
 	metronome       metronome
 	nextVisit       time.Duration
-	visitors        int           // clients that have come and not gone
-	done            chan struct{} // closed when everything sent has been answered
-	undrained       int           // users who wait for replies
+	visitors        int           // open visitors
+	done            chan struct{} // closed when all requests have been answered
+	undrained       int           // users that wait for replies
 	settled         bool          // done is closed
 }
 
-// counted is an interval under way; its counts are at hand.
+// counted is the current interval.
 type counted = interval
 
 const maxDialling = 128
 
-// newWorker makes a worker, the connections of which leave by what from says.
+// newWorker returns a worker whose connections use the source addresses that from returns.
 func newWorker(o *Options, from func(addr string) net.Addr) *worker {
 	w := &worker{options: o, now: newInterval(), ready: make(chan error, 1), done: make(chan struct{})}
 	w.r = gnetreactor.New(gnetreactor.Options{Source: from})
 	return w
 }
 
-// portsOfOne is how many connections leave by one address: the kernel has some 28,000 ports for them.
-// An address that we choose is bound before anybody knows to which server, and so they are for all.
+// portsOfOne is how many connections use one source address: the kernel has about 28,000 ephemeral ports
+// per address. A chosen source address is bound before connecting, so its ports are shared by all servers.
 const portsOfOne = 20_000
 
-// source spreads many connections to servers on this machine over the addresses that it has for
-// itself, 127.0.0.1 and those after it. All workers dial by one, which any of them may call.
+// source distributes connections to servers on this machine over loopback source addresses from 127.0.0.1
+// on, if there are too many for one. All workers share the returned function.
 func source(targets, connections int) func(addr string) net.Addr {
 	if connections <= targets*portsOfOne {
 		return nil
@@ -116,13 +116,13 @@ func source(targets, connections int) func(addr string) net.Addr {
 
 func (w *worker) elapsed() time.Duration { return w.r.Elapsed() }
 
-// connect makes the worker's connections, so many at a time and not above the rate.
+// connect makes the worker's connections, with limited concurrency and rate.
 func (w *worker) connect() {
 	now := w.elapsed()
 	for w.dialled < len(w.users)+w.idle && w.dialling < maxDialling {
 		if w.options.ConnectRate > 0 {
 			if w.nextDial > now {
-				if w.later == nil || !w.later.Active() { // or each connection that is made would have one
+				if w.later == nil || !w.later.Active() { // at most one call is pending
 					w.later = w.r.CallLater(w.nextDial-now, w.connect)
 				}
 				return
@@ -140,18 +140,19 @@ func (w *worker) connect() {
 		w.r.ConnectTCP(target.Addr, w.options.Timeout, &dial{w, target, p})
 	}
 	if w.made == len(w.users)+w.idle {
-		w.tell(nil)
+		w.reportReady(nil)
 	}
 }
 
-func (w *worker) tell(err error) {
+// reportReady sends to ready, unless something was sent already.
+func (w *worker) reportReady(err error) {
 	select {
 	case w.ready <- err:
 	default:
 	}
 }
 
-// dial is a connection on its way.
+// dial is a connection attempt.
 type dial struct {
 	worker *worker
 	target *Target
@@ -164,22 +165,22 @@ func (d *dial) BuildProtocol(string) reactor.Protocol { return d.p }
 // ConnectionFailed implements reactor.ClientFactory.
 func (d *dial) ConnectionFailed(reason error) {
 	w := d.worker
-	w.tell(fmt.Errorf("%s, connection %d: %w", d.target.Name, w.made+1, explained(reason)))
+	w.reportReady(fmt.Errorf("%s, connection %d: %w", d.target.Name, w.made+1, explained(reason)))
 }
 
-// explained adds, to an error of a dial for which this machine has too little, how to have more.
+// explained adds advice to an error about exhausted ports or descriptors.
 func explained(reason error) error {
 	switch {
 	case errors.Is(reason, syscall.EADDRNOTAVAIL), errors.Is(reason, syscall.EADDRINUSE):
-		const how = "no port is left for it: widen net.ipv4.ip_local_port_range or load several servers"
+		const how = "no free local port: widen net.ipv4.ip_local_port_range or load several servers"
 		return fmt.Errorf("%w; %s", reason, how)
 	case errors.Is(reason, syscall.EMFILE):
-		return fmt.Errorf("%w; no descriptor is left for it: raise ulimit -n", reason)
+		return fmt.Errorf("%w; no free file descriptor: raise ulimit -n", reason)
 	}
 	return reason
 }
 
-// noReply is an error of a connection on which a reply is waited for, in words if it was too long.
+// noReply explains an error while waiting for a reply if it is a timeout.
 func noReply(err error, timeout time.Duration) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("no reply within %v (--timeout)", timeout)
@@ -187,18 +188,18 @@ func noReply(err error, timeout time.Duration) error {
 	return err
 }
 
-// connected is told of each connection that the worker wanted.
+// connected is called for each new connection.
 func (w *worker) connected(*user) {
 	w.made++
 	w.dialling--
 	w.connect()
 }
 
-// disconnected is told of each that has ended. While lines are sent that is an error.
+// disconnected is called for each closed connection. While requests are sent that is an error.
 func (w *worker) disconnected(u *user, reason error) {
 	if !w.ending && !u.givenUp {
 		w.now.counts.failed(fmt.Sprintf("%s: connection lost: %v", u.target.Name, reason), 1)
-		w.tell(fmt.Errorf("%s: connection lost: %w", u.target.Name, reason))
+		w.reportReady(fmt.Errorf("%s: connection lost: %w", u.target.Name, reason))
 	}
 	w.abandon(u)
 	if w.ending {
@@ -206,22 +207,22 @@ func (w *worker) disconnected(u *user, reason error) {
 	}
 }
 
-// abandon counts what u has waited for in vain, and what it was to send and will not.
+// abandon counts the requests of u that stay unanswered or unsent.
 func (w *worker) abandon(u *user) {
 	w.now.counts.Unanswered += uint64(u.open)
 	if u.open > 0 && !u.lost && !u.givenUp {
-		w.now.counts.note(u.target.Name+": no reply came, or no whole one", shown(u.part), uint64(u.open))
+		w.now.counts.note(u.target.Name+": no complete reply", shown(u.part), uint64(u.open))
 	}
-	w.now.counts.Skipped += u.owed
-	u.open, u.owed, u.givenUp = 0, 0, true
+	w.now.counts.Skipped += u.backlog
+	u.open, u.backlog, u.givenUp = 0, 0, true
 }
 
-// begin starts to send. Lines of an open loop are spread over all connections in turn.
+// begin starts sending. Requests of an open loop are distributed round-robin over all connections.
 func (w *worker) begin() {
 	w.running, w.began = true, w.elapsed()
 	if w.churn > 0 {
 		w.nextVisit = w.began + w.churn
-		w.r.CallLater(w.churn, w.comeAndGo)
+		w.r.CallLater(w.churn, w.visits)
 	}
 	if w.interval > 0 {
 		w.nextDue = w.began
@@ -239,11 +240,11 @@ func (w *worker) begin() {
 	}
 }
 
-// tick is how long lines of an open loop may be late at high rates, where a wake-up for each would
-// cost more than the lines.
+// tick is the minimum period of the metronome. At high rates a wake-up per request would cost more than the
+// request.
 const tick = 100 * time.Microsecond
 
-// pump offers the lines that are due.
+// pump offers the requests that are due.
 func (w *worker) pump() {
 	now := w.elapsed()
 	if !w.running || w.ending || len(w.users) == 0 {
@@ -262,17 +263,17 @@ func (w *worker) pump() {
 	}
 }
 
-// round is the time between two lines of one connection that are due in an open loop.
+// round is the time between two due requests of one connection in an open loop.
 func (w *worker) round() time.Duration { return w.interval * time.Duration(len(w.users)) }
 
-// sent is told how late a line was.
+// sent records how late a request was sent.
 func (w *worker) sent(late time.Duration) {
 	if w.interval > 0 {
 		record(w.now.lateness, late)
 	}
 }
 
-// answered is told how long a reply took.
+// answered records a reply and its latency.
 func (w *worker) answered(sinceDue, sinceSent time.Duration) {
 	w.now.counts.Replies++
 	record(w.now.latency, sinceDue)
@@ -281,16 +282,16 @@ func (w *worker) answered(sinceDue, sinceSent time.Duration) {
 	}
 }
 
-// refused counts a reply that says why there is none.
+// refused counts an error reply.
 func (w *worker) refused(u *user, reply []byte) {
 	w.now.counts.failed(u.target.Name+": "+reason(reply), 1)
 }
 
-// unasked is what comes before anything was asked: a server that does not take the connection says why
-// and ends it. Anything else is wrong.
-func (w *worker) unasked(u *user, p []byte) {
+// unsolicited handles data without a request in flight: the error with which a server rejects the
+// connection. Anything else is wrong.
+func (w *worker) unsolicited(u *user, p []byte) {
 	if p[0] != '>' {
-		w.wrong(u, "a reply to nothing", shown(p))
+		w.wrong(u, "reply without a request", shown(p))
 		return
 	}
 	w.refused(u, p)
@@ -298,8 +299,7 @@ func (w *worker) unasked(u *user, p []byte) {
 	u.t.AbortConnection()
 }
 
-// wrong counts a reply that is another line's, or nobody's, and gives the connection up: nothing on
-// it can be told apart any more.
+// wrong counts a wrong reply and closes the connection: its further replies cannot be matched to requests.
 func (w *worker) wrong(u *user, what, example string) {
 	w.now.counts.Errors++
 	w.now.counts.note(u.target.Name+": "+what, example, 1)
@@ -307,8 +307,8 @@ func (w *worker) wrong(u *user, what, example string) {
 	u.t.AbortConnection()
 }
 
-// reason is a refusal without the line that it quotes, so that refusals of one kind are counted
-// together: the verb and the kind in capitals.
+// reason is the kind of an error reply, without the quoted line, so that replies of one kind are counted
+// together.
 func reason(reply []byte) string {
 	text := string(protocol.Printable(bytes.TrimRight(reply[:min(len(reply), 100)], "\n")))
 	if strings.HasPrefix(text, ">") {
@@ -329,7 +329,7 @@ func shown(reply []byte) string {
 	return string(protocol.Printable(reply[:min(len(reply), 100)]))
 }
 
-// end stops sending. What is under way is waited for.
+// end stops sending. Replies to requests in flight are still received.
 func (w *worker) end() {
 	w.ending = true
 	w.metronome.stop()
@@ -340,7 +340,7 @@ func (w *worker) end() {
 	w.settle()
 }
 
-// settle looks whether anything is waited for when sending has ended.
+// settle closes done if sending has ended and no reply is missing.
 func (w *worker) settle() {
 	if w.ending && !w.settled && w.undrained == 0 && w.visitors == 0 {
 		w.settled = true
@@ -348,7 +348,7 @@ func (w *worker) settle() {
 	}
 }
 
-// drained looks whether u waits for nothing any more.
+// drained checks whether u has all its replies.
 func (w *worker) drained(u *user) {
 	if u.open == 0 && !u.ended {
 		u.ended = true
@@ -357,34 +357,34 @@ func (w *worker) drained(u *user) {
 	}
 }
 
-// collect hands over what was counted.
+// collect returns the current interval and begins a new one.
 func (w *worker) collect() *interval {
 	out := w.now
 	w.now = newInterval()
 	return &out
 }
 
-// idler is a connection that sends nothing. Of its worker's loop.
+// idler is an idle connection. Used only on its worker's loop.
 type idler struct {
-	w      *worker
-	target *Target
-	told   bool // a server that refuses says why; the end that follows is no news
+	w        *worker
+	target   *Target
+	rejected bool // counted; do not count the loss of the connection again
 }
 
 // ConnectionMade implements reactor.Protocol.
 func (i *idler) ConnectionMade(reactor.Transport) { i.w.connected(nil) }
 
-// DataReceived implements reactor.Protocol. Nothing was asked: it is a refusal, as SERVER FULL.
+// DataReceived implements reactor.Protocol. Without a request, it is a rejection such as SERVER FULL.
 func (i *idler) DataReceived(p []byte) {
-	if !i.told {
-		i.told = true
-		i.w.now.counts.failed(i.target.Name+": an idle connection: "+shown(p), 1)
+	if !i.rejected {
+		i.rejected = true
+		i.w.now.counts.failed(i.target.Name+": idle connection rejected: "+shown(p), 1)
 	}
 }
 
 // ConnectionLost implements reactor.Protocol.
 func (i *idler) ConnectionLost(reason error) {
-	if !i.told && !i.w.ending {
-		i.w.now.counts.failed(fmt.Sprintf("%s: an idle connection was lost: %v", i.target.Name, reason), 1)
+	if !i.rejected && !i.w.ending {
+		i.w.now.counts.failed(fmt.Sprintf("%s: idle connection lost: %v", i.target.Name, reason), 1)
 	}
 }

@@ -9,50 +9,51 @@ import (
 )
 
 const (
-	// chunks is into how many pieces a Buffer's memory is cut.
+	// chunks is the number of chunks of a Buffer's memory.
 	chunks = 32
-	// keptChunks are kept when a burst is over; the others go back to the heap.
+	// keptChunks are kept after a burst; the others are freed.
 	keptChunks = 4
-	// flushEvery is how long an entry waits at most, if the disk is well; a full chunk does not wait.
+	// flushEvery is the maximum delay of an entry if the disk does not stall. A full chunk is written
+	// immediately.
 	flushEvery = 100 * time.Millisecond
 )
 
-// Buffer stands between a loop that must never wait and a disk that may stall: entries are
-// appended to memory, and a goroutine writes them out. Lines are kept as they are, and made into
-// entries by that goroutine, which has the time. What does not fit, and what the disk refuses, is
-// dropped and counted, and the next thing written says how many. Any goroutine.
+// Buffer decouples a loop that must never wait from a disk that may stall: entries are appended to memory,
+// and a goroutine writes them. Lines are stored unencoded, and that goroutine encodes them. Entries that do
+// not fit or that cannot be written are dropped and counted, and the next entry written says how many. Any
+// goroutine.
 type Buffer struct {
-	out     io.Writer
-	tend    func()                // called at least every flushEvery by the goroutine; or nil
-	size    int                   // of a chunk, in bytes
-	dropped func(n uint64) []byte // the entry that says so
+	out      io.Writer
+	maintain func()                // called by the goroutine at least every flushEvery; may be nil
+	size     int                   // of a chunk, in bytes
+	dropped  func(n uint64) []byte // makes the entry about n dropped entries
 
 	mu      sync.Mutex
-	last    []byte   // the chunk that records go into
-	full    [][]byte // chunks before it, in order
+	last    []byte   // the chunk that records are appended to
+	full    [][]byte // the chunks before it, in order
 	free    [][]byte
-	used    int    // bytes of all chunks that are not free, those being written included
-	lost    uint64 // entries dropped since the last entry that said so
-	total   uint64 // entries dropped in all
+	used    int    // bytes of all chunks that are not free, including those being written
+	lost    uint64 // entries dropped since the last entry about it
+	total   uint64 // all entries dropped
 	closing bool
 
-	// The goroutine's own.
-	torn    bool // the disk has taken a part of an entry
+	// Used by the goroutine only.
+	torn    bool // the last write ended within an entry
 	entries lineEncoder
 
-	wake     chan struct{} // closing, or a full chunk
+	wake     chan struct{} // signaled for closing or a full chunk
 	finished chan struct{}
 }
 
-// NewBuffer returns a running buffer of limit bytes in front of out. Lines become entries in zap's
-// console form if text, else in JSON. dropped makes the entry for n entries that were dropped.
+// NewBuffer returns a running buffer of limit bytes in front of out. Lines are encoded in zap's console
+// form if text, else in JSON. Dropped makes the entry about n dropped entries.
 func NewBuffer(out io.Writer, limit int, text bool, dropped func(n uint64) []byte) *Buffer {
 	b := newBuffer(out, limit, text, dropped)
 	go b.run()
 	return b
 }
 
-// newBuffer is NewBuffer without its goroutine: nothing is written before the caller starts run.
+// newBuffer is NewBuffer without starting the goroutine, run.
 func newBuffer(out io.Writer, limit int, text bool, dropped func(n uint64) []byte) *Buffer {
 	return &Buffer{
 		out: out, size: limit / chunks, dropped: dropped, entries: lineEncoder{text: text},
@@ -60,13 +61,13 @@ func newBuffer(out io.Writer, limit int, text bool, dropped func(n uint64) []byt
 	}
 }
 
-// Write implements io.Writer with one whole entry. It never blocks and never fails.
+// Write implements io.Writer for one complete entry. It never blocks and never fails.
 func (b *Buffer) Write(p []byte) (int, error) {
 	b.add(entry, 0, time.Time{}, p, len(p))
 	return len(p), nil
 }
 
-// add appends a record, or counts it as dropped.
+// add appends a record or counts it as dropped.
 func (b *Buffer) add(k kind, conn uint64, at time.Time, text []byte, length int) {
 	n := header + len(text)
 	b.mu.Lock()
@@ -86,8 +87,8 @@ func (b *Buffer) add(k kind, conn uint64, at time.Time, text []byte, length int)
 	}
 }
 
-// grow starts a chunk with room for n bytes, if there may be one more, and says whether there is a
-// full one now. A record longer than a chunk gets one of its own length.
+// grow starts a new chunk with room for n bytes, unless the buffer is full, and reports whether there is a
+// full chunk to write. A record longer than a chunk gets a chunk of its own size.
 func (b *Buffer) grow(n int) (full bool) {
 	n = max(n, b.size)
 	if b.used+n > b.size*chunks {
@@ -105,20 +106,19 @@ func (b *Buffer) grow(n int) (full bool) {
 	return len(b.full) > 0
 }
 
-// Sync implements zapcore.WriteSyncer. It does nothing: nobody on the loop may wait for a disk.
+// Sync implements zapcore.WriteSyncer. It does nothing, because the loop must not wait for a disk.
 func (b *Buffer) Sync() error { return nil }
 
-// Dropped is how many entries were lost: there was no room for them, or the disk refused them.
+// Dropped is how many entries were dropped, because the buffer was full or a write failed.
 func (b *Buffer) Dropped() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.total
 }
 
-// Close writes what is pending and ends the goroutine, waiting at most patience for the disk, and
-// reports whether that was enough: if not, the goroutine may still be writing to it. Entries that
-// come later are dropped.
-func (b *Buffer) Close(patience time.Duration) (ended bool) {
+// Close writes pending entries and ends the goroutine. It waits for at most timeout and reports whether the
+// goroutine ended: if not, it may still be writing. Later entries are dropped.
+func (b *Buffer) Close(timeout time.Duration) (ended bool) {
 	b.mu.Lock()
 	b.closing = true
 	b.mu.Unlock()
@@ -126,7 +126,7 @@ func (b *Buffer) Close(patience time.Duration) (ended bool) {
 	select {
 	case <-b.finished:
 		return true
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		return false
 	}
 }
@@ -138,8 +138,7 @@ func (b *Buffer) signal() {
 	}
 }
 
-// run is the goroutine. A disk that refuses costs the entries that were to be written, which are
-// counted as dropped, and nothing else.
+// run is the goroutine. Entries of a failed write are counted as dropped; there is no retry.
 func (b *Buffer) run() {
 	defer close(b.finished)
 	ticker := time.NewTicker(flushEvery)
@@ -151,15 +150,15 @@ func (b *Buffer) run() {
 		case <-b.wake:
 		}
 		batch, lost, closing := b.take()
-		if b.tend != nil {
-			b.tend() // behind take: what was added after a call of CheckFile is written after it
+		if b.maintain != nil {
+			b.maintain() // after take: entries added after a call of CheckFile are written after it
 		}
 		for _, chunk := range batch {
 			b.writeChunk(chunk)
 			b.release(chunk)
 		}
 		if lost > 0 && b.write(b.dropped(lost)) > 0 {
-			b.refused(lost, 0) // they are in the total, and told of with the next
+			b.failed(lost, 0) // they are in the total already; report them again later
 		}
 		if closing {
 			return
@@ -167,7 +166,7 @@ func (b *Buffer) run() {
 	}
 }
 
-// writeChunk makes entries of records and writes them, so many at a time as fill a chunk.
+// writeChunk encodes the records of a chunk and writes them, about a chunk's size at a time.
 func (b *Buffer) writeChunk(chunk []byte) {
 	e := &b.entries
 	for len(chunk) > 0 {
@@ -177,16 +176,15 @@ func (b *Buffer) writeChunk(chunk []byte) {
 		if len(e.buf) < b.size && len(chunk) > 0 {
 			continue
 		}
-		if refused := b.write(e.buf); refused > 0 {
-			b.refused(refused, refused)
+		if failed := b.write(e.buf); failed > 0 {
+			b.failed(failed, failed)
 		}
 		e.buf = e.buf[:0]
 	}
 }
 
-// write writes whole entries and returns how many of them the disk refused. What follows an entry
-// that was torn begins on a line of its own.
-func (b *Buffer) write(entries []byte) (refused uint64) {
+// write writes complete entries and returns how many failed. After a torn entry it first writes an LF.
+func (b *Buffer) write(entries []byte) (failed uint64) {
 	if b.torn {
 		if _, err := b.out.Write([]byte{'\n'}); err != nil {
 			return uint64(bytes.Count(entries, []byte{'\n'}))
@@ -202,15 +200,15 @@ func (b *Buffer) write(entries []byte) (refused uint64) {
 	return uint64(bytes.Count(entries[n:], []byte{'\n'}))
 }
 
-// refused counts entries as dropped: lost of them are to be told of, total of them are new.
-func (b *Buffer) refused(lost, total uint64) {
+// failed counts entries as dropped: lost of them are to be reported, total of them are new.
+func (b *Buffer) failed(lost, total uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lost += lost
 	b.total += total
 }
 
-// take removes all that is pending.
+// take removes all pending chunks.
 func (b *Buffer) take() (batch [][]byte, lost uint64, closing bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -224,7 +222,7 @@ func (b *Buffer) take() (batch [][]byte, lost uint64, closing bool) {
 	return batch, lost, b.closing
 }
 
-// trim gives back what a burst needed, a chunk at a time: it may not be over.
+// trim frees a chunk that a burst needed. It frees only one per call, because the burst may continue.
 func (b *Buffer) trim() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -233,7 +231,7 @@ func (b *Buffer) trim() {
 	}
 }
 
-// release gives a written chunk's memory back.
+// release returns the memory of a written chunk.
 func (b *Buffer) release(chunk []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

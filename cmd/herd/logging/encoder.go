@@ -11,16 +11,15 @@ import (
 	"serverherd/herd/config"
 )
 
-// lineEncoder appends entries of lines to buf, in the very form in which zap encodes all others.
-// One goroutine.
+// lineEncoder appends the entries of lines to buf, in exactly the form of zap's encoders. One goroutine.
 type lineEncoder struct {
 	text   bool // zap's console form instead of JSON
 	buf    []byte
-	second int64 // of which stamp is the text
+	second int64 // the Unix time that stamp is the text of
 	stamp  []byte
 }
 
-// entry appends the entry of a line, which may be cut, and which had the given length.
+// entry appends the entry of a line. The line may be truncated; length is its original length.
 func (e *lineEncoder) entry(k kind, conn uint64, at time.Time, line []byte, length int) {
 	message := "line received"
 	if k == lineSent {
@@ -31,14 +30,14 @@ func (e *lineEncoder) entry(k kind, conn uint64, at time.Time, line []byte, leng
 	e.end()
 }
 
-// LineSize is how many bytes the entry of a line of so many bytes takes, if nothing in it is escaped.
+// LineSize is the size of the entry of a line with the given length and no escapes, in bytes.
 func LineSize(c *config.Log, length int) int {
 	e := lineEncoder{text: c.Format == "text"}
 	e.entry(lineReceived, 1000, time.Now(), bytes.Repeat([]byte{'x'}, min(length, maxLine)), length)
 	return len(e.buf)
 }
 
-// begin starts an entry with what every entry has: level, time, message; and the connection.
+// begin starts an entry: level, time, message and connection.
 func (e *lineEncoder) begin(message string, conn uint64, at time.Time) {
 	if e.text {
 		e.time(at)
@@ -53,7 +52,7 @@ func (e *lineEncoder) begin(message string, conn uint64, at time.Time) {
 	e.buf = strconv.AppendUint(e.buf, conn, 10)
 }
 
-// time appends a time as TimeLayout has it. The seconds' text is made once a second.
+// time appends a time in TimeLayout. It formats the seconds only once per second.
 func (e *lineEncoder) time(at time.Time) {
 	if s := at.Unix(); s != e.second || len(e.stamp) == 0 {
 		e.second = s
@@ -75,7 +74,7 @@ func (e *lineEncoder) field(key string) {
 	}
 }
 
-// line appends a line, which may be cut, and the length that it had.
+// line appends a line, which may be truncated, and its original length.
 func (e *lineEncoder) line(line []byte, length int) {
 	e.field("line")
 	e.quote(line)
@@ -89,13 +88,12 @@ func (e *lineEncoder) end()           { e.buf = append(e.buf, '}', '\n') }
 
 const hexDigits = "0123456789abcdef"
 
-// appendQuoted appends p as a JSON string in which every character that does not print is
-// escaped, so that an entry is one line and no terminal obeys it. A byte that is no UTF-8 becomes
-// \ufffd as in encoding/json.
+// appendQuoted appends p as a JSON string with all unprintable characters escaped, so that an entry is one
+// line and is safe for a terminal. Invalid UTF-8 becomes \ufffd as in encoding/json.
 func appendQuoted(dst, p []byte) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(p); {
-		n := plainPrefix(p[i:])
+		n := unescapedPrefix(p[i:])
 		dst = append(dst, p[i:i+n]...)
 		i += n
 		if i == len(p) {
@@ -108,9 +106,10 @@ func appendQuoted(dst, p []byte) []byte {
 	return append(dst, '"')
 }
 
-// plainPrefix is how many bytes p begins with that print and stand for themselves in a JSON string.
-func plainPrefix(p []byte) (n int) {
-	for n+8 <= len(p) && plain(binary.LittleEndian.Uint64(p[n:])) {
+// unescapedPrefix is the number of bytes at the beginning of p that need no escape in appendQuoted and are
+// ASCII.
+func unescapedPrefix(p []byte) (n int) {
+	for n+8 <= len(p) && unescaped8(binary.LittleEndian.Uint64(p[n:])) {
 		n += 8
 	}
 	for n < len(p) && p[n] >= ' ' && p[n] < 0x7f && p[n] != '"' && p[n] != '\\' {
@@ -119,12 +118,11 @@ func plainPrefix(p []byte) (n int) {
 	return n
 }
 
-// plain says whether all eight bytes print and stand for themselves in a JSON string. The highest bit
-// of a byte says that it does not: those of x itself; of what is 0x7f, by adding one; of what is
-// less than a space, by taking a space from it; and of a quote and a backslash, which are zero when
-// compared and borrow when one is taken. A borrow can only mark more than it should, and then the
-// bytes are looked at one by one.
-func plain(x uint64) bool {
+// unescaped8 reports whether none of the eight bytes of x needs an escape, by setting the highest bit of
+// each byte that does: x itself for non-ASCII bytes; x+1 for 0x7f; x-' ' for control characters; and for
+// quotes and backslashes, which are zero after the XOR, the borrow of a subtraction of one. A borrow into
+// the next byte can only mark too many bytes; then they are checked one by one.
+func unescaped8(x uint64) bool {
 	const (
 		each = 0x0101010101010101
 		high = 0x80 * each

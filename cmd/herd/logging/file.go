@@ -16,63 +16,63 @@ import (
 	"serverherd/herd"
 )
 
-// Modes of what is created here. The log holds the location of every client. What exists already keeps
-// its mode.
+// Modes of new files and directories: the log has the location of every client. Existing ones keep their
+// modes.
 const (
 	fileMode = 0o640
 	dirMode  = 0o750
 )
 
-// errorPause is the shortest time between two entries about errors of the log file: a full disk refuses
-// ten writes a second.
+// errorPause is the minimum time between two entries about errors of the log file: on a full disk ten
+// writes per second fail.
 const errorPause = 10 * time.Second
 
-// file is a log file that is appended to and rotated by size. It is written here rather than by a
-// library because the known ones (lumberjack, timberjack) open a rotated file without O_APPEND, with
-// O_TRUNC and through symbolic links, and never look whether the name still means the open file.
+// file is a log file that is appended to and rotated by size. Known libraries (lumberjack, timberjack) open
+// a rotated file without O_APPEND, with O_TRUNC and through symbolic links, and never check whether the
+// name still refers to the open file. This one has these invariants:
 //
-//  1. It is always open with O_APPEND: when somebody truncates it (logrotate's copytruncate), writing goes
-//     on at the new end and leaves no hole.
-//  2. Its name is never followed if it is a symbolic link. Its directory may be one.
-//  3. When its name means another file or none, it is opened again, at the latest after herd.LogCheck.
-//  4. It and its rotated files never take more than maxSize times maxFiles+1 bytes, and what is being
-//     compressed. When it is full and cannot be rotated, nothing is written.
+//  1. It is always open with O_APPEND: after a truncation (logrotate's copytruncate) writes continue at the
+//     new end and leave no hole.
+//  2. A symbolic link in place of the file is never followed. The directory may be one.
+//  3. If the name refers to another file or none, it is reopened within herd.LogCheck.
+//  4. It and its rotated files never take more than maxSize times maxFiles+1 bytes, plus a file being
+//     compressed. If it is full and cannot be rotated, nothing is written.
 //
-// Its methods are for one goroutine, the one of the Buffer in front of it; askCheck and trouble are for any.
+// Its methods are for one goroutine, that of the Buffer in front of it; requestCheck and errorText are for
+// any.
 type file struct {
 	name     string // absolute
-	maxSize  int64  // bytes; 0: never rotated here
+	maxSize  int64  // bytes; 0 for no rotation
 	maxFiles int    // rotated files that are kept
 	compress bool
-	// tell logs what happens to the file. It must not block.
-	tell func(level zapcore.Level, message string, fields ...zap.Field)
+	// log logs events of the file. It must not block.
+	log func(level zapcore.Level, message string, fields ...zap.Field)
 
-	open    *os.File // nil: could not be opened again
-	size    int64    // of open, as far as known
-	checked time.Time
-	failed  time.Time // when an error was told last
-	gzip    compressor
+	open      *os.File // nil if it could not be reopened
+	size      int64    // of open, as far as known
+	checked   time.Time
+	lastError time.Time // when an error was logged last
+	gzip      compressor
 
-	asked    atomic.Bool
-	reopened atomic.Uint64
-	written  atomic.Uint64 // bytes
-	// Why the name does not mean the open file, and why the latest entry was not written; nil: it does,
-	// and it was.
-	opening, writing atomic.Pointer[string]
+	checkRequested atomic.Bool
+	reopened       atomic.Uint64
+	written        atomic.Uint64 // bytes
+	// The current error of opening and of writing; nil for none.
+	openError, writeError atomic.Pointer[string]
 }
 
-// trouble is why entries do not go where they should; "" if they do. Any goroutine.
-func (f *file) trouble() string {
-	if text := f.opening.Load(); text != nil {
+// errorText is the current error of opening or writing; "" if there is none. Any goroutine.
+func (f *file) errorText() string {
+	if text := f.openError.Load(); text != nil {
 		return *text
 	}
-	if text := f.writing.Load(); text != nil {
+	if text := f.writeError.Load(); text != nil {
 		return *text
 	}
 	return ""
 }
 
-// note notes how opening or writing went.
+// note stores the result of opening or writing in where, and returns it.
 func note(where *atomic.Pointer[string], err error) error {
 	if err == nil {
 		if where.Load() != nil {
@@ -85,7 +85,7 @@ func note(where *atomic.Pointer[string], err error) error {
 	return err
 }
 
-// start opens the log file and makes its directory if there is none. Its error names the directory or the file.
+// start opens the log file and creates its directory if needed. Its error names the directory or the file.
 func (f *file) start() (err error) {
 	if f.name, err = filepath.Abs(f.name); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (f *file) start() (err error) {
 	return f.measure()
 }
 
-// openLog opens a log file for appending. A pipe that nobody reads is an error rather than a wait.
+// openLog opens a log file for appending. A pipe without a reader is an error; it does not block.
 func openLog(name string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(name), dirMode); err != nil {
 		return nil, fmt.Errorf("log directory: %w", err)
@@ -104,7 +104,7 @@ func openLog(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, fileMode)
 	if info, e := os.Lstat(name); err != nil && e == nil && info.Mode()&fs.ModeSymlink != 0 {
 		err = fmt.Errorf("%s is a symbolic link, which is not followed: remove it, "+
-			"or make the directory a link, or set log.dir", name)
+			"use a link for the directory, or set log.dir", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("log file: %w", err)
@@ -112,7 +112,7 @@ func openLog(name string) (*os.File, error) {
 	return f, nil
 }
 
-// readable says whether users who are neither the owner nor in the group can read the file, and its mode.
+// readable returns the mode of the file and whether it is readable by others.
 func (f *file) readable() (mode string, open bool) {
 	dir, err1 := os.Stat(filepath.Dir(f.name))
 	info, err2 := f.open.Stat()
@@ -122,7 +122,7 @@ func (f *file) readable() (mode string, open bool) {
 	return info.Mode().String(), dir.Mode()&0o001 != 0 && info.Mode()&0o004 != 0
 }
 
-// measure takes over the size of the open file, which others may have truncated.
+// measure updates size, because others may truncate the file.
 func (f *file) measure() error {
 	info, err := f.open.Stat()
 	if err == nil {
@@ -131,32 +131,32 @@ func (f *file) measure() error {
 	return err
 }
 
-// Write implements io.Writer with whole entries.
+// Write implements io.Writer for complete entries.
 func (f *file) Write(p []byte) (int, error) {
 	if f.full(len(p)) {
 		if err := f.rotate(len(p)); err != nil {
-			return 0, f.fail("rotate", note(&f.writing, err))
+			return 0, f.fail("rotate", note(&f.writeError, err))
 		}
 	}
 	if f.open == nil {
-		return 0, fs.ErrClosed // check has told why
+		return 0, fs.ErrClosed // check has logged why
 	}
 	n, err := f.open.Write(p)
 	f.size += int64(n)
 	f.written.Add(uint64(n))
-	if note(&f.writing, err) != nil {
+	if note(&f.writeError, err) != nil {
 		return n, f.fail("write", err)
 	}
 	return n, nil
 }
 
-// full says whether n bytes more are too many for the file. What is larger than a file may be gets one
-// of its own.
+// full reports whether n more bytes exceed maxSize. An empty file is never full, so that an entry larger
+// than maxSize can be written.
 func (f *file) full(n int) bool {
 	return f.maxSize > 0 && f.size > 0 && f.size+int64(n) > f.maxSize
 }
 
-// rotate begins a new file, unless somebody else has done so or has truncated this one.
+// rotate begins a new file, unless another process has replaced or truncated this one.
 func (f *file) rotate(n int) error {
 	if f.check(); f.open == nil || !f.full(n) {
 		return nil
@@ -174,12 +174,12 @@ func (f *file) rotate(n int) error {
 	return nil
 }
 
-// askCheck has the file looked at as soon as possible. Any goroutine.
-func (f *file) askCheck() { f.asked.Store(true) }
+// requestCheck makes maintain check the file. Any goroutine.
+func (f *file) requestCheck() { f.checkRequested.Store(true) }
 
-// tend looks after the file now and then, or at once if that was asked for.
-func (f *file) tend() {
-	if f.asked.Swap(false) || time.Since(f.checked) >= herd.LogCheck {
+// maintain checks the file if it is time or was requested, and handles the end of a compression.
+func (f *file) maintain() {
+	if f.checkRequested.Swap(false) || time.Since(f.checked) >= herd.LogCheck {
 		f.check()
 	}
 	select {
@@ -188,13 +188,13 @@ func (f *file) tend() {
 		if err == nil {
 			f.sweep()
 		} else {
-			_ = f.fail("compress", err) // the next rotation tries again
+			_ = f.fail("compress", err) // retried after the next rotation
 		}
 	default:
 	}
 }
 
-// check opens the file again if its name means another one or none.
+// check reopens the file if its name refers to another file or none.
 func (f *file) check() {
 	f.checked = time.Now()
 	reason := "replaced"
@@ -206,14 +206,15 @@ func (f *file) check() {
 		ours, e := f.open.Stat()
 		if err == nil && e == nil && os.SameFile(here, ours) {
 			f.size = ours.Size()
-			_ = note(&f.opening, nil)
+			_ = note(&f.openError, nil)
 			return
 		}
 	}
 	next, err := openLog(f.name)
-	if note(&f.opening, err) != nil {
+	if note(&f.openError, err) != nil {
 		_ = f.fail("open", err)
-		// Until then entries go where the file went. One without a name would lose them without a count.
+		// Keep writing to a file that was moved. Entries written to a deleted file would be lost without
+		// being counted.
 		if f.open != nil && !linked(f.open) {
 			f.open.Close()
 			f.open = nil
@@ -226,10 +227,10 @@ func (f *file) check() {
 	f.open, f.size = next, 0
 	_ = f.measure() // the next check measures again
 	f.reopened.Add(1)
-	f.tell(zapcore.WarnLevel, "log file reopened", zap.String("file", f.name), zap.String("reason", reason))
+	f.log(zapcore.WarnLevel, "log file reopened", zap.String("file", f.name), zap.String("reason", reason))
 }
 
-// linked says whether an open file still has a name.
+// linked reports whether an open file still has a name.
 func linked(f *os.File) bool {
 	info, err := f.Stat()
 	if err != nil {
@@ -239,16 +240,16 @@ func linked(f *os.File) bool {
 	return ok && stat.Nlink > 0
 }
 
-// fail tells of an error, unless one was told a moment ago, and returns it.
+// fail logs an error, unless one was logged within errorPause, and returns it.
 func (f *file) fail(what string, err error) error {
-	if f.failed.IsZero() || time.Since(f.failed) >= errorPause {
-		f.failed = time.Now()
-		f.tell(zapcore.ErrorLevel, "log file error", zap.String("what", what), zap.Error(err))
+	if f.lastError.IsZero() || time.Since(f.lastError) >= errorPause {
+		f.lastError = time.Now()
+		f.log(zapcore.ErrorLevel, "log file error", zap.String("what", what), zap.Error(err))
 	}
 	return err
 }
 
-// close ends compressing and closes the file.
+// close aborts a compression and closes the file.
 func (f *file) close() {
 	f.gzip.end()
 	if f.open != nil {

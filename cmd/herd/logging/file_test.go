@@ -34,7 +34,7 @@ func newFileTest(t *testing.T, maxSize, maxFiles int) *fileTest {
 	f := &fileTest{t: t, file: &file{
 		name: filepath.Join(t.TempDir(), "logs", "server-Ball.log"), maxSize: int64(maxSize), maxFiles: maxFiles,
 	}}
-	f.tell = func(_ zapcore.Level, message string, fields ...zap.Field) {
+	f.log = func(_ zapcore.Level, message string, fields ...zap.Field) {
 		e := zapcore.NewMapObjectEncoder()
 		for _, field := range fields {
 			field.AddTo(e)
@@ -61,8 +61,8 @@ func (f *fileTest) write(entries ...string) {
 
 // look has the file looked at now, as SIGHUP does.
 func (f *fileTest) look() {
-	f.askCheck()
-	f.tend()
+	f.requestCheck()
+	f.maintain()
 }
 
 func read(t *testing.T, name string) string {
@@ -185,14 +185,14 @@ func TestMovedOrDeleted(t *testing.T) {
 func TestMovedIsNoticedByItself(t *testing.T) {
 	f := newFileTest(t, 20, 3)
 	f.write("1234567890")
-	f.tend() // looks, as it never has
+	f.maintain() // looks, as it never has
 	must(t, os.Remove(f.name))
-	f.tend() // too early
+	f.maintain() // too early
 	if f.reopened.Load() != 0 {
 		t.Error("it is looked at all the time")
 	}
 	f.checked = f.checked.Add(-time.Hour)
-	f.tend()
+	f.maintain()
 	if f.reopened.Load() != 1 {
 		t.Errorf("not noticed")
 	}
@@ -223,12 +223,12 @@ func TestSymbolicLinks(t *testing.T) {
 	if len(f.told) != 1 || !strings.Contains(f.told[0], "is a symbolic link, which is not followed") {
 		t.Errorf("told %q", f.told)
 	}
-	if got := f.trouble(); !strings.Contains(got, "is a symbolic link, which is not followed") {
+	if got := f.errorText(); !strings.Contains(got, "is a symbolic link, which is not followed") {
 		t.Errorf("trouble: %q", got)
 	}
 	must(t, os.Remove(f.name))
 	f.look()
-	if got := f.trouble(); got != "" {
+	if got := f.errorText(); got != "" {
 		t.Errorf("trouble when it is back: %q", got)
 	}
 	f.write("1234567890", "abcdefghij") // rotated
@@ -273,14 +273,14 @@ func TestMovedAndNotReplaceable(t *testing.T) {
 	if len(f.told) != 1 {
 		t.Errorf("told %q, want it once", f.told)
 	}
-	if got := f.trouble(); !strings.Contains(got, "is a directory") {
+	if got := f.errorText(); !strings.Contains(got, "is a directory") {
 		t.Errorf("trouble: %q", got)
 	}
 	must(t, os.Rename(moved, moved+"2")) // and back: what is open has its name again
 	must(t, os.Remove(f.name))
 	must(t, os.Rename(moved+"2", f.name))
 	f.look()
-	if got := f.trouble(); got != "" {
+	if got := f.errorText(); got != "" {
 		t.Errorf("trouble when it is back: %q", got)
 	}
 }
@@ -300,12 +300,12 @@ func TestCannotBeRotated(t *testing.T) {
 	if got := read(t, f.name); got != "1234567890\n" || len(f.told) != 1 || !strings.Contains(f.told[0], "what:rotate") {
 		t.Errorf("the file holds %q; told %q", got, f.told)
 	}
-	if got := f.trouble(); !strings.Contains(got, "file name too long") {
+	if got := f.errorText(); !strings.Contains(got, "file name too long") {
 		t.Errorf("trouble: %q", got)
 	}
 	must(t, os.Truncate(f.name, 0))
 	f.write("room")
-	if got := f.trouble(); got != "" {
+	if got := f.errorText(); got != "" {
 		t.Errorf("trouble when there is room: %q", got)
 	}
 }
@@ -334,7 +334,7 @@ func TestCompression(t *testing.T) {
 	f.write("1234567890", "abcdefghij", "x")
 	for f.gzip.running {
 		f.gzip.done <- <-f.gzip.done // it has ended
-		f.tend()
+		f.maintain()
 	}
 	all, err := f.rotated()
 	must(t, err)

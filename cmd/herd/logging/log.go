@@ -12,18 +12,18 @@ import (
 	"serverherd/herd/config"
 )
 
-// Options say what is logged and where.
+// Options configure a Log.
 type Options struct {
 	Config config.Log
 	Server string
-	Now    func() time.Time // the clock of entries
-	Stderr io.Writer        // entries of level info and above without the lines go here too; or nil
+	Now    func() time.Time // for the times of entries
+	Stderr io.Writer        // also receives entries of level info and above, without lines; may be nil
 }
 
-// Log is a server's open log. Zap's loggers are for any goroutine, Lines for the loop only.
+// Log is a server's open log. The zap loggers are for any goroutine, Lines is loop only.
 type Log struct {
 	*zap.Logger
-	File  *zap.Logger  // the file alone, without standard error
+	File  *zap.Logger  // the file only, without standard error
 	Lines herd.LineLog // nil if lines are not logged
 
 	config  config.Log
@@ -34,10 +34,10 @@ type Log struct {
 // logSuffix ends the names of log files.
 const logSuffix = ".log"
 
-// TimeLayout is how entries tell the time, in UTC.
+// TimeLayout is the format of times in entries, in UTC.
 const TimeLayout = "2006-01-02T15:04:05.000000Z"
 
-// FileName is the log file of a server.
+// FileName returns the path of a server's log file.
 func FileName(c *config.Log, server string) string {
 	return filepath.Join(c.Dir, "server-"+server+logSuffix)
 }
@@ -51,7 +51,7 @@ func Open(o Options) (*Log, error) {
 	l := &Log{config: o.Config}
 	l.file = &file{
 		name: FileName(&o.Config, o.Server), maxSize: int64(o.Config.MaxSize), maxFiles: o.Config.MaxFiles,
-		compress: o.Config.Compress, tell: func(level zapcore.Level, message string, fields ...zap.Field) {
+		compress: o.Config.Compress, log: func(level zapcore.Level, message string, fields ...zap.Field) {
 			l.Log(level, message, fields...)
 		},
 	}
@@ -60,7 +60,7 @@ func Open(o Options) (*Log, error) {
 	}
 	text := o.Config.Format == "text"
 	out := l.buffer(l.file, text, o.Now)
-	out.tend = l.file.tend
+	out.maintain = l.file.maintain
 	cores := []zapcore.Core{zapcore.NewCore(encoder(text), out, level)}
 	if o.Stderr != nil {
 		terminal := l.buffer(o.Stderr, true, o.Now)
@@ -75,20 +75,21 @@ func Open(o Options) (*Log, error) {
 		l.Warn("log file can be read by others", zap.String("file", l.file.name), zap.String("mode", mode))
 	}
 	l.file.sweep()
-	for _, b := range l.buffers { // not before: the goroutine of the file logs what happens to it
+	for _, b := range l.buffers { // last, because the file's goroutine uses the log
 		go b.run()
 	}
 	return l, nil
 }
 
-// UseLoopTime has lines carry the time that the loop knows anyway. Call it before the loop runs.
+// UseLoopTime sets the clock of lines to the loop's time, which costs nothing. Call it before the loop
+// runs.
 func (l *Log) UseLoopTime(now func() time.Time) {
 	if lines, ok := l.Lines.(*Lines); ok {
 		lines.now = now
 	}
 }
 
-// buffer puts a buffer in front of out, which does not run yet.
+// buffer returns a buffer in front of out. It does not run yet.
 func (l *Log) buffer(out io.Writer, text bool, now func() time.Time) *Buffer {
 	e := encoder(text)
 	b := newBuffer(out, herd.LogBuffer, text, func(n uint64) []byte {
@@ -103,36 +104,36 @@ func (l *Log) buffer(out io.Writer, text bool, now func() time.Time) *Buffer {
 	return b
 }
 
-// Dropped is how many entries of the file there was no room for, or the disk has refused.
+// Dropped is how many entries of the file were dropped, because the buffer was full or a write failed.
 func (l *Log) Dropped() uint64 { return l.buffers[0].Dropped() }
 
-// Reopened is how often the file was found moved, deleted or replaced, and was opened again.
+// Reopened is how often the file was reopened because it was moved, deleted or replaced.
 func (l *Log) Reopened() uint64 { return l.file.reopened.Load() }
 
-// CheckFile has the file opened again, if it was moved, deleted or replaced, before anything is written
-// that is logged later. It does not wait.
+// CheckFile makes the log reopen a file that was moved, deleted or replaced, before it writes entries that
+// are logged later. It does not block.
 func (l *Log) CheckFile() {
-	l.file.askCheck()
+	l.file.requestCheck()
 	l.buffers[0].signal()
 }
 
-// Status is the file as /status.json shows it.
+// Status is the log's part of /status.json.
 func (l *Log) Status() herd.LogStatus {
 	return herd.LogStatus{
 		File: l.file.name, Lines: l.config.EveryLine(), Written: l.file.written.Load(),
-		MaxBytes: l.config.MaxBytes(), Error: l.file.trouble(),
+		MaxBytes: l.config.MaxBytes(), Error: l.file.errorText(),
 	}
 }
 
-// patience is how long Close waits for a disk or a terminal that stalls.
-const patience = 2 * time.Second
+// closeTimeout is how long Close waits for a disk or terminal that stalls.
+const closeTimeout = 2 * time.Second
 
-// Close writes what is pending. A file whose disk stalls is left as it is, for to close it is to
-// wait for the write under way.
+// Close writes pending entries. If the disk stalls, it does not close the file, because that would wait for
+// the write in progress.
 func (l *Log) Close() {
 	written := true
 	for i, b := range l.buffers {
-		if ended := b.Close(patience); i == 0 {
+		if ended := b.Close(closeTimeout); i == 0 {
 			written = ended
 		}
 	}
@@ -141,7 +142,7 @@ func (l *Log) Close() {
 	}
 }
 
-// encoder is zap's, for JSON or for its console form.
+// encoder returns zap's console encoder if text, else its JSON encoder.
 func encoder(text bool) zapcore.Encoder {
 	c := zapcore.EncoderConfig{
 		LevelKey: "level", TimeKey: "time", MessageKey: "msg",
@@ -157,7 +158,7 @@ func encoder(text bool) zapcore.Encoder {
 	return zapcore.NewJSONEncoder(c)
 }
 
-// clock is zap's view of a clock.
+// clock implements zapcore.Clock.
 type clock func() time.Time
 
 func (c clock) Now() time.Time                         { return c() }

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// A record is what stands in a chunk: a header, and an entry as it is to be written or a line.
+// A chunk consists of records: a header, followed by an encoded entry or a line.
 //
 //	offset  bytes
-//	0       4      length of what follows the header
+//	0       4      length of the data after the header
 //	4       1      kind
-//	5       4      of a line: its length before it was cut
+//	5       4      of a line: its length before truncation
 //	9       8      of a line: its connection
-//	17      8      of a line: when, in microseconds since 1970
+//	17      8      of a line: its time, in microseconds since 1970
 const header = 25
 
-// kind is of a record.
+// kind is the kind of a record.
 type kind byte
 
 const (
@@ -37,7 +37,7 @@ func appendRecord(dst []byte, k kind, conn uint64, at time.Time, text []byte, le
 	return append(append(dst, h[:]...), text...)
 }
 
-// record appends the entry that a record holds, or that its line becomes.
+// record appends the entry of a record.
 func (e *lineEncoder) record(r []byte) {
 	text := r[header:]
 	k := kind(r[4])

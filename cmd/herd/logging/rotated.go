@@ -13,20 +13,20 @@ import (
 	"time"
 )
 
-// A rotated file of server-Ball.log is server-Ball-2018-03-02T20-58-54.918.log, by the time of its
-// rotation, in UTC. It ends in .log.gz when it is compressed, and in .log.gz.part while that is written.
+// A rotated file of server-Ball.log is server-Ball-2018-03-02T20-58-54.918.log, with the time of its
+// rotation in UTC. A compressed one ends with .log.gz, and with .log.gz.part while it is written.
 const (
 	rotatedLayout = "2006-01-02T15-04-05.000"
 	zipped        = ".gz"
 	partial       = ".gz.part"
 )
 
-// rotatedName is the name of the file that is rotated at a time.
+// rotatedName is the name of a file rotated at the given time.
 func (f *file) rotatedName(at time.Time) string {
 	return strings.TrimSuffix(f.name, logSuffix) + "-" + at.UTC().Format(rotatedLayout) + logSuffix
 }
 
-// unused is the first such name from now on that nothing has: renaming would replace it.
+// unused is the first such name, from now on, that does not exist: renaming would replace the file.
 func (f *file) unused(now time.Time) string {
 	for ; ; now = now.Add(time.Millisecond) {
 		name := f.rotatedName(now)
@@ -41,7 +41,7 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// rotated are the rotated files, the oldest first, by the name that each has uncompressed.
+// rotated returns the uncompressed names of all rotated files, oldest first.
 func (f *file) rotated() (all []string, err error) {
 	entries, err := os.ReadDir(filepath.Dir(f.name))
 	if err != nil {
@@ -59,11 +59,11 @@ func (f *file) rotated() (all []string, err error) {
 	return slices.Compact(all), nil
 }
 
-// sweep removes the rotated files beyond maxFiles, and has the oldest that is not compressed
-// compressed, if that is wanted.
+// sweep removes the rotated files beyond maxFiles and, if compress is set, starts to compress the oldest
+// uncompressed one.
 func (f *file) sweep() {
 	if f.maxSize == 0 {
-		return // they are somebody else's
+		return // another program rotates
 	}
 	all, err := f.rotated()
 	for len(all) > f.maxFiles && err == nil {
@@ -87,13 +87,13 @@ func (f *file) sweep() {
 	}
 }
 
-// compressor compresses one rotated file at a time, in a goroutine of its own: that takes longer than
-// the buffer lasts.
+// compressor compresses one rotated file at a time, in a goroutine, because the buffer would overflow
+// meanwhile.
 type compressor struct {
 	running bool
-	name    string        // of what is compressed
-	quit    chan struct{} // closed to end it early
-	done    chan error    // has its result
+	name    string        // of the file being compressed
+	quit    chan struct{} // closed to abort
+	done    chan error    // receives the result
 }
 
 func (c *compressor) start(name string) {
@@ -101,7 +101,7 @@ func (c *compressor) start(name string) {
 	go func(c compressor) { c.done <- compress(name, c.quit) }(*c)
 }
 
-// end ends it early. What is half written is removed.
+// end aborts and removes the partial file.
 func (c *compressor) end() {
 	if c.running {
 		close(c.quit)
@@ -110,8 +110,8 @@ func (c *compressor) end() {
 	}
 }
 
-// compress writes name+".gz", with the mode of name, and removes name. It may find what an earlier process
-// has left half written.
+// compress writes name+".gz", with the mode of name, and removes name. It replaces a partial file of an
+// earlier process.
 func compress(name string, quit <-chan struct{}) error {
 	in, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
@@ -129,7 +129,7 @@ func compress(name string, quit <-chan struct{}) error {
 	if err != nil {
 		return err
 	}
-	z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // a level that exists; the servers need the processor
+	z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // a valid level; fast, because the servers need the CPU
 	_, err = io.Copy(z, reader{in, quit})
 	if err = errors.Join(err, z.Close(), out.Chmod(info.Mode().Perm()), out.Close()); err == nil {
 		err = os.Rename(name+partial, name+zipped)
@@ -149,7 +149,7 @@ type reader struct {
 func (r reader) Read(p []byte) (int, error) {
 	select {
 	case <-r.quit:
-		return 0, errors.New("the process ends")
+		return 0, errors.New("aborted")
 	default:
 		return r.Reader.Read(p)
 	}

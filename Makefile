@@ -3,12 +3,12 @@ SHELL := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 
-# The journal does not compress by zstd. Pebble's zstd in C took a third of a first build; its zstd in
-# Go takes a fiftieth. Likewise -ldflags=-w: stack traces and profiles need no DWARF.
+# Pebble's zstd in C takes a third of the time of a first build, its zstd in Go a fiftieth. The journal
+# does not use zstd. -ldflags=-w also saves time: stack traces and profiles do not need DWARF.
 GOFLAGS ?=
 export GOFLAGS := $(strip $(GOFLAGS) -tags=pebblegozstd)
 
-# A count, as a deadline can end a run with the error "context deadline exceeded".
+# A number of inputs: with a duration, a run may fail with "context deadline exceeded".
 FUZZTIME ?= 20000x
 SOAK ?= 10m
 SEEDS ?= 1000
@@ -35,7 +35,7 @@ lint: ## gofmt, go mod tidy, go vet, staticcheck
 	go vet ./...
 	go tool staticcheck ./...
 
-race: ## every test, under the race detector
+race: ## all tests, with the race detector
 	@/usr/bin/python3 -c 'import twisted, tomllib' 2>/dev/null || \
 	  echo "NOT RUN: a herd with the paper's server in it, the peer twisted: apt-get install python3-twisted"
 	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null || \
@@ -45,24 +45,24 @@ race: ## every test, under the race detector
 	go test -race -timeout 30m ./...
 	go test ./herd/sim
 
-fuzz: ## each fuzz target, FUZZTIME inputs or so long
+fuzz: ## run each fuzz target for FUZZTIME: a number of inputs, or a duration
 	grep -r --include='*_test.go' '^func Fuzz' . | \
 	  sed -E 's,^(.*)/[^/]*:func (Fuzz[^(]*).*,\1 \2,' | sort | \
 	  while read -r package target; do \
 	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 	  done
 
-cross: ## builds for the other platforms
+cross: ## build for the other platforms
 	GOOS=linux GOARCH=arm64 go build -o /dev/null ./cmd/herd ./cmd/study
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/herd ./cmd/study
 
-sim: ## SEEDS seeds of the simulation from FIRST on, each twice
+sim: ## run SEEDS seeds of the simulation from FIRST on, each twice
 	go test -count=1 -v -timeout 24h -run '^TestSeeds$$' ./herd/sim -seeds $(SEEDS) -first $(FIRST)
 
-mutants: ## break the herd in one place at a time and see it caught
+mutants: ## apply each mutant (a bug) and check that a test detects it
 	go run ./herd/sim/mutants
 
-e2e: ## herds of real processes and what can happen to them, in real size, with figures
+e2e: ## test herds of real processes under faults, in real size, with figures
 	go test -count=1 -v -timeout 60m ./cmd/herd/e2e -e2e.real
 
 soak: ## mixed load and random faults for SOAK
@@ -75,5 +75,5 @@ study: ## measure engines and peers and write report/, in an hour (STUDY=--quick
 	go build -ldflags=-w -o bin/ ./cmd/herd ./cmd/study
 	bin/study $(STUDY)
 
-clean: ## remove what was built and logged
+clean: ## remove binaries and logs
 	rm -rf bin logs

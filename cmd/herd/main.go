@@ -158,6 +158,9 @@ func unescape(args []string) []string {
 	return args
 }
 
+// help lists the commands in the order in which newRoot adds them.
+func init() { cobra.EnableCommandSorting = false }
+
 // newRoot returns the root command.
 func newRoot() *cobra.Command {
 	o := &options{}
@@ -185,7 +188,6 @@ func newRoot() *cobra.Command {
 		"configuration `file` (else $HERD_CONFIG, else ./herd.toml)")
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
-	cobra.EnableCommandSorting = false // help lists them in the order in which they are added
 	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newStatus(o), newPlaces(o),
 		newConfig(o), newLoad(o), newStudy(), newVersion())
 	root.Version = version()

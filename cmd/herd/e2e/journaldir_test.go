@@ -153,7 +153,7 @@ func TestJournalDirectory(t *testing.T) {
 			noticed := time.Since(changed)
 			if p.heal != nil {
 				out, _, code := c.Command("", "status")
-				if code != 1 || !strings.Contains(out, "Alford: the journal ") || !strings.Contains(out, test.reason) {
+				if code != 1 || !strings.Contains(out, "Alford: journal ") || !strings.Contains(out, test.reason) {
 					t.Errorf("herd status: exit code %d, %q", code, out)
 				}
 				c.update("Alford", 0, 10, 2) // continues to work

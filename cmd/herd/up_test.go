@@ -372,7 +372,7 @@ func TestUpOfAConfigurationOnAPipe(t *testing.T) {
 		var stderr processtest.Output
 		c.Dir, c.Stdin, c.Stderr = h.Dir, stdin, &stderr
 		_ = c.Run()
-		if code := c.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(stderr.String(), "up needs a regular file") {
+		if code := c.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(stderr.String(), "not a regular file") {
 			t.Errorf("%s: exit code %d, %s", path, code, &stderr)
 		}
 	}

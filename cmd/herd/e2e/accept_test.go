@@ -25,7 +25,7 @@ func TestNothingIsAccepted(t *testing.T) {
 		late := c.dial("Alford") // in the kernel's queue
 		_ = late.SetDeadline(time.Now().Add(processtest.Patience))
 		fmt.Fprint(late, "nonsense\n")
-		says(c.Herd, "Alford", cause.Error())
+		waitForLog(c.Herd, "Alford", cause.Error())
 		accepted := make(chan struct{})
 		go func() {
 			defer close(accepted)

@@ -158,7 +158,7 @@ func TestNeverReads(t *testing.T) {
 	}
 	p99, _ := b.done()
 	counters := c.now("Alford").Counters
-	// Both timeouts, that of unread output and that of held input, expire at about the same time.
+	// The limits of unread output and of held input are reached at about the same time: any of them counts.
 	cut := counters.InputLimits + counters.OutputLimits + counters.StallLimits
 	if cut != 1 || counters.Held == 0 {
 		t.Errorf("disconnected %d times, held %d times", cut, counters.Held)

@@ -15,8 +15,8 @@ import (
 
 const secretly = placeless + "[herd]\nsecret_file = \"secret\"\n"
 
-// keep writes the secret file of a herd that was created with secretly.
-func keep(h *processtest.Herd, secret string) {
+// writeSecret writes the secret file of a herd that was created with secretly.
+func writeSecret(h *processtest.Herd, secret string) {
 	h.T.Helper()
 	if err := os.WriteFile(filepath.Join(h.Dir, "secret"), []byte(secret+"\n"), 0o600); err != nil {
 		h.T.Fatal(err)
@@ -29,8 +29,8 @@ func logOf(h *processtest.Herd, name string) string {
 	return string(text)
 }
 
-// says waits until a server's log contains a text.
-func says(h *processtest.Herd, name, text string) {
+// waitForLog waits until a server's log contains a text.
+func waitForLog(h *processtest.Herd, name, text string) {
 	h.T.Helper()
 	processtest.Eventually(h.T, name+"'s log says "+text, func() bool {
 		return strings.Contains(logOf(h, name), text)
@@ -51,7 +51,7 @@ func stranger(c *cluster, extra, name, neighbor, address string) *processtest.He
 func TestRefused(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, names...)
-	keep(c.Herd, "the right secret")
+	writeSecret(c.Herd, "the right secret")
 	c.Start("Alford")
 	address := c.Server("Alford").Address
 	for _, test := range []struct {
@@ -65,20 +65,20 @@ func TestRefused(t *testing.T) {
 		{"a wrong secret", secretly, "Welsh", "Alford", "the wrong secret", "proof"},
 	} {
 		h := stranger(c, test.extra, test.name, test.neighbor, address)
-		keep(h, test.secret)
+		writeSecret(h, test.secret)
 		h.Start(test.name)
-		says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"`+test.want+`"`)
-		says(h, test.name, `"reason":"refused by `+test.neighbor+": "+test.want+`"`)
+		waitForLog(c.Herd, "Alford", `"msg":"neighbor refused","reason":"`+test.want+`"`)
+		waitForLog(h, test.name, `"reason":"refused by `+test.neighbor+": "+test.want+`"`)
 		h.Kill(test.name)
 	}
-	// The foreign server uses the address of a server of the herd.
+	// The address of the neighbor in herd.toml is the server's own.
 	self := newCluster(t, quiet, "Hamilton", "Alford")
 	misled := stranger(self, "", "Alford", "Hamilton", self.Server("Alford").Address)
 	misled.Servers[0].Listen = self.Server("Alford").Listen
 	self.Herd = processtest.New(t, quiet, misled.Servers...)
 	self.Start("Alford")
-	says(self.Herd, "Alford", `"msg":"neighbor refused","reason":"to: this is Alford, not Hamilton"`)
-	says(self.Herd, "Alford", `"reason":"refused by Hamilton: to: this is Alford, not Hamilton"`)
+	waitForLog(self.Herd, "Alford", `"msg":"neighbor refused","reason":"to: this is Alford, not Hamilton"`)
+	waitForLog(self.Herd, "Alford", `"reason":"refused by Hamilton: to: this is Alford, not Hamilton"`)
 
 	if s := c.now("Alford"); s.Counters.HandshakesFailed < 4 || s.Records > 0 {
 		t.Errorf("%d handshakes failed, %d records", s.Counters.HandshakesFailed, s.Records)
@@ -95,18 +95,18 @@ func TestRefused(t *testing.T) {
 func TestSecondServerOfOneName(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, "Alford", "Welsh")
-	keep(c.Herd, "the right secret")
+	writeSecret(c.Herd, "the right secret")
 	c.Start("Alford")
 	c.Start("Welsh")
 	c.UntilLive()
 	h := stranger(c, secretly, "Welsh", "Alford", c.Server("Alford").Address)
-	keep(h, "the right secret")
+	writeSecret(h, "the right secret")
 	h.Start("Welsh")
 	refused := `"msg":"link down","neighbor":"Alford","address":"` + c.Server("Alford").Address +
 		`","reason":"refused by Alford: duplicate: another process claims this server's name"`
-	says(c.Herd, "Alford", `"msg":"neighbor refused","reason":"duplicate"`)
-	says(c.Herd, "Alford", `"msg":"two processes claim one name","neighbor":"Welsh"`)
-	says(h, "Welsh", refused)
+	waitForLog(c.Herd, "Alford", `"msg":"neighbor refused","reason":"duplicate"`)
+	waitForLog(c.Herd, "Alford", `"msg":"two processes claim one name","neighbor":"Welsh"`)
+	waitForLog(h, "Welsh", refused)
 	if l := c.link("Alford", "Welsh"); l.Duplicate != "refused" || l.State != "live" || !l.Receiving || l.TakenBack != 0 {
 		t.Errorf("status %+v", l)
 	}
@@ -150,7 +150,7 @@ func TestHalfOpenHandshakes(t *testing.T) {
 				t.Errorf("the answer to HELLO is %q", got)
 			}
 			begun := time.Now()
-			for p.hear() != "" {
+			for p.readLine() != "" {
 			}
 			lasted[i] = time.Since(begun)
 		})
@@ -179,7 +179,7 @@ func TestHalfOpenHandshakes(t *testing.T) {
 func TestReplayedAndReflectedHandshakes(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, secretly, "Alford", "Welsh")
-	keep(c.Herd, "the right secret")
+	writeSecret(c.Herd, "the right secret")
 	l, err := net.Listen("tcp", c.Server("Welsh").Listen) // where Alford looks for Welsh
 	if err != nil {
 		t.Fatal(err)
@@ -196,24 +196,24 @@ func TestReplayedAndReflectedHandshakes(t *testing.T) {
 	}
 	// A man in the middle sends Alford's own challenge to Alford.
 	dialed := accept()
-	hello := strings.Fields(dialed.hear())
+	hello := strings.Fields(dialed.readLine())
 	toAlford := newPeer(c.dial("Alford"), "")
 	challenge := toAlford.hello("Welsh", "Alford", hello[5])
 	dialed.say(challenge)
-	proof := dialed.hear()
+	proof := dialed.readLine()
 	if !strings.HasPrefix(proof, "PROOF ") {
 		t.Fatalf("Alford says %q to a challenge", proof)
 	}
 	toAlford.say(proof)
-	if got := toAlford.hear(); got != "REFUSE proof" {
+	if got := toAlford.readLine(); got != "REFUSE proof" {
 		t.Errorf("the answer to its own proof is %q", got)
 	}
 	// It also sends Alford's own proof to Alford.
 	dialed.say("WELCOME 00000000000000aa " + strings.Fields(proof)[1] + " - 0")
-	for dialed.hear() != "" {
+	for dialed.readLine() != "" {
 		t.Error("Alford accepts its own proof")
 	}
-	says(c.Herd, "Alford", "the neighbor's proof is wrong: another secret")
+	waitForLog(c.Herd, "Alford", "the neighbor's proof is wrong: another secret")
 	// A real handshake is recorded and replayed.
 	real := newPeer(c.dial("Alford"), "the right secret")
 	real.hello("Welsh", "Alford", "00000000000000bb")
@@ -224,7 +224,7 @@ func TestReplayedAndReflectedHandshakes(t *testing.T) {
 	replay := newPeer(c.dial("Alford"), "")
 	replay.hello("Welsh", "Alford", "00000000000000bb")
 	replay.say(proof)
-	if got := replay.hear(); got != "REFUSE proof" {
+	if got := replay.readLine(); got != "REFUSE proof" {
 		t.Errorf("the answer to a replay is %q", got)
 	}
 	if s := c.now("Alford"); s.Records > 0 || !c.link("Alford", "Welsh").Receiving {

@@ -18,7 +18,7 @@ func TestPropagation(t *testing.T) {
 	c := newCluster(t, placeless, names...)
 	arrived := make(chan string, 1024)
 	stop := c.impersonate("Ball", "00000000000000aa", "- 0", func(p *peer) {
-		for line := p.hear(); line != ""; line = p.hear() {
+		for line := p.readLine(); line != ""; line = p.readLine() {
 			p.said = ""
 			switch f := strings.Fields(line); f[0] {
 			case "AT":

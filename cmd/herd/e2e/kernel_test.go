@@ -39,5 +39,5 @@ func TestSlowKernelLink(t *testing.T) {
 	c := &cluster{processtest.New(t, quiet, servers...), newNetwork(t)}
 	c.Flags = []string{"--pprof"}
 	c.startAll()
-	c.conflates(12_500)
+	c.checkConflation(12_500)
 }

@@ -11,8 +11,8 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// besides starts Hamilton and Alford of a herd Hamilton - Alford - Welsh, in which Welsh is a peer of the test.
-func besides(t *testing.T, extra string) *cluster {
+// startWithPeer starts Hamilton and Alford of a herd Hamilton - Alford - Welsh, in which Welsh is a peer of the test.
+func startWithPeer(t *testing.T, extra string) *cluster {
 	t.Helper()
 	c := newCluster(t, extra, "Hamilton", "Alford", "Welsh")
 	c.Start("Hamilton")
@@ -24,8 +24,8 @@ func besides(t *testing.T, extra string) *cluster {
 	return c
 }
 
-// healed starts the real Welsh in place of the peer.
-func (c *cluster) healed(n int) {
+// startWelsh starts the real Welsh in place of the peer.
+func (c *cluster) startWelsh(n int) {
 	c.T.Helper()
 	begun := time.Now()
 	c.Start("Welsh")
@@ -94,27 +94,27 @@ func (p *peer) flood(d time.Duration, reads bool, text func(i int) string) (drop
 // A neighbor floods a server in each of these ways.
 func TestFlood(t *testing.T) {
 	scenario(t)
-	c := besides(t, quiet)
+	c := startWithPeer(t, quiet)
 	const n = 1000
 	c.update("Hamilton", 0, n, 1520023934)
 	before, bad, slowest := c.memory("Alford"), c.link("Alford", "Welsh").BadLines, time.Duration(0)
 	most := before
 	bystander := c.dial("Alford")
 	buf := make([]byte, 4096)
-	for k, cry := range floods {
+	for k, flood := range floods {
 		p := c.join(t, "Welsh", "Alford", fmt.Sprintf("%016x", k+1))
 		done := make(chan bool, 1)
 		length := sized(time.Second, 10*time.Second)
-		if cry.ends {
+		if flood.ends {
 			length = processtest.Patience
 		}
-		go func() { done <- p.flood(length, cry.reads, cry.text) }()
+		go func() { done <- p.flood(length, flood.reads, flood.text) }()
 		for waiting := true; waiting; {
 			select {
 			case dropped := <-done:
 				waiting = false
-				if dropped != cry.ends {
-					t.Errorf("%s: dropped %v, want %v", cry.name, dropped, cry.ends)
+				if dropped != flood.ends {
+					t.Errorf("%s: dropped %v, want %v", flood.name, dropped, flood.ends)
 				}
 			case <-time.After(5 * time.Millisecond):
 			}
@@ -122,7 +122,7 @@ func TestFlood(t *testing.T) {
 			_ = bystander.SetDeadline(begun.Add(processtest.Patience))
 			fmt.Fprintf(bystander, "WHATSAT nobody 1 1\n")
 			if _, err := io.ReadAtLeast(bystander, buf, 1); err != nil {
-				t.Fatalf("%s: a bystander: %v", cry.name, err)
+				t.Fatalf("%s: a bystander: %v", flood.name, err)
 			}
 			slowest = max(slowest, time.Since(begun))
 			most = max(most, c.memory("Alford"))
@@ -143,13 +143,13 @@ func TestFlood(t *testing.T) {
 	if s := c.now("Alford"); s.Records != n {
 		t.Errorf("%d records, want %d: a wrong one was accepted", s.Records, n)
 	}
-	c.healed(n)
+	c.startWelsh(n)
 }
 
 // A neighbor sends false statements on a link.
 func TestLies(t *testing.T) {
 	scenario(t)
-	c := besides(t, quiet)
+	c := startWithPeer(t, quiet)
 	const n = 1000
 	c.update("Hamilton", 0, n, 1520023934)
 	processtest.Eventually(t, "Alford has all", func() bool { return c.now("Alford").Records == n })
@@ -177,7 +177,7 @@ func TestLies(t *testing.T) {
 		stop := c.impersonate("Welsh", fmt.Sprintf("%016x", 100+k), lie.since, func(p *peer) {
 			defer func() { mu.Lock(); ended = true; mu.Unlock() }()
 			for i := 0; ; i++ {
-				line := p.hear()
+				line := p.readLine()
 				p.said = ""
 				f := strings.Fields(line)
 				switch {
@@ -214,13 +214,13 @@ func TestLies(t *testing.T) {
 			return c.link("Alford", "Welsh").State == "down"
 		})
 	}
-	c.healed(n)
+	c.startWelsh(n)
 }
 
 // A neighbor claims to have all of our feed, and a different state.
 func TestNoRepairStorm(t *testing.T) {
 	scenario(t)
-	c := besides(t, quiet)
+	c := startWithPeer(t, quiet)
 	const n = 1000
 	c.update("Hamilton", 0, n, 1520023934)
 	processtest.Eventually(t, "Alford has all", func() bool { return c.now("Alford").Records == n })
@@ -255,7 +255,7 @@ func TestNoRepairStorm(t *testing.T) {
 	if got := c.link("Alford", "Hamilton").ATSent; got > before {
 		t.Errorf("the repairs sent %d lines on to Hamilton", got-before)
 	}
-	c.healed(n)
+	c.startWelsh(n)
 	processtest.Eventually(t, "they are in sync", func() bool {
 		return c.link("Alford", "Welsh").Agreement == "in sync"
 	})

@@ -14,8 +14,8 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// beside calls a function now, and then periodically until it is stopped or the test ends.
-func beside(t *testing.T, every time.Duration, what func()) (stop func()) {
+// periodically calls a function now, and then at intervals, until it is stopped or the test ends.
+func periodically(t *testing.T, every time.Duration, what func()) (stop func()) {
 	done := make(chan struct{})
 	var all sync.WaitGroup
 	stop = sync.OnceFunc(func() {
@@ -42,7 +42,7 @@ func beside(t *testing.T, every time.Duration, what func()) (stop func()) {
 func (c *cluster) peak(name string) (most func() int) {
 	c.T.Helper()
 	pid, n := c.Running[name].Cmd.Process.Pid, 0
-	stop := beside(c.T, 10*time.Millisecond, func() { n = max(n, memory(c.T, pid)) })
+	stop := periodically(c.T, 10*time.Millisecond, func() { n = max(n, memory(c.T, pid)) })
 	return func() int {
 		stop()
 		return n

@@ -191,7 +191,7 @@ func TestTornLine(t *testing.T) {
 	}
 }
 
-// In sync, then cut for a moment: the status keeps what was known.
+// Two servers in sync are cut for a moment: the links resume, and records are not sent again.
 func TestShortCut(t *testing.T) {
 	scenario(t)
 	c := startCluster(t, quiet, names...)

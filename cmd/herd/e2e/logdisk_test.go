@@ -27,7 +27,7 @@ func logFile(c *cluster, name string) string {
 
 // look requests a server's status repeatedly: each request is a posted call, and so measures the loop's lag.
 func (c *cluster) look(name string) (stop func()) {
-	return beside(c.T, 5*time.Millisecond, func() { c.Status(name) })
+	return periodically(c.T, 5*time.Millisecond, func() { c.Status(name) })
 }
 
 // drops sends updates until the server has dropped log entries, and then some more, and records the loop's lag meanwhile.
@@ -122,7 +122,7 @@ func TestLogOnAFullDisk(t *testing.T) {
 	}
 	limit(64 << 10)
 	c.drops("Alford", "log disk full")
-	c.says("Alford", "log file error")
+	c.waitForStderr("Alford", "log file error")
 	limit(unix.RLIM_INFINITY)
 	logged(c, "Alford", 1_000_000)
 	if code, _ := c.terminate("Alford"); code != 0 {

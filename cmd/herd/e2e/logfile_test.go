@@ -60,8 +60,8 @@ func mustHaveMode(c *cluster, name string) {
 	}
 }
 
-// says waits until a server has written something to standard error.
-func (c *cluster) says(name, what string) {
+// waitForStderr waits until a server has written something to standard error.
+func (c *cluster) waitForStderr(name, what string) {
 	c.T.Helper()
 	processtest.Eventually(c.T, name+" says "+what, func() bool {
 		return strings.Contains(c.Running[name].Stderr.String(), what)
@@ -220,7 +220,7 @@ func TestLogFileBecomesALink(t *testing.T) {
 		c.update("Alford", 2, 3, 2)
 		return c.now("Alford").Counters.LogDropped > 0
 	})
-	c.says("Alford", "is a symbolic link, which is not followed")
+	c.waitForStderr("Alford", "is a symbolic link, which is not followed")
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func TestLogDeletedOnAFullDisk(t *testing.T) {
 		c.update("Alford", 0, 1_000, second)
 		return c.now("Alford").Counters.LogDropped > 0
 	})
-	c.says("Alford", "no space left on device")
+	c.waitForStderr("Alford", "no space left on device")
 	if err := os.Remove(logPath(c, "Alford")); err != nil {
 		t.Fatal(err)
 	}

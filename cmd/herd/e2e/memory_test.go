@@ -117,8 +117,8 @@ func TestMemoryLimit(t *testing.T) {
 		t.Errorf("%d bytes are buffered, more than a quarter of GOMEMLIMIT", s.Buffered)
 	}
 	grown := most() - before
-	// A lower limit would prove nothing. With the race detector each byte takes several more, which GOMEMLIMIT does not
-	// count.
+	// With less growth the test would prove nothing. The race detector needs several more bytes for each byte, which
+	// GOMEMLIMIT does not count.
 	if grown < share/2 {
 		t.Errorf("only %d bytes more", grown)
 	}

@@ -41,8 +41,8 @@ func (p *peer) say(line string) {
 	_, _ = p.Write([]byte(line + "\r\n"))
 }
 
-// hear returns the next line, "" at the end.
-func (p *peer) hear() string {
+// readLine returns the next line, "" at the end.
+func (p *peer) readLine() string {
 	line, _ := p.r.ReadString('\n')
 	line = strings.TrimRight(line, "\r\n")
 	p.said += line + "\n"
@@ -62,13 +62,13 @@ func (p *peer) mac(label, line string) string {
 // hello begins a handshake and returns the answer.
 func (p *peer) hello(from, to, epoch string) string {
 	p.say(fmt.Sprintf("HELLO herd/1 ucla %s %s %s %s", from, to, epoch, nonce))
-	return p.hear()
+	return p.readLine()
 }
 
 // prove continues it.
 func (p *peer) prove() string {
 	p.say("PROOF " + p.mac(dialer, "PROOF"))
-	return p.hear()
+	return p.readLine()
 }
 
 // join connects to a server as the process epoch of one of its neighbors.
@@ -101,9 +101,9 @@ func (c *cluster) impersonate(name, epoch, since string, serve func(*peer)) (sto
 			go func() {
 				defer conn.Close()
 				p := newPeer(conn, "")
-				p.hear()
+				p.readLine()
 				p.say("CHALLENGE " + nonce)
-				p.hear()
+				p.readLine()
 				p.say(fmt.Sprintf("WELCOME %s - %s", epoch, since))
 				serve(p)
 			}()

@@ -19,11 +19,11 @@ import (
 // startGoogled starts a server whose places come from the scripted service.
 func startGoogled(t *testing.T, s *googletest.Server) *cluster {
 	t.Helper()
-	return startCluster(t, googled(s, 20*time.Second), "Alford")
+	return startCluster(t, googleConfig(s, 20*time.Second), "Alford")
 }
 
-// googled returns the part of herd.toml for that.
-func googled(s *googletest.Server, timeout time.Duration) string {
+// googleConfig returns the part of herd.toml for that.
+func googleConfig(s *googletest.Server, timeout time.Duration) string {
 	return fmt.Sprintf("%s[places]\nprovider = \"google\"\nbase_url = %q\nrate = 10000\n"+
 		"daily_budget = 1000000\ntimeout = %q\n", unlogged, s.URL, timeout)
 }
@@ -108,7 +108,7 @@ func TestDeadProviderWithAFallback(t *testing.T) {
 	google := googletest.Start(t)
 	google.Set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	const timeout = 20 * time.Second
-	extra := strings.Replace(googled(google, timeout), "rate = 10000", "rate = 5\nfallback = \"embedded\"", 1)
+	extra := strings.Replace(googleConfig(google, timeout), "rate = 10000", "rate = 5\nfallback = \"embedded\"", 1)
 	c := startCluster(t, extra, "Alford")
 	const clients, each = 10, 50
 	for k := range clients { // different positions, so that no lookup is shared
@@ -162,7 +162,7 @@ func TestSlowPlacesOfOneHost(t *testing.T) {
 	alford := config.Server{
 		Name: "Alford", Address: "192.0.2.1:7000", Listen: "0.0.0.0:7000", Console: "127.0.0.1:7001",
 	}
-	c := &cluster{processtest.New(t, googled(google, 5*time.Second), alford), newNetwork(t)}
+	c := &cluster{processtest.New(t, googleConfig(google, 5*time.Second), alford), newNetwork(t)}
 	c.Flags, c.Env = []string{"--pprof"}, []string{config.SecretVariable + "=a secret of one server, which nobody else has"}
 	c.startAll()
 	const clients, each = 20, 64

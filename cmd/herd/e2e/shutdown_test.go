@@ -26,8 +26,8 @@ type mover struct {
 	acked int           // the clients with lower numbers are acknowledged
 }
 
-// things is the number of lines that a mover has in flight.
-const things = 16
+// batchSize is the number of lines that a mover has in flight.
+const batchSize = 16
 
 // move runs until the server closes the connection or stop is set between two batches. It returns an error for anything but
 // the reply to the next line, nil for an end between replies.
@@ -35,13 +35,13 @@ func (m *mover) move(conn net.Conn, stop func() bool) error {
 	r := bufio.NewReader(conn)
 	for ; !stop(); time.Sleep(m.pause) {
 		var lines strings.Builder
-		for i := range things {
+		for i := range batchSize {
 			fmt.Fprintf(&lines, "IAMAT %s-%d +34.068930-118.445127 1520023934\n", m.name, m.acked+i)
 		}
 		if _, err := io.WriteString(conn, lines.String()); err != nil {
 			return nil // what was not read need not be answered
 		}
-		for range things {
+		for range batchSize {
 			reply, err := r.ReadString('\n')
 			if err == io.EOF && reply == "" || errors.Is(err, syscall.ECONNRESET) {
 				return nil
@@ -274,7 +274,7 @@ func TestStopIsNotHeld(t *testing.T) {
 	}
 }
 
-// All links of a stopping server are dark.
+// The standard output and standard error of a server are closed.
 func TestClosedOutput(t *testing.T) {
 	scenario(t)
 	c := newCluster(t, placeless, "Alford")

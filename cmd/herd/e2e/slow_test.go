@@ -15,11 +15,11 @@ func TestSlowLink(t *testing.T) {
 	c := startCluster(t, quiet, "Hamilton", "Alford", "Welsh")
 	rate := sized(25_000, 12_500) // bytes a second
 	c.net.slow("Alford", "Welsh", rate)
-	c.conflates(rate)
+	c.checkConflation(rate)
 }
 
-// conflates sends updates of one client to Alford faster than its link to Welsh, with the given rate, can forward them.
-func (c *cluster) conflates(rate int) {
+// checkConflation sends updates of one client to Alford faster than its link to Welsh, with the given rate, can forward them.
+func (c *cluster) checkConflation(rate int) {
 	t, updates := c.T, 0
 	t.Helper()
 	client := c.dial("Alford")

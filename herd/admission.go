@@ -13,65 +13,65 @@ const (
 
 // BuildProtocol implements reactor.Factory: it admits a connection, or answers that the server is
 // full. Beyond max_connections a few are taken for a moment, for they may be neighbors.
-func (s *Server) BuildProtocol(peer string) reactor.Protocol {
-	s.counters.Accepted++
-	n := &session{server: s, id: s.nextID(), index: len(s.sessions), address: clientAddress(peer)}
-	n.reader = reactor.NewLineReceiver(s.cfg.Limits.MaxLine, n)
+func (srv *Server) BuildProtocol(peer string) reactor.Protocol {
+	srv.counters.Accepted++
+	s := &session{server: srv, id: srv.nextID(), index: len(srv.sessions), address: clientAddress(peer)}
+	s.reader = reactor.NewLineReceiver(srv.cfg.Limits.MaxLine, s)
 	switch {
-	case s.admitted[asClient] < s.cfg.Limits.MaxConnections:
-	case s.admitted[asOverflow] < s.overflow():
-		n.admission = asOverflow
-	case s.turnedAway < maxTurnedAway:
-		return &turnedAway{s}
+	case srv.admitted[asClient] < srv.cfg.Limits.MaxConnections:
+	case srv.admitted[asOverflow] < srv.maxOverflow():
+		s.admission = asOverflow
+	case srv.turnedAway < maxTurnedAway:
+		return &turnedAway{srv}
 	default:
-		s.counters.ServerFull++
+		srv.counters.ServerFull++
 		return nil
 	}
-	s.admitted[n.admission]++
-	s.sessions = append(s.sessions, n)
-	return n
+	srv.admitted[s.admission]++
+	srv.sessions = append(srv.sessions, s)
+	return s
 }
 
 // minOverflow is how many connections are taken beyond max_connections where there is no neighbor.
 const minOverflow = 16
 
 // overflow is how many there are with two for each neighbor.
-func (s *Server) overflow() int { return 2*len(s.neighbors) + minOverflow }
+func (srv *Server) maxOverflow() int { return 2*len(srv.neighbors) + minOverflow }
 
 // admit makes a client of an overflow connection if there is room by now.
-func (s *Server) admit(n *session) bool {
-	if s.admitted[asClient] >= s.cfg.Limits.MaxConnections {
+func (srv *Server) admitClient(s *session) bool {
+	if srv.admitted[asClient] >= srv.cfg.Limits.MaxConnections {
 		return false
 	}
-	s.readmit(n, asClient)
+	srv.setAdmission(s, asClient)
 	return true
 }
 
 // proven gives up the place that a connection took before it proved to be a neighbor's. Clients
 // that send much must not delay what comes from it.
-func (s *Server) proven(n *session) {
-	s.handshakes--
-	s.readmit(n, asNeighbor)
-	n.t.Prioritize()
+func (srv *Server) neighborProven(s *session) {
+	srv.pendingHandshakes--
+	srv.setAdmission(s, asNeighbor)
+	s.t.Prioritize()
 }
 
-func (s *Server) readmit(n *session, a admission) {
-	s.admitted[n.admission]--
-	n.admission = a
-	s.admitted[a]++
+func (srv *Server) setAdmission(s *session, a admission) {
+	srv.admitted[s.admission]--
+	s.admission = a
+	srv.admitted[a]++
 }
 
 // remove forgets a session that is gone.
-func (s *Server) remove(n *session) {
-	s.admitted[n.admission]--
-	if n.inbound != nil && n.inbound.neighbor == nil {
-		s.handshakes--
+func (srv *Server) removeSession(s *session) {
+	srv.admitted[s.admission]--
+	if s.inbound != nil && s.inbound.neighbor == nil {
+		srv.pendingHandshakes--
 	}
-	last := s.sessions[len(s.sessions)-1]
-	s.sessions[n.index], last.index = last, n.index
-	s.sessions[len(s.sessions)-1] = nil
-	s.sessions = s.sessions[:len(s.sessions)-1]
-	s.drained()
+	last := srv.sessions[len(srv.sessions)-1]
+	srv.sessions[s.index], last.index = last, s.index
+	srv.sessions[len(srv.sessions)-1] = nil
+	srv.sessions = srv.sessions[:len(srv.sessions)-1]
+	srv.checkDrained()
 }
 
 // turnedAway is a connection beyond every bound: it gets one reply. There are maxTurnedAway of
@@ -81,15 +81,15 @@ type turnedAway struct{ server *Server }
 const maxTurnedAway = 256
 
 // ConnectionMade implements reactor.Protocol.
-func (p *turnedAway) ConnectionMade(t reactor.Transport) {
-	p.server.turnedAway++
-	p.server.counters.ServerFull++
-	t.Write(p.server.dialect.AppendFull(nil))
+func (ta *turnedAway) ConnectionMade(t reactor.Transport) {
+	ta.server.turnedAway++
+	ta.server.counters.ServerFull++
+	t.Write(ta.server.dialect.AppendFull(nil))
 	t.LoseConnection()
 }
 
 // DataReceived implements reactor.Protocol.
-func (p *turnedAway) DataReceived([]byte) {}
+func (ta *turnedAway) DataReceived([]byte) {}
 
 // ConnectionLost implements reactor.Protocol.
-func (p *turnedAway) ConnectionLost(error) { p.server.turnedAway-- }
+func (ta *turnedAway) ConnectionLost(error) { ta.server.turnedAway-- }

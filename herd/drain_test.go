@@ -26,9 +26,9 @@ func pair(t *testing.T) *world {
 }
 
 // observe lets a server log to where the test can look.
-func (s *Server) observe() *observer.ObservedLogs {
+func (srv *Server) observe() *observer.ObservedLogs {
 	core, seen := observer.New(zapcore.InfoLevel)
-	s.log = zap.New(core)
+	srv.log = zap.New(core)
 	return seen
 }
 
@@ -36,8 +36,8 @@ func (s *Server) observe() *observer.ObservedLogs {
 // says that it has not handed over.
 func (w *world) stop(name string, least, most time.Duration) (lost int64) {
 	w.t.Helper()
-	s := w.servers[name]
-	seen := s.observe()
+	srv := w.servers[name]
+	seen := srv.observe()
 	begun := w.net.Elapsed()
 	w.reactors[name].Stop()
 	if !w.net.RunUntil(10*time.Minute, w.reactors[name].Stopped) {
@@ -60,28 +60,28 @@ func (w *world) stop(name string, least, most time.Duration) (lost int64) {
 // The process that had acknowledged everything is gone, and another one is there that has nothing
 // yet: whatever the link is doing when the server is stopped, that one gets everything.
 func TestAStopHandsOverToANewProcess(t *testing.T) {
-	for _, state := range []linkState{linkDown, linkDialling, linkGreeting, linkCopying} {
+	for _, state := range []linkState{linkDown, linkDialing, linkGreeting, linkCopying} {
 		t.Run(state.String(), func(t *testing.T) {
 			w := pair(t).startAll()
 			const n = 500
 			w.updates("Alford", 0, n, stamp)
 			w.until("equal", w.equal)
-			l := w.servers["Alford"].neighbors[0].link
-			w.until("all is acknowledged", func() bool { return l.sent.Acked() == n })
+			o := w.servers["Alford"].neighbors[0].link
+			w.until("all is acknowledged", func() bool { return o.sent.Acked() == n })
 			w.crash("Welsh")
-			w.until("down", func() bool { return l.state == linkDown })
+			w.until("down", func() bool { return o.state == linkDown })
 			w.net.RunFor(20 * time.Second) // the pauses between dials are long by now
 			switch state {
 			case linkDown:
 				w.start("Welsh")
-			case linkDialling: // again, as the state does not tell
+			case linkDialing: // again, as the state does not tell
 				w.net.Slow("Alford", "Welsh", 100*time.Millisecond)
 				w.start("Welsh")
 				w.net.RunFor(50 * time.Millisecond)
-				l.dialNow()
+				o.dialNow()
 			default:
 				w.start("Welsh")
-				w.until(state.String(), func() bool { return l.state == state })
+				w.until(state.String(), func() bool { return o.state == state })
 			}
 			if lost := w.stop("Alford", 0, 2*time.Second); lost > 0 {
 				t.Errorf("%d records not handed over", lost)
@@ -101,12 +101,12 @@ func TestAStopDialsAfterTheDialBefore(t *testing.T) {
 		const n = 500
 		w.updates("Alford", 0, n, stamp)
 		w.until("equal", w.equal)
-		l := w.servers["Alford"].neighbors[0].link
+		o := w.servers["Alford"].neighbors[0].link
 		w.crash("Welsh")
-		w.until("down", func() bool { return l.state == linkDown })
+		w.until("down", func() bool { return o.state == linkDown })
 		w.net.RunFor(20 * time.Second)
 		w.net.Slow("Alford", "Welsh:1", 100*time.Millisecond) // the way to an address where nobody is
-		l.dialNow()
+		o.dialNow()
 		w.net.RunFor(after)
 		w.start("Welsh")
 		if lost := w.stop("Alford", 0, 2*time.Second); lost > 0 {
@@ -210,11 +210,11 @@ func TestAStopEndsWithTheLastThingOwed(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := pair(t)
 			test.prepare(w)
-			s := w.servers["Alford"]
+			srv := w.servers["Alford"]
 			if lost := w.stop("Alford", test.least, test.most); lost != test.lost {
 				t.Errorf("%d records not handed over, want %d", lost, test.lost)
 			}
-			if err := s.StopError(); err != nil {
+			if err := srv.StopError(); err != nil {
 				t.Errorf("error: %v", err)
 			}
 		})
@@ -244,21 +244,21 @@ func TestStopError(t *testing.T) {
 			w := newWorld(t, testConfig(ring...))
 			a := w.acceptor()
 			a.ack = test.ack
-			s := w.start("Alford")
+			srv := w.start("Alford")
 			if test.other {
 				w.start("Hamilton")
 			}
 			w.until("live", w.live)
 			w.iamat("Alford", "kiwi", stamp)
 			w.until("it is sent", func() bool { return len(a.clients) == 1 })
-			least, most := s.cfg.Limits.Drain, s.cfg.Limits.Drain+time.Second
+			least, most := srv.cfg.Limits.Drain, srv.cfg.Limits.Drain+time.Second
 			if test.ack {
 				least, most = 0, time.Second
 			}
 			if lost := w.stop("Alford", least, most); lost != test.lost {
 				t.Errorf("%d records not handed over, want %d", lost, test.lost)
 			}
-			switch err := s.StopError(); {
+			switch err := srv.StopError(); {
 			case (err != nil) != test.fail:
 				t.Errorf("error %v", err)
 			case err != nil && err.Error() != "1 records are on no other server: Welsh did not take them in 5s":
@@ -295,11 +295,11 @@ func TestANeighborCrashesInTheDrain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := plainRing(t, "optional", "Alford")
 			test.start(w)
-			s, l := w.servers["Alford"], w.linkToWelsh()
+			srv, o := w.servers["Alford"], w.linkToWelsh()
 			if test.other {
 				w.start("Hamilton")
 			}
-			w.until("up", func() bool { return l.up() && l.state != linkCopying && (!test.other || w.live()) })
+			w.until("up", func() bool { return o.up() && o.state != linkCopying && (!test.other || w.live()) })
 			if !test.acked {
 				w.reactors["Welsh"].Pause()
 			}
@@ -308,7 +308,7 @@ func TestANeighborCrashesInTheDrain(t *testing.T) {
 			}
 			w.updates("Alford", 0, 50, stamp)
 			if test.acked {
-				w.until("acknowledged", func() bool { return l.sent.Acked() == 50 })
+				w.until("acknowledged", func() bool { return o.sent.Acked() == 50 })
 			}
 			crash := func() { w.reactors["Welsh"].Crash(); delete(w.servers, "Welsh") }
 			if test.acked {
@@ -323,7 +323,7 @@ func TestANeighborCrashesInTheDrain(t *testing.T) {
 			if lost := w.stop("Alford", test.least, test.most); lost != test.lost {
 				t.Errorf("%d records not handed over, want %d", lost, test.lost)
 			}
-			switch err := s.StopError(); {
+			switch err := srv.StopError(); {
 			case (err != nil) != test.fail:
 				t.Errorf("error %v", err)
 			case err != nil && err.Error() != "50 records are on no other server: Welsh did not take them in 5s":
@@ -354,18 +354,18 @@ func TestRecordsOfANeighborThatWeDoNotReach(t *testing.T) {
 func TestNothingIsTakenWhenTheStopIsOver(t *testing.T) {
 	for _, handshake := range []string{"required", "optional"} {
 		w := plainRing(t, handshake, "Alford")
-		s := w.servers["Alford"]
+		srv := w.servers["Alford"]
 		p := client{w.net.DialFrom("Welsh", "Alford:1"), w}
 		if handshake == "required" {
 			p = client{w.welcomed(welshHello).Client, w}
 		}
 		p.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\n")
 		w.net.RunFor(time.Second)
-		s.drain.begun = true
-		s.takeNoMore()
+		srv.drain.begun = true
+		srv.stopApplying()
 		p.SendString("AT Welsh +0.1 emu +1-1 100 Welsh\r\n")
 		w.net.RunFor(time.Second)
-		if n := s.store.Len(); n != 1 || p.Closed() {
+		if n := srv.store.Len(); n != 1 || p.Closed() {
 			t.Errorf("%s: %d records taken, closed %v", handshake, n, p.Closed())
 		}
 	}
@@ -375,13 +375,13 @@ func TestNothingIsTakenWhenTheStopIsOver(t *testing.T) {
 func TestADrainBeginsWithAllNeighbors(t *testing.T) {
 	w := plainRing(t, "optional")
 	p := w.startPlain(doesNotKnow)
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.start("Hamilton")
 	w.iamat("Alford", "kiwi", stamp)
 	p.untilServed("kiwi")
-	first := s.neighbor([]byte("Hamilton"))
+	first := srv.neighbor([]byte("Hamilton"))
 	w.until("live", func() bool {
-		return first == s.neighbors[0] && first.link.state == linkLive && first.link.sent.Acked() == 1
+		return first == srv.neighbors[0] && first.link.state == linkLive && first.link.sent.Acked() == 1
 	})
 	w.net.Cut("Alford", "Hamilton")
 	w.iamat("Alford", "kiwi", stamp+1)
@@ -422,17 +422,17 @@ func TestServersThatStopTogether(t *testing.T) {
 		if took := w.net.Elapsed() - begun; took > time.Second {
 			t.Errorf("%v stopped after %v", names, took)
 		}
-		for name, s := range stopped {
-			if err := s.StopError(); err != nil {
+		for name, srv := range stopped {
+			if err := srv.StopError(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			for c := s.store.Head(); len(w.servers) > 0; {
+			for c := srv.store.Head(); len(w.servers) > 0; {
 				item, ok := c.Next()
 				if !ok {
 					break
 				}
 				for other, o := range w.servers {
-					if _, ok := o.store.Lookup(item.Record.Client()); !ok && s.neighbor([]byte(other)) != nil {
+					if _, ok := o.store.Lookup(item.Record.Client()); !ok && srv.neighbor([]byte(other)) != nil {
 						t.Fatalf("%s of %v had %q; %s has not", name, names, item.Record.Text(), other)
 					}
 				}
@@ -445,19 +445,19 @@ func TestServersThatStopTogether(t *testing.T) {
 // anything across.
 func TestAStopGoesOnAfterACut(t *testing.T) {
 	w := pair(t).startAll()
-	s := w.servers["Alford"]
-	l := s.neighbors[0].link
+	srv := w.servers["Alford"]
+	o := srv.neighbors[0].link
 	w.net.Slow("Alford", "Welsh", 50*time.Millisecond)
 	const n = 50_000
 	for i := range n {
-		s.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
+		srv.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
 	}
-	s.pumpSoon()
+	srv.pumpSoon()
 	cuts, acked := 0, uint64(0)
 	var cut func()
 	cut = func() {
-		if l.sent.Acked() > acked && cuts < 5 {
-			acked = l.sent.Acked()
+		if o.sent.Acked() > acked && cuts < 5 {
+			acked = o.sent.Acked()
 			cuts++
 			w.net.Reset("Alford", "Welsh")
 		}
@@ -477,13 +477,13 @@ func TestAStopTriesBothSecrets(t *testing.T) {
 	w := pair(t)
 	both := *w.cfg
 	both.Herd.Secrets = []string{"new", "old"}
-	s := w.startWith("Alford", &both)
+	srv := w.startWith("Alford", &both)
 	w.iamat("Alford", "kiwi", stamp)
 	w.net.RunFor(20 * time.Second)
 	old := *w.cfg
 	old.Herd.Secrets = []string{"old"}
 	w.startWith("Welsh", &old)
-	if s.neighbors[0].link.which != 0 {
+	if srv.neighbors[0].link.secretIndex != 0 {
 		t.Fatal("the first secret has been tried")
 	}
 	if lost := w.stop("Alford", 0, time.Second); lost > 0 {
@@ -519,7 +519,7 @@ func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
 			var p *plainPeer
 			if test.up {
 				p = w.startPlain(answer)
-				w.until("up", func() bool { return w.linkToWelsh().state == linkPlain })
+				w.until("up", func() bool { return w.linkToWelsh().state == linkLegacy })
 			}
 			var want []string
 			for i := range 500 {
@@ -545,9 +545,9 @@ func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
 func TestNothingIsAcknowledgedAfterADrain(t *testing.T) {
 	w := ringOf(t, nil, "Alford")
 	p := w.welcomed(welshHello)
-	s := w.servers["Alford"]
-	s.drain.begun = true
-	s.takeNoMore()
+	srv := w.servers["Alford"]
+	srv.drain.begun = true
+	srv.stopApplying()
 	p.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\nMARK 1 1 - 1 0000000000000000\r\n")
 	w.net.RunFor(time.Second)
 	if got := p.Take(); got != "" {

@@ -13,11 +13,11 @@ func BenchmarkATThrough(b *testing.B) {
 	w := newWorld(b, testConfig(ring...))
 	a := &acceptor{ack: true, since: "- 0"}
 	w.play("Hamilton", a)
-	s := w.start("Alford")
-	w.until("live", func() bool { return s.neighbors[0].link.state == linkLive })
+	srv := w.start("Alford")
+	w.until("live", func() bool { return srv.neighbors[0].link.state == linkLive })
 	from := w.welcomed(welshHello)
 	w.net.RunFor(0)
-	in, out := s.neighbors[1].inbounds[0], s.neighbors[0].link
+	in, out := srv.neighbors[1].inbounds[0], srv.neighbors[0].link
 	sink := &discard{Transport: out.t}
 	out.t = sink
 	const batch = 64
@@ -37,13 +37,13 @@ func BenchmarkATThrough(b *testing.B) {
 		}
 		in.session.LineReceived(line)
 		if i%batch == batch-1 {
-			s.pumpLinks()
-			out.LineReceived(protocol.AppendAck(s.small[:0], s.store.Tail())[:len("ACK ")+digits(s.store.Tail())])
+			srv.pumpLinks()
+			out.LineReceived(protocol.AppendAck(srv.small[:0], srv.store.Tail())[:len("ACK ")+digits(srv.store.Tail())])
 		}
 	}
 	b.StopTimer()
-	if from.Closed() || b.N > batch && (s.store.Len() != batch || sink.bytes < b.N/batch*batch*80 || out.state != linkLive) {
-		b.Fatalf("%d records, %d bytes sent, %v", s.store.Len(), sink.bytes, out.state)
+	if from.Closed() || b.N > batch && (srv.store.Len() != batch || sink.bytes < b.N/batch*batch*80 || out.state != linkLive) {
+		b.Fatalf("%d records, %d bytes sent, %v", srv.store.Len(), sink.bytes, out.state)
 	}
 }
 

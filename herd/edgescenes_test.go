@@ -68,8 +68,8 @@ var edgeScenes = []struct {
 			e.fill("Alford", 5000)
 			e.start("Ball")
 			e.until("the middle of the copy", func() bool {
-				l := e.linkOf("Alford")
-				return l.state == linkCopying && l.sent.Acked() > 0
+				o := e.linkOf("Alford")
+				return o.state == linkCopying && o.sent.Acked() > 0
 			})
 			e.note("both connections break")
 			e.net.Reset("Alford", "Ball")
@@ -211,9 +211,9 @@ var edgeScenes = []struct {
 			a := &acceptor{since: "- 0", pong: true, ack: true}
 			e.note("Ball starts")
 			e.play("Ball", a)
-			s := e.start("Alford")
+			srv := e.start("Alford")
 			e.pass(time.Second)
-			a.ack, a.since = false, s.epoch.String()+" 0"
+			a.ack, a.since = false, srv.epoch.String()+" 0"
 			e.iamat("Alford", "kiwi", stamp)
 			e.pass(5500 * time.Millisecond)
 		}},

@@ -71,10 +71,10 @@ func (e *edge) startWith(name string, cfg *config.Config) *Server {
 	e.t.Helper()
 	e.note("%s starts", name)
 	maps.DeleteFunc(e.conns, func(c connEnd, _ string) bool { return c.server == name }) // a former process's
-	s := e.world.startWith(name, cfg)
+	srv := e.world.startWith(name, cfg)
 	side := edgeSide{e, name}
-	s.lines, s.log = side, zap.New(edgeLog{side})
-	return s
+	srv.lines, srv.log = side, zap.New(edgeLog{side})
+	return srv
 }
 
 // iamat is a client's update.

@@ -185,8 +185,8 @@ func TestAProcessThatProvesItselfAndLeaves(t *testing.T) {
 				t.Errorf("after %v", d)
 			}
 			w.net.RunFor(6 * time.Second)
-			for _, s := range w.servers {
-				if l := s.Status().Links[0]; l.State != "live" || l.Behind > 0 || !l.Receiving ||
+			for _, srv := range w.servers {
+				if l := srv.Status().Links[0]; l.State != "live" || l.Behind > 0 || !l.Receiving ||
 					w.servers["Alford"].reactor.Now().Sub(*l.Checked) > 6*time.Second {
 					t.Errorf("status %+v", l)
 				}

@@ -13,7 +13,7 @@ import (
 const maxLinkLine = 8192
 
 // wake keeps the one timer of a machine.
-type wake struct {
+type deadlineTimer struct {
 	call *reactor.DelayedCall
 	at   time.Duration
 	f    func()
@@ -21,28 +21,28 @@ type wake struct {
 
 // arm sees to it that f is called at a moment of the reactor's steady clock, if ok. It is left alone if it is called
 // before that: whoever is called looks again.
-func (w *wake) arm(clock reactor.Clock, at time.Duration, ok bool) {
-	if !ok || w.call != nil && w.at <= at {
+func (dt *deadlineTimer) arm(clock reactor.Clock, at time.Duration, ok bool) {
+	if !ok || dt.call != nil && dt.at <= at {
 		return
 	}
-	w.stop()
-	w.at = at
-	w.call = clock.CallLater(at-clock.Elapsed(), func() {
-		w.call = nil
-		w.f()
+	dt.stop()
+	dt.at = at
+	dt.call = clock.CallLater(at-clock.Elapsed(), func() {
+		dt.call = nil
+		dt.f()
 	})
 }
 
-func (w *wake) stop() {
-	if w.call != nil {
-		w.call.Cancel()
-		w.call = nil
+func (dt *deadlineTimer) stop() {
+	if dt.call != nil {
+		dt.call.Cancel()
+		dt.call = nil
 	}
 }
 
 // time is now, as machines have it.
-func (s *Server) time() link.Time {
-	return link.Time{Wall: s.reactor.Now(), Steady: s.reactor.Elapsed()}
+func (srv *Server) time() link.Time {
+	return link.Time{Wall: srv.reactor.Now(), Steady: srv.reactor.Elapsed()}
 }
 
 // newNonce and newEpoch draw from a generator that the command seeds with the system's entropy

@@ -87,15 +87,15 @@ func (w *world) startWith(name string, cfg *config.Config) *Server {
 	r := w.net.NewReactor(name)
 	o := w.options(name, r, w.journals[name])
 	o.Config = cfg
-	s, err := NewServer(o)
+	srv, err := NewServer(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := s.Start(r.Listen(s.self.Address)); err != nil {
+	if _, err := srv.Start(r.Listen(srv.self.Address)); err != nil {
 		w.t.Fatal(err)
 	}
-	w.reactors[name], w.servers[name] = r, s
-	return s
+	w.reactors[name], w.servers[name] = r, srv
+	return srv
 }
 
 func (w *world) options(name string, r *memreactor.Reactor, j Journal) Options {
@@ -114,8 +114,8 @@ func (w *world) crash(name string) {
 // live says whether all links between running servers are live.
 func (w *world) live() bool {
 	for _, c := range w.cfg.Servers {
-		if s := w.servers[c.Name]; s != nil {
-			for _, n := range s.neighbors {
+		if srv := w.servers[c.Name]; srv != nil {
+			for _, n := range srv.neighbors {
 				if w.servers[n.name] != nil && (n.link.state != linkLive || len(n.inbounds) == 0) {
 					return false
 				}
@@ -129,12 +129,12 @@ func (w *world) live() bool {
 func (w *world) equal() bool {
 	var first *Server
 	for _, c := range w.cfg.Servers {
-		s := w.servers[c.Name]
+		srv := w.servers[c.Name]
 		switch {
-		case s == nil:
+		case srv == nil:
 		case first == nil:
-			first = s
-		case s.store.Digest() != first.store.Digest() || s.store.Len() != first.store.Len():
+			first = srv
+		case srv.store.Digest() != first.store.Digest() || srv.store.Len() != first.store.Len():
 			return false
 		}
 	}
@@ -146,8 +146,8 @@ func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
 	if !w.net.RunUntil(time.Minute, holds) {
 		for _, c := range w.cfg.Servers {
-			if s := w.servers[c.Name]; s != nil {
-				st, _ := json.Marshal(s.Status())
+			if srv := w.servers[c.Name]; srv != nil {
+				st, _ := json.Marshal(srv.Status())
 				w.t.Logf("%s", st)
 			}
 		}
@@ -202,8 +202,8 @@ func (fakePlaces) Nearby(context.Context, places.Query) (places.Result, error) {
 // atSent is how many AT lines all servers have written on their links.
 func (w *world) atSent() (n uint64) {
 	for _, c := range w.cfg.Servers {
-		if s := w.servers[c.Name]; s != nil {
-			for _, nb := range s.neighbors {
+		if srv := w.servers[c.Name]; srv != nil {
+			for _, nb := range srv.neighbors {
 				n += nb.counters.atSent
 			}
 		}
@@ -267,8 +267,8 @@ func TestARestartedServerGetsEverythingBack(t *testing.T) {
 // agreed says whether every server has measured that it agrees with each of its neighbors.
 func (w *world) agreed() bool {
 	for _, c := range w.cfg.Servers {
-		if s := w.servers[c.Name]; s != nil {
-			for _, l := range s.Status().Links {
+		if srv := w.servers[c.Name]; srv != nil {
+			for _, l := range srv.Status().Links {
 				if l.Agreement != "in sync" {
 					return false
 				}

@@ -11,14 +11,14 @@ import (
 )
 
 var (
-	errReplaced  = errors.New("replaced by newer connections of the same neighbor")
-	errOutlived  = errors.New("two processes claim one name")
-	errDiverged  = errors.New("states differ, repairing")
-	errHandshake = errors.New("handshake not finished in time")
-	errRefused   = errors.New("refused")
-	errDuplicate = errors.New("duplicate: another process claims this server's name")
-	errClosed    = errors.New("neighbor closed the connection")
-	errUnread    = errors.New("neighbor does not read what it asks for")
+	errReplaced     = errors.New("replaced by newer connections of the same neighbor")
+	errTwoProcesses = errors.New("two processes claim one name")
+	errDiverged     = errors.New("states differ, repairing")
+	errHandshake    = errors.New("handshake not finished in time")
+	errRefused      = errors.New("refused")
+	errDuplicate    = errors.New("duplicate: another process claims this server's name")
+	errClosed       = errors.New("neighbor closed the connection")
+	errUnread       = errors.New("neighbor does not read what it asks for")
 )
 
 // inbound is the receiving end of a neighbor's link: it carries bytes and counts. What is
@@ -28,7 +28,7 @@ type inbound struct {
 	neighbor *neighbor // nil until proven
 	machine  *link.Inbound
 	out      link.Output
-	wake     wake
+	timer    deadlineTimer
 	now      link.Time // receipt of the chunk at hand
 }
 
@@ -37,14 +37,14 @@ func newInbound(s *session, line []byte, h protocol.Hello) {
 	srv := s.server
 	s.reader.SetMaxLength(maxLinkLine)
 	in := &inbound{session: s, machine: link.NewInbound(&srv.identity, line, h)}
-	s.inbound, in.now, in.wake.f = in, srv.time(), in.tick
-	srv.handshakes++
+	s.inbound, in.now, in.timer.f = in, srv.time(), in.tick
+	srv.pendingHandshakes++
 	if reason := srv.identity.Refusal(h, srv.neighbor(h.From) != nil); reason != "" {
 		in.refuse(reason)
 		return
 	}
 	in.machine.Challenge(newNonce(srv.rand), in.now, in.out.Reset())
-	in.step()
+	in.handleOutput()
 }
 
 func (in *inbound) server() *Server { return in.session.server }
@@ -52,20 +52,20 @@ func (in *inbound) server() *Server { return in.session.server }
 // lineReceived takes every line after HELLO.
 func (in *inbound) lineReceived(line []byte) {
 	if at := in.machine.Line(line, in.now, in.out.Reset()); at.Taken {
-		in.taken(at)
+		in.atReceived(at)
 		return
 	}
-	in.step()
+	in.handleOutput()
 }
 
 // taken counts an AT line and has the record sent on.
-func (in *inbound) taken(at link.AT) {
+func (in *inbound) atReceived(at link.AT) {
 	srv := in.server()
 	in.neighbor.counters.atReceived++
 	switch at.Outcome {
 	case feed.Stored:
 		srv.counters.Applied++
-		srv.noteOrigin(at.Record)
+		srv.countForeign(at.Record)
 		srv.pumpSoon()
 		// In a copy or a resume a record's age says nothing of how long it was on its way.
 		if at.Fresh {
@@ -82,10 +82,10 @@ func (in *inbound) taken(at link.AT) {
 
 // step acts on what the machine has left: it writes, keeps the timer, and takes the events in their
 // order.
-func (in *inbound) step() {
+func (in *inbound) handleOutput() {
 	in.write(in.out.Lines)
 	at, ok := in.machine.Deadline()
-	in.wake.arm(in.server().reactor, at, ok)
+	in.timer.arm(in.server().reactor, at, ok)
 	for i := 0; i < len(in.out.Events); i++ {
 		in.event(in.out.Events[i])
 	}
@@ -98,27 +98,27 @@ func (in *inbound) event(e link.Event) {
 	case link.Closed:
 		in.session.abort(e.Err)
 	case link.TimedOut:
-		in.server().refused("handshake timeout", in.session.t.Peer(), in.machine.Name())
+		in.server().handshakeRefused("handshake timeout", in.session.t.Peer(), in.machine.Name())
 		in.session.abort(errHandshake)
 	case link.Pinged:
 		in.neighbor.clockPinged(e.N, e.Ponged)
-	case link.Unproven:
+	case link.ProofRejected:
 		in.refuse("proof")
 	case link.Proven:
 		in.proven()
 	case link.HeardMore:
-		in.neighbor.heardMore()
+		in.neighbor.markSoon()
 	case link.Diverged:
 		in.neighbor.repair(e.Mark)
-	case link.StillThere:
-		in.stillThere()
+	case link.PingAnswered:
+		in.pingAnswered()
 	}
 }
 
 func (in *inbound) refuse(reason string) {
-	in.server().refused(reason, in.session.t.Peer(), in.machine.Name())
+	in.server().handshakeRefused(reason, in.session.t.Peer(), in.machine.Name())
 	in.machine.Refuse(reason, in.out.Reset())
-	in.step()
+	in.handleOutput()
 	in.session.close(errRefused)
 }
 
@@ -126,29 +126,29 @@ func (in *inbound) refuse(reason string) {
 func (in *inbound) proven() {
 	srv := in.server()
 	n := srv.neighbor([]byte(in.machine.Name()))
-	if !n.joined(in) {
+	if !n.join(in) {
 		in.refuse("duplicate")
 		return
 	}
-	srv.proven(in.session)
+	srv.neighborProven(in.session)
 	since := in.machine.Welcome(srv.time(), in.out.Reset())
-	in.step()
+	in.handleOutput()
 	srv.log.Info("neighbor joined", zap.String("neighbor", n.name),
 		zap.Uint64("conn", in.session.id), zap.Stringer("epoch", in.machine.Epoch()),
 		zap.Uint64("since", since))
-	n.link.notPlain()
+	n.link.notLegacy()
 	n.link.dialNow()
 }
 
 func (in *inbound) tick() {
 	in.machine.Tick(in.server().time(), in.out.Reset())
-	in.step()
+	in.handleOutput()
 }
 
 // ask asks whether the process at the other end is still there.
-func (in *inbound) ask() {
-	in.machine.Ask(in.server().time(), in.out.Reset())
-	in.step()
+func (in *inbound) ping() {
+	in.machine.Ping(in.server().time(), in.out.Reset())
+	in.handleOutput()
 }
 
 // stillThere ends a connection that is not the current one, and whose dialer believes that it is:
@@ -157,11 +157,11 @@ func (in *inbound) ask() {
 // same one as the current connection's goes on where it was: its PROOF on a connection that it had
 // given up came late. Another one is a second process of that name: see link.Heard.Admit. So is one that is
 // not at the neighbor's address, even if its connection is the current one.
-func (in *inbound) stillThere() {
+func (in *inbound) pingAnswered() {
 	switch n, epoch := in.neighbor, in.machine.Epoch(); {
-	case epoch != n.heard.Epoch() || n.elsewhere(epoch):
-		n.claimed(claimRefused, epoch)
-		in.session.abort(errOutlived)
+	case epoch != n.heard.Epoch() || n.linkedToOther(epoch):
+		n.noteClaim(claimRefused, epoch)
+		in.session.abort(errTwoProcesses)
 	case !n.heard.Current(in.machine):
 		in.session.abort(errReplaced)
 	}
@@ -190,8 +190,8 @@ func (in *inbound) fail(what error) {
 
 // lost is called when the connection is gone.
 func (in *inbound) lost() {
-	in.wake.stop()
+	in.timer.stop()
 	if in.neighbor != nil {
-		in.neighbor.left(in)
+		in.neighbor.inboundLost(in)
 	}
 }

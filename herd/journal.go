@@ -52,8 +52,8 @@ const (
 	maxDrainRetry = 500 * time.Millisecond
 	// journalLate is the age of an unwritten record from which the journal is not well, and
 	// journalTrouble how often the log is told so.
-	journalLate    = 1500 * time.Millisecond
-	journalTrouble = 30 * time.Second
+	journalLate     = 1500 * time.Millisecond
+	journalLogPause = 30 * time.Second
 )
 
 // journaling hands a server's feed over to its Journal, as a link does to a neighbor: it keeps two
@@ -65,12 +65,12 @@ type journaling struct {
 	sent    *feed.Cursor
 	synced  *feed.Cursor
 
-	busy  bool // a commit is under way
-	due   *reactor.DelayedCall
-	retry time.Duration // the last pause after a failure; 0: the last commit was well
-	batch []protocol.Record
-	texts []byte // the batch's, one behind the other
-	whole bool   // the batch is all that there was
+	busy       bool // a commit is under way
+	timer      *reactor.DelayedCall
+	retry      time.Duration // the last pause after a failure; 0: the last commit was well
+	batch      []protocol.Record
+	texts      []byte // the batch's, one behind the other
+	batchIsAll bool   // the batch is all that there was
 
 	err    error  // the last commit's, or nil
 	losses uint64 // of the Journal's, for which everything has been written again
@@ -82,13 +82,13 @@ type journaling struct {
 }
 
 // newJournaling loads what the journal has into the store.
-func newJournaling(s *Server, journal Journal) (*journaling, error) {
-	j := &journaling{server: s, journal: journal, texts: make([]byte, 0, commitBytes+maxLinkLine)}
-	begun := s.reactor.Now()
+func newJournaling(srv *Server, journal Journal) (*journaling, error) {
+	j := &journaling{server: srv, journal: journal, texts: make([]byte, 0, commitBytes+maxLinkLine)}
+	begun := srv.reactor.Now()
 	err := journal.Load(func(r protocol.Record) {
-		if s.store.Apply(r, 0) == feed.Stored {
+		if srv.store.Apply(r, 0) == feed.Stored {
 			j.status.Loaded++
-			s.noteOrigin(r)
+			srv.countForeign(r)
 		} else {
 			j.status.NotTaken++
 		}
@@ -96,13 +96,13 @@ func newJournaling(s *Server, journal Journal) (*journaling, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the journal: %w", err)
 	}
-	j.status.LoadTime = s.reactor.Now().Sub(begun).Seconds()
-	s.log.Info("journal loaded", zap.Uint64("records", j.status.Loaded),
+	j.status.LoadTime = srv.reactor.Now().Sub(begun).Seconds()
+	srv.log.Info("journal loaded", zap.Uint64("records", j.status.Loaded),
 		zap.Uint64("not_taken", j.status.NotTaken), zap.Float64("took", j.status.LoadTime))
 	j.losses = journal.State().Losses
-	j.sent = s.store.Head()
-	j.sent.Advance(s.store.Tail())
-	j.synced = s.store.Head()
+	j.sent = srv.store.Head()
+	j.sent.Advance(srv.store.Tail())
+	j.synced = srv.store.Head()
 	j.synced.MoveTo(j.sent)
 	return j, nil
 }
@@ -115,28 +115,28 @@ func (j *journaling) pump() {
 	if j.since.IsZero() {
 		j.since = j.server.reactor.Now()
 	}
-	if j.busy || j.due != nil {
+	if j.busy || j.timer != nil {
 		return
 	}
 	if j.server.drain.begun {
 		j.commit() // what is to gather has come
 	} else {
-		j.after(commitPause)
+		j.commitAfter(commitPause)
 	}
 }
 
 // drain begins the journal's part of a stop: whatever it waits for, it tries at once.
-func (j *journaling) drain() {
-	if j.due != nil {
-		j.due.Cancel()
-		j.due = nil
+func (j *journaling) beginDrain() {
+	if j.timer != nil {
+		j.timer.Cancel()
+		j.timer = nil
 	}
 	j.pump()
 }
 
-func (j *journaling) after(d time.Duration) {
-	j.due = j.server.reactor.CallLater(d, func() {
-		j.due = nil
+func (j *journaling) commitAfter(d time.Duration) {
+	j.timer = j.server.reactor.CallLater(d, func() {
+		j.timer = nil
 		j.commit()
 	})
 }
@@ -154,7 +154,7 @@ func (j *journaling) commit() {
 		j.texts = j.texts[:len(j.texts)+len(r.Text())]
 		j.batch = append(j.batch, r)
 	}
-	j.whole = j.sent.CaughtUp()
+	j.batchIsAll = j.sent.CaughtUp()
 	if len(j.batch) == 0 {
 		return
 	}
@@ -174,7 +174,7 @@ func (j *journaling) done(err error) {
 			longest = maxDrainRetry
 		}
 		j.retry = min(max(2*j.retry, minCommitRetry), longest)
-		j.after(j.retry)
+		j.commitAfter(j.retry)
 		j.sweep(now)
 		return
 	}
@@ -185,26 +185,26 @@ func (j *journaling) done(err error) {
 	switch {
 	case j.sent.CaughtUp():
 		j.since = time.Time{}
-	case j.whole: // what is left came later
+	case j.batchIsAll: // what is left came later
 		j.since = j.begun
 	}
-	if !j.whole {
-		j.after(0)
+	if !j.batchIsAll {
+		j.commitAfter(0)
 	}
 	j.sweep(now)
-	j.server.drained()
+	j.server.checkDrained()
 }
 
 // sweep looks how the disk is, and tells the log. It is called now and then.
 func (j *journaling) sweep(now time.Time) {
-	j.look()
+	j.checkLosses()
 	j.pump()
-	j.report(now)
+	j.logState(now)
 }
 
 // look has everything written again if the disk has lost something. A commit under way does not
 // matter: its outcome leaves both cursors at the head.
-func (j *journaling) look() {
+func (j *journaling) checkLosses() {
 	losses := j.journal.State().Losses
 	if losses == j.losses {
 		return
@@ -232,7 +232,7 @@ func (j *journaling) behind() uint64 {
 
 // unwritten counts the records that are not on the disk. O(records).
 func (j *journaling) unwritten() (n int) {
-	j.look()
+	j.checkLosses()
 	c := j.server.store.Head()
 	defer c.Close()
 	c.MoveTo(j.synced)
@@ -248,18 +248,18 @@ func (j *journaling) stopError() error {
 	if n == 0 {
 		return nil
 	}
-	err := fmt.Sprintf("%d records are not on the disk: %s", n, j.trouble(j.server.reactor.Now()))
+	err := fmt.Sprintf("%d records are not on the disk: %s", n, j.problem(j.server.reactor.Now()))
 	return errors.New(strings.TrimSuffix(err, ": "))
 }
 
 // idle looks once more, and says whether everything is on the disk.
 func (j *journaling) idle() bool {
-	j.look()
+	j.checkLosses()
 	return !j.busy && j.synced.CaughtUp()
 }
 
 // trouble is what is wrong with the disk; "" if nothing is known to be.
-func (j *journaling) trouble(now time.Time) string {
+func (j *journaling) problem(now time.Time) string {
 	state := j.journal.State()
 	switch waited := now.Sub(j.begun); {
 	case state.Err != nil:
@@ -273,25 +273,25 @@ func (j *journaling) trouble(now time.Time) string {
 }
 
 // report tells the log of a disk that is slow or fails, now and then, and when it has recovered.
-func (j *journaling) report(now time.Time) {
-	trouble, late := j.trouble(now), j.late(now)
+func (j *journaling) logState(now time.Time) {
+	trouble, late := j.problem(now), j.late(now)
 	behind, age := zap.Uint64("behind", j.behind()), zap.Duration("late", late)
 	switch ok := trouble == "" && late < journalLate; {
 	case ok && !j.logged.IsZero():
 		j.logged = time.Time{}
 		j.server.log.Info("journal recovered", behind)
-	case !ok && (j.logged.IsZero() || now.Sub(j.logged) >= journalTrouble):
+	case !ok && (j.logged.IsZero() || now.Sub(j.logged) >= journalLogPause):
 		j.logged = now
 		j.server.log.Error("journal failing", behind, age, zap.String("reason", trouble))
 	}
 }
 
 // statusNow is the journal's part of Status.
-func (j *journaling) statusNow() *JournalStatus {
+func (j *journaling) currentStatus() *JournalStatus {
 	st := j.status
 	now := j.server.reactor.Now()
 	late := j.late(now)
-	st.Error = j.trouble(now)
+	st.Error = j.problem(now)
 	st.OK = st.Error == "" && late < journalLate
 	st.Behind, st.Late = j.behind(), late.Seconds()
 	return &st

@@ -97,9 +97,9 @@ func TestTheJournalFollows(t *testing.T) {
 	w, d := journaled(t)
 	w.updates("Alford", 0, 500, stamp)
 	w.updates("Alford", 100, 300, stamp+1)
-	s := w.servers["Alford"]
-	w.until("all on the disk", func() bool { return d.holds(s.store) && s.Status().Journal.Behind == 0 })
-	if st := s.Status().Journal; !st.OK || st.Records < 500 || st.Commits != uint64(d.commits) || st.Late != 0 {
+	srv := w.servers["Alford"]
+	w.until("all on the disk", func() bool { return d.holds(srv.store) && srv.Status().Journal.Behind == 0 })
+	if st := srv.Status().Journal; !st.OK || st.Records < 500 || st.Commits != uint64(d.commits) || st.Late != 0 {
 		t.Errorf("%+v", st)
 	}
 	before := d.commits
@@ -115,13 +115,13 @@ func TestARestartLoadsTheJournal(t *testing.T) {
 	w.until("all on the disk", func() bool { return len(d.kept) == 500 })
 	w.crash("Alford")
 	d.kept["c7"] = strings.Replace(d.kept["c7"], "Alford", "Nobody", 1)
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	// One of them is of a server that has left herd.toml.
-	if st := s.Status(); st.Records != 500 || st.Journal.Loaded != 500 || st.Journal.NotTaken != 0 || st.Journal.Behind != 0 || st.Counters.Foreign != 1 {
+	if st := srv.Status(); st.Records != 500 || st.Journal.Loaded != 500 || st.Journal.NotTaken != 0 || st.Journal.Behind != 0 || st.Counters.Foreign != 1 {
 		t.Errorf("%d records, %d foreign, journal %+v", st.Records, st.Counters.Foreign, st.Journal)
 	}
 	w.net.RunFor(time.Minute)
-	if got := s.Status().Journal.Commits; got != 0 {
+	if got := srv.Status().Journal.Commits; got != 0 {
 		t.Errorf("%d commits of what was loaded", got)
 	}
 	w.updates("Alford", 0, 1, stamp) // known
@@ -171,14 +171,14 @@ func TestAWholeHerdRestarts(t *testing.T) {
 
 func TestAFailingDiskCostsOnlyLag(t *testing.T) {
 	w, d := journaled(t)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	d.err = errors.New("no space left on device")
 	for i := range 100 {
 		w.updates("Alford", 0, 50, stamp+i)
 		w.net.RunFor(time.Second)
 	}
-	st := s.Status().Journal
-	if st.OK || st.Behind < 50 || st.Error != d.err.Error() || st.Late < 60 || s.store.Len() != 50 {
+	st := srv.Status().Journal
+	if st.OK || st.Behind < 50 || st.Error != d.err.Error() || st.Late < 60 || srv.store.Len() != 50 {
 		t.Errorf("while it fails: %+v", st)
 	}
 	if st.Failures < 10 || st.Failures > 100 {
@@ -188,24 +188,24 @@ func TestAFailingDiskCostsOnlyLag(t *testing.T) {
 		t.Errorf("%d records on a disk that fails", len(d.kept))
 	}
 	d.err = nil
-	w.until("all on the disk", func() bool { return d.holds(s.store) })
-	w.until("well", func() bool { return s.Status().Journal.OK })
+	w.until("all on the disk", func() bool { return d.holds(srv.store) })
+	w.until("well", func() bool { return srv.Status().Journal.OK })
 }
 
 func TestAStalledDiskDoesNotGrow(t *testing.T) {
 	w, d := journaled(t)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	d.delay = 30 * time.Second
 	for i := range 20 {
 		w.updates("Alford", 0, 50, stamp+i)
 		w.net.RunFor(time.Second)
 	}
-	if st := s.Status().Journal; st.OK || d.commits != 1 || d.largest > 50 ||
+	if st := srv.Status().Journal; st.OK || d.commits != 1 || d.largest > 50 ||
 		!strings.HasPrefix(st.Error, "the disk has not answered for 2") {
 		t.Errorf("while it stalls: %+v, %d commits", st, d.commits)
 	}
 	d.delay = 0
-	w.until("all on the disk", func() bool { return d.holds(s.store) })
+	w.until("all on the disk", func() bool { return d.holds(srv.store) })
 	if d.largest > 50 {
 		t.Errorf("%d records in one commit, of 50 clients", d.largest)
 	}
@@ -222,11 +222,11 @@ func TestDrainingWaitsForTheDisk(t *testing.T) {
 		w.until("all on the disk", func() bool { return len(d.kept) == 10 })
 		d.delay = test.delay
 		w.updates("Alford", 10, 20, stamp)
-		s := w.servers["Alford"]
+		srv := w.servers["Alford"]
 		w.reactors["Alford"].Stop()
 		stopped := w.net.Elapsed()
 		w.until("stopped", w.reactors["Alford"].Stopped)
-		switch err := s.StopError(); {
+		switch err := srv.StopError(); {
 		case test.written && err != nil:
 			t.Errorf("a disk that takes %v: %v", test.delay, err)
 		case !test.written && (err == nil || err.Error() != "10 records are not on the disk: the disk has not answered for 5s"):
@@ -248,13 +248,13 @@ func TestDrainingWithAFailingDisk(t *testing.T) {
 	w.updates("Alford", 0, 10, stamp)
 	w.net.RunFor(time.Second)
 	before := d.commits
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	w.reactors["Alford"].Stop()
 	w.until("stopped", w.reactors["Alford"].Stopped)
-	if n := d.commits - before; n > int(s.cfg.Limits.Drain/maxDrainRetry)+1 {
+	if n := d.commits - before; n > int(srv.cfg.Limits.Drain/maxDrainRetry)+1 {
 		t.Errorf("%d tries in the drain time of 5 s", n)
 	}
-	if err := s.StopError(); err == nil || err.Error() != "10 records are not on the disk: no space left on device" {
+	if err := srv.StopError(); err == nil || err.Error() != "10 records are not on the disk: no space left on device" {
 		t.Errorf("StopError: %v", err)
 	}
 }
@@ -268,12 +268,12 @@ func TestDrainingWhenTheDiskHasRecovered(t *testing.T) {
 			d.err = errors.New("no space left on device")
 			w.updates("Alford", 0, 10, stamp)
 			w.net.RunFor(failing)
-			s := w.servers["Alford"]
+			srv := w.servers["Alford"]
 			w.net.At(recovers, func() { d.err = nil })
 			w.net.RunFor(0)
 			w.stop("Alford", recovers, recovers+maxDrainRetry+50*time.Millisecond)
-			if !d.holds(s.store) || s.StopError() != nil {
-				t.Errorf("failing for %v: %d records on the disk, %v", failing, len(d.kept), s.StopError())
+			if !d.holds(srv.store) || srv.StopError() != nil {
+				t.Errorf("failing for %v: %d records on the disk, %v", failing, len(d.kept), srv.StopError())
 			}
 		}
 	}
@@ -284,16 +284,16 @@ func TestAJournalThatLosesItsRecords(t *testing.T) {
 	for _, during := range []time.Duration{0, 10 * time.Millisecond, 3 * time.Second} {
 		t.Run(fmt.Sprint(during), func(t *testing.T) {
 			w, d := journaled(t)
-			s := w.servers["Alford"]
+			srv := w.servers["Alford"]
 			w.updates("Alford", 0, 50, stamp)
-			w.until("all on the disk", func() bool { return d.holds(s.store) })
+			w.until("all on the disk", func() bool { return d.holds(srv.store) })
 			if d.delay = during; during > 0 {
 				w.updates("Alford", 50, 60, stamp)
 				w.net.RunFor(commitPause + during/2)
 			}
 			d.lose()
-			w.until("all are written again", func() bool { return d.holds(s.store) && s.Status().Journal.OK })
-			if st := s.Status().Journal; st.Losses != 1 || st.Behind != 0 {
+			w.until("all are written again", func() bool { return d.holds(srv.store) && srv.Status().Journal.OK })
+			if st := srv.Status().Journal; st.Losses != 1 || st.Behind != 0 {
 				t.Errorf("%+v", st)
 			}
 			before := d.commits
@@ -308,18 +308,18 @@ func TestAJournalThatLosesItsRecords(t *testing.T) {
 // What is lost while the server stops is written before it has stopped.
 func TestDrainingNoticesALoss(t *testing.T) {
 	w, d := journaled(t)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	w.updates("Alford", 0, 50, stamp)
-	w.until("all on the disk", func() bool { return d.holds(s.store) })
+	w.until("all on the disk", func() bool { return d.holds(srv.store) })
 	w.net.RunFor(10 * time.Second)
 	d.lose()
 	w.reactors["Alford"].Stop()
 	w.until("stopped", w.reactors["Alford"].Stopped)
-	if !d.holds(s.store) || s.StopError() != nil {
-		t.Errorf("%d records on the disk, %v", len(d.kept), s.StopError())
+	if !d.holds(srv.store) || srv.StopError() != nil {
+		t.Errorf("%d records on the disk, %v", len(d.kept), srv.StopError())
 	}
 	d.lose()
-	if err := s.StopError(); err == nil || err.Error() != "50 records are not on the disk" {
+	if err := srv.StopError(); err == nil || err.Error() != "50 records are not on the disk" {
 		t.Errorf("StopError of a loss after that: %v", err)
 	}
 }
@@ -327,15 +327,15 @@ func TestDrainingNoticesALoss(t *testing.T) {
 // A directory that has trouble is reported although commits succeed.
 func TestAJournalWithTrouble(t *testing.T) {
 	w, d := journaled(t)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	d.state.Err = errors.New("read-only file system")
 	w.updates("Alford", 0, 10, stamp)
-	w.until("all on the disk", func() bool { return d.holds(s.store) })
-	if st := s.Status().Journal; st.OK || st.Error != "read-only file system" || st.Behind != 0 {
+	w.until("all on the disk", func() bool { return d.holds(srv.store) })
+	if st := srv.Status().Journal; st.OK || st.Error != "read-only file system" || st.Behind != 0 {
 		t.Errorf("%+v", st)
 	}
 	d.state.Err = nil
-	if st := s.Status().Journal; !st.OK || st.Error != "" {
+	if st := srv.Status().Journal; !st.OK || st.Error != "" {
 		t.Errorf("%+v", st)
 	}
 }
@@ -344,12 +344,12 @@ func TestManyRecordsAreWrittenInManyTurns(t *testing.T) {
 	w, d := journaled(t)
 	w.cfg.Limits.MaxClients = 50_000
 	w.crash("Alford")
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	d.delay = time.Second
 	for i := range 40 {
 		w.updates("Alford", i*1000, (i+1)*1000, stamp)
 	}
-	w.until("all on the disk", func() bool { return d.holds(s.store) })
+	w.until("all on the disk", func() bool { return d.holds(srv.store) })
 	if d.largest > commitRecords {
 		t.Errorf("%d records in one commit", d.largest)
 	}
@@ -370,11 +370,11 @@ func BenchmarkJournaling(b *testing.B) {
 	w := newWorld(b, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	d := w.newDisk()
 	w.journals = map[string]Journal{"Alford": d}
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	for i := range 1000 {
-		s.store.Apply(at(b, fmt.Sprint("client", i), stamp), 0)
+		srv.store.Apply(at(b, fmt.Sprint("client", i), stamp), 0)
 	}
-	j := s.journal
+	j := srv.journal
 	j.journal = instantly{}
 	b.ReportAllocs()
 	n := 0

@@ -10,7 +10,7 @@ func TestTheKindOfTheNextConnection(t *testing.T) {
 	}{
 		{endedUnknown, [3]kind{kindLegacy, kindLegacy, kindLegacy}},
 		{endedSilent, [3]kind{kindSilent, kindSilent, kindSilent}},
-		{endedLine, [3]kind{kindServer, kindLegacy, kindSilent}},
+		{endedLine, [3]kind{kindHerd, kindLegacy, kindSilent}},
 		{endedOtherwise, [3]kind{}},
 	} {
 		for k, want := range c.want {

@@ -34,30 +34,30 @@ import (
 // process that has ended, whose last lines are still being read, and the process at the other end
 // never had them. That shows when the session ends, and the link sends everything again.
 type legacyInbound struct {
-	neighbor *neighbor      // nil: no AT line has been taken
-	marked   protocol.Epoch // the last record that was new, with this
+	neighbor  *neighbor      // nil: no AT line has been taken
+	lastEpoch protocol.Epoch // the last record that was new, with this
 }
 
 // plainAT takes an AT line that no handshake came before, and says whether it did: if not, it is
 // an unknown command. The first line decides whose lines these are.
-func (s *session) plainAT(line []byte) bool {
+func (s *session) legacyAT(line []byte) bool {
 	srv := s.server
 	r, sender, ok := protocol.ParseLegacyAT(line)
 	if !ok || !srv.origins[string(r.Origin())] {
 		return false
 	}
-	p := &s.plain
-	if s.eof && srv.mayBeTorn(sender) || !p.speaksFor(s, sender) {
+	li := &s.legacy
+	if s.eof && srv.mayBeTruncated(sender) || !li.speaksFor(s, sender) {
 		return false
 	}
 	if srv.drain.over() {
 		return true // likewise: see inbound.at
 	}
-	n := p.neighbor
+	n := li.neighbor
 	n.counters.atReceived++
-	switch srv.store.ApplyLegacy(r, n.legacy) {
+	switch srv.store.ApplyLegacy(r, n.legacyEpoch) {
 	case feed.Stored:
-		p.marked = n.legacy
+		li.lastEpoch = n.legacyEpoch
 		srv.counters.Applied++
 		srv.pumpSoon()
 	case feed.Dropped:
@@ -70,39 +70,39 @@ func (s *session) plainAT(line []byte) bool {
 
 // mayBeTorn says whether more may have followed a sender's name behind which the input ended without
 // LF: it is no neighbor's, or it begins another server's name. The fields before it are whole.
-func (s *Server) mayBeTorn(sender []byte) bool {
-	for _, other := range s.cfg.Servers {
+func (srv *Server) mayBeTruncated(sender []byte) bool {
+	for _, other := range srv.cfg.Servers {
 		if len(other.Name) > len(sender) && strings.HasPrefix(other.Name, string(sender)) {
 			return true
 		}
 	}
-	return s.neighbor(sender) == nil
+	return srv.neighbor(sender) == nil
 }
 
 // endsWhole says whether the bytes behind a plain neighbor's last LF, with which its input has ended, are
 // an AT line. Other such bytes are dropped and not answered.
-func (s *session) endsWhole() bool {
+func (s *session) endsInWholeAT() bool {
 	_, sender, ok := protocol.ParseLegacyAT(s.reader.Unfinished())
-	return ok && !s.server.mayBeTorn(sender)
+	return ok && !s.server.mayBeTruncated(sender)
 }
 
 // speaksFor says whether the session's lines may be sender's, and holds it to that one.
-func (p *legacyInbound) speaksFor(s *session, sender []byte) bool {
+func (li *legacyInbound) speaksFor(s *session, sender []byte) bool {
 	srv := s.server
 	n := srv.neighbor(sender)
-	if n == nil || len(n.inbounds) > 0 || p.neighbor != nil && p.neighbor != n {
+	if n == nil || len(n.inbounds) > 0 || li.neighbor != nil && li.neighbor != n {
 		return false
 	}
-	if p.neighbor != nil {
+	if li.neighbor != nil {
 		return true
 	}
 	if !n.isAt(s.t.Peer()) {
-		srv.refused("plain: not from the address of "+n.name, s.t.Peer(), n.name)
+		srv.handshakeRefused("plain: not from the address of "+n.name, s.t.Peer(), n.name)
 		return false
 	}
-	p.neighbor = n
-	if n.legacy == 0 {
-		n.legacy = newEpoch(srv.rand)
+	li.neighbor = n
+	if n.legacyEpoch == 0 {
+		n.legacyEpoch = newEpoch(srv.rand)
 	}
 	n.legacyInbounds++
 	srv.log.Info("neighbor joined, plain", zap.String("neighbor", n.name), zap.Uint64("conn", s.id))
@@ -117,17 +117,17 @@ func (p *legacyInbound) speaksFor(s *session, sender []byte) bool {
 // address or, if that is a name, the one that we have found there.
 func (n *neighbor) isAt(peer string) bool {
 	from := config.Machine(peer)
-	return from == config.Machine(n.addr) || n.reached != "" && from == config.Machine(n.reached)
+	return from == config.Machine(n.addr) || n.dialedAddr != "" && from == config.Machine(n.dialedAddr)
 }
 
 // lost is called when the session is gone.
-func (p *legacyInbound) lost(s *session) {
-	n := p.neighbor
+func (li *legacyInbound) lost(s *session) {
+	n := li.neighbor
 	if n == nil {
 		return
 	}
 	n.legacyInbounds--
-	if l, ok := n.link.sender.(*legacySender); ok && l.state == linkPlain && s.id < l.since && p.marked == n.legacy {
-		l.begin()
+	if lg, ok := n.link.sender.(*legacySender); ok && lg.state == linkLegacy && s.id < lg.copyConn && li.lastEpoch == n.legacyEpoch {
+		lg.beginCopy()
 	}
 }

@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	errPlain    = errors.New("knows no handshake: it is served plain lines")
-	errAnswers  = errors.New("was silent when it was asked for a handshake, and answers now")
-	errNotPlain = errors.New("has proven itself: no plain lines any more")
+	errLegacy        = errors.New("knows no handshake: it is served plain lines")
+	errAnsweredLater = errors.New("was silent when it was asked for a handshake, and answers now")
+	errNotLegacy     = errors.New("has proven itself: no plain lines any more")
 
 	errHungUp       = errors.New("ended the connection without an answer to HELLO")
 	errHungUpProven = fmt.Errorf("%w; it has proven itself before, so it is not served plain lines", errHungUp)
@@ -54,149 +54,149 @@ var (
 //	> AT Alford +0.2 moa +1-1 101 Alford      on the next connection
 type legacySender struct {
 	*outbound
-	machine *link.Legacy
-	since   uint64 // id of the connection that began the copy
+	machine  *link.Legacy
+	copyConn uint64 // id of the connection that began the copy
 }
 
-func newLegacySender(l *outbound) *legacySender {
-	s := l.server
-	return &legacySender{outbound: l,
-		machine: link.NewLegacy(&s.identity, s.store, s.cfg.Peers.Legacy == "close-after-write")}
+func newLegacySender(o *outbound) *legacySender {
+	srv := o.server
+	return &legacySender{outbound: o,
+		machine: link.NewLegacy(&srv.identity, srv.store, srv.cfg.Peers.Legacy == "close-after-write")}
 }
 
-func (l *legacySender) made() {
-	l.machine.Connected()
-	if l.state == linkPlain { // it follows one that was closed behind its line
-		l.server.pumpSoon()
-		l.server.drained()
+func (lg *legacySender) connected() {
+	lg.machine.Connected()
+	if lg.state == linkLegacy { // it follows one that was closed behind its line
+		lg.server.pumpSoon()
+		lg.server.checkDrained()
 		return
 	}
-	l.tried = true
-	l.begin()
-	l.become(linkPlain)
-	if l.kind == kindSilent {
-		l.startProbe()
+	lg.tried = true
+	lg.beginCopy()
+	lg.setState(linkLegacy)
+	if lg.kind == kindSilent {
+		lg.startProbe()
 	}
 }
 
 // begin goes to the head of the feed. What the neighbor sends us from now on is not sent back.
-func (l *legacySender) begin() {
-	n := l.neighbor
-	n.legacy, l.since = newEpoch(l.server.rand), l.id
+func (lg *legacySender) beginCopy() {
+	n := lg.neighbor
+	n.legacyEpoch, lg.copyConn = newEpoch(lg.server.rand), lg.id
 	n.counters.copies++
-	l.machine.Begin(n.legacy)
-	l.server.pumpSoon()
+	lg.machine.Begin(n.legacyEpoch)
+	lg.server.pumpSoon()
 }
 
 // line takes a line: a legacy neighbor says nothing to an AT line unless there is something in it that it
 // does not take, and then it says so.
-func (l *legacySender) line(line []byte) {
+func (lg *legacySender) lineReceived(line []byte) {
 	if len(line) == 0 {
 		return
 	}
-	l.neighbor.counters.badLines++
-	if l.kind == kindSilent {
-		l.abort(errAnswers)
+	lg.neighbor.counters.badLines++
+	if lg.kind == kindSilent {
+		lg.abort(errAnsweredLater)
 	}
 }
 
-func (l *legacySender) goesOn(reason error) bool {
+func (lg *legacySender) continues(reason error) bool {
 	done := errors.Is(reason, reactor.ErrConnectionDone)
-	if l.machine.Carries() && l.reason == nil && !errors.Is(reason, reactor.ErrConnectionAborted) {
-		done = done || l.t.Taken() >= l.traffic.bytesOut
-		if !l.leaving.closing && l.machine.Next(done) {
-			l.logLost(reason)
-			l.nextLine(done)
+	if lg.machine.Carries() && lg.reason == nil && !errors.Is(reason, reactor.ErrConnectionAborted) {
+		done = done || lg.t.Taken() >= lg.traffic.bytesOut
+		if !lg.drain.closing && lg.machine.Next(done) {
+			lg.logLost(reason)
+			lg.dialNextLine(done)
 			return true
 		}
 	}
-	if l.leaving.closing && !done {
-		l.leaving.closing, l.leaving.delivered = false, 0
+	if lg.drain.closing && !done {
+		lg.drain.closing, lg.drain.delivered = false, 0
 	}
 	return false
 }
 
 // nextLine dials for the line after the one that the last connection carried, or for that one again.
-func (l *legacySender) nextLine(done bool) {
+func (lg *legacySender) dialNextLine(done bool) {
 	if done {
-		l.client.ResetDelay()
+		lg.client.ResetDelay()
 	}
-	l.t = nil
-	l.next = l.kind.after(endedLine)
-	l.client.DialNow()
-	l.server.drained()
+	lg.t = nil
+	lg.next = lg.kind.after(endedLine)
+	lg.client.DialNow()
+	lg.server.checkDrained()
 }
 
-func (l *legacySender) close() {
-	l.stopProbe()
-	l.machine.Close()
+func (lg *legacySender) close() {
+	lg.stopProbe()
+	lg.machine.Close()
 }
 
-func (l *legacySender) pump() (more bool) {
-	if l.leaving.closing || l.t == nil || l.machine.Carries() {
+func (lg *legacySender) pump() (more bool) {
+	if lg.drain.closing || lg.t == nil || lg.machine.Carries() {
 		return false
 	}
-	s := l.server
-	p := l.machine.Pump(link.LegacyUnsent-l.t.Backlog(), s.pumped.Reset())
-	l.pumped(p)
+	srv := lg.server
+	p := lg.machine.Pump(link.LegacyUnsent-lg.t.Backlog(), srv.pumpOutput.Reset())
+	lg.writePumped(p)
 	switch {
-	case l.machine.Carries():
-		l.t.LoseConnection()
-		s.drained()
-	case l.machine.CaughtUp():
-		s.drained()
+	case lg.machine.Carries():
+		lg.t.LoseConnection()
+		srv.checkDrained()
+	case lg.machine.CaughtUp():
+		srv.checkDrained()
 	}
 	return p.More
 }
 
-func (l *legacySender) markSoon()              {}
-func (l *legacySender) contest(protocol.Epoch) {}
+func (lg *legacySender) markSoon()                 {}
+func (lg *legacySender) checkClaim(protocol.Epoch) {}
 
 // drained closes the connection once all has been written, for its end is the only sign that all
 // has been delivered. It is never true: the link is down then.
-func (l *legacySender) drained() bool {
-	if !l.leaving.closing && l.machine.CaughtUp() {
-		l.leaving.closing, l.leaving.delivered = true, l.machine.Position()
+func (lg *legacySender) drained() bool {
+	if !lg.drain.closing && lg.machine.CaughtUp() {
+		lg.drain.closing, lg.drain.delivered = true, lg.machine.Position()
 	}
-	if l.leaving.closing && l.t != nil {
-		l.t.LoseConnection()
+	if lg.drain.closing && lg.t != nil {
+		lg.t.LoseConnection()
 	}
 	return false
 }
 
-func (l *legacySender) status(st *LinkStatus) {
-	sent := l.machine.Position()
-	st.Sent, st.Acknowledged, st.Behind = sent, 0, l.server.store.Tail()-sent
-	if l.t != nil {
-		st.Unacknowledged = l.t.Backlog()
+func (lg *legacySender) status(st *LinkStatus) {
+	sent := lg.machine.Position()
+	st.Sent, st.Acknowledged, st.Behind = sent, 0, lg.server.store.Tail()-sent
+	if lg.t != nil {
+		st.Unacknowledged = lg.t.Backlog()
 	}
 }
 
 // mayBePlain says whether a neighbor that has not answered HELLO as a server of the herd does may
 // be taken for plain. One that has proven itself, on the connection that it made, is not.
-func (l *outbound) mayBePlain() bool {
-	return l.server.plain && l.traffic.linesIn <= 1 && len(l.neighbor.inbounds) == 0
+func (o *outbound) mayBeLegacy() bool {
+	return o.server.handshakeOptional && o.traffic.linesIn <= 1 && len(o.neighbor.inbounds) == 0
 }
 
 // answersAsPlain says whether line is what a server says to HELLO for which it is no command.
-func (l *outbound) answersAsPlain(line string) bool {
-	return strings.HasPrefix(line, string(plainAnswer)) && l.mayBePlain()
+func (o *outbound) answersAsLegacy(line string) bool {
+	return strings.HasPrefix(line, string(unknownPrefix)) && o.mayBeLegacy()
 }
 
 // plainAnswer begins a reply to an unknown command.
-var plainAnswer = []byte("? ")
+var unknownPrefix = []byte("? ")
 
 // unanswered ends a handshake that took too long.
-func (l *linkSender) unanswered() {
-	if l.traffic.linesIn == 0 && l.mayBePlain() {
+func (ls *linkSender) handshakeTimedOut() {
+	if ls.traffic.linesIn == 0 && ls.mayBeLegacy() {
 		how := endedSilent
-		if bytes.HasPrefix(l.reader.Unfinished(), plainAnswer) {
+		if bytes.HasPrefix(ls.reader.Unfinished(), unknownPrefix) {
 			how = endedUnknown
 		}
-		l.servePlain(how)
+		ls.serveLegacy(how)
 		return
 	}
-	l.abort(errHandshake)
+	ls.abort(errHandshake)
 }
 
 // maxHangUps is how many handshakes in a row may end without an answer before the neighbor is served plain
@@ -212,62 +212,62 @@ const maxHangUps = 2
 // Others close without an answer. A server of the herd that crashes, and a forwarder whose server is down, look
 // the same. So only a neighbor that does it twice in a row, in a herd without a secret, and that has never proven
 // itself to this process, is served plain lines for it. It is probed like one that is silent.
-func (l *outbound) hungUp(reason error) error {
-	rest := l.reader.Unfinished()
+func (o *outbound) handshakeLost(reason error) error {
+	rest := o.reader.Unfinished()
 	switch {
 	case errors.Is(reason, reactor.ErrConnectionAborted): // the loop has stopped
 		return reason
-	case l.traffic.linesIn == 0 && bytes.HasPrefix(rest, plainAnswer) && l.mayBePlain():
-		l.hangUps = 0
-		l.next, l.redial = l.kind.after(endedUnknown), true
-		return errPlain
+	case o.traffic.linesIn == 0 && bytes.HasPrefix(rest, unknownPrefix) && o.mayBeLegacy():
+		o.hangUps = 0
+		o.next, o.redial = o.kind.after(endedUnknown), true
+		return errLegacy
 	case len(rest) > 0:
-		l.hangUps = 0
+		o.hangUps = 0
 		return fmt.Errorf("ended the connection behind an unfinished answer to HELLO: %s", protocol.Printable(rest))
-	case l.traffic.linesIn > 0 && errors.Is(reason, reactor.ErrConnectionDone):
+	case o.traffic.linesIn > 0 && errors.Is(reason, reactor.ErrConnectionDone):
 		return errClosed
-	case l.traffic.linesIn > 0:
+	case o.traffic.linesIn > 0:
 		return reason
 	}
-	l.hangUps++
+	o.hangUps++
 	switch {
-	case !l.server.plain:
+	case !o.server.handshakeOptional:
 		return errHungUp
-	case l.sent.Peer() != 0 || l.neighbor.heard.Epoch() != 0:
+	case o.sent.Peer() != 0 || o.neighbor.heard.Epoch() != 0:
 		return errHungUpProven
-	case len(l.server.cfg.Herd.Secrets) > 0:
+	case len(o.server.cfg.Herd.Secrets) > 0:
 		return errHungUpSecret
-	case l.hangUps < maxHangUps:
+	case o.hangUps < maxHangUps:
 		return errHungUp
 	}
-	l.next, l.redial = l.kind.after(endedSilent), true
-	return errPlain
+	o.next, o.redial = o.kind.after(endedSilent), true
+	return errLegacy
 }
 
 // servePlain gives up asking, and serves the neighbor on a fresh connection: it may have taken
 // HELLO for the beginning of whatever it expects.
-func (l *outbound) servePlain(how ending) {
-	l.next, l.redial = l.kind.after(how), true
-	l.abort(errPlain)
+func (o *outbound) serveLegacy(how ending) {
+	o.next, o.redial = o.kind.after(how), true
+	o.abort(errLegacy)
 }
 
 // notPlain asks a neighbor again that has just proven itself, if it is served plain lines, or was
 // about to be.
-func (l *outbound) notPlain() {
-	l.next = l.next.after(endedOtherwise)
-	if l.state == linkPlain {
-		l.stopProbe()
-		l.redial = true
-		l.abort(errNotPlain)
-		if l.t == nil {
-			l.closeSender()
+func (o *outbound) notLegacy() {
+	o.next = o.next.after(endedOtherwise)
+	if o.state == linkLegacy {
+		o.stopProbe()
+		o.redial = true
+		o.abort(errNotLegacy)
+		if o.t == nil {
+			o.closeSender()
 		}
 	}
 }
 
 // answersProbe notes that a neighbor that was silent knows no handshake.
-func (l *outbound) answersProbe() {
-	for _, k := range []*kind{&l.kind, &l.next} {
+func (o *outbound) answersProbe() {
+	for _, k := range []*kind{&o.kind, &o.next} {
 		if *k == kindSilent {
 			*k = kindLegacy
 		}

@@ -36,18 +36,18 @@ func (s *session) noteUnfinished(lines uint64) {
 
 // judgeAfter is when a backlog beyond output_hard is judged: what was written in this turn has
 // been offered to the kernel by then, and what it took is not held against the client.
-const judgeAfter = 10 * time.Millisecond
+const outputCheckDelay = 10 * time.Millisecond
 
 // judge cuts a client off if it leaves more unread than it may.
-func (s *session) judge() {
-	s.judging = false
+func (s *session) checkOutput() {
+	s.outputCheckDue = false
 	if !s.lost && s.t.Backlog() > s.server.cfg.Limits.OutputHard {
 		s.cutOff(errSlowReader, 0)
 	}
 }
 
 // dropped counts a link that this server drops, on either side, by the limit that it passed.
-func (c *Counters) dropped(reason error) {
+func (c *Counters) linkDropped(reason error) {
 	switch reason {
 	case link.ErrSilent:
 		c.LinksSilent++
@@ -57,7 +57,7 @@ func (c *Counters) dropped(reason error) {
 		c.LinksUnread++
 	case link.ErrBadLines, errLineTooLong:
 		c.LinksGarbled++
-	case errReplaced, errOutlived:
+	case errReplaced, errTwoProcesses:
 		c.LinksReplaced++
 	case errHandshake:
 		c.LinksUnanswered++
@@ -79,7 +79,7 @@ func (s *session) cutOff(reason error, of int) {
 	case errMemory:
 		c.MemoryLimits++
 	}
-	if s.server.told.cuts.first(refusal{reason.Error(), s.address}, s.server.reactor.Now()) {
+	if s.server.logLimits.cuts.allow(logKey{reason.Error(), s.address}, s.server.reactor.Now()) {
 		s.server.log.Warn("client cut off", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()),
 			zap.String("reason", reason.Error()), zap.Int("unsent", s.t.Backlog()),
 			zap.Int("memory", s.t.Memory()), zap.Int("address_memory", of))
@@ -117,7 +117,7 @@ func (s *session) release() {
 }
 
 // drain ends the session once what has been read is answered, as if the client sent no more.
-func (s *session) drain() {
+func (s *session) beginDrain() {
 	if s.reason == nil {
 		s.reason = errDraining
 	}
@@ -128,13 +128,13 @@ func (s *session) drain() {
 func (s *session) ResumeProducing() {
 	s.release()
 	s.finish()
-	s.keep()
+	s.accountMemory()
 }
 
 // keep tells the Transport what the session itself keeps of unanswered lines and unsent replies.
-func (s *session) keep() {
-	if n := cap(s.head) + s.reader.Memory() + s.replies.memory; n != s.kept {
-		s.kept = n
+func (s *session) accountMemory() {
+	if n := cap(s.head) + s.reader.Memory() + s.replies.memory; n != s.accounted {
+		s.accounted = n
 		s.t.Keep(n)
 	}
 }
@@ -146,25 +146,25 @@ func (s *session) sweep(now time.Time) (memory int) {
 		return s.memory() // a link has its pulse
 	}
 	backlog := s.t.Backlog()
-	if reason := s.unread(now, backlog); reason != nil {
+	if reason := s.unreadReason(now, backlog); reason != nil {
 		s.cutOff(reason, 0)
 		return 0
 	}
-	s.keep()
+	s.accountMemory()
 	l := &s.server.cfg.Limits
 	switch {
 	case s.closing:
-	case s.admission == asOverflow && now.Sub(s.accepted) >= link.HandshakeTimeout && !s.server.admit(s):
-		s.refuse()
+	case s.admission == asOverflow && now.Sub(s.accepted) >= link.HandshakeTimeout && !s.server.admitClient(s):
+		s.refuseFull()
 	case s.pausedInLine(now):
 		s.executeUnfinished()
 	case l.PartialLineTimeout > 0 && !s.held && !s.partialSince.IsZero() &&
 		now.Sub(s.partialSince) >= l.PartialLineTimeout:
 		s.server.counters.PartialTimeouts++
-		if !s.isOpen {
+		if !s.identified {
 			s.opened(false)
 		}
-		s.refuseWith(protocol.Unfinished(l.PartialLineTimeout))
+		s.replyFinal(protocol.Unfinished(l.PartialLineTimeout))
 		s.close(errPartial)
 	case l.IdleTimeout > 0 && !s.held && len(s.replies.queue) == 0 && backlog == 0 && now.Sub(s.lastInput) >= l.IdleTimeout:
 		s.server.counters.IdleTimeouts++
@@ -175,7 +175,7 @@ func (s *session) sweep(now time.Time) (memory int) {
 
 // unread says why a client that leaves backlog bytes unread is to be cut off; nil if it is not. One
 // that takes something is not, as long as it is not owed too much: a slow line is no fault.
-func (s *session) unread(now time.Time, backlog int) error {
+func (s *session) unreadReason(now time.Time, backlog int) error {
 	if backlog == 0 {
 		s.softSince, s.takenAt = time.Time{}, time.Time{}
 		return nil
@@ -187,8 +187,8 @@ func (s *session) unread(now time.Time, backlog int) error {
 	} else if now.Sub(s.softSince) >= softTime {
 		return errSlowReader
 	}
-	if taken := s.t.Taken(); s.takenAt.IsZero() || taken != s.taken {
-		s.taken, s.takenAt = taken, now
+	if taken := s.t.Taken(); s.takenAt.IsZero() || taken != s.lastTaken {
+		s.lastTaken, s.takenAt = taken, now
 	} else if now.Sub(s.takenAt) >= stallTime {
 		return errStalled
 	}

@@ -99,9 +99,9 @@ func TestLimits(t *testing.T) {
 				mustExist(t, c.by)
 				return
 			}
-			s := c.hit(t)
+			srv := c.hit(t)
 			for _, name := range strings.Fields(c.counts) {
-				if countOf(s.Status(), name) == 0 {
+				if countOf(srv.Status(), name) == 0 {
 					t.Errorf("%s is not counted", name)
 				}
 			}
@@ -191,15 +191,15 @@ func (w *world) counted(name string) func() bool {
 func hitNothing(t *testing.T) *Server {
 	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = &slowPlaces{err: errors.New("no answer")}
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.dial("Alford").ask(6, "IAMAT k +1-1 5\nIAMAT k +1-1 4\nWHATSAT k 1 1\nWHATSAT moa 1 1\nIAMAT\nnonsense\n")
 	want := Counters{
 		Accepted: 1, LinesReceived: 6, Replies: 6, IAMAT: 2, Stored: 1, WHATSAT: 1, LookupsFailed: 1, Refused: 4,
 	}
-	if s.counters != want {
-		t.Errorf("%+v, want %+v", s.counters, want)
+	if srv.counters != want {
+		t.Errorf("%+v, want %+v", srv.counters, want)
 	}
-	return s
+	return srv
 }
 
 func hitNoLimitOfLinks(t *testing.T) *Server {

@@ -43,11 +43,11 @@ func TestANeighborThatLies(t *testing.T) {
 			if got := p.Take(); got != test.ack {
 				t.Errorf("answered %q, want %q", got, test.ack)
 			}
-			s := w.servers["Alford"]
-			if n := s.neighbor([]byte("Welsh")).counters.badLines; n != test.bad {
+			srv := w.servers["Alford"]
+			if n := srv.neighbor([]byte("Welsh")).counters.badLines; n != test.bad {
 				t.Errorf("%d bad lines, want %d", n, test.bad)
 			}
-			if _, stored := s.store.Lookup([]byte("kiwi")); stored != strings.Contains(test.ack, "ACK 1\r") {
+			if _, stored := srv.store.Lookup([]byte("kiwi")); stored != strings.Contains(test.ack, "ACK 1\r") {
 				t.Errorf("stored: %v", stored)
 			}
 			if p.Closed() {
@@ -91,11 +91,11 @@ func TestAnOlderConnectionsMarksAreIgnored(t *testing.T) {
 	newer := w.welcomed(welshHello)
 	older.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh\r\nMARK 9 9 - 1 0000000000000000\r\n")
 	w.net.RunFor(time.Second)
-	s := w.servers["Alford"]
-	if _, stored := s.store.Lookup([]byte("kiwi")); !stored {
+	srv := w.servers["Alford"]
+	if _, stored := srv.store.Lookup([]byte("kiwi")); !stored {
 		t.Error("its AT was not applied")
 	}
-	if seq, any := s.neighbor([]byte("Welsh")).heard.Seq(); any {
+	if seq, any := srv.neighbor([]byte("Welsh")).heard.Seq(); any {
 		t.Errorf("its MARK moved the resume point to %d", seq)
 	}
 	newer.SendString("MARK 3 9 - 1 0000000000000000\r\n")
@@ -278,13 +278,13 @@ func (a *acceptor) LineReceived(line []byte) {
 func TestAResumePointThatCannotBe(t *testing.T) {
 	w := newWorld(t, testConfig(ring...))
 	a := w.acceptor()
-	s := w.start("Alford")
-	epoch := s.epoch.String()
+	srv := w.start("Alford")
+	epoch := srv.epoch.String()
 	for i := range 10 {
 		w.iamat("Alford", fmt.Sprint("c", i), stamp)
 	}
-	l := s.neighbor([]byte("Welsh")).link
-	w.until("all is acknowledged", func() bool { return l.sent.Acked() == 10 })
+	o := srv.neighbor([]byte("Welsh")).link
+	w.until("all is acknowledged", func() bool { return o.sent.Acked() == 10 })
 	for _, test := range []struct {
 		since string
 		want  int
@@ -295,7 +295,7 @@ func TestAResumePointThatCannotBe(t *testing.T) {
 		a.since = test.since
 		before := a.t
 		w.net.Reset("Alford", "Welsh")
-		w.until("live again", func() bool { return a.t != before && l.state == linkLive && l.sent.Acked() == 10 })
+		w.until("live again", func() bool { return a.t != before && o.state == linkLive && o.sent.Acked() == 10 })
 		if len(a.clients) != test.want {
 			t.Errorf("resume from %q: %d records sent, want %d", test.since, len(a.clients), test.want)
 		}
@@ -312,7 +312,7 @@ func TestAResumePointThatCannotBe(t *testing.T) {
 	w.iamat("Alford", "c4", stamp+1)
 	w.until("it is sent, too", func() bool { return len(a.clients) == 2 })
 	a.t.Write(protocol.AppendAck(nil, 11))
-	w.until("the first is acknowledged", func() bool { return l.sent.Acked() == 11 })
+	w.until("the first is acknowledged", func() bool { return o.sent.Acked() == 11 })
 	a.since = epoch + " 11"
 	before = a.t
 	w.net.Reset("Alford", "Welsh")
@@ -327,28 +327,28 @@ func TestAResumePointThatCannotBe(t *testing.T) {
 func TestARepairIsNoResumeOfWhatWasBefore(t *testing.T) {
 	w := newWorld(t, testConfig(ring...))
 	a := w.acceptor()
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	for i := range 10 {
 		w.iamat("Alford", fmt.Sprint("c", i), stamp)
 	}
-	l := s.neighbor([]byte("Welsh")).link
-	w.until("all is acknowledged", func() bool { return l.sent.Acked() == 10 })
-	a.since, a.ack = s.epoch.String()+" 10", false
-	l.recopy()
+	o := srv.neighbor([]byte("Welsh")).link
+	w.until("all is acknowledged", func() bool { return o.sent.Acked() == 10 })
+	a.since, a.ack = srv.epoch.String()+" 10", false
+	o.repair()
 	for range 3 {
 		before := a.t
-		w.until("welcomed", func() bool { return a.t != before && l.sending() })
+		w.until("welcomed", func() bool { return a.t != before && o.sending() })
 		w.net.Reset("Alford", "Welsh")
-		w.until("cut", func() bool { return l.state == linkDown })
+		w.until("cut", func() bool { return o.state == linkDown })
 	}
 	a.ack = true
-	w.until("live again", func() bool { return l.state == linkLive })
+	w.until("live again", func() bool { return o.state == linkLive })
 	if len(a.clients) != 10 {
 		t.Errorf("%d records sent, want 10", len(a.clients))
 	}
 	w.net.Reset("Alford", "Welsh")
-	w.until("down", func() bool { return l.state == linkDown })
-	w.until("live for good", func() bool { return l.state == linkLive })
+	w.until("down", func() bool { return o.state == linkDown })
+	w.until("live for good", func() bool { return o.state == linkLive })
 	if len(a.clients) != 0 {
 		t.Errorf("%d records sent once it was done, want 0", len(a.clients))
 	}

@@ -16,20 +16,20 @@ func hitDialTimeout(t *testing.T) *Server {
 	w := newWorld(t, testConfig(ring...))
 	w.start("Hamilton")
 	w.net.Cut("Alford", "Hamilton")
-	s := w.start("Alford")
-	n := s.neighbor([]byte("Hamilton"))
+	srv := w.start("Alford")
+	n := srv.neighbor([]byte("Hamilton"))
 	w.until("given up", func() bool { return n.counters.dialsFailed == 1 })
 	if d := w.net.Elapsed(); d < dialTimeout || d > dialTimeout+100*time.Millisecond {
 		t.Errorf("given up after %v", d)
 	}
-	return s
+	return srv
 }
 
 // hitRetry dials somebody who is not there, sooner and then later.
 func hitRetry(t *testing.T) *Server {
 	w := ringOf(t, nil, "Alford")
-	s := w.servers["Alford"]
-	n := s.neighbor([]byte("Welsh"))
+	srv := w.servers["Alford"]
+	n := srv.neighbor([]byte("Welsh"))
 	last, shortest, longest := time.Duration(0), time.Hour, time.Duration(0)
 	for k := range uint64(30) {
 		w.until("another try", func() bool { return n.counters.dialsFailed > k })
@@ -43,7 +43,7 @@ func hitRetry(t *testing.T) *Server {
 		longest < reactor.MaxRetryDelay || longest > reactor.MaxRetryDelay*3/2+slack {
 		t.Errorf("tries are %v to %v apart", shortest, longest)
 	}
-	return s
+	return srv
 }
 
 // hitHandshakeTimeout says HELLO and nothing more.
@@ -64,9 +64,9 @@ func linkDropped(t *testing.T, do func(w *world, p *impostor)) *Server {
 	w := ringOf(t, nil, "Alford")
 	p := w.welcomed(welshHello)
 	do(w, p)
-	s := w.servers["Alford"]
-	w.until("dropped", func() bool { return len(s.neighbor([]byte("Welsh")).inbounds) == 0 })
-	return s
+	srv := w.servers["Alford"]
+	w.until("dropped", func() bool { return len(srv.neighbor([]byte("Welsh")).inbounds) == 0 })
+	return srv
 }
 
 func hitDeadAfter(t *testing.T) *Server {
@@ -117,11 +117,11 @@ func hitBadLinesOfAcceptor(t *testing.T) *Server {
 		}
 	})
 	w.until("dropped", w.counted("links_garbled"))
-	s := w.servers["Alford"]
-	if why := s.neighbor([]byte("Welsh")).link.trouble; why != link.ErrBadLines.Error() {
+	srv := w.servers["Alford"]
+	if why := srv.neighbor([]byte("Welsh")).link.downReason; why != link.ErrBadLines.Error() {
 		t.Errorf("dropped for %q", why)
 	}
-	return s
+	return srv
 }
 
 func hitLinkUnread(t *testing.T) *Server {
@@ -141,26 +141,26 @@ func pausedWelsh(t *testing.T, n int, every time.Duration) (*world, *outbound) {
 	cfg := testConfig(ring...)
 	cfg.Limits.MaxClients = 100_000
 	w := newWorld(t, cfg)
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.start("Welsh")
 	w.until("live", w.live)
 	w.reactors["Welsh"].Pause()
 	for i := range n {
-		s.store.ApplyOwn(at(t, fmt.Sprint("c", i), stamp))
+		srv.store.ApplyOwn(at(t, fmt.Sprint("c", i), stamp))
 		if i%100 == 0 {
-			s.pumpSoon()
+			srv.pumpSoon()
 			w.net.RunFor(every)
 		}
 	}
-	return w, s.neighbor([]byte("Welsh")).link
+	return w, srv.neighbor([]byte("Welsh")).link
 }
 
 func hitLinkWindow(t *testing.T) *Server {
-	w, l := pausedWelsh(t, 30_000, time.Millisecond)
-	if n := l.unacknowledged(); n < link.Window || n > link.Window+1024 {
+	w, o := pausedWelsh(t, 30_000, time.Millisecond)
+	if n := o.unacknowledged(); n < link.Window || n > link.Window+1024 {
 		t.Errorf("%d bytes on their way", n)
 	}
-	if n := l.neighbor.counters.stalls; n != 1 {
+	if n := o.neighbor.counters.stalls; n != 1 {
 		t.Errorf("counted %d times", n)
 	}
 	w.reactors["Welsh"].Resume()
@@ -169,8 +169,8 @@ func hitLinkWindow(t *testing.T) *Server {
 }
 
 func hitSlowLinkWindow(t *testing.T) *Server {
-	w, l := pausedWelsh(t, 1000, 200*time.Millisecond)
-	if n := l.unacknowledged(); n < link.SlowWindow || n > link.Window/8 {
+	w, o := pausedWelsh(t, 1000, 200*time.Millisecond)
+	if n := o.unacknowledged(); n < link.SlowWindow || n > link.Window/8 {
 		t.Errorf("%d bytes on their way after 2 s without an ACK", n)
 	}
 	w.reactors["Welsh"].Resume()
@@ -182,20 +182,20 @@ func hitSlowLinkWindow(t *testing.T) *Server {
 func hitMarksInFlight(t *testing.T) *Server {
 	w := ringOf(t, nil, "Alford", "Welsh")
 	w.until("live", w.live)
-	s := w.servers["Alford"]
-	l := s.neighbor([]byte("Welsh")).link
+	srv := w.servers["Alford"]
+	o := srv.neighbor([]byte("Welsh")).link
 	w.net.CutOneWay("Welsh", "Alford")
 	for i := range link.MaxMarks + 1 { // of records that Welsh knows
-		s.store.Apply(at(t, "k", stamp+i), l.sent.Peer())
-		send := l.sender.(*linkSender)
-		send.machine.Mark(s.time(), send.out.Reset())
-		send.step()
+		srv.store.Apply(at(t, "k", stamp+i), o.sent.Peer())
+		send := o.sender.(*linkSender)
+		send.machine.Mark(srv.time(), send.out.Reset())
+		send.handleOutput()
 	}
-	w.until("dropped", func() bool { return w.counted("links_unacknowledged")() && l.t == nil })
-	if w.net.Elapsed() > time.Second || l.trouble != link.ErrNoAck.Error() {
-		t.Errorf("dropped after %v for %q", w.net.Elapsed(), l.trouble)
+	w.until("dropped", func() bool { return w.counted("links_unacknowledged")() && o.t == nil })
+	if w.net.Elapsed() > time.Second || o.downReason != link.ErrNoAck.Error() {
+		t.Errorf("dropped after %v for %q", w.net.Elapsed(), o.downReason)
 	}
-	return s
+	return srv
 }
 
 func hitLinksOfOne(t *testing.T) *Server {
@@ -218,8 +218,8 @@ func hitFormerProcesses(t *testing.T) *Server {
 		p := w.welcomed(strings.Replace(welshHello, "00aa", fmt.Sprintf("%04x", 1+i), 1))
 		p.Close()
 	}
-	s := w.servers["Alford"]
-	back := &s.neighbor([]byte("Welsh")).counters.takenBack
+	srv := w.servers["Alford"]
+	back := &srv.neighbor([]byte("Welsh")).counters.takenBack
 	for epoch, want := range map[string]uint64{"0001": 0, "0020": 1} { // forgotten, and not
 		*back = 0
 		w.net.RunFor(time.Second)
@@ -228,55 +228,55 @@ func hitFormerProcesses(t *testing.T) *Server {
 			t.Errorf("process %s: %d taken back, want %d", epoch, *back, want)
 		}
 	}
-	return s
+	return srv
 }
 
 // hitRefusals is refused as often as it likes, and logged once in a while.
 func hitRefusals(t *testing.T) *Server {
 	w := ringOf(t, nil, "Alford")
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	for range 3 {
 		w.impostor("Alford", "Welsh").hello(strings.Replace(welshHello, "ucla", "usc", 1))
 	}
-	seen := &s.told.handshakes
-	if n := s.counters.HandshakesFailed; n != 3 || len(seen.logged) != 1 {
+	seen := &srv.logLimits.handshakes
+	if n := srv.counters.HandshakesFailed; n != 3 || len(seen.logged) != 1 {
 		t.Errorf("%d refused, %d logged", n, len(seen.logged))
 	}
-	now := s.reactor.Now()
-	for i := range 2 * maxRefusals {
-		seen.first(refusal{"herd", fmt.Sprint("host", i)}, now)
+	now := srv.reactor.Now()
+	for i := range 2 * maxLogKeys {
+		seen.allow(logKey{"herd", fmt.Sprint("host", i)}, now)
 	}
-	if n := len(seen.logged); n != maxRefusals {
+	if n := len(seen.logged); n != maxLogKeys {
 		t.Errorf("%d are remembered", n)
 	}
-	w.net.RunFor(refusalPause + 2*time.Second)
+	w.net.RunFor(logPause + 2*time.Second)
 	if n := len(seen.logged); n != 0 {
-		t.Errorf("%d are remembered after %v", n, refusalPause)
+		t.Errorf("%d are remembered after %v", n, logPause)
 	}
-	return s
+	return srv
 }
 
 // One kind of event that comes from very many addresses does not hide the others.
 func TestManyAddressesHideNoOtherEvents(t *testing.T) {
 	w := ringOf(t, nil, "Alford")
 	w.net.RunFor(5 * time.Second)
-	s := w.servers["Alford"]
-	seen := s.observe()
-	for i := range 2 * maxRefusals {
+	srv := w.servers["Alford"]
+	seen := srv.observe()
+	for i := range 2 * maxLogKeys {
 		c := client{w.net.DialFrom(fmt.Sprint("host", i), "Alford:1"), w}
 		c.SendString("GET / HTTP/1.1\r\n")
 		w.net.RunFor(10 * time.Millisecond)
 	}
-	if n := seen.FilterMessage("other protocol refused").Len(); n < maxRefusals || n >= 2*maxRefusals {
-		t.Fatalf("%d of %d logged", n, 2*maxRefusals)
+	if n := seen.FilterMessage("other protocol refused").Len(); n < maxLogKeys || n >= 2*maxLogKeys {
+		t.Fatalf("%d of %d logged", n, 2*maxLogKeys)
 	}
 	w.impostor("Alford", "Welsh").hello(strings.Replace(welshHello, "ucla", "usc", 1))
-	s.neighbor([]byte("Welsh")).link.down("another reason")
+	srv.neighbor([]byte("Welsh")).link.setDown("another reason")
 	from := w.dial("Alford")
 	from.SendString("help\n")
 	w.net.RunFor(100 * time.Millisecond)
-	s.sessions[len(s.sessions)-1].cutOff(errStalled, 0)
-	s.lookups.tellBusy(&askers{address: "client"})
+	srv.sessions[len(srv.sessions)-1].cutOff(errStalled, 0)
+	srv.lookups.logBusy(&addressTurns{host: "client"})
 	for _, message := range []string{"neighbor refused", "link down", "client cut off", "lookups refused, too many wait"} {
 		if seen.FilterMessage(message).Len() == 0 {
 			t.Errorf("the log does not say %q", message)

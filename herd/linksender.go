@@ -12,168 +12,168 @@ type linkSender struct {
 	*outbound
 	machine *link.Outbound
 	out     link.Output
-	wake    wake
+	timer   deadlineTimer
 }
 
-func (l *linkSender) made() {
-	l.become(linkGreeting)
-	l.machine = link.NewOutbound(&l.server.identity, l.neighbor.name, l.outbound.sent, l.neighbor.heard, l.which,
-		newNonce(l.server.rand), l.server.time(), l.out.Reset())
-	l.wake.f = l.tick
-	l.step()
+func (ls *linkSender) connected() {
+	ls.setState(linkGreeting)
+	ls.machine = link.NewOutbound(&ls.server.identity, ls.neighbor.name, ls.outbound.sent, ls.neighbor.heard, ls.secretIndex,
+		newNonce(ls.server.rand), ls.server.time(), ls.out.Reset())
+	ls.timer.f = ls.tick
+	ls.handleOutput()
 }
 
-func (l *linkSender) line(line []byte) {
-	l.hangUps = 0
-	l.machine.Line(line, l.server.time(), l.out.Reset())
-	l.step()
+func (ls *linkSender) lineReceived(line []byte) {
+	ls.hangUps = 0
+	ls.machine.Line(line, ls.server.time(), ls.out.Reset())
+	ls.handleOutput()
 }
 
-func (l *linkSender) goesOn(error) bool { return false }
+func (ls *linkSender) continues(error) bool { return false }
 
-func (l *linkSender) close() {
-	l.wake.stop()
-	l.machine.Close()
+func (ls *linkSender) close() {
+	ls.timer.stop()
+	ls.machine.Close()
 }
 
-func (l *linkSender) drained() bool {
-	return l.outbound.sent.Acked() >= l.server.store.Tail()
+func (ls *linkSender) drained() bool {
+	return ls.outbound.sent.Acked() >= ls.server.store.Tail()
 }
 
-func (l *linkSender) status(st *LinkStatus) {
-	if l.sending() {
-		st.Sent, st.Unacknowledged = l.machine.Position(), l.machine.Unacknowledged()
+func (ls *linkSender) status(st *LinkStatus) {
+	if ls.sending() {
+		st.Sent, st.Unacknowledged = ls.machine.Position(), ls.machine.Unacknowledged()
 	}
 }
 
 // step acts on what the machine has left: it writes, keeps the timer, and takes the events in their order.
-func (l *linkSender) step() {
-	l.write(l.out.Lines)
-	l.arm()
-	for i := 0; i < len(l.out.Events); i++ {
-		l.event(l.out.Events[i])
+func (ls *linkSender) handleOutput() {
+	ls.write(ls.out.Lines)
+	ls.arm()
+	for i := 0; i < len(ls.out.Events); i++ {
+		ls.event(ls.out.Events[i])
 	}
 }
 
-func (l *linkSender) event(e link.Event) {
+func (ls *linkSender) event(e link.Event) {
 	switch e.Kind {
 	case link.BadLine:
-		l.neighbor.counters.badLines++
+		ls.neighbor.counters.badLines++
 	case link.Closed:
-		l.abort(e.Err)
+		ls.abort(e.Err)
 	case link.TimedOut:
-		l.unanswered()
+		ls.handshakeTimedOut()
 	case link.Pinged:
-		l.neighbor.clockPinged(e.N, e.Ponged)
+		ls.neighbor.clockPinged(e.N, e.Ponged)
 	case link.Refused:
-		l.refused(e.Text)
-	case link.Stranger:
-		l.stranger(e.Text)
+		ls.refuseReceived(e.Text)
+	case link.UnknownAnswer:
+		ls.unknownAnswer(e.Text)
 	case link.Welcomed:
-		l.welcomed(e)
+		ls.welcomed(e)
 	case link.Acked:
-		l.acknowledged(e)
-		l.progress()
-		l.server.pumpSoon()
-	case link.Contested:
-		l.neighbor.claimed(claimRefused, e.Epoch)
+		ls.acknowledged(e)
+		ls.progress()
+		ls.server.pumpSoon()
+	case link.ClaimConflict:
+		ls.neighbor.noteClaim(claimRefused, e.Epoch)
 	}
 }
 
 // arm keeps the timer.
-func (l *linkSender) arm() {
-	at, ok := l.machine.Deadline()
-	l.wake.arm(l.server.reactor, at, ok)
+func (ls *linkSender) arm() {
+	at, ok := ls.machine.Deadline()
+	ls.timer.arm(ls.server.reactor, at, ok)
 }
 
-func (l *linkSender) tick() {
-	l.machine.Tick(l.server.time(), l.out.Reset())
-	l.step()
+func (ls *linkSender) tick() {
+	ls.machine.Tick(ls.server.time(), ls.out.Reset())
+	ls.handleOutput()
 }
 
-func (l *linkSender) markSoon() {
-	if l.sending() {
-		l.machine.MarkSoon(l.server.time())
-		l.arm()
+func (ls *linkSender) markSoon() {
+	if ls.sending() {
+		ls.machine.MarkSoon(ls.server.time())
+		ls.arm()
 	}
 }
 
 // welcomed begins to send. It is in the middle of a step, whose lines have been written.
-func (l *linkSender) welcomed(e link.Event) {
-	l.refusals = 0
+func (ls *linkSender) welcomed(e link.Event) {
+	ls.proofsRefused = 0
 	if e.Resumed {
-		l.neighbor.counters.resumes++
+		ls.neighbor.counters.resumes++
 	} else {
-		l.neighbor.counters.copies++
+		ls.neighbor.counters.copies++
 	}
-	l.acknowledged(e)
-	l.become(linkCopying)
-	l.neighbor.askOthers()
-	l.pump()
-	l.progress()
+	ls.acknowledged(e)
+	ls.setState(linkCopying)
+	ls.neighbor.pingOthers()
+	ls.pump()
+	ls.progress()
 }
 
 // acknowledged notes for a stop that the neighbor took something.
-func (l *linkSender) acknowledged(e link.Event) {
-	if e.Grown {
-		l.leaving.lastDial = false
+func (ls *linkSender) acknowledged(e link.Event) {
+	if e.Advanced {
+		ls.drain.lastDial = false
 	}
 }
 
 // progress notes that the copy, or the rest after a resume, is done.
-func (l *linkSender) progress() {
-	if l.state == linkCopying && l.machine.State() == link.Live {
-		l.tried = true
-		l.client.ResetDelay()
-		l.become(linkLive)
+func (ls *linkSender) progress() {
+	if ls.state == linkCopying && ls.machine.State() == link.Live {
+		ls.tried = true
+		ls.client.ResetDelay()
+		ls.setState(linkLive)
 	}
-	l.server.drained()
+	ls.server.checkDrained()
 }
 
-func (l *linkSender) pump() (more bool) {
-	if !l.sending() {
+func (ls *linkSender) pump() (more bool) {
+	if !ls.sending() {
 		return false
 	}
-	s := l.server
-	p := l.machine.Pump(s.time(), s.drain.begun, s.pumped.Reset())
-	l.pumped(p)
-	l.arm()
-	for _, e := range s.pumped.Events {
-		l.event(e)
+	srv := ls.server
+	p := ls.machine.Pump(srv.time(), srv.drain.begun, srv.pumpOutput.Reset())
+	ls.writePumped(p)
+	ls.arm()
+	for _, e := range srv.pumpOutput.Events {
+		ls.event(e)
 	}
 	return p.More
 }
 
-func (l *linkSender) contest(other protocol.Epoch) {
-	l.machine.Contest(other, l.server.time(), l.out.Reset())
-	l.step()
+func (ls *linkSender) checkClaim(other protocol.Epoch) {
+	ls.machine.CheckClaim(other, ls.server.time(), ls.out.Reset())
+	ls.handleOutput()
 }
 
 // serverFull is what a server says that has not even room for a neighbor.
 const serverFull = "> SERVER FULL"
 
 // refused takes REFUSE.
-func (l *linkSender) refused(why string) {
-	reason := fmt.Errorf("refused by %s: %s", l.neighbor.name, protocol.Printable([]byte(why)))
+func (ls *linkSender) refuseReceived(why string) {
+	reason := fmt.Errorf("refused by %s: %s", ls.neighbor.name, protocol.Printable([]byte(why)))
 	switch why {
 	case "proof":
-		l.which++
-		l.refusals++
-		l.redial = l.refusals < len(l.server.identity.Secrets) // it may know another one only
+		ls.secretIndex++
+		ls.proofsRefused++
+		ls.redial = ls.proofsRefused < len(ls.server.identity.Secrets) // it may know another one only
 	case "duplicate":
-		reason = fmt.Errorf("refused by %s: %w", l.neighbor.name, errDuplicate)
+		reason = fmt.Errorf("refused by %s: %w", ls.neighbor.name, errDuplicate)
 	}
-	l.abort(reason)
+	ls.abort(reason)
 }
 
 // stranger takes an answer to HELLO that is no server's of the herd.
-func (l *linkSender) stranger(line string) {
+func (ls *linkSender) unknownAnswer(line string) {
 	switch {
-	case l.answersAsPlain(line):
-		l.servePlain(endedUnknown)
+	case ls.answersAsLegacy(line):
+		ls.serveLegacy(endedUnknown)
 	case line == serverFull:
-		l.abort(fmt.Errorf("%s is full", l.neighbor.name))
+		ls.abort(fmt.Errorf("%s is full", ls.neighbor.name))
 	default:
-		l.abort(fmt.Errorf("not a server of this herd: it answered %s", protocol.Printable([]byte(line))))
+		ls.abort(fmt.Errorf("not a server of this herd: it answered %s", protocol.Printable([]byte(line))))
 	}
 }

@@ -40,10 +40,10 @@ type lookup struct {
 // ask the same at once cost one request. It is started when it is the turn of one of them, and
 // counts as that one's. Loop only.
 type flight struct {
-	question places.Query // as questions are compared
+	key      places.Query // as questions are compared
 	query    places.Query // as the first of them was
 	askers   []*lookup
-	payer    *asker // whose turn it was; nil while it waits, and if none came
+	payer    *connTurns // whose turn it was; nil while it waits, and if none came
 	begun    time.Time
 	deadline time.Time          // the earliest of its askers' when it was begun
 	cancel   context.CancelFunc // nil while it waits
@@ -54,7 +54,7 @@ type flight struct {
 // asked. What others need of it is made when they need it.
 type answer struct {
 	result places.Result
-	asker  *lookup
+	lookup *lookup
 	reply  []byte         // to asker
 	json   map[int][]byte // by bound
 	spent  bool           // the payer has had its share of the budget: it is no answer for others
@@ -66,14 +66,14 @@ type lookups struct {
 	open      []*lookup // without an answer, in the order of their requests
 	inFlight  int       // flights with a worker whose turn has come
 	flights   map[places.Query]*flight
-	addresses map[string]*askers // of those who have asked
+	addresses map[string]*addressTurns // of those who have asked
 
-	turn    int                  // lookups in a turn
-	turns   []*askers            // addresses with lookups that wait for their turn; the first is next
-	waiting int                  // lookups without an answer, but for those whose turn has come
-	crowd   int                  // addresses that have some of these
-	expiry  *reactor.DelayedCall // expire, at the deadline expires
-	expires time.Time
+	turn             int                  // lookups in a turn
+	turns            []*addressTurns      // addresses with lookups that wait for their turn; the first is next
+	waiting          int                  // lookups without an answer, but for those whose turn has come
+	waitingAddresses int                  // addresses that have some of these
+	expiry           *reactor.DelayedCall // expire, at the deadline expires
+	expires          time.Time
 
 	provider places.Paced         // nil if its rate is not limited
 	paced    *reactor.DelayedCall // next, when the rate allows
@@ -82,26 +82,26 @@ type lookups struct {
 	lateRunning int       // of these with a worker
 }
 
-func (q *lookups) init(s *Server) {
-	*q = lookups{server: s, flights: make(map[places.Query]*flight), addresses: make(map[string]*askers)}
+func (q *lookups) init(srv *Server) {
+	*q = lookups{server: srv, flights: make(map[places.Query]*flight), addresses: make(map[string]*addressTurns)}
 	q.turn = localTurn
-	if p := &s.cfg.Places; p.Network() {
+	if p := &srv.cfg.Places; p.Network() {
 		q.turn = 1
 	}
-	q.provider, _ = s.places.(places.Paced)
+	q.provider, _ = srv.places.(places.Paced)
 }
 
 // ask starts l when it is its turn, or lets it share the answer to the same question; false when
 // too many wait already.
 func (q *lookups) ask(l *lookup) bool {
-	a := q.asker(l.session)
-	if q.waiting >= maxWaiting && !q.makeRoom(a) {
+	c := q.turnsOf(l.session)
+	if q.waiting >= maxWaiting && !q.makeRoom(c) {
 		return false
 	}
 	l.open = true
 	l.deadline = q.server.reactor.Now().Add(q.server.cfg.Places.Timeout)
 	q.open = append(q.open, l)
-	q.count(a, 1)
+	q.count(c, 1)
 	if q.join(l) {
 		q.server.counters.LookupsShared++
 	}
@@ -115,10 +115,10 @@ func (q *lookups) ask(l *lookup) bool {
 
 // join makes l an asker of the flight that asks the same, or of one of its own.
 func (q *lookups) join(l *lookup) (shared bool) {
-	question := q.server.question(l.query)
+	question := q.server.lookupKey(l.query)
 	f := q.flights[question]
 	if shared = f != nil; !shared {
-		f = &flight{question: question, query: l.query}
+		f = &flight{key: question, query: l.query}
 		q.flights[question] = f
 	}
 	l.flight = f
@@ -131,8 +131,8 @@ func (q *lookups) join(l *lookup) (shared bool) {
 
 // question is what a query is compared by. A provider that is paid for each answer is not asked
 // again about a place eleven metres away; one in memory is exact.
-func (s *Server) question(q places.Query) places.Query {
-	if s.cfg.Places.Network() {
+func (srv *Server) lookupKey(q places.Query) places.Query {
+	if srv.cfg.Places.Network() {
 		const grid = 1e4 // a ten-thousandth of a degree
 		q.Lat, q.Lng = math.Round(q.Lat*grid)/grid, math.Round(q.Lng*grid)/grid
 	}
@@ -148,8 +148,8 @@ func (q *lookups) next() {
 
 // start hands the flight of l, whose turn it is, to a worker.
 func (q *lookups) start(l *lookup, payer *places.Payer) {
-	f, a := l.flight, &l.session.asker
-	f.payer, f.begun, f.deadline = a, q.server.reactor.Now(), l.deadline
+	f, c := l.flight, &l.session.turns
+	f.payer, f.begun, f.deadline = c, q.server.reactor.Now(), l.deadline
 	for _, o := range f.askers {
 		q.dequeue(o)
 		if o.deadline.Before(f.deadline) {
@@ -157,11 +157,11 @@ func (q *lookups) start(l *lookup, payer *places.Payer) {
 		}
 	}
 	l.running = true
-	q.count(a, -1)
+	q.count(c, -1)
 	q.inFlight++
-	a.running++
-	a.from.running++
-	q.work(f, l, payer, func(a answer, err error) { q.land(f, a, err) })
+	c.running++
+	c.address.running++
+	q.work(f, l, payer, func(a answer, err error) { q.complete(f, a, err) })
 }
 
 // work asks the provider off the loop for f, and then calls done. The worker also writes the reply to
@@ -195,25 +195,25 @@ func (q *lookups) status() LookupStatus {
 
 // land gives the answer to all who waited for it. Before that, others have their turn: a reply may
 // let a client go on that has more to ask.
-func (q *lookups) land(f *flight, a answer, err error) {
+func (q *lookups) complete(f *flight, a answer, err error) {
 	now := q.server.reactor.Now()
 	q.forget(f)
 	q.inFlight--
 	f.payer.running--
-	f.payer.from.running--
-	q.forgetAddress(f.payer.from)
-	q.logged(f, a, err, f.payer.from)
+	f.payer.address.running--
+	q.forgetAddress(f.payer.address)
+	q.logLookup(f, a, err, f.payer.address)
 	askers := f.askers
 	f.askers = nil
 	late := err != nil && !now.Before(f.deadline)
 	enough := now.Add(q.server.cfg.Places.Timeout / 2)
 	answered := askers[:0]
 	for _, l := range askers {
-		if a.spent && l.session.asker.from != f.payer.from || late && l.deadline.After(enough) {
-			q.again(l)
+		if a.spent && l.session.turns.address != f.payer.address || late && l.deadline.After(enough) {
+			q.retry(l)
 			continue
 		}
-		q.leave(l)
+		q.remove(l)
 		answered = append(answered, l)
 	}
 	q.next()
@@ -221,21 +221,21 @@ func (q *lookups) land(f *flight, a answer, err error) {
 }
 
 // logged tells the log at level debug what came home for an address.
-func (q *lookups) logged(f *flight, a answer, err error, from *askers) {
+func (q *lookups) logLookup(f *flight, a answer, err error, addr *addressTurns) {
 	q.server.log.Debug("places lookup",
 		zap.Int("radius_m", f.query.RadiusM), zap.String("status", a.result.Status),
 		zap.Int("results", len(a.result.Results)), zap.Int("askers", len(f.askers)), zap.Error(err),
-		zap.Duration("took", q.server.reactor.Now().Sub(f.begun)), zap.String("address", from.address))
+		zap.Duration("took", q.server.reactor.Now().Sub(f.begun)), zap.String("address", addr.host))
 }
 
 // landBytes bounds the replies that are made of one answer in a turn. A thousand can share an answer
 // of 1 MiB, and memory is looked at between turns.
-const landBytes = 1 << 20
+const replyBytes = 1 << 20
 
 // reply gives an answer to askers, in several turns if the replies are large.
 func (q *lookups) reply(askers []*lookup, a answer, err error) {
 	for made := 0; len(askers) > 0; askers = askers[1:] {
-		if made >= landBytes {
+		if made >= replyBytes {
 			q.server.reactor.CallSoon(func() { q.reply(askers, a, err) })
 			return
 		}
@@ -248,20 +248,20 @@ func (q *lookups) reply(askers []*lookup, a answer, err error) {
 
 // again lets l ask once more: what came home is not for it. The budget was another's, or the time was
 // that of one who had waited longer.
-func (q *lookups) again(l *lookup) {
+func (q *lookups) retry(l *lookup) {
 	if l.running {
 		l.running = false
-		q.count(&l.session.asker, 1)
+		q.count(&l.session.turns, 1)
 	}
 	q.join(l)
 	q.expireAt(l.deadline)
 }
 
 // leave ends l: it has its answer, or nobody wants one.
-func (q *lookups) leave(l *lookup) {
+func (q *lookups) remove(l *lookup) {
 	q.dequeue(l)
 	if !l.running {
-		q.count(&l.session.asker, -1)
+		q.count(&l.session.turns, -1)
 	}
 	l.open = false
 	q.open = without(q.open, l)
@@ -319,7 +319,7 @@ func (q *lookups) fallBack(expired []*lookup) {
 		q.dequeue(l)
 		f := l.flight
 		if f.late == nil || len(f.late.askers) == 0 {
-			f.late = &flight{question: f.question, query: f.query, deadline: now}
+			f.late = &flight{key: f.key, query: f.query, deadline: now}
 			q.late = append(q.late, f.late)
 		}
 		l.flight = f.late
@@ -343,14 +343,14 @@ func (q *lookups) nextLate() {
 		q.lateRunning++
 		f.begun = q.server.reactor.Now()
 		l := f.askers[0]
-		from := l.session.asker.from
-		q.work(f, l, &places.Payer{Address: from.address}, func(a answer, err error) {
+		addr := l.session.turns.address
+		q.work(f, l, &places.Payer{Address: addr.host}, func(a answer, err error) {
 			q.lateRunning--
-			q.logged(f, a, err, from)
+			q.logLookup(f, a, err, addr)
 			askers := f.askers
 			f.askers = nil
 			for _, l := range askers {
-				q.leave(l)
+				q.remove(l)
 			}
 			q.nextLate()
 			q.reply(askers, a, err)
@@ -360,8 +360,8 @@ func (q *lookups) nextLate() {
 
 // forget makes the next one who asks the same ask the provider.
 func (q *lookups) forget(f *flight) {
-	if q.flights[f.question] == f {
-		delete(q.flights, f.question)
+	if q.flights[f.key] == f {
+		delete(q.flights, f.key)
 	}
 }
 
@@ -375,7 +375,7 @@ func (l *lookup) finish(a answer, err error) int {
 		return len(reply)
 	}
 	l.status, l.results = a.result.Status, min(len(a.result.Results), l.bound)
-	if l == a.asker {
+	if l == a.lookup {
 		s.fill(l, a.reply)
 		return len(a.reply)
 	}
@@ -402,7 +402,7 @@ func (q *lookups) abandon(l *lookup) {
 	if !l.open {
 		return // it has its answer
 	}
-	q.leave(l)
+	q.remove(l)
 	f := l.flight
 	if f.askers = without(f.askers, l); len(f.askers) > 0 {
 		return

@@ -49,7 +49,7 @@ func TestLookupsAreBounded(t *testing.T) {
 	cfg.Places.Timeout = time.Minute
 	w := newWorld(t, cfg)
 	w.places = p
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.reactors["Alford"].SetWork(time.Second)
 	questions := differing(w, 18*64)
 	// 64 of one connection are open at once, so it takes 17 connections to ask too much.
@@ -61,21 +61,21 @@ func TestLookupsAreBounded(t *testing.T) {
 	}
 	w.net.RunFor(100 * time.Millisecond)
 	// The fifth is of a connection that has none of the others.
-	if s.lookups.inFlight != 5 || s.lookups.waiting != maxWaiting {
-		t.Errorf("%d in flight and %d waiting, want 5 and %d", s.lookups.inFlight, s.lookups.waiting, maxWaiting)
+	if srv.lookups.inFlight != 5 || srv.lookups.waiting != maxWaiting {
+		t.Errorf("%d in flight and %d waiting, want 5 and %d", srv.lookups.inFlight, srv.lookups.waiting, maxWaiting)
 	}
-	if want := uint64(18*64 - 5 - maxWaiting); s.counters.LookupsBusy != want {
-		t.Errorf("%d refused, want %d", s.counters.LookupsBusy, want)
+	if want := uint64(18*64 - 5 - maxWaiting); srv.counters.LookupsBusy != want {
+		t.Errorf("%d refused, want %d", srv.counters.LookupsBusy, want)
 	}
 	for _, c := range clients[1:] {
 		c.Reset()
 	}
-	w.until("what nobody waits for is not asked", func() bool { return s.lookups.waiting <= 60 })
+	w.until("what nobody waits for is not asked", func() bool { return srv.lookups.waiting <= 60 })
 	w.until("the one that stayed gets all its replies", func() bool {
 		return strings.Count(string(clients[0].Received()), "\n\n") == 64
 	})
-	if s.lookups.inFlight != 0 || p.asked > 64+8 {
-		t.Errorf("%d in flight at the end; %d questions asked for 64 that anyone waited for", s.lookups.inFlight, p.asked)
+	if srv.lookups.inFlight != 0 || p.asked > 64+8 {
+		t.Errorf("%d in flight at the end; %d questions asked for 64 that anyone waited for", srv.lookups.inFlight, p.asked)
 	}
 }
 
@@ -102,7 +102,7 @@ func TestTheSameQuestionIsAskedOnce(t *testing.T) {
 	cfg.Limits.MaxConnections = 2000
 	w := newWorld(t, cfg)
 	w.places = p
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.reactors["Alford"].SetWork(time.Second)
 	w.dial("Alford").ask(1, "IAMAT k +1-1 5\n")
 	const askers = 1000
@@ -117,8 +117,8 @@ func TestTheSameQuestionIsAskedOnce(t *testing.T) {
 			return !strings.HasSuffix(string(c.Received()), "\n\n")
 		})
 	})
-	if p.asked != 1 || s.counters.LookupsShared != askers-1 {
-		t.Errorf("asked %d times, %d shared", p.asked, s.counters.LookupsShared)
+	if p.asked != 1 || srv.counters.LookupsShared != askers-1 {
+		t.Errorf("asked %d times, %d shared", p.asked, srv.counters.LookupsShared)
 	}
 	for i, c := range clients {
 		got := string(c.Received())
@@ -130,7 +130,7 @@ func TestTheSameQuestionIsAskedOnce(t *testing.T) {
 	if p.asked != 2 {
 		t.Errorf("a later question was asked %d times: answers are not kept", p.asked-1)
 	}
-	if l := s.Status().Lookups; l != (LookupStatus{}) {
+	if l := srv.Status().Lookups; l != (LookupStatus{}) {
 		t.Errorf("at the end: %+v", l)
 	}
 }
@@ -159,7 +159,7 @@ func TestAQuestionIsCalledOffWithItsLastAsker(t *testing.T) {
 	p := &slowPlaces{}
 	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = p
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.reactors["Alford"].SetWork(time.Second)
 	stays := w.dial("Alford")
 	stays.ask(1, "IAMAT k +1-1 5\n")
@@ -170,13 +170,13 @@ func TestAQuestionIsCalledOffWithItsLastAsker(t *testing.T) {
 	w.net.RunFor(100 * time.Millisecond)
 	first.Reset()
 	w.net.RunFor(100 * time.Millisecond)
-	if l := s.Status().Lookups; l.Open != 1 || l.InFlight != 1 || s.counters.LookupsCancelled != 0 {
+	if l := srv.Status().Lookups; l.Open != 1 || l.InFlight != 1 || srv.counters.LookupsCancelled != 0 {
 		t.Errorf("one of two has gone: %+v", l)
 	}
 	second.Reset()
 	w.net.RunFor(100 * time.Millisecond)
-	if l := s.Status().Lookups; l != (LookupStatus{InFlight: 1}) || s.counters.LookupsCancelled != 1 {
-		t.Errorf("both have gone: %+v, %d called off", l, s.counters.LookupsCancelled)
+	if l := srv.Status().Lookups; l != (LookupStatus{InFlight: 1}) || srv.counters.LookupsCancelled != 1 {
+		t.Errorf("both have gone: %+v, %d called off", l, srv.counters.LookupsCancelled)
 	}
 	if got := stays.ask(1, "WHATSAT k 1 1\n"); strings.Count(got, `"name"`) != 1 {
 		t.Errorf("one who asks after that gets %q", got)
@@ -201,12 +201,12 @@ func (w *writes) Write(p []byte) {
 func TestALongReplyIsWrittenOnce(t *testing.T) {
 	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = longPlaces{}
-	s := w.start("Alford")
-	n, out := s.BuildProtocol("client").(*session), &writes{}
-	n.ConnectionMade(out)
-	n.DataReceived([]byte("IAMAT k +1-1 5\n"))
+	srv := w.start("Alford")
+	s, out := srv.BuildProtocol("client").(*session), &writes{}
+	s.ConnectionMade(out)
+	s.DataReceived([]byte("IAMAT k +1-1 5\n"))
 	*out = writes{}
-	n.DataReceived([]byte("WHATSAT k 1 20\n"))
+	s.DataReceived([]byte("WHATSAT k 1 20\n"))
 	w.until("answered", func() bool { return out.n > 0 })
 	if out.n != 1 || out.bytes < 16<<10 {
 		t.Errorf("%d bytes in %d writes", out.bytes, out.n)
@@ -218,10 +218,10 @@ func TestALongReplyIsWrittenOnce(t *testing.T) {
 func BenchmarkSessionWhatsat(b *testing.B) {
 	w := newWorld(b, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = longPlaces{}
-	s := w.start("Alford")
-	n := s.BuildProtocol("client").(*session)
-	n.ConnectionMade(sink{})
-	n.DataReceived([]byte("IAMAT k +1-1 5\n"))
+	srv := w.start("Alford")
+	s := srv.BuildProtocol("client").(*session)
+	s.ConnectionMade(sink{})
+	s.DataReceived([]byte("IAMAT k +1-1 5\n"))
 	line := []byte("WHATSAT k 1 20\n")
 	r, err := longPlaces{}.Nearby(b.Context(), places.Query{})
 	if err != nil {
@@ -235,9 +235,9 @@ func BenchmarkSessionWhatsat(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		l := &lookup{session: n, bound: command.Bound, at: at}
-		l.slot = n.replies.reserve(l)
-		l.finish(answer{result: r, asker: l, reply: reply}, nil)
+		l := &lookup{session: s, bound: command.Bound, at: at}
+		l.slot = s.replies.reserve(l)
+		l.finish(answer{result: r, lookup: l, reply: reply}, nil)
 	}
 }
 
@@ -245,7 +245,7 @@ func BenchmarkSessionWhatsat(b *testing.B) {
 func TestASharedAnswerIsGivenInSeveralTurns(t *testing.T) {
 	w := newWorld(t, testConfig(config.Server{Name: "Alford", Address: "Alford:1"}))
 	w.places = longPlaces{}
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.dial("Alford").ask(1, "IAMAT k +1-1 5\n")
 	w.reactors["Alford"].SetWork(time.Second)
 	var clients []client
@@ -255,17 +255,17 @@ func TestASharedAnswerIsGivenInSeveralTurns(t *testing.T) {
 		c.SendString(strings.Repeat("WHATSAT k 1 20\n", maxOpen))
 		clients = append(clients, c)
 	}
-	w.until("all wait", func() bool { return len(s.lookups.open) == 16*maxOpen })
-	most, memory := 0, s.reactor.Memory()
-	for len(s.lookups.open) > 0 || s.sessions[15].replies.open > 0 {
+	w.until("all wait", func() bool { return len(srv.lookups.open) == 16*maxOpen })
+	most, memory := 0, srv.reactor.Memory()
+	for len(srv.lookups.open) > 0 || srv.sessions[15].replies.open > 0 {
 		if !w.net.Step() {
 			t.Fatal("nothing happens")
 		}
-		most = max(most, s.reactor.Memory()-memory)
-		memory = s.reactor.Memory()
+		most = max(most, srv.reactor.Memory()-memory)
+		memory = srv.reactor.Memory()
 	}
 	// A buffer that grows by a reply is enlarged by a quarter and more.
-	if most > 3*landBytes {
+	if most > 3*replyBytes {
 		t.Errorf("%d more bytes of memory in a turn", most)
 	}
 	for _, c := range clients {

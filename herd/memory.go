@@ -15,12 +15,12 @@ import (
 // capacity of buffers, not what is in them.
 
 // checkMemory measures what is kept for all clients, and acts on it.
-func (s *Server) checkMemory() {
+func (srv *Server) checkMemory() {
 	memory := 0
-	for _, n := range s.sessions {
-		memory += n.memory()
+	for _, s := range srv.sessions {
+		memory += s.memory()
 	}
-	s.boundMemory(memory)
+	srv.boundMemory(memory)
 }
 
 // memory is what is kept for the session's client, in bytes. A neighbor that has proven itself is none.
@@ -32,28 +32,28 @@ func (s *session) memory() int {
 }
 
 // boundMemory cuts clients off if they take more than max_buffered, and sets the alarm.
-func (s *Server) boundMemory(memory int) {
-	limit, freed := s.cfg.Limits.MaxBuffered, 0
+func (srv *Server) boundMemory(memory int) {
+	limit, freed := srv.cfg.Limits.MaxBuffered, 0
 	if memory > limit {
-		freed = s.cutDown(memory - limit/4*3)
+		freed = srv.cutOffLargest(memory - limit/4*3)
 	}
-	s.buffered = memory - freed
+	srv.buffered = memory - freed
 	// Links have memory, too, and may grow while clients shrink: at least limit/8 keeps the alarm from
 	// ringing all the time.
-	room := max(limit-s.buffered, limit/8)
-	s.reactor.MemoryAlarm(s.reactor.Memory()-freed+room, s.checkMemory)
+	room := max(limit-srv.buffered, limit/8)
+	srv.reactor.MemoryAlarm(srv.reactor.Memory()-freed+room, srv.checkMemory)
 }
 
 // cutDown cuts off clients that take at least excess bytes, if there are as many: each time of the
 // address that takes most, the connection that takes most. By connections alone 10,000 that are owed
 // 25 KiB would live, and one of somebody else that is owed 26 KiB would not.
-func (s *Server) cutDown(excess int) (freed int) {
-	all := s.byAddress()
+func (srv *Server) cutOffLargest(excess int) (freed int) {
+	all := srv.byAddress()
 	for freed < excess && len(all) > 0 {
 		a := all[0]
-		n := a.sessions[0]
-		memory := n.memory()
-		n.cutOff(errMemory, a.memory)
+		s := a.sessions[0]
+		memory := s.memory()
+		s.cutOff(errMemory, a.memory)
 		freed += memory
 		a.memory -= memory
 		if a.sessions = a.sessions[1:]; len(a.sessions) == 0 {
@@ -66,25 +66,25 @@ func (s *Server) cutDown(excess int) (freed int) {
 }
 
 // byAddress is every address that takes memory, in a heap, with its connections, the largest first.
-func (s *Server) byAddress() (all addresses) {
+func (srv *Server) byAddress() (all addresses) {
 	known := map[string]*addressMemory{}
-	for _, n := range s.sessions {
-		memory := n.memory()
+	for _, s := range srv.sessions {
+		memory := s.memory()
 		if memory == 0 {
 			continue
 		}
-		a := known[n.address]
+		a := known[s.address]
 		if a == nil {
-			a = &addressMemory{name: n.address}
-			known[n.address] = a
+			a = &addressMemory{name: s.address}
+			known[s.address] = a
 			all = append(all, a)
 		}
 		a.memory += memory
-		a.sessions = append(a.sessions, n)
+		a.sessions = append(a.sessions, s)
 	}
 	for _, a := range all {
-		slices.SortFunc(a.sessions, func(n, o *session) int {
-			return cmp.Or(cmp.Compare(o.memory(), n.memory()), cmp.Compare(o.id, n.id))
+		slices.SortFunc(a.sessions, func(s, o *session) int {
+			return cmp.Or(cmp.Compare(o.memory(), s.memory()), cmp.Compare(o.id, s.id))
 		})
 	}
 	heap.Init(&all)

@@ -35,26 +35,26 @@ func cutOffs(clients ...client) (cut []int) {
 
 func hitMaxBuffered(t *testing.T) *Server {
 	w := alone(t, func(c *config.Config) { c.Limits.MaxBuffered = 1 << 20 })
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	for range 20 {
 		w.owe("one", 100)
 	}
 	w.until("cut", w.counted("memory_limits"))
 	w.net.RunFor(2 * time.Second)
-	if n := s.Status().Buffered; n > 1<<20 || n < 256<<10 {
+	if n := srv.Status().Buffered; n > 1<<20 || n < 256<<10 {
 		t.Errorf("%d bytes are left", n)
 	}
-	if n := s.reactor.Memory(); n != s.buffered {
-		t.Errorf("%d bytes by the reactor, %d by the sweep", n, s.buffered)
+	if n := srv.reactor.Memory(); n != srv.buffered {
+		t.Errorf("%d bytes by the reactor, %d by the sweep", n, srv.buffered)
 	}
-	return s
+	return srv
 }
 
 // hitStallTime is a client that is owed little and takes nothing, beside one that takes little and one
 // that stops doing so.
 func hitStallTime(t *testing.T) *Server {
 	w := alone(t, nil)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	stalled, slow, tired := w.owe("a", 5), w.owe("b", 200), w.owe("c", 200)
 	begun := w.net.Elapsed()
 	read := func(c client) {
@@ -76,7 +76,7 @@ func hitStallTime(t *testing.T) *Server {
 		case after >= stallTime+2*time.Second:
 			want = 1
 		}
-		if n := s.counters.StallLimits; n != want {
+		if n := srv.counters.StallLimits; n != want {
 			t.Errorf("%d clients cut off after %v, want %d", n, w.net.Elapsed()-begun, want)
 		}
 	}
@@ -85,14 +85,14 @@ func hitStallTime(t *testing.T) *Server {
 	}
 	slow.Unstall()
 	w.until("the slow one has all", func() bool { return strings.Count(string(slow.Received()), "\n\n") == 456 })
-	return s
+	return srv
 }
 
 // One address with many connections that are owed little each goes before one connection of another
 // that is owed more than any of them.
 func TestTheAddressThatTakesMostIsCutFirst(t *testing.T) {
 	w := alone(t, func(c *config.Config) { c.Limits.MaxBuffered = 2 << 20 })
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	honest := w.owe("honest", 200)
 	w.net.RunFor(time.Second)
 	var attackers []client
@@ -101,10 +101,10 @@ func TestTheAddressThatTakesMostIsCutFirst(t *testing.T) {
 	}
 	w.until("cut", w.counted("memory_limits"))
 	w.net.RunFor(2 * time.Second)
-	if n := s.buffered; n > 2<<20 {
+	if n := srv.buffered; n > 2<<20 {
 		t.Errorf("%d bytes", n)
 	}
-	if n, cut := s.counters.MemoryLimits, len(cutOffs(attackers...)); n < 5 || n > 50 || cut != int(n) {
+	if n, cut := srv.counters.MemoryLimits, len(cutOffs(attackers...)); n < 5 || n > 50 || cut != int(n) {
 		t.Errorf("%d are cut off, %d of the attackers", n, cut)
 	}
 	honest.Unstall()
@@ -115,18 +115,18 @@ func TestTheAddressThatTakesMostIsCutFirst(t *testing.T) {
 func TestMemoryIsBoundedBetweenSweeps(t *testing.T) {
 	const limit = 2 << 20
 	w := alone(t, func(c *config.Config) { c.Limits.MaxBuffered = limit; c.Limits.MaxConnections = 1000 })
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	w.net.RunFor(10 * time.Millisecond) // just after a sweep
 	for i := range 100 {
 		w.owe(fmt.Sprint("host", i%7), 100)
 	}
-	most, period := 0, s.sweepPeriod()
+	most, period := 0, srv.sweepPeriod()
 	begun := w.net.Elapsed()
 	for w.net.Elapsed()-begun < period/2 && w.net.Step() {
-		most = max(most, s.reactor.Memory())
+		most = max(most, srv.reactor.Memory())
 	}
-	if s.counters.MemoryLimits < 50 {
-		t.Errorf("%d clients cut off within half a sweep", s.counters.MemoryLimits)
+	if srv.counters.MemoryLimits < 50 {
+		t.Errorf("%d clients cut off within half a sweep", srv.counters.MemoryLimits)
 	}
 	// A reply takes 1 KiB here, but a buffer grows by a quarter and more at once.
 	if most > limit+512<<10 {
@@ -154,16 +154,16 @@ func TestCutDown(t *testing.T) {
 		{"not those that take nothing", map[string][]int{"a": {0, 0, 4}}, 100, map[string][]int{"a": {0, 0}}},
 	} {
 		w := alone(t, nil)
-		s := w.servers["Alford"]
+		srv := w.servers["Alford"]
 		for _, name := range []string{"a", "b"} {
 			for _, n := range c.takes[name] {
-				k := s.BuildProtocol(name + ":1").(*session)
+				k := srv.BuildProtocol(name + ":1").(*session)
 				k.ConnectionMade(taking{n: n})
 			}
 		}
-		s.cutDown(c.excess)
+		srv.cutOffLargest(c.excess)
 		left := map[string][]int{}
-		for _, k := range s.sessions {
+		for _, k := range srv.sessions {
 			if !k.aborted {
 				left[k.address] = append(left[k.address], k.t.Memory())
 			}
@@ -185,12 +185,12 @@ func (t taking) Memory() int { return t.n }
 // Of two connections that take the same the newer one goes.
 func TestCutDownOfEquals(t *testing.T) {
 	w := alone(t, nil)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	for range 3 {
-		s.BuildProtocol("a:1").(*session).ConnectionMade(taking{n: 7})
+		srv.BuildProtocol("a:1").(*session).ConnectionMade(taking{n: 7})
 	}
-	s.cutDown(8)
-	for i, k := range s.sessions {
+	srv.cutOffLargest(8)
+	for i, k := range srv.sessions {
 		if k.aborted != (i > 0) {
 			t.Errorf("connection %d is cut off: %v", i, k.aborted)
 		}
@@ -200,16 +200,16 @@ func TestCutDownOfEquals(t *testing.T) {
 // What is logged of many cut off clients is one entry for each address and reason.
 func TestCutOffClientsAreLoggedOnce(t *testing.T) {
 	w := alone(t, nil)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	core, entries := observer.New(zap.WarnLevel)
-	s.log = zap.New(core)
+	srv.log = zap.New(core)
 	for range 40 {
 		for _, host := range []string{"a:1", "b:1"} {
-			s.BuildProtocol(host).(*session).ConnectionMade(taking{n: 7})
+			srv.BuildProtocol(host).(*session).ConnectionMade(taking{n: 7})
 		}
 	}
-	s.cutDown(1000)
-	for _, k := range s.sessions {
+	srv.cutOffLargest(1000)
+	for _, k := range srv.sessions {
 		k.aborted = false
 		k.cutOff(errStalled, 0)
 	}
@@ -221,29 +221,29 @@ func TestCutOffClientsAreLoggedOnce(t *testing.T) {
 // The account of a session's replies is what they take, whatever was done to them.
 func TestRepliesKnowTheirMemory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	var r replies
+	var rs replies
 	var open []*slot
 	for range 10_000 {
 		switch rng.IntN(4) {
 		case 0:
-			r.add(make([]byte, rng.IntN(300)))
+			rs.add(make([]byte, rng.IntN(300)))
 		case 1:
-			open = append(open, r.reserve(&lookup{at: make([]byte, rng.IntN(100)), line: make([]byte, rng.IntN(100))}))
+			open = append(open, rs.reserve(&lookup{at: make([]byte, rng.IntN(100)), line: make([]byte, rng.IntN(100))}))
 		case 2:
 			if len(open) > 0 {
 				i := rng.IntN(len(open))
-				r.fill(open[i], make([]byte, rng.IntN(3000)))
+				rs.fill(open[i], make([]byte, rng.IntN(3000)))
 				open = slices.Delete(open, i, i+1)
 			}
 		case 3:
-			r.next()
+			rs.next()
 		}
 		want := 0
-		for _, p := range r.queue {
-			want += p.memory()
+		for _, sl := range rs.queue {
+			want += sl.memory()
 		}
-		if r.memory != want {
-			t.Fatalf("%d bytes, there are %d", r.memory, want)
+		if rs.memory != want {
+			t.Fatalf("%d bytes, there are %d", rs.memory, want)
 		}
 	}
 }
@@ -253,7 +253,7 @@ func TestManySmallRepliesAreHeld(t *testing.T) {
 	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	w := newWorld(t, cfg)
 	w.places = &slowPlaces{err: errors.New("no answer")}
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	c := w.dial("Alford")
 	c.ask(1, "IAMAT k +1-1 5\n")
 	w.reactors["Alford"].SetWork(25 * time.Second)
@@ -262,14 +262,14 @@ func TestManySmallRepliesAreHeld(t *testing.T) {
 	w.reactors["Alford"].SetWork(0)
 	c.SendString(strings.Repeat("WHATSAT k 1 1\n", 20_000))
 	w.net.RunFor(15 * time.Second)
-	n := s.sessions[0]
-	if n.replies.memory > maxHeldReplies+64<<10 || n.t.Memory() < n.replies.memory || !n.held {
-		t.Errorf("%d replies wait, which take %d bytes of %d; held: %v", len(n.replies.queue),
-			n.replies.memory, n.t.Memory(), n.held)
+	s := srv.sessions[0]
+	if s.replies.memory > maxHeldReplies+64<<10 || s.t.Memory() < s.replies.memory || !s.held {
+		t.Errorf("%d replies wait, which take %d bytes of %d; held: %v", len(s.replies.queue),
+			s.replies.memory, s.t.Memory(), s.held)
 	}
 	w.until("all are answered", func() bool { return strings.Count(string(c.Received()), "\n\n") == 20_001 })
 	w.net.RunFor(2 * time.Second)
-	if n := s.buffered; n > keptByIdle {
+	if n := srv.buffered; n > keptByIdle {
 		t.Errorf("%d bytes are kept afterwards", n)
 	}
 }

@@ -20,16 +20,16 @@ type neighbor struct {
 	addr   string
 	link   *outbound
 
-	inbounds []*inbound  // proven connections from it, the newest last
-	claims   claims      // whether two processes claim its name
-	heard    *link.Heard // how far its feed is here
-	skew     link.Skew
-	clockOff bool // its clock is wrong, and the log has been told of it
-	counters linkCounters
-	reached  string // the address at which a dial found it last; "" for none
+	inbounds   []*inbound  // proven connections from it, the newest last
+	claims     claims      // whether two processes claim its name
+	heard      *link.Heard // how far its feed is here
+	skew       link.Skew
+	clockWrong bool // its clock is wrong, and the log has been told of it
+	counters   linkCounters
+	dialedAddr string // the address at which a dial found it last; "" for none
 
 	// Of a neighbor that knows no handshake: see legacyInbound.
-	legacy         protocol.Epoch // stands for its process; 0: none yet
+	legacyEpoch    protocol.Epoch // stands for its process; 0: none yet
 	legacyInbounds int            // connections on which its AT lines come
 }
 
@@ -41,7 +41,7 @@ type linkCounters struct {
 
 // joined takes a connection that has proven to be from a process of this neighbor. It reports
 // false when another process has that name: see link.Heard.Admit.
-func (n *neighbor) joined(in *inbound) bool {
+func (n *neighbor) join(in *inbound) bool {
 	epoch := in.machine.Epoch()
 	if !n.admits(epoch) {
 		return false
@@ -56,19 +56,19 @@ func (n *neighbor) joined(in *inbound) bool {
 	n.inbounds = append(n.inbounds, in)
 	in.neighbor = n
 	in.machine.Join(n.heard)
-	n.askOthers()
+	n.pingOthers()
 	return true
 }
 
 // left forgets a connection that is gone. If it was the current one, the MARKs of none count now.
 // Whatever process is still there behind another connection has to dial again, and is asked at once.
-func (n *neighbor) left(in *inbound) {
+func (n *neighbor) inboundLost(in *inbound) {
 	if i := slices.Index(n.inbounds, in); i >= 0 {
 		n.inbounds = slices.Delete(n.inbounds, i, i+1)
 	}
-	if n.heard.Left(in.machine) {
+	if n.heard.Lost(in.machine) {
 		for _, other := range n.inbounds {
-			other.ask()
+			other.ping()
 		}
 	}
 }
@@ -84,11 +84,11 @@ func (n *neighbor) repair(m protocol.Mark) {
 	for _, in := range n.inbounds {
 		in.session.close(errDiverged)
 	}
-	n.link.recopy()
+	n.link.repair()
 }
 
 // heardMore has the neighbor told before long how far its feed is here.
-func (n *neighbor) heardMore() {
+func (n *neighbor) markSoon() {
 	if s := n.link.sender; s != nil {
 		s.markSoon()
 	}
@@ -97,18 +97,18 @@ func (n *neighbor) heardMore() {
 // ready says whether a client that asks this server need not miss what the neighbor had: its feed
 // has come once, or there is nobody to send it and say that this was all.
 func (n *neighbor) ready() bool {
-	nobody := n.link.state == linkDown || n.link.state == linkPlain
-	return n.link.tried && (n.heard.Whole() || nobody && len(n.inbounds) == 0)
+	nobody := n.link.state == linkDown || n.link.state == linkLegacy
+	return n.link.tried && (n.heard.EverSynced() || nobody && len(n.inbounds) == 0)
 }
 
 // status is the neighbor's part of Status.
 func (n *neighbor) status() LinkStatus {
-	l, c := n.link, &n.counters
-	acked := l.sent.Acked()
+	o, c := n.link, &n.counters
+	acked := o.sent.Acked()
 	heard, _ := n.heard.Seq()
 	st := LinkStatus{
 		Neighbor: n.name, Address: n.addr,
-		State: l.state.String(), Since: l.since, Error: l.trouble,
+		State: o.state.String(), Since: o.since, Error: o.downReason,
 		Sent: acked, Acknowledged: acked, Behind: n.server.store.Tail() - acked,
 		Receiving: len(n.inbounds)+n.legacyInbounds > 0, Heard: heard,
 		Agreement: "unknown",
@@ -131,10 +131,10 @@ func (n *neighbor) status() LinkStatus {
 		st.Agreement = "full"
 	}
 	if ahead, uncertainty, ok := n.skew.Offset(); ok {
-		st.Clock = &ClockStatus{ahead.Seconds(), uncertainty.Seconds(), n.clockOff}
+		st.Clock = &ClockStatus{ahead.Seconds(), uncertainty.Seconds(), n.clockWrong}
 	}
-	if l.sender != nil {
-		l.sender.status(&st)
+	if o.sender != nil {
+		o.sender.status(&st)
 	}
 	return st
 }

@@ -56,7 +56,7 @@ func (s *session) tooLong(p []byte) bool {
 
 // opened begins the lines of the connection.
 func (s *session) opened(link bool) {
-	s.isOpen, s.isLink, s.head = true, link, nil
+	s.identified, s.isLink, s.head = true, link, nil
 	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
 }
 
@@ -65,18 +65,18 @@ func (s *session) opened(link bool) {
 func (s *session) otherProtocol(what string) {
 	srv := s.server
 	srv.counters.OtherProtocols++
-	if srv.told.protocols.first(refusal{what, s.address}, srv.reactor.Now()) {
+	if srv.logLimits.protocols.allow(logKey{what, s.address}, srv.reactor.Now()) {
 		srv.log.Warn("other protocol refused", zap.String("protocol", what), zap.String("peer", s.t.Peer()),
 			zap.Uint64("conn", s.id))
 	}
 	if what == protocol.OtherUTF16 { // who saved a file so can read why
-		s.refuseWith(protocol.NotUTF8)
+		s.replyFinal(protocol.NotUTF8)
 	}
 	s.close(errOtherProtocol)
 }
 
 // refuseWith tells a client why it is going to be disconnected.
-func (s *session) refuseWith(reason error) {
+func (s *session) replyFinal(reason error) {
 	if text := s.server.dialect.AppendFinal(s.server.scratch[:0], reason); len(text) > 0 {
 		s.server.counters.Refused++
 		s.reply(text)
@@ -114,7 +114,7 @@ func (s *session) answerTelnet(skipped []byte) {
 // unfinished says whether a line has begun and its end has not come. Telnet commands do not begin one:
 // whoever presses Ctrl-C may wait before typing the next line.
 func (s *session) unfinished() bool {
-	if !s.isOpen {
+	if !s.identified {
 		return len(s.head) > 0
 	}
 	p := s.reader.Unfinished()

@@ -52,7 +52,7 @@ func TestOtherProtocols(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%.20q", dialect, c.sent), func(t *testing.T) {
 				for cut := range []int{0, 1} { // whole, byte by byte
 					w, logs := logged(t, func(c *config.Config) { c.Herd.Dialect = dialect })
-					s := w.servers["Alford"]
+					srv := w.servers["Alford"]
 					const times = 3
 					for range times {
 						client := w.dial("Alford")
@@ -63,8 +63,8 @@ func TestOtherProtocols(t *testing.T) {
 							t.Errorf("cut %d: %q, end of file %v; want %q", cut, got, client.EOF(), want)
 						}
 					}
-					if s.store.Len() != 0 || s.counters.OtherProtocols != times {
-						t.Errorf("cut %d: %d records, %d counted", cut, s.store.Len(), s.counters.OtherProtocols)
+					if srv.store.Len() != 0 || srv.counters.OtherProtocols != times {
+						t.Errorf("cut %d: %d records, %d counted", cut, srv.store.Len(), srv.counters.OtherProtocols)
 					}
 					entries := logs.FilterMessage("other protocol refused").AllUntimed()
 					if len(entries) != 1 || entries[0].Level != zap.WarnLevel || entries[0].ContextMap()["protocol"] != c.protocol {
@@ -111,8 +111,8 @@ func TestOtherProtocolBeyondMaxConnections(t *testing.T) {
 	c := w.dial("Alford")
 	c.SendString("GET / HTTP/1.1\r\n")
 	w.until("closed", c.Closed)
-	if s := w.servers["Alford"]; c.Take() != "" || s.counters.OtherProtocols != 1 || s.counters.ServerFull != 0 {
-		t.Errorf("got %q, %+v", c.Received(), s.counters)
+	if srv := w.servers["Alford"]; c.Take() != "" || srv.counters.OtherProtocols != 1 || srv.counters.ServerFull != 0 {
+		t.Errorf("got %q, %+v", c.Received(), srv.counters)
 	}
 }
 
@@ -124,8 +124,8 @@ func TestHTTPWithoutLineEnd(t *testing.T) {
 	w.net.RunFor(time.Second)
 	c.CloseWrite()
 	w.until("closed", c.Closed)
-	if s := w.servers["Alford"]; c.Take() != "" || s.counters.OtherProtocols != 1 {
-		t.Errorf("got %q, %+v", c.Received(), s.counters)
+	if srv := w.servers["Alford"]; c.Take() != "" || srv.counters.OtherProtocols != 1 {
+		t.Errorf("got %q, %+v", c.Received(), srv.counters)
 	}
 }
 

@@ -26,9 +26,9 @@ func (w *world) restartWith(name string, cfg *config.Config) *Server {
 	w.t.Helper()
 	w.reactors[name].Stop()
 	w.until(name+" has stopped", w.reactors[name].Stopped)
-	s := w.startWith(name, cfg)
-	w.until(name+" is ready", func() bool { return s.Status().Ready })
-	return s
+	srv := w.startWith(name, cfg)
+	w.until(name+" is ready", func() bool { return srv.Status().Ready })
+	return srv
 }
 
 // A server joins a herd whose others learn of it one after the other, and leaves it likewise, with
@@ -62,10 +62,10 @@ func TestARollingChangeOfTheServers(t *testing.T) {
 		w.until(what+": equal", w.equal)
 		w.net.RunFor(12 * time.Second) // a MARK comes every five
 		w.until(what+": agreed", w.agreed)
-		for _, s := range w.servers {
-			for _, l := range s.Status().Links {
+		for _, srv := range w.servers {
+			for _, l := range srv.Status().Links {
 				if l.BadLines > 0 || l.Repairs > 0 {
-					t.Errorf("%s: %s has %d bad lines and %d repairs from %s", what, s.name, l.BadLines, l.Repairs, l.Neighbor)
+					t.Errorf("%s: %s has %d bad lines and %d repairs from %s", what, srv.name, l.BadLines, l.Repairs, l.Neighbor)
 				}
 			}
 		}

@@ -22,15 +22,15 @@ type linkState uint8
 
 const (
 	linkDown     linkState = iota
-	linkDialling           // a goroutine connects
+	linkDialing            // a goroutine connects
 	linkGreeting           // handshake
 	linkCopying            // until the tail noted at WELCOME is acknowledged
 	linkLive
-	linkPlain // serves a neighbor that knows no handshake: legacySender
+	linkLegacy // serves a neighbor that knows no handshake: legacySender
 )
 
-func (s linkState) String() string {
-	return [...]string{"down", "dialling", "greeting", "copying", "live", "plain"}[s]
+func (st linkState) String() string {
+	return [...]string{"down", "dialling", "greeting", "copying", "live", "plain"}[st]
 }
 
 // outbound is the link on which this server sends its feed to a neighbor. It dials and carries bytes; what is
@@ -41,10 +41,10 @@ type outbound struct {
 	client   *reactor.ReconnectingClient
 	sent     *link.Sent // outlives connections
 
-	state   linkState
-	since   time.Time
-	trouble string // why the link is down; "" when it is not
-	tried   bool   // live once, or failed once, or plain
+	state      linkState
+	since      time.Time
+	downReason string // why the link is down; "" when it is not
+	tried      bool   // live once, or failed once, or plain
 
 	// The connection at hand; t is nil when there is none.
 	t       reactor.Transport
@@ -54,36 +54,36 @@ type outbound struct {
 	reason  error  // why this side ended it, if it did
 	sender  sender // a legacySender outlives a connection that carried its one line; nil: none
 
-	kind     kind // of the connection at hand
-	next     kind // of the next one
-	redial   bool // at once when this one is gone
-	which    int  // the secret to sign with
-	refusals int  // of our proofs, one after another
-	hangUps  int  // handshakes in a row that ended without a byte from the neighbor: see hungUp
-	probe    *probe
+	kind          kind // of the connection at hand
+	next          kind // of the next one
+	redial        bool // at once when this one is gone
+	secretIndex   int  // the secret to sign with
+	proofsRefused int  // of our proofs, one after another
+	hangUps       int  // handshakes in a row that ended without a byte from the neighbor: see hungUp
+	probe         *probe
 
-	leaving leaving
+	drain linkDrain
 }
 
 // sender is what an outbound does with a connection. There are two: linkSender for a server of the herd, and
 // legacySender for a server as the paper describes it.
 type sender interface {
-	made()                           // the connection is there
-	line(line []byte)                // one came
-	pump() (more bool)               // send what is to be sent in this turn; more says that there is more for the next
-	markSoon()                       // tell the neighbor before long how far its feed is here
-	contest(other protocol.Epoch)    // ask whether the process at the other end is still there
-	drained() bool                   // in a stop: whether everything has been handed over
-	status(st *LinkStatus)           // fill in how far the feed has been sent
-	goesOn(reason error) (next bool) // the connection is gone, and the next one goes on with the sender
-	close()                          // it does not
+	connected()                         // the connection is there
+	lineReceived(line []byte)           // one came
+	pump() (more bool)                  // send what is to be sent in this turn; more says that there is more for the next
+	markSoon()                          // tell the neighbor before long how far its feed is here
+	checkClaim(other protocol.Epoch)    // ask whether the process at the other end is still there
+	drained() bool                      // in a stop: whether everything has been handed over
+	status(st *LinkStatus)              // fill in how far the feed has been sent
+	continues(reason error) (next bool) // the connection is gone, and the next one goes on with the sender
+	close()                             // it does not
 }
 
 // kind is what the connections to a neighbor begin with.
 type kind uint8
 
 const (
-	kindServer kind = iota // HELLO
+	kindHerd   kind = iota // HELLO
 	kindLegacy             // AT lines, for it has answered HELLO as a command that it does not know
 	kindSilent             // AT lines, for it has not answered HELLO; it is probed
 )
@@ -118,157 +118,157 @@ func (k kind) after(e ending) kind {
 	case e == endedLine:
 		return k
 	}
-	return kindServer
+	return kindHerd
 }
 
 func newOutbound(n *neighbor) *outbound {
-	s := n.server
-	l := &outbound{server: s, neighbor: n, sent: link.NewSent(s.store)}
-	l.since = s.reactor.Now()
-	l.client = &reactor.ReconnectingClient{
-		Reactor: s.reactor, Rand: s.rand, Addr: n.addr, Timeout: dialTimeout, Factory: l,
+	srv := n.server
+	o := &outbound{server: srv, neighbor: n, sent: link.NewSent(srv.store)}
+	o.since = srv.reactor.Now()
+	o.client = &reactor.ReconnectingClient{
+		Reactor: srv.reactor, Rand: srv.rand, Addr: n.addr, Timeout: dialTimeout, Factory: o,
 	}
-	return l
+	return o
 }
 
 // BuildProtocol implements reactor.ClientFactory.
-func (l *outbound) BuildProtocol(string) reactor.Protocol {
-	l.kind, l.next = l.next, l.next.after(endedOtherwise)
-	if l.kind == kindServer {
-		return l
+func (o *outbound) BuildProtocol(string) reactor.Protocol {
+	o.kind, o.next = o.next, o.next.after(endedOtherwise)
+	if o.kind == kindHerd {
+		return o
 	}
-	return producer{l}
+	return producer{o}
 }
 
 // producer is an outbound of a kind that waits until the neighbor has read something.
 type producer struct{ *outbound }
 
 // ResumeProducing implements reactor.Producer: the neighbor has read enough to be sent more.
-func (p producer) ResumeProducing() { p.server.pumpSoon() }
+func (pd producer) ResumeProducing() { pd.server.pumpSoon() }
 
 // ConnectionFailed implements reactor.ClientFactory.
-func (l *outbound) ConnectionFailed(reason error) {
-	l.next, l.hangUps = l.next.after(endedOtherwise), 0
-	l.stopProbe()
-	l.closeSender()
-	l.neighbor.counters.dialsFailed++
-	l.down(reason.Error())
-	l.ended()
+func (o *outbound) ConnectionFailed(reason error) {
+	o.next, o.hangUps = o.next.after(endedOtherwise), 0
+	o.stopProbe()
+	o.closeSender()
+	o.neighbor.counters.dialsFailed++
+	o.setDown(reason.Error())
+	o.maybeRedial()
 }
 
 // ConnectionMade implements reactor.Protocol.
-func (l *outbound) ConnectionMade(t reactor.Transport) {
-	l.t, l.id = t, l.server.nextID()
-	l.neighbor.reached = t.Peer()
-	l.reader = reactor.NewLineReceiver(maxLinkLine, l)
-	l.reason, l.redial = nil, false
-	l.traffic = traffic{}
-	l.server.log.Info("connection made", zap.Uint64("conn", l.id), zap.String("peer", t.Peer()),
-		zap.String("neighbor", l.neighbor.name))
+func (o *outbound) ConnectionMade(t reactor.Transport) {
+	o.t, o.id = t, o.server.nextID()
+	o.neighbor.dialedAddr = t.Peer()
+	o.reader = reactor.NewLineReceiver(maxLinkLine, o)
+	o.reason, o.redial = nil, false
+	o.traffic = traffic{}
+	o.server.log.Info("connection made", zap.Uint64("conn", o.id), zap.String("peer", t.Peer()),
+		zap.String("neighbor", o.neighbor.name))
 	switch {
-	case l.sender != nil:
-	case l.kind == kindServer:
-		l.sender = &linkSender{outbound: l}
+	case o.sender != nil:
+	case o.kind == kindHerd:
+		o.sender = &linkSender{outbound: o}
 	default:
-		l.sender = newLegacySender(l)
+		o.sender = newLegacySender(o)
 	}
-	l.sender.made()
+	o.sender.connected()
 }
 
 // DataReceived implements reactor.Protocol.
-func (l *outbound) DataReceived(p []byte) {
-	l.traffic.bytesIn += uint64(len(p))
-	l.reader.DataReceived(p)
+func (o *outbound) DataReceived(p []byte) {
+	o.traffic.bytesIn += uint64(len(p))
+	o.reader.DataReceived(p)
 }
 
 // LineLengthExceeded implements reactor.LineHandler.
-func (l *outbound) LineLengthExceeded([]byte) { l.abort(errLineTooLong) }
+func (o *outbound) LineLengthExceeded([]byte) { o.abort(errLineTooLong) }
 
 // LineReceived implements reactor.LineHandler.
-func (l *outbound) LineReceived(line []byte) {
-	l.traffic.linesIn++
-	if log := l.server.lines; log != nil {
-		log.LineReceived(l.id, line)
+func (o *outbound) LineReceived(line []byte) {
+	o.traffic.linesIn++
+	if log := o.server.lines; log != nil {
+		log.LineReceived(o.id, line)
 	}
-	l.sender.line(line)
+	o.sender.lineReceived(line)
 }
 
 // ConnectionLost implements reactor.Protocol. What was sent and not acknowledged is sent again on
 // the next connection.
-func (l *outbound) ConnectionLost(reason error) {
-	if l.sender.goesOn(reason) {
+func (o *outbound) ConnectionLost(reason error) {
+	if o.sender.continues(reason) {
 		return
 	}
 	switch {
-	case l.reason != nil:
-		reason = l.reason
-	case l.state == linkGreeting:
-		reason = l.hungUp(reason)
+	case o.reason != nil:
+		reason = o.reason
+	case o.state == linkGreeting:
+		reason = o.handshakeLost(reason)
 	case errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
 		reason = errClosed
 	}
-	l.closeSender()
-	l.logLost(reason)
-	l.t = nil
-	l.leaving.left = errors.Is(reason, errClosed)
-	l.down(reason.Error())
-	l.ended()
+	o.closeSender()
+	o.logLost(reason)
+	o.t = nil
+	o.drain.closedCleanly = errors.Is(reason, errClosed)
+	o.setDown(reason.Error())
+	o.maybeRedial()
 }
 
-func (l *outbound) closeSender() {
-	if l.sender != nil {
-		l.sender.close()
-		l.sender = nil
+func (o *outbound) closeSender() {
+	if o.sender != nil {
+		o.sender.close()
+		o.sender = nil
 	}
 }
 
-func (l *outbound) logLost(reason error) {
-	l.server.log.Info("connection lost", l.traffic.fields([]zap.Field{zap.Uint64("conn", l.id),
-		zap.String("peer", l.t.Peer()), zap.String("neighbor", l.neighbor.name),
+func (o *outbound) logLost(reason error) {
+	o.server.log.Info("connection lost", o.traffic.fields([]zap.Field{zap.Uint64("conn", o.id),
+		zap.String("peer", o.t.Peer()), zap.String("neighbor", o.neighbor.name),
 		zap.String("reason", reason.Error())})...)
 }
 
 // dial starts the link.
-func (l *outbound) dial() {
-	l.become(linkDialling)
-	l.client.Connect()
+func (o *outbound) dial() {
+	o.setState(linkDialing)
+	o.client.Connect()
 }
 
 // dialNow ends the pause between two tries: the neighbor has just shown that it is up.
-func (l *outbound) dialNow() {
+func (o *outbound) dialNow() {
 	switch {
-	case l.server.drain.begun:
-	case l.state == linkDown:
-		l.client.DialNow()
-	case l.state == linkGreeting:
-		l.redial = true // should this try come to nothing: it may have come too early
+	case o.server.drain.begun:
+	case o.state == linkDown:
+		o.client.DialNow()
+	case o.state == linkGreeting:
+		o.redial = true // should this try come to nothing: it may have come too early
 	}
 }
 
 // ended decides whether the end of a connection, or a dial that failed, is followed by a dial at
 // once.
-func (l *outbound) ended() {
-	redial := l.redial
-	l.redial = false
-	if redial || l.server.drain.begun && l.dialsAgain() {
-		l.client.DialNow()
+func (o *outbound) maybeRedial() {
+	redial := o.redial
+	o.redial = false
+	if redial || o.server.drain.begun && o.dialsInDrain() {
+		o.client.DialNow()
 	}
-	l.server.drained()
+	o.server.checkDrained()
 }
 
 // become notes a change of state. The first failure is logged, then every change but those
 // between one fruitless try and the next.
-func (l *outbound) become(state linkState) {
-	if state == l.state {
+func (o *outbound) setState(state linkState) {
+	if state == o.state {
 		return
 	}
-	before := l.state
-	l.state, l.since = state, l.server.reactor.Now()
+	before := o.state
+	o.state, o.since = state, o.server.reactor.Now()
 	if state >= linkCopying {
-		l.trouble = ""
-		l.server.log.Info("link "+state.String(), zap.String("neighbor", l.neighbor.name),
-			zap.Stringer("was", before), zap.Uint64("acknowledged", l.sent.Acked()),
-			zap.Uint64("tail", l.server.store.Tail()))
+		o.downReason = ""
+		o.server.log.Info("link "+state.String(), zap.String("neighbor", o.neighbor.name),
+			zap.Stringer("was", before), zap.Uint64("acknowledged", o.sent.Acked()),
+			zap.Uint64("tail", o.server.store.Tail()))
 	}
 }
 
@@ -281,67 +281,67 @@ const LinkDownMessage = "link down"
 
 // down notes that there is no connection, and why. A reason that is not the last one's is logged,
 // too, now and then: a neighbor that went away may refuse us when it is back.
-func (l *outbound) down(why string) {
-	log := l.trouble == "" || why != l.trouble &&
-		l.server.told.links.first(refusal{why, l.neighbor.name}, l.server.reactor.Now())
-	l.tried, l.trouble = true, why
-	l.become(linkDown)
+func (o *outbound) setDown(why string) {
+	log := o.downReason == "" || why != o.downReason &&
+		o.server.logLimits.links.allow(logKey{why, o.neighbor.name}, o.server.reactor.Now())
+	o.tried, o.downReason = true, why
+	o.setState(linkDown)
 	if log {
 		level := zap.WarnLevel
-		if s := l.server; s.drain.begun || s.reactor.Now().Sub(s.started) < startTime {
+		if srv := o.server; srv.drain.begun || srv.reactor.Now().Sub(srv.started) < startTime {
 			level = zap.InfoLevel
 		}
-		l.server.log.Log(level, LinkDownMessage, zap.String("neighbor", l.neighbor.name),
-			zap.String("address", l.neighbor.addr), zap.String("reason", why))
+		o.server.log.Log(level, LinkDownMessage, zap.String("neighbor", o.neighbor.name),
+			zap.String("address", o.neighbor.addr), zap.String("reason", why))
 	}
 }
 
 // sending says whether the link is past its handshake.
-func (l *outbound) sending() bool { return l.state == linkCopying || l.state == linkLive }
+func (o *outbound) sending() bool { return o.state == linkCopying || o.state == linkLive }
 
 // pump sends what is to be sent in this turn. It reports whether there is more for the next turn.
-func (l *outbound) pump() (more bool) { return l.sender != nil && l.sender.pump() }
+func (o *outbound) pump() (more bool) { return o.sender != nil && o.sender.pump() }
 
 // pumped writes and counts what a machine has left in server.pumped.
-func (l *outbound) pumped(p link.Pumped) {
-	c := &l.neighbor.counters
+func (o *outbound) writePumped(p link.Pumped) {
+	c := &o.neighbor.counters
 	c.atSent += uint64(p.Records)
 	if p.Stalled {
 		c.stalls++
 	}
-	l.write(l.server.pumped.Lines)
+	o.write(o.server.pumpOutput.Lines)
 }
 
 // recopy ends the connection; the next one begins with everything, skipping nothing.
-func (l *outbound) recopy() {
-	l.sent.Repair()
-	if l.t != nil {
-		l.abort(errDiverged)
+func (o *outbound) repair() {
+	o.sent.Repair()
+	if o.t != nil {
+		o.abort(errDiverged)
 	}
 }
 
 // write writes lines, counts and logs them.
-func (l *outbound) write(lines []byte) {
+func (o *outbound) write(lines []byte) {
 	if len(lines) == 0 {
 		return
 	}
-	l.t.Write(lines)
-	l.traffic.sent(l.id, lines, l.server.lines)
-	if l.t.Backlog() > maxUnread {
-		l.abort(errUnread)
+	o.t.Write(lines)
+	o.traffic.sent(o.id, lines, o.server.lines)
+	if o.t.Backlog() > maxUnread {
+		o.abort(errUnread)
 	}
 }
 
 var crlf = []byte("\r\n")
 
-func (l *outbound) abort(reason error) {
-	if l.reason == nil {
-		l.reason = reason
-		l.server.counters.dropped(reason)
+func (o *outbound) abort(reason error) {
+	if o.reason == nil {
+		o.reason = reason
+		o.server.counters.linkDropped(reason)
 	}
-	l.become(linkDown)
-	if l.t != nil {
-		l.reader.Stop()
-		l.t.AbortConnection()
+	o.setState(linkDown)
+	if o.t != nil {
+		o.reader.Stop()
+		o.t.AbortConnection()
 	}
 }

@@ -15,25 +15,25 @@ func hitAckAfter(t *testing.T) *Server {
 	w := newWorld(t, testConfig(ring...))
 	a := w.acceptor()
 	a.pong = true
-	s := w.start("Alford")
-	l := s.neighbor([]byte("Welsh")).link
-	w.until("live", func() bool { return l.state == linkLive })
+	srv := w.start("Alford")
+	o := srv.neighbor([]byte("Welsh")).link
+	w.until("live", func() bool { return o.state == linkLive })
 	w.iamat("Alford", "kiwi", stamp)
-	w.until("acknowledged", func() bool { return l.sent.Acked() == 1 })
-	a.ack, a.since = false, s.epoch.String()+" 1"
+	w.until("acknowledged", func() bool { return o.sent.Acked() == 1 })
+	a.ack, a.since = false, srv.epoch.String()+" 1"
 	begun, before := w.net.Elapsed(), a.t
 	w.iamat("Alford", "moa", stamp)
 	w.until("dropped", w.counted("links_unacknowledged"))
-	if d := w.net.Elapsed() - begun; l.trouble != link.ErrNoAck.Error() ||
+	if d := w.net.Elapsed() - begun; o.downReason != link.ErrNoAck.Error() ||
 		d < link.PingAfter+link.AckAfter || d > link.PingAfter+link.AckAfter+2*link.Beat {
-		t.Errorf("dropped after %v for %q", d, l.trouble)
+		t.Errorf("dropped after %v for %q", d, o.downReason)
 	}
 	a.ack = true
-	w.until("live again", func() bool { return a.t != before && l.state == linkLive && l.sent.Acked() == 2 })
-	if l.neighbor.counters.resumes != 1 {
-		t.Errorf("%+v", l.neighbor.counters)
+	w.until("live again", func() bool { return a.t != before && o.state == linkLive && o.sent.Acked() == 2 })
+	if o.neighbor.counters.resumes != 1 {
+		t.Errorf("%+v", o.neighbor.counters)
 	}
-	return s
+	return srv
 }
 
 // An idle link is noticed as well: a MARK is due every few seconds.
@@ -41,9 +41,9 @@ func TestAnIdleLinkWhoseMarksDoNotCount(t *testing.T) {
 	w := newWorld(t, testConfig(ring...))
 	a := w.acceptor()
 	a.pong = true
-	s := w.start("Alford")
-	l := s.neighbor([]byte("Welsh")).link
-	w.until("live", func() bool { return l.state == linkLive })
+	srv := w.start("Alford")
+	o := srv.neighbor([]byte("Welsh")).link
+	w.until("live", func() bool { return o.state == linkLive })
 	a.ack = false
 	begun := w.net.Elapsed()
 	w.until("dropped", w.counted("links_unacknowledged"))
@@ -63,30 +63,30 @@ func TestAFullWindowOnASlowLine(t *testing.T) {
 	// 1,250 bytes in a round trip of 100 ms.
 	w.net = memreactor.NewWorld(1, memreactor.Options{MinDelay: 50 * time.Millisecond, MaxDelay: 50 * time.Millisecond, Window: 1250})
 	w.startAll()
-	s := w.servers["Alford"]
-	l := s.neighbors[0].link
+	srv := w.servers["Alford"]
+	o := srv.neighbors[0].link
 	for i := range 20_000 {
-		s.store.ApplyOwn(at(t, fmt.Sprint("c", i), stamp))
+		srv.store.ApplyOwn(at(t, fmt.Sprint("c", i), stamp))
 	}
-	s.pumpSoon()
+	srv.pumpSoon()
 	w.net.RunFor(time.Second)
-	if n := l.unacknowledged(); n < link.Window {
+	if n := o.unacknowledged(); n < link.Window {
 		t.Fatalf("%d bytes on their way: nothing is tested", n)
 	}
-	longest, last, since := time.Duration(0), s.Status().Links[0].Sent, w.net.Elapsed()
+	longest, last, since := time.Duration(0), srv.Status().Links[0].Sent, w.net.Elapsed()
 	arrived := w.net.RunUntil(3*time.Minute, func() bool {
-		if longest == 0 && l.sent.Acked() >= last {
+		if longest == 0 && o.sent.Acked() >= last {
 			longest = w.net.Elapsed() - since
 		}
 		return w.equal()
 	})
 	if !arrived {
-		t.Fatalf("not all has arrived; the link is %v", l.state)
+		t.Fatalf("not all has arrived; the link is %v", o.state)
 	}
 	if longest < time.Minute {
 		t.Errorf("the ACK of the last MARK took %v: nothing is tested", longest)
 	}
-	if c := s.counters; c.LinksUnacknowledged+c.LinksSilent > 0 || l.neighbor.counters.resumes > 0 {
+	if c := srv.counters; c.LinksUnacknowledged+c.LinksSilent > 0 || o.neighbor.counters.resumes > 0 {
 		t.Errorf("dropped: %+v", c)
 	}
 }

@@ -177,7 +177,7 @@ func TestAPlainNeighborIsServed(t *testing.T) {
 func TestAPlainNeighborThatIsRestarted(t *testing.T) {
 	w := plainRing(t, "optional", "Alford")
 	p := w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.iamat("Alford", "own", stamp)
 	c := w.plainWelsh()
 	c.SendString(plainKiwi)
@@ -219,30 +219,30 @@ func TestASlowPlainNeighbor(t *testing.T) {
 	cfg := testConfig(ring...)
 	cfg.Peers.Handshake, cfg.Limits.MaxClients = "optional", 100000
 	w := newWorld(t, cfg)
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	p := w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
-	l := w.linkToWelsh()
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+	o := w.linkToWelsh()
 	w.until("it is accepted", func() bool { return len(p.conns) == 2 })
 	w.reactors["Welsh"].Pause()
 	const n = 20000
 	for second := range 3 {
 		for i := range n {
-			s.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100+second))
+			srv.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100+second))
 		}
-		s.pumpSoon()
+		srv.pumpSoon()
 		w.net.RunFor(time.Second)
 	}
-	if held := l.t.Backlog(); held < link.LegacyUnsent || held > link.LegacyUnsent+1024 {
+	if held := o.t.Backlog(); held < link.LegacyUnsent || held > link.LegacyUnsent+1024 {
 		t.Errorf("%d bytes are unsent, want %d", held, link.LegacyUnsent)
 	}
-	if st := s.Status().Links[1]; st.Unacknowledged != l.t.Backlog() || st.Behind == 0 || st.Stalls != 1 {
+	if st := srv.Status().Links[1]; st.Unacknowledged != o.t.Backlog() || st.Behind == 0 || st.Stalls != 1 {
 		t.Errorf("status %+v", st)
 	}
-	sent := l.neighbor.counters.atSent
+	sent := o.neighbor.counters.atSent
 	w.reactors["Welsh"].Resume()
-	w.until("all is sent", func() bool { return l.sender.(*legacySender).machine.CaughtUp() && l.t.Backlog() == 0 })
-	if more := l.neighbor.counters.atSent - sent; more > n {
+	w.until("all is sent", func() bool { return o.sender.(*legacySender).machine.CaughtUp() && o.t.Backlog() == 0 })
+	if more := o.neighbor.counters.atSent - sent; more > n {
 		t.Errorf("%d lines for the last place of %d clients", more, n)
 	}
 	w.net.RunFor(time.Second)
@@ -268,14 +268,14 @@ func TestAPausedServerIsNotPlainForLong(t *testing.T) {
 	w.iamat("Alford", "before", stamp)
 	w.until("acknowledged", func() bool { return w.linkToWelsh().sent.Acked() == 1 })
 	w.reactors["Welsh"].Pause()
-	w.until("taken for plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("taken for plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.iamat("Alford", "a", stamp)
 	w.net.RunFor(10 * time.Second)
 	w.reactors["Welsh"].Resume()
 	w.until("live again", w.live)
 	w.until("equal", w.equal)
-	if l := w.linkToWelsh(); l.neighbor.counters.resumes == 0 {
-		t.Errorf("what it had acknowledged before is forgotten: %+v", l.neighbor.counters)
+	if o := w.linkToWelsh(); o.neighbor.counters.resumes == 0 {
+		t.Errorf("what it had acknowledged before is forgotten: %+v", o.neighbor.counters)
 	}
 }
 
@@ -306,7 +306,7 @@ func TestANeighborThatProvesItselfAtTheLastMoment(t *testing.T) {
 func TestAPlainNeighborThatIsUpgraded(t *testing.T) {
 	w := plainRing(t, "optional", "Alford")
 	w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 	c := w.plainWelsh()
 	c.SendString(plainKiwi)
 	w.untilStored("Alford", "kiwi")
@@ -351,9 +351,9 @@ func TestLeavingAPlainNeighbor(t *testing.T) {
 		cfg := testConfig(servers...)
 		cfg.Peers.Handshake, cfg.Limits.MaxClients = "optional", 100000
 		w := newWorld(t, cfg)
-		s := w.start("Alford")
+		srv := w.start("Alford")
 		p := w.startPlain(doesNotKnow)
-		w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+		w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 		if other {
 			w.start("Hamilton")
 			w.until("live", w.live)
@@ -361,9 +361,9 @@ func TestLeavingAPlainNeighbor(t *testing.T) {
 		}
 		const n = 5000
 		for i := range n {
-			s.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
+			srv.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
 		}
-		s.pumpSoon()
+		srv.pumpSoon()
 		w.reactors["Alford"].Stop()
 		begun := w.net.Elapsed()
 		w.until("stopped", w.reactors["Alford"].Stopped)

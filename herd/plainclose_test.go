@@ -84,7 +84,7 @@ func TestANeighborThatReadsToTheEnd(t *testing.T) {
 	w := legacyRing(t, "keep-open", "Alford")
 	w.iamat("Alford", "a", stamp)
 	p := w.startOneMessage()
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.net.RunFor(10 * time.Minute)
 	if st := w.servers["Alford"].Status().Links[1]; len(p.clients()) != 0 || st.ATSent != 1 || st.State != "plain" {
 		t.Errorf("it has %q, status %+v", p.clients(), st)
@@ -151,13 +151,13 @@ func TestANeighborThatProvesItselfBetweenTwoLines(t *testing.T) {
 	w := legacyRing(t, "close-after-write", "Alford")
 	w.iamat("Alford", "a", stamp)
 	p := w.startOneMessage()
-	l := w.linkToWelsh()
-	w.until("a line is through", func() bool { return l.state == linkPlain && l.t == nil && l.probe != nil })
-	l.notPlain()
-	if l.probe != nil {
+	o := w.linkToWelsh()
+	w.until("a line is through", func() bool { return o.state == linkLegacy && o.t == nil && o.probe != nil })
+	o.notLegacy()
+	if o.probe != nil {
 		t.Error("it is still probed")
 	}
-	w.until("asked", func() bool { return l.state == linkGreeting })
+	w.until("asked", func() bool { return o.state == linkGreeting })
 	p.untilServed("a", "a") // it had nothing to say
 }
 
@@ -166,7 +166,7 @@ func TestCloseAfterWriteToANeighborThatStays(t *testing.T) {
 	w := legacyRing(t, "close-after-write", "Alford")
 	p := w.startOneMessage()
 	p.stays = true
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 	for i := range 100 {
 		w.iamat("Alford", "a", stamp+i)
 	}
@@ -183,7 +183,7 @@ func TestLeavingANeighborThatReadsToTheEnd(t *testing.T) {
 	for k := range 20 {
 		w := legacyRing(t, "close-after-write", "Alford")
 		p := w.startOneMessage()
-		w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+		w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 		const n = 50
 		for i := range n {
 			w.servers["Alford"].store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
@@ -195,8 +195,8 @@ func TestLeavingANeighborThatReadsToTheEnd(t *testing.T) {
 		if err := w.servers["Alford"].StopError(); len(p.clients()) != n || err != nil {
 			t.Errorf("stopped after %d: %d of %d records, %v", k, len(p.clients()), n, err)
 		}
-		if l := w.linkToWelsh(); l.leaving.delivered != w.servers["Alford"].store.Tail() {
-			t.Errorf("stopped after %d: delivered up to %d", k, l.leaving.delivered)
+		if o := w.linkToWelsh(); o.drain.delivered != w.servers["Alford"].store.Tail() {
+			t.Errorf("stopped after %d: delivered up to %d", k, o.drain.delivered)
 		}
 	}
 }
@@ -205,7 +205,7 @@ func TestLeavingANeighborThatReadsToTheEnd(t *testing.T) {
 func TestCloseAfterWriteIsNotLost(t *testing.T) {
 	w := legacyRing(t, "close-after-write", "Alford")
 	p := w.startOneMessage()
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.net.RunFor(time.Second)
 	w.reactors["Welsh"].Pause()
 	w.iamat("Alford", "a", stamp)

@@ -73,8 +73,8 @@ func TestANeighborThatClosesBehindHello(t *testing.T) {
 			w.iamat("Alford", "a", stamp)
 			p := w.startOneRead(test.answer)
 			p.untilServed("a")
-			if l := w.linkToWelsh(); p.asked != test.asked || ((l.kind == kindSilent) != (test.asked == 2)) {
-				t.Errorf("%s: served after %d times HELLO, kind %v", legacy, p.asked, l.kind)
+			if o := w.linkToWelsh(); p.asked != test.asked || ((o.kind == kindSilent) != (test.asked == 2)) {
+				t.Errorf("%s: served after %d times HELLO, kind %v", legacy, p.asked, o.kind)
 			}
 			if legacy == "keep-open" {
 				continue
@@ -136,7 +136,7 @@ func TestANeighborThatClosesAndIsNotServed(t *testing.T) {
 		if len(p.lines) > 0 || p.asked < 10 {
 			t.Errorf("%s: asked %d times, sent %q", test.name, p.asked, p.lines)
 		}
-		if got := w.linkToWelsh().trouble; got != test.want {
+		if got := w.linkToWelsh().downReason; got != test.want {
 			t.Errorf("%s: the status says %q, want %q", test.name, got, test.want)
 		}
 		warned := false
@@ -193,8 +193,8 @@ func TestANeighborThatResetsBehindALine(t *testing.T) {
 	w.iamat("Alford", "d", stamp)
 	w.reactors["Alford"].Stop()
 	w.until("stopped", w.reactors["Alford"].Stopped)
-	if l := w.linkToWelsh(); l.leaving.delivered != w.servers["Alford"].store.Tail() {
-		t.Errorf("delivered up to %d", l.leaving.delivered)
+	if o := w.linkToWelsh(); o.drain.delivered != w.servers["Alford"].store.Tail() {
+		t.Errorf("delivered up to %d", o.drain.delivered)
 	}
 }
 
@@ -205,16 +205,16 @@ func TestAResetBeforeTheLineWasTaken(t *testing.T) {
 		w.iamat("Alford", "a", stamp)
 		p := w.startOneRead(unknown)
 		p.untilServed("a")
-		l := w.linkToWelsh()
-		w.until("the next connection is there", func() bool { return l.t != nil && !l.sender.(*legacySender).machine.Carries() })
+		o := w.linkToWelsh()
+		w.until("the next connection is there", func() bool { return o.t != nil && !o.sender.(*legacySender).machine.Carries() })
 		w.net.RunFor(100 * time.Millisecond)
 		w.reactors["Welsh"].Pause()
 		w.iamat("Alford", "b", stamp)
 		for range resets {
-			w.until("b is written", func() bool { return l.t != nil && l.sender.(*legacySender).machine.Carries() })
-			id := l.id
+			w.until("b is written", func() bool { return o.t != nil && o.sender.(*legacySender).machine.Carries() })
+			id := o.id
 			w.net.Reset("Alford", "Welsh")
-			w.until("reset", func() bool { return l.id != id || l.t == nil })
+			w.until("reset", func() bool { return o.id != id || o.t == nil })
 		}
 		w.net.RunFor(100 * time.Millisecond) // Welsh reads nothing of what was reset
 		w.reactors["Welsh"].Resume()
@@ -225,7 +225,7 @@ func TestAResetBeforeTheLineWasTaken(t *testing.T) {
 		p.untilServed(want...)
 		w.net.RunFor(time.Minute)
 		p.untilServed(want...)
-		if n := l.neighbor.counters.copies; int(n) != resets {
+		if n := o.neighbor.counters.copies; int(n) != resets {
 			t.Errorf("%d resets: %d copies", resets, n)
 		}
 	}

@@ -21,7 +21,7 @@ const plainKiwi = "AT Welsh +0.1 kiwi +1-1 100 Welsh\r\n"
 func TestAPlainNeighborsLinesAreTaken(t *testing.T) {
 	w := plainRing(t, "optional", "Alford", "Hamilton")
 	p := w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 	c := w.plainWelsh()
 	c.SendString(plainKiwi + "AT Ball +0.1 moa +1-1 100 Welsh\r\n" + plainKiwi)
 	w.untilStored("Hamilton", "kiwi")
@@ -33,8 +33,8 @@ func TestAPlainNeighborsLinesAreTaken(t *testing.T) {
 	if got := c.Take(); got != "" || c.Closed() {
 		t.Errorf("answered %q, closed %v", got, c.Closed())
 	}
-	s := w.servers["Alford"]
-	l := s.Status().Links[1]
+	srv := w.servers["Alford"]
+	l := srv.Status().Links[1]
 	if !l.Receiving || l.ATReceived != 3 || l.Duplicates != 1 || l.BadLines != 0 {
 		t.Errorf("status %+v", l)
 	}
@@ -43,7 +43,7 @@ func TestAPlainNeighborsLinesAreTaken(t *testing.T) {
 		t.Errorf("IAMAT is answered %q", got)
 	}
 	c.Close()
-	w.until("it is gone", func() bool { return !s.Status().Links[1].Receiving })
+	w.until("it is gone", func() bool { return !srv.Status().Links[1].Receiving })
 }
 
 // The diff of a server of another kind goes to every server, disk and client as it was written.
@@ -78,10 +78,10 @@ func TestAPlainNeighborsDiffIsPassedOn(t *testing.T) {
 	}
 	w.net.HealAll()
 	w.until("agreed", func() bool { return w.servers["Holiday"].Status().Links[1].Agreement == "in sync" })
-	for _, s := range w.servers {
-		for _, n := range s.neighbors {
+	for _, srv := range w.servers {
+		for _, n := range srv.neighbors {
 			if n.counters.badLines+n.counters.repairs > 0 {
-				t.Errorf("%s counts %d bad lines and %d repairs", s.name, n.counters.badLines, n.counters.repairs)
+				t.Errorf("%s counts %d bad lines and %d repairs", srv.name, n.counters.badLines, n.counters.repairs)
 			}
 		}
 	}
@@ -109,8 +109,8 @@ func TestPlainLinesThatAreNotTaken(t *testing.T) {
 			if got := c.ask(1, test.say+"\r\n"); got != "? "+test.say+"\n\n" {
 				t.Errorf("answered %q", got)
 			}
-			s := w.servers["Alford"]
-			if s.store.Len() != 0 || s.neighbor([]byte("Welsh")).counters.atReceived != 0 {
+			srv := w.servers["Alford"]
+			if srv.store.Len() != 0 || srv.neighbor([]byte("Welsh")).counters.atReceived != 0 {
 				t.Error("stored or counted")
 			}
 			if got := c.ask(1, "IAMAT kiwi +1-1 100\n"); !strings.HasPrefix(got, "AT Alford +") {
@@ -149,7 +149,7 @@ func TestAPlainNeighborWithAName(t *testing.T) {
 	if n.isAt("10.0.0.7:40000") {
 		t.Error("known before it was ever reached")
 	}
-	n.reached = "10.0.0.7:11504"
+	n.dialedAddr = "10.0.0.7:11504"
 	for peer, want := range map[string]bool{
 		"10.0.0.7:40000": true, "[::ffff:10.0.0.7]:40000": true, "10.0.0.8:40000": false,
 		"127.0.0.1:40000": false, "[2001:db8::1]:40000": false,
@@ -207,7 +207,7 @@ func TestTheLastPlainLine(t *testing.T) {
 func TestAPlainLineWithSeveralSenders(t *testing.T) {
 	w := plainRing(t, "optional", "Alford", "Hamilton")
 	p := w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
 	c := w.plainWelsh()
 	c.SendString("AT Ball 0.000939 kiwi +1-1 100 Ball  Welsh\r\n" +
 		"AT Holiday +0.1 moa +1-1 100 " + strings.Repeat("Ball Holiday ", 20) + "Welsh\n")

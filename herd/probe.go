@@ -31,23 +31,23 @@ type probe struct {
 }
 
 // startProbe begins to ask.
-func (l *outbound) startProbe() {
-	p := &probe{link: l}
+func (o *outbound) startProbe() {
+	p := &probe{link: o}
 	p.client = &reactor.ReconnectingClient{
-		Reactor: l.server.reactor, Rand: l.server.rand, Addr: l.neighbor.addr, Timeout: dialTimeout,
+		Reactor: o.server.reactor, Rand: o.server.rand, Addr: o.neighbor.addr, Timeout: dialTimeout,
 		Initial: minProbePause, Max: maxProbePause, Factory: p,
 	}
-	l.probe = p
+	o.probe = p
 	p.client.Connect()
 }
 
 // stopProbe ends the asking, for the neighbor has answered or its plain connection is gone.
-func (l *outbound) stopProbe() {
-	p := l.probe
+func (o *outbound) stopProbe() {
+	p := o.probe
 	if p == nil {
 		return
 	}
-	l.probe = nil
+	o.probe = nil
 	p.client.Stop()
 	if p.t != nil {
 		p.t.AbortConnection()
@@ -62,15 +62,15 @@ func (p *probe) ConnectionFailed(error) {}
 
 // ConnectionMade implements reactor.Protocol.
 func (p *probe) ConnectionMade(t reactor.Transport) {
-	s := p.link.server
-	p.t, p.id = t, s.nextID()
+	srv := p.link.server
+	p.t, p.id = t, srv.nextID()
 	p.reader = reactor.NewLineReceiver(maxLinkLine, p)
-	p.timeout = s.reactor.CallLater(link.HandshakeTimeout, t.AbortConnection)
-	hello := s.identity.AppendHello(nil, p.link.neighbor.name, newNonce(s.rand))
+	p.timeout = srv.reactor.CallLater(link.HandshakeTimeout, t.AbortConnection)
+	hello := srv.identity.AppendHello(nil, p.link.neighbor.name, newNonce(srv.rand))
 	t.Write(hello)
-	s.log.Debug("probing", zap.Uint64("conn", p.id), zap.String("neighbor", p.link.neighbor.name))
-	if s.lines != nil {
-		s.lines.LineSent(p.id, bytes.TrimSuffix(hello, crlf))
+	srv.log.Debug("probing", zap.Uint64("conn", p.id), zap.String("neighbor", p.link.neighbor.name))
+	if srv.lines != nil {
+		srv.lines.LineSent(p.id, bytes.TrimSuffix(hello, crlf))
 	}
 }
 
@@ -86,10 +86,10 @@ func (p *probe) LineReceived(line []byte) {
 	if log := p.link.server.lines; log != nil {
 		log.LineReceived(p.id, line)
 	}
-	if bytes.HasPrefix(line, plainAnswer) {
+	if bytes.HasPrefix(line, unknownPrefix) {
 		p.link.answersProbe() // plain it is
 	} else {
-		p.link.notPlain()
+		p.link.notLegacy()
 	}
 	p.link.stopProbe()
 }
@@ -98,7 +98,7 @@ func (p *probe) LineReceived(line []byte) {
 func (p *probe) ConnectionLost(error) {
 	p.timeout.Cancel()
 	p.t = nil
-	if bytes.HasPrefix(p.reader.Unfinished(), plainAnswer) && p.link.probe == p {
+	if bytes.HasPrefix(p.reader.Unfinished(), unknownPrefix) && p.link.probe == p {
 		p.link.answersProbe()
 		p.link.stopProbe()
 	}

@@ -104,11 +104,11 @@ func TestTwoServersTakeEachOtherForPlain(t *testing.T) {
 	w.until("live", w.live)
 	back := w.servers["Welsh"].neighbor([]byte("Alford")).link
 	w.reactors["Welsh"].Pause()
-	w.until("Welsh is plain to Alford", func() bool { return w.linkToWelsh().state == linkPlain })
+	w.until("Welsh is plain to Alford", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.reactors["Alford"].Pause()
 	w.reactors["Welsh"].Resume()
-	w.until("Alford is plain to Welsh", func() bool { return back.state == linkPlain })
-	if w.linkToWelsh().state != linkPlain || back.state != linkPlain {
+	w.until("Alford is plain to Welsh", func() bool { return back.state == linkLegacy })
+	if w.linkToWelsh().state != linkLegacy || back.state != linkLegacy {
 		t.Fatalf("%v and %v: nothing is tested", w.linkToWelsh().state, back.state)
 	}
 	w.reactors["Alford"].Resume()

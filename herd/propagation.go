@@ -22,21 +22,21 @@ func newPropagation() propagation {
 }
 
 // observe notes an update that the origin received at sent and this server at now.
-func (p *propagation) observe(sent, now time.Time) {
+func (pr *propagation) observe(sent, now time.Time) {
 	d := now.Sub(sent)
 	if d < 0 {
-		p.skewed++
+		pr.skewed++
 		return
 	}
 	// It fails beyond the histogram's bounds only, which it is kept within.
-	_ = p.delays.RecordValue(min(max(d, time.Microsecond), maxPropagation).Microseconds())
+	_ = pr.delays.RecordValue(min(max(d, time.Microsecond), maxPropagation).Microseconds())
 }
 
-func (p *propagation) status() PropagationStatus {
+func (pr *propagation) status() PropagationStatus {
 	seconds := func(us int64) float64 { return time.Duration(us * 1000).Seconds() }
 	return PropagationStatus{
-		Count: uint64(p.delays.TotalCount()), Skewed: p.skewed,
-		P50: seconds(p.delays.ValueAtQuantile(50)), P90: seconds(p.delays.ValueAtQuantile(90)),
-		P99: seconds(p.delays.ValueAtQuantile(99)), Max: seconds(p.delays.Max()),
+		Count: uint64(pr.delays.TotalCount()), Skewed: pr.skewed,
+		P50: seconds(pr.delays.ValueAtQuantile(50)), P90: seconds(pr.delays.ValueAtQuantile(90)),
+		P99: seconds(pr.delays.ValueAtQuantile(99)), Max: seconds(pr.delays.Max()),
 	}
 }

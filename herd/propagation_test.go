@@ -38,9 +38,9 @@ func TestPropagationLeavesOut(t *testing.T) {
 	w.until("equal", w.equal)
 	w.net.RunFor(10 * time.Second)
 	w.crash("Ball")
-	s := w.start("Ball")
+	srv := w.start("Ball")
 	w.until("equal", w.equal)
-	if p := s.Status().Propagation; p.Count != 0 || p.Skewed != 0 {
+	if p := srv.Status().Propagation; p.Count != 0 || p.Skewed != 0 {
 		t.Errorf("after a copy: %+v", p)
 	}
 	w.until("live", w.live)
@@ -48,7 +48,7 @@ func TestPropagationLeavesOut(t *testing.T) {
 	w.reactors["Ball"].SetClock(-time.Hour)
 	w.iamat("Alford", "c1", stamp+1)
 	w.until("equal", w.equal)
-	if p := s.Status().Propagation; p.Count != 0 || p.Skewed != 1 {
+	if p := srv.Status().Propagation; p.Count != 0 || p.Skewed != 1 {
 		t.Errorf("with a clock that is behind: %+v", p)
 	}
 }

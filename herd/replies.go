@@ -11,10 +11,10 @@ type slot struct {
 const slotBytes = 512
 
 // memory is what the slot takes, in bytes.
-func (p *slot) memory() int {
-	n := slotBytes + cap(p.text)
-	if p.lookup != nil {
-		n += cap(p.lookup.at) + cap(p.lookup.line)
+func (sl *slot) memory() int {
+	n := slotBytes + cap(sl.text)
+	if sl.lookup != nil {
+		n += cap(sl.lookup.at) + cap(sl.lookup.line)
 	}
 	return n
 }
@@ -29,48 +29,48 @@ type replies struct {
 
 // add queues a reply that is known. It reports false, and keeps nothing, when no earlier one is
 // open: then the reply can leave at once.
-func (r *replies) add(text []byte) bool {
-	if len(r.queue) == 0 {
+func (rs *replies) add(text []byte) bool {
+	if len(rs.queue) == 0 {
 		return false
 	}
-	last := r.queue[len(r.queue)-1]
+	last := rs.queue[len(rs.queue)-1]
 	if !last.filled || last.lookup != nil {
 		last = &slot{filled: true}
-		r.queue = append(r.queue, last)
-		r.memory += last.memory()
+		rs.queue = append(rs.queue, last)
+		rs.memory += last.memory()
 	}
 	before := cap(last.text)
 	last.text = append(last.text, text...)
-	r.memory += cap(last.text) - before
+	rs.memory += cap(last.text) - before
 	return true
 }
 
 // reserve queues a slot that l will fill.
-func (r *replies) reserve(l *lookup) *slot {
-	p := &slot{lookup: l}
-	r.queue = append(r.queue, p)
-	r.open++
-	r.memory += p.memory()
-	return p
+func (rs *replies) reserve(l *lookup) *slot {
+	sl := &slot{lookup: l}
+	rs.queue = append(rs.queue, sl)
+	rs.open++
+	rs.memory += sl.memory()
+	return sl
 }
 
 // fill completes a reserved slot.
-func (r *replies) fill(p *slot, text []byte) {
-	p.text, p.filled = text, true
-	r.open--
-	r.memory += cap(text)
+func (rs *replies) fill(sl *slot, text []byte) {
+	sl.text, sl.filled = text, true
+	rs.open--
+	rs.memory += cap(text)
 }
 
 // next takes the first slot off the queue if it is filled.
-func (r *replies) next() *slot {
-	if len(r.queue) == 0 || !r.queue[0].filled {
+func (rs *replies) next() *slot {
+	if len(rs.queue) == 0 || !rs.queue[0].filled {
 		return nil
 	}
-	p := r.queue[0]
-	r.queue[0] = nil
-	if r.queue = r.queue[1:]; len(r.queue) == 0 {
-		r.queue = nil
+	sl := rs.queue[0]
+	rs.queue[0] = nil
+	if rs.queue = rs.queue[1:]; len(rs.queue) == 0 {
+		rs.queue = nil
 	}
-	r.memory -= p.memory()
-	return p
+	rs.memory -= sl.memory()
+	return sl
 }

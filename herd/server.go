@@ -36,18 +36,18 @@ type Options struct {
 // Server is one member of the herd: its store, the sessions of its clients and the links to its
 // neighbors. Loop only, apart from NewServer and Start before the loop runs.
 type Server struct {
-	cfg         *config.Config
-	self        config.Server
-	name        string
-	dialect     protocol.Dialect
-	plain       bool // neighbors need not know the handshake
-	reactor     reactor.Reactor
-	places      places.Provider
-	log         *zap.Logger
-	lines       LineLog
-	rand        *rand.Rand
-	options     Options
-	propagation propagation
+	cfg               *config.Config
+	self              config.Server
+	name              string
+	dialect           protocol.Dialect
+	handshakeOptional bool // neighbors need not know the handshake
+	reactor           reactor.Reactor
+	places            places.Provider
+	log               *zap.Logger
+	lines             LineLog
+	rand              *rand.Rand
+	options           Options
+	propagation       propagation
 
 	epoch     protocol.Epoch
 	identity  link.Self
@@ -59,32 +59,32 @@ type Server struct {
 	journal   *journaling // nil if there is none
 	port      reactor.Port
 
-	sessions   []*session
-	turnedAway int
-	admitted   [3]int // sessions by admission
-	handshakes int    // of these, connections of neighbors that have not proven themselves
-	conns      uint64 // connection ids given out
-	buffered   int    // bytes kept for clients when that was last measured
-	counters   Counters
-	told       told
-	swept      time.Time // when the limits on time were looked at last
-	sweptLate  bool      // which was late: the process was stopped, or its loop busy
+	sessions          []*session
+	turnedAway        int
+	admitted          [3]int // sessions by admission
+	pendingHandshakes int    // of these, connections of neighbors that have not proven themselves
+	lastConnID        uint64 // connection ids given out
+	buffered          int    // bytes kept for clients when that was last measured
+	counters          Counters
+	logLimits         logLimits
+	lastSweep         time.Time // when the limits on time were looked at last
+	sweepLate         bool      // which was late: the process was stopped, or its loop busy
 
 	pumping bool // a pump is due after this batch of events
 	pump    func()
 	drain   drain
 
 	// Scratch, reused from line to line. Nothing keeps a part of it.
-	record  protocol.Record
-	scratch []byte
-	small   []byte
-	pumped  link.Output
+	record     protocol.Record
+	scratch    []byte
+	small      []byte
+	pumpOutput link.Output
 }
 
 // NewServer makes the server called o.Name, with what its journal holds, ready to start. Its error
 // is about the configuration or the journal.
 func NewServer(o Options) (*Server, error) {
-	s := &Server{
+	srv := &Server{
 		cfg: o.Config, name: o.Name, reactor: o.Reactor, places: o.Places, log: o.Log,
 		lines: o.Lines, rand: o.Rand, options: o,
 		epoch:       newEpoch(o.Rand),
@@ -93,18 +93,18 @@ func NewServer(o Options) (*Server, error) {
 		small:       make([]byte, 0, 512),
 		propagation: newPropagation(),
 	}
-	s.plain = o.Config.Peers.Handshake == "optional"
-	s.lookups.init(s)
-	s.pump = s.pumpLinks
-	s.identity = link.Self{Herd: o.Config.Herd.Name, Name: s.name, Epoch: s.epoch, Secrets: o.Config.Herd.Secrets}
+	srv.handshakeOptional = o.Config.Peers.Handshake == "optional"
+	srv.lookups.init(srv)
+	srv.pump = srv.pumpLinks
+	srv.identity = link.Self{Herd: o.Config.Herd.Name, Name: srv.name, Epoch: srv.epoch, Secrets: o.Config.Herd.Secrets}
 	var err error
-	if s.dialect, err = protocol.ParseDialect(o.Config.Herd.Dialect); err != nil {
+	if srv.dialect, err = protocol.ParseDialect(o.Config.Herd.Dialect); err != nil {
 		return nil, err
 	}
 	addresses := make(map[string]string)
 	i := -1
 	for k, c := range o.Config.Servers {
-		s.origins[c.Name] = true
+		srv.origins[c.Name] = true
 		addresses[c.Name] = c.Address
 		if c.Name == o.Name {
 			i = k
@@ -113,47 +113,47 @@ func NewServer(o Options) (*Server, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("no server is called %q", o.Name)
 	}
-	s.self = o.Config.Servers[i]
-	for _, name := range s.self.Neighbors {
+	srv.self = o.Config.Servers[i]
+	for _, name := range srv.self.Neighbors {
 		if addresses[name] == "" {
-			return nil, fmt.Errorf("neighbor %q of %s is no server", name, s.name)
+			return nil, fmt.Errorf("neighbor %q of %s is no server", name, srv.name)
 		}
-		n := &neighbor{server: s, name: name, addr: addresses[name], heard: link.NewHeard(s.store)}
+		n := &neighbor{server: srv, name: name, addr: addresses[name], heard: link.NewHeard(srv.store)}
 		n.link = newOutbound(n)
-		s.neighbors = append(s.neighbors, n)
+		srv.neighbors = append(srv.neighbors, n)
 	}
 	if o.Journal != nil {
-		if s.journal, err = newJournaling(s, o.Journal); err != nil {
+		if srv.journal, err = newJournaling(srv, o.Journal); err != nil {
 			return nil, err
 		}
 	}
-	return s, nil
+	return srv, nil
 }
 
 // Start listens on l and dials the neighbors. Call it before the reactor runs.
-func (s *Server) Start(l reactor.Listener) (reactor.Port, error) {
-	s.started = s.reactor.Now()
-	port, err := s.reactor.ListenTCP(l, s)
+func (srv *Server) Start(l reactor.Listener) (reactor.Port, error) {
+	srv.started = srv.reactor.Now()
+	port, err := srv.reactor.ListenTCP(l, srv)
 	if err != nil {
 		return nil, err
 	}
-	s.port = port
-	s.log.Info("started", zap.String("server", s.name), zap.String("address", port.Addr()),
-		zap.String("herd", s.cfg.Herd.Name), zap.Stringer("epoch", s.epoch),
-		zap.String("engine", s.options.Engine), zap.String("version", s.options.Version),
-		zap.Int("pid", s.options.PID))
-	for _, n := range s.neighbors {
+	srv.port = port
+	srv.log.Info("started", zap.String("server", srv.name), zap.String("address", port.Addr()),
+		zap.String("herd", srv.cfg.Herd.Name), zap.Stringer("epoch", srv.epoch),
+		zap.String("engine", srv.options.Engine), zap.String("version", srv.options.Version),
+		zap.Int("pid", srv.options.PID))
+	for _, n := range srv.neighbors {
 		n.link.dial()
 	}
-	s.boundMemory(0)
-	s.reactor.CallLater(s.sweepPeriod(), s.sweep)
-	s.reactor.BeforeShutdown(s.stop)
+	srv.boundMemory(0)
+	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
+	srv.reactor.BeforeShutdown(srv.stop)
 	return port, nil
 }
 
 // neighbor finds a neighbor by name; nil if there is none. O(n); n is a handful.
-func (s *Server) neighbor(name []byte) *neighbor {
-	for _, n := range s.neighbors {
+func (srv *Server) neighbor(name []byte) *neighbor {
+	for _, n := range srv.neighbors {
 		if n.name == string(name) {
 			return n
 		}
@@ -161,42 +161,42 @@ func (s *Server) neighbor(name []byte) *neighbor {
 	return nil
 }
 
-func (s *Server) nextID() uint64 {
-	s.conns++
-	return s.conns
+func (srv *Server) nextID() uint64 {
+	srv.lastConnID++
+	return srv.lastConnID
 }
 
 // pumpSoon makes every link send what it has to, once this batch of events is done: many updates
 // that came together leave together.
-func (s *Server) pumpSoon() {
-	if len(s.neighbors) == 0 && s.journal == nil {
+func (srv *Server) pumpSoon() {
+	if len(srv.neighbors) == 0 && srv.journal == nil {
 		return // nobody follows
 	}
-	if !s.pumping {
-		s.pumping = true
-		s.reactor.CallSoon(s.pump)
+	if !srv.pumping {
+		srv.pumping = true
+		srv.reactor.CallSoon(srv.pump)
 	}
 }
 
-func (s *Server) pumpLinks() {
-	s.pumping = false
+func (srv *Server) pumpLinks() {
+	srv.pumping = false
 	more := false
-	for _, n := range s.neighbors {
+	for _, n := range srv.neighbors {
 		more = n.link.pump() || more
 	}
-	if s.journal != nil {
-		s.journal.pump()
+	if srv.journal != nil {
+		srv.journal.pump()
 	}
 	if more {
-		s.pumpSoon()
+		srv.pumpSoon()
 	}
 }
 
 // sweepPeriod is how often the limits on time are looked at: an eighth of the shortest of them.
-func (s *Server) sweepPeriod() time.Duration {
+func (srv *Server) sweepPeriod() time.Duration {
 	period := time.Second
 	for _, d := range []time.Duration{
-		s.cfg.Limits.IdleTimeout, s.cfg.Limits.PartialLineTimeout, s.cfg.Herd.UnfinishedLine,
+		srv.cfg.Limits.IdleTimeout, srv.cfg.Limits.PartialLineTimeout, srv.cfg.Herd.UnfinishedLine,
 	} {
 		if d > 0 {
 			period = min(period, d/8)
@@ -206,43 +206,43 @@ func (s *Server) sweepPeriod() time.Duration {
 }
 
 // sweep applies the limits on time to all sessions. O(sessions), a few nanoseconds each.
-func (s *Server) sweep() {
-	now := s.reactor.Now()
-	s.sweptLate, s.swept = now.Sub(s.swept) > 2*s.sweepPeriod(), now
+func (srv *Server) sweep() {
+	now := srv.reactor.Now()
+	srv.sweepLate, srv.lastSweep = now.Sub(srv.lastSweep) > 2*srv.sweepPeriod(), now
 	memory := 0
-	for _, n := range slices.Backward(s.sessions) {
-		memory += n.sweep(now)
+	for _, s := range slices.Backward(srv.sessions) {
+		memory += s.sweep(now)
 	}
-	s.boundMemory(memory)
-	s.told.sweep(now)
-	if s.journal != nil {
-		s.journal.sweep(now)
+	srv.boundMemory(memory)
+	srv.logLimits.sweep(now)
+	if srv.journal != nil {
+		srv.journal.sweep(now)
 	}
-	s.reactor.CallLater(s.sweepPeriod(), s.sweep)
+	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
 }
 
 // Status is what the server knows of itself, as a value. Loop only.
-func (s *Server) Status() Status {
+func (srv *Server) Status() Status {
 	st := Status{
-		Herd: s.cfg.Herd.Name, Server: s.name, Version: s.options.Version,
-		Engine: s.options.Engine, Epoch: s.epoch.String(), PID: s.options.PID,
-		Started: s.started, Now: s.reactor.Now(), Waiting: s.notReady(),
-		Records: uint64(s.store.Len()), Digest: s.store.Digest().String(), Tail: s.store.Tail(),
-		Connections: len(s.sessions), Buffered: s.buffered, Lookups: s.lookups.status(),
-		Counters: s.counters, Limits: s.cfg.Limits,
-		Propagation: s.propagation.status(), Links: []LinkStatus{},
+		Herd: srv.cfg.Herd.Name, Server: srv.name, Version: srv.options.Version,
+		Engine: srv.options.Engine, Epoch: srv.epoch.String(), PID: srv.options.PID,
+		Started: srv.started, Now: srv.reactor.Now(), Waiting: srv.notReadyReason(),
+		Records: uint64(srv.store.Len()), Digest: srv.store.Digest().String(), Tail: srv.store.Tail(),
+		Connections: len(srv.sessions), Buffered: srv.buffered, Lookups: srv.lookups.status(),
+		Counters: srv.counters, Limits: srv.cfg.Limits,
+		Propagation: srv.propagation.status(), Links: []LinkStatus{},
 	}
-	if s.store.Overflowed() {
+	if srv.store.Overflowed() {
 		st.Digest = "full"
 	}
-	if s.port != nil {
-		st.Address = s.port.Addr()
+	if srv.port != nil {
+		st.Address = srv.port.Addr()
 	}
-	if s.journal != nil {
-		st.Journal = s.journal.statusNow()
+	if srv.journal != nil {
+		st.Journal = srv.journal.currentStatus()
 	}
 	st.Ready = st.Waiting == ""
-	for _, n := range s.neighbors {
+	for _, n := range srv.neighbors {
 		if n.link.t != nil {
 			st.Connections++
 		}
@@ -252,16 +252,16 @@ func (s *Server) Status() Status {
 }
 
 // notReady is why a client that asks this server may miss what the herd has; "" if it is ready.
-func (s *Server) notReady() string {
+func (srv *Server) notReadyReason() string {
 	switch {
-	case s.port == nil:
+	case srv.port == nil:
 		return "not listening"
-	case s.drain.begun:
+	case srv.drain.begun:
 		return "stopping"
-	case s.store.Overflowed():
+	case srv.store.Overflowed():
 		return "full: lacks records that other servers have, see max_clients"
 	}
-	for _, n := range s.neighbors {
+	for _, n := range srv.neighbors {
 		if !n.ready() {
 			return "waiting for the records of " + n.name
 		}
@@ -270,63 +270,63 @@ func (s *Server) notReady() string {
 }
 
 // noteOrigin counts a record that has been stored if it is of a server that herd.toml does not name.
-func (s *Server) noteOrigin(r protocol.Record) {
-	if !s.origins[string(r.Origin())] {
-		s.counters.Foreign++
+func (srv *Server) countForeign(r protocol.Record) {
+	if !srv.origins[string(r.Origin())] {
+		srv.counters.Foreign++
 	}
 }
 
 // Store is the server's state, for those who follow it. Loop only.
-func (s *Server) Store() *feed.Store { return s.store }
+func (srv *Server) Store() *feed.Store { return srv.store }
 
 // refusals limits the log of one kind of event that others can cause: one entry for each reason and
 // address, or neighbor, in refusalPause, for a bounded number of them. Each kind has its own, so that
 // many addresses that cause one do not hide the others. The zero value is ready for use.
-type refusals struct{ logged map[refusal]time.Time }
+type logLimiter struct{ logged map[logKey]time.Time }
 
-type refusal struct{ reason, host string }
+type logKey struct{ reason, host string }
 
 const (
-	refusalPause = 30 * time.Second
-	maxRefusals  = 1024
+	logPause   = 30 * time.Second
+	maxLogKeys = 1024
 )
 
 // first says whether an event should be logged.
-func (r *refusals) first(what refusal, now time.Time) bool {
-	if _, known := r.logged[what]; known || len(r.logged) >= maxRefusals {
+func (lim *logLimiter) allow(what logKey, now time.Time) bool {
+	if _, known := lim.logged[what]; known || len(lim.logged) >= maxLogKeys {
 		return false
 	}
-	if r.logged == nil {
-		r.logged = make(map[refusal]time.Time)
+	if lim.logged == nil {
+		lim.logged = make(map[logKey]time.Time)
 	}
-	r.logged[what] = now
+	lim.logged[what] = now
 	return true
 }
 
-func (r *refusals) sweep(now time.Time) {
-	for what, at := range r.logged { // order: each is judged by itself
-		if now.Sub(at) >= refusalPause {
-			delete(r.logged, what)
+func (lim *logLimiter) sweep(now time.Time) {
+	for what, at := range lim.logged { // order: each is judged by itself
+		if now.Sub(at) >= logPause {
+			delete(lim.logged, what)
 		}
 	}
 }
 
 // told is what the log has been told of lately, by kind of event.
-type told struct{ links, handshakes, protocols, cuts, lookups refusals }
+type logLimits struct{ links, handshakes, protocols, cuts, lookups logLimiter }
 
-func (t *told) sweep(now time.Time) {
-	for _, r := range []*refusals{&t.links, &t.handshakes, &t.protocols, &t.cuts, &t.lookups} {
-		r.sweep(now)
+func (ll *logLimits) sweep(now time.Time) {
+	for _, lim := range []*logLimiter{&ll.links, &ll.handshakes, &ll.protocols, &ll.cuts, &ll.lookups} {
+		lim.sweep(now)
 	}
 }
 
 // refused counts and, now and then, logs a handshake that this server did not accept.
-func (s *Server) refused(reason, peer, name string) {
-	s.counters.HandshakesFailed++
+func (srv *Server) handshakeRefused(reason, peer, name string) {
+	srv.counters.HandshakesFailed++
 	kind, _, _ := strings.Cut(reason, ":")
 	host := peer[:strings.LastIndexByte(peer, ':')+1]
-	if s.told.handshakes.first(refusal{kind, host}, s.reactor.Now()) {
-		s.log.Warn("neighbor refused", zap.String("reason", reason), zap.String("peer", peer),
+	if srv.logLimits.handshakes.allow(logKey{kind, host}, srv.reactor.Now()) {
+		srv.log.Warn("neighbor refused", zap.String("reason", reason), zap.String("peer", peer),
 			zap.String("neighbor", name))
 	}
 }

@@ -25,31 +25,31 @@ type session struct {
 	head      []byte // first bytes that do not tell yet what the connection is
 	reader    *reactor.LineReceiver
 	replies   replies
-	asker     asker
+	turns     connTurns
 	inbound   *inbound      // nil for a client
-	plain     legacyInbound // nobody's for a client
+	legacy    legacyInbound // nobody's for a client
 
 	now          time.Time // receipt of the chunk at hand
 	accepted     time.Time
 	lastInput    time.Time
 	partialSince time.Time // when the first byte of the unfinished line came; zero: there is none
 	softSince    time.Time // since when the backlog has been above output_soft; zero: it is not
-	taken        uint64    // Transport.Taken when it last changed
+	lastTaken    uint64    // Transport.Taken when it last changed
 	takenAt      time.Time // when that was; zero: nothing was unsent
-	kept         int       // what Transport.Keep was told
+	accounted    int       // what Transport.Keep was told
 
 	traffic
 
-	isOpen  bool // its first bytes have told what it is, and lines follow
-	isLink  bool // they begin with HELLO
-	held    bool // the client's lines wait
-	paused  bool // the last sweep found the client silent within a line: see pausedInLine
-	judging bool // judge is due
-	eof     bool // the client sends nothing more
-	closing bool // the last reply is queued
-	aborted bool
-	lost    bool
-	reason  error // why this side ended the connection, if it did
+	identified     bool // its first bytes have told what it is, and lines follow
+	isLink         bool // they begin with HELLO
+	held           bool // the client's lines wait
+	wasSilent      bool // the last sweep found the client silent within a line: see pausedInLine
+	outputCheckDue bool // judge is due
+	eof            bool // the client sends nothing more
+	closing        bool // the last reply is queued
+	aborted        bool
+	lost           bool
+	reason         error // why this side ended the connection, if it did
 }
 
 // Reasons for which a session is ended by this side; each has its counter.
@@ -71,7 +71,7 @@ func (s *session) ConnectionMade(t reactor.Transport) {
 	s.accepted = s.server.reactor.Now()
 	s.lastInput = s.accepted
 	if s.server.drain.begun {
-		s.drain()
+		s.beginDrain()
 	}
 }
 
@@ -84,7 +84,7 @@ func (s *session) DataReceived(p []byte) {
 		s.inbound.now = s.server.time()
 	}
 	lines := s.linesIn
-	if !s.isOpen {
+	if !s.identified {
 		p = s.open(p)
 	}
 	s.reader.DataReceived(p)
@@ -92,7 +92,7 @@ func (s *session) DataReceived(p []byte) {
 	if s.inbound == nil {
 		s.hold() // what is answered besides lines counts, too
 	}
-	s.keep()
+	s.accountMemory()
 }
 
 // LineReceived implements reactor.LineHandler.
@@ -121,15 +121,15 @@ func (s *session) firstLine(line []byte) bool {
 		newInbound(s, line, hello.Hello)
 		return true
 	}
-	if s.admission == asOverflow && !s.server.admit(s) {
-		s.refuse()
+	if s.admission == asOverflow && !s.server.admitClient(s) {
+		s.refuseFull()
 		return true
 	}
 	return false
 }
 
 // refuse answers a connection that is one too many.
-func (s *session) refuse() {
+func (s *session) refuseFull() {
 	s.server.counters.ServerFull++
 	s.reply(s.server.dialect.AppendFull(s.server.scratch[:0]))
 	s.close(errServerFull)
@@ -140,11 +140,11 @@ func (s *session) command(line []byte) {
 	srv := s.server
 	c, err := srv.dialect.Parse(line, srv.cfg.Limits.MaxClientID)
 	switch {
-	case err == protocol.ErrUnknownVerb && srv.plain && s.plainAT(line):
+	case err == protocol.ErrUnknownVerb && srv.handshakeOptional && s.legacyAT(line):
 	case err == protocol.ErrUnknownVerb:
-		s.unknown(line)
+		s.unknownCommand(line)
 	case err != nil:
-		s.wrong(line, err)
+		s.replySyntaxError(line, err)
 	case c.Verb == protocol.VerbIAMAT:
 		s.iamat(line, c)
 	case c.Verb == protocol.VerbWHATSAT:
@@ -163,7 +163,7 @@ func (s *session) command(line []byte) {
 
 // unknown deals with a line that is no command. What else may stand in front of a line is looked for
 // here, where it costs a good line nothing.
-func (s *session) unknown(line []byte) {
+func (s *session) unknownCommand(line []byte) {
 	switch {
 	case protocol.IsHTTP(line):
 		s.otherProtocol(protocol.OtherHTTP)
@@ -183,14 +183,14 @@ func (s *session) replyUnknown(line []byte) {
 func (s *session) iamat(line []byte, c protocol.Command) {
 	srv := s.server
 	if max := srv.cfg.Limits.MaxFuture; c.Stamp.Ahead(s.now, max) {
-		s.wrong(line, protocol.TimeAhead(c.Time, max))
+		s.replySyntaxError(line, protocol.TimeAhead(c.Time, max))
 		return
 	}
 	srv.record = protocol.MakeRecord(srv.record.Text(), srv.name, s.now, c)
 	switch srv.store.ApplyOwn(srv.record) {
 	case feed.Full:
 		srv.counters.ClientsRefused++
-		s.wrong(line, protocol.TooManyClients(srv.cfg.Limits.MaxClients))
+		s.replySyntaxError(line, protocol.TooManyClients(srv.cfg.Limits.MaxClients))
 		return
 	case feed.Stored:
 		srv.counters.Stored++
@@ -221,7 +221,7 @@ func (s *session) whatsat(line []byte, c protocol.Command) {
 }
 
 // wrong answers a known verb with bad fields.
-func (s *session) wrong(line []byte, err error) {
+func (s *session) replySyntaxError(line []byte, err error) {
 	s.server.counters.Refused++
 	s.reply(s.server.dialect.AppendSyntaxError(s.server.scratch[:0], line, err))
 }
@@ -245,12 +245,12 @@ func (s *session) reply(text []byte) {
 func (s *session) fill(l *lookup, text []byte) {
 	s.server.counters.Replies++
 	s.replies.fill(l.slot, text)
-	for p := s.replies.next(); p != nil; p = s.replies.next() {
-		s.send(p.text, p.lookup)
+	for sl := s.replies.next(); sl != nil; sl = s.replies.next() {
+		s.send(sl.text, sl.lookup)
 	}
 	s.release()
 	s.finish()
-	s.keep()
+	s.accountMemory()
 }
 
 // send writes and logs one reply, or several in a row.
@@ -272,9 +272,9 @@ func (s *session) send(text []byte, l *lookup) {
 			text = rest
 		}
 	}
-	if s.t.Backlog() > s.server.cfg.Limits.OutputHard && !s.judging {
-		s.judging = true
-		s.server.reactor.CallLater(judgeAfter, s.judge)
+	if s.t.Backlog() > s.server.cfg.Limits.OutputHard && !s.outputCheckDue {
+		s.outputCheckDue = true
+		s.server.reactor.CallLater(outputCheckDelay, s.checkOutput)
 	}
 }
 
@@ -302,9 +302,9 @@ func (s *session) ReadConnectionLost() {
 	}
 	switch {
 	case s.admission == asOverflow && s.linesIn == 0 && len(s.head) == 0:
-		s.refuse()
+		s.refuseFull()
 		return
-	case s.server.drain.begun || s.plain.neighbor != nil && !s.endsWhole():
+	case s.server.drain.begun || s.legacy.neighbor != nil && !s.endsInWholeAT():
 		s.head = nil
 		s.reader.Drop() // the rest of an unfinished line was not read
 	default:
@@ -320,12 +320,12 @@ func (s *session) close(reason error) {
 		return
 	}
 	s.closing, s.reason = true, reason
-	s.stop()
+	s.stopReading()
 	s.finish()
 }
 
 // stop takes no more lines.
-func (s *session) stop() {
+func (s *session) stopReading() {
 	s.reader.Stop()
 	if s.inbound != nil {
 		s.inbound.machine.Stop()
@@ -346,27 +346,27 @@ func (s *session) finish() {
 func (s *session) abort(reason error) {
 	s.closing, s.aborted, s.reason = true, true, reason
 	if s.inbound != nil {
-		s.server.counters.dropped(reason)
+		s.server.counters.linkDropped(reason)
 	}
-	s.stop()
+	s.stopReading()
 	s.t.AbortConnection()
 }
 
 // ConnectionLost implements reactor.Protocol.
 func (s *session) ConnectionLost(reason error) {
 	s.lost = true
-	for _, p := range s.replies.queue {
-		if p.lookup != nil && !p.filled {
-			s.server.lookups.abandon(p.lookup)
+	for _, sl := range s.replies.queue {
+		if sl.lookup != nil && !sl.filled {
+			s.server.lookups.abandon(sl.lookup)
 		}
 	}
-	s.server.lookups.leftBy(s)
+	s.server.lookups.sessionLost(s)
 	fields := []zap.Field{zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer())}
 	if s.inbound != nil {
 		fields = append(fields, zap.String("neighbor", s.inbound.machine.Name()))
 		s.inbound.lost()
 	}
-	s.plain.lost(s)
+	s.legacy.lost(s)
 	switch {
 	case errors.Is(reason, reactor.ErrHeldInput):
 		s.server.counters.InputLimits++
@@ -380,9 +380,9 @@ func (s *session) ConnectionLost(reason error) {
 	case s.inbound != nil && errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
 		reason = errClosed
 	}
-	s.server.remove(s)
+	s.server.removeSession(s)
 	level := zap.InfoLevel
-	if !s.isOpen {
+	if !s.identified {
 		level = zap.DebugLevel
 	}
 	s.server.log.Log(level, "connection lost",

@@ -48,11 +48,11 @@ func TestAnOpenLookupHoldsLinesAfterSixtyFour(t *testing.T) {
 	w.reactors["Alford"].SetWork(time.Second)
 	c := w.dial("Alford")
 	c.ask(1, "IAMAT k +1-1 5\n")
-	s := w.servers["Alford"]
-	before := s.counters.LinesReceived
+	srv := w.servers["Alford"]
+	before := srv.counters.LinesReceived
 	c.SendString(strings.Repeat("WHATSAT k 1 0\n", 100))
 	w.net.RunFor(500 * time.Millisecond)
-	if n := s.counters.LinesReceived - before; n != maxOpen {
+	if n := srv.counters.LinesReceived - before; n != maxOpen {
 		t.Errorf("%d lines executed, want %d", n, maxOpen)
 	}
 	w.until("all are answered", func() bool { return strings.Count(string(c.Received()), "\n\n") == 100 })
@@ -61,7 +61,7 @@ func TestAnOpenLookupHoldsLinesAfterSixtyFour(t *testing.T) {
 // A client that sends and does not read is held, then cut; nobody else notices.
 func TestAClientThatDoesNotReadIsHeldAndCut(t *testing.T) {
 	w := alone(t, nil)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	c := w.dial("Alford")
 	c.Stall()
 	lines := strings.Repeat("help\n", 400<<10)
@@ -70,10 +70,10 @@ func TestAClientThatDoesNotReadIsHeldAndCut(t *testing.T) {
 		w.net.RunFor(5 * time.Second)
 	}
 	w.until("it is cut", c.Closed)
-	if s.counters.InputLimits+s.counters.OutputLimits+s.counters.StallLimits != 1 {
-		t.Errorf("no limit is counted, or two: %+v", s.counters)
+	if srv.counters.InputLimits+srv.counters.OutputLimits+srv.counters.StallLimits != 1 {
+		t.Errorf("no limit is counted, or two: %+v", srv.counters)
 	}
-	if n := s.counters.Replies; n > 10000 {
+	if n := srv.counters.Replies; n > 10000 {
 		t.Errorf("%d lines executed for a client that reads nothing", n)
 	}
 	if got := w.dial("Alford").ask(1, "IAMAT k +1-1 5\n"); !strings.HasPrefix(got, "AT") {
@@ -117,14 +117,14 @@ func TestAHalfClosedClientGetsEveryReply(t *testing.T) {
 	c.SendString(lines.String())
 	c.CloseWrite()
 	w.net.RunFor(2 * time.Second)
-	s := w.servers["Alford"]
-	if m := w.reactors["Alford"].Memory(); s.counters.Held == 0 || m > 2<<20 {
-		t.Errorf("%d bytes of buffers, held %d times", m, s.counters.Held)
+	srv := w.servers["Alford"]
+	if m := w.reactors["Alford"].Memory(); srv.counters.Held == 0 || m > 2<<20 {
+		t.Errorf("%d bytes of buffers, held %d times", m, srv.counters.Held)
 	}
 	c.Unstall()
 	w.until("end of file", c.Closed)
-	if k := strings.Count(string(c.Received()), "\n\n"); k != n || !c.EOF() || s.counters.LinesReceived != n {
-		t.Errorf("%d replies to %d lines, end of file: %v; %d executed", k, n, c.EOF(), s.counters.LinesReceived)
+	if k := strings.Count(string(c.Received()), "\n\n"); k != n || !c.EOF() || srv.counters.LinesReceived != n {
+		t.Errorf("%d replies to %d lines, end of file: %v; %d executed", k, n, c.EOF(), srv.counters.LinesReceived)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestMaxConnections(t *testing.T) {
 	cfg := testConfig(ring...)
 	cfg.Limits.MaxConnections = 3
 	w := newWorld(t, cfg)
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	var clients []client
 	for range 3 {
 		c := w.dial("Alford")
@@ -163,7 +163,7 @@ func TestMaxConnections(t *testing.T) {
 	}
 	clients[0] = c
 	// Beyond those that may be neighbors there is no waiting.
-	for range s.overflow() {
+	for range srv.maxOverflow() {
 		w.dial("Alford")
 	}
 	w.net.RunFor(100 * time.Millisecond)
@@ -352,8 +352,8 @@ func TestGarbage(t *testing.T) {
 
 func BenchmarkSessionIAMAT(b *testing.B) {
 	w := alone(b, nil)
-	n := w.servers["Alford"].BuildProtocol("client").(*session)
-	n.ConnectionMade(sink{})
+	s := w.servers["Alford"].BuildProtocol("client").(*session)
+	s.ConnectionMade(sink{})
 	lines := make([][]byte, 1024)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -365,7 +365,7 @@ func BenchmarkSessionIAMAT(b *testing.B) {
 			}
 			b.StartTimer()
 		}
-		n.DataReceived(lines[i%len(lines)]) // the pump that it asks for never comes
+		s.DataReceived(lines[i%len(lines)]) // the pump that it asks for never comes
 	}
 }
 

@@ -35,24 +35,24 @@ func hitMaxClientID(t *testing.T) *Server {
 
 func hitMaxConnections(t *testing.T) *Server {
 	w := alone(t, func(c *config.Config) { c.Limits.MaxConnections = 10 })
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	var all []client
 	for range 10 + minOverflow + maxTurnedAway + 20 {
 		c := w.dial("Alford")
 		c.Stall() // who is turned away stays for a moment
 		all = append(all, c)
 	}
-	w.until("all have come", func() bool { return s.counters.Accepted == uint64(len(all)) })
+	w.until("all have come", func() bool { return srv.counters.Accepted == uint64(len(all)) })
 	w.net.RunFor(100 * time.Millisecond)
-	if s.admitted[asClient] != 10 || s.admitted[asOverflow] != minOverflow || s.turnedAway != maxTurnedAway ||
-		s.counters.ServerFull != maxTurnedAway+20 {
-		t.Errorf("%v admitted, %d being turned away, %d counted", s.admitted, s.turnedAway, s.counters.ServerFull)
+	if srv.admitted[asClient] != 10 || srv.admitted[asOverflow] != minOverflow || srv.turnedAway != maxTurnedAway ||
+		srv.counters.ServerFull != maxTurnedAway+20 {
+		t.Errorf("%v admitted, %d being turned away, %d counted", srv.admitted, srv.turnedAway, srv.counters.ServerFull)
 	}
 	w.net.RunFor(link.HandshakeTimeout + time.Second)
-	if n := s.counters.ServerFull; n != uint64(len(all)-10) {
+	if n := srv.counters.ServerFull; n != uint64(len(all)-10) {
 		t.Errorf("%d of %d are refused in the end", n, len(all)-10)
 	}
-	return s
+	return srv
 }
 
 func hitMaxClients(t *testing.T) *Server {
@@ -109,7 +109,7 @@ func hitOutputHard(t *testing.T) *Server {
 	cfg.Limits.OutputHard, cfg.Limits.PlacesInFlight = 512<<10, 64
 	w := newWorld(t, cfg)
 	w.places = longPlaces{}
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.reactors["Alford"].SetWork(time.Second)
 	c := w.dial("Alford")
 	c.ask(1, "IAMAT k +1-1 5\n")
@@ -119,7 +119,7 @@ func hitOutputHard(t *testing.T) *Server {
 	if d := w.net.Elapsed(); d > softTime/2 {
 		t.Errorf("cut after %v", d)
 	}
-	return s
+	return srv
 }
 
 func hitOutputSoft(t *testing.T) *Server {
@@ -136,7 +136,7 @@ func hitOutputSoft(t *testing.T) *Server {
 
 func hitPlacesInFlight(t *testing.T) *Server {
 	w := alone(t, nil)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	w.reactors["Alford"].SetWork(time.Minute)
 	questions := differing(w, 18*maxOpen)
 	for i := range 18 {
@@ -144,11 +144,11 @@ func hitPlacesInFlight(t *testing.T) *Server {
 	}
 	w.until("busy", w.counted("lookups_busy"))
 	w.net.RunFor(time.Second)
-	if l := s.Status().Lookups; l.Open != 5+maxWaiting || l.InFlight != 5 || l.Waiting != maxWaiting ||
-		s.counters.LookupsWaited != maxWaiting+s.counters.LookupsDisplaced {
-		t.Errorf("%+v, %d waited, %d of them displaced", l, s.counters.LookupsWaited, s.counters.LookupsDisplaced)
+	if l := srv.Status().Lookups; l.Open != 5+maxWaiting || l.InFlight != 5 || l.Waiting != maxWaiting ||
+		srv.counters.LookupsWaited != maxWaiting+srv.counters.LookupsDisplaced {
+		t.Errorf("%+v, %d waited, %d of them displaced", l, srv.counters.LookupsWaited, srv.counters.LookupsDisplaced)
 	}
-	return s
+	return srv
 }
 
 func hitPlacesTimeout(t *testing.T) *Server {
@@ -195,13 +195,13 @@ func hitHeldBacklog(t *testing.T) *Server {
 	c.Stall()
 	c.SendString(strings.Repeat(strings.Repeat("x", 1000)+"\n", 2000))
 	w.until("held", w.counted("held"))
-	s := w.servers["Alford"]
-	if n := s.sessions[0].t.Backlog(); n < maxBacklog || n > maxBacklog+2000 {
+	srv := w.servers["Alford"]
+	if n := srv.sessions[0].t.Backlog(); n < maxBacklog || n > maxBacklog+2000 {
 		t.Errorf("held when %d bytes were unread", n)
 	}
 	c.Unstall()
 	w.until("answered", func() bool { return strings.Count(string(c.Received()), "\n\n") == 2000 })
-	return s
+	return srv
 }
 
 func hitHeldReplies(t *testing.T) *Server {
@@ -211,13 +211,13 @@ func hitHeldReplies(t *testing.T) *Server {
 	c.ask(1, "IAMAT k +1-1 5\n")
 	c.SendString("WHATSAT k 1 1\n" + strings.Repeat(strings.Repeat("x", 1000)+"\n", 1200))
 	w.until("held", w.counted("held"))
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	// What waits is one text that has grown, by a quarter each time.
-	if n := s.sessions[0].replies.memory; n < maxHeldReplies || n > maxHeldReplies*3/2 {
+	if n := srv.sessions[0].replies.memory; n < maxHeldReplies || n > maxHeldReplies*3/2 {
 		t.Errorf("held when %d bytes waited for an earlier reply", n)
 	}
 	w.until("answered", func() bool { return strings.Count(string(c.Received()), "\n\n") == 1201 })
-	return s
+	return srv
 }
 
 func hitHeldInput(t *testing.T) *Server {
@@ -229,14 +229,14 @@ func hitHeldInput(t *testing.T) *Server {
 	w.until("held", w.counted("held"))
 	begun := w.net.Elapsed()
 	w.until("cut", w.counted("input_limits"))
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	if took := w.net.Elapsed() - begun; took < reactor.HeldInputTimeout-time.Second {
 		t.Errorf("closed after %v", took)
 	}
 	if n := w.reactors["Alford"].Stats().BytesIn; n > 2*reactor.MaxHeldInput {
 		t.Errorf("%d bytes were read", n)
 	}
-	return s
+	return srv
 }
 
 // hitLinger is a client that ends its side and reads nothing of what it is owed.

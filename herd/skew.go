@@ -7,17 +7,17 @@ import "go.uber.org/zap"
 // here or ours there.
 func (n *neighbor) clockPinged(number, ponged uint64) {
 	n.skew.Pinged(number, ponged, n.server.reactor.Now())
-	n.judgeClock()
+	n.checkClock()
 }
 
-func (n *neighbor) judgeClock() {
+func (n *neighbor) checkClock() {
 	least, most, ok := n.skew.Bounds()
 	limit := n.server.cfg.Limits.MaxFuture / 2
 	wrong := ok && (least > limit || most < -limit)
-	if wrong == n.clockOff {
+	if wrong == n.clockWrong {
 		return
 	}
-	n.clockOff = wrong
+	n.clockWrong = wrong
 	ahead, uncertainty, _ := n.skew.Offset()
 	fields := []zap.Field{zap.String("neighbor", n.name), zap.Duration("ahead", ahead),
 		zap.Duration("uncertainty", uncertainty)}

@@ -37,65 +37,65 @@ func mostInTurn(placesInFlight int) int { return placesInFlight + 2*reserve(plac
 func MostLookups(placesInFlight int) int { return mostInTurn(placesInFlight) + reserve(placesInFlight) }
 
 // asker is a connection as far as its lookups go. Loop only.
-type asker struct {
-	from    *askers   // all of its address; nil before its first lookup
-	queue   []*lookup // whose turn has not come, oldest first
-	taken   int       // lookups of this turn that have been started
-	waiting int       // without an answer, but for those whose turn has come
-	running int       // flights that were started when it was its turn
+type connTurns struct {
+	address *addressTurns // all of its address; nil before its first lookup
+	queue   []*lookup     // whose turn has not come, oldest first
+	started int           // lookups of this turn that have been started
+	waiting int           // without an answer, but for those whose turn has come
+	running int           // flights that were started when it was its turn
 }
 
 // askers are the connections of one client address. Loop only.
-type askers struct {
-	address     string
-	turns       []*asker // those with a queue; the first is next
-	connections int      // that have asked and are still there
-	waiting     int      // the sum of theirs
-	crowd       int      // how many of them have lookups that wait
-	running     int      // as asker's; also for connections that have gone
+type addressTurns struct {
+	host         string
+	turns        []*connTurns // those with a queue; the first is next
+	connections  int          // that have asked and are still there
+	waiting      int          // the sum of theirs
+	waitingConns int          // how many of them have lookups that wait
+	running      int          // as asker's; also for connections that have gone
 }
 
 // asker is the session's, known by its address.
-func (q *lookups) asker(s *session) *asker {
-	a := &s.asker
-	if a.from == nil {
-		a.from = q.addresses[s.address]
-		if a.from == nil {
-			a.from = &askers{address: s.address}
-			q.addresses[s.address] = a.from
+func (q *lookups) turnsOf(s *session) *connTurns {
+	c := &s.turns
+	if c.address == nil {
+		c.address = q.addresses[s.address]
+		if c.address == nil {
+			c.address = &addressTurns{host: s.address}
+			q.addresses[s.address] = c.address
 		}
-		a.from.connections++
+		c.address.connections++
 	}
-	return a
+	return c
 }
 
 // leftBy forgets an asker whose connection is lost and whose lookups are abandoned.
-func (q *lookups) leftBy(s *session) {
-	if from := s.asker.from; from != nil {
-		from.connections--
-		q.forgetAddress(from)
+func (q *lookups) sessionLost(s *session) {
+	if addr := s.turns.address; addr != nil {
+		addr.connections--
+		q.forgetAddress(addr)
 	}
 }
 
 // forgetAddress forgets an address that has no connection and nothing under way. One that comes
 // back sooner finds what it has under way, and gains nothing.
-func (q *lookups) forgetAddress(from *askers) {
-	if from.connections == 0 && from.running == 0 {
-		delete(q.addresses, from.address)
+func (q *lookups) forgetAddress(addr *addressTurns) {
+	if addr.connections == 0 && addr.running == 0 {
+		delete(q.addresses, addr.host)
 	}
 }
 
 // enqueue lets l wait for its turn.
 func (q *lookups) enqueue(l *lookup) {
-	a := &l.session.asker
-	if l.queued = true; len(a.queue) == 0 {
-		a.taken = 0
-		if len(a.from.turns) == 0 {
-			q.turns = append(q.turns, a.from)
+	c := &l.session.turns
+	if l.queued = true; len(c.queue) == 0 {
+		c.started = 0
+		if len(c.address.turns) == 0 {
+			q.turns = append(q.turns, c.address)
 		}
-		a.from.turns = append(a.from.turns, a)
+		c.address.turns = append(c.address.turns, c)
 	}
-	a.queue = append(a.queue, l)
+	c.queue = append(c.queue, l)
 }
 
 // dequeue takes l from among those that wait for their turn, if it is.
@@ -104,10 +104,10 @@ func (q *lookups) dequeue(l *lookup) {
 		return
 	}
 	l.queued = false
-	a := &l.session.asker
-	if a.queue = without(a.queue, l); len(a.queue) == 0 {
-		if a.from.turns = without(a.from.turns, a); len(a.from.turns) == 0 {
-			q.turns = without(q.turns, a.from)
+	c := &l.session.turns
+	if c.queue = without(c.queue, l); len(c.queue) == 0 {
+		if c.address.turns = without(c.address.turns, c); len(c.address.turns) == 0 {
+			q.turns = without(q.turns, c.address)
 		}
 	}
 }
@@ -127,24 +127,24 @@ func (q *lookups) pick() (*lookup, *places.Payer) {
 	if q.inFlight >= mostInTurn(most) {
 		return nil, nil
 	}
-	for _, from := range q.turns {
-		if beyond >= reserve(most) && from.running > 0 {
+	for _, addr := range q.turns {
+		if beyond >= reserve(most) && addr.running > 0 {
 			continue
 		}
-		for _, a := range from.turns {
-			if beyond >= 0 && a.running > 0 {
+		for _, c := range addr.turns {
+			if beyond >= 0 && c.running > 0 {
 				continue
 			}
-			payer := &places.Payer{Address: from.address}
+			payer := &places.Payer{Address: addr.host}
 			if !q.admit(payer) {
 				return nil, nil
 			}
-			if a.taken++; a.taken >= q.turn {
-				a.taken = 0
-				from.turns = append(without(from.turns, a), a)
-				q.turns = append(without(q.turns, from), from)
+			if c.started++; c.started >= q.turn {
+				c.started = 0
+				addr.turns = append(without(addr.turns, c), c)
+				q.turns = append(without(q.turns, addr), addr)
 			}
-			return a.queue[0], payer
+			return c.queue[0], payer
 		}
 	}
 	return nil, nil
@@ -167,14 +167,14 @@ func (q *lookups) admit(p *places.Payer) bool {
 }
 
 // count notes that n more lookups of an asker wait.
-func (q *lookups) count(a *asker, n int) {
-	a.from.crowd += begins(&a.waiting, n)
-	q.crowd += begins(&a.from.waiting, n)
+func (q *lookups) count(c *connTurns, n int) {
+	c.address.waitingConns += addCount(&c.waiting, n)
+	q.waitingAddresses += addCount(&c.address.waiting, n)
 	q.waiting += n
 }
 
 // begins adds n to a number. It returns 1 if that was zero before, -1 if it is now, else 0.
-func begins(number *int, n int) int {
+func addCount(number *int, n int) int {
 	before := *number
 	*number += n
 	switch {
@@ -190,18 +190,18 @@ func begins(number *int, n int) int {
 // places are taken each address has an equal part of them, and so has each connection in those of
 // its address: who has less takes the place of the newest lookup of the connection that has most,
 // of the address that has most.
-func (q *lookups) makeRoom(a *asker) bool {
+func (q *lookups) makeRoom(c *connTurns) bool {
 	var l *lookup
 	switch {
-	case hasLess(a.from.waiting, q.waiting, q.crowd):
+	case belowFairShare(c.address.waiting, q.waiting, q.waitingAddresses):
 		l = q.newestOfMost(nil)
-	case hasLess(a.waiting, a.from.waiting, a.from.crowd):
-		l = q.newestOfMost(a.from)
+	case belowFairShare(c.waiting, c.address.waiting, c.address.waitingConns):
+		l = q.newestOfMost(c.address)
 	default:
-		q.tellBusy(a.from)
+		q.logBusy(c.address)
 		return false
 	}
-	q.tellBusy(l.session.asker.from)
+	q.logBusy(l.session.turns.address)
 	q.server.counters.LookupsDisplaced++
 	q.abandon(l)
 	// In a call of its own: the reply may let further lines of that connection go on.
@@ -215,7 +215,7 @@ func (q *lookups) makeRoom(a *asker) bool {
 
 // hasLess says whether mine is less than an equal part of all, among so many who have some. If so,
 // one of the others has two more at least.
-func hasLess(mine, all, among int) bool {
+func belowFairShare(mine, all, among int) bool {
 	if mine == 0 {
 		among++
 	}
@@ -224,23 +224,23 @@ func hasLess(mine, all, among int) bool {
 
 // newestOfMost is the newest lookup that waits, of the connection with most of them, of the address
 // with most of them, or of the given one. O(lookups), and there is room for one more after it.
-func (q *lookups) newestOfMost(of *askers) (newest *lookup) {
+func (q *lookups) newestOfMost(of *addressTurns) (newest *lookup) {
 	mostOfAddress, most := 0, 0
 	for _, l := range q.open {
-		a := &l.session.asker
-		if l.running || of != nil && a.from != of || a.from.waiting < mostOfAddress ||
-			a.from.waiting == mostOfAddress && a.waiting < most {
+		c := &l.session.turns
+		if l.running || of != nil && c.address != of || c.address.waiting < mostOfAddress ||
+			c.address.waiting == mostOfAddress && c.waiting < most {
 			continue
 		}
-		newest, mostOfAddress, most = l, a.from.waiting, a.waiting
+		newest, mostOfAddress, most = l, c.address.waiting, c.waiting
 	}
 	return newest
 }
 
 // tellBusy tells the log of an address that has a lookup refused because too many wait.
-func (q *lookups) tellBusy(from *askers) {
-	if q.server.told.lookups.first(refusal{"busy", from.address}, q.server.reactor.Now()) {
-		q.server.log.Warn("lookups refused, too many wait", zap.String("address", from.address),
-			zap.Int("waiting", from.waiting), zap.Int("running", from.running))
+func (q *lookups) logBusy(addr *addressTurns) {
+	if q.server.logLimits.lookups.allow(logKey{"busy", addr.host}, q.server.reactor.Now()) {
+		q.server.log.Warn("lookups refused, too many wait", zap.String("address", addr.host),
+			zap.Int("waiting", addr.waiting), zap.Int("running", addr.running))
 	}
 }

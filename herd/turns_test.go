@@ -70,7 +70,7 @@ func (g *slowGoogle) Nearby(ctx context.Context, q places.Query) (places.Result,
 		g.r.takes = g.lateTakes
 		return fakePlaces{}.Nearby(ctx, q)
 	}
-	f := g.s.lookups.flights[g.s.question(q)]
+	f := g.s.lookups.flights[g.s.lookupKey(q)]
 	if f == nil {
 		return places.Result{}, ctx.Err()
 	}
@@ -299,8 +299,8 @@ func TestSharingWithOneWhoHasWaited(t *testing.T) {
 	if got := second.ask(1, ""); !strings.HasPrefix(got, "AT ") {
 		t.Errorf("the second: %q", got)
 	}
-	if l := g.s.Status().Lookups; l != (LookupStatus{}) || g.s.lookups.crowd != 0 {
-		t.Errorf("at the end: %+v, %d addresses wait", l, g.s.lookups.crowd)
+	if l := g.s.Status().Lookups; l != (LookupStatus{}) || g.s.lookups.waitingAddresses != 0 {
+		t.Errorf("at the end: %+v, %d addresses wait", l, g.s.lookups.waitingAddresses)
 	}
 }
 
@@ -341,9 +341,9 @@ func TestPlacesAreSharedOut(t *testing.T) {
 				t.Errorf("of %d addresses, %s has %d places of %d", i+1, h, n, maxWaiting)
 			}
 			for _, c := range sent[h] {
-				a := &g.s.sessionOf(c).asker
-				if part := a.from.waiting / 20; a.waiting < part-1 || a.waiting > part+1 {
-					t.Errorf("a connection of %s has %d places of %d", h, a.waiting, a.from.waiting)
+				c := &g.s.sessionOf(c).turns
+				if part := c.address.waiting / 20; c.waiting < part-1 || c.waiting > part+1 {
+					t.Errorf("a connection of %s has %d places of %d", h, c.waiting, c.address.waiting)
 				}
 			}
 		}
@@ -358,17 +358,17 @@ func TestPlacesAreSharedOut(t *testing.T) {
 	g.w.until("all are answered", func() bool { return g.s.counters.Replies == 80+6000 })
 	g.w.net.RunFor(5 * time.Second)
 	q := &g.s.lookups
-	if len(q.addresses)+len(q.flights)+len(q.turns)+q.waiting+q.crowd+q.inFlight > 0 {
+	if len(q.addresses)+len(q.flights)+len(q.turns)+q.waiting+q.waitingAddresses+q.inFlight > 0 {
 		t.Errorf("at the end %d addresses, %d questions, %d turns, %d waiting of %d, %d under way",
-			len(q.addresses), len(q.flights), len(q.turns), q.waiting, q.crowd, q.inFlight)
+			len(q.addresses), len(q.flights), len(q.turns), q.waiting, q.waitingAddresses, q.inFlight)
 	}
 }
 
 // sessionOf is the server's end of a test's connection.
-func (s *Server) sessionOf(c client) *session {
-	for _, n := range s.sessions {
-		if n.t.Peer() == c.Addr() {
-			return n
+func (srv *Server) sessionOf(c client) *session {
+	for _, s := range srv.sessions {
+		if s.t.Peer() == c.Addr() {
+			return s
 		}
 	}
 	return nil
@@ -461,9 +461,9 @@ func TestTheFallbackAnswersWhatIsLate(t *testing.T) {
 	if len(g.started) != sent || len(g.fellBack) != 9*30 || g.mostLate > reserve(g.s.cfg.Limits.PlacesInFlight) {
 		t.Errorf("%d of them sent, %d times the fallback, %d at once", len(g.started)-sent, len(g.fellBack), g.mostLate)
 	}
-	if c.LookupsExpired != 9*30 || q.waiting+q.crowd+len(q.late)+q.lateRunning+len(q.turns) > 0 {
+	if c.LookupsExpired != 9*30 || q.waiting+q.waitingAddresses+len(q.late)+q.lateRunning+len(q.turns) > 0 {
 		t.Errorf("%d expired; at the end %d waiting of %d, %d late, %d of them running, %d turns",
-			c.LookupsExpired, q.waiting, q.crowd, len(q.late), q.lateRunning, len(q.turns))
+			c.LookupsExpired, q.waiting, q.waitingAddresses, len(q.late), q.lateRunning, len(q.turns))
 	}
 }
 

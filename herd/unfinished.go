@@ -18,23 +18,23 @@ var errUnfinished = errors.New("unfinished line executed")
 func (s *session) pausedInLine(now time.Time) bool {
 	limit := s.server.cfg.Herd.UnfinishedLine
 	silent := limit > 0 && !s.held && !s.eof && !s.partialSince.IsZero() && now.Sub(s.lastInput) >= limit &&
-		!s.server.sweptLate && !s.server.drain.begun && !s.mayBeNeighbors()
-	twice := silent && s.paused
-	s.paused = silent
+		!s.server.sweepLate && !s.server.drain.begun && !s.mayBeNeighborLine()
+	twice := silent && s.wasSilent
+	s.wasSilent = silent
 	return twice
 }
 
 // mayBeNeighbors says whether the unfinished line is a neighbor's, or may become one: it is never executed.
-func (s *session) mayBeNeighbors() bool {
-	if s.inbound != nil || s.plain.neighbor != nil {
+func (s *session) mayBeNeighborLine() bool {
+	if s.inbound != nil || s.legacy.neighbor != nil {
 		return true
 	}
 	line := s.head
-	if s.isOpen {
+	if s.identified {
 		line = s.reader.Unfinished()
 	}
 	line = bytes.TrimLeft(line, " \t\r\v\f")
-	return s.linesIn == 0 && mayBegin(line, "HELLO") || s.server.plain && mayBegin(line, "AT")
+	return s.linesIn == 0 && mayBegin(line, "HELLO") || s.server.handshakeOptional && mayBegin(line, "AT")
 }
 
 // mayBegin says whether a line that begins with p may have the verb.
@@ -49,7 +49,7 @@ func (s *session) executeUnfinished() {
 	s.now = s.lastInput
 	s.finishLine()
 	s.close(errUnfinished)
-	s.keep()
+	s.accountMemory()
 }
 
 // finishLine takes what came behind the last LF for a line.

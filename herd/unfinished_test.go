@@ -26,7 +26,7 @@ func unfinished(t *testing.T, change func(*config.Config)) *world {
 // time is that of the last byte.
 func TestUnfinishedLineIsExecuted(t *testing.T) {
 	w := unfinished(t, nil)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	c := w.dial("Alford")
 	c.SendString("IAMAT kiwi +1-1 ")
 	w.net.RunFor(testSilence - 50*time.Millisecond)
@@ -51,8 +51,8 @@ func TestUnfinishedLineIsExecuted(t *testing.T) {
 	if want := last.Sub(time.Unix(1520000000, 5e8)).Seconds(); err != nil || diff < want || diff > want+0.01 {
 		t.Errorf("diff %s, want that of the last byte, %f", f[2], want)
 	}
-	if s.counters.UnfinishedLines != 1 || s.counters.Stored != 1 || s.counters.PartialTimeouts != 0 {
-		t.Errorf("%+v", s.counters)
+	if srv.counters.UnfinishedLines != 1 || srv.counters.Stored != 1 || srv.counters.PartialTimeouts != 0 {
+		t.Errorf("%+v", srv.counters)
 	}
 }
 
@@ -151,12 +151,12 @@ func TestUnfinishedLineAndAStoppedProcess(t *testing.T) {
 // Nor is it judged by a sweep that comes late, whatever has been read before that.
 func TestUnfinishedLineAndALateSweep(t *testing.T) {
 	w := unfinished(t, nil)
-	s := w.servers["Alford"]
+	srv := w.servers["Alford"]
 	c := w.dial("Alford")
 	c.SendString("IAMAT kiwi +1-1 15200000")
-	w.until("one sweep has found it silent", func() bool { return len(s.sessions) > 0 && s.sessions[0].paused })
-	s.swept = s.swept.Add(-time.Second)
-	w.until("the next one was late", func() bool { return s.sweptLate })
+	w.until("one sweep has found it silent", func() bool { return len(srv.sessions) > 0 && srv.sessions[0].wasSilent })
+	srv.lastSweep = srv.lastSweep.Add(-time.Second)
+	w.until("the next one was late", func() bool { return srv.sweepLate })
 	c.SendString("00\n")
 	w.until("answered", func() bool { return len(c.Received()) > 0 })
 	if got := c.Take(); !strings.HasSuffix(got, " 1520000000\n") || c.Closed() {
@@ -169,17 +169,17 @@ func TestUnfinishedLineAndHeldInput(t *testing.T) {
 	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Herd.Dialect, cfg.Herd.UnfinishedLine = "cs131", testSilence
 	w := newWorld(t, cfg)
-	s := w.start("Alford")
+	srv := w.start("Alford")
 	w.reactors["Alford"].SetWork(time.Second)
 	c := w.dial("Alford")
 	c.SendString("IAMAT kiwi +1-1 5\n" + strings.Repeat("WHATSAT kiwi 1 1\n", maxOpen) + "IAMAT moa +1-1 152")
-	w.until("held", func() bool { return s.counters.Held > 0 })
+	w.until("held", func() bool { return srv.counters.Held > 0 })
 	w.net.RunFor(2 * testSilence)
-	w.until("released", func() bool { return !s.sessions[0].held })
+	w.until("released", func() bool { return !srv.sessions[0].held })
 	w.net.RunFor(testSilence - 100*time.Millisecond) // the client could not send before
 	c.SendString("0000000\n")
-	w.until("answered", func() bool { return s.counters.IAMAT == 2 })
-	if item, ok := s.store.Lookup([]byte("moa")); !ok || string(item.Record.Time()) != "1520000000" {
+	w.until("answered", func() bool { return srv.counters.IAMAT == 2 })
+	if item, ok := srv.store.Lookup([]byte("moa")); !ok || string(item.Record.Time()) != "1520000000" {
 		t.Errorf("stored %q", item.Record.Text())
 	}
 }
@@ -193,11 +193,11 @@ func TestUnfinishedLineOfANeighbor(t *testing.T) {
 		"AT Welsh +0.1 moa +1-1 100 Welsh\r\nAT Welsh +0.1 kiwi +1-1 100 Welsh", plainKiwi + "IAMAT emu +1-1 5",
 	} {
 		w := newWorld(t, cfg)
-		s := w.start("Alford")
+		srv := w.start("Alford")
 		c := w.plainWelsh()
 		c.SendString(sent)
 		w.net.RunFor(10 * time.Second)
-		if got := c.Take(); got != "" || c.Closed() || s.counters.UnfinishedLines != 0 {
+		if got := c.Take(); got != "" || c.Closed() || srv.counters.UnfinishedLines != 0 {
 			t.Errorf("%q: answered %q, closed %v", sent, got, c.Closed())
 		}
 	}
@@ -206,8 +206,8 @@ func TestUnfinishedLineOfANeighbor(t *testing.T) {
 	proven := w.welcomed(welshHello)
 	proven.SendString("AT Welsh +0.1 kiwi +1-1 100 Welsh")
 	w.net.RunFor(time.Second)
-	if s := w.servers["Alford"]; s.store.Len() != 0 || proven.Closed() {
-		t.Errorf("%d records, closed %v", s.store.Len(), proven.Closed())
+	if srv := w.servers["Alford"]; srv.store.Len() != 0 || proven.Closed() {
+		t.Errorf("%d records, closed %v", srv.store.Len(), proven.Closed())
 	}
 	// And a whole herd of it is as it was.
 	w = newWorld(t, cfg).startAll()

@@ -12,18 +12,18 @@ func TestWake(t *testing.T) {
 	net := memreactor.NewWorld(1, memreactor.Options{})
 	r := net.NewReactor("Alford")
 	var woken []time.Duration
-	w := wake{f: func() { woken = append(woken, net.Elapsed()) }}
-	w.arm(r, 3*time.Second, true)
-	first := w.call
-	w.arm(r, 5*time.Second, true)
-	w.arm(r, 0, false)
-	if w.call != first {
+	dt := deadlineTimer{f: func() { woken = append(woken, net.Elapsed()) }}
+	dt.arm(r, 3*time.Second, true)
+	first := dt.call
+	dt.arm(r, 5*time.Second, true)
+	dt.arm(r, 0, false)
+	if dt.call != first {
 		t.Error("armed anew for something later")
 	}
-	w.arm(r, 2*time.Second, true)
+	dt.arm(r, 2*time.Second, true)
 	net.RunFor(10 * time.Second)
-	w.arm(r, 11*time.Second, true)
-	w.stop()
+	dt.arm(r, 11*time.Second, true)
+	dt.stop()
 	net.RunFor(10 * time.Second)
 	if len(woken) != 1 || woken[0] != 2*time.Second {
 		t.Errorf("woken at %v, want once at 2s", woken)

@@ -18,17 +18,17 @@ func TestANeighborThatDoesNotReadCostsOneWindow(t *testing.T) {
 	w.start("Welsh")
 	w.until("live", w.live)
 	w.reactors["Welsh"].Pause()
-	s := w.servers["Alford"]
-	l := s.neighbor([]byte("Welsh")).link
+	srv := w.servers["Alford"]
+	o := srv.neighbor([]byte("Welsh")).link
 	for i := range 30000 {
-		s.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
+		srv.store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
 		if i%1000 == 0 {
-			s.pumpSoon()
+			srv.pumpSoon()
 			w.net.RunFor(10 * time.Millisecond)
 		}
 	}
 	w.net.RunFor(time.Second)
-	if n := l.unacknowledged(); n > link.Window+1024 || n < link.Window/2 {
+	if n := o.unacknowledged(); n > link.Window+1024 || n < link.Window/2 {
 		t.Errorf("%d bytes on their way, want about a window of %d", n, link.Window)
 	}
 	w.reactors["Welsh"].Resume()
@@ -85,16 +85,16 @@ func TestANeighborThatReadsNothingIsDropped(t *testing.T) {
 func TestNewsIsNotQueuedForASlowNeighbor(t *testing.T) {
 	w := ringOf(t, nil, "Alford", "Welsh")
 	w.until("live", w.live)
-	s := w.servers["Alford"]
-	l := s.neighbor([]byte("Welsh")).link
+	srv := w.servers["Alford"]
+	o := srv.neighbor([]byte("Welsh")).link
 	w.reactors["Welsh"].Pause()
 	for i := range 4000 {
-		s.store.ApplyOwn(at(t, "kiwi", stamp+i))
-		s.pumpSoon()
+		srv.store.ApplyOwn(at(t, "kiwi", stamp+i))
+		srv.pumpSoon()
 		w.net.RunFor(time.Millisecond)
 	}
 	// 1,000 in the first second, and then no more.
-	if n := l.unacknowledged(); n < link.SlowWindow || n > link.Window/8 {
+	if n := o.unacknowledged(); n < link.SlowWindow || n > link.Window/8 {
 		t.Errorf("%d bytes on their way after 4 s without an ACK", n)
 	}
 	w.reactors["Welsh"].Resume()
@@ -102,8 +102,8 @@ func TestNewsIsNotQueuedForASlowNeighbor(t *testing.T) {
 }
 
 // unacknowledged is how many bytes of AT lines are on their way.
-func (l *outbound) unacknowledged() int {
+func (o *outbound) unacknowledged() int {
 	var st LinkStatus
-	l.sender.status(&st)
+	o.sender.status(&st)
 	return st.Unacknowledged
 }

@@ -30,10 +30,10 @@ type former struct {
 type Verdict uint8
 
 const (
-	Taken     Verdict = iota // Join
-	TakenBack                // Join: it is a former process
-	Elsewhere                // refuse, and ask the process that our link has found whether it is still there
-	Duplicate                // refuse: another process has its name
+	Accept          Verdict = iota // Join
+	TakenBack                      // Join: it is a former process
+	LinkedElsewhere                // refuse, and ask the process that our link has found whether it is still there
+	Duplicate                      // refuse: another process has its name
 )
 
 // Admit decides which of several processes is the neighbor. linked is the one at the other end of our link, if that is
@@ -59,21 +59,21 @@ func (h *Heard) Admit(epoch, linked protocol.Epoch, stands bool, now Time) (v Ve
 	f := h.former(epoch)
 	switch {
 	case linked != 0 && linked != epoch:
-		return Elsewhere, 0
+		return LinkedElsewhere, 0
 	case epoch == h.epoch || f == nil:
-		return Taken, 0
+		return Accept, 0
 	case linked != 0:
 		return TakenBack, 0
-	case f.barred(now) || stands:
+	case f.paused(now) || stands:
 		return Duplicate, 0
 	}
-	f.bar(now)
+	f.startPause(now)
 	return TakenBack, f.pause
 }
 
 // former finds a former process; nil if epoch is none.
 func (h *Heard) former(epoch protocol.Epoch) *former {
-	for _, f := range h.replaced {
+	for _, f := range h.formers {
 		if f.epoch == epoch {
 			return f
 		}
@@ -83,20 +83,20 @@ func (h *Heard) former(epoch protocol.Epoch) *former {
 
 // replace remembers the process at hand as a former one. One that was taken back is remembered
 // already, with its pause.
-func (h *Heard) replace() {
+func (h *Heard) rememberFormer() {
 	if h.epoch == 0 || h.former(h.epoch) != nil {
 		return
 	}
-	if len(h.replaced) == MaxFormer {
-		h.replaced = slices.Delete(h.replaced, 0, 1)
+	if len(h.formers) == MaxFormer {
+		h.formers = slices.Delete(h.formers, 0, 1)
 	}
-	h.replaced = append(h.replaced, &former{epoch: h.epoch})
+	h.formers = append(h.formers, &former{epoch: h.epoch})
 }
 
-func (f *former) barred(now Time) bool { return f.pause > 0 && !f.until.due(now) }
+func (f *former) paused(now Time) bool { return f.pause > 0 && !f.until.due(now) }
 
 // bar begins a pause.
-func (f *former) bar(now Time) {
+func (f *former) startPause(now Time) {
 	if f.pause > 0 && now.Steady >= time.Duration(f.until)+ReturnQuiet {
 		f.pause = 0
 	}

@@ -18,17 +18,17 @@ func TestAdmit(t *testing.T) {
 		pause         time.Duration
 	}
 	for name, steps := range map[string][]step{
-		"a restart":                  {{0, 1, 0, false, Taken, 0}, {0, 2, 0, true, Taken, 0}},
-		"the same one again":         {{0, 1, 0, false, Taken, 0}, {0, 1, 1, true, Taken, 0}},
-		"not the one at the address": {{0, 1, 1, false, Taken, 0}, {0, 2, 1, true, Elsewhere, 0}, {0, 2, 1, false, Elsewhere, 0}},
-		"a successor is there":       {{0, 1, 0, false, Taken, 0}, {0, 2, 0, false, Taken, 0}, {0, 1, 0, true, Duplicate, 0}},
-		"a successor has left":       {{0, 1, 0, false, Taken, 0}, {0, 2, 0, false, Taken, 0}, {0, 1, 0, false, TakenBack, MinReturnPause}},
-		"the one at the address":     {{0, 1, 0, false, Taken, 0}, {0, 2, 0, false, Taken, 0}, {0, 1, 1, true, TakenBack, 0}},
-		"each has its pause": {{0, 1, 0, false, Taken, 0}, {0, 2, 0, false, Taken, 0}, {0, 1, 0, false, TakenBack, MinReturnPause},
+		"a restart":                  {{0, 1, 0, false, Accept, 0}, {0, 2, 0, true, Accept, 0}},
+		"the same one again":         {{0, 1, 0, false, Accept, 0}, {0, 1, 1, true, Accept, 0}},
+		"not the one at the address": {{0, 1, 1, false, Accept, 0}, {0, 2, 1, true, LinkedElsewhere, 0}, {0, 2, 1, false, LinkedElsewhere, 0}},
+		"a successor is there":       {{0, 1, 0, false, Accept, 0}, {0, 2, 0, false, Accept, 0}, {0, 1, 0, true, Duplicate, 0}},
+		"a successor has left":       {{0, 1, 0, false, Accept, 0}, {0, 2, 0, false, Accept, 0}, {0, 1, 0, false, TakenBack, MinReturnPause}},
+		"the one at the address":     {{0, 1, 0, false, Accept, 0}, {0, 2, 0, false, Accept, 0}, {0, 1, 1, true, TakenBack, 0}},
+		"each has its pause": {{0, 1, 0, false, Accept, 0}, {0, 2, 0, false, Accept, 0}, {0, 1, 0, false, TakenBack, MinReturnPause},
 			{0, 2, 0, false, TakenBack, MinReturnPause}, {time.Second, 1, 0, false, Duplicate, 0},
 			{MinReturnPause, 1, 0, false, TakenBack, 2 * MinReturnPause}},
-		"a pause is forgotten": {{0, 1, 0, false, Taken, 0}, {0, 2, 0, false, Taken, 0}, {0, 1, 0, false, TakenBack, MinReturnPause},
-			{0, 3, 0, false, Taken, 0}, {MinReturnPause + ReturnQuiet, 1, 0, false, TakenBack, MinReturnPause}},
+		"a pause is forgotten": {{0, 1, 0, false, Accept, 0}, {0, 2, 0, false, Accept, 0}, {0, 1, 0, false, TakenBack, MinReturnPause},
+			{0, 3, 0, false, Accept, 0}, {MinReturnPause + ReturnQuiet, 1, 0, false, TakenBack, MinReturnPause}},
 	} {
 		h := NewHeard(feed.NewStore("ucla", 1))
 		now := Time{time.Unix(1520000000, 0), time.Hour}

@@ -52,7 +52,7 @@ func (e *end) accept(line []byte, now Time) {
 		return
 	}
 	if len(e.calls) == 3 {
-		e.heard.Left(e.calls[0])
+		e.heard.Lost(e.calls[0])
 		e.calls = e.calls[1:]
 	}
 	in := NewInbound(&e.self, line, l.Hello)
@@ -66,7 +66,7 @@ func (e *end) accept(line []byte, now Time) {
 
 // answer gives the dialed connection a line.
 func (e *end) answer(line []byte, now Time) {
-	o, before, due := e.dial, *e.sent, e.sent.fromHead
+	o, before, due := e.dial, *e.sent, e.sent.repairDue
 	o.Line(line, now, e.out.Reset())
 	if !o.Sending() && o.state == Greeting && before != *e.sent {
 		e.t.Fatalf("%q before WELCOME has changed Sent", line)
@@ -91,8 +91,8 @@ func (e *end) call(in *Inbound, line []byte, now Time) {
 	if e.store.Tail() != tail && (!at.Taken || at.Outcome != feed.Stored || !in.Joined()) {
 		e.t.Fatalf("%q has changed the store", line)
 	}
-	if in.marked {
-		e.taken[in] = in.mark
+	if in.anyMark {
+		e.taken[in] = in.lastMark
 	}
 	for _, event := range e.out.Events {
 		switch event.Kind {
@@ -107,7 +107,7 @@ func (e *end) call(in *Inbound, line []byte, now Time) {
 			}
 			in.Join(e.heard)
 			in.Welcome(now, &e.out)
-		case Unproven:
+		case ProofRejected:
 			in.Refuse("proof", &e.out)
 		case Diverged:
 			e.sent.Repair()
@@ -121,8 +121,8 @@ func (e *end) call(in *Inbound, line []byte, now Time) {
 
 // known is all that a connection that is not current must not change.
 func known(h *Heard) string {
-	return fmt.Sprint(h.epoch, h.seq, h.any, h.full, h.whole, h.restart, h.checked, h.divergedSince, h.nextRepair, h.pause,
-		len(h.replaced))
+	return fmt.Sprint(h.epoch, h.seq, h.seqKnown, h.full, h.everSynced, h.repairDue, h.checked, h.divergedSince, h.nextRepair, h.pause,
+		len(h.formers))
 }
 
 // check looks at what has been written, in the last step and by whom, and at every invariant.
@@ -302,10 +302,10 @@ func FuzzLines(f *testing.F) {
 				case op/32 == 2: // a record is lost
 					e.store.Damage([]byte("c0"), nil)
 				case op/32 < 4 && e.dial != nil && e.dial.Sending():
-					e.dial.Contest(99, now, &e.out)
+					e.dial.CheckClaim(99, now, &e.out)
 					accepted = 0
 				case in != nil && in.Joined():
-					in.Ask(now, &e.out)
+					in.Ping(now, &e.out)
 				}
 			}
 			wire[side][accepted] = append(wire[side][accepted], e.check(in)...)

@@ -16,10 +16,10 @@ type Self struct {
 }
 
 // AppendHello appends the first line of a handshake with the server called to.
-func (s *Self) AppendHello(dst []byte, to string, nonce protocol.Nonce) []byte {
+func (self *Self) AppendHello(dst []byte, to string, nonce protocol.Nonce) []byte {
 	return protocol.AppendHello(dst, protocol.Hello{
-		Version: []byte(protocol.Version), Herd: []byte(s.Herd),
-		From: []byte(s.Name), To: []byte(to), Epoch: s.Epoch, Nonce: nonce,
+		Version: []byte(protocol.Version), Herd: []byte(self.Herd),
+		From: []byte(self.Name), To: []byte(to), Epoch: self.Epoch, Nonce: nonce,
 	})
 }
 
@@ -37,58 +37,58 @@ const noProof = "-"
 type Transcript []byte
 
 // Add notes a line, without CRLF.
-func (t *Transcript) Add(line []byte) {
-	*t = append(append(*t, line...), '\n')
+func (tr *Transcript) Add(line []byte) {
+	*tr = append(append(*tr, line...), '\n')
 }
 
 // SignProof is the mac of PROOF under the secret numbered which.
-func (t Transcript) SignProof(secrets []string, which int) []byte {
-	return t.sign(secrets, which, dialerLabel, "PROOF")
+func (tr Transcript) SignProof(secrets []string, which int) []byte {
+	return tr.sign(secrets, which, dialerLabel, "PROOF")
 }
 
 // CheckProof says with which of the secrets the mac of a PROOF was made; false if with none.
-func (t Transcript) CheckProof(secrets []string, mac []byte) (which int, ok bool) {
-	return t.check(secrets, dialerLabel, "PROOF", mac)
+func (tr Transcript) CheckProof(secrets []string, mac []byte) (which int, ok bool) {
+	return tr.check(secrets, dialerLabel, "PROOF", mac)
 }
 
 // SignWelcome is the mac of w under the secret numbered which.
-func (t Transcript) SignWelcome(secrets []string, which int, w protocol.Welcome) []byte {
-	return t.sign(secrets, which, acceptorLabel, w.Unsigned())
+func (tr Transcript) SignWelcome(secrets []string, which int, w protocol.Welcome) []byte {
+	return tr.sign(secrets, which, acceptorLabel, w.Unsigned())
 }
 
 // CheckWelcome says whether the mac of w was made with one of the secrets.
-func (t Transcript) CheckWelcome(secrets []string, w protocol.Welcome) bool {
-	_, ok := t.check(secrets, acceptorLabel, w.Unsigned(), w.MAC)
+func (tr Transcript) CheckWelcome(secrets []string, w protocol.Welcome) bool {
+	_, ok := tr.check(secrets, acceptorLabel, w.Unsigned(), w.MAC)
 	return ok
 }
 
 // proof is the hex HMAC-SHA256, under one secret, of label, LF, the transcript and the line that
 // carries the proof without it.
-func (t Transcript) proof(secret, label, line string) []byte {
+func (tr Transcript) proof(secret, label, line string) []byte {
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write([]byte(label))
 	h.Write([]byte{'\n'})
-	h.Write(t)
+	h.Write(tr)
 	h.Write([]byte(line))
 	return hex.AppendEncode(nil, h.Sum(nil))
 }
 
 // sign is noProof where there is no secret.
-func (t Transcript) sign(secrets []string, which int, label, line string) []byte {
+func (tr Transcript) sign(secrets []string, which int, label, line string) []byte {
 	if len(secrets) == 0 {
 		return []byte(noProof)
 	}
-	return t.proof(secrets[which%len(secrets)], label, line)
+	return tr.proof(secrets[which%len(secrets)], label, line)
 }
 
 // check takes noProof for right only where there is no secret. The comparison takes the same time
 // wherever the two differ.
-func (t Transcript) check(secrets []string, label, line string, mac []byte) (which int, ok bool) {
+func (tr Transcript) check(secrets []string, label, line string, mac []byte) (which int, ok bool) {
 	if len(secrets) == 0 {
 		return 0, string(mac) == noProof
 	}
 	for i, secret := range secrets {
-		if hmac.Equal(t.proof(secret, label, line), mac) {
+		if hmac.Equal(tr.proof(secret, label, line), mac) {
 			return i, true
 		}
 	}

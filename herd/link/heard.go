@@ -26,16 +26,16 @@ const (
 //  4. A repair that is due makes the next WELCOME ask for everything.
 //  5. Two states are compared only if all of either feed is on the other side: then a difference is real.
 type Heard struct {
-	store    *feed.Store
-	epoch    protocol.Epoch // the process; 0: none has proven itself yet
-	current  *Inbound       // nil once it is gone
-	replaced []*former      // processes that another one has replaced, the first one first
-	seq      uint64         // the last MARK whose records are all applied here
-	any      bool           // there was one
-	full     bool           // the neighbor lacks records for max_clients, as its last MARK says
-	whole    bool           // once, all of its feed has been here since this server started
-	restart  bool           // a repair is due
-	closed   bool           // this server is leaving
+	store      *feed.Store
+	epoch      protocol.Epoch // the process; 0: none has proven itself yet
+	current    *Inbound       // nil once it is gone
+	formers    []*former      // processes that another one has replaced, the first one first
+	seq        uint64         // the last MARK whose records are all applied here
+	seqKnown   bool           // there was one
+	full       bool           // the neighbor lacks records for max_clients, as its last MARK says
+	everSynced bool           // once, all of its feed has been here since this server started
+	repairDue  bool           // a repair is due
+	closed     bool           // this server is leaving
 
 	checked       time.Time     // the last comparison; zero: none
 	divergedSince time.Time     // zero: the same when last compared
@@ -50,7 +50,7 @@ func NewHeard(store *feed.Store) *Heard { return &Heard{store: store} }
 func (h *Heard) Epoch() protocol.Epoch { return h.epoch }
 
 // Seq is the position up to which all of its feed is here; false if that is unknown.
-func (h *Heard) Seq() (seq uint64, any bool) { return h.seq, h.any }
+func (h *Heard) Seq() (seq uint64, any bool) { return h.seq, h.seqKnown }
 
 // Current says whether in is the connection whose MARKs count.
 func (h *Heard) Current(in *Inbound) bool { return h.current == in }
@@ -59,7 +59,7 @@ func (h *Heard) Current(in *Inbound) bool { return h.current == in }
 func (h *Heard) Full() bool { return h.full }
 
 // Whole says whether once all of the neighbor's feed has been here since this server started.
-func (h *Heard) Whole() bool { return h.whole }
+func (h *Heard) EverSynced() bool { return h.everSynced }
 
 // Agreement is when the states were compared last, and since when they differ; zero if never, and if they do not.
 func (h *Heard) Agreement() (checked, divergedSince time.Time) { return h.checked, h.divergedSince }
@@ -69,7 +69,7 @@ func (h *Heard) Agreement() (checked, divergedSince time.Time) { return h.checke
 func (h *Heard) Close() { h.closed = true }
 
 // Left is called when a connection is lost, and says whether it was the current one.
-func (h *Heard) Left(in *Inbound) (current bool) {
+func (h *Heard) Lost(in *Inbound) (current bool) {
 	if current = h.current == in; current {
 		h.current = nil
 	}
@@ -79,8 +79,8 @@ func (h *Heard) Left(in *Inbound) (current bool) {
 // join makes in the current connection.
 func (h *Heard) join(in *Inbound) {
 	if in.epoch != h.epoch {
-		h.replace()
-		h.epoch, h.seq, h.any, h.full = in.epoch, 0, false, false
+		h.rememberFormer()
+		h.epoch, h.seq, h.seqKnown, h.full = in.epoch, 0, false, false
 		h.checked, h.divergedSince = time.Time{}, time.Time{}
 	}
 	h.current = in
@@ -88,29 +88,29 @@ func (h *Heard) join(in *Inbound) {
 
 // since is the resume point for WELCOME: the epoch and the last seq of the neighbor's feed that
 // we have all of, or none.
-func (h *Heard) since() (protocol.Epoch, uint64) {
-	if h.restart || !h.any {
-		h.restart, h.seq, h.any = false, 0, false
+func (h *Heard) resumePoint() (protocol.Epoch, uint64) {
+	if h.repairDue || !h.seqKnown {
+		h.repairDue, h.seq, h.seqKnown = false, 0, false
 		return 0, 0
 	}
 	return h.epoch, h.seq
 }
 
 // of is what a MARK for a process says of its feed: nothing, unless it is the process that was heard.
-func (h *Heard) of(peer protocol.Epoch) (seq uint64, any bool) {
+func (h *Heard) seqOf(peer protocol.Epoch) (seq uint64, any bool) {
 	if h.epoch != peer {
 		return 0, false
 	}
-	return h.seq, h.any
+	return h.seq, h.seqKnown
 }
 
 // marked takes a MARK of the current connection: up to its seq everything is here.
 func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
-	if !h.any || m.Seq != h.seq {
-		h.seq, h.any = m.Seq, true
+	if !h.seqKnown || m.Seq != h.seq {
+		h.seq, h.seqKnown = m.Seq, true
 		out.add(Event{Kind: HeardMore})
 	}
-	h.whole = h.whole || m.Seq == m.Tail
+	h.everSynced = h.everSynced || m.Seq == m.Tail
 	h.full = m.Full
 	if m.Seq != m.Tail || !m.HeardAny || m.Heard != h.store.Tail() || m.Full || h.store.Overflowed() {
 		return
@@ -128,6 +128,6 @@ func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
 	}
 	h.pause = min(max(2*h.pause, MinRepairPause), MaxRepairPause)
 	h.nextRepair = now.in(h.pause)
-	h.restart = true
+	h.repairDue = true
 	out.add(Event{Kind: Diverged, Mark: m})
 }

@@ -31,46 +31,46 @@ type Inbound struct {
 	epoch protocol.Epoch
 	heard *Heard // nil until Join
 
-	said   Transcript
-	secret int  // that the proof was made with
-	over   bool // nothing more is said
+	transcript  Transcript
+	secretIndex int  // that the proof was made with
+	ended       bool // nothing more is said
 
-	giveUp timer // the handshake
-	beatAt timer
-	pulse  pulse
-	bad    badLines
+	handshakeTimeout timer // the handshake
+	nextBeat         timer
+	keepalive        keepalive
+	badLines         badLines
 
-	marked   bool
-	mark     uint64 // the last MARK's seq
+	anyMark  bool
+	lastMark uint64 // the last MARK's seq
 	caughtUp bool   // that was the neighbor's tail: what comes now is new
 	ackAt    timer  // an ACK is due
 	unacked  int    // bytes of AT lines since the last ACK
 
-	superseded int    // beats since it has not been the current connection
-	asked      uint64 // the PING that asks whether the other side is still there; 0: none
-	stopping   bool
+	supersededBeats int    // beats since it has not been the current connection
+	pingSent        uint64 // the PING that asks whether the other side is still there; 0: none
+	closing         bool
 }
 
 // NewInbound takes the first line of a connection, which is a HELLO.
 func NewInbound(self *Self, line []byte, h protocol.Hello) *Inbound {
 	in := &Inbound{self: self, name: string(h.From), epoch: h.Epoch}
-	in.said.Add(line)
+	in.transcript.Add(line)
 	return in
 }
 
 // Refusal is why a HELLO is to be refused, or "". Names are no secret, so it says what is wrong.
-func (s *Self) Refusal(h protocol.Hello, isNeighbor bool) string {
+func (self *Self) Refusal(h protocol.Hello, isNeighbor bool) string {
 	switch from := string(h.From); {
 	case string(h.Version) != protocol.Version:
 		return fmt.Sprintf("version: %s instead of %s", protocol.Printable(h.Version), protocol.Version)
-	case string(h.Herd) != s.Herd:
-		return fmt.Sprintf("herd: %s instead of %s", h.Herd, s.Herd)
-	case string(h.To) != s.Name:
-		return fmt.Sprintf("to: this is %s, not %s", s.Name, h.To)
-	case from == s.Name:
+	case string(h.Herd) != self.Herd:
+		return fmt.Sprintf("herd: %s instead of %s", h.Herd, self.Herd)
+	case string(h.To) != self.Name:
+		return fmt.Sprintf("to: this is %s, not %s", self.Name, h.To)
+	case from == self.Name:
 		return fmt.Sprintf("from: %s is this server", from)
 	case !isNeighbor:
-		return fmt.Sprintf("from: %s is not a neighbor of %s", from, s.Name)
+		return fmt.Sprintf("from: %s is not a neighbor of %s", from, self.Name)
 	}
 	return ""
 }
@@ -86,63 +86,63 @@ func (in *Inbound) Joined() bool { return in.heard != nil }
 
 // Deadline is when Tick is to be called, on the steady clock; false if not at all.
 func (in *Inbound) Deadline() (at time.Duration, ok bool) {
-	if in.over {
+	if in.ended {
 		return 0, false
 	}
-	return earliest(in.giveUp, in.beatAt, in.ackAt)
+	return earliest(in.handshakeTimeout, in.nextBeat, in.ackAt)
 }
 
 // Tick does what is due by now, if anything.
 func (in *Inbound) Tick(now Time, out *Output) {
-	if !in.over && in.giveUp.due(now) {
-		in.giveUp = 0
+	if !in.ended && in.handshakeTimeout.due(now) {
+		in.handshakeTimeout = 0
 		out.add(Event{Kind: TimedOut})
 	}
-	if !in.over && in.ackAt.due(now) {
+	if !in.ended && in.ackAt.due(now) {
 		in.ack(out)
 	}
-	if !in.over && in.beatAt.due(now) {
-		in.beatAt = now.in(Beat)
+	if !in.ended && in.nextBeat.due(now) {
+		in.nextBeat = now.in(Beat)
 		in.beat(now, out)
 	}
 }
 
 // Challenge answers HELLO.
 func (in *Inbound) Challenge(nonce protocol.Nonce, now Time, out *Output) {
-	in.giveUp = now.in(HandshakeTimeout)
+	in.handshakeTimeout = now.in(HandshakeTimeout)
 	start := len(out.Lines)
 	out.Lines = protocol.AppendChallenge(out.Lines, nonce)
-	in.said.Add(out.Lines[start : len(out.Lines)-len("\r\n")])
+	in.transcript.Add(out.Lines[start : len(out.Lines)-len("\r\n")])
 }
 
 // Refuse ends a handshake that comes to nothing.
 func (in *Inbound) Refuse(reason string, out *Output) {
-	in.over = true
+	in.ended = true
 	out.Lines = protocol.AppendRefuse(out.Lines, reason)
 }
 
 // Join makes a proven connection the current one of its neighbor.
 func (in *Inbound) Join(h *Heard) {
-	in.heard, in.giveUp = h, 0
+	in.heard, in.handshakeTimeout = h, 0
 	h.join(in)
 }
 
 // Welcome ends the handshake.
 func (in *Inbound) Welcome(now Time, out *Output) (since uint64) {
-	in.beatAt = now.in(Beat)
+	in.nextBeat = now.in(Beat)
 	w := protocol.Welcome{Epoch: in.self.Epoch}
-	w.SinceEpoch, w.SinceSeq = in.heard.since()
-	w.MAC = in.said.SignWelcome(in.self.Secrets, in.secret, w)
+	w.SinceEpoch, w.SinceSeq = in.heard.resumePoint()
+	w.MAC = in.transcript.SignWelcome(in.self.Secrets, in.secretIndex, w)
 	out.Lines = protocol.AppendWelcome(out.Lines, w)
-	in.said = nil
+	in.transcript = nil
 	return w.SinceSeq
 }
 
 // Stop is called when the connection is being closed: the other side is not asked any more whether it is there.
-func (in *Inbound) Stop() { in.stopping = true }
+func (in *Inbound) Stop() { in.closing = true }
 
 func (in *Inbound) drop(reason error, out *Output) {
-	in.over = true
+	in.ended = true
 	out.add(Event{Kind: Closed, Err: reason})
 }
 
@@ -156,10 +156,10 @@ type AT struct {
 
 // Line takes a line behind HELLO.
 func (in *Inbound) Line(line []byte, now Time, out *Output) (at AT) {
-	in.pulse.heard()
+	in.keepalive.lineReceived()
 	l, err := protocol.ParseLink(line)
 	switch {
-	case in.over:
+	case in.ended:
 	case in.heard == nil:
 		in.proof(line, l, err, out)
 	case err != nil:
@@ -169,13 +169,13 @@ func (in *Inbound) Line(line []byte, now Time, out *Output) (at AT) {
 	case l.Verb == protocol.LinkMark:
 		in.markReceived(l.Mark, now, out)
 	case l.Verb == protocol.LinkPing:
-		in.pulse.pinged(l.N, out)
-		in.pulse.follow(l.N, now, out)
+		in.keepalive.pingReceived(l.N, out)
+		in.keepalive.followUp(l.N, now, out)
 	case l.Verb == protocol.LinkPong:
-		in.pulse.answered(l.N)
-		if in.asked != 0 && l.N == in.asked {
-			in.asked = 0
-			out.add(Event{Kind: StillThere})
+		in.keepalive.pongReceived(l.N)
+		if in.pingSent != 0 && l.N == in.pingSent {
+			in.pingSent = 0
+			out.add(Event{Kind: PingAnswered})
 		}
 	default:
 		in.badLine(now, out)
@@ -187,13 +187,13 @@ func (in *Inbound) Line(line []byte, now Time, out *Output) (at AT) {
 func (in *Inbound) proof(line []byte, l protocol.LinkLine, err error, out *Output) {
 	ok := err == nil && l.Verb == protocol.LinkProof
 	if ok {
-		in.secret, ok = in.said.CheckProof(in.self.Secrets, l.MAC)
+		in.secretIndex, ok = in.transcript.CheckProof(in.self.Secrets, l.MAC)
 	}
 	if !ok {
-		out.add(Event{Kind: Unproven})
+		out.add(Event{Kind: ProofRejected})
 		return
 	}
-	in.said.Add(line)
+	in.transcript.Add(line)
 	out.add(Event{Kind: Proven})
 }
 
@@ -216,11 +216,11 @@ func (in *Inbound) markReceived(m protocol.Mark, now Time, out *Output) {
 	if !in.heard.Current(in) {
 		return
 	}
-	if m.Seq > m.Tail || in.marked && m.Seq < in.mark {
+	if m.Seq > m.Tail || in.anyMark && m.Seq < in.lastMark {
 		in.badLine(now, out)
 		return
 	}
-	in.marked, in.mark, in.caughtUp = true, m.Seq, m.Seq == m.Tail
+	in.anyMark, in.lastMark, in.caughtUp = true, m.Seq, m.Seq == m.Tail
 	if in.unacked >= AckBytes {
 		in.ack(out)
 	} else if in.ackAt == 0 {
@@ -236,35 +236,35 @@ func (in *Inbound) ack(out *Output) {
 		return
 	}
 	in.unacked = 0
-	out.Lines = protocol.AppendAck(out.Lines, in.mark)
+	out.Lines = protocol.AppendAck(out.Lines, in.lastMark)
 }
 
 // beat drops a neighbor that is silent. When another connection has
 // been the current one for a while, it asks whether the other side is still there. What its dialer has left is
 // read to its end, however long that takes.
 func (in *Inbound) beat(now Time, out *Output) {
-	if in.pulse.beat(now, out) {
+	if in.keepalive.beat(now, out) {
 		in.drop(ErrSilent, out)
 		return
 	}
 	if in.heard.Current(in) {
 		return
 	}
-	if in.superseded++; in.superseded >= deadAfter {
-		in.Ask(now, out)
+	if in.supersededBeats++; in.supersededBeats >= deadAfter {
+		in.Ping(now, out)
 	}
 }
 
 // Ask sends one PING. Only a process that is still there answers it: see StillThere.
-func (in *Inbound) Ask(now Time, out *Output) {
-	if in.asked == 0 && !in.stopping {
-		in.asked = in.pulse.ask(now, out)
+func (in *Inbound) Ping(now Time, out *Output) {
+	if in.pingSent == 0 && !in.closing {
+		in.pingSent = in.keepalive.ping(now, out)
 	}
 }
 
 func (in *Inbound) badLine(now Time, out *Output) {
 	out.add(Event{Kind: BadLine})
-	if in.bad.add(now) {
+	if in.badLines.add(now) {
 		in.drop(ErrBadLines, out)
 	}
 }

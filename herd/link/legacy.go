@@ -36,74 +36,74 @@ func NewLegacy(self *Self, store *feed.Store, oneLine bool) *Legacy {
 }
 
 // Begin goes to the head of the feed. From now on epoch stands for the neighbor's process.
-func (o *Legacy) Begin(epoch protocol.Epoch) {
-	o.epoch, o.again = epoch, false
-	o.cursor.Rewind()
-	o.line.Rewind()
+func (l *Legacy) Begin(epoch protocol.Epoch) {
+	l.epoch, l.again = epoch, false
+	l.cursor.Rewind()
+	l.line.Rewind()
 }
 
 // Connected begins the next connection.
-func (o *Legacy) Connected() { o.carries, o.full = false, false }
+func (l *Legacy) Connected() { l.carries, l.full = false, false }
 
 // Carries says whether the connection carries the one line that it may.
-func (o *Legacy) Carries() bool { return o.carries }
+func (l *Legacy) Carries() bool { return l.carries }
 
 // CaughtUp says whether all has been sent.
-func (o *Legacy) CaughtUp() bool { return o.cursor.CaughtUp() }
+func (l *Legacy) CaughtUp() bool { return l.cursor.CaughtUp() }
 
 // Position is the position up to which everything has been sent.
-func (o *Legacy) Position() uint64 { return o.cursor.Position() }
+func (l *Legacy) Position() uint64 { return l.cursor.Position() }
 
 // Close ends the copy. Nothing may be called after it.
-func (o *Legacy) Close() {
-	o.cursor.Close()
-	o.line.Close()
+func (l *Legacy) Close() {
+	l.cursor.Close()
+	l.line.Close()
 }
 
 // Next is called when a connection that carried a line is gone, and says whether another one is to follow. If the
 // line was not delivered, that one carries it again, once.
-func (o *Legacy) Next(delivered bool) (more bool) {
-	if !delivered && o.again {
+func (l *Legacy) Next(delivered bool) (more bool) {
+	if !delivered && l.again {
 		return false
 	}
 	if !delivered {
-		o.cursor.MoveTo(o.line)
+		l.cursor.MoveTo(l.line)
 	}
-	o.carries, o.again = false, !delivered
+	l.carries, l.again = false, !delivered
 	return true
 }
 
 // Pump sends what follows the cursor, within this turn's bounds and room bytes. If it then Carries a line, the
 // connection is to be closed behind it.
-func (o *Legacy) Pump(room int, out *Output) (p Pumped) {
-	if o.carries {
+func (l *Legacy) Pump(room int, out *Output) (p Pumped) {
+	if l.carries {
 		return p
 	}
 	start := len(out.Lines)
 	for range pumpRecords {
-		if len(out.Lines)-start >= min(room, pumpBytes) || o.carries {
+		if len(out.Lines)-start >= min(room, pumpBytes) || l.carries {
 			break
 		}
-		if o.oneLine {
-			o.line.MoveTo(o.cursor)
+		if l.oneLine {
+			l.line.MoveTo(l.cursor)
 		}
-		item, ok := o.cursor.Next()
+		item, ok := l.cursor.Next()
 		if !ok {
 			break
 		}
-		if item.From == o.epoch {
+		if item.From == l.epoch {
 			continue
 		}
-		out.Lines = item.Record.AppendLinkAT(out.Lines, o.name)
+		out.Lines = item.Record.AppendLinkAT(out.Lines, l.name)
 		p.Records++
-		o.carries = o.oneLine
+		l.carries = l.oneLine
 	}
-	if o.carries {
+	if l.carries {
 		return p
 	}
-	more := !o.cursor.CaughtUp()
+	more := !l.cursor.CaughtUp()
 	full := more && len(out.Lines)-start >= room
-	p.More, p.Stalled = more && !full, full && !o.full
-	o.full = full
+	p.More, p.Stalled = more && !full, full && !l.full
+	l.full = full
 	return p
 }

@@ -18,9 +18,9 @@ func TestLegacy(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		store := feed.NewStore("ucla", 1000)
 		oneLine := r.IntN(2) == 0
-		o := NewLegacy(&Self{Name: "Alford"}, store, oneLine)
-		o.Begin(7)
-		o.Connected()
+		l := NewLegacy(&Self{Name: "Alford"}, store, oneLine)
+		l.Begin(7)
+		l.Connected()
 		var out Output
 		var sent []string // clients, of lines that were delivered or given up
 		var want []string
@@ -39,7 +39,7 @@ func TestLegacy(t *testing.T) {
 				}
 			}
 			room := r.IntN(200) - 20
-			o.Pump(room, out.Reset())
+			l.Pump(room, out.Reset())
 			lines := strings.Split(strings.TrimSuffix(string(out.Lines), "\r\n"), "\r\n")
 			if len(out.Lines) == 0 {
 				lines = nil
@@ -56,24 +56,24 @@ func TestLegacy(t *testing.T) {
 					sent = append(sent, client)
 				}
 			}
-			if oneLine && len(lines) > 1 || o.Carries() != (oneLine && len(lines) == 1) {
-				t.Fatalf("seed %d: %d lines on a connection that carries %v", seed, len(lines), o.Carries())
+			if oneLine && len(lines) > 1 || l.Carries() != (oneLine && len(lines) == 1) {
+				t.Fatalf("seed %d: %d lines on a connection that carries %v", seed, len(lines), l.Carries())
 			}
-			if o.Carries() {
+			if l.Carries() {
 				delivered := r.IntN(3) > 0
 				client := strings.Fields(lines[0])[3]
-				switch goesOn := o.Next(delivered); {
+				switch goesOn := l.Next(delivered); {
 				case goesOn != (delivered || again == ""):
 					t.Fatalf("seed %d: goes on: %v", seed, goesOn)
 				case !goesOn:
-					o.Next(true) // the owner would begin anew
+					l.Next(true) // the owner would begin anew
 					again = ""
 				case delivered:
 					again = ""
 				default:
 					again = client
 				}
-				o.Connected()
+				l.Connected()
 			}
 		}
 		if n := len(sent); n == 0 || !slices.Equal(sent, want[:n]) {

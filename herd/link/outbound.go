@@ -34,7 +34,7 @@ const (
 	Greeting State = iota // the handshake
 	Copying               // until the tail noted at WELCOME is acknowledged
 	Live
-	Over // nothing more is said
+	Ended // nothing more is said
 )
 
 // Outbound is one connection that this server has dialed, on which it sends its feed to a neighbor: it
@@ -50,35 +50,35 @@ const (
 //  4. marks are in the order of their seq, all greater than Sent's acked but for the first, which may be equal.
 //  5. No more than Window bytes of AT lines, and one turn's worth, are without an ACK.
 type Outbound struct {
-	self   *Self
-	name   string // the neighbor's
-	sent   *Sent
-	heard  *Heard
-	secret int
+	self        *Self
+	name        string // the neighbor's
+	sent        *Sent
+	heard       *Heard
+	secretIndex int
 
-	state      State
-	giveUp     timer // the handshake
-	said       Transcript
-	challenged bool
+	state            State
+	handshakeTimeout timer // the handshake
+	transcript       Transcript
+	challenged       bool
 
-	pulse    pulse
-	beatAt   timer
-	bad      badLines
-	cursor   *feed.Cursor // what is before it has been sent on this connection; nil until WELCOME
-	copyTail uint64       // the tail noted at WELCOME
-	full     bool         // the window, when it was last pumped
+	keepalive keepalive
+	nextBeat  timer
+	badLines  badLines
+	cursor    *feed.Cursor // what is before it has been sent on this connection; nil until WELCOME
+	copyTail  uint64       // the tail noted at WELCOME
+	full      bool         // the window, when it was last pumped
 
-	marks      []sentMark // that wait for their ACK
-	marked     bool       // there was a MARK
-	lastMark   uint64     // its seq
-	markAt     timer      // a MARK is due
-	beats      int        // since the last MARK
-	sentBytes  uint64     // of AT lines
-	ackedBytes uint64
-	overdue    overdue // the first ACK that is missing
+	marks          []sentMark // that wait for their ACK
+	anyMark        bool       // there was a MARK
+	lastMark       uint64     // its seq
+	markAt         timer      // a MARK is due
+	beatsSinceMark int        // since the last MARK
+	sentBytes      uint64     // of AT lines
+	ackedBytes     uint64
+	ackTimeout     ackTimeout // the first ACK that is missing
 
-	contender protocol.Epoch // another process that has claimed the neighbor's name
-	contested uint64         // the PING that asks whether this one is still there; 0: none
+	claimant  protocol.Epoch // another process that has claimed the neighbor's name
+	claimPing uint64         // the PING that asks whether this one is still there; 0: none
 }
 
 // sentMark is a MARK that waits for its ACK.
@@ -91,14 +91,14 @@ type sentMark struct {
 // NewOutbound begins a connection to the server called name with HELLO. It signs with the secret numbered
 // secret, modulo their number.
 func NewOutbound(self *Self, name string, sent *Sent, heard *Heard, secret int, nonce protocol.Nonce, now Time, out *Output) *Outbound {
-	o := &Outbound{self: self, name: name, sent: sent, heard: heard, secret: secret, giveUp: now.in(HandshakeTimeout)}
-	o.handshake(self.AppendHello(nil, name, nonce), out)
+	o := &Outbound{self: self, name: name, sent: sent, heard: heard, secretIndex: secret, handshakeTimeout: now.in(HandshakeTimeout)}
+	o.writeHandshake(self.AppendHello(nil, name, nonce), out)
 	return o
 }
 
 // handshake writes a line that proofs cover.
-func (o *Outbound) handshake(line []byte, out *Output) {
-	o.said.Add(line[:len(line)-len("\r\n")])
+func (o *Outbound) writeHandshake(line []byte, out *Output) {
+	o.transcript.Add(line[:len(line)-len("\r\n")])
 	out.Lines = append(out.Lines, line...)
 }
 
@@ -118,31 +118,31 @@ func (o *Outbound) Position() uint64 { return o.cursor.Position() }
 func (o *Outbound) Deadline() (at time.Duration, ok bool) {
 	switch {
 	case o.state == Greeting:
-		return earliest(o.giveUp)
+		return earliest(o.handshakeTimeout)
 	case o.Sending():
-		return earliest(o.beatAt, o.markAt)
+		return earliest(o.nextBeat, o.markAt)
 	}
 	return 0, false
 }
 
 // Tick does what is due by now, if anything.
 func (o *Outbound) Tick(now Time, out *Output) {
-	if o.state == Greeting && o.giveUp.due(now) {
-		o.giveUp = 0
+	if o.state == Greeting && o.handshakeTimeout.due(now) {
+		o.handshakeTimeout = 0
 		out.add(Event{Kind: TimedOut})
 	}
 	if o.Sending() && o.markAt.due(now) {
 		o.Mark(now, out)
 	}
-	if o.Sending() && o.beatAt.due(now) {
-		o.beatAt = now.in(Beat)
+	if o.Sending() && o.nextBeat.due(now) {
+		o.nextBeat = now.in(Beat)
 		o.beat(now, out)
 	}
 }
 
 // Close ends the connection, for whatever reason. Nothing may be called after it.
 func (o *Outbound) Close() {
-	o.state = Over
+	o.state = Ended
 	if o.cursor != nil {
 		o.cursor.Close()
 		o.cursor = nil
@@ -150,26 +150,26 @@ func (o *Outbound) Close() {
 }
 
 func (o *Outbound) drop(reason error, out *Output) {
-	o.state = Over
+	o.state = Ended
 	out.add(Event{Kind: Closed, Err: reason})
 }
 
 // Line takes a line from the acceptor.
 func (o *Outbound) Line(line []byte, now Time, out *Output) {
-	o.pulse.heard()
+	o.keepalive.lineReceived()
 	in, err := protocol.ParseLink(line)
 	switch {
-	case o.state == Over:
+	case o.state == Ended:
 	case o.state == Greeting:
 		o.greeting(line, in, err, now, out)
 	case err != nil:
 		o.badLine(now, out)
 	case in.Verb == protocol.LinkAck:
-		o.acked(in.N, now, out)
+		o.ackReceived(in.N, now, out)
 	case in.Verb == protocol.LinkPing:
-		o.pulse.pinged(in.N, out)
+		o.keepalive.pingReceived(in.N, out)
 	case in.Verb == protocol.LinkPong:
-		o.answered(in.N, out)
+		o.pongReceived(in.N, out)
 	default:
 		o.badLine(now, out)
 	}
@@ -182,27 +182,27 @@ func (o *Outbound) greeting(line []byte, in protocol.LinkLine, err error, now Ti
 		out.add(Event{Kind: Refused, Text: string(in.Reason)})
 	case err == nil && in.Verb == protocol.LinkChallenge && !o.challenged:
 		o.challenged = true
-		o.said.Add(line)
-		o.handshake(protocol.AppendProof(nil, o.said.SignProof(o.self.Secrets, o.secret)), out)
+		o.transcript.Add(line)
+		o.writeHandshake(protocol.AppendProof(nil, o.transcript.SignProof(o.self.Secrets, o.secretIndex)), out)
 	case err == nil && in.Verb == protocol.LinkWelcome && o.challenged:
-		if !o.said.CheckWelcome(o.self.Secrets, in.Welcome) {
+		if !o.transcript.CheckWelcome(o.self.Secrets, in.Welcome) {
 			o.drop(ErrProof, out)
 			return
 		}
 		o.welcomed(in.Welcome, now, out)
 	default:
-		out.add(Event{Kind: Stranger, Text: string(line)})
+		out.add(Event{Kind: UnknownAnswer, Text: string(line)})
 	}
 }
 
 // welcomed ends the handshake.
 func (o *Outbound) welcomed(w protocol.Welcome, now Time, out *Output) {
 	e := Event{Kind: Welcomed}
-	e.Resumed, e.Grown = o.sent.welcomed(o.self.Epoch, w)
+	e.Resumed, e.Advanced = o.sent.welcomed(o.self.Epoch, w)
 	o.cursor = o.sent.store.Head()
 	o.cursor.MoveTo(o.sent.cursor)
 	o.copyTail = o.sent.store.Tail()
-	o.state, o.said, o.beatAt = Copying, nil, now.in(Beat)
+	o.state, o.transcript, o.nextBeat = Copying, nil, now.in(Beat)
 	out.add(e)
 }
 
@@ -257,7 +257,7 @@ func (o *Outbound) Pump(now Time, hurry bool, out *Output) (p Pumped) {
 	switch {
 	case p.Records > 0:
 		o.Mark(now, out)
-	case o.marked && o.lastMark == o.cursor.Position():
+	case o.anyMark && o.lastMark == o.cursor.Position():
 	case o.state == Copying || hurry:
 		o.Mark(now, out)
 	default:
@@ -289,8 +289,8 @@ func (o *Outbound) Mark(now Time, out *Output) {
 		Seq: o.cursor.Position(), Tail: store.Tail(),
 		Count: uint64(store.Len()), Digest: store.Digest(), Full: store.Overflowed(),
 	}
-	m.Heard, m.HeardAny = o.heard.of(o.sent.peer)
-	o.marked, o.lastMark, o.beats = true, m.Seq, 0
+	m.Heard, m.HeardAny = o.heard.seqOf(o.sent.peer)
+	o.anyMark, o.lastMark, o.beatsSinceMark = true, m.Seq, 0
 	o.sent.highest = max(o.sent.highest, m.Seq)
 	if k := len(o.marks) - 1; k >= 0 && o.marks[k].seq == m.Seq {
 		o.marks[k].bytes = o.sentBytes
@@ -307,25 +307,25 @@ func (o *Outbound) Mark(now Time, out *Output) {
 // beat keeps a MARK coming every few seconds, and drops a
 // neighbor that is silent or acknowledges nothing.
 func (o *Outbound) beat(now Time, out *Output) {
-	if o.pulse.beat(now, out) {
+	if o.keepalive.beat(now, out) {
 		o.drop(ErrSilent, out)
 		return
 	}
-	if o.beats++; o.beats >= markEvery {
+	if o.beatsSinceMark++; o.beatsSinceMark >= markEvery {
 		o.Mark(now, out)
 	}
 	switch {
-	case o.state == Over:
+	case o.state == Ended:
 	case len(o.marks) == 0:
-		o.overdue = overdue{}
-	case o.overdue.beat(func() uint64 { return o.pulse.ask(now, out) }):
+		o.ackTimeout = ackTimeout{}
+	case o.ackTimeout.beat(func() uint64 { return o.keepalive.ping(now, out) }):
 		o.drop(ErrNoAck, out)
 	}
 }
 
 // acked opens the window and moves the place from which a resume goes on. Only the seq of a
 // MARK on its way is an answer to anything; the last one's may come again.
-func (o *Outbound) acked(seq uint64, now Time, out *Output) {
+func (o *Outbound) ackReceived(seq uint64, now Time, out *Output) {
 	i, found := slices.BinarySearchFunc(o.marks, seq, func(m sentMark, seq uint64) int {
 		return cmp.Compare(m.seq, seq)
 	})
@@ -337,33 +337,33 @@ func (o *Outbound) acked(seq uint64, now Time, out *Output) {
 	}
 	o.ackedBytes = o.marks[i].bytes
 	o.marks = append(o.marks[:0], o.marks[i+1:]...)
-	o.overdue, o.sent.fromHead = overdue{}, false
+	o.ackTimeout, o.sent.repairDue = ackTimeout{}, false
 	grown := o.sent.acknowledged(seq)
 	o.progress()
-	out.add(Event{Kind: Acked, Grown: grown})
+	out.add(Event{Kind: Acked, Advanced: grown})
 }
 
 // Contest asks whether the process at the other end is still there, for another one has claimed its
 // name. If it is not, that one may be its successor, and there is nothing wrong.
-func (o *Outbound) Contest(other protocol.Epoch, now Time, out *Output) {
-	if o.contested == 0 {
-		o.contender, o.contested = other, o.pulse.ask(now, out)
+func (o *Outbound) CheckClaim(other protocol.Epoch, now Time, out *Output) {
+	if o.claimPing == 0 {
+		o.claimant, o.claimPing = other, o.keepalive.ping(now, out)
 	}
 }
 
 // answered takes a PONG.
-func (o *Outbound) answered(n uint64, out *Output) {
-	o.pulse.answered(n)
-	o.overdue.pong(n)
-	if o.contested != 0 && n == o.contested {
-		o.contested = 0
-		out.add(Event{Kind: Contested, Epoch: o.contender})
+func (o *Outbound) pongReceived(n uint64, out *Output) {
+	o.keepalive.pongReceived(n)
+	o.ackTimeout.pongReceived(n)
+	if o.claimPing != 0 && n == o.claimPing {
+		o.claimPing = 0
+		out.add(Event{Kind: ClaimConflict, Epoch: o.claimant})
 	}
 }
 
 func (o *Outbound) badLine(now Time, out *Output) {
 	out.add(Event{Kind: BadLine})
-	if o.bad.add(now) {
+	if o.badLines.add(now) {
 		o.drop(ErrBadLines, out)
 	}
 }

@@ -14,24 +14,24 @@ type Output struct {
 }
 
 // Reset forgets the last step and returns o.
-func (o *Output) Reset() *Output {
-	o.Lines, o.Events = o.Lines[:0], o.Events[:0]
-	return o
+func (out *Output) Reset() *Output {
+	out.Lines, out.Events = out.Lines[:0], out.Events[:0]
+	return out
 }
 
-func (o *Output) add(e Event) { o.Events = append(o.Events, e) }
+func (out *Output) add(e Event) { out.Events = append(out.Events, e) }
 
 // Event is something that happened on a connection.
 type Event struct {
-	Kind    Kind
-	Err     error          // Closed: why
-	Text    string         // Refused: the reason; Stranger: the line
-	Resumed bool           // Welcomed: not a copy
-	Grown   bool           // Welcomed, Acked: the neighbor has more of the feed than was known
-	N       uint64         // Pinged: the number
-	Ponged  uint64         // Pinged: the number of the last PONG before; 0: none
-	Epoch   protocol.Epoch // Contested: the other process
-	Mark    protocol.Mark  // Diverged: the state of the neighbor
+	Kind     Kind
+	Err      error          // Closed: why
+	Text     string         // Refused: the reason; Stranger: the line
+	Resumed  bool           // Welcomed: not a copy
+	Advanced bool           // Welcomed, Acked: the neighbor has more of the feed than was known
+	N        uint64         // Pinged: the number
+	Ponged   uint64         // Pinged: the number of the last PONG before; 0: none
+	Epoch    protocol.Epoch // Contested: the other process
+	Mark     protocol.Mark  // Diverged: the state of the neighbor
 }
 
 // Kind is what an Event is about.
@@ -51,16 +51,16 @@ const (
 	// Refused: the acceptor does not want this connection, and closes it.
 	Refused
 	// Stranger: the first line from the acceptor is not of this protocol.
-	Stranger
+	UnknownAnswer
 	// Welcomed: the handshake is done. Pump now.
 	Welcomed
 	// Acked: the neighbor has acknowledged something. There may be room in the window.
 	Acked
 	// Contested: the process at the other end is still there, though another one has claimed its name.
-	Contested
+	ClaimConflict
 
 	// Unproven: the line behind CHALLENGE is no right PROOF. Refuse "proof".
-	Unproven
+	ProofRejected
 	// Proven: PROOF is right. Join and Welcome, or Refuse.
 	Proven
 	// HeardMore: more of the neighbor's feed is here. It is to be told by a MARK.
@@ -68,7 +68,7 @@ const (
 	// Diverged: the states differ, and a repair is due. Close all connections to the neighbor.
 	Diverged
 	// StillThere: the process that was asked is there.
-	StillThere
+	PingAnswered
 )
 
 // Reasons for which a connection is dropped.

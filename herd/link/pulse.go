@@ -32,57 +32,57 @@ const (
 // Silence is counted in beats and not by a clock: no clock can jump it, and a process that was
 // stopped for a minute wakes to one beat, not to a verdict. The verdict comes one beat after
 // deadAfter, so that whatever the kernel holds has been read by then.
-type pulse struct {
-	quiet    int    // beats since a line came
-	still    int    // beats since the last PING of ours
-	asked    uint64 // the number of the last PING of ours, see Skew; 0: none
-	ponged   uint64 // that of the last one that was answered; 0: none
-	followed bool   // follow has sent a PING in this beat
+type keepalive struct {
+	silentBeats    int    // beats since a line came
+	beatsSincePing int    // beats since the last PING of ours
+	lastPing       uint64 // the number of the last PING of ours, see Skew; 0: none
+	lastPonged     uint64 // that of the last one that was answered; 0: none
+	followedUp     bool   // follow has sent a PING in this beat
 }
 
 // heard notes a sign of life.
-func (p *pulse) heard() { p.quiet = 0 }
+func (ka *keepalive) lineReceived() { ka.silentBeats = 0 }
 
 // beat reports whether the neighbor is taken for dead.
-func (p *pulse) beat(now Time, out *Output) (dead bool) {
-	p.quiet++
-	p.followed = false
-	if p.quiet > deadAfter {
+func (ka *keepalive) beat(now Time, out *Output) (dead bool) {
+	ka.silentBeats++
+	ka.followedUp = false
+	if ka.silentBeats > deadAfter {
 		return true
 	}
-	if p.still++; p.quiet%pingAfter == 0 || p.still >= pingEvery {
-		p.ask(now, out)
+	if ka.beatsSincePing++; ka.silentBeats%pingAfter == 0 || ka.beatsSincePing >= pingEvery {
+		ka.ping(now, out)
 	}
 	return false
 }
 
 // ask sends a PING and returns its number, which the PONG repeats: our clock, see Skew.
-func (p *pulse) ask(now Time, out *Output) uint64 {
-	p.still = 0
-	p.asked = uint64(max(now.Wall.UnixMicro(), 0))
-	out.Lines = protocol.AppendPing(out.Lines, p.asked)
-	return p.asked
+func (ka *keepalive) ping(now Time, out *Output) uint64 {
+	ka.beatsSincePing = 0
+	ka.lastPing = uint64(max(now.Wall.UnixMicro(), 0))
+	out.Lines = protocol.AppendPing(out.Lines, ka.lastPing)
+	return ka.lastPing
 }
 
 // pinged answers a PING.
-func (p *pulse) pinged(n uint64, out *Output) {
-	out.add(Event{Kind: Pinged, N: n, Ponged: p.ponged})
+func (ka *keepalive) pingReceived(n uint64, out *Output) {
+	out.add(Event{Kind: Pinged, N: n, Ponged: ka.lastPonged})
 	out.Lines = protocol.AppendPong(out.Lines, n)
 }
 
 // follow sends a PING behind the PONG to a PING that tells a clock, once in a beat. Only the acceptor of
 // a connection does: two who followed each other's would never end.
-func (p *pulse) follow(n uint64, now Time, out *Output) {
-	if IsClock(n) && !p.followed {
-		p.followed = true
-		p.ask(now, out)
+func (ka *keepalive) followUp(n uint64, now Time, out *Output) {
+	if IsClock(n) && !ka.followedUp {
+		ka.followedUp = true
+		ka.ping(now, out)
 	}
 }
 
 // answered takes the number of a PONG. One that is greater than that of our last PING answers nothing.
-func (p *pulse) answered(n uint64) {
-	if n <= p.asked {
-		p.ponged = n
+func (ka *keepalive) pongReceived(n uint64) {
+	if n <= ka.lastPing {
+		ka.lastPonged = n
 	}
 }
 
@@ -96,7 +96,7 @@ func (p *pulse) answered(n uint64) {
 //
 // The age of a MARK proves nothing: behind a full window on a slow line it waits for minutes, and so
 // does the PING behind it. The zero value is ready for use.
-type overdue struct {
+type ackTimeout struct {
 	beats    int    // since the last ACK or, once answered, since the PONG
 	ping     uint64 // sent after a MARK that waits for its ACK; 0: none yet
 	answered bool
@@ -107,18 +107,18 @@ const ackAfter = 4 // 2 s
 
 // beat is called at each beat while a MARK waits for its ACK. It reports whether the neighbor
 // acknowledges nothing.
-func (o *overdue) beat(ask func() uint64) bool {
-	o.beats++
-	if o.ping == 0 && o.beats >= pingAfter {
-		o.ping = ask()
+func (a *ackTimeout) beat(ask func() uint64) bool {
+	a.beats++
+	if a.ping == 0 && a.beats >= pingAfter {
+		a.ping = ask()
 	}
-	return o.answered && o.beats > ackAfter
+	return a.answered && a.beats > ackAfter
 }
 
 // pong takes the answer to a PING.
-func (o *overdue) pong(n uint64) {
-	if o.ping != 0 && !o.answered && n == o.ping {
-		o.answered, o.beats = true, 0
+func (a *ackTimeout) pongReceived(n uint64) {
+	if a.ping != 0 && !a.answered && n == a.ping {
+		a.answered, a.beats = true, 0
 	}
 }
 

@@ -16,15 +16,15 @@ func TestOverdue(t *testing.T) {
 		{"a PONG before the PING", "O..P.....", "...?..."},
 		{"a second PONG does not count anew", "....P..P...", "...?....!"},
 	} {
-		o, asked, got := overdue{}, uint64(7), ""
+		a, asked, got := ackTimeout{}, uint64(7), ""
 		for _, e := range test.script {
 			before := asked
 			switch {
 			case e == 'P':
-				o.pong(asked)
+				a.pongReceived(asked)
 			case e == 'O':
-				o.pong(asked - 1)
-			case o.beat(func() uint64 { asked++; return asked }):
+				a.pongReceived(asked - 1)
+			case a.beat(func() uint64 { asked++; return asked }):
 				got += "!"
 			case asked > before:
 				got += "?"

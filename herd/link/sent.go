@@ -22,7 +22,7 @@ type Sent struct {
 	acked       uint64         // all up to here has been acknowledged
 	highest     uint64         // seq of the greatest MARK ever sent to peer
 	skipNothing bool           // a repair: records learned from peer are sent to it too
-	fromHead    bool           // the next WELCOME begins a repair, whatever it names
+	repairDue   bool           // the next WELCOME begins a repair, whatever it names
 }
 
 // NewSent returns a Sent for a neighbor that has nothing.
@@ -38,19 +38,19 @@ func (s *Sent) Acked() uint64 { return s.acked }
 func (s *Sent) Cursor() *feed.Cursor { return s.cursor }
 
 // Repair makes the next connection begin with everything, skipping nothing.
-func (s *Sent) Repair() { s.fromHead = true }
+func (s *Sent) Repair() { s.repairDue = true }
 
 // welcomed decides where the feed goes on. Only a process that we know, and a place between what
 // it has acknowledged and what we sent it, is a resume; everything else is a full copy.
 func (s *Sent) welcomed(self protocol.Epoch, w protocol.Welcome) (resumed, grown bool) {
 	known := w.Epoch == s.peer
 	s.peer = w.Epoch
-	if known && !s.fromHead && w.SinceEpoch == self && w.SinceSeq >= s.acked && w.SinceSeq <= s.highest {
+	if known && !s.repairDue && w.SinceEpoch == self && w.SinceSeq >= s.acked && w.SinceSeq <= s.highest {
 		return true, s.acknowledged(w.SinceSeq)
 	}
 	// A process that had a place and asks for everything has lost something, perhaps what
 	// it once sent us itself. A repair that was cut is one until it is done.
-	s.skipNothing = s.fromHead || known && (s.acked > 0 || s.skipNothing)
+	s.skipNothing = s.repairDue || known && (s.acked > 0 || s.skipNothing)
 	s.acked, s.highest = 0, 0
 	s.cursor.Rewind()
 	return false, false

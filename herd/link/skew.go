@@ -34,18 +34,18 @@ type skewBounds struct {
 }
 
 // both is what b and c say together.
-func (b skewBounds) both(c skewBounds) skewBounds {
-	if c.above && (!b.above || c.least > b.least) {
-		b.least, b.above = c.least, true
+func (sb skewBounds) both(c skewBounds) skewBounds {
+	if c.above && (!sb.above || c.least > sb.least) {
+		sb.least, sb.above = c.least, true
 	}
-	if c.below && (!b.below || c.most < b.most) {
-		b.most, b.below = c.most, true
+	if c.below && (!sb.below || c.most < sb.most) {
+		sb.most, sb.below = c.most, true
 	}
-	return b
+	return sb
 }
 
 // possible says whether an offset can be within b.
-func (b skewBounds) possible() bool { return !b.above || !b.below || b.least <= b.most }
+func (sb skewBounds) possible() bool { return !sb.above || !sb.below || sb.least <= sb.most }
 
 // firstClock is the least number of a PING that is taken for a clock: of 2001, in microseconds.
 const firstClock = 1_000_000_000_000_000
@@ -83,8 +83,8 @@ func (k *Skew) Pinged(n, ponged uint64, now time.Time) {
 
 // Bounds are the least and the most that the neighbor's clock is ahead; false if unknown.
 func (k *Skew) Bounds() (least, most time.Duration, ok bool) {
-	b := k.before.both(k.now)
-	return b.least, b.most, b.above && b.below
+	sb := k.before.both(k.now)
+	return sb.least, sb.most, sb.above && sb.below
 }
 
 // Offset is how far the neighbor's clock is ahead, and how far that may be off; false if unknown.

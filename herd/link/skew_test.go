@@ -24,16 +24,16 @@ func TestSkewHolds(t *testing.T) {
 			return at
 		}
 		var k Skew
-		var p pulse
+		var ka keepalive
 		now := time.Unix(1520023934, 0)
 		for range 40 {
 			now = now.Add(time.Duration(r.Int64N(int64(5 * time.Second))))
 			var back time.Time
 			if r.IntN(4) > 0 { // ours, its PONG, and at once the neighbor's or not
-				n := p.ask(Time{Wall: now}, &Output{})
+				n := ka.ping(Time{Wall: now}, &Output{})
 				back = arrive(0, now)
 				pong := arrive(1, back)
-				p.answered(n)
+				ka.pongReceived(n)
 				if r.IntN(2) == 0 {
 					now = pong
 					continue
@@ -42,7 +42,7 @@ func TestSkewHolds(t *testing.T) {
 				back = now
 			}
 			now = arrive(1, back)
-			k.Pinged(uint64(back.Add(truth).UnixMicro()), p.ponged, now)
+			k.Pinged(uint64(back.Add(truth).UnixMicro()), ka.lastPonged, now)
 			least, most, ok := k.Bounds()
 			if ok && (least > truth || most < truth) {
 				t.Fatalf("seed %d: %v is not from %v to %v", seed, truth, least, most)

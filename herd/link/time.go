@@ -15,7 +15,7 @@ type Time struct {
 // timer is a moment on the steady clock at which something is due; 0: never.
 type timer time.Duration
 
-func (t Time) in(d time.Duration) timer { return timer(t.Steady + d) }
+func (now Time) in(d time.Duration) timer { return timer(now.Steady + d) }
 
 func (t timer) due(now Time) bool { return t != 0 && now.Steady >= time.Duration(t) }
 

@@ -36,8 +36,8 @@ func TestDeadlines(t *testing.T) {
 	deadline(o, Beat-300*time.Millisecond)
 	now.Steady += time.Minute // stopped
 	o.Tick(now, out.Reset())
-	if string(out.Lines) != "MARK 0 0 - 0 0000000000000000\r\n" || len(out.Events) > 0 || o.pulse.quiet != 1 {
-		t.Fatalf("after a pause: %q, %+v, %d beats of silence", out.Lines, out.Events, o.pulse.quiet)
+	if string(out.Lines) != "MARK 0 0 - 0 0000000000000000\r\n" || len(out.Events) > 0 || o.keepalive.silentBeats != 1 {
+		t.Fatalf("after a pause: %q, %+v, %d beats of silence", out.Lines, out.Events, o.keepalive.silentBeats)
 	}
 	deadline(o, Beat)
 }

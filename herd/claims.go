@@ -92,7 +92,7 @@ func (n *neighbor) noteClaim(state string, other protocol.Epoch) {
 	cl.state = state
 	cl.expiry = srv.reactor.CallLater(claimTime, func() {
 		cl.expiry = nil
-		srv.log.Info("one process claims the name again", zap.String("neighbor", n.name))
+		srv.log.Info("duplicate name resolved", zap.String("neighbor", n.name))
 	})
 }
 

@@ -124,7 +124,7 @@ func (srv *Server) drainTimeout() {
 	if srv.drain.done == nil {
 		return
 	}
-	srv.log.Warn("drain time is over", zap.Int("connections", len(srv.sessions)))
+	srv.log.Warn("drain timed out", zap.Int("connections", len(srv.sessions)))
 	lost, owed := srv.unreplicated(false), srv.unreplicated(true)
 	for _, n := range srv.neighbors {
 		count := 0
@@ -135,7 +135,7 @@ func (srv *Server) drainTimeout() {
 			count = owed
 		}
 		if count > 0 {
-			srv.addStopError(fmt.Errorf("%d records are on no other server: %s did not take them in %v",
+			srv.addStopError(fmt.Errorf("%d records are on no other server: %s did not acknowledge them within %v",
 				count, n.name, srv.cfg.Limits.Drain))
 			break
 		}

@@ -261,7 +261,7 @@ func TestStopError(t *testing.T) {
 			switch err := srv.StopError(); {
 			case (err != nil) != test.fail:
 				t.Errorf("error %v", err)
-			case err != nil && err.Error() != "1 records are on no other server: Welsh did not take them in 5s":
+			case err != nil && err.Error() != "1 records are on no other server: Welsh did not acknowledge them within 5s":
 				t.Errorf("error %v", err)
 			}
 		})
@@ -326,7 +326,7 @@ func TestANeighborCrashesInTheDrain(t *testing.T) {
 			switch err := srv.StopError(); {
 			case (err != nil) != test.fail:
 				t.Errorf("error %v", err)
-			case err != nil && err.Error() != "50 records are on no other server: Welsh did not take them in 5s":
+			case err != nil && err.Error() != "50 records are on no other server: Welsh did not acknowledge them within 5s":
 				t.Errorf("error %v", err)
 			}
 			if welsh := w.servers["Welsh"]; welsh != nil && welsh.store.Len() != 50 {

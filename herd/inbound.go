@@ -13,12 +13,12 @@ import (
 var (
 	errReplaced     = errors.New("replaced by newer connections of the same neighbor")
 	errTwoProcesses = errors.New("two processes claim one name")
-	errDiverged     = errors.New("states differ, repairing")
-	errHandshake    = errors.New("handshake not finished in time")
+	errDiverged     = errors.New("states diverged, repairing")
+	errHandshake    = errors.New("handshake timeout")
 	errRefused      = errors.New("refused")
 	errDuplicate    = errors.New("duplicate: another process claims this server's name")
 	errClosed       = errors.New("neighbor closed the connection")
-	errUnread       = errors.New("neighbor does not read what it asks for")
+	errUnread       = errors.New("neighbor does not read what it is sent")
 )
 
 // inbound is the receiving end of a neighbor's link: it carries bytes and counts. What is

@@ -211,7 +211,7 @@ func (j *journaling) checkLosses() {
 	}
 	j.losses = losses
 	j.status.Losses++
-	j.server.log.Error("journal lost records; all are written again", zap.Int("records", j.server.store.Len()))
+	j.server.log.Error("journal lost records, writing all again", zap.Int("records", j.server.store.Len()))
 	j.sent.Rewind()
 	j.synced.Rewind()
 }

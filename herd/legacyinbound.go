@@ -97,7 +97,7 @@ func (li *legacyInbound) speaksFor(s *session, sender []byte) bool {
 		return true
 	}
 	if !n.isAt(s.t.Peer()) {
-		srv.handshakeRefused("plain: not from the address of "+n.name, s.t.Peer(), n.name)
+		srv.handshakeRefused("legacy: not from the address of "+n.name, s.t.Peer(), n.name)
 		return false
 	}
 	li.neighbor = n
@@ -105,7 +105,7 @@ func (li *legacyInbound) speaksFor(s *session, sender []byte) bool {
 		n.legacyEpoch = newEpoch(srv.rand)
 	}
 	n.legacyInbounds++
-	srv.log.Info("neighbor joined, plain", zap.String("neighbor", n.name), zap.Uint64("conn", s.id))
+	srv.log.Info("neighbor joined, legacy", zap.String("neighbor", n.name), zap.Uint64("conn", s.id))
 	n.link.dialNow()
 	if n.link.probe != nil {
 		n.link.probe.client.DialNow() // it lives

@@ -12,13 +12,13 @@ import (
 )
 
 var (
-	errLegacy        = errors.New("knows no handshake: it is served plain lines")
-	errAnsweredLater = errors.New("was silent when it was asked for a handshake, and answers now")
-	errNotLegacy     = errors.New("has proven itself: no plain lines any more")
+	errLegacy        = errors.New("no handshake: switching to legacy mode")
+	errAnsweredLater = errors.New("neighbor answered after all: retrying the handshake")
+	errNotLegacy     = errors.New("neighbor completed a handshake: leaving legacy mode")
 
-	errHungUp       = errors.New("ended the connection without an answer to HELLO")
-	errHungUpProven = fmt.Errorf("%w; it has proven itself before, so it is not served plain lines", errHungUp)
-	errHungUpSecret = fmt.Errorf("%w; there is a secret, so it is not served plain lines", errHungUp)
+	errHungUp       = errors.New("connection closed without an answer to HELLO")
+	errHungUpProven = fmt.Errorf("%w; not switching to legacy mode, as it has completed a handshake before", errHungUp)
+	errHungUpSecret = fmt.Errorf("%w; not switching to legacy mode, as a secret is set", errHungUp)
 )
 
 // legacySender is the sender to a neighbor that knows no handshake: a server as the paper describes it. It is
@@ -223,7 +223,7 @@ func (o *outbound) handshakeLost(reason error) error {
 		return errLegacy
 	case len(rest) > 0:
 		o.hangUps = 0
-		return fmt.Errorf("ended the connection behind an unfinished answer to HELLO: %s", protocol.Printable(rest))
+		return fmt.Errorf("connection closed after an incomplete answer to HELLO: %s", protocol.Printable(rest))
 	case o.traffic.linesIn > 0 && errors.Is(reason, reactor.ErrConnectionDone):
 		return errClosed
 	case o.traffic.linesIn > 0:

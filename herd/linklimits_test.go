@@ -277,7 +277,7 @@ func TestManyAddressesHideNoOtherEvents(t *testing.T) {
 	w.net.RunFor(100 * time.Millisecond)
 	srv.sessions[len(srv.sessions)-1].cutOff(errStalled, 0)
 	srv.lookups.logBusy(&addressTurns{host: "client"})
-	for _, message := range []string{"neighbor refused", "link down", "client cut off", "lookups refused, too many wait"} {
+	for _, message := range []string{"neighbor refused", "link down", "client cut off", "lookups refused, too many waiting"} {
 		if seen.FilterMessage(message).Len() == 0 {
 			t.Errorf("the log does not say %q", message)
 		}

@@ -78,7 +78,7 @@ func (n *neighbor) inboundLost(in *inbound) {
 func (n *neighbor) repair(m protocol.Mark) {
 	n.counters.repairs++
 	s := n.server.store
-	n.server.log.Error("states differ, repairing", zap.String("neighbor", n.name),
+	n.server.log.Error("states diverged, repairing", zap.String("neighbor", n.name),
 		zap.Uint64("records", uint64(s.Len())), zap.Uint64("neighbor_records", m.Count),
 		zap.Stringer("digest", s.Digest()), zap.Stringer("neighbor_digest", m.Digest))
 	for _, in := range n.inbounds {

@@ -266,7 +266,11 @@ func (o *outbound) setState(state linkState) {
 	o.state, o.since = state, o.server.reactor.Now()
 	if state >= linkCopying {
 		o.downReason = ""
-		o.server.log.Info("link "+state.String(), zap.String("neighbor", o.neighbor.name),
+		message := "link " + state.String()
+		if state == linkLegacy {
+			message = "link legacy" // plain in the status, whose values are stable
+		}
+		o.server.log.Info(message, zap.String("neighbor", o.neighbor.name),
 			zap.Stringer("was", before), zap.Uint64("acknowledged", o.sent.Acked()),
 			zap.Uint64("tail", o.server.store.Tail()))
 	}

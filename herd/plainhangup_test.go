@@ -115,10 +115,10 @@ func TestANeighborThatClosesAndIsNotServed(t *testing.T) {
 		answer          func(string) string
 		want            string
 	}{
-		{"required", "required", nil, false, nothing, "ended the connection without an answer to HELLO"},
-		{"a secret", "optional", secret, false, nothing, "ended the connection without an answer to HELLO; there is a secret, so it is not served plain lines"},
-		{"proven", "optional", nil, true, nothing, "ended the connection without an answer to HELLO; it has proven itself before, so it is not served plain lines"},
-		{"torn", "optional", nil, false, func(string) string { return "CHALLENGE 12" }, "ended the connection behind an unfinished answer to HELLO: CHALLENGE 12"},
+		{"required", "required", nil, false, nothing, "connection closed without an answer to HELLO"},
+		{"a secret", "optional", secret, false, nothing, "connection closed without an answer to HELLO; not switching to legacy mode, as a secret is set"},
+		{"proven", "optional", nil, true, nothing, "connection closed without an answer to HELLO; not switching to legacy mode, as it has completed a handshake before"},
+		{"torn", "optional", nil, false, func(string) string { return "CHALLENGE 12" }, "connection closed after an incomplete answer to HELLO: CHALLENGE 12"},
 	} {
 		cfg := testConfig(ring...)
 		cfg.Peers.Handshake, cfg.Herd.Secrets = test.handshake, test.secrets

@@ -60,8 +60,8 @@ var (
 	errIdle        = errors.New("idle timeout")
 	errPartial     = errors.New("unfinished line timeout")
 	errSlowReader  = errors.New("client does not read its replies")
-	errStalled     = errors.New("client took nothing of its replies for too long")
-	errMemory      = errors.New("clients together take more memory than max_buffered")
+	errStalled     = errors.New("client read none of its replies for too long")
+	errMemory      = errors.New("clients together exceed max_buffered")
 	errDraining    = errors.New("server is stopping")
 )
 

@@ -240,7 +240,7 @@ func (q *lookups) newestOfMost(of *addressTurns) (newest *lookup) {
 // tellBusy tells the log of an address that has a lookup refused because too many wait.
 func (q *lookups) logBusy(addr *addressTurns) {
 	if q.server.logLimits.lookups.allow(logKey{"busy", addr.host}, q.server.reactor.Now()) {
-		q.server.log.Warn("lookups refused, too many wait", zap.String("address", addr.host),
+		q.server.log.Warn("lookups refused, too many waiting", zap.String("address", addr.host),
 			zap.Int("waiting", addr.waiting), zap.Int("running", addr.running))
 	}
 }

@@ -37,7 +37,7 @@ func TestPrinted(t *testing.T) {
 		{"the neighbor has run for 2 s", down, &supervisor{running: ball(at.Add(-quietStart))}, true},
 		{"all stop", down, &supervisor{running: ball(at.Add(-time.Hour)), stopping: true}, false},
 		{"all stop, verbose", down, &supervisor{running: ball(at.Add(-time.Hour)), stopping: true, verbose: true}, true},
-		{"all stop, something else", "warn\tdrain time is over\t{}", &supervisor{stopping: true}, true},
+		{"all stop, something else", "warn\tdrain timed out\t{}", &supervisor{stopping: true}, true},
 		{"a neighbor that runs elsewhere", strings.ReplaceAll(down, "Ball", "Welsh"), &supervisor{}, true},
 		{"no neighbor", "warn\tlink down", &supervisor{}, true},
 	} {

@@ -188,8 +188,8 @@ func TestDrainTime(t *testing.T) {
 	if code := h.Stop("Alford"); code > 1 {
 		t.Errorf("exit code %d", code)
 	}
-	if _, all := entries(h, "Alford"); !strings.Contains(all, "drain time is over") {
-		t.Errorf("the log does not say that the drain time is over")
+	if _, all := entries(h, "Alford"); !strings.Contains(all, "drain timed out") {
+		t.Errorf("the log does not say that the drain timed out")
 	}
 }
 

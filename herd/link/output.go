@@ -74,7 +74,7 @@ const (
 // Reasons for which a connection is dropped.
 var (
 	ErrSilent   = errors.New("neighbor was silent")
-	ErrBadLines = errors.New("too many lines that are not of this protocol")
-	ErrNoAck    = errors.New("neighbor acknowledges nothing")
-	ErrProof    = errors.New("the neighbor's proof is wrong: another secret")
+	ErrBadLines = errors.New("too many invalid lines")
+	ErrNoAck    = errors.New("neighbor does not acknowledge")
+	ErrProof    = errors.New("neighbor's proof is wrong: secrets differ")
 )

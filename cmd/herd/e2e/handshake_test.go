@@ -213,7 +213,7 @@ func TestReplayedAndReflectedHandshakes(t *testing.T) {
 	for dialed.readLine() != "" {
 		t.Error("Alford accepts its own proof")
 	}
-	waitForLog(c.Herd, "Alford", "the neighbor's proof is wrong: another secret")
+	waitForLog(c.Herd, "Alford", "neighbor's proof is wrong: secrets differ")
 	// A real handshake is recorded and replayed.
 	real := newPeer(c.dial("Alford"), "the right secret")
 	real.hello("Welsh", "Alford", "00000000000000bb")

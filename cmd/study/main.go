@@ -1,11 +1,11 @@
 // Command study measures the herd's servers on each engine, servers on other event loops, and simulated
-// herds, and writes a report. The rows and the report are package lab's; this is the command line, and
-// the servers that the study starts as processes of its own: bare and slow-server.
+// herds, and writes a report. Package lab has the rows and the report. This package has the command line,
+// and the servers that the study starts as child processes: bare and slow-server.
 //
 //	study --quick                    two minutes, every row, too few runs for conclusions
 //	study                            everything, under an hour
-//	study --only memory,churn        those rows again, into the same report
-//	study --from report/raw.json     the report again, from what was measured
+//	study --only memory,churn        measure these rows again, into the same report
+//	study --from report/raw.json     write the report again, from the measured figures
 package main
 
 import (
@@ -24,26 +24,26 @@ import (
 	"serverherd/cmd/study/lab"
 )
 
-const help = `Run experiments on this machine and write a report with every figure, charts,
-and conclusions that are computed by rules stated beforehand. Everything takes
-under an hour, --quick two minutes. Servers and what loads them share the
-machine: leave it alone meanwhile. Ctrl-C writes the report of what there is;
---only measures single rows again. It runs in a checkout, beside the herd binary.
+const help = `Run experiments on this machine and write a report with all figures, charts,
+and conclusions that are computed by rules stated beforehand. A full study takes
+up to an hour, --quick two minutes. Servers and load generators share the
+machine: do not use it meanwhile. Ctrl-C writes the report so far. --only
+measures single rows again. Run it in a checkout, next to the herd binary.
 
 Usage: study [flags]
 
 `
 
-// Exit codes, as herd has them.
+// Exit codes, the same as herd's.
 const (
 	exitFailed = 1
 	exitUsage  = 2
 )
 
-// maxRounds bounds --rounds.
+// maxRounds is the maximum of --rounds.
 const maxRounds = 1000
 
-// usageError is the error of a command line that means nothing.
+// usageError is the error for an invalid command line.
 type usageError struct{ error }
 
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
@@ -60,7 +60,7 @@ func main() {
 	os.Exit(exitFailed)
 }
 
-// run is the program without its process.
+// run executes a command line.
 func run(args []string, out, progress io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
@@ -73,15 +73,15 @@ func run(args []string, out, progress io.Writer) error {
 	o := lab.Options{Progress: progress}
 	f := flag.NewFlagSet("study", flag.ContinueOnError)
 	list := f.Bool("list", false, "list the rows")
-	f.BoolVar(&o.Quick, "quick", false, "two minutes: fewer settings, too few runs to conclude from")
-	f.Func("only", "measure these `rows`, separated by commas; others stay in the report", func(rows string) error {
+	f.BoolVar(&o.Quick, "quick", false, "two minutes: fewer settings, too few runs for conclusions")
+	f.Func("only", "measure only these `rows`, separated by commas; other rows stay in the report", func(rows string) error {
 		o.Only = append(o.Only, strings.Split(rows, ",")...)
 		return nil
 	})
 	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row, up to 1000 (default 5, or 1 with --quick)")
 	f.StringVar(&o.Out, "out", "", "`folder` of the report (default report, or that of --from)")
-	f.StringVar(&o.From, "from", "", "make the report of this raw.json `file` and measure nothing")
-	f.StringVar(&o.Herd, "herd", "", "herd `binary` to measure (default herd, beside this one)")
+	f.StringVar(&o.From, "from", "", "write the report of this raw.json `file` without measuring")
+	f.StringVar(&o.Herd, "herd", "", "herd `binary` to measure (default herd in the directory of this binary)")
 	if err := parse(f, args); errors.Is(err, flag.ErrHelp) {
 		_, err := io.WriteString(out, help)
 		f.SetOutput(out)
@@ -98,12 +98,12 @@ func run(args []string, out, progress io.Writer) error {
 	case given(f, "rounds") && (o.Rounds < 1 || o.Rounds > maxRounds):
 		return usage("--rounds: want a whole number from 1 to %d, got %d", maxRounds, o.Rounds)
 	case o.From != "" && (o.Quick || len(o.Only) > 0 || o.Rounds > 0):
-		return usage("--from measures nothing: --quick, --only and --rounds do not go with it")
+		return usage("--from excludes --quick, --only and --rounds: it does not measure")
 	}
 	return conduct(o)
 }
 
-// parse is f.Parse with errors for people and nothing printed.
+// parse is f.Parse with a usageError and without output.
 func parse(f *flag.FlagSet, args []string) error {
 	f.SetOutput(io.Discard)
 	err := f.Parse(args)
@@ -113,13 +113,13 @@ func parse(f *flag.FlagSet, args []string) error {
 	return err
 }
 
-// given says whether a flag stands on the command line.
+// given reports whether a flag was given.
 func given(f *flag.FlagSet, name string) (is bool) {
 	f.Visit(func(g *flag.Flag) { is = is || g.Name == name })
 	return is
 }
 
-// listRows prints what there is to measure.
+// listRows prints all rows.
 func listRows(out io.Writer) error {
 	for _, e := range lab.All() {
 		if _, err := fmt.Fprintf(out, "%-16s %s\n", e.Name, e.Question); err != nil {
@@ -129,7 +129,7 @@ func listRows(out io.Writer) error {
 	return nil
 }
 
-// conduct runs the study until it ends or a signal comes.
+// conduct runs the study until it is done or interrupted.
 func conduct(o lab.Options) (err error) {
 	if o.Self, err = os.Executable(); err != nil {
 		return err
@@ -147,7 +147,7 @@ func conduct(o lab.Options) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	context.AfterFunc(ctx, stop) // a second signal ends the program immediately
 	err = lab.Conduct(ctx, o)
 	if errors.Is(err, lab.ErrUnknownRow) {
 		return usage("--only: %w", err)
@@ -155,15 +155,15 @@ func conduct(o lab.Options) (err error) {
 	return err
 }
 
-// versionOf asks the herd binary, which says "herd VERSION ...".
+// versionOf runs herd version, which prints "herd VERSION ...".
 func versionOf(herd string) (string, error) {
-	said, err := exec.Command(herd, "version").Output()
+	out, err := exec.Command(herd, "version").Output()
 	if err != nil {
-		return "", fmt.Errorf("%w; make build makes a herd binary", err)
+		return "", fmt.Errorf("%w; build a herd binary with make build", err)
 	}
-	words := strings.Fields(string(said))
+	words := strings.Fields(string(out))
 	if len(words) < 2 || words[0] != "herd" {
-		return "", fmt.Errorf("%s is no herd binary: its version is %q", herd, said)
+		return "", fmt.Errorf("%s is not a herd binary: its version is %q", herd, out)
 	}
 	return words[1], nil
 }

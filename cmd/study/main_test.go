@@ -95,8 +95,8 @@ func TestStudyUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--only", "throughput,swimming"}, `--only: no row is called "swimming"; there are throughput, latency,`},
-		{[]string{"--from", "raw.json", "--quick"}, "--from measures nothing"},
+		{[]string{"--only", "throughput,swimming"}, `--only: unknown row "swimming"; rows are throughput, latency,`},
+		{[]string{"--from", "raw.json", "--quick"}, "--from excludes --quick"},
 		{[]string{"--rounds=-1"}, "--rounds: want a whole number from 1 to 1000, got -1"},
 		{[]string{"--rounds", "0"}, "--rounds: want a whole number from 1 to 1000, got 0"},
 		{[]string{"--rounds", "x"}, `invalid value "x" for flag -rounds`},
@@ -114,7 +114,7 @@ func TestStudyUsage(t *testing.T) {
 		t.Errorf("without its file: exit code %d: %s", code, said)
 	}
 	_, said, code = study(t, t.TempDir(), "--herd", "/bin/echo")
-	if code != exitFailed || !strings.Contains(said, "/bin/echo is no herd binary") {
+	if code != exitFailed || !strings.Contains(said, "/bin/echo is not a herd binary") {
 		t.Errorf("with another program: exit code %d: %s", code, said)
 	}
 	out, said, code := study(t, t.TempDir(), "--help")

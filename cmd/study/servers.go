@@ -23,27 +23,27 @@ import (
 	"serverherd/reactor/sockets"
 )
 
-// leave ends this process: the study that started it is gone.
-func leave() { os.Exit(exitFailed) }
+// exit ends this process when the study that started it has ended.
+func exit() { os.Exit(exitFailed) }
 
-// serveBare serves a map without a herd: bare KIND ADDRESS.
+// serveBare runs a bare server: bare KIND ADDRESS.
 func serveBare(args []string) error {
 	if len(args) != 2 {
 		return usage("usage: study bare KIND ADDRESS")
 	}
-	parent.Watch(leave)
+	parent.Watch(exit)
 	return bare.Serve(args[0], args[1])
 }
 
-// serveSlow runs the herd's server with lookups that take a while: slow-server NAME, and flags. It is
-// handed its listener and its console's.
+// serveSlow runs a herd server with slow lookups: slow-server NAME [flags]. It gets its listener and its
+// console's by LISTEN_FDS.
 func serveSlow(args []string) error {
 	var s slowServer
 	f := flag.NewFlagSet("slow-server", flag.ContinueOnError)
 	file := f.String("config", "herd.toml", "configuration `file`")
 	f.StringVar(&s.engine, "engine", engines.Names[0], "one of "+strings.Join(engines.Names, ", "))
-	f.DurationVar(&s.takes, "takes", 0, "how long a lookup takes")
-	f.BoolVar(&s.blocks, "blocks", false, "look up in the handler instead of in another thread")
+	f.DurationVar(&s.takes, "takes", 0, "duration of a lookup")
+	f.BoolVar(&s.blocks, "blocks", false, "block the handler during a lookup instead of another thread")
 	if len(args) < 1 {
 		return usage("usage: study slow-server NAME [flags]")
 	}
@@ -51,21 +51,21 @@ func serveSlow(args []string) error {
 		return err
 	}
 	if !slices.Contains(engines.Names, s.engine) {
-		return usage("no engine is called %q", s.engine)
+		return usage("unknown engine %q", s.engine)
 	}
 	cfg, err := config.Load(*file, config.Resources{Descriptors: slowDescriptors})
 	if err != nil {
 		return err
 	}
 	s.cfg, s.name = cfg, args[0]
-	parent.Watch(leave)
+	parent.Watch(exit)
 	return s.run()
 }
 
-// slowDescriptors is more than the row's connections need.
+// slowDescriptors is enough for the connections of the row.
 const slowDescriptors = 1024
 
-// slowServer is the herd's server with a provider that sleeps, and without logs.
+// slowServer is a herd server with a places provider that sleeps, and without logs.
 type slowServer struct {
 	cfg    *config.Config
 	name   string
@@ -80,10 +80,10 @@ func (s *slowServer) Nearby(context.Context, places.Query) (places.Result, error
 	return places.Result{Status: "OK"}, nil
 }
 
-// blocking is an engine on which what should run in another thread runs in the handler.
+// blocking is a reactor that runs calls for another thread in the handler.
 type blocking struct{ reactor.Reactor }
 
-// CallInThread implements reactor.Reactor, as nobody should.
+// CallInThread implements reactor.Reactor, in the wrong way, on purpose.
 func (blocking) CallInThread(f func()) { f() }
 
 func (s *slowServer) run() error {
@@ -92,7 +92,7 @@ func (s *slowServer) run() error {
 		return err
 	}
 	if len(listeners) != 2 {
-		return errors.New("want LISTEN_FDS=2, the server's listener and its console's")
+		return errors.New("expected LISTEN_FDS=2: the server's listener and its console's")
 	}
 	engine := engines.New(s.engine, engines.Options{
 		Workers: herd.MostLookups(s.cfg.Limits.PlacesInFlight), Log: func(string) {}, Slow: func(string, time.Duration) {},
@@ -121,6 +121,6 @@ func (s *slowServer) run() error {
 			return herd.Status{}, false
 		}
 	}})
-	go func() { _ = console.Serve(c, listeners[1]) }() // it ends with the process
+	go func() { _ = console.Serve(c, listeners[1]) }() // ends with the process
 	return engine.Run()
 }

@@ -1,6 +1,6 @@
-// Package bare has two servers that are the herd's parser and a map, and nothing else: no feed,
-// digest, log, limit or link. They are what the study holds the herd's server against, each
-// written the way in which its engine is meant to be used.
+// Package bare has two servers that consist only of the herd's parser and a map, without feed, digest,
+// logs, limits and links. The study compares the herd's server with them. Each uses its engine as
+// recommended.
 package bare
 
 import (
@@ -17,7 +17,7 @@ import (
 	"serverherd/protocol"
 )
 
-// Serve serves at addr until the process ends: "gnet" or "goroutines".
+// Serve runs the server of a kind, "gnet" or "goroutines", at addr until the process ends.
 func Serve(kind, addr string) error {
 	switch kind {
 	case "gnet":
@@ -25,13 +25,13 @@ func Serve(kind, addr string) error {
 	case "goroutines":
 		return serveGoroutines(addr)
 	}
-	return fmt.Errorf("no bare server is called %q; there are gnet and goroutines", kind)
+	return fmt.Errorf("unknown bare server %q: expected gnet or goroutines", kind)
 }
 
 // state is the newest record of each client.
 type state map[string]protocol.Record
 
-// read makes the record of one line, in scratch, or appends the reply to what is none.
+// read parses one line into scratch, or appends an error reply to dst.
 func read(dst, line []byte, now time.Time, scratch *protocol.Record) (reply []byte, id []byte) {
 	c, err := protocol.Paper.Parse(line, protocol.MaxClientID)
 	if err != nil || c.Verb != protocol.VerbIAMAT {
@@ -41,20 +41,20 @@ func read(dst, line []byte, now time.Time, scratch *protocol.Record) (reply []by
 	return dst, c.Client
 }
 
-// apply keeps the record if it is the newest of its client.
+// apply stores the record if it is the newest of its client.
 func (s state) apply(id []byte, r protocol.Record) {
 	if old, known := s[string(id)]; !known || r.CompareTime(old) > 0 {
 		s[string(id)] = r.CloneInto(old.Text())
 	}
 }
 
-// buffer is how much either reads at a time; what fits is answered by one write.
+// buffer is the size of the read buffer; all lines in it are answered with one write.
 const buffer = 64 << 10
 
-// serveGoroutines is the plain way: a goroutine for each connection, a mutex around the map, and one
-// write for all the lines that were there to be read. The mutex is held for the map alone: lines are
-// parsed and replies made side by side. It is a Mutex, as every access may write, and one, as two
-// processors do not fight over it: uncontended it costs some 20 ns a line.
+// serveGoroutines uses a goroutine per connection, a mutex for the map, and one write for all lines in the
+// read buffer. The mutex is held only for the map; lines are parsed and replies formatted concurrently. It
+// is not an RWMutex, because every access may write, and not sharded, because two cores hardly contend:
+// uncontended it costs about 20 ns per line.
 func serveGoroutines(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -72,7 +72,7 @@ func serveGoroutines(addr string) error {
 			in := bufio.NewReaderSize(c, buffer)
 			var out []byte
 			var scratch protocol.Record
-			var now time.Time // asked for once a write, as the loop does once a chunk
+			var now time.Time // once per write; the loop reads it once per chunk
 			for {
 				line, err := in.ReadSlice('\n')
 				if err != nil {
@@ -100,7 +100,7 @@ func serveGoroutines(addr string) error {
 	}
 }
 
-// loop is a gnet event loop without anything around it.
+// loop is a bare gnet event loop.
 type loop struct {
 	gnet.BuiltinEventEngine
 	state   state
@@ -108,7 +108,7 @@ type loop struct {
 	scratch protocol.Record
 }
 
-// OnTraffic answers every complete line of the chunk with one write.
+// OnTraffic answers all complete lines of the chunk with one write.
 func (b *loop) OnTraffic(c gnet.Conn) gnet.Action {
 	chunk, _ := c.Peek(-1)
 	now := time.Now()
@@ -127,15 +127,15 @@ func (b *loop) OnTraffic(c gnet.Conn) gnet.Action {
 		used += i + 1
 	}
 	if used == 0 {
-		return gnet.None // half a line; gnet takes a Discard of nothing for one of everything
+		return gnet.None // an incomplete line; gnet treats Discard(0) as Discard of everything
 	}
 	c.Discard(used)
 	c.Write(b.out)
 	return gnet.None
 }
 
-// serveLoop uses gnet as its examples do, with its own listener. It is one loop: with more the map
-// would need a lock, and the herd's server has one, too.
+// serveLoop uses gnet as in its examples, with gnet's listener. It uses one loop, like the herd's server;
+// with more, the map would need a lock.
 func serveLoop(addr string) error {
 	return gnet.Run(&loop{state: state{}}, "tcp://"+addr, gnet.WithReuseAddr(true),
 		gnet.WithReadBufferCap(buffer), gnet.WithLogLevel(logging.ErrorLevel))

@@ -73,7 +73,7 @@ func TestServe(t *testing.T) {
 			}
 		})
 	}
-	if err := Serve("threads", ""); err == nil || !strings.Contains(err.Error(), "there are gnet and goroutines") {
+	if err := Serve("threads", ""); err == nil || !strings.Contains(err.Error(), "expected gnet or goroutines") {
 		t.Error(err)
 	}
 }

@@ -12,37 +12,36 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// asker is one server of a herd that fetches on demand, the way that the paper weighed against
-// flooding (3.3): a location is stored where its client is connected and nowhere else, and a
-// server that is asked for one that it does not have asks the others.
+// asker is one server of a herd that looks up on demand, the alternative to flooding in section 3.3 of the
+// paper: a location is stored only at the server that its client is connected to, and other servers ask for
+// it when they need it.
 //
-// It is written as its friends would: the request is flooded along the topology, goes no further
-// where the client is known, and the answer takes the way that the request came, at once. Clients
-// are taken to stay with their server and to be known somewhere, so nobody has to answer that he
-// does not know. Loop only.
+// It is a favorable implementation: a request is flooded along the topology up to servers that know the
+// client, and the answer takes the reverse path immediately. It assumes that clients stay with their server
+// and that every client exists, so there are no negative answers. Loop only.
 type asker struct {
 	name      string
 	reactor   *memreactor.Reactor
 	store     *feed.Store
 	neighbors []reactor.Transport
-	asked     int     // questions of its own clients
-	messages  *uint64 // between all askers of a herd
+	asked     int     // queries of its own clients
+	messages  *uint64 // count of messages between all askers
 	record    protocol.Record
-	// waiting is what to do with the answer, by request. Entries stay, so that a request that comes
-	// again by another way is known.
+	// waiting has the callbacks for answers, by request. Entries are kept, to detect a request that arrives
+	// again by another path.
 	waiting map[string]func(at []byte)
 }
 
-// newAskers starts a herd of askers in a world.
+// newAskers starts a herd of askers in a simulated world.
 func newAskers(w *memreactor.World, servers []config.Server, messages *uint64) []*asker {
 	var all []*asker
 	for i, s := range servers {
 		a := &asker{name: s.Name, reactor: w.NewReactor(s.Name), store: feed.NewStore("askers", 1_000_000),
 			waiting: map[string]func([]byte){}, messages: messages}
 		if _, err := a.reactor.ListenTCP(a.reactor.Listen(s.Address), a); err != nil {
-			panic(err) // the listener is the reactor's own
+			panic(err) // cannot fail in the simulation
 		}
-		for _, other := range servers[:i] { // an edge is one connection, for both ways
+		for _, other := range servers[:i] { // an edge is one connection, used in both directions
 			for _, n := range s.Neighbors {
 				if n == other.Name {
 					a.reactor.ConnectTCP(other.Address, time.Minute, edge{a})
@@ -69,9 +68,9 @@ func (d edge) BuildProtocol(string) reactor.Protocol {
 }
 
 // ConnectionFailed implements reactor.ClientFactory.
-func (d edge) ConnectionFailed(reason error) { panic(reason) } // nothing fails in a calm world
+func (d edge) ConnectionFailed(reason error) { panic(reason) } // connections do not fail in this simulation
 
-// end is one connection of an asker: a client's, or, from the line NEIGHBOR on, a neighbor's.
+// end is one connection of an asker: a client's or, after the line NEIGHBOR, a neighbor's.
 type end struct {
 	*reactor.LineReceiver
 	asker   *asker
@@ -109,7 +108,7 @@ func (e *end) LineReceived(line []byte) {
 		a.neighbors = append(a.neighbors, e.t)
 	case "ASK":
 		number, client, _ := bytes.Cut(rest, []byte(" "))
-		id := string(number) // line is gone when the answer comes
+		id := string(number) // line is reused before the answer arrives
 		a.seek(id, client, e.t, func(at []byte) { a.send(e.t, "TELL %s %s\n", id, at) })
 	case "TELL":
 		id, at, _ := bytes.Cut(rest, []byte(" "))
@@ -121,7 +120,7 @@ func (e *end) LineReceived(line []byte) {
 	}
 }
 
-// command answers a client.
+// command handles a client's line.
 func (e *end) command(line []byte) {
 	a := e.asker
 	c, err := protocol.Paper.Parse(line, protocol.MaxClientID)
@@ -143,10 +142,11 @@ func (e *end) command(line []byte) {
 	}
 }
 
-// seek answers with a client's AT line, or asks everyone but from whom the request came.
+// seek answers with a client's AT line, or sends the request to all neighbors except the one that it came
+// from.
 func (a *asker) seek(id string, client []byte, from reactor.Transport, answer func(at []byte)) {
 	if _, known := a.waiting[id]; known {
-		return // it has come by another way
+		return // it arrived by another path before
 	}
 	if item, ok := a.store.Lookup(client); ok {
 		a.waiting[id] = nil

@@ -10,22 +10,21 @@ import (
 	"serverherd/reactor/gnetreactor"
 )
 
-// blast is a closed loop that does as little as can be done: each connection writes the same
-// bytes, awaits their replies, of which it counts the ends, and writes them again. It is for
-// servers of another protocol, and for replies too long to be compared while time is measured. It
-// stands on the engine of the loader, so that waking up costs both the same.
+// blast is a minimal closed loop: each connection writes the same bytes, waits for the replies by counting
+// their ends, and repeats. It is for other protocols, and for replies that are too long to compare while
+// measuring. It uses the same engine as the loader, so that wake-ups cost the same.
 type blast struct {
 	conns   int
-	request []byte // several lines
-	depth   int    // how many
-	end     []byte // of a reply, two bytes, which stand nowhere else in it
+	request []byte // one or more lines
+	depth   int    // number of lines
+	end     []byte // two bytes that occur only at the end of a reply
 	warmup  time.Duration
 	length  time.Duration
 }
 
-// run loads a server and gives the replies that came in the measured time, and their bytes.
+// run loads a server and returns the replies in the measured time, and their bytes.
 func (k blast) run(ctx context.Context, p *process) (l loaded, received float64, err error) {
-	g := &gun{
+	g := &blastRun{
 		blast: k, r: gnetreactor.New(gnetreactor.Options{}), left: k.conns,
 		ready: make(chan struct{}), failed: make(chan error, 1),
 	}
@@ -37,10 +36,10 @@ func (k blast) run(ctx context.Context, p *process) (l loaded, received float64,
 	}()
 	g.r.CallFromThread(func() {
 		for range k.conns {
-			g.r.ConnectTCP(p.addr, 5*time.Second, &barrel{gun: g})
+			g.r.ConnectTCP(p.addr, 5*time.Second, &blastConn{run: g})
 		}
 	})
-	if err := g.wait(ctx, g.ready, patience); err != nil {
+	if err := g.wait(ctx, g.ready, runTimeout); err != nil {
 		return l, 0, err
 	}
 	if err := g.wait(ctx, nil, k.warmup); err != nil {
@@ -58,24 +57,24 @@ func (k blast) run(ctx context.Context, p *process) (l loaded, received float64,
 	return m.result, after[1] - before[1], m.err
 }
 
-// gun is a blast under way. Loop only, but for wait, counts and the channels.
-type gun struct {
+// blastRun is a running blast. Loop only, except for wait, counts and the channels.
+type blastRun struct {
 	blast
 	r                 *gnetreactor.Reactor
 	replies, received float64
-	left              int           // connections to be made
-	ready             chan struct{} // closed when all are
-	failed            chan error    // the first thing that goes wrong
+	left              int           // connections not made yet
+	ready             chan struct{} // closed when all connections are made
+	failed            chan error    // receives the first error
 }
 
-// wait waits for an event or for a time, unless something goes wrong.
-func (g *gun) wait(ctx context.Context, event <-chan struct{}, d time.Duration) error {
+// wait waits for an event or a duration, or returns an error if the run has failed.
+func (g *blastRun) wait(ctx context.Context, event <-chan struct{}, d time.Duration) error {
 	select {
 	case <-event:
 		return nil
 	case <-time.After(d):
 		if event != nil {
-			return fmt.Errorf("no %d connections within %v", g.conns, d)
+			return fmt.Errorf("%d connections were not made within %v", g.conns, d)
 		}
 		return nil
 	case err := <-g.failed:
@@ -85,69 +84,69 @@ func (g *gun) wait(ctx context.Context, event <-chan struct{}, d time.Duration) 
 	}
 }
 
-// counts are the replies so far, and their bytes.
-func (g *gun) counts() [2]float64 {
+// counts returns the replies so far and their bytes.
+func (g *blastRun) counts() [2]float64 {
 	answer := make(chan [2]float64)
 	g.r.CallFromThread(func() { answer <- [2]float64{g.replies, g.received} })
 	return <-answer
 }
 
-func (g *gun) fail(err error) {
+func (g *blastRun) fail(err error) {
 	select {
 	case g.failed <- err:
-	default: // it is not the first
+	default: // not the first
 	}
 }
 
-// barrel is one of its connections.
-type barrel struct {
-	gun  *gun
+// blastConn is a connection of a blast.
+type blastConn struct {
+	run  *blastRun
 	t    reactor.Transport
 	open int
-	last byte // of what came before
+	last byte // last byte of the previous read
 }
 
 // BuildProtocol implements reactor.Factory.
-func (b *barrel) BuildProtocol(string) reactor.Protocol { return b }
+func (b *blastConn) BuildProtocol(string) reactor.Protocol { return b }
 
 // ConnectionFailed implements reactor.ClientFactory.
-func (b *barrel) ConnectionFailed(reason error) { b.gun.fail(reason) }
+func (b *blastConn) ConnectionFailed(reason error) { b.run.fail(reason) }
 
 // ConnectionMade implements reactor.Protocol.
-func (b *barrel) ConnectionMade(t reactor.Transport) {
+func (b *blastConn) ConnectionMade(t reactor.Transport) {
 	b.t = t
-	if b.gun.left--; b.gun.left == 0 {
-		close(b.gun.ready)
+	if b.run.left--; b.run.left == 0 {
+		close(b.run.ready)
 	}
-	b.fire()
+	b.send()
 }
 
-func (b *barrel) fire() {
-	b.open = b.gun.depth
-	b.t.Write(b.gun.request)
+func (b *blastConn) send() {
+	b.open = b.run.depth
+	b.t.Write(b.run.request)
 }
 
 // DataReceived implements reactor.Protocol.
-func (b *barrel) DataReceived(p []byte) {
-	g := b.gun
+func (b *blastConn) DataReceived(p []byte) {
+	g := b.run
 	ends := bytes.Count(p, g.end)
 	if b.last == g.end[0] && p[0] == g.end[1] {
-		ends++ // it came in two pieces
+		ends++ // an end that was split between two reads
 	}
 	b.last = p[len(p)-1]
 	g.replies += float64(ends)
 	g.received += float64(len(p))
 	if b.open -= ends; b.open <= 0 {
-		b.fire()
+		b.send()
 	}
 }
 
 // ConnectionLost implements reactor.Protocol.
-func (b *barrel) ConnectionLost(reason error) {
-	b.gun.fail(fmt.Errorf("a connection was lost: %w", reason))
+func (b *blastConn) ConnectionLost(reason error) {
+	b.run.fail(fmt.Errorf("connection lost: %w", reason))
 }
 
-// pause lets time pass, unless there is no use.
+// pause waits for d or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

@@ -7,7 +7,7 @@ import (
 	"serverherd/reactor"
 )
 
-// shots counts what a barrel writes.
+// shots counts what a blastConn writes.
 type shots struct {
 	reactor.Transport
 	n int
@@ -23,10 +23,10 @@ func TestBlastCountsReplies(t *testing.T) {
 		const depth, rounds = 3, 4
 		text := []byte(strings.Repeat(c.reply, depth*rounds))
 		for size := 1; size <= len(text); size++ {
-			g := &gun{blast: blast{depth: depth, end: []byte(c.end)}}
+			g := &blastRun{blast: blast{depth: depth, end: []byte(c.end)}}
 			s := &shots{}
-			b := &barrel{gun: g, t: s}
-			b.fire()
+			b := &blastConn{run: g, t: s}
+			b.send()
 			// A server does not answer before it is asked: pieces end where a round of replies does.
 			for at := 0; at < len(text); {
 				round := len(c.reply) * depth

@@ -16,7 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// A chart is so large, and what names its subjects stands to the right of the data, not upon them.
+// Sizes of a chart. The legend is to the right of the data.
 const (
 	chartWidth  = 18 * vg.Centimeter
 	chartHeight = 9 * vg.Centimeter
@@ -24,8 +24,8 @@ const (
 	barHeight   = 0.6 * vg.Centimeter
 )
 
-// charts draws a figure, once for each series: a line for each subject over the variable, or bars
-// where a series has one setting. Error bars are [least, greatest].
+// charts draws a chart for each series of a figure: a line per subject over the variable, or bars if the
+// series has one setting. Error bars are minimum and maximum.
 func charts(d *Data, f Figure, draw func(title string, svg []byte)) error {
 	for _, series := range seriesOf(d.Settings) {
 		var settings []Setting
@@ -36,7 +36,7 @@ func charts(d *Data, f Figure, draw func(title string, svg []byte)) error {
 		}
 		title := d.Name + ": " + f.Name
 		switch {
-		case len(settings) == 1: // its label says of what series it is
+		case len(settings) == 1: // the label includes the series
 			title += ", " + settings[0].Label
 		case series != "":
 			title += ", " + series
@@ -52,8 +52,8 @@ func charts(d *Data, f Figure, draw func(title string, svg []byte)) error {
 	return nil
 }
 
-// drawn draws one chart; nil where there is nothing to see. The library panics at what it cannot
-// draw, and that must not cost the rest of the report.
+// drawn draws one chart; nil if there is no data. It recovers from panics of the library, so that the
+// report is completed.
 func drawn(d *Data, f Figure, settings []Setting) (svg []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -72,7 +72,7 @@ func drawn(d *Data, f Figure, settings []Setting) (svg []byte, err error) {
 	return c.svg(len(settings) > 1)
 }
 
-// seriesOf are the series in their order.
+// seriesOf returns the series in order.
 func seriesOf(settings []Setting) []string {
 	var all []string
 	for _, s := range settings {
@@ -83,10 +83,10 @@ func seriesOf(settings []Setting) []string {
 	return all
 }
 
-// chart is one plot with axes that say what they are.
+// chart is one plot.
 type chart struct {
 	plot   *plot.Plot
-	legend plot.Legend // of lines; bars have their names at the axis
+	legend plot.Legend // of lines; bars are labeled at the axis
 	height vg.Length
 }
 
@@ -98,25 +98,25 @@ func newChart(d *Data, f Figure) *chart {
 	} {
 		s.Variant, s.Size = "Sans", 10
 	}
-	// What Y is stands above it: along a logarithmic axis the library makes room for it twice.
+	// The label of Y is the title: the library reserves space for it twice along a logarithmic axis.
 	p.X.Label.Text, p.Title.Text, p.Title.Padding = d.Variable, f.Name+", "+f.Unit, 3
 	legend.Top, legend.Left, legend.Padding = true, true, 3
 	p.Y.Tick.Marker = ticks{plot.DefaultTicks{}}
 	return &chart{p, legend, chartHeight}
 }
 
-// points are a subject's values at the settings, for plotter.
+// points are a subject's values by setting, for package plotter.
 type points struct {
 	plotter.XYs
 	plotter.YErrors
 }
 
-// whisker is how far values go beyond their median.
+// whisker is the error bar of a summary.
 func whisker(s Summary) struct{ Low, High float64 } {
 	return struct{ Low, High float64 }{s.Median - s.Min, s.Max - s.Median}
 }
 
-// lines draws a line for each subject.
+// lines draws a line per subject.
 func (c *chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error) {
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
@@ -148,7 +148,7 @@ func (c *chart) lines(d *Data, f Figure, settings []Setting) (any bool, err erro
 		}
 		colors := plotutil.DarkColors
 		line.Color = colors[i%len(colors)]
-		line.Dashes = plotutil.Dashes(i / len(colors)) // a colour that comes again is no whole line
+		line.Dashes = plotutil.Dashes(i / len(colors)) // a repeated color is dashed
 		dots.Color, dots.Shape, bars.Color = line.Color, plotutil.Shape(i), line.Color
 		c.plot.Add(line, dots, bars)
 		c.legend.Add(subject, line, dots)
@@ -173,7 +173,7 @@ func (c *chart) lines(d *Data, f Figure, settings []Setting) (any bool, err erro
 	return true, nil
 }
 
-// room keeps the uppermost value from the edge.
+// room adds space above the largest value.
 func (c *chart) room() {
 	y := &c.plot.Y
 	if _, log := y.Scale.(plot.LogScale); log {
@@ -186,13 +186,13 @@ func (c *chart) room() {
 	}
 }
 
-// spans is points of bars that lie: a value is how far they go to the right.
+// spans are the points of horizontal bars.
 type spans struct {
 	plotter.XYs
 	plotter.XErrors
 }
 
-// bars draws a bar for each subject, the first on top.
+// bars draws a bar per subject, the first at the top.
 func (c *chart) bars(d *Data, f Figure, s Setting) (any bool, err error) {
 	var names []string
 	var p spans
@@ -233,7 +233,7 @@ func (c *chart) bars(d *Data, f Figure, s Setting) (any bool, err error) {
 func (c *chart) svg(legend bool) ([]byte, error) {
 	canvas := vgsvg.New(chartWidth, c.height)
 	data := draw.New(canvas)
-	data.FillPolygon(color.White, []vg.Point{ // behind the legend, too: a page may be dark
+	data.FillPolygon(color.White, []vg.Point{ // includes the legend: the page may be dark
 		{}, {X: chartWidth}, {X: chartWidth, Y: c.height}, {Y: c.height},
 	})
 	if legend {
@@ -246,10 +246,10 @@ func (c *chart) svg(legend bool) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// ticks labels another's ticks as people write numbers: 10 k, not 1e+04.
+// ticks wraps a plot.Ticker and formats its labels by short: 10 k, not 1e+04.
 type ticks struct{ plot.Ticker }
 
-// Ticks implements plot.Ticker. A tick beyond the axis would take room from what is drawn.
+// Ticks implements plot.Ticker. It drops labels outside the axis, which would take space.
 func (t ticks) Ticks(least, most float64) (all []plot.Tick) {
 	for _, tick := range t.Ticker.Ticks(least, most) {
 		if tick.Value < least || tick.Value > most {
@@ -263,7 +263,7 @@ func (t ticks) Ticks(least, most float64) (all []plot.Tick) {
 	return all
 }
 
-// short writes a number in a few characters.
+// short formats a number with an SI prefix.
 func short(v float64) string {
 	for _, unit := range []struct {
 		size float64

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// churn is what connections cost that are made for one line.
+// churn measures the cost of short connections.
 func churn() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "churn",
@@ -31,7 +31,7 @@ func churn() *Experiment {
 		}
 		defer to.stop()
 		m := &meter{servers: to}
-		n, err := comeAndGo(ctx, to[0].addr, int(r.Setting.X), b.Length, m)
+		n, err := visits(ctx, to[0].addr, int(r.Setting.X), b.Length, m)
 		if err != nil {
 			return nil, err
 		}
@@ -43,8 +43,9 @@ func churn() *Experiment {
 	return e
 }
 
-// comeAndGo has so many clients come and go, and counts the connections of the measured time.
-func comeAndGo(ctx context.Context, addr string, clients int, length time.Duration,
+// visits makes short connections from a number of clients and returns how many completed in the measured
+// time.
+func visits(ctx context.Context, addr string, clients int, length time.Duration,
 	m *meter) (float64, error) {
 	var done atomic.Int64
 	var ended atomic.Bool
@@ -75,7 +76,7 @@ func comeAndGo(ctx context.Context, addr string, clients int, length time.Durati
 	return float64(n), nil
 }
 
-// visit is one connection for one line.
+// visit makes one connection with one update.
 func visit(addr string) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -87,7 +88,7 @@ func visit(addr string) error {
 	}
 	reply, err := readReplies(c, 1)
 	if err == nil && !strings.HasPrefix(reply, "AT ") {
-		return Void("a visitor was answered with %q", reply)
+		return Void("unexpected reply %q", reply)
 	}
 	return err
 }

@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// conclusions are what the rules make of all that was measured.
+// conclusions are the results of the rules for all rows.
 type conclusions struct {
-	breaks      []string // sentences
+	breaks      []string // sentences about growth
 	unsupported []string
 	duels       []compared
-	standings   [][]string // tables, the first row their head
+	standings   [][]string // tables; the first row is the head
 	targets     [][]string
 	guesses     [][]string
 	growth      [][]string
 }
 
-// duels are the questions of the study: who is better of two.
+// duels are the pairs that the study compares.
 var duels = [][2]string{{"loop", "goroutines"}, {"flood", "ask"}}
 
-// conclude applies the rules to each row.
+// conclude applies the rules to all rows.
 func conclude(r *Results, experiments []*Experiment) *conclusions {
 	c := &conclusions{
 		standings: [][]string{{"row", "figure", "at", "verdict", "ratio to", "ratio"}},
@@ -44,7 +44,7 @@ func conclude(r *Results, experiments []*Experiment) *conclusions {
 	return c
 }
 
-// compared is what a duel has come to.
+// compared is the result of a duel.
 type compared struct {
 	tallies []string   // a sentence for each figure
 	table   [][]string // a line for each setting
@@ -79,13 +79,13 @@ func duel(r *Results, a, b string) compared {
 	return c
 }
 
-// Verdicts that are no subject.
+// Verdicts other than a subject.
 const (
 	noDifference = "no difference"
 	tooFewRounds = "too few rounds"
 )
 
-// better says which of two subjects is the better one.
+// better returns the better one of two subjects, or another verdict.
 func (d *Data) better(a, b, setting string, f Figure) string {
 	switch d.relation(a, b, setting, f.Name) {
 	case Unknown:
@@ -104,7 +104,7 @@ func (d *Data) better(a, b, setting string, f Figure) string {
 	return b
 }
 
-// tally says how often there was which verdict.
+// tally describes how often each verdict occurred.
 func tally(order []string, count map[string]int) string {
 	var all []string
 	for _, verdict := range order {
@@ -121,7 +121,7 @@ func tally(order []string, count map[string]int) string {
 	return strings.Join(all, ", ")
 }
 
-// ofStandings says who is first.
+// ofStandings adds the rankings of a row.
 func (c *conclusions) ofStandings(d *Data) {
 	var subjects, few []string
 	for _, s := range d.Subjects {
@@ -153,7 +153,7 @@ func (c *conclusions) ofStandings(d *Data) {
 	}
 }
 
-// ofTrouble says what is missing.
+// ofTrouble adds what is missing in a row.
 func (c *conclusions) ofTrouble(d *Data) {
 	for _, text := range troubles(d) {
 		c.unsupported = append(c.unsupported, d.Name+": "+text)
@@ -193,7 +193,7 @@ func (c *conclusions) ofGuesses(d *Data, guesses []Guess) {
 	}
 }
 
-// ofGrowth extrapolates, and names what breaks first.
+// ofGrowth adds extrapolations and the limit that is reached first.
 func (c *conclusions) ofGrowth(d *Data, growth []Growth) {
 	var all []Extrapolated
 	for _, g := range growth {
@@ -233,7 +233,7 @@ func named(subject, series string) string {
 	return subject + ", " + series
 }
 
-// multiple is how many times as much, in words.
+// multiple describes a multiple of the largest setting.
 func multiple(x float64) string {
 	switch {
 	case math.IsInf(x, 1):
@@ -246,7 +246,7 @@ func multiple(x float64) string {
 	return number(x) + " times as much"
 }
 
-// write puts the conclusions into a document: the questions first.
+// write adds the conclusions to a document, the duels first.
 func (c *conclusions) write(d *document) {
 	d.heading(2, "Conclusions")
 	for i, pair := range duels {
@@ -274,7 +274,7 @@ func (c *conclusions) write(d *document) {
 	}
 }
 
-// writeStandings puts the longest tables where they are in nobody's way.
+// writeStandings adds the long tables, for the end of the document.
 func (c *conclusions) writeStandings(d *document) {
 	for i, pair := range duels {
 		if len(c.duels[i].tallies) > 0 {

@@ -7,7 +7,7 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// cores is where goroutines overtake.
+// cores measures the effect of a second core.
 func cores() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "cores",

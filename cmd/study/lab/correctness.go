@@ -11,7 +11,7 @@ import (
 	"serverherd/herd/sim"
 )
 
-// correctness is whether all answer alike.
+// correctness checks that all engines give the same replies.
 func correctness() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "correctness",
@@ -52,7 +52,7 @@ func correctness() *Experiment {
 			}
 		}
 		if differ > 0 {
-			return nil, Void("%d replies of %d differ", differ, len(expected))
+			return nil, Void("%d of %d replies differ", differ, len(expected))
 		}
 		v := Values{"replies": float64(len(expected)), "replies that differ": float64(differ)}
 		return v, to.verdict(ctx)
@@ -60,7 +60,7 @@ func correctness() *Experiment {
 	return e
 }
 
-// mixedLines are lines of every kind, times before 2018 so that any clock has seen them.
+// mixedLines are lines of every kind. Their times are in the past.
 func mixedLines(seed uint64, n int) string {
 	r := rand.New(rand.NewPCG(seed, 0))
 	kinds := []func() string{
@@ -84,7 +84,7 @@ func mixedLines(seed uint64, n int) string {
 	return all.String()
 }
 
-// simulated are the replies of a server without engine or sockets.
+// simulated returns the replies of a server in the simulation.
 func simulated(lines string, n int) (string, error) {
 	c, err := sim.NewHerd(sim.HerdOptions{Seed: 1, Shape: "line", Servers: 1})
 	if err != nil {
@@ -93,7 +93,7 @@ func simulated(lines string, n int) (string, error) {
 	client := c.World.Dial(c.Config.Servers[0].Address)
 	client.SendString(lines)
 	if !c.World.RunUntil(time.Minute, func() bool { return client.Unsent() == 0 }) {
-		return "", fmt.Errorf("the simulated server has not taken %d lines", n)
+		return "", fmt.Errorf("the simulated server did not answer %d lines", n)
 	}
 	c.World.RunFor(time.Second)
 	return string(client.Received()), nil
@@ -101,7 +101,7 @@ func simulated(lines string, n int) (string, error) {
 
 var difference = regexp.MustCompile(`(?m)^AT S0 [+-]\d+\.\d{9} `)
 
-// masked are replies without their time differences.
+// masked returns replies without their time differences.
 func masked(replies string) []string {
 	return strings.Split(difference.ReplaceAllString(replies, "AT S0 * "), "\n\n")
 }

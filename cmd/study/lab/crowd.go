@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// crowd is connections that are held. One goroutine.
+// crowd is a set of open connections. One goroutine.
 type crowd []net.Conn
 
-// gather connects so many, a few at a time, and has each say something first, if it is to.
-func gather(ctx context.Context, addr string, n int, active bool) (crowd, error) {
+// connectCrowd opens n connections, several concurrently, and if active, exchanges some lines on each.
+func connectCrowd(ctx context.Context, addr string, n int, active bool) (crowd, error) {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && uint64(limit.Cur) < uint64(n)+700 {
-		return nil, Cannot("%d connections need %d descriptors, and a process may have %d: raise ulimit -n",
+		return nil, Cannot("%d connections need %d file descriptors, but the limit is %d: raise ulimit -n",
 			n, n+700, limit.Cur)
 	}
 	all := make(crowd, n)
@@ -31,7 +31,7 @@ func gather(ctx context.Context, addr string, n int, active bool) (crowd, error)
 		group.Go(func() {
 			for i := hand; i < n && errs[hand] == nil && ctx.Err() == nil; i += hands {
 				if all[i], errs[hand] = net.Dial("tcp", addr); errs[hand] == nil && active {
-					errs[hand] = converse(all[i], i)
+					errs[hand] = exchange(all[i], i)
 				}
 			}
 		})
@@ -39,15 +39,15 @@ func gather(ctx context.Context, addr string, n int, active bool) (crowd, error)
 	group.Wait()
 	for _, err := range append(errs, ctx.Err()) {
 		if err != nil {
-			all.leave()
+			all.close()
 			return nil, err
 		}
 	}
 	return all, nil
 }
 
-// leave closes all.
-func (c crowd) leave() {
+// close closes all connections.
+func (c crowd) close() {
 	for _, conn := range c {
 		if conn != nil {
 			conn.Close()
@@ -55,8 +55,8 @@ func (c crowd) leave() {
 	}
 }
 
-// converse sends sixteen updates together and takes their replies.
-func converse(c net.Conn, client int) error {
+// exchange sends sixteen updates in one write and reads their replies.
+func exchange(c net.Conn, client int) error {
 	var lines []byte
 	const updates = 16
 	for i := range updates {
@@ -67,12 +67,12 @@ func converse(c net.Conn, client int) error {
 	}
 	replies, err := readReplies(c, updates)
 	if err == nil && strings.Count(replies, "AT ") != updates {
-		return Void("%d updates were answered with %q", updates, replies)
+		return Void("unexpected replies to %d updates: %q", updates, replies)
 	}
 	return err
 }
 
-// readReplies reads so many replies, each of which ends in an empty line.
+// readReplies reads n replies. Each ends with an empty line.
 func readReplies(c net.Conn, n int) (string, error) {
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	var all bytes.Buffer
@@ -90,7 +90,7 @@ func readReplies(c net.Conn, n int) (string, error) {
 	return all.String(), nil
 }
 
-// askOnce sends lines on a connection of its own and returns the replies.
+// askOnce sends lines on a new connection and returns the replies.
 func askOnce(addr string, lines string, replies int) (string, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {

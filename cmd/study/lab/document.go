@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// document is a report before it is Markdown: blocks, one after the other.
+// document is a report before conversion to Markdown: a list of blocks.
 type document struct{ blocks []block }
 
 // block is a heading, a paragraph, a list, a table, or a chart.
@@ -26,14 +26,14 @@ func (d *document) paragraph(format string, args ...any) {
 	d.blocks = append(d.blocks, block{text: fmt.Sprintf(format, args...)})
 }
 
-// list adds a list, if there is anything in it.
+// list adds a list, unless it is empty.
 func (d *document) list(items []string) {
 	if len(items) > 0 {
 		d.blocks = append(d.blocks, block{items: items})
 	}
 }
 
-// table adds a table whose first row is its head, if there are others.
+// table adds a table, unless it has only a head. The first row is the head.
 func (d *document) table(rows [][]string) {
 	if len(rows) > 1 {
 		d.blocks = append(d.blocks, block{table: rows})
@@ -46,12 +46,12 @@ func (d *document) chart(title string, svg []byte) {
 
 var notInNames = regexp.MustCompile("[^a-z0-9]+")
 
-// chartFile is the file of a chart, below the report's folder.
+// chartFile is the file name of a chart, relative to the report.
 func chartFile(title string) string {
 	return chartFolder + "/" + strings.Trim(notInNames.ReplaceAllString(strings.ToLower(title), "-"), "-") + ".svg"
 }
 
-// charts are the document's charts, by file.
+// charts returns the document's charts by file name.
 func (d *document) charts() map[string][]byte {
 	files := map[string][]byte{}
 	for _, x := range d.blocks {
@@ -62,7 +62,7 @@ func (d *document) charts() map[string][]byte {
 	return files
 }
 
-// markdown is the document, which refers to its charts.
+// markdown converts the document to Markdown, with links to its charts.
 func (d *document) markdown() []byte {
 	var b strings.Builder
 	for i, x := range d.blocks {

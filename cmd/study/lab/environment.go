@@ -12,30 +12,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Environment is on what and by what a row was measured.
+// Environment is the machine and the software of a measurement.
 type Environment struct {
 	CPU         string `json:"cpu"`
-	Cores       int    `json:"cores"`    // that the machine has
-	Affinity    int    `json:"affinity"` // that this process may use
+	Cores       int    `json:"cores"`    // of the machine
+	Affinity    int    `json:"affinity"` // cores that this process may use
 	MemoryBytes uint64 `json:"memory_bytes"`
 	Kernel      string `json:"kernel"`
-	System      string `json:"system"` // as linux/amd64
+	System      string `json:"system"` // such as linux/amd64
 	Go          string `json:"go"`
 	Version     string `json:"version"` // of the herd binary
-	// Checkout is the commit of the working directory, which the binary was built of unless
-	// somebody built it elsewhere. It ends in -dirty where files were changed.
+	// Checkout is the commit of the working directory, usually that of the binary. It ends with -dirty if
+	// files were changed.
 	Checkout    string `json:"checkout,omitempty"`
 	GOMAXPROCS  int    `json:"gomaxprocs"`
-	GOGC        string `json:"gogc"` // of the environment; "" is the program's choice
+	GOGC        string `json:"gogc"` // of the environment; "" if the program sets it
 	GOMEMLIMIT  string `json:"gomemlimit"`
 	GOAMD64     string `json:"goamd64,omitempty"`
-	Descriptors uint64 `json:"descriptors"` // that a process may have
-	Load        string `json:"load"`        // of the machine when the row began: 1, 5 and 15 minutes
-	// Versions are of the outside peers, by subject.
+	Descriptors uint64 `json:"descriptors"` // limit of a process
+	Load        string `json:"load"`        // load averages of 1, 5 and 15 minutes when the row began
+	// Versions are the versions of peers, by subject.
 	Versions map[string]string `json:"versions,omitempty"`
 }
 
-// newEnvironment looks around. What cannot be found out is left empty.
+// newEnvironment returns the current environment. Unknown fields are empty.
 func newEnvironment(version string) Environment {
 	e := Environment{
 		CPU: cpuModel(), Cores: processors(), Affinity: runtime.NumCPU(), Kernel: kernel(),
@@ -73,7 +73,7 @@ func cpuModel() string {
 	return ""
 }
 
-// checkout asks git once, before the first row: the study's own report may be one of its files.
+// checkout runs git only once, before the first row, because the report may be a file of the checkout.
 var checkout = sync.OnceValue(func() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()
 	if err != nil {
@@ -110,7 +110,7 @@ func firstFields(file string, n int) string {
 	return strings.Join(f[:min(n, len(f))], " ")
 }
 
-// sentences are an environment in words, for the report.
+// sentences describe an environment for the report.
 func (e Environment) sentences() []string {
 	or := func(value, otherwise string) string {
 		if value == "" {

@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Experiment is one row of the study. See the package's documentation for how to add one.
+// Experiment is one row of the study. The package documentation says how to add one.
 type Experiment struct {
 	Row
 
-	// Simulated says that a run takes no longer than its work, and is as good on a busy machine: a
-	// quick study does as many rounds as a full one.
+	// Simulated means that runs use virtual time and are valid on a busy machine. A quick study does as
+	// many rounds as a full one.
 	Simulated bool
-	// Measure does one run of a subject at a setting and returns a value for each figure that it
-	// has, by name. It gives up when ctx is done. An error made by Void says that the run cannot
-	// be trusted; any other that it did not come about.
+	// Measure does one run of a subject at a setting and returns the values of its figures by name. It
+	// stops when ctx is done. An error made by Void means that the run is invalid; any other error means
+	// that it failed.
 	Measure func(ctx context.Context, b *Bench, r Run) (Values, error)
-	// Prepare, if there is one, is called before the first run, for what all runs need to know.
+	// Prepare, if not nil, is called before the first run, for values that all runs need.
 	Prepare func(ctx context.Context, b *Bench) error
-	// Missing says why a subject cannot be run here and what to do about it; "" where it can. Nil:
-	// all can.
+	// Missing says why a subject cannot run here and how to install it; "" if it can. Nil means that all
+	// can.
 	Missing func(subject string) string
-	// Excludes says that a subject is not to be run at a setting. Nil: all are, at all.
+	// Excludes reports whether a subject is not run at a setting. Nil means that all are.
 	Excludes func(subject string, s Setting) bool
 
 	Targets []Target
@@ -31,30 +31,30 @@ type Experiment struct {
 	Growth  []Growth
 }
 
-// Row is what an experiment is about, as raw.json keeps it.
+// Row is the part of an experiment that is stored in raw.json.
 type Row struct {
-	Name     string   `json:"name"` // as --only takes it
+	Name     string   `json:"name"` // for --only
 	Question string   `json:"question"`
-	Method   string   `json:"method"`   // what a run does, in a sentence or two
-	Variable string   `json:"variable"` // what the settings' X is, with its unit
+	Method   string   `json:"method"`   // description of a run, in a few sentences
+	Variable string   `json:"variable"` // the meaning and unit of Setting.X
 	LogX     bool     `json:"log_x,omitempty"`
 	Subjects []string `json:"subjects"`
-	// Yardsticks are subjects that do less, or something else, than the others: they are measured
-	// beside them, and do not take part in who is first.
+	// Yardsticks are subjects that do less than the others, or something else. They are measured but not
+	// ranked.
 	Yardsticks []string  `json:"yardsticks,omitempty"`
 	Settings   []Setting `json:"settings"`
 	Figures    []Figure  `json:"figures"`
 }
 
-// Setting is one value of the variable. Those of one series are joined in charts.
+// Setting is one value of the variable. Charts connect the settings of a series.
 type Setting struct {
 	Label  string  `json:"label"` // unique in the row
 	X      float64 `json:"x"`
 	Series string  `json:"series,omitempty"`
-	Quick  bool    `json:"-"` // it is among those of a quick study
+	Quick  bool    `json:"-"` // part of a quick study
 }
 
-// Figure is one number that a run yields.
+// Figure is one quantity that a run measures.
 type Figure struct {
 	Name   string `json:"name"`
 	Unit   string `json:"unit"`
@@ -63,8 +63,8 @@ type Figure struct {
 	LogY   bool   `json:"log_y,omitempty"`
 }
 
-// Better is which of two values of a figure is the better one. A figure without is for looking at:
-// nothing is concluded from it.
+// Better says whether higher or lower values of a figure are better. Without it, no conclusions are drawn
+// from the figure.
 type Better string
 
 // The directions.
@@ -73,48 +73,46 @@ const (
 	Lower  Better = "lower"
 )
 
-// Run is one run: what is measured of whom, for the how many-th time.
+// Run identifies one run.
 type Run struct {
 	Subject string
 	Setting Setting
 	Round   int // from 0
 }
 
-// Values are the figures of one run, by name. One that is not there was not measured.
+// Values are the figures of one run by name. Figures may be missing.
 type Values map[string]float64
 
-// Bench is what all runs share.
+// Bench is shared by all runs.
 type Bench struct {
 	Herd   string        // the herd binary
-	Self   string        // the study's own
-	Dir    string        // for files of one run; empty at its beginning, gone after it
-	Length time.Duration // of what is measured, without the warm-up
+	Self   string        // the study binary
+	Dir    string        // temporary directory of the run
+	Length time.Duration // of the measured time, without warm-up
 	Quick  bool
 	Notes  Notes
 }
 
-// Notes are what Prepare has found out, such as the rate of which a part is then offered to all.
-// They are kept with the figures.
+// Notes are values found by Prepare, such as the peak rate. They are stored with the figures.
 type Notes map[string]float64
 
-// refusal is the error of a run that says nothing about its subject.
-type refusal struct {
-	void bool // it came about, and must not count; else it cannot be done here at all
+// runError is the error of a run that says nothing about its subject.
+type runError struct {
+	void bool // the run was invalid; else this machine cannot do it
 	why  string
 }
 
-func (e *refusal) Error() string { return e.why }
+func (e *runError) Error() string { return e.why }
 
-// Void makes the error of a run that must not count: a wrong reply, servers that differ, log
-// entries that were dropped.
-func Void(format string, args ...any) error { return &refusal{true, fmt.Sprintf(format, args...)} }
+// Void makes the error of an invalid run: a wrong reply, servers that differ, dropped log entries.
+func Void(format string, args ...any) error { return &runError{true, fmt.Sprintf(format, args...)} }
 
-// Cannot makes the error of a run that this machine does not allow, which says what to do about it.
-func Cannot(format string, args ...any) error { return &refusal{false, fmt.Sprintf(format, args...)} }
+// Cannot makes the error of a run that exceeds a limit of this machine. It says what to raise.
+func Cannot(format string, args ...any) error { return &runError{false, fmt.Sprintf(format, args...)} }
 
-// refused says whether an error was made by Void or Cannot.
-func refused(err error) (void, cannot bool) {
-	var r *refusal
+// classify reports whether an error was made by Void or Cannot.
+func classify(err error) (void, cannot bool) {
+	var r *runError
 	if errors.As(err, &r) {
 		return r.void, !r.void
 	}

@@ -11,21 +11,21 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// The subjects of floodOrAsk.
+// Subjects of floodOrAsk.
 const (
 	flooding = "flood"
 	asking   = "ask"
 )
 
-// hop is how long a line travels between two servers in the simulated rows.
+// hop is the latency between two servers in the simulated rows.
 const hop = 5 * time.Millisecond
 
-// ratio is how many updates there are to how many queries.
+// ratio is the ratio of updates to queries.
 type ratio struct{ updates, queries int }
 
 var ratiosOfTraffic = []ratio{{100, 1}, {10, 1}, {1, 1}, {1, 10}, {1, 100}}
 
-// askedHerd is a herd of floodOrAsk.
+// askedHerd is a topology of floodOrAsk.
 type askedHerd struct {
 	name, shape string
 	servers     int
@@ -33,7 +33,7 @@ type askedHerd struct {
 
 var askedHerds = []askedHerd{{"ring of 5", "ring", 5}, {"random graph of 20", "random", 20}}
 
-// floodOrAsk is the paper's question of section 3.3, on herds in virtual time.
+// floodOrAsk compares the alternatives of section 3.3 of the paper, in virtual time.
 func floodOrAsk() *Experiment {
 	e := &Experiment{Simulated: true, Row: Row{
 		Name:     "flood-or-ask",
@@ -96,7 +96,7 @@ const (
 	trafficClients = 1000
 )
 
-// flood measures the herd.
+// flood measures the herd, which floods updates.
 func flood(seed uint64, shape string, size, operations int, updates float64) (Values, error) {
 	c, err := sim.NewHerd(sim.HerdOptions{Seed: seed, Shape: shape, Servers: size, Delay: hop})
 	if err != nil {
@@ -106,14 +106,14 @@ func flood(seed uint64, shape string, size, operations int, updates float64) (Va
 	messages, overhead := c.ATLines(), c.Overhead()
 	t.operate(operations, updates, pace)
 	if !c.Equal() {
-		return nil, Void("the servers differ after everything has come to rest")
+		return nil, Void("the servers differ after all messages have been delivered")
 	}
 	v := t.values(float64(c.ATLines()-messages), float64(c.Overhead()-overhead))
 	v["records"] = trafficClients
 	return v, nil
 }
 
-// ask measures the askers.
+// ask measures askers, which look up on demand.
 func ask(seed uint64, shape string, size, operations int, updates float64) (Values, error) {
 	w := memreactor.NewWorld(seed, memreactor.Options{})
 	servers, _, err := sim.Shape(shape, size, w.Rand())
@@ -133,7 +133,7 @@ func ask(seed uint64, shape string, size, operations int, updates float64) (Valu
 	return v, nil
 }
 
-// values are the figures of the operations that were measured.
+// values returns the figures of the measured operations.
 func (t *traffic) values(messages, overhead float64) Values {
 	v := Values{
 		"messages per operation": messages / float64(t.done),

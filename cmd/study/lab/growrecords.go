@@ -11,7 +11,7 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// growthOfRecords is how a server grows with the clients that it knows.
+// growthOfRecords measures how costs grow with the number of records.
 func growthOfRecords() *Experiment {
 	const subject = "one loop"
 	e := &Experiment{Simulated: true, Row: Row{
@@ -46,10 +46,10 @@ func growthOfRecords() *Experiment {
 	return e
 }
 
-// updatesMeasured are sent once all records are there.
+// updatesMeasured is the number of updates after all records have been created.
 const updatesMeasured = 20_000
 
-// growRecords fills one server of two, updates it, and lets the other have everything.
+// growRecords fills one of two servers, updates it, and then copies everything to the other.
 func growRecords(ctx context.Context, seed uint64, records int) (Values, error) {
 	before := heap()
 	c, err := sim.NewHerd(sim.HerdOptions{Seed: seed, Shape: "line", Servers: 2, Clients: records})
@@ -78,11 +78,11 @@ func growRecords(ctx context.Context, seed uint64, records int) (Values, error) 
 	c.World.Heal(a.Name, b.Name)
 	begun = time.Now()
 	if !c.World.RunUntil(10*time.Minute, c.Equal) {
-		return nil, Void("the neighbor does not have everything after ten minutes")
+		return nil, Void("the neighbor is incomplete after ten minutes")
 	}
 	copying := time.Since(begun)
 	if n := c.Servers[1].Store().Len(); n != records {
-		return nil, Void("the neighbor has %d records of %d", n, records)
+		return nil, Void("the neighbor has %d of %d records", n, records)
 	}
 	return Values{
 		"cost per update":        microseconds(updating) / updatesMeasured,
@@ -93,7 +93,7 @@ func growRecords(ctx context.Context, seed uint64, records int) (Values, error) 
 	}, nil
 }
 
-// batchOfLines is how many updates are sent together.
+// batchOfLines is the number of updates per write.
 const batchOfLines = 200
 
 // feeder sends updates on one connection, a batch at a time. One goroutine.
@@ -104,28 +104,28 @@ type feeder struct {
 	buf    []byte
 }
 
-// feed sends n updates of the clients that which names, and awaits their replies.
-func (f *feeder) feed(n int, which func(i int) int) error {
+// feed sends n updates and waits for their replies. Client returns the client of the i-th.
+func (f *feeder) feed(n int, client func(i int) int) error {
 	f.buf = f.buf[:0]
 	f.stamp++
 	for i := range n {
 		f.buf = fmt.Appendf(f.buf, "IAMAT client%07d.cs.ucla.edu +34.068930-118.445127 %d.%09d\n",
-			which(i), f.stamp, i)
+			client(i), f.stamp, i)
 	}
 	f.client.Send(f.buf)
 	if !f.world.RunUntil(time.Minute, func() bool {
 		return bytes.Count(f.client.Received(), endOfReply) >= n
 	}) {
-		return Void("%d updates are not answered", n)
+		return Void("%d updates without a reply", n)
 	}
 	if got := f.client.Received(); bytes.Contains(got, []byte("> ")) || bytes.Contains(got, []byte("? ")) {
-		return Void("an update was answered with %q", got[:min(len(got), 200)])
+		return Void("unexpected reply to an update: %q", got[:min(len(got), 200)])
 	}
 	f.client.Take()
 	return nil
 }
 
-// heap is the memory in use, in bytes.
+// heap is the size of the live heap, in bytes.
 func heap() float64 {
 	var m runtime.MemStats
 	runtime.GC()

@@ -8,7 +8,7 @@ import (
 	"serverherd/herd/sim"
 )
 
-// growthOfServers is how a herd grows with its servers.
+// growthOfServers measures how costs grow with the number of servers.
 func growthOfServers() *Experiment {
 	e := &Experiment{Simulated: true, Row: Row{
 		Name:     "growth-servers",
@@ -49,7 +49,7 @@ func growthOfServers() *Experiment {
 	return e
 }
 
-// growServers follows updates through a herd, one at a time.
+// growServers measures updates in a herd, one at a time.
 func growServers(seed uint64, shape string, servers, updates int) (Values, error) {
 	c, err := sim.NewHerd(sim.HerdOptions{Seed: seed, Shape: shape, Servers: servers, Delay: hop})
 	if err != nil {
@@ -64,12 +64,12 @@ func growServers(seed uint64, shape string, servers, updates int) (Values, error
 		begun := c.World.Elapsed()
 		known := func() bool { return c.Servers[at].Store().Len() > i && c.Equal() }
 		if !c.World.RunUntil(time.Minute, known) {
-			return nil, Void("an update was not everywhere within a minute")
+			return nil, Void("an update did not reach all servers within a minute")
 		}
 		took := c.World.Elapsed() - begun
 		sum, longest = sum+took, max(longest, took)
 		client.Close()
-		c.World.RunFor(time.Second) // what goes on about it ends
+		c.World.RunFor(time.Second) // until its messages have ended
 	}
 	lines := float64(c.ATLines()-first) / float64(updates)
 	most := 0

@@ -11,7 +11,7 @@ import (
 	"serverherd/cmd/study/peers"
 )
 
-// wholeHerd is five real servers on the paper's ring.
+// wholeHerd measures five real servers in the paper's ring.
 func wholeHerd() *Experiment {
 	const atOne, atAll = "updates at one", "updates at all"
 	e := &Experiment{Row: Row{
@@ -63,10 +63,11 @@ func wholeHerd() *Experiment {
 	return e
 }
 
-// herdClients are few enough to be asked about at every server.
+// herdClients is small enough to query every client at every server.
 const herdClients = 200
 
-// measureHerd measures a herd that is hardly busy, if it tells, loads it, and waits until it agrees.
+// measureHerd measures propagation at low load if own, that is if it is the herd's, then loads the herd and
+// waits until all servers agree.
 func measureHerd(ctx context.Context, b *Bench, all, to servers, own bool) (Values, error) {
 	v := Values{}
 	var quiet counted
@@ -109,10 +110,10 @@ func measureHerd(ctx context.Context, b *Bench, all, to servers, own bool) (Valu
 	return v, nil
 }
 
-// counted is what a herd's servers count together.
+// counted has the sums of the servers' counters.
 type counted struct {
 	stored, atLines float64
-	p50, p99        float64 // of the propagation to the slowest of them, in seconds
+	p50, p99        float64 // propagation to the slowest server, in seconds
 }
 
 func (all servers) counts() (c counted, err error) {
@@ -130,8 +131,8 @@ func (all servers) counts() (c counted, err error) {
 	return c, nil
 }
 
-// agree waits until every server answers the same of every client. It asks as a client does, for
-// peers have no other way to tell.
+// agree waits until all servers give the same answer for every client. It sends WHATSATs, because peers
+// have no status.
 func (all servers) agree(ctx context.Context) error {
 	var lines strings.Builder
 	for i := range herdClients {
@@ -156,7 +157,7 @@ func (all servers) agree(ctx context.Context) error {
 	}
 }
 
-// locations are the AT lines among replies, from the client on.
+// locations returns the AT lines among replies, from the client id on.
 func locations(replies string) string {
 	var all strings.Builder
 	for line := range strings.Lines(replies) {

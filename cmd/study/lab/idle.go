@@ -7,7 +7,7 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// idleRatio is what idle connections cost those that are not.
+// idleRatio measures how idle connections affect active ones.
 func idleRatio() *Experiment {
 	const all = 1000
 	e := &Experiment{Row: Row{
@@ -39,7 +39,7 @@ func idleRatio() *Experiment {
 	return e
 }
 
-// applyToOne puts a load on one server that is started for it, and looks at it afterwards.
+// applyToOne starts one server, runs a load, and checks the server afterwards.
 func (b *Bench) applyToOne(ctx context.Context, h herdOptions, o load.Options) (loaded, error) {
 	to, err := startHerd(ctx, b, h)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// Series of latency: of whose peak the rate is a part.
+// Series of latency: the peak that the rate is a percentage of.
 const (
 	ofAll     = "of the slowest one's peak"
 	ofEngines = "of the slowest engine's peak"
 )
 
-// latency is how long replies take at a rate that all can bear.
+// latency measures latencies at a rate that all subjects sustain.
 func latency() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "latency",
@@ -78,7 +78,7 @@ func latency() *Experiment {
 	return e
 }
 
-// peakOf is what a subject answers in a closed loop.
+// peakOf is the throughput of a subject in a closed loop.
 func peakOf(ctx context.Context, b *Bench, subject string) (float64, error) {
 	to, err := startAny(ctx, b, subject, true)
 	if err != nil {
@@ -92,7 +92,7 @@ func peakOf(ctx context.Context, b *Bench, subject string) (float64, error) {
 	return l.perSecond(), nil
 }
 
-// latencyFigures are the figures that latency gives.
+// latencyFigures are the figures of loaded.latency.
 func latencyFigures() []Figure {
 	return []Figure{
 		{Name: "p50", Unit: "ms", Better: Lower},
@@ -111,7 +111,7 @@ func latencyFigures() []Figure {
 	}
 }
 
-// latency is how long replies took, under the names of latencyFigures.
+// latency returns latencies under the names of latencyFigures.
 func (l loaded) latency() Values {
 	r := l.report
 	due := float64(r.All.Sent + r.All.Skipped)

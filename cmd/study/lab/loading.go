@@ -11,17 +11,17 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// loaded is what a load on servers gave in the measured time.
+// loaded is the result of a load in the measured time.
 type loaded struct {
 	replies  float64
 	length   time.Duration
-	server   usage // of all servers together
+	server   usage // sum of all servers
 	loader   time.Duration
-	resident float64 // bytes of all servers, at the end
+	resident float64 // sum of all servers at the end, in bytes
 	report   *load.Report
 }
 
-// meter takes the servers' usage at the beginning and at the end of what is measured.
+// meter measures the servers' usage between begin and end.
 type meter struct {
 	servers servers
 	begun   time.Time
@@ -52,7 +52,7 @@ func (m *meter) end() {
 	}
 }
 
-// usage is what all of them have used.
+// usage is the sum of all servers.
 func (all servers) usage() (sum usage, err error) {
 	for _, p := range all {
 		u, err := p.usage()
@@ -64,7 +64,7 @@ func (all servers) usage() (sum usage, err error) {
 	return sum, nil
 }
 
-// ownUsage is what this process, the loader, has used.
+// ownUsage is the CPU time of this process, the loader.
 func ownUsage() time.Duration {
 	var r unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &r) != nil {
@@ -73,7 +73,7 @@ func ownUsage() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// apply puts a load on servers. A reply that is wrong, or that never comes, makes the run void.
+// apply runs a load. The run is void if a reply is wrong or missing.
 func (b *Bench) apply(ctx context.Context, to servers, o load.Options) (loaded, error) {
 	for _, p := range to {
 		o.Targets = append(o.Targets, load.Target{Name: p.name, Addr: p.addr})
@@ -97,23 +97,23 @@ func (b *Bench) apply(ctx context.Context, to servers, o load.Options) (loaded, 
 		return loaded{}, Void("%d wrong replies: %s", r.All.Errors, r.All.Failures[0].What)
 	}
 	if r.All.Unanswered > 0 {
-		return loaded{}, Void("%d lines were never answered", r.All.Unanswered)
+		return loaded{}, Void("%d lines without a reply", r.All.Unanswered)
 	}
 	m.result.report, m.result.replies = r, float64(r.Measured.Replies)
 	if m.result.replies == 0 && o.Connections > 0 {
-		return loaded{}, fmt.Errorf("no reply came in %v", o.Duration)
+		return loaded{}, fmt.Errorf("no replies within %v", o.Duration)
 	}
 	return m.result, nil
 }
 
-// lengths are how long so many connections are loaded before they are measured, and then. Many take
-// a while until each has had its turn.
+// lengths returns the warm-up and the measured time. Many connections need more time until each has had its
+// turn.
 func (b *Bench) lengths(conns int) (warmup, measured time.Duration) {
 	more := time.Duration(conns) * 100 * time.Microsecond
 	return b.Length/4 + more, b.Length + more
 }
 
-// costFigures are the figures that cost gives.
+// costFigures are the figures of loaded.cost.
 func costFigures() []Figure {
 	return []Figure{
 		{Name: "CPU per reply", Unit: "us", Better: Lower, Chart: true},
@@ -126,7 +126,7 @@ func costFigures() []Figure {
 	}
 }
 
-// cost is what a reply costs, under the names of costFigures.
+// cost returns the cost of a reply under the names of costFigures.
 func (l loaded) cost() Values {
 	return Values{
 		"CPU per reply":              microseconds(l.server.user+l.server.system) / l.replies,
@@ -139,5 +139,5 @@ func (l loaded) cost() Values {
 	}
 }
 
-// perSecond is the rate of replies.
+// perSecond is the replies per second.
 func (l loaded) perSecond() float64 { return l.replies / l.length.Seconds() }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// memory is what connections cost that say nothing.
+// memory measures the memory of idle connections.
 func memory() *Experiment {
 	const silent, spoken = "never active", "once active"
 	e := &Experiment{Row: Row{
@@ -47,11 +47,11 @@ func memory() *Experiment {
 		}
 		residentBefore := p.resident()
 		n := int(r.Setting.X)
-		held, err := gather(ctx, p.addr, n, r.Setting.Series == spoken)
+		held, err := connectCrowd(ctx, p.addr, n, r.Setting.Series == spoken)
 		if err != nil {
 			return nil, err
 		}
-		defer held.leave()
+		defer held.close()
 		if err := p.until(ctx, "connected", func() bool {
 			s, err := p.status()
 			return err == nil && s.Connections >= n
@@ -64,7 +64,7 @@ func memory() *Experiment {
 		}
 		v := Values{
 			"resident": p.resident() / (1 << 20), "goroutines": after.goroutines,
-			"GC cycles": float64(after.cycles - before.cycles - 1), // one of them is ours
+			"GC cycles": float64(after.cycles - before.cycles - 1), // one is by runtimeStats
 			"GC pause":  quantile(after.pauses[:max(0, min(after.cycles-before.cycles, len(after.pauses)))], 1),
 		}
 		if n > 0 {

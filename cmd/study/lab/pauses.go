@@ -10,7 +10,7 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// pauses are the garbage collector's, of a server that holds much.
+// pauses measures GC pauses of a server with many records.
 func pauses() *Experiment {
 	const subjects = "loop"
 	e := &Experiment{Row: Row{
@@ -47,10 +47,10 @@ func pauses() *Experiment {
 	return e
 }
 
-// pausesOf loads a server and has it collect, over and over.
+// pausesOf loads a server while it repeatedly triggers garbage collections.
 func pausesOf(ctx context.Context, b *Bench, to servers, records int) (Values, error) {
 	p := to[0]
-	if err := introduce(ctx, p.addr, records); err != nil {
+	if err := preload(ctx, p.addr, records); err != nil {
 		return nil, err
 	}
 	before, err := p.runtimeStats()
@@ -86,7 +86,7 @@ func pausesOf(ctx context.Context, b *Bench, to servers, records int) (Values, e
 		return nil, err
 	}
 	if s.Records != uint64(records) {
-		return nil, Void("the server has %d records of %d", s.Records, records)
+		return nil, Void("the server has %d of %d records", s.Records, records)
 	}
 	cycles := after.cycles - before.cycles
 	pauses := after.pauses[:min(cycles, len(after.pauses))]
@@ -97,8 +97,8 @@ func pausesOf(ctx context.Context, b *Bench, to servers, records int) (Values, e
 	}, to.verdict(ctx)
 }
 
-// introduce tells a server of so many clients, by the ids that the loader has for them.
-func introduce(ctx context.Context, addr string, clients int) error {
+// preload sends an IAMAT for each client, with the ids that package load uses.
+func preload(ctx context.Context, addr string, clients int) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func introduce(ctx context.Context, addr string, clients int) error {
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	errs := make(chan error, 1)
-	go func() { // replies are read while lines are written, or both ends would wait
+	go func() { // reads replies concurrently, otherwise both ends would block
 		var buf [256 << 10]byte
 		last, open := byte(0), clients
 		for open > 0 {

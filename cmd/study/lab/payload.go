@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 )
 
-// payload is small replies against large ones.
+// payload compares small and large replies.
 func payload() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "payload",
@@ -56,7 +56,7 @@ func payload() *Experiment {
 			return nil, err
 		}
 		if size := received / l.replies; size < 0.9*float64(len(reply)) || size > 1.1*float64(len(reply)) {
-			return nil, Void("replies are %.0f bytes in the mean, and one was %d", size, len(reply))
+			return nil, Void("the mean size of replies is %.0f bytes, but one had %d", size, len(reply))
 		}
 		return Values{"replies": l.perSecond(), "bytes": received / 1e6 / l.length.Seconds(),
 			"size of a reply": float64(len(reply)), "CPU per reply": l.cost()["CPU per reply"]}, to.verdict(ctx)
@@ -64,22 +64,22 @@ func payload() *Experiment {
 	return e
 }
 
-// checkPayload looks at one reply.
+// checkPayload checks one reply.
 func checkPayload(reply string, places bool) error {
 	line, rest, _ := bytes.Cut([]byte(reply), []byte("\n"))
 	if !bytes.HasPrefix(line, []byte("AT ")) ||
 		!bytes.HasSuffix(line, []byte(" tokyo +35.689500+139.691700 1500000000")) {
-		return Void("the reply begins with %q", line)
+		return Void("unexpected first line of the reply: %q", line)
 	}
 	if !places {
 		return nil
 	}
 	var answer struct{ Results []json.RawMessage }
 	if err := json.Unmarshal(rest, &answer); err != nil {
-		return Void("the reply is no JSON: %v", err)
+		return Void("the reply is not JSON: %v", err)
 	}
 	if len(answer.Results) != 20 {
-		return Void("%d places are in the reply, not 20", len(answer.Results))
+		return Void("the reply has %d places, not 20", len(answer.Results))
 	}
 	return nil
 }

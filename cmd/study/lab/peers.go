@@ -8,13 +8,13 @@ import (
 	"serverherd/cmd/study/peers"
 )
 
-// Peers by name, where a target or a guess is about one.
+// Names of peers in targets and guesses.
 const (
 	twisted = "twisted"
 	nodeJS  = "node"
 )
 
-// peerNames are the subjects that stand on engines of others.
+// peerNames are the names of all peers.
 func peerNames() (all []string) {
 	for _, p := range peers.All() {
 		all = append(all, p.Name)
@@ -22,16 +22,16 @@ func peerNames() (all []string) {
 	return all
 }
 
-// peer finds one by name.
+// peer finds a peer by name.
 func peer(name string) (*peers.Peer, error) {
 	i := slices.IndexFunc(peers.All(), func(p *peers.Peer) bool { return p.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("no peer is called %q", name)
+		return nil, fmt.Errorf("unknown peer %q", name)
 	}
 	return peers.All()[i], nil
 }
 
-// startPeer starts servers of a peer.
+// startPeer starts a herd of a peer.
 func startPeer(ctx context.Context, name string, o peers.Options) (servers, error) {
 	p, err := peer(name)
 	if err != nil {
@@ -43,12 +43,12 @@ func startPeer(ctx context.Context, name string, o peers.Options) (servers, erro
 	}
 	var all servers
 	for _, s := range started {
-		all = append(all, &process{name: s.Name, addr: s.Addr, cmd: s.Cmd, said: s.Said, ended: s.Done})
+		all = append(all, &process{name: s.Name, addr: s.Addr, cmd: s.Cmd, output: s.Stderr, ended: s.Done})
 	}
 	return all, nil
 }
 
-// missingPeer says why a peer cannot run here.
+// missingPeer says why a peer cannot run here; "" if it can.
 func missingPeer(name string) string {
 	p, err := peer(name)
 	if err != nil {
@@ -57,7 +57,7 @@ func missingPeer(name string) string {
 	return p.Missing()
 }
 
-// versionsOf are the versions of the peers among subjects.
+// versionsOf returns the versions of the peers among subjects.
 func versionsOf(subjects []string) map[string]string {
 	versions := map[string]string{}
 	for _, s := range subjects {

@@ -2,9 +2,8 @@ package lab
 
 import "context"
 
-// plan is the order of runs: rounds outermost, then settings, then subjects, so that what is
-// compared is measured side by side, A B C. Each round begins with another subject, for the
-// first after something else may be at an advantage.
+// plan is the order of runs: rounds, then settings, then subjects, so that runs to compare are close in
+// time. Each round begins with another subject, because the position may matter.
 func plan(e *Experiment, rounds int) []Run {
 	var runs []Run
 	for round := range rounds {
@@ -20,14 +19,14 @@ func plan(e *Experiment, rounds int) []Run {
 	return runs
 }
 
-// maxTries is how often a run is tried that is void, and maxFailures how often a subject may fail
-// at one setting before it is left alone there.
+// maxTries is how often a void run is tried. maxFailures is how often a subject may fail at a setting
+// before it is skipped there.
 const (
 	maxTries    = 3
 	maxFailures = 2
 )
 
-// conductor does the runs of one experiment. One goroutine.
+// conductor executes the runs of one experiment. One goroutine.
 type conductor struct {
 	experiment *Experiment
 	data       *Data
@@ -36,7 +35,7 @@ type conductor struct {
 	progress   func(done, of int, r Run)
 }
 
-// conduct does all runs, until the context is done. One that fails does not keep the others.
+// conduct executes all runs until ctx is done. It continues after failures.
 func (c *conductor) conduct(ctx context.Context, rounds int) {
 	missing := map[string]bool{}
 	for _, subject := range c.experiment.Subjects {
@@ -62,12 +61,12 @@ func (c *conductor) conduct(ctx context.Context, rounds int) {
 	}
 }
 
-// run does one run, again if it is void.
+// run executes one run and repeats it if it is void.
 func (c *conductor) run(ctx context.Context, r Run) {
 	for try := 1; ; try++ {
 		s := Sample{Subject: r.Subject, Setting: r.Setting.Label, Round: r.Round}
 		values, err := c.one(ctx, r)
-		void, cannot := refused(err)
+		void, cannot := classify(err)
 		switch {
 		case ctx.Err() != nil:
 			c.data.Interrupted = true

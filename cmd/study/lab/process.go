@@ -17,18 +17,17 @@ import (
 	"serverherd/herd"
 )
 
-// process is a server that the study has started: one of the herd's, a peer, or a yardstick. One
-// goroutine.
+// process is a server started by the study: a herd's server, a peer, or a yardstick. One goroutine.
 type process struct {
 	name    string
 	addr    string
-	console string // of a herd's server
+	console string // address, of a herd's server
 	cmd     *exec.Cmd
-	said    func() string   // what it has written
-	ended   <-chan struct{} // closed when it has
+	output  func() string   // its output, or standard error
+	ended   <-chan struct{} // closed when it has ended
 }
 
-// spawn starts a program in a directory, with further descriptors from 3 on.
+// spawn starts a program in a directory, with files as descriptors from 3 on.
 func spawn(name, dir string, env []string, files []*os.File, argv ...string) (*process, error) {
 	file := filepath.Join(dir, name+".out")
 	out, err := os.Create(file)
@@ -37,7 +36,7 @@ func spawn(name, dir string, env []string, files []*os.File, argv ...string) (*p
 	}
 	defer out.Close()
 	ended := make(chan struct{})
-	p := &process{name: name, cmd: exec.Command(argv[0], argv[1:]...), ended: ended, said: func() string {
+	p := &process{name: name, cmd: exec.Command(argv[0], argv[1:]...), ended: ended, output: func() string {
 		text, _ := os.ReadFile(file) // it is there
 		return string(text)
 	}}
@@ -47,23 +46,23 @@ func spawn(name, dir string, env []string, files []*os.File, argv ...string) (*p
 		return nil, err
 	}
 	go func() {
-		_ = p.cmd.Wait() // how it ended is not asked: stop kills it
+		_ = p.cmd.Wait() // the result does not matter: stop kills it
 		close(ended)
 	}()
 	return p, nil
 }
 
-// stop ends it. A measurement is over by then, and there is nothing to wait for.
+// stop kills the process. The measurement is over, so there is no need to stop it gracefully.
 func (p *process) stop() {
 	_ = p.cmd.Process.Kill() // it may be gone already
 	<-p.ended
 }
 
-// alive says what a process that ended by itself has said.
+// alive returns an error if the process has ended.
 func (p *process) alive() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s has ended: %s", p.name, lastLine(p.said()))
+		return fmt.Errorf("%s has ended: %s", p.name, lastLine(p.output()))
 	default:
 		return nil
 	}
@@ -74,7 +73,7 @@ func lastLine(text string) string {
 	return lines[len(lines)-1]
 }
 
-// until polls, while the process lives.
+// until polls until the condition holds, as long as the process runs.
 func (p *process) until(ctx context.Context, what string, holds func() bool) error {
 	for tick := time.NewTicker(5 * time.Millisecond); ; {
 		if holds() {
@@ -87,12 +86,12 @@ func (p *process) until(ctx context.Context, what string, holds func() bool) err
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s: not %s in time: %w", p.name, what, ctx.Err())
+			return fmt.Errorf("%s: timeout waiting until %s: %w", p.name, what, ctx.Err())
 		}
 	}
 }
 
-// listening waits until connections are accepted.
+// listening waits until the server accepts connections.
 func (p *process) listening(ctx context.Context) error {
 	return p.until(ctx, "listening", func() bool {
 		c, err := net.Dial("tcp", p.addr)
@@ -107,7 +106,7 @@ var consoles = http.Client{
 	Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second,
 }
 
-// fetch asks the console.
+// fetch sends a request to the console.
 func (p *process) fetch(path string) (*http.Response, error) {
 	r, err := consoles.Get("http://" + p.console + path)
 	if err != nil {
@@ -120,7 +119,7 @@ func (p *process) fetch(path string) (*http.Response, error) {
 	return r, nil
 }
 
-// status is what a herd's server says of itself.
+// status returns the /status.json of a herd's server.
 func (p *process) status() (s herd.Status, err error) {
 	r, err := p.fetch("/status.json")
 	if err != nil {
@@ -130,13 +129,13 @@ func (p *process) status() (s herd.Status, err error) {
 	return s, json.NewDecoder(r.Body).Decode(&s)
 }
 
-// usage is what a process has used of the processors so far.
+// usage is the CPU usage of a process so far.
 type usage struct {
 	user, system time.Duration
-	switches     float64 // of context, of all its threads, voluntary and not
+	switches     float64 // context switches of all threads, voluntary and involuntary
 }
 
-// usage reads proc(5).
+// usage reads the process's usage, see proc(5).
 func (p *process) usage() (u usage, err error) {
 	proc := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
 	text, err := os.ReadFile(proc + "stat")
@@ -159,12 +158,12 @@ func (p *process) usage() (u usage, err error) {
 	return u, errors.Join(err1, err2, err3)
 }
 
-// resident is the memory that the process has, in bytes.
+// resident is the resident set size of the process, in bytes.
 func (p *process) resident() float64 {
 	return 1024 * lineValue(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid), "VmRSS:")
 }
 
-// lineValue adds up the numbers of the lines of a file that begin with one of the words.
+// lineValue sums the numbers in those lines of a file that begin with one of the words.
 func lineValue(file string, words ...string) (sum float64) {
 	text, _ := os.ReadFile(file)
 	for line := range strings.Lines(string(text)) {
@@ -179,7 +178,7 @@ func lineValue(file string, words ...string) (sum float64) {
 	return sum
 }
 
-// listener makes a listener on loopback, on a port that is free, and its file for a child.
+// listener creates a listening socket on a free loopback port, as a file for a child.
 func listener() (addr string, file *os.File, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +189,7 @@ func listener() (addr string, file *os.File, err error) {
 	return l.Addr().String(), file, err
 }
 
-// freeAddress is an address that is free a moment from now, for programs that take no listener.
+// freeAddress returns a free address, for programs that do not accept a listener.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

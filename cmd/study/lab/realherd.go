@@ -11,18 +11,18 @@ import (
 	"serverherd/cmd/herd/parent"
 )
 
-// engines are those of the herd, by the names that herd serve --engine has for them.
+// engines are the engines of the herd, by their names for herd serve --engine.
 var engines = []string{"loop", "goroutines", "owner"}
 
-// herdOptions say what a herd's servers are like.
+// herdOptions configure the servers of a herd.
 type herdOptions struct {
 	engine    string
-	servers   []string            // one, or those of ring
-	neighbors map[string][]string // nil: none
-	logged    bool                // every line in and out
-	toml      string              // more of herd.toml, in front
+	servers   []string            // default one; or those of ring
+	neighbors map[string][]string // nil for none
+	logged    bool                // log.lines
+	toml      string              // additional text of herd.toml
 	env       []string
-	args      []string // more of herd serve
+	args      []string // additional arguments of herd serve
 	program   []string // instead of herd serve
 }
 
@@ -34,10 +34,10 @@ var ring = map[string][]string{
 
 var ringNames = []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"}
 
-// servers are processes of one herd.
+// servers are the processes of one herd.
 type servers []*process
 
-// startHerd starts a herd of real processes and waits until it is ready.
+// startHerd starts a herd and waits until it is ready.
 func startHerd(ctx context.Context, b *Bench, o herdOptions) (servers, error) {
 	if o.servers == nil {
 		o.servers = ringNames[:1]
@@ -91,7 +91,7 @@ func startHerd(ctx context.Context, b *Bench, o herdOptions) (servers, error) {
 	return all, nil
 }
 
-// startServer starts one of them, which is handed its listeners.
+// startServer starts one server, with its listeners by LISTEN_FDS.
 func startServer(b *Bench, o herdOptions, name, config string, listeners []*os.File) (*process, error) {
 	end, err := parent.End()
 	if err != nil {
@@ -108,7 +108,7 @@ func startServer(b *Bench, o herdOptions, name, config string, listeners []*os.F
 	return spawn(name, b.Dir, env, append(listeners[:len(listeners):len(listeners)], end), argv...)
 }
 
-// ready waits until every server has what its neighbors have, and every link is live.
+// ready waits until all servers are ready and all links are live.
 func (all servers) ready(ctx context.Context) error {
 	for _, p := range all {
 		if err := p.until(ctx, "ready", func() bool {
@@ -135,8 +135,8 @@ func (all servers) stop() {
 	}
 }
 
-// verdict looks at a herd after a run: a server that has ended, entries of the log that were
-// dropped, and servers that still differ when everything has come to rest make it void.
+// verdict checks a herd after a run. The run is void if a server has ended, if log entries were dropped, or
+// if the servers do not converge.
 func (all servers) verdict(ctx context.Context) error {
 	digest := ""
 	for i, p := range all {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// report makes the document of what was measured. Experiments add what is to be concluded; a row
-// that no experiment knows any more is shown without.
+// report makes the report. Experiments add conclusions; a row whose experiment no longer exists is shown
+// without them.
 func report(r *Results, experiments []*Experiment) *document {
 	d := &document{}
 	d.heading(1, "Event loop or goroutines, flood or ask: the study of the server herd")
@@ -33,7 +33,7 @@ func report(r *Results, experiments []*Experiment) *document {
 	return d
 }
 
-// reportRow is what was measured in one row.
+// reportRow adds the figures of a row.
 func reportRow(d *document, data *Data) {
 	d.heading(3, data.Name)
 	d.paragraph("%s %s %s", data.Question, data.Method, runsOf(data))
@@ -54,7 +54,7 @@ func reportRow(d *document, data *Data) {
 	}
 }
 
-// runsOf says how much was measured.
+// runsOf describes the runs of a row.
 func runsOf(data *Data) string {
 	text := fmt.Sprintf("%d rounds", data.Rounds)
 	if data.Length > 0 {
@@ -71,7 +71,7 @@ func runsOf(data *Data) string {
 	return text
 }
 
-// figureTable has a line for each setting and a column for each subject that has any values.
+// figureTable has a row for each setting and a column for each subject that has values.
 func figureTable(data *Data, f Figure) [][]string {
 	var subjects []string
 	for _, s := range data.Subjects {
@@ -100,7 +100,7 @@ func figureTable(data *Data, f Figure) [][]string {
 	return table
 }
 
-// troubles are what was skipped, void, or failed, each kind once with how often.
+// troubles lists what was skipped, void or failed, each kind once with a count.
 func troubles(data *Data) []string {
 	var all []string
 	for _, s := range data.Skipped {
@@ -135,30 +135,30 @@ func troubles(data *Data) []string {
 	return all
 }
 
-// reportEnvironments says where rows come from, each environment once.
+// reportEnvironments adds the environments of the rows, each once.
 func reportEnvironments(d *document, r *Results) {
 	d.heading(2, "Environment")
-	said := map[string][]string{}
+	rows := map[string][]string{} // by environment
 	var order []string
 	for _, data := range r.Rows {
 		e := data.Environment
 		e.Load = "" // differs for each row; raw.json has it
 		text := strings.Join(e.sentences(), " ")
-		if said[text] == nil {
+		if rows[text] == nil {
 			order = append(order, text)
 		}
-		said[text] = append(said[text], data.Name)
+		rows[text] = append(rows[text], data.Name)
 	}
 	for _, text := range order {
 		if len(order) > 1 {
-			d.paragraph("%s: %s", list(said[text]), text)
+			d.paragraph("%s: %s", list(rows[text]), text)
 		} else {
 			d.paragraph("%s", text)
 		}
 	}
 }
 
-// spread prints a median with its least and greatest; "" if there is nothing.
+// spread formats a median with minimum and maximum; "" if there are no values.
 func spread(s Summary) string {
 	switch s.N {
 	case 0:
@@ -169,8 +169,7 @@ func spread(s Summary) string {
 	return fmt.Sprintf("%s [%s, %s]", number(s.Median), number(s.Min), number(s.Max))
 }
 
-// number prints a value with three digits that count, and none after the point where there are
-// three before it.
+// number formats a value with three significant digits, without decimals from 100 on.
 func number(v float64) string {
 	a := math.Abs(v)
 	switch {
@@ -184,5 +183,5 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// sortedKeys are a map's keys in order.
+// sortedKeys returns a map's keys in order.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

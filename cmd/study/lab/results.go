@@ -14,20 +14,20 @@ import (
 // format is the version of raw.json.
 const format = 1
 
-// Results are all that was measured: raw.json.
+// Results is the content of raw.json.
 type Results struct {
 	Format int      `json:"format"`
-	Rules  []string `json:"rules"` // as they were stated before the first run
+	Rules  []string `json:"rules"` // as stated before the first run
 	Rows   []*Data  `json:"rows"`  // in the order of All
 }
 
-// Data is what was measured for one row.
+// Data has the measurements of one row.
 type Data struct {
 	Row
 	Environment Environment   `json:"environment"`
 	Begun       time.Time     `json:"begun"`
 	Took        time.Duration `json:"took_ns"`
-	Rounds      int           `json:"rounds"`    // wanted
+	Rounds      int           `json:"rounds"`    // planned
 	Length      time.Duration `json:"length_ns"` // of one measurement
 	Quick       bool          `json:"quick,omitempty"`
 	Interrupted bool          `json:"interrupted,omitempty"`
@@ -36,23 +36,23 @@ type Data struct {
 	Skipped     []Skipped     `json:"skipped,omitempty"`
 }
 
-// Sample is one run: what it gave, or why it gave nothing.
+// Sample is the result of one run.
 type Sample struct {
 	Subject string `json:"subject"`
 	Setting string `json:"setting"` // its label
 	Round   int    `json:"round"`
 	Values  Values `json:"values,omitempty"`
-	Void    string `json:"void,omitempty"`  // thrown away, because
-	Error   string `json:"error,omitempty"` // it did not come about, because
+	Void    string `json:"void,omitempty"`  // why it was discarded
+	Error   string `json:"error,omitempty"` // why it failed
 }
 
-// Skipped is a subject that was not run, and what to do about it. Without a subject it is the row.
+// Skipped is a subject, or without Subject the row, that was not run.
 type Skipped struct {
 	Subject string `json:"subject,omitempty"`
 	Why     string `json:"why"`
 }
 
-// values are a figure's by round.
+// values returns the values of a figure by round.
 func (d *Data) values(subject, setting, figure string) map[int]float64 {
 	all := map[int]float64{}
 	for _, s := range d.Samples {
@@ -63,7 +63,7 @@ func (d *Data) values(subject, setting, figure string) map[int]float64 {
 	return all
 }
 
-// summary sums up a figure.
+// summary summarizes a figure.
 func (d *Data) summary(subject, setting, figure string) Summary {
 	var all []float64
 	for _, v := range d.values(subject, setting, figure) {
@@ -72,12 +72,12 @@ func (d *Data) summary(subject, setting, figure string) Summary {
 	return summarize(all)
 }
 
-// ratio sums up the ratios of two subjects, round by round.
+// ratio summarizes the ratios of two subjects, round by round.
 func (d *Data) ratio(a, b, setting, figure string) Summary {
 	return summarize(ratios(d.values(a, setting, figure), d.values(b, setting, figure)))
 }
 
-// relation compares two subjects by the rule of no difference.
+// relation compares two subjects round by round.
 func (d *Data) relation(a, b, setting, figure string) Relation {
 	return relate(d.values(a, setting, figure), d.values(b, setting, figure))
 }
@@ -91,7 +91,7 @@ func (d *Data) figure(name string) (Figure, bool) {
 	return d.Figures[i], true
 }
 
-// put adds a row, or replaces what was measured for it before, and keeps the order of names.
+// put adds or replaces a row, and keeps the order of names.
 func (r *Results) put(d *Data, order []string) {
 	r.Rows = slices.DeleteFunc(r.Rows, func(old *Data) bool { return old.Name == d.Name })
 	r.Rows = append(r.Rows, d)
@@ -100,7 +100,7 @@ func (r *Results) put(d *Data, order []string) {
 	})
 }
 
-// readResults reads a raw.json. One that is not there has no rows.
+// readResults reads a raw.json. If it does not exist, there are no rows.
 func readResults(file string) (*Results, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -114,12 +114,12 @@ func readResults(file string) (*Results, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if r.Format != format {
-		return nil, fmt.Errorf("%s is of format %d; this program reads format %d", file, r.Format, format)
+		return nil, fmt.Errorf("%s: unsupported format %d, expected %d", file, r.Format, format)
 	}
 	return &r, nil
 }
 
-// save writes a file so that there is always a whole one under its name.
+// save writes a file atomically.
 func save(file string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {

@@ -1,6 +1,6 @@
 package lab
 
-// All are the rows of the study, in the order in which they are run and reported.
+// All returns the rows of the study, in the order of runs and of the report.
 func All() []*Experiment {
 	return []*Experiment{
 		throughput(), latency(), memory(), idleRatio(), slowHandler(), slowReaders(), churn(),

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Rules are by what everything that a report concludes is computed. They are printed before the
-// first run and stand in the report.
+// Rules are the rules by which the conclusions are computed. They are printed before the first run and are
+// part of the report.
 var Rules = []string{
 	"Runs are interleaved: in each round every setting is measured with every subject in turn, and " +
 		"each round begins with another one. Each run is against a server that was started for it, and " +
@@ -36,17 +36,17 @@ var Rules = []string{
 		"void. It is repeated, and told of.",
 }
 
-// Standing is who is first in one figure at one setting.
+// Standing is the ranking of the subjects for one figure at one setting.
 type Standing struct {
 	Figure  Figure
 	Setting string
-	First   []string // more than one: no difference between them; in the order of their medians
-	Next    string   // the best of the others, or of First the second; "" if there is only one
-	Ratio   Summary  // of the first to Next
-	Enough  bool     // there were runs enough to say so
+	First   []string // more than one if there is no difference between them, by median
+	Next    string   // the best of the others, or else the second of First; "" if there is only one subject
+	Ratio   Summary  // of First[0] to Next
+	Enough  bool     // there were enough runs
 }
 
-// standing ranks the subjects that were measured. Yardsticks are not asked about.
+// standing ranks the measured subjects. Callers exclude yardsticks.
 func standing(d *Data, subjects []string, f Figure, setting string) (s Standing, ok bool) {
 	s = Standing{Figure: f, Setting: setting, Enough: true}
 	sums := map[string]Summary{}
@@ -76,7 +76,7 @@ func standing(d *Data, subjects []string, f Figure, setting string) (s Standing,
 			s.First = append(s.First[:len(s.First):len(s.First)], other)
 		}
 	}
-	for _, other := range ranked { // the next is the first that is behind, if any is
+	for _, other := range ranked { // Next is the best one behind First, if any
 		if !slices.Contains(s.First, other) {
 			s.Next = other
 			break
@@ -86,7 +86,7 @@ func standing(d *Data, subjects []string, f Figure, setting string) (s Standing,
 	return s, true
 }
 
-// verdict is a standing in words.
+// verdict is the text of a standing.
 func (s Standing) verdict() string {
 	switch {
 	case !s.Enough:
@@ -97,27 +97,27 @@ func (s Standing) verdict() string {
 	return s.First[0] + " is first"
 }
 
-// Target is what a figure of this study is to reach: a ratio between two subjects, or a value.
+// Target is a goal for a figure: a ratio between two subjects, or a value.
 type Target struct {
-	Work    string // in words
+	Work    string // description
 	Figure  string
 	Setting string
 	Subject string
-	Against string  // "": the value itself counts
+	Against string  // "" for a value instead of a ratio
 	AtLeast float64 // or
-	AtMost  float64 // whichever is not zero
+	AtMost  float64 // the one that is not zero applies
 }
 
-// Outcome is what became of a target.
+// Outcome is the result of a target.
 type Outcome struct {
 	Target
 	Measured Summary
 	Met      bool
 	Always   bool    // in every run
-	By       float64 // the part of the target that the median is beyond it, negative if it is missed
+	By       float64 // how much the median is better than the target, relative to it; negative if missed
 }
 
-// outcome says whether a target was met; ok is false where it was not measured.
+// outcome evaluates a target; ok is false if it was not measured.
 func outcome(d *Data, t Target) (o Outcome, ok bool) {
 	o.Target = t
 	if t.Against == "" {
@@ -136,7 +136,7 @@ func outcome(d *Data, t Target) (o Outcome, ok bool) {
 	return o, m.N > 0
 }
 
-// verdict is an outcome in words.
+// verdict is the text of an outcome.
 func (o Outcome) verdict() string {
 	few := ""
 	if o.Measured.N < enough {
@@ -151,17 +151,17 @@ func (o Outcome) verdict() string {
 	return "met in the median, not in every run" + few
 }
 
-// Guess is what the paper supposed of two subjects, in a form that can be measured.
+// Guess is a hypothesis of the paper about two subjects, in measurable form.
 type Guess struct {
-	Paper   string // what it supposed, and in which section
+	Paper   string // the hypothesis, and its section
 	Figure  string
 	Setting string
 	Subject string
 	Than    string
-	Expect  Relation // Above or Below: Subject's values to Than's
+	Expect  Relation // of Subject's values to Than's: Above or Below
 }
 
-// Tested is what became of a guess.
+// Tested is the result of a guess.
 type Tested struct {
 	Guess
 	Subjects [2]Summary
@@ -169,7 +169,7 @@ type Tested struct {
 	Verdict  string
 }
 
-// tested compares a guess with what was measured.
+// tested evaluates a guess.
 func tested(d *Data, g Guess) Tested {
 	t := Tested{Guess: g}
 	t.Subjects = [2]Summary{
@@ -191,27 +191,27 @@ func tested(d *Data, g Guess) Tested {
 	return t
 }
 
-// Growth is a limit that a figure of a series must not pass.
+// Growth is a limit for a figure of a series.
 type Growth struct {
 	Figure  string
 	Subject string
 	Series  string
 	Limit   float64
-	Why     string // what the limit is
-	Line    bool   // along a line, rather than as a power
+	Why     string // reason for the limit
+	Line    bool   // extrapolate linearly instead of by a power law
 }
 
-// Extrapolated is how a figure goes on beyond what was measured.
+// Extrapolated is the extrapolation of a figure beyond the measured settings.
 type Extrapolated struct {
 	Growth
-	Last     Setting // the greatest that was measured
-	Value    float64 // there
-	Exponent float64 // the figure goes as the variable to this power
-	AtTen    float64 // at ten times Last
-	Breaks   float64 // the multiple of Last at which the limit is reached; +Inf: never
+	Last     Setting // the largest that was measured
+	Value    float64 // at Last
+	Exponent float64 // of the power law
+	AtTen    float64 // extrapolated value at ten times Last
+	Breaks   float64 // the multiple of Last at which the limit is reached; +Inf for never
 }
 
-// extrapolated applies the rule of growth; ok is false where there are not two settings.
+// extrapolated applies the rule of growth; ok is false with fewer than two settings.
 func extrapolated(d *Data, g Growth) (e Extrapolated, ok bool) {
 	e.Growth = g
 	var before Setting
@@ -238,7 +238,7 @@ func extrapolated(d *Data, g Growth) (e Extrapolated, ok bool) {
 	switch {
 	case e.Value >= g.Limit:
 		e.Breaks = 1
-	case e.Exponent <= 0.01: // it does not grow, as far as can be told
+	case e.Exponent <= 0.01: // no measurable growth
 		e.Breaks = math.Inf(1)
 	default:
 		e.Breaks = math.Pow(g.Limit/e.Value, 1/e.Exponent)
@@ -246,7 +246,7 @@ func extrapolated(d *Data, g Growth) (e Extrapolated, ok bool) {
 	return e, true
 }
 
-// alongLine goes on with a slope.
+// alongLine extrapolates linearly.
 func (e *Extrapolated) alongLine(slope float64) {
 	e.AtTen = e.Value + slope*9*e.Last.X
 	switch {
@@ -259,7 +259,7 @@ func (e *Extrapolated) alongLine(slope float64) {
 	}
 }
 
-// way is how it goes on, in words.
+// way describes the growth.
 func (e Extrapolated) way(variable string) string {
 	if e.Line {
 		return "a line"
@@ -267,7 +267,7 @@ func (e Extrapolated) way(variable string) string {
 	return fmt.Sprintf("%s^%.2f", variable, e.Exponent)
 }
 
-// breaksFirst is the one whose limit is the nearest; ok is false where none is ever reached.
+// breaksFirst returns the one that reaches its limit first; ok is false if none does.
 func breaksFirst(all []Extrapolated) (first Extrapolated, ok bool) {
 	first.Breaks = math.Inf(1)
 	for _, e := range all {
@@ -278,7 +278,7 @@ func breaksFirst(all []Extrapolated) (first Extrapolated, ok bool) {
 	return first, ok
 }
 
-// list joins words as a sentence does.
+// list joins words with commas and "and".
 func list(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// runtimeStats are what a herd server's Go runtime says of itself, on a console with --pprof.
+// runtimeStats are statistics of a herd server's Go runtime, from a console with --pprof.
 type runtimeStats struct {
 	heap, stacks float64   // bytes in use
 	cycles       int       // of the garbage collector
-	pauses       []float64 // in ms, of the last cycles, 256 at most, the latest first
+	pauses       []float64 // in ms, of the last 256 cycles at most, latest first
 	goroutines   float64
 }
 
-// runtimeStats asks for them, after a collection, which is one of the cycles.
+// runtimeStats triggers a garbage collection and reads the statistics. The collection is one of the cycles.
 func (p *process) runtimeStats() (s runtimeStats, err error) {
 	r, err := p.fetch("/debug/pprof/heap?gc=1&debug=1")
 	if err != nil {
@@ -54,16 +54,16 @@ func (p *process) runtimeStats() (s runtimeStats, err error) {
 		}
 	}
 	if s.cycles == 0 || len(ring) == 0 {
-		return s, fmt.Errorf("%s does not tell its memory", p.name)
+		return s, fmt.Errorf("no memory statistics of %s", p.name)
 	}
-	for i := range min(s.cycles, len(ring)) { // runtime.MemStats says where the latest is
+	for i := range min(s.cycles, len(ring)) { // see runtime.MemStats for the position of the latest
 		s.pauses = append(s.pauses, ring[(s.cycles-1-i)%len(ring)])
 	}
 	s.goroutines, err = p.goroutines()
 	return s, err
 }
 
-// goroutines are how many it has.
+// goroutines is the number of goroutines.
 func (p *process) goroutines() (n float64, err error) {
 	r, err := p.fetch("/debug/pprof/goroutine?debug=1")
 	if err != nil {
@@ -74,7 +74,8 @@ func (p *process) goroutines() (n float64, err error) {
 	return n, err
 }
 
-// quantile of values in any order; the least value that at least the part q does not exceed.
+// quantile returns the smallest value that at least the share q of values does not exceed. Values may be in
+// any order.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return 0

@@ -10,19 +10,18 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// SlowServer is the command of the study's binary that runs the herd's server with lookups that take a
-// while, for the row below.
+// SlowServer is the study's subcommand that runs a herd server with slow lookups, for the row below.
 const SlowServer = "slow-server"
 
-// slowHandler is what one call that blocks does to everybody else.
+// slowHandler measures the effect of a blocking call on other clients.
 func slowHandler() *Experiment {
 	const on, off = "in the handler", "in another thread"
 	e := &Experiment{Row: Row{
 		Name:     "slow-handler",
 		Question: "What does a handler that blocks do to other clients?",
 		Method: "One client sends five WHATSATs a second, whose lookup sleeps, as a call to another " +
-			"server does: in the handler, which is how it ought not to be, or in another thread, from " +
-			"where it comes home as the herd does it. On 50 other connections 2,000 lines are due a " +
+			"server does: in the handler, which is wrong, or in another thread, which posts the result to " +
+			"the loop as the herd does. On 50 other connections 2,000 lines are due a " +
 			"second. Lines are not logged.",
 		Variable: "ms that a lookup takes",
 		Subjects: engines,
@@ -60,14 +59,14 @@ func slowHandler() *Experiment {
 			return nil, err
 		}
 		if asked < 2 {
-			return nil, Void("only %d lookups were answered", asked)
+			return nil, Void("only %d lookups had a reply", asked)
 		}
 		return l.latency(), to.verdict(ctx)
 	}
 	return e
 }
 
-// lookUp sends a WHATSAT every so often until stop, which says how many were answered.
+// lookUp sends WHATSATs periodically until stop, which returns the number of replies.
 func lookUp(ctx context.Context, addr string, every time.Duration) (stop func() int, err error) {
 	if _, err := askOnce(addr, "IAMAT slow +35.689500+139.691700 1500000000\n", 1); err != nil {
 		return nil, err

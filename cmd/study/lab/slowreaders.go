@@ -7,14 +7,14 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// slowReaders is what clients cost that send and hardly read.
+// slowReaders measures the cost of clients that send and hardly read.
 func slowReaders() *Experiment {
 	const all, rate = 200, 5000
 	e := &Experiment{Row: Row{
 		Name:     "slow-readers",
 		Question: "What do clients that do not read their replies cost the others?",
 		Method: "200 connections, of which some send as fast as they may and read 1 KiB a second, " +
-			"until the server has had enough of them; on the others together 5,000 lines are due a " +
+			"until the server disconnects them; on the others together 5,000 lines are due a " +
 			"second. Memory is the process's at the end.",
 		Variable: "% slow readers",
 		Subjects: engines,

@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// enough is how many rounds it takes to say that two subjects differ.
+// enough is the minimum number of rounds to conclude that two subjects differ.
 const enough = 5
 
-// Summary is what the runs of one subject at one setting gave for one figure.
+// Summary summarizes the values of one figure, of one subject at one setting.
 type Summary struct {
 	N                int
 	Median, Min, Max float64
 }
 
-// summarize sums up values in any order. The median of an even number of them is the mean of the
-// two in the middle. Of none everything is zero.
+// summarize summarizes values in any order. The median of an even number is the mean of the middle two.
+// Without values everything is zero.
 func summarize(values []float64) Summary {
 	if len(values) == 0 {
 		return Summary{}
@@ -29,19 +29,19 @@ func summarize(values []float64) Summary {
 	return s
 }
 
-// Relation is what the rule of no difference says about two subjects.
+// Relation is the result of a comparison of two subjects.
 type Relation uint8
 
-// The relations of a to b.
+// Relations of a to b.
 const (
 	Unknown Relation = iota // too few rounds with both
-	Same                    // now one is greater, now the other, or they are equal
+	Same                    // neither is less in every round
 	Below                   // a is less than b in every round
 	Above
 )
 
-// relate applies the rule to what two subjects had, by round: the same as to ask whether the least
-// and the greatest of ratios have 1 between them, but for values of zero.
+// relate compares the values of two subjects by round. Except for values of zero, that is the same as to
+// check whether 1 is between the minimum and maximum of ratios.
 func relate(a, b map[int]float64) Relation {
 	rounds, below, above := 0, 0, 0
 	for round, v := range a {
@@ -67,9 +67,8 @@ func relate(a, b map[int]float64) Relation {
 	return Same
 }
 
-// ratios divides what two subjects had in the same round, which are neighbors in time: a machine
-// that was slow for one was slow for the other. Rounds in which either is missing, or b is zero,
-// are left out.
+// ratios returns the ratios of two subjects by round. Runs of one round are close in time, so that load on
+// the machine affects both. Rounds in which either is missing or b is zero are skipped.
 func ratios(a, b map[int]float64) []float64 {
 	var all []float64
 	for round, v := range a {
@@ -80,7 +79,7 @@ func ratios(a, b map[int]float64) []float64 {
 	return all
 }
 
-// exponent is the k of y = c x^k through two points, zero where there is none.
+// exponent is the k of y = c x^k through two points; 0 if there is none.
 func exponent(x1, y1, x2, y2 float64) float64 {
 	if x1 <= 0 || x2 <= 0 || y1 <= 0 || y2 <= 0 || x1 == x2 {
 		return 0

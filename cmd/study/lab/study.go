@@ -16,17 +16,17 @@ import (
 	"time"
 )
 
-// Options say what to study.
+// Options configure a study.
 type Options struct {
 	Herd     string    // the herd binary
-	Self     string    // the study's own, which has servers that a herd has not
-	Version  string    // of it: the commit that it was built of
-	Out      string    // the report's folder
-	Quick    bool      // two minutes
-	Only     []string  // rows by name; none: all
-	From     string    // a raw.json to make the report of, instead of measuring; Out may be ""
-	Rounds   int       // of each row; 0: what it takes
-	Progress io.Writer // what happens, line by line
+	Self     string    // the study binary, for its bare and slow servers
+	Version  string    // version of the herd binary
+	Out      string    // directory of the report
+	Quick    bool      // fewer settings, shorter runs: two minutes
+	Only     []string  // names of rows; empty for all
+	From     string    // a raw.json to write the report of, instead of measuring; Out may be ""
+	Rounds   int       // of each row; 0 for the default
+	Progress io.Writer // for progress lines
 }
 
 const (
@@ -36,12 +36,11 @@ const (
 	quickLength = 200 * time.Millisecond
 )
 
-// ErrInterrupted is the error of a study that was ended before its end. The report of what there
-// is has been written.
-var ErrInterrupted = errors.New("interrupted; the report has what was measured")
+// ErrInterrupted is the error of an interrupted study. The report so far has been written.
+var ErrInterrupted = errors.New("interrupted; the report is incomplete")
 
-// ErrUnknownRow is the error of a row that there is not.
-var ErrUnknownRow = errors.New("no row is called")
+// ErrUnknownRow is the error for an unknown row.
+var ErrUnknownRow = errors.New("unknown row")
 
 // Files of a report.
 const (
@@ -50,13 +49,13 @@ const (
 	chartFolder  = "charts"
 )
 
-// Conduct conducts the study and writes the report after each row. Rows that were measured before and
-// are not in Only stay in it.
+// Conduct conducts the study and writes the report after each row. With Only, other rows of an existing
+// report are kept.
 func Conduct(ctx context.Context, o Options) error { return run(ctx, o, All()) }
 
 func run(ctx context.Context, o Options, experiments []*Experiment) error {
 	if o.From != "" {
-		return again(o, experiments)
+		return reportAgain(o, experiments)
 	}
 	chosen, err := choose(experiments, o.Only)
 	if err != nil {
@@ -72,7 +71,7 @@ func run(ctx context.Context, o Options, experiments []*Experiment) error {
 		}
 	}
 	results.Rules = Rules
-	fmt.Fprintln(o.Progress, "Conclusions will be drawn by these rules:")
+	fmt.Fprintln(o.Progress, "Rules for conclusions:")
 	for _, rule := range Rules {
 		fmt.Fprintln(o.Progress, "-", rule)
 	}
@@ -92,13 +91,13 @@ func run(ctx context.Context, o Options, experiments []*Experiment) error {
 	}
 	fmt.Fprintf(o.Progress, "The report is in %s.\n", filepath.Join(o.Out, markdownFile))
 	if failed > 0 {
-		return fmt.Errorf("%d of %d rows have no figures; the report says why", failed, len(chosen))
+		return fmt.Errorf("%d of %d rows have no figures; see the report", failed, len(chosen))
 	}
 	return nil
 }
 
-// again makes the report of a raw.json.
-func again(o Options, experiments []*Experiment) error {
+// reportAgain writes the report of an existing raw.json.
+func reportAgain(o Options, experiments []*Experiment) error {
 	if _, err := os.Stat(o.From); err != nil {
 		return err
 	}
@@ -133,7 +132,7 @@ func choose(experiments []*Experiment, only []string) ([]*Experiment, error) {
 	}
 	for _, name := range only {
 		if !slices.Contains(names(experiments), name) {
-			return nil, fmt.Errorf("%w %q; there are %s", ErrUnknownRow, name,
+			return nil, fmt.Errorf("%w %q; rows are %s", ErrUnknownRow, name,
 				strings.Join(names(experiments), ", "))
 		}
 	}
@@ -148,7 +147,7 @@ func names(experiments []*Experiment) []string {
 	return all
 }
 
-// conductRow measures one row.
+// conductRow runs one row.
 func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 	b := &Bench{Herd: o.Herd, Self: o.Self, Length: fullLength, Quick: o.Quick, Notes: Notes{}}
 	rounds := fullRounds
@@ -188,14 +187,14 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 	return data
 }
 
-// quick is an experiment with its quick settings only.
+// quick returns the experiment with its quick settings only.
 func quick(e *Experiment) *Experiment {
 	q := *e
 	q.Settings = slices.DeleteFunc(slices.Clone(e.Settings), func(s Setting) bool { return !s.Quick })
 	return &q
 }
 
-// prepare is what comes before the first run.
+// prepare calls Experiment.Prepare, with retries.
 func prepare(ctx context.Context, e *Experiment, b *Bench) error {
 	if e.Prepare == nil {
 		return nil
@@ -205,19 +204,18 @@ func prepare(ctx context.Context, e *Experiment, b *Bench) error {
 	}}
 	for try := 1; ; try++ {
 		_, err := one(ctx, prepare, b, Run{})
-		if void, _ := refused(err); !void || try == maxTries {
+		if void, _ := classify(err); !void || try == maxTries {
 			return err
 		}
 	}
 }
 
-// patience is how much longer than what it measures a run may take, before it is given up.
-const patience = 90 * time.Second
+// runTimeout is the timeout of a run, in addition to ten times the measured time.
+const runTimeout = 90 * time.Second
 
-// one does one run in a directory of its own. A panic is an error like others: the rest of the
-// study goes on.
+// one does one run in a temporary directory. A panic counts as an error, so that the study continues.
 func one(ctx context.Context, e *Experiment, b *Bench, r Run) (values Values, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience+10*b.Length)
+	ctx, cancel := context.WithTimeout(ctx, runTimeout+10*b.Length)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
@@ -234,20 +232,20 @@ func one(ctx context.Context, e *Experiment, b *Bench, r Run) (values Values, er
 	}
 	for _, name := range sortedKeys(values) {
 		if v := values[name]; !isFigure(v) {
-			return nil, fmt.Errorf("%s is %v, which is no figure", name, v)
+			return nil, fmt.Errorf("invalid figure %s: %v", name, v)
 		}
 	}
 	return values, nil
 }
 
-// isFigure says whether a value is a number, as JSON has them.
+// isFigure reports whether v is finite, as JSON requires.
 func isFigure(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func noValues(d *Data) bool {
 	return !slices.ContainsFunc(d.Samples, func(s Sample) bool { return len(s.Values) > 0 })
 }
 
-// write writes the report's files.
+// write writes the files of the report.
 func write(out string, r *Results, experiments []*Experiment) error {
 	raw, err := json.MarshalIndent(r, "", " ")
 	if err != nil {

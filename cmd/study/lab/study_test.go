@@ -219,7 +219,7 @@ func TestNothingMeasured(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "1 of 2 rows") {
 		t.Errorf("the study ended with %v", err)
 	}
-	if text := contents(t, dir)[markdownFile]; !strings.Contains(text, "is no figure") {
+	if text := contents(t, dir)[markdownFile]; !strings.Contains(text, "invalid figure") {
 		t.Error("the report does not say why")
 	}
 }

@@ -12,19 +12,19 @@ import (
 	"serverherd/cmd/study/peers"
 )
 
-// Yardsticks: what does less than a server of a herd, or something else.
+// Yardsticks: servers that do less than a herd's server, or something else.
 const (
 	bareLoop       = "bare gnet loop"
 	bareGoroutines = "bare goroutines"
 	redis          = "Redis GEOADD"
 )
 
-// BareServer is the command of the study's binary that runs a bare server.
+// BareServer is the study's subcommand that runs a bare server.
 const BareServer = "bare"
 
 const redisProcess = "redis"
 
-// startAny starts one server of a subject.
+// startAny starts one server of any subject.
 func startAny(ctx context.Context, b *Bench, subject string, logged bool) (servers, error) {
 	switch {
 	case slices.Contains(engines, subject):
@@ -39,7 +39,7 @@ func startAny(ctx context.Context, b *Bench, subject string, logged bool) (serve
 	return startPeer(ctx, subject, peers.Options{Dir: b.Dir, Lines: logged})
 }
 
-// startBare starts a server that is the same parser and a map, and nothing else.
+// startBare starts a bare server, see package bare.
 func startBare(ctx context.Context, b *Bench, name, kind string) (servers, error) {
 	addr, err := freeAddress()
 	if err != nil {
@@ -82,22 +82,22 @@ func listening(ctx context.Context, p *process) (servers, error) {
 	return servers{p}, nil
 }
 
-// missing says why a subject cannot run here.
+// missing says why a subject cannot run here; "" if it can.
 func missing(subject string) string {
 	switch {
 	case slices.Contains(engines, subject) || subject == bareLoop || subject == bareGoroutines:
 		return ""
 	case subject == redis:
 		if _, err := exec.LookPath("redis-server"); err != nil {
-			return "there is no redis-server: apt-get install redis-server"
+			return "redis-server is not installed: apt-get install redis-server"
 		}
 		return ""
 	}
 	return missingPeer(subject)
 }
 
-// applyAny loads a server in a closed loop: with IAMATs, or Redis with GEOADDs of as many members
-// at the same positions. One loader looks at each reply of either.
+// applyAny loads a server in a closed loop: with IAMATs, or Redis with GEOADDs of the same ids and
+// positions. The loader checks every reply.
 func (b *Bench) applyAny(ctx context.Context, to servers, conns, pipeline int) (loaded, error) {
 	return b.apply(ctx, to, load.Options{
 		Connections: conns, Pipeline: pipeline, Redis: to[0].name == redisProcess,

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// everyone is compared in the first two rows.
+// everyone is the subjects of the first two rows.
 func everyone(more ...string) []string { return slices.Concat(engines, peerNames(), more) }
 
-// Settings of throughput: what is logged, and how much is under way.
+// Labels of settings of throughput.
 const (
 	loggedOne     = "pipeline 1"
 	loggedMany    = "pipeline 16"
@@ -19,7 +19,7 @@ const (
 	unloggedLabel = fewConns + unlogged
 )
 
-// throughput is how much one server answers when it is asked as fast as it answers.
+// throughput measures the throughput of one server in a closed loop.
 func throughput() *Experiment {
 	e := &Experiment{Row: Row{
 		Name:     "throughput",

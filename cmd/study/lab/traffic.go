@@ -9,36 +9,36 @@ import (
 	"serverherd/reactor/memreactor"
 )
 
-// traffic is clients that update and query a herd in virtual time. Each client has a server that
-// it stays with and updates; anyone asks any server about any client. One goroutine.
+// traffic simulates clients that update and query a herd in virtual time. Each client sends its updates to
+// one server; queries about any client go to any server. One goroutine.
 type traffic struct {
 	world     *memreactor.World
 	rand      *rand.Rand
 	addresses []string
 	clients   int
 
-	idle    [][]*memreactor.Client // connections without a question, by server
+	idle    [][]*memreactor.Client // idle connections, by server
 	busy    []*operation
-	newest  []int64 // of each client: the stamp of the last update that was acknowledged
+	newest  []int64 // by client: the time of the last acknowledged update
 	stamp   int64
 	counted bool // operations are measured
 
 	done, queries, stale int
-	response, asking     []float64 // in milliseconds: of all operations, of queries
+	response, asking     []float64 // latencies in milliseconds: of all operations, of queries
 }
 
-// operation is one line under way.
+// operation is a request in flight.
 type operation struct {
 	conn    *memreactor.Client
 	server  int
 	client  int
 	query   bool
-	stamp   int64 // an update's own; for a query the newest that was acknowledged when it was sent
+	stamp   int64 // of an update, its time; of a query, the newest acknowledged time when it was sent
 	sent    time.Duration
 	counted bool
 }
 
-// Every client is known before anything is measured, and each server has as many.
+// newTraffic creates all clients, distributed evenly over the servers, before anything is measured.
 func newTraffic(w *memreactor.World, addresses []string, clients int) *traffic {
 	t := &traffic{world: w, rand: w.Rand(), addresses: addresses, clients: clients,
 		idle: make([][]*memreactor.Client, len(addresses)), newest: make([]int64, clients),
@@ -50,18 +50,18 @@ func newTraffic(w *memreactor.World, addresses []string, clients int) *traffic {
 	return t
 }
 
-// settle waits until everything is answered and has come everywhere.
+// settle waits until all operations are answered and all updates have propagated.
 func (t *traffic) settle() {
 	for len(t.busy) > 0 {
 		if !t.world.Step() {
-			panic("study: an operation is never answered")
+			panic("study: no reply to an operation")
 		}
 		t.collect()
 	}
 	t.world.RunFor(time.Second)
 }
 
-// operate sends n operations at chance times, pace apart in the mean, of which a part are updates.
+// operate sends n operations at random times with a mean interval of pace. Updates is the share of updates.
 func (t *traffic) operate(n int, updates float64, pace time.Duration) {
 	t.counted = true
 	for range n {
@@ -103,7 +103,7 @@ func (t *traffic) send(server, client int, query bool) {
 
 var endOfReply = []byte("\n\n")
 
-// answered says whether any operation has its reply.
+// answered reports whether any operation has its reply.
 func (t *traffic) answered() bool {
 	for _, o := range t.busy {
 		if bytes.HasSuffix(o.conn.Received(), endOfReply) {
@@ -113,7 +113,7 @@ func (t *traffic) answered() bool {
 	return false
 }
 
-// collect takes the replies that have come.
+// collect handles the replies that have arrived.
 func (t *traffic) collect() {
 	waiting := t.busy[:0]
 	for _, o := range t.busy {
@@ -133,7 +133,7 @@ func (t *traffic) complete(o *operation) {
 	reply := o.conn.Take()
 	_, err := fmt.Sscanf(reply, "AT %s %s %s %s %d", &server, &diff, &id, &coords, &stamp)
 	if err != nil || id != fmt.Sprintf("client%d", o.client) || !o.query && stamp != o.stamp {
-		panic(fmt.Sprintf("study: the reply to %+v is %q", *o, reply))
+		panic(fmt.Sprintf("study: unexpected reply to %+v: %q", *o, reply))
 	}
 	t.idle[o.server] = append(t.idle[o.server], o.conn)
 	if !o.query {

@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// Debian's Python: its packages are the ones that the hints name.
+// Debian's Python, to which the packages in the install hints belong.
 const python = "/usr/bin/python3"
 
-// programs is where the servers are, below the module's directory.
+// programs is the directory of the servers, relative to the module.
 const programs = "testdata/peers"
 
-// findPrograms looks for programs in the working directory and those above it.
+// findPrograms looks for programs in the working directory and its parents.
 var findPrograms = sync.OnceValues(func() (dir string, err error) {
 	here, err := os.Getwd()
 	if err != nil {
@@ -27,22 +27,22 @@ var findPrograms = sync.OnceValues(func() (dir string, err error) {
 			return dir, nil
 		}
 		if above == filepath.Dir(above) {
-			return "", fmt.Errorf("no %s in %s or above it: run it in a checkout", programs, here)
+			return "", fmt.Errorf("no %s in %s or its parents: run it in a checkout", programs, here)
 		}
 	}
 })
 
-// A Peer is one of the servers to compare with. It may be used by any goroutine.
+// A Peer is a server for comparison. Any goroutine.
 type Peer struct {
-	Name string // as a subject is called: asyncio, twisted, node
+	Name string // as in the study: asyncio, twisted, node
 
-	argv    []string // interpreter and program; the latter below programs
-	check   []string // prints the version of the platform, or fails
+	argv    []string // interpreter and program, relative to programs
+	check   []string // command that prints the version of the platform, or fails
 	install string
 	probe   func() (version, missing string)
 }
 
-// All are the peers.
+// All returns all peers.
 func All() []*Peer { return all }
 
 var all = []*Peer{
@@ -66,7 +66,7 @@ func newPeer(name, install string, argv, check []string) *Peer {
 	return p
 }
 
-// look asks the interpreter once.
+// look runs the check command.
 func (p *Peer) look() (version, missing string) {
 	if _, err := findPrograms(); err != nil {
 		return "", err.Error()
@@ -78,7 +78,7 @@ func (p *Peer) look() (version, missing string) {
 	reason := err.Error()
 	if e, ok := err.(*exec.ExitError); ok {
 		lines := strings.Split(strings.TrimSpace(string(e.Stderr)), "\n")
-		for _, l := range lines { // Node.js ends with where it is; the reason has a colon in it
+		for _, l := range lines { // Node.js prints a stack trace after the reason
 			if strings.Contains(l, "Error: ") {
 				reason = l
 			}
@@ -87,13 +87,13 @@ func (p *Peer) look() (version, missing string) {
 	return "", fmt.Sprintf("%s cannot run (%s): %s", p.Name, reason, p.install)
 }
 
-// Missing says why the peer cannot run here and what to do about that, or "".
+// Missing says why the peer cannot run here and how to install it; "" if it can run.
 func (p *Peer) Missing() string {
 	_, missing := p.probe()
 	return missing
 }
 
-// Version is the platform's, as in "Twisted 22.4.0 on Python 3.11.2"; "" where it is missing.
+// Version is the version of the platform, such as "Twisted 22.4.0 on Python 3.11.2"; "" if it is missing.
 func (p *Peer) Version() string {
 	version, _ := p.probe()
 	return version

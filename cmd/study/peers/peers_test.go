@@ -45,7 +45,7 @@ func start(t *testing.T, p *Peer, o Options) []*Server {
 			if err := s.Stop(); err != nil && !s.killed {
 				t.Error(err)
 			}
-			for line := range strings.Lines(s.Said()) {
+			for line := range strings.Lines(s.Stderr()) {
 				if !strings.HasPrefix(line, "lines for ") { // others may end before it
 					t.Errorf("%s says %s", s.Name, line)
 				}
@@ -329,13 +329,13 @@ func TestLostNeighbor(t *testing.T) {
 		processtest.Eventually(t, "the loss is said", func() bool {
 			second++
 			ask(t, alford, fmt.Sprintf("IAMAT kiwi +1-1 %d\n", second))
-			return strings.HasPrefix(alford.Said(), "lines for Welsh are lost: ")
+			return strings.HasPrefix(alford.Stderr(), "lines for Welsh are lost: ")
 		})
 		for begun := time.Now(); time.Since(begun) < time.Second/2; { // it dials ten times a second
 			second++
 			ask(t, alford, fmt.Sprintf("IAMAT kiwi +1-1 %d\n", second))
 		}
-		if said := alford.Said(); strings.Contains(said, "\n") {
+		if said := alford.Stderr(); strings.Contains(said, "\n") {
 			t.Errorf("it says %q", said)
 		}
 	})

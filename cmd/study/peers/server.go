@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// stopPatience is how long a server may take to end when it is asked to.
-const stopPatience = 10 * time.Second
+// stopTimeout is how long a server may take to stop.
+const stopTimeout = 10 * time.Second
 
-// Options are what the servers of a herd are like.
+// Options configure the servers of a herd.
 type Options struct {
-	Dir       string              // theirs: it gets their logs and what they say
-	Names     []string            // of the servers; none: one, Alford
-	Neighbors map[string][]string // of each
+	Dir       string              // for their logs and standard error
+	Names     []string            // of the servers; default Alford
+	Neighbors map[string][]string // by server
 	Lines     bool                // log every line in and out, to NAME.log
 }
 
@@ -32,17 +32,17 @@ type Server struct {
 	Name string
 	Addr string // host:port that takes clients
 	Cmd  *exec.Cmd
-	Log  string          // the file of its lines, or ""
+	Log  string          // the log file; "" without Options.Lines
 	Done <-chan struct{} // closed when the process has ended
 
-	said   string // the file of its standard error
+	stderr string // file with its standard error
 	ready  chan struct{}
-	leash  io.Closer // its standard input, at whose end it goes
+	stdin  io.Closer // the server exits at end of file
 	killed bool
 }
 
-// Start starts a herd and returns its servers, in the order of their names, when all take
-// clients. They end when ctx is done, when Stop is called, and with the calling process.
+// Start starts a herd and returns its servers, in the order of Options.Names, when all accept clients. They
+// end when ctx is done, when Stop is called, and with the calling process.
 func (p *Peer) Start(ctx context.Context, o Options) (servers []*Server, err error) {
 	if why := p.Missing(); why != "" {
 		return nil, errors.New(why)
@@ -82,8 +82,8 @@ func (p *Peer) Start(ctx context.Context, o Options) (servers []*Server, err err
 	return servers, nil
 }
 
-// listen makes a socket on a free port of 127.0.0.1 for each name, for the servers to inherit, so
-// that each knows its neighbors' ports before they run.
+// listen creates a listening socket on a free port of 127.0.0.1 for each server to inherit, so that the
+// ports of neighbors are known before they run.
 func listen(names []string) (sockets []*os.File, addrs []string, err error) {
 	for range names {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -101,17 +101,17 @@ func listen(names []string) (sockets []*os.File, addrs []string, err error) {
 	return sockets, addrs, nil
 }
 
-// spawn starts the i-th server. Whether it comes up is for untilReady to say.
+// spawn starts the i-th server without waiting for it, see untilReady.
 func (p *Peer) spawn(ctx context.Context, o Options, i int, socket *os.File, addrs []string) (
 	*Server, error) {
 	s := &Server{Name: o.Names[i], Addr: addrs[i], ready: make(chan struct{}),
-		said: filepath.Join(o.Dir, o.Names[i]+".said")}
+		stderr: filepath.Join(o.Dir, o.Names[i]+".stderr")}
 	args := append(slices.Clone(p.argv[1:]),
 		"--name", s.Name, "--fd", "3", "--until-eof", "--herd", strings.Join(o.Names, ","))
 	for _, n := range o.Neighbors[s.Name] {
 		k := slices.Index(o.Names, n)
 		if k < 0 {
-			return nil, fmt.Errorf("%s has a neighbor %s, which is not in the herd", s.Name, n)
+			return nil, fmt.Errorf("unknown neighbor %s of %s", n, s.Name)
 		}
 		args = append(args, "--neighbor", n+"="+addrs[k])
 	}
@@ -123,15 +123,15 @@ func (p *Peer) spawn(ctx context.Context, o Options, i int, socket *os.File, add
 	if err != nil {
 		return nil, err
 	}
-	said, err := os.Create(s.said)
+	stderr, err := os.Create(s.stderr)
 	if err != nil {
 		return nil, err
 	}
-	defer said.Close()
+	defer stderr.Close()
 	s.Cmd = exec.CommandContext(ctx, p.argv[0], args...)
 	s.Cmd.Dir, s.Cmd.ExtraFiles = dir, []*os.File{socket}
-	s.Cmd.Stdout, s.Cmd.Stderr = &announcement{ready: s.ready}, said
-	if s.leash, err = s.Cmd.StdinPipe(); err != nil {
+	s.Cmd.Stdout, s.Cmd.Stderr = &announcement{ready: s.ready}, stderr
+	if s.stdin, err = s.Cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := s.Cmd.Start(); err != nil {
@@ -140,16 +140,16 @@ func (p *Peer) spawn(ctx context.Context, o Options, i int, socket *os.File, add
 	done := make(chan struct{})
 	s.Done = done
 	go func() {
-		_ = s.Cmd.Wait() // how it ended is in its ProcessState
+		_ = s.Cmd.Wait() // see ProcessState
 		close(done)
 	}()
 	return s, nil
 }
 
-// announcement is a server's standard output: one line, when it takes clients.
+// announcement is a server's standard output: one line when it accepts clients.
 type announcement struct {
 	line  []byte
-	ready chan struct{} // closed then
+	ready chan struct{} // closed after that line
 }
 
 func (a *announcement) Write(p []byte) (int, error) {
@@ -164,46 +164,45 @@ func (a *announcement) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// untilReady waits until the server takes clients, or has ended.
+// untilReady waits until the server accepts clients or has ended.
 func (s *Server) untilReady(ctx context.Context) error {
 	select {
 	case <-s.ready:
 		return nil
 	case <-s.Done:
-		return fmt.Errorf("%s ended before it took clients: %s", s.Name, s.Said())
+		return fmt.Errorf("%s ended before it was ready: %s", s.Name, s.Stderr())
 	case <-ctx.Done():
-		return fmt.Errorf("%s does not take clients: %w", s.Name, ctx.Err())
+		return fmt.Errorf("%s is not ready: %w", s.Name, ctx.Err())
 	}
 }
 
-// Said is what it has written to standard error: nothing, unless something is wrong with it or
-// with a neighbor.
-func (s *Server) Said() string {
-	text, _ := os.ReadFile(s.said) // it is there, Start made it
+// Stderr is what it has written to standard error: nothing, unless it or a neighbor has an error.
+func (s *Server) Stderr() string {
+	text, _ := os.ReadFile(s.stderr) // created by Start
 	return strings.TrimSpace(string(text))
 }
 
-// Stop asks the server to end and waits; its log is complete then. The error says that it did not
-// end well, as one that has crashed did not. It may be called again.
+// Stop stops the server and waits; its log is then complete. It returns an error if the server crashed or
+// did not stop in time. It may be called again.
 func (s *Server) Stop() error {
 	_ = s.Cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
 	case <-s.Done:
-	case <-time.After(stopPatience):
+	case <-time.After(stopTimeout):
 		s.kill()
-		return fmt.Errorf("%s did not end within %v: %s", s.Name, stopPatience, s.Said())
+		return fmt.Errorf("%s did not stop within %v: %s", s.Name, stopTimeout, s.Stderr())
 	}
-	s.leash.Close()
+	s.stdin.Close()
 	if !s.Cmd.ProcessState.Success() {
-		return fmt.Errorf("%s: %s: %s", s.Name, s.Cmd.ProcessState, s.Said())
+		return fmt.Errorf("%s: %s: %s", s.Name, s.Cmd.ProcessState, s.Stderr())
 	}
 	return nil
 }
 
-// kill ends it as a crash would.
+// kill kills the server.
 func (s *Server) kill() {
 	s.killed = true
 	_ = s.Cmd.Process.Kill() // it may have ended
 	<-s.Done
-	s.leash.Close()
+	s.stdin.Close()
 }

@@ -146,6 +146,9 @@ func (srv *Server) drainTimeout() {
 // leaveUndone notes an error for StopError.
 func (srv *Server) addStopError(err error) { srv.drain.errs = append(srv.drain.errs, err) }
 
+// NotHandedOverMessage is the message of the log entry for records that no other server has at a stop.
+const NotHandedOverMessage = "records not handed over"
+
 // leave ends the drain; lost is how many records are unshared. The neighbors' connections end in good
 // order, for a reset would tell a neighbor that stops, too, that this server has crashed.
 func (srv *Server) finishDrain(lost int) {
@@ -157,7 +160,7 @@ func (srv *Server) finishDrain(lost int) {
 		}
 	}
 	if lost > 0 {
-		srv.log.Warn("records not handed over", zap.Int("records", lost))
+		srv.log.Warn(NotHandedOverMessage, zap.Int("records", lost))
 	}
 	srv.log.Info("stopped", zap.String("server", srv.name),
 		zap.Duration("took", srv.reactor.Now().Sub(srv.drain.since)), zap.Int("connections", len(srv.sessions)),

@@ -40,6 +40,8 @@ func (s *supervisor) printed(e logEntry) bool {
 		return false
 	case e.message == herd.LinkDownMessage:
 		return !s.isStopping() && !s.starting(e.neighbor(), e.at)
+	case e.message == herd.NotHandedOverMessage: // to whom, when the whole herd stops?
+		return !s.isStopping() || len(s.servers) < len(s.cfg.Servers)
 	}
 	return true
 }

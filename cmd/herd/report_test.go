@@ -17,6 +17,8 @@ import (
 // news.
 func TestPrinted(t *testing.T) {
 	const down = "warn\tlink down\t" + `{"neighbor": "Ball", "address": "127.0.0.1:11501", "reason": "dial tcp"}`
+	const lost = "warn\trecords not handed over\t" + `{"records": 938}`
+	herdOf := func(n int) *config.Config { return &config.Config{Servers: make([]config.Server, n)} }
 	at := time.Date(2026, 11, 27, 19, 0, 0, 0, time.UTC)
 	ball := func(ready time.Time) map[string]*child { return map[string]*child{"Ball": {ready: ready}} }
 	for _, test := range []struct {
@@ -37,6 +39,9 @@ func TestPrinted(t *testing.T) {
 		{"the neighbor has run for 2 s", down, &supervisor{running: ball(at.Add(-quietStart))}, true},
 		{"all stop", down, &supervisor{running: ball(at.Add(-time.Hour)), stopping: true}, false},
 		{"all stop, verbose", down, &supervisor{running: ball(at.Add(-time.Hour)), stopping: true, verbose: true}, true},
+		{"records in a stop of the herd", lost, &supervisor{stopping: true, cfg: herdOf(2)}, false},
+		{"records in a stop of some", lost, &supervisor{stopping: true, cfg: herdOf(3)}, true},
+		{"records in another stop", lost, &supervisor{cfg: herdOf(2)}, true},
 		{"all stop, something else", "warn\tdrain timed out\t{}", &supervisor{stopping: true}, true},
 		{"a neighbor that runs elsewhere", strings.ReplaceAll(down, "Ball", "Welsh"), &supervisor{}, true},
 		{"no neighbor", "warn\tlink down", &supervisor{}, true},

@@ -105,7 +105,7 @@ func TestStatus(t *testing.T) {
 			all["Ball"].Journal = &herd.JournalStatus{OK: true, Losses: 2}
 		}, 0, []string{"Ball: journal lost and rewritten 2 times\n"}},
 		{"behind", func(all map[string]*herd.Status) { all["Ball"].Links[0].Behind = 5 }, 0,
-			[]string{"-    neighbor behind by 5\n"}},
+			[]string{"-    catching up (5 behind)\n"}},
 		{"down", func(all map[string]*herd.Status) {
 			all["Ball"].Links[0].State, all["Ball"].Links[0].Error = "down", "connection refused\x1b"
 		}, 1, []string{"0/1", "Ball: link to Alford is down: connection refused\\x1b\n"}},

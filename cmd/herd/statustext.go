@@ -36,7 +36,7 @@ func agreement(s *herd.Status) string {
 	age := s.Now.Sub(oldest)
 	switch {
 	case behind > 0:
-		return fmt.Sprintf("neighbor behind by %d", behind)
+		return fmt.Sprintf("catching up (%d behind)", behind)
 	case full:
 		return "neighbor full"
 	case len(s.Links) == 0:

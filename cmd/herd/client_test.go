@@ -167,7 +167,7 @@ func TestArguments(t *testing.T) {
 func TestTargets(t *testing.T) {
 	for args, want := range map[string]string{
 		"--at 127.0.0.1:1 --dialect latin": "--dialect: want one of paper, cs131, got latin; see herd whatsat --help",
-		"--at Alford --dialect cs131":      "--dialect goes with --at HOST:PORT",
+		"--at Alford --dialect cs131":      "--dialect requires --at HOST:PORT",
 	} {
 		var o, e bytes.Buffer
 		code := run(append([]string{"whatsat", "kiwi"}, strings.Fields(args)...), nil, &o, &e)

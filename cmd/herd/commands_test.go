@@ -114,7 +114,7 @@ func TestConfigMistake(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q, want %q", args, code, stderr, want)
 		}
 	}
-	if _, stderr, code := processtest.Command(t, t.TempDir(), "", "status"); code != 1 || !strings.Contains(stderr, "name one with --config") {
+	if _, stderr, code := processtest.Command(t, t.TempDir(), "", "status"); code != 1 || !strings.Contains(stderr, "set --config") {
 		t.Errorf("without a file: exit code %d, %q", code, stderr)
 	}
 }

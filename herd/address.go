@@ -7,9 +7,9 @@ import (
 	"serverherd/herd/config"
 )
 
-// clientAddress is what the limits per client address count by: the host of a peer, host:port, and
-// of an IPv6 address its /64, which is what one customer of a provider has. All of loopback is
-// one address, as for config.Machine.
+// clientAddress returns the address that limits per client address count by: the host of peer (host:port), or
+// the /64 of an IPv6 address, as a provider gives one customer a /64. All of loopback counts as one address,
+// as in config.Machine.
 func clientAddress(peer string) string {
 	if config.IsLoopback(peer) {
 		return "loopback"

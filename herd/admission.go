@@ -2,17 +2,17 @@ package herd
 
 import "serverherd/reactor"
 
-// admission says on what terms a connection was accepted.
+// admission is what an accepted connection counts as.
 type admission uint8
 
 const (
 	asClient   admission = iota // counts against max_connections
-	asOverflow                  // beyond it: stays if its first line proves a neighbor
-	asNeighbor                  // has proven itself
+	asOverflow                  // beyond max_connections: kept if its first line is a neighbor's HELLO
+	asNeighbor                  // completed a handshake
 )
 
-// BuildProtocol implements reactor.Factory: it admits a connection, or answers that the server is
-// full. Beyond max_connections a few are taken for a moment, for they may be neighbors.
+// BuildProtocol implements reactor.Factory. It accepts a connection, or replies that the server is full.
+// Beyond max_connections a few more are accepted for a short time, because they may be neighbors.
 func (srv *Server) BuildProtocol(peer string) reactor.Protocol {
 	srv.counters.Accepted++
 	s := &session{server: srv, id: srv.nextID(), index: len(srv.sessions), address: clientAddress(peer)}
@@ -32,13 +32,13 @@ func (srv *Server) BuildProtocol(peer string) reactor.Protocol {
 	return s
 }
 
-// minOverflow is how many connections are taken beyond max_connections where there is no neighbor.
+// minOverflow is how many connections are accepted beyond max_connections if there are no neighbors.
 const minOverflow = 16
 
-// overflow is how many there are with two for each neighbor.
+// maxOverflow is minOverflow and two for each neighbor.
 func (srv *Server) maxOverflow() int { return 2*len(srv.neighbors) + minOverflow }
 
-// admit makes a client of an overflow connection if there is room by now.
+// admitClient turns an overflow connection into a client if there is room now.
 func (srv *Server) admitClient(s *session) bool {
 	if srv.admitted[asClient] >= srv.cfg.Limits.MaxConnections {
 		return false
@@ -47,8 +47,8 @@ func (srv *Server) admitClient(s *session) bool {
 	return true
 }
 
-// proven gives up the place that a connection took before it proved to be a neighbor's. Clients
-// that send much must not delay what comes from it.
+// neighborProven releases the place that a connection took before it completed its handshake. Its input has
+// priority: clients that send much must not delay it.
 func (srv *Server) neighborProven(s *session) {
 	srv.pendingHandshakes--
 	srv.setAdmission(s, asNeighbor)
@@ -61,7 +61,7 @@ func (srv *Server) setAdmission(s *session, a admission) {
 	srv.admitted[a]++
 }
 
-// remove forgets a session that is gone.
+// removeSession removes a session whose connection is lost.
 func (srv *Server) removeSession(s *session) {
 	srv.admitted[s.admission]--
 	if s.inbound != nil && s.inbound.neighbor == nil {
@@ -74,8 +74,8 @@ func (srv *Server) removeSession(s *session) {
 	srv.checkDrained()
 }
 
-// turnedAway is a connection beyond every bound: it gets one reply. There are maxTurnedAway of
-// them at most; whoever comes then is closed without a word.
+// turnedAway is a connection beyond the overflow, too: it gets one reply, SERVER FULL. There are at most
+// maxTurnedAway of them; further connections are closed without a reply.
 type turnedAway struct{ server *Server }
 
 const maxTurnedAway = 256

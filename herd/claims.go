@@ -11,12 +11,12 @@ import (
 	"serverherd/reactor"
 )
 
-// claimTime is how long two processes are said to claim one name after the last sign of it. One
-// that is refused dials again well within it.
+// claimTime is how long a duplicate name is reported after the last sign of it. A process that is refused
+// dials again well within this time.
 const claimTime = 30 * time.Second
 
-// admits says whether a process that has proven to be the neighbor is the one, and notes what follows
-// for the alarm.
+// admits decides whether a process that has completed a handshake under the neighbor's name is accepted. It
+// reports duplicates of the name in log and status.
 func (n *neighbor) admits(epoch protocol.Epoch) bool {
 	switch v, pause := n.heard.Admit(epoch, n.linkedEpoch(), n.lastProvenConnected(), n.server.time()); v {
 	case link.LinkedElsewhere:
@@ -34,7 +34,8 @@ func (n *neighbor) admits(epoch protocol.Epoch) bool {
 	return true
 }
 
-// linked is the process at the other end of our link, if that is past its handshake; 0 otherwise.
+// linkedEpoch returns the epoch of the process at the other end of our link, or 0 if the link is not past its
+// handshake.
 func (n *neighbor) linkedEpoch() protocol.Epoch {
 	if n.link.sending() {
 		return n.link.sent.Peer()
@@ -42,18 +43,19 @@ func (n *neighbor) linkedEpoch() protocol.Epoch {
 	return 0
 }
 
-// elsewhere says whether another process than this one is at the neighbor's address.
+// linkedToOther reports whether our link is connected to a different process than this one.
 func (n *neighbor) linkedToOther(epoch protocol.Epoch) bool {
 	linked := n.linkedEpoch()
 	return linked != 0 && linked != epoch
 }
 
-// stands says whether there is a connection from the process whose proof was taken last.
+// lastProvenConnected reports whether the process that last completed a handshake still has a connection to
+// us.
 func (n *neighbor) lastProvenConnected() bool {
 	return slices.ContainsFunc(n.inbounds, func(in *inbound) bool { return in.machine.Epoch() == n.heard.Epoch() })
 }
 
-// askOthers asks the processes behind connections that are not from the neighbor's address.
+// pingOthers pings the processes behind connections that come from a different process than our link found.
 func (n *neighbor) pingOthers() {
 	for _, in := range n.inbounds {
 		if n.linkedToOther(in.machine.Epoch()) {
@@ -62,20 +64,20 @@ func (n *neighbor) pingOthers() {
 	}
 }
 
-// The states in which two processes claim a neighbor's name, as Status shows them.
+// How a duplicate of a neighbor's name was resolved, as shown in Status.
 const (
 	claimRefused   = "refused"
 	claimTakenBack = "taken back"
 )
 
-// claims says whether two processes claim a neighbor's name.
+// claims tracks whether two processes use a neighbor's name.
 type claims struct {
 	state  string               // claimRefused or claimTakenBack
 	since  time.Time            // when the first sign came
-	expiry *reactor.DelayedCall // claimTime after the last; nil: one process claims the name
+	expiry *reactor.DelayedCall // claimTime after the last sign; nil: no duplicate
 }
 
-// claimed notes a sign that there is another process of the neighbor's name.
+// noteClaim records a sign that another process uses the neighbor's name.
 func (n *neighbor) noteClaim(state string, other protocol.Epoch) {
 	cl, srv := &n.claims, n.server
 	if cl.expiry == nil {
@@ -96,7 +98,7 @@ func (n *neighbor) noteClaim(state string, other protocol.Epoch) {
 	})
 }
 
-// status fills in the alarm.
+// status fills in the fields about a duplicate name.
 func (cl *claims) status(st *LinkStatus) {
 	if cl.expiry != nil {
 		since := cl.since

@@ -16,20 +16,19 @@ type Constant struct {
 	What  string
 }
 
-// LogBuffer is how many bytes of log entries may wait for the disk, for whoever writes the log.
+// LogBuffer is how many bytes of log entries may wait for the disk. The log's writer applies it.
 const LogBuffer = 8 << 20
 
-// LogCheck is how often whoever writes the log looks whether its file was moved or deleted.
+// LogCheck is how often the log's writer checks whether its file was moved or deleted.
 const LogCheck = time.Second
 
-// Bounds of a console, for whoever listens for it.
+// Limits of a console. The console's server applies them.
 const (
 	ConsoleConnections = 64 // at once
-	ConsoleRequests    = 32 // of these, whose answer is being made or read
+	ConsoleRequests    = 32 // at once, whose response is being prepared or sent
 )
 
-// Constants are the limits that hold whatever herd.toml says, each of which is defined where it
-// applies.
+// Constants lists the limits that herd.toml does not set. Each is defined where it applies.
 func Constants() []Constant {
 	return []Constant{
 		{"link_line", maxLinkLine, "bytes of a line between servers"},

@@ -11,46 +11,46 @@ import (
 	"serverherd/protocol"
 )
 
-// drain is what a server keeps of its stop. Loop only.
+// drain is the state of a server's shutdown. Loop only.
 type drain struct {
 	begun bool
 	since time.Time
-	done  func()  // tells the reactor that the server may go; nil once it has been called
-	errs  []error // what the stop leaves undone
+	done  func()  // tells the reactor that the server has finished; nil once called
+	errs  []error // what the shutdown could not complete
 }
 
-// leaving is what a link keeps of its server's stop.
+// linkDrain is a link's part of its server's shutdown.
 //
-// A link that is up hands over the rest of the feed. One that is not is dialled once, at once: the
-// neighbor's process may be a new one that has nothing yet, whatever the one before it had
-// acknowledged. Where that dial, or its handshake, comes to nothing, nobody is there to hand
-// anything to. A link that is lost is dialled likewise, and once more after each connection on
-// which something was acknowledged: a neighbor that finds a difference drops the link to ask for
-// everything again.
+// A link that is up hands over the rest of the feed. One that is down is dialed once, at once: the
+// neighbor may have been restarted, and then it lacks everything, whatever its process before had
+// acknowledged. If that dial or its handshake fails, there is nobody to hand anything to. A link that is
+// lost is dialed in the same way, and once more after each connection on which something was
+// acknowledged: a neighbor that detects a difference closes the link to request everything again.
 //
-// A neighbor that was connected when the stop began, and whose connection broke, has crashed, and its
-// next process may need a moment to listen. It is dialed until the server leaves, and the server does
-// not leave while it has records that no neighbor took: see Server.retries. One that closed its
-// connection in good order has probably stopped, too: nobody waits for it.
+// A neighbor that was connected when the shutdown began, and whose connection was reset, has crashed, and
+// its next process may need a moment until it listens. It is dialed until the shutdown ends, and the
+// shutdown does not end while there are records that no neighbor has: see Server.retriesCrashed. A
+// neighbor that closed its connection in order is probably stopping, too: it is not waited for.
 type linkDrain struct {
-	wasUp         bool // when the stop began
-	closedCleanly bool // the last connection of the stop ended in good order
-	lastDial      bool // nothing has been acknowledged since a dial of the stop
-	unreachable   bool // nobody was there
-	// To a neighbor without a handshake: everything up to delivered has been written, and the
-	// connection is closing, or has been closed in good order.
+	wasUp         bool // when the shutdown began
+	closedCleanly bool // the last connection was closed in order, not reset
+	lastDial      bool // a dial has been made since the last progress: no further one
+	unreachable   bool // the last dial or handshake failed
+	// For a legacy neighbor: everything up to delivered has been written, and the connection is closing, or
+	// was closed in order.
 	closing   bool
 	delivered uint64
 }
 
-// crashed says whether the neighbor was connected when the stop began, and did not leave in good order.
+// crashed reports whether the neighbor was connected when the shutdown began, and did not close its
+// connection in order.
 func (ld *linkDrain) crashed() bool { return ld.wasUp && !ld.closedCleanly }
 
-// over says whether the server is about to go: nothing that comes now is handed over.
+// over reports whether the server is about to exit: what is received now is not handed over to anyone.
 func (d *drain) over() bool { return d.begun && d.done == nil }
 
-// StopError says what the server left undone when it stopped, for the exit code of its process; nil
-// if nothing. Call it once the reactor's Run has returned.
+// StopError reports what the server could not complete before it stopped, for the exit code of its process;
+// nil if nothing is missing. Call it after the reactor's Run has returned.
 func (srv *Server) StopError() error {
 	err := errors.Join(srv.drain.errs...)
 	if srv.journal != nil {
@@ -59,13 +59,12 @@ func (srv *Server) StopError() error {
 	return err
 }
 
-// stop is the server's way out: it stops listening, answers what it has read, and lets every link
-// hand over the rest of the feed. It calls done when all of that has happened, or when the drain
-// time is over.
+// stop begins the shutdown: the server stops listening, answers what it has read, and hands over the rest
+// of the feed on every link. It calls done when that is complete, or after the drain time.
 //
-// Two servers that stop together do not wait for each other. Each goes on to take and acknowledge
-// what comes on the connections that stand, so each comes to the end of its feed. The first to go
-// ends its connections, and a dial to it is refused. What it acknowledged before counts as handed over.
+// Two servers that stop together do not wait for each other. Each continues to apply and acknowledge what
+// it receives on its connections, so each can complete its feed. The first to finish closes its
+// connections, and refuses dials. What it acknowledged before counts as handed over.
 func (srv *Server) stop(done func()) {
 	srv.drain = drain{begun: true, since: srv.reactor.Now(), done: done}
 	srv.port.StopListening()
@@ -85,15 +84,15 @@ func (srv *Server) stop(done func()) {
 	srv.checkDrained()
 }
 
-// drained lets the server go once nothing is owed to anyone. Whatever may end the last thing that is
-// owed calls it. To a connection in the middle of a handshake nothing is owed.
+// checkDrained finishes the shutdown once nothing is pending. It is called whenever something that a shutdown
+// waits for may have completed. A shutdown does not wait for connections in the middle of a handshake.
 func (srv *Server) checkDrained() {
 	clients := srv.admitted[asClient] + srv.admitted[asOverflow] - srv.pendingHandshakes
 	if srv.drain.done == nil || clients > 0 {
 		return
 	}
 	all := true
-	for _, n := range srv.neighbors { // each, for it may have its last step to take
+	for _, n := range srv.neighbors { // all of them: drained may take a last step
 		all = n.link.drained() && all
 	}
 	if !all {
@@ -109,17 +108,17 @@ func (srv *Server) checkDrained() {
 	srv.finishDrain(srv.unreplicated(false))
 }
 
-// retries says whether there is a neighbor that crashed, was not there at the last dial, and is dialed
-// again.
+// retriesCrashed reports whether there is a neighbor that crashed, could not be reached by the last dial, and
+// is dialed again.
 func (srv *Server) retriesCrashed() bool {
 	return slices.ContainsFunc(srv.neighbors, func(n *neighbor) bool {
 		return n.link.drain.crashed() && n.link.drain.unreachable
 	})
 }
 
-// drainTimeout lets the server go though something is still owed. A client that does not read its
-// replies is no failure, nor is a neighbor that lacks what another one has. Records that only this
-// server has are one if there is a neighbor that could have had them.
+// drainTimeout finishes the shutdown though something is pending. A client that does not read its replies is
+// not an error, nor is a neighbor that lacks records that another neighbor has. Records that only this server
+// has are an error if there is a neighbor that could have taken them.
 func (srv *Server) drainTimeout() {
 	if srv.drain.done == nil {
 		return
@@ -143,14 +142,14 @@ func (srv *Server) drainTimeout() {
 	srv.finishDrain(lost)
 }
 
-// leaveUndone notes an error for StopError.
+// addStopError adds an error to StopError.
 func (srv *Server) addStopError(err error) { srv.drain.errs = append(srv.drain.errs, err) }
 
-// NotHandedOverMessage is the message of the log entry for records that no other server has at a stop.
+// NotHandedOverMessage is the message of the log entry about records that no other server has when this one stops.
 const NotHandedOverMessage = "records not handed over"
 
-// leave ends the drain; lost is how many records are unshared. The neighbors' connections end in good
-// order, for a reset would tell a neighbor that stops, too, that this server has crashed.
+// finishDrain ends the shutdown; lost is the number of unreplicated records. The neighbors' connections are
+// closed in order: a neighbor that stops at the same time would take a reset for a crash.
 func (srv *Server) finishDrain(lost int) {
 	done := srv.drain.done
 	srv.stopApplying()
@@ -168,7 +167,7 @@ func (srv *Server) finishDrain(lost int) {
 	done()
 }
 
-// takeNoMore makes the drain over: what comes from now on would be handed on to nobody.
+// stopApplying ends the acceptance of records: they could not be handed over to anyone.
 func (srv *Server) stopApplying() {
 	srv.drain.done = nil
 	for _, n := range srv.neighbors {
@@ -176,10 +175,9 @@ func (srv *Server) stopApplying() {
 	}
 }
 
-// unshared counts the records that only this server has, as far as it knows: no neighbor that is
-// connected, in one direction or the other, has acknowledged or sent them, and they are not in the
-// journal. With former, a neighbor that was connected when the stop began counts as connected: what
-// its process had acknowledged when it left is handed over.
+// unreplicated counts the records that only this server has, as far as it knows: no connected neighbor has
+// acknowledged or sent them, and they are not in the journal. With former, a neighbor that was connected when
+// the shutdown began counts as connected: what its process had acknowledged counts as handed over.
 func (srv *Server) unreplicated(former bool) (n int) {
 	from := srv.store.Head()
 	defer from.Close()
@@ -211,23 +209,23 @@ func (srv *Server) unreplicated(former bool) (n int) {
 	}
 }
 
-// drain begins the link's part of a stop.
+// beginDrain begins the link's part of a shutdown.
 func (o *outbound) beginDrain() {
 	o.proofsRefused = 0
 	o.drain.wasUp = o.up()
 	o.client.ResetDelay()
 	switch {
 	case o.t == nil:
-		// A dial that is under way may have been refused before the neighbor was started: if it fails,
-		// there is one more.
+		// A dial in progress may have been refused before the neighbor was started. If it fails, there is one
+		// more.
 		o.drain.lastDial = o.client.DialNow()
 	case o.state == linkGreeting:
 		o.drain.lastDial = true
 	}
 }
 
-// dialsAgain says whether a link that has ended during a stop is dialed at once. If not, it has ended
-// for good, unless the neighbor has crashed: it is dialed after reactor.MinRetryDelay, again and again.
+// dialsInDrain reports whether a link that ended during a shutdown is dialed at once. If not, it is not
+// dialed again, unless the neighbor has crashed: then it is dialed after reactor.MinRetryDelay, repeatedly.
 func (o *outbound) dialsInDrain() bool {
 	if !o.drain.lastDial && !o.drain.closing {
 		o.drain.lastDial = true
@@ -242,11 +240,10 @@ func (o *outbound) dialsInDrain() bool {
 	return false
 }
 
-// up says whether somebody is at the other end of the link.
+// up reports whether the link has a neighbor at its other end.
 func (o *outbound) up() bool { return o.sending() || o.state == linkLegacy }
 
-// drained says whether everything has been handed over to whoever is at the other end, or nobody
-// is.
+// drained reports whether everything has been handed over to the neighbor, or the neighbor cannot be reached.
 func (o *outbound) drained() bool {
 	if !o.up() {
 		return o.drain.unreachable

@@ -9,18 +9,19 @@ import (
 	"serverherd/reactor"
 )
 
-// maxLinkLine is the limit on a line between servers, whatever max_line is.
+// maxLinkLine is the maximum length of a line between servers. max_line does not apply to them.
 const maxLinkLine = 8192
 
-// wake keeps the one timer of a machine.
+// deadlineTimer is the one timer of a link.Outbound or link.Inbound. It fires at the machine's deadline, or
+// earlier.
 type deadlineTimer struct {
 	call *reactor.DelayedCall
 	at   time.Duration
 	f    func()
 }
 
-// arm sees to it that f is called at a moment of the reactor's steady clock, if ok. It is left alone if it is called
-// before that: whoever is called looks again.
+// arm makes the timer fire at a moment of the reactor's steady clock, if ok. A timer that fires earlier is
+// left alone: f arms it again.
 func (dt *deadlineTimer) arm(clock reactor.Clock, at time.Duration, ok bool) {
 	if !ok || dt.call != nil && dt.at <= at {
 		return
@@ -40,13 +41,13 @@ func (dt *deadlineTimer) stop() {
 	}
 }
 
-// time is now, as machines have it.
+// time is the current time, as the machines of package link take it.
 func (srv *Server) time() link.Time {
 	return link.Time{Wall: srv.reactor.Now(), Steady: srv.reactor.Elapsed()}
 }
 
-// newNonce and newEpoch draw from a generator that the command seeds with the system's entropy
-// and whose outputs cannot be foretold from one another.
+// newNonce and newEpoch use a generator that the command seeds with the system's entropy. Its outputs cannot
+// be predicted from one another.
 func newNonce(r *rand.Rand) (n protocol.Nonce) {
 	for i := 0; i < len(n); i += 8 {
 		v := r.Uint64()
@@ -57,7 +58,7 @@ func newNonce(r *rand.Rand) (n protocol.Nonce) {
 	return n
 }
 
-// newEpoch is never 0, which stands for no process.
+// newEpoch never returns 0, which stands for no process.
 func newEpoch(r *rand.Rand) protocol.Epoch {
 	for {
 		if e := protocol.Epoch(r.Uint64()); e != 0 {

@@ -21,18 +21,18 @@ var (
 	errUnread       = errors.New("neighbor does not read what it is sent")
 )
 
-// inbound is the receiving end of a neighbor's link: it carries bytes and counts. What is
-// said, and which records are applied, is up to the machine of the connection, a link.Inbound. Loop only.
+// inbound is a connection that a neighbor dialed to send us its feed. It does the I/O and counts events; the
+// protocol is in its machine, a link.Inbound. Loop only.
 type inbound struct {
 	session  *session
-	neighbor *neighbor // nil until proven
+	neighbor *neighbor // nil until the handshake is complete
 	machine  *link.Inbound
 	out      link.Output
 	timer    deadlineTimer
-	now      link.Time // receipt of the chunk at hand
+	now      link.Time // when the current chunk was received
 }
 
-// newInbound answers the first line of a handshake.
+// newInbound turns s into an inbound link, and answers its HELLO.
 func newInbound(s *session, line []byte, h protocol.Hello) {
 	srv := s.server
 	s.reader.SetMaxLength(maxLinkLine)
@@ -58,7 +58,7 @@ func (in *inbound) lineReceived(line []byte) {
 	in.handleOutput()
 }
 
-// taken counts an AT line and has the record sent on.
+// atReceived counts an AT line that was applied, and schedules forwarding.
 func (in *inbound) atReceived(at link.AT) {
 	srv := in.server()
 	in.neighbor.counters.atReceived++
@@ -67,7 +67,7 @@ func (in *inbound) atReceived(at link.AT) {
 		srv.counters.Applied++
 		srv.countForeign(at.Record)
 		srv.pumpSoon()
-		// In a copy or a resume a record's age says nothing of how long it was on its way.
+		// In a copy or a resume, the age of a record says nothing about propagation time.
 		if at.Fresh {
 			if sent, ok := at.Record.ReceivedAt(); ok {
 				srv.propagation.observe(sent, in.session.now)
@@ -80,8 +80,8 @@ func (in *inbound) atReceived(at link.AT) {
 	}
 }
 
-// step acts on what the machine has left: it writes, keeps the timer, and takes the events in their
-// order.
+// handleOutput handles the output of the machine's last step: it writes the lines, arms the timer and handles
+// the events in order.
 func (in *inbound) handleOutput() {
 	in.write(in.out.Lines)
 	at, ok := in.machine.Deadline()
@@ -122,7 +122,7 @@ func (in *inbound) refuse(reason string) {
 	in.session.close(errRefused)
 }
 
-// proven ends the handshake.
+// proven accepts or refuses a process whose PROOF is right.
 func (in *inbound) proven() {
 	srv := in.server()
 	n := srv.neighbor([]byte(in.machine.Name()))
@@ -145,18 +145,18 @@ func (in *inbound) tick() {
 	in.handleOutput()
 }
 
-// ask asks whether the process at the other end is still there.
+// ping checks whether the process at the other end is still alive.
 func (in *inbound) ping() {
 	in.machine.Ping(in.server().time(), in.out.Reset())
 	in.handleOutput()
 }
 
-// stillThere ends a connection that is not the current one, and whose dialer believes that it is:
-// its MARKs do not count, so its window would stay shut and its records would be acknowledged by
-// nobody. The dialer connects again, and what is decided then depends on which process it is. The
-// same one as the current connection's goes on where it was: its PROOF on a connection that it had
-// given up came late. Another one is a second process of that name: see link.Heard.Admit. So is one that is
-// not at the neighbor's address, even if its connection is the current one.
+// pingAnswered closes a connection that is not the current one, though its dialer believes that it is. Its
+// MARKs do not count, so its window would stay full and its records would never be acknowledged. The dialer
+// connects again, and the decision then depends on its process. The process of the current connection
+// resumes: its PROOF on a connection that it had given up arrived late. A different one is a duplicate, see
+// link.Heard.Admit. So is a process that is not at the neighbor's address, even if its connection is the
+// current one.
 func (in *inbound) pingAnswered() {
 	switch n, epoch := in.neighbor, in.machine.Epoch(); {
 	case epoch != n.heard.Epoch() || n.linkedToOther(epoch):
@@ -180,7 +180,7 @@ func (in *inbound) write(lines []byte) {
 	}
 }
 
-// fail ends the connection for something that a neighbor does not do.
+// fail closes the connection because of a line that the neighbor may not send.
 func (in *inbound) fail(what error) {
 	if in.neighbor != nil {
 		in.neighbor.counters.badLines++

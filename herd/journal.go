@@ -16,72 +16,71 @@ import (
 // Journal keeps a server's records on a disk. It is a follower of the feed with a disk at its end,
 // so it never holds more than the newest record of each client.
 type Journal interface {
-	// Load hands over every record that was kept, in any order. It is called once, before the
-	// loop runs; a record's bytes are valid during the call.
+	// Load passes every stored record to each, in any order. It is called once, before the loop runs. A
+	// record's bytes are valid during the call only.
 	Load(each func(r protocol.Record)) error
-	// Commit makes records durable, all or none of them, away from the loop, and then calls done
-	// on the loop. It is called on the loop, never before done of the last call. The records'
-	// bytes stay as they are until done.
+	// Commit makes records durable, all or none of them, off the loop, and then calls done on the loop. It is
+	// called on the loop, and not again before done. The records' bytes do not change until done.
 	Commit(records []protocol.Record, done func(error))
-	// State is how the disk is at the moment, apart from the outcomes of commits.
+	// State returns the state of the disk, apart from the results of commits.
 	State() JournalState
 }
 
-// JournalState is what a Journal knows of its disk.
+// JournalState is the state of a Journal's disk.
 type JournalState struct {
 	Err error // what is wrong, or nil
-	// Losses is how many times records that had been committed were found missing or unreadable.
-	// Whoever sees it grow commits all records again.
+	// Losses counts how often committed records were found missing or unreadable. When it grows, all records
+	// must be committed again.
 	Losses uint64
 }
 
-// JournalCheck is how often a Journal looks whether its files are still there.
+// JournalCheck is how often a Journal checks whether its files still exist.
 const JournalCheck = time.Second
 
 const (
-	// commitPause lets updates gather: a sync costs the disk the same for one or for thousands.
+	// commitPause collects updates: a sync costs the disk the same for one record or for thousands.
 	commitPause = 20 * time.Millisecond
 	// commitRecords and commitBytes bound what one turn copies for the disk.
 	commitRecords = 16384
 	commitBytes   = 2 << 20
-	// A commit that failed is tried again after a while that doubles.
+	// A failed commit is retried after a pause that doubles.
 	minCommitRetry = 250 * time.Millisecond
 	maxCommitRetry = 5 * time.Second
-	// maxDrainRetry is the longest such while when the server stops: it must not wait for a disk that
-	// has recovered.
+	// maxDrainRetry is the longest pause during a shutdown, which must not wait for a disk that has
+	// recovered.
 	maxDrainRetry = 500 * time.Millisecond
-	// journalLate is the age of an unwritten record from which the journal is not well, and
-	// journalTrouble how often the log is told so.
+	// journalLate is the age of an unwritten record from which the journal is failing, and journalLogPause is
+	// how often that is logged.
 	journalLate     = 1500 * time.Millisecond
 	journalLogPause = 30 * time.Second
 )
 
-// journaling hands a server's feed over to its Journal, as a link does to a neighbor: it keeps two
-// places, what the disk was given and what it has. While the disk is slow or fails, the feed is the
-// queue, in which a client that moves a thousand times is still one record. Loop only.
+// journaling replicates a server's feed to its Journal, as a link does to a neighbor. It keeps two cursors:
+// what was handed to the disk and what the disk has. While the disk is slow or fails, the feed is the queue,
+// in which a client that moves a thousand times is still one record. Loop only.
 type journaling struct {
 	server  *Server
 	journal Journal
 	sent    *feed.Cursor
 	synced  *feed.Cursor
 
-	busy       bool // a commit is under way
+	busy       bool // a commit is in progress
 	timer      *reactor.DelayedCall
-	retry      time.Duration // the last pause after a failure; 0: the last commit was well
+	retry      time.Duration // the last pause after a failure; 0: the last commit succeeded
 	batch      []protocol.Record
-	texts      []byte // the batch's, one behind the other
-	batchIsAll bool   // the batch is all that there was
+	texts      []byte // of the batch's records, concatenated
+	batchIsAll bool   // the batch contains everything that was pending
 
-	err    error  // the last commit's, or nil
-	losses uint64 // of the Journal's, for which everything has been written again
+	err    error  // of the last commit, or nil
+	losses uint64 // the Journal's, when everything was last written again
 
-	since  time.Time // when the oldest record that is not on the disk came; zero: all are
-	begun  time.Time // when the commit under way began
-	logged time.Time // when the log was last told of trouble; zero: all is well
+	since  time.Time // when the oldest unwritten record was stored; zero: all are written
+	begun  time.Time // when the commit in progress began
+	logged time.Time // when a failure was last logged; zero: healthy
 	status JournalStatus
 }
 
-// newJournaling loads what the journal has into the store.
+// newJournaling loads the journal's records into the store.
 func newJournaling(srv *Server, journal Journal) (*journaling, error) {
 	j := &journaling{server: srv, journal: journal, texts: make([]byte, 0, commitBytes+maxLinkLine)}
 	begun := srv.reactor.Now()
@@ -107,7 +106,7 @@ func newJournaling(srv *Server, journal Journal) (*journaling, error) {
 	return j, nil
 }
 
-// pump gives the disk what has come, unless it has its hands full.
+// pump schedules a commit of pending records, unless one is scheduled or in progress.
 func (j *journaling) pump() {
 	if j.sent.CaughtUp() {
 		return
@@ -119,13 +118,13 @@ func (j *journaling) pump() {
 		return
 	}
 	if j.server.drain.begun {
-		j.commit() // what is to gather has come
+		j.commit() // no further updates are coming
 	} else {
 		j.commitAfter(commitPause)
 	}
 }
 
-// drain begins the journal's part of a stop: whatever it waits for, it tries at once.
+// beginDrain begins the journal's part of a shutdown: a scheduled commit or retry is done at once.
 func (j *journaling) beginDrain() {
 	if j.timer != nil {
 		j.timer.Cancel()
@@ -141,7 +140,7 @@ func (j *journaling) commitAfter(d time.Duration) {
 	})
 }
 
-// commit copies the next records and hands them over.
+// commit copies the next pending records and passes them to the Journal.
 func (j *journaling) commit() {
 	j.begun = j.server.reactor.Now()
 	j.batch, j.texts = j.batch[:0], j.texts[:0]
@@ -162,7 +161,7 @@ func (j *journaling) commit() {
 	j.journal.Commit(j.batch, j.done)
 }
 
-// done takes the outcome of a commit.
+// done handles the result of a commit.
 func (j *journaling) done(err error) {
 	j.busy = false
 	now := j.server.reactor.Now()
@@ -185,7 +184,7 @@ func (j *journaling) done(err error) {
 	switch {
 	case j.sent.CaughtUp():
 		j.since = time.Time{}
-	case j.batchIsAll: // what is left came later
+	case j.batchIsAll: // what is pending arrived later
 		j.since = j.begun
 	}
 	if !j.batchIsAll {
@@ -195,15 +194,15 @@ func (j *journaling) done(err error) {
 	j.server.checkDrained()
 }
 
-// sweep looks how the disk is, and tells the log. It is called now and then.
+// sweep checks the disk and logs changes. It is called periodically.
 func (j *journaling) sweep(now time.Time) {
 	j.checkLosses()
 	j.pump()
 	j.logState(now)
 }
 
-// look has everything written again if the disk has lost something. A commit under way does not
-// matter: its outcome leaves both cursors at the head.
+// checkLosses writes everything again if the disk has lost records. A commit in progress does not matter:
+// both cursors are at the head after it, whatever its result.
 func (j *journaling) checkLosses() {
 	losses := j.journal.State().Losses
 	if losses == j.losses {
@@ -224,7 +223,7 @@ func (j *journaling) late(now time.Time) time.Duration {
 	return now.Sub(j.since)
 }
 
-// behind bounds the records that are not on the disk.
+// behind is an upper bound on the number of unwritten records.
 func (j *journaling) behind() uint64 {
 	store := j.server.store
 	return min(store.Tail()-j.synced.Position(), uint64(store.Len()))
@@ -242,7 +241,7 @@ func (j *journaling) unwritten() (n int) {
 	return n
 }
 
-// stopError says, when the server has stopped, how many records are not on the disk; nil if none.
+// stopError reports how many records are not on the disk when the server has stopped; nil if none.
 func (j *journaling) stopError() error {
 	n := j.unwritten()
 	if n == 0 {
@@ -252,13 +251,13 @@ func (j *journaling) stopError() error {
 	return errors.New(strings.TrimSuffix(err, ": "))
 }
 
-// idle looks once more, and says whether everything is on the disk.
+// idle checks the disk once more, and reports whether everything is written.
 func (j *journaling) idle() bool {
 	j.checkLosses()
 	return !j.busy && j.synced.CaughtUp()
 }
 
-// trouble is what is wrong with the disk; "" if nothing is known to be.
+// problem is what is wrong with the disk, or "".
 func (j *journaling) problem(now time.Time) string {
 	state := j.journal.State()
 	switch waited := now.Sub(j.begun); {
@@ -272,7 +271,7 @@ func (j *journaling) problem(now time.Time) string {
 	return ""
 }
 
-// report tells the log of a disk that is slow or fails, now and then, and when it has recovered.
+// logState logs a slow or failing disk now and then, and its recovery.
 func (j *journaling) logState(now time.Time) {
 	trouble, late := j.problem(now), j.late(now)
 	behind, age := zap.Uint64("behind", j.behind()), zap.Duration("late", late)
@@ -286,7 +285,7 @@ func (j *journaling) logState(now time.Time) {
 	}
 }
 
-// statusNow is the journal's part of Status.
+// currentStatus is the journal's part of Status.
 func (j *journaling) currentStatus() *JournalStatus {
 	st := j.status
 	now := j.server.reactor.Now()

@@ -6,7 +6,7 @@ import "testing"
 func TestTheKindOfTheNextConnection(t *testing.T) {
 	for _, c := range []struct {
 		how  ending
-		want [3]kind // after kindServer, kindLegacy, kindSilent
+		want [3]kind // after kindHerd, kindLegacy, kindSilent
 	}{
 		{endedUnknown, [3]kind{kindLegacy, kindLegacy, kindLegacy}},
 		{endedSilent, [3]kind{kindSilent, kindSilent, kindSilent}},

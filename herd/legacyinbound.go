@@ -10,36 +10,35 @@ import (
 	"serverherd/protocol"
 )
 
-// legacyInbound is what a session knows of the plain neighbor whose AT lines come on it. To its
-// connection's limits, its place among max_connections and its other lines the session remains a
-// client's. Loop only.
+// legacyInbound is the receiving side of a legacy neighbor: a session on which its AT lines come. In all
+// other respects (limits, max_connections, other lines) the session remains a client's. Loop only.
 //
-// A plain neighbor proves nothing. Its lines are taken because of the machine that they come from,
-// and of several servers on one machine nobody can tell which one speaks, or whether it is a
-// server at all: whoever can open a connection from there can write any client's record, with any
-// origin and a time as far ahead as it likes, which an IAMAT could not. A secret does not change
-// that for a neighbor that is down or knows no handshake; it does for one that has proven itself,
-// in whose name nothing is taken plain while its connection stands.
+// Security: a legacy neighbor proves nothing. Its lines are accepted because of the machine that they come
+// from. If several servers run on one machine, nobody can tell which of them sent a line, or whether a
+// server did: whoever can connect from there can write any client's record, with any origin and a time as
+// far in the future as it likes, which an IAMAT cannot. A secret does not change that for a neighbor that
+// is down or legacy. It does for one that has completed a handshake: while its connection is open, no
+// AT line is accepted in its name without a handshake.
 //
-// # What a record is marked with
+// # The epoch of a legacy neighbor
 //
-// A record is not sent back to the process that it came from, and a plain process has no epoch. So
-// one is made up, for each of our plain connections to the neighbor: as long as that connection
-// stands, the process at its other end is the same, and it knows what it has sent. The process
-// after it knows nothing, but it is at the end of another connection, with another epoch and a
-// copy in which nothing is skipped. No process of the herd has such an epoch, so that proven links
-// skip nothing because of it, not even one to this neighbor after an upgrade.
+// A record is not sent back to the process that it came from, but a legacy process has no epoch. So one
+// is generated for each of our connections to the neighbor: as long as the connection is open, the process
+// at its other end is the same, and it has what it sent. The next process has nothing, but it is at the end
+// of another connection, which has another epoch and begins with a copy that skips nothing. No process of
+// the herd has such an epoch, so links with a handshake skip nothing because of it, not even a link to this
+// neighbor after an upgrade.
 //
-// Our connection may be younger than the session: then the session can be what is left of a
-// process that has ended, whose last lines are still being read, and the process at the other end
-// never had them. That shows when the session ends, and the link sends everything again.
+// Our connection may be newer than the session. Then the session can belong to a process that has ended,
+// whose last lines are still being read, and the process at the other end of our connection never had them.
+// That shows when the session ends, and the link sends everything again.
 type legacyInbound struct {
-	neighbor  *neighbor      // nil: no AT line has been taken
-	lastEpoch protocol.Epoch // the last record that was new, with this
+	neighbor  *neighbor      // nil: no AT line has been accepted
+	lastEpoch protocol.Epoch // legacyEpoch when the last new record came
 }
 
-// plainAT takes an AT line that no handshake came before, and says whether it did: if not, it is
-// an unknown command. The first line decides whose lines these are.
+// legacyAT handles an AT line without a handshake. It reports false if the line is not accepted: then it is
+// an unknown command. The first line binds the session to its sender.
 func (s *session) legacyAT(line []byte) bool {
 	srv := s.server
 	r, sender, ok := protocol.ParseLegacyAT(line)
@@ -51,7 +50,7 @@ func (s *session) legacyAT(line []byte) bool {
 		return false
 	}
 	if srv.drain.over() {
-		return true // likewise: see inbound.at
+		return true // not applied, as in link.Inbound
 	}
 	n := li.neighbor
 	n.counters.atReceived++
@@ -68,8 +67,8 @@ func (s *session) legacyAT(line []byte) bool {
 	return true
 }
 
-// mayBeTorn says whether more may have followed a sender's name behind which the input ended without
-// LF: it is no neighbor's, or it begins another server's name. The fields before it are whole.
+// mayBeTruncated reports whether a sender's name at the end of the input, without LF, may be incomplete: it
+// is not a neighbor's, or it is a prefix of another server's name. The fields before it are complete.
 func (srv *Server) mayBeTruncated(sender []byte) bool {
 	for _, other := range srv.cfg.Servers {
 		if len(other.Name) > len(sender) && strings.HasPrefix(other.Name, string(sender)) {
@@ -79,14 +78,14 @@ func (srv *Server) mayBeTruncated(sender []byte) bool {
 	return srv.neighbor(sender) == nil
 }
 
-// endsWhole says whether the bytes behind a plain neighbor's last LF, with which its input has ended, are
-// an AT line. Other such bytes are dropped and not answered.
+// endsInWholeAT reports whether the unfinished line at the end of a legacy neighbor's input is a complete AT
+// line. Otherwise it is dropped and not answered.
 func (s *session) endsInWholeAT() bool {
 	_, sender, ok := protocol.ParseLegacyAT(s.reader.Unfinished())
 	return ok && !s.server.mayBeTruncated(sender)
 }
 
-// speaksFor says whether the session's lines may be sender's, and holds it to that one.
+// speaksFor reports whether the session's lines may be from sender, and binds the session to it.
 func (li *legacyInbound) speaksFor(s *session, sender []byte) bool {
 	srv := s.server
 	n := srv.neighbor(sender)
@@ -108,19 +107,19 @@ func (li *legacyInbound) speaksFor(s *session, sender []byte) bool {
 	srv.log.Info("neighbor joined, legacy", zap.String("neighbor", n.name), zap.Uint64("conn", s.id))
 	n.link.dialNow()
 	if n.link.probe != nil {
-		n.link.probe.client.DialNow() // it lives
+		n.link.probe.client.DialNow() // it is alive
 	}
 	return true
 }
 
-// isAt says whether a connection from peer comes from the neighbor's machine: the one in its
-// address or, if that is a name, the one that we have found there.
+// isAt reports whether peer is on the neighbor's machine: the one in its address or, if that is a host name,
+// the one that our last dial reached.
 func (n *neighbor) isAt(peer string) bool {
 	from := config.Machine(peer)
 	return from == config.Machine(n.addr) || n.dialedAddr != "" && from == config.Machine(n.dialedAddr)
 }
 
-// lost is called when the session is gone.
+// lost is called when the session is lost.
 func (li *legacyInbound) lost(s *session) {
 	n := li.neighbor
 	if n == nil {

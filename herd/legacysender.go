@@ -21,34 +21,35 @@ var (
 	errHungUpSecret = fmt.Errorf("%w; not switching to legacy mode, as a secret is set", errHungUp)
 )
 
-// legacySender is the sender to a neighbor that knows no handshake: a server as the paper describes it. It is
-// sent AT lines and nothing else: everything once, in feed order, then what is new. Loop only.
+// legacySender is the sender to a legacy neighbor: a server as the paper describes it, which knows no
+// handshake. It is sent AT lines and nothing else: everything once, in feed order, then what is new. Loop
+// only.
 //
-// Each dial begins with HELLO, and only the connection after one that came to nothing is plain. A
-// neighbor that is upgraded is restarted, which ends its connection, so that asking once for each
-// connection is asking often enough; and one that stays what it is has a line in its log for each
-// connection, and no other trouble. Should a neighbor be taken for plain that was merely slow to
-// answer, its own link's proof shows it, or the first word that it says on ours, or to a probe.
+// Each connection begins with HELLO, unless the handshake on the connection before it failed. A neighbor
+// that is upgraded is restarted, which ends its connection, so one HELLO after each end is enough. One that
+// stays legacy logs an unknown command for each connection, and that is all. If a slow neighbor is taken
+// for legacy, this is corrected when its own link completes a handshake, or by the first line that it sends
+// on our connection or to a probe.
 //
-// Nothing is acknowledged. What was on its way when a connection broke may have arrived or not,
-// and what had arrived may be forgotten: a process that was killed and started again looks just
-// like one that closed a connection that it did not need. So each connection begins with a copy.
-// Whoever closes what is idle pays for it with a copy each time; ReconnectingClient's delays keep
-// that from being busy.
+// Nothing is acknowledged. When a connection breaks, what was in flight may have arrived or not, and what
+// had arrived may be lost: a process that was killed and restarted looks the same as one that closed an idle
+// connection. So each connection begins with a copy. A neighbor that closes idle connections pays for
+// that with a copy each time; the delays of ReconnectingClient limit the rate.
 //
-// Nor is anything asked: with a neighbor whose machine is gone without a word the connection stays
-// until the kernel's retransmissions or keepalive give up, a quarter of an hour or two hours. It
-// costs link.LegacyUnsent bytes, and the neighbor nothing that the copy after it would not bring.
+// There are no PINGs. If a neighbor's machine disappears, the connection stays until the kernel's
+// retransmissions or keepalive give up, after a quarter of an hour or two hours. That costs
+// link.LegacyUnsent bytes, and loses nothing: the next connection begins with a copy.
 //
-// # One line on each connection
+// # One line per connection
 //
-// Some servers of the course read a connection to its end and take all of it for one message. They see
-// nothing of what is sent on a connection that stays. With legacy = "close-after-write" a connection is
-// closed behind its first line, and the next one is made at once. It is open before there is something
-// to send, so that its end tells, as above, that the process at its other end has gone. The connections
-// that follow one another in good order carry one copy and what is new after it. A reset is a good end, too,
-// if all of the line has been acknowledged: a server that reads a part of it and closes causes one. After
-// another reset the line is sent once more, on the next connection. Any other end begins anew with HELLO:
+// Some servers of the course read a connection to its end and take all of it as one message. They see
+// nothing of what is sent on a connection that stays open. With legacy = "close-after-write" a connection
+// is closed after its first line, and the next one is dialed at once. It is open before there is something
+// to send, so its end shows, as above, that the process at its other end is gone. A series of connections
+// that are each closed in order carries one copy and what is new after it. A reset counts as in order if
+// all of the line has been acknowledged by TCP: a server that reads a part of it and closes causes one.
+// After any other reset the line is sent once more, on the next connection. Any other end starts again with
+// HELLO:
 //
 //	> AT Alford +0.1 kiwi +1-1 100 Alford     then our FIN, then the neighbor's, or 1 s without it
 //	> AT Alford +0.2 moa +1-1 101 Alford      on the next connection
@@ -66,7 +67,7 @@ func newLegacySender(o *outbound) *legacySender {
 
 func (lg *legacySender) connected() {
 	lg.machine.Connected()
-	if lg.state == linkLegacy { // it follows one that was closed behind its line
+	if lg.state == linkLegacy { // the next one of a series
 		lg.server.pumpSoon()
 		lg.server.checkDrained()
 		return
@@ -79,7 +80,7 @@ func (lg *legacySender) connected() {
 	}
 }
 
-// begin goes to the head of the feed. What the neighbor sends us from now on is not sent back.
+// beginCopy goes to the head of the feed. What the neighbor sends us from now on is not sent back.
 func (lg *legacySender) beginCopy() {
 	n := lg.neighbor
 	n.legacyEpoch, lg.copyConn = newEpoch(lg.server.rand), lg.id
@@ -88,8 +89,8 @@ func (lg *legacySender) beginCopy() {
 	lg.server.pumpSoon()
 }
 
-// line takes a line: a legacy neighbor says nothing to an AT line unless there is something in it that it
-// does not take, and then it says so.
+// lineReceived handles a line from a legacy neighbor. It sends none to accept an AT line, so this is a
+// complaint.
 func (lg *legacySender) lineReceived(line []byte) {
 	if len(line) == 0 {
 		return
@@ -116,7 +117,7 @@ func (lg *legacySender) continues(reason error) bool {
 	return false
 }
 
-// nextLine dials for the line after the one that the last connection carried, or for that one again.
+// dialNextLine dials the next connection of a series: for the next line, or for the last one again.
 func (lg *legacySender) dialNextLine(done bool) {
 	if done {
 		lg.client.ResetDelay()
@@ -152,8 +153,8 @@ func (lg *legacySender) pump() (more bool) {
 func (lg *legacySender) markSoon()                 {}
 func (lg *legacySender) checkClaim(protocol.Epoch) {}
 
-// drained closes the connection once all has been written, for its end is the only sign that all
-// has been delivered. It is never true: the link is down then.
+// drained closes the connection once everything has been written, as only its end shows that all has been
+// delivered. It always returns false: when all is delivered, the link is down.
 func (lg *legacySender) drained() bool {
 	if !lg.drain.closing && lg.machine.CaughtUp() {
 		lg.drain.closing, lg.drain.delivered = true, lg.machine.Position()
@@ -172,21 +173,21 @@ func (lg *legacySender) status(st *LinkStatus) {
 	}
 }
 
-// mayBePlain says whether a neighbor that has not answered HELLO as a server of the herd does may
-// be taken for plain. One that has proven itself, on the connection that it made, is not.
+// mayBeLegacy reports whether a neighbor that has not answered HELLO may be treated as legacy. One with a
+// proven inbound link may not.
 func (o *outbound) mayBeLegacy() bool {
 	return o.server.handshakeOptional && o.traffic.linesIn <= 1 && len(o.neighbor.inbounds) == 0
 }
 
-// answersAsPlain says whether line is what a server says to HELLO for which it is no command.
+// answersAsLegacy reports whether line is the reply of a server that does not know HELLO.
 func (o *outbound) answersAsLegacy(line string) bool {
 	return strings.HasPrefix(line, string(unknownPrefix)) && o.mayBeLegacy()
 }
 
-// plainAnswer begins a reply to an unknown command.
+// unknownPrefix is how a reply to an unknown command begins.
 var unknownPrefix = []byte("? ")
 
-// unanswered ends a handshake that took too long.
+// handshakeTimedOut ends a handshake that took too long.
 func (ls *linkSender) handshakeTimedOut() {
 	if ls.traffic.linesIn == 0 && ls.mayBeLegacy() {
 		how := endedSilent
@@ -199,19 +200,20 @@ func (ls *linkSender) handshakeTimedOut() {
 	ls.abort(errHandshake)
 }
 
-// maxHangUps is how many handshakes in a row may end without an answer before the neighbor is served plain
-// lines.
+// maxHangUps is how many handshakes in a row may end without an answer before the neighbor is treated as
+// legacy.
 const maxHangUps = 2
 
-// hungUp takes the end of a connection during the handshake that the neighbor or the network caused. It
-// returns the reason for the log and the status. Servers of the course often answer without LF and close:
+// handshakeLost handles a connection that the neighbor or the network ended during the handshake. It
+// returns the reason for log and status. Servers of the course often answer without LF and close:
 //
 //	> HELLO herd/1 ucla Alford Welsh ...
 //	< ? HELLO herd/1 ucla Alford Welsh ...    and EOF
 //
-// Others close without an answer. A server of the herd that crashes, and a forwarder whose server is down, look
-// the same. So only a neighbor that does it twice in a row, in a herd without a secret, and that has never proven
-// itself to this process, is served plain lines for it. It is probed like one that is silent.
+// Others close without an answer. A server of the herd that crashes, and a forwarder whose server is down,
+// look the same. So a neighbor is treated as legacy because of that only if it does it twice in a row, there
+// is no secret, and it has never completed a handshake with this process. It is probed like one that was
+// silent.
 func (o *outbound) handshakeLost(reason error) error {
 	rest := o.reader.Unfinished()
 	switch {
@@ -244,15 +246,15 @@ func (o *outbound) handshakeLost(reason error) error {
 	return errLegacy
 }
 
-// servePlain gives up asking, and serves the neighbor on a fresh connection: it may have taken
-// HELLO for the beginning of whatever it expects.
+// serveLegacy gives up the handshake, and serves the neighbor as legacy on a new connection: it may have
+// taken HELLO for the beginning of something else.
 func (o *outbound) serveLegacy(how ending) {
 	o.next, o.redial = o.kind.after(how), true
 	o.abort(errLegacy)
 }
 
-// notPlain asks a neighbor again that has just proven itself, if it is served plain lines, or was
-// about to be.
+// notLegacy retries the handshake with a neighbor that has just completed one on its own connection, if it is
+// served as legacy or was about to be.
 func (o *outbound) notLegacy() {
 	o.next = o.next.after(endedOtherwise)
 	if o.state == linkLegacy {
@@ -265,7 +267,7 @@ func (o *outbound) notLegacy() {
 	}
 }
 
-// answersProbe notes that a neighbor that was silent knows no handshake.
+// answersProbe notes that a neighbor that was silent does not know the handshake.
 func (o *outbound) answersProbe() {
 	for _, k := range []*kind{&o.kind, &o.next} {
 		if *k == kindSilent {

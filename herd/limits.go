@@ -9,22 +9,23 @@ import (
 	"serverherd/protocol"
 )
 
-// What makes a session hold a client's further lines until it is below all three again.
+// Limits from which a session holds (does not execute) a client's further lines. They are executed once it is
+// below all three again.
 const (
-	maxOpen        = 64        // WHATSATs without their reply
-	maxHeldReplies = 1 << 20   // bytes that replies take which wait for an earlier one
+	maxOpen        = 64        // WHATSATs without a reply
+	maxHeldReplies = 1 << 20   // bytes of replies that wait for an earlier one
 	maxBacklog     = 256 << 10 // bytes of replies that the client has not read
 )
 
 const (
 	// softTime is how long a client may leave more than output_soft bytes unread.
 	softTime = 10 * time.Second
-	// stallTime is how long a client may take nothing of what it is owed, however little that is.
+	// stallTime is how long a client may read none of its pending replies, however few they are.
 	stallTime = 30 * time.Second
 )
 
-// noteUnfinished notes when the unfinished line began, after the reader has been at work; lines is
-// how many there had been before. Later bytes of one line do not change it.
+// noteUnfinished records when the unfinished line began, after the reader has processed input; lines is the
+// line count before that. Further bytes of the same line do not change the time.
 func (s *session) noteUnfinished(lines uint64) {
 	switch {
 	case !s.unfinished():
@@ -34,11 +35,11 @@ func (s *session) noteUnfinished(lines uint64) {
 	}
 }
 
-// judgeAfter is when a backlog beyond output_hard is judged: what was written in this turn has
-// been offered to the kernel by then, and what it took is not held against the client.
+// outputCheckDelay is how long after a write a backlog beyond output_hard is checked: by then it has been
+// offered to the kernel, and what the kernel took does not count.
 const outputCheckDelay = 10 * time.Millisecond
 
-// judge cuts a client off if it leaves more unread than it may.
+// checkOutput closes a client's connection if its backlog exceeds output_hard.
 func (s *session) checkOutput() {
 	s.outputCheckDue = false
 	if !s.lost && s.t.Backlog() > s.server.cfg.Limits.OutputHard {
@@ -46,7 +47,7 @@ func (s *session) checkOutput() {
 	}
 }
 
-// dropped counts a link that this server drops, on either side, by the limit that it passed.
+// linkDropped counts a link that this server drops, on either side, by the limit that was exceeded.
 func (c *Counters) linkDropped(reason error) {
 	switch reason {
 	case link.ErrSilent:
@@ -64,8 +65,8 @@ func (c *Counters) linkDropped(reason error) {
 	}
 }
 
-// cutOff ends a client's connection for one of the limits on memory. of is what its address takes,
-// if that is why. Of one address and reason not every connection is logged.
+// cutOff closes a client's connection because of a limit on memory; of is the memory of its address, if that
+// is the reason. The log is limited by address and reason.
 func (s *session) cutOff(reason error, of int) {
 	if s.aborted {
 		return
@@ -87,13 +88,13 @@ func (s *session) cutOff(reason error, of int) {
 	s.abort(reason)
 }
 
-// mustHold says whether the client has enough unanswered or unread.
+// mustHold reports whether the client has too many pending or unread replies.
 func (s *session) mustHold() bool {
 	return s.replies.open >= maxOpen || s.replies.memory >= maxHeldReplies ||
 		s.t.Backlog() >= maxBacklog
 }
 
-// hold stops executing lines while the client has enough unanswered or unread.
+// hold stops executing lines while mustHold.
 func (s *session) hold() {
 	if !s.held && !s.closing && s.mustHold() {
 		s.held = true
@@ -103,12 +104,12 @@ func (s *session) hold() {
 	}
 }
 
-// release goes on with the lines that were held.
+// release continues with the lines that were held.
 func (s *session) release() {
 	if s.held && !s.closing && !s.mustHold() {
 		s.held = false
 		s.now = s.server.reactor.Now()
-		s.lastInput = s.now // before that, what the client sent was not read
+		s.lastInput = s.now // input was not read before
 		lines := s.linesIn
 		s.t.ResumeReceiving()
 		s.reader.Resume()
@@ -116,7 +117,7 @@ func (s *session) release() {
 	}
 }
 
-// drain ends the session once what has been read is answered, as if the client sent no more.
+// beginDrain closes the session once the lines read so far are answered, as if the client had sent EOF.
 func (s *session) beginDrain() {
 	if s.reason == nil {
 		s.reason = errDraining
@@ -131,7 +132,8 @@ func (s *session) ResumeProducing() {
 	s.accountMemory()
 }
 
-// keep tells the Transport what the session itself keeps of unanswered lines and unsent replies.
+// accountMemory tells the Transport how much memory the session itself uses for unanswered lines and unsent
+// replies.
 func (s *session) accountMemory() {
 	if n := cap(s.head) + s.reader.Memory() + s.replies.memory; n != s.accounted {
 		s.accounted = n
@@ -139,11 +141,11 @@ func (s *session) accountMemory() {
 	}
 }
 
-// sweep applies the limits on time. It is called for every session about once a second, and returns
-// how much memory is kept for its client.
+// sweep checks the time limits. It is called for every session about once a second, and returns the memory
+// used for its client.
 func (s *session) sweep(now time.Time) (memory int) {
 	if s.inbound != nil {
-		return s.memory() // a link has its pulse
+		return s.memory() // a link has its own timeouts
 	}
 	backlog := s.t.Backlog()
 	if reason := s.unreadReason(now, backlog); reason != nil {
@@ -173,8 +175,8 @@ func (s *session) sweep(now time.Time) (memory int) {
 	return s.memory()
 }
 
-// unread says why a client that leaves backlog bytes unread is to be cut off; nil if it is not. One
-// that takes something is not, as long as it is not owed too much: a slow line is no fault.
+// unreadReason returns why a client with an unread backlog must be closed; nil if it may stay. A client that
+// reads something may stay as long as its backlog is small: a slow network is not a fault.
 func (s *session) unreadReason(now time.Time, backlog int) error {
 	if backlog == 0 {
 		s.softSince, s.takenAt = time.Time{}, time.Time{}

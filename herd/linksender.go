@@ -7,7 +7,8 @@ import (
 	"serverherd/protocol"
 )
 
-// linkSender is the sender of a connection to a server of the herd. What is said is up to its machine. It is made for the connection and thrown away with it. Loop only.
+// linkSender is the sender of a connection to a server of the herd. The protocol is in its machine, a
+// link.Outbound. It is made for one connection. Loop only.
 type linkSender struct {
 	*outbound
 	machine *link.Outbound
@@ -46,7 +47,8 @@ func (ls *linkSender) status(st *LinkStatus) {
 	}
 }
 
-// step acts on what the machine has left: it writes, keeps the timer, and takes the events in their order.
+// handleOutput handles the output of the machine's last step: it writes the lines, arms the timer and handles
+// the events in order.
 func (ls *linkSender) handleOutput() {
 	ls.write(ls.out.Lines)
 	ls.arm()
@@ -80,7 +82,7 @@ func (ls *linkSender) event(e link.Event) {
 	}
 }
 
-// arm keeps the timer.
+// arm arms the timer for the machine's deadline.
 func (ls *linkSender) arm() {
 	at, ok := ls.machine.Deadline()
 	ls.timer.arm(ls.server.reactor, at, ok)
@@ -98,7 +100,7 @@ func (ls *linkSender) markSoon() {
 	}
 }
 
-// welcomed begins to send. It is in the middle of a step, whose lines have been written.
+// welcomed begins to send. It is called while the output of a step is handled, whose lines have been written.
 func (ls *linkSender) welcomed(e link.Event) {
 	ls.proofsRefused = 0
 	if e.Resumed {
@@ -113,14 +115,14 @@ func (ls *linkSender) welcomed(e link.Event) {
 	ls.progress()
 }
 
-// acknowledged notes for a stop that the neighbor took something.
+// acknowledged notes progress during a shutdown.
 func (ls *linkSender) acknowledged(e link.Event) {
 	if e.Advanced {
 		ls.drain.lastDial = false
 	}
 }
 
-// progress notes that the copy, or the rest after a resume, is done.
+// progress notes that the copy, or the rest after a resume, is complete.
 func (ls *linkSender) progress() {
 	if ls.state == linkCopying && ls.machine.State() == link.Live {
 		ls.tried = true
@@ -149,24 +151,24 @@ func (ls *linkSender) checkClaim(other protocol.Epoch) {
 	ls.handleOutput()
 }
 
-// serverFull is what a server says that has not even room for a neighbor.
+// serverFull is the reply of a server that has no room even for a neighbor.
 const serverFull = "> SERVER FULL"
 
-// refused takes REFUSE.
+// refuseReceived handles REFUSE.
 func (ls *linkSender) refuseReceived(why string) {
 	reason := fmt.Errorf("refused by %s: %s", ls.neighbor.name, protocol.Printable([]byte(why)))
 	switch why {
 	case "proof":
 		ls.secretIndex++
 		ls.proofsRefused++
-		ls.redial = ls.proofsRefused < len(ls.server.identity.Secrets) // it may know another one only
+		ls.redial = ls.proofsRefused < len(ls.server.identity.Secrets) // the neighbor may know only another one
 	case "duplicate":
 		reason = fmt.Errorf("refused by %s: %w", ls.neighbor.name, errDuplicate)
 	}
 	ls.abort(reason)
 }
 
-// stranger takes an answer to HELLO that is no server's of the herd.
+// unknownAnswer handles an answer to HELLO that is not from a server of this herd.
 func (ls *linkSender) unknownAnswer(line string) {
 	switch {
 	case ls.answersAsLegacy(line):

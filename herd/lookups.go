@@ -14,8 +14,8 @@ import (
 	"serverherd/reactor"
 )
 
-// maxWaiting bounds the lookups that wait, be it for their turn or for an answer that others have
-// asked for too. Past it one is answered with BUSY, see makeRoom.
+// maxWaiting is how many lookups may wait, either for their turn or for an answer that another one asked for.
+// Beyond it one gets BUSY, see makeRoom.
 const maxWaiting = 1024
 
 // lookup is one WHATSAT on its way to the places provider and back. Loop only.
@@ -28,58 +28,58 @@ type lookup struct {
 	at       []byte    // the AT line as it was stored when the request was read
 	line     []byte    // the request
 	deadline time.Time // for the answer: places.timeout after the request was read
-	status   string    // of the answer
+	status   string    // of the answer, as the provider calls it
 	results  int       // places in the answer
 
-	open    bool // it has no answer and somebody wants one
+	open    bool // it has no answer yet and the client is there
 	queued  bool // it waits for its turn
-	running bool // its flight was started when it was its turn: it waits no more
+	running bool // its flight was started on its turn: it no longer waits
 }
 
-// flight is one question to the provider and all who wait for its answer: a thousand clients who
-// ask the same at once cost one request. It is started when it is the turn of one of them, and
-// counts as that one's. Loop only.
+// flight is one request to the provider and all lookups that wait for its answer: a thousand clients who ask
+// the same at once cost one request. It is started when it is the turn of one of these lookups, and counts
+// for that one's connection. Loop only.
 type flight struct {
-	key      places.Query // as questions are compared
-	query    places.Query // as the first of them was
+	key      places.Query // the query, normalized for comparison
+	query    places.Query // the query of its first lookup
 	askers   []*lookup
-	payer    *connTurns // whose turn it was; nil while it waits, and if none came
+	payer    *connTurns // whose turn it was; nil while it waits
 	begun    time.Time
-	deadline time.Time          // the earliest of its askers' when it was begun
+	deadline time.Time          // the earliest of its lookups' when it was started
 	cancel   context.CancelFunc // nil while it waits
-	late     *flight            // has those of its askers whose time is over; nil if there are none
+	late     *flight            // with those of its lookups whose deadline has passed; nil if there are none
 }
 
-// answer is what comes home from a worker: the result, and the reply to the lookup for which it was
-// asked. What others need of it is made when they need it.
+// answer is the result of a worker, with the reply to the lookup whose turn it was. Replies to the others are
+// made later, on the loop.
 type answer struct {
 	result places.Result
 	lookup *lookup
-	reply  []byte         // to asker
+	reply  []byte         // to lookup
 	json   map[int][]byte // by bound
-	spent  bool           // the payer has had its share of the budget: it is no answer for others
+	spent  bool           // the payer's share of the budget is used up: the result is not valid for other addresses
 }
 
-// lookups runs the lookups of all sessions, a bounded number at a time, off the loop. Loop only.
+// lookups runs the lookups of all sessions, a limited number at a time, off the loop. Loop only.
 type lookups struct {
 	server    *Server
 	open      []*lookup // without an answer, in the order of their requests
-	inFlight  int       // flights with a worker whose turn has come
+	inFlight  int       // flights in progress that were started on their turn
 	flights   map[places.Query]*flight
-	addresses map[string]*addressTurns // of those who have asked
+	addresses map[string]*addressTurns // with connections that have asked
 
-	turn             int                  // lookups in a turn
-	turns            []*addressTurns      // addresses with lookups that wait for their turn; the first is next
-	waiting          int                  // lookups without an answer, but for those whose turn has come
+	turn             int                  // number of lookups in a turn
+	turns            []*addressTurns      // addresses with queued lookups; the first is next
+	waiting          int                  // lookups without an answer, except those whose turn has come
 	waitingAddresses int                  // addresses that have some of these
 	expiry           *reactor.DelayedCall // expire, at the deadline expires
 	expires          time.Time
 
 	provider places.Paced         // nil if its rate is not limited
-	paced    *reactor.DelayedCall // next, when the rate allows
+	paced    *reactor.DelayedCall // calls next when the rate limit allows
 
 	late        []*flight // whose turn did not come in time, for the fallback
-	lateRunning int       // of these with a worker
+	lateRunning int       // of these in progress
 }
 
 func (q *lookups) init(srv *Server) {
@@ -91,8 +91,7 @@ func (q *lookups) init(srv *Server) {
 	q.provider, _ = srv.places.(places.Paced)
 }
 
-// ask starts l when it is its turn, or lets it share the answer to the same question; false when
-// too many wait already.
+// ask queues l, or lets it share the answer to the same question; false if too many are waiting already.
 func (q *lookups) ask(l *lookup) bool {
 	c := q.turnsOf(l.session)
 	if q.waiting >= maxWaiting && !q.makeRoom(c) {
@@ -113,7 +112,7 @@ func (q *lookups) ask(l *lookup) bool {
 	return true
 }
 
-// join makes l an asker of the flight that asks the same, or of one of its own.
+// join adds l to the flight with the same question, or to a new one.
 func (q *lookups) join(l *lookup) (shared bool) {
 	question := q.server.lookupKey(l.query)
 	f := q.flights[question]
@@ -129,8 +128,8 @@ func (q *lookups) join(l *lookup) (shared bool) {
 	return shared
 }
 
-// question is what a query is compared by. A provider that is paid for each answer is not asked
-// again about a place eleven metres away; one in memory is exact.
+// lookupKey returns the query that lookups are compared by. If a provider is paid for each answer, positions
+// within eleven meters are the same; for one in memory the comparison is exact.
 func (srv *Server) lookupKey(q places.Query) places.Query {
 	if srv.cfg.Places.Network() {
 		const grid = 1e4 // a ten-thousandth of a degree
@@ -139,14 +138,14 @@ func (srv *Server) lookupKey(q places.Query) places.Query {
 	return q
 }
 
-// next starts what may be started.
+// next starts the lookups that may start now.
 func (q *lookups) next() {
 	for l, payer := q.pick(); l != nil; l, payer = q.pick() {
 		q.start(l, payer)
 	}
 }
 
-// start hands the flight of l, whose turn it is, to a worker.
+// start passes the flight of l, whose turn it is, to a worker.
 func (q *lookups) start(l *lookup, payer *places.Payer) {
 	f, c := l.flight, &l.session.turns
 	f.payer, f.begun, f.deadline = c, q.server.reactor.Now(), l.deadline
@@ -164,8 +163,8 @@ func (q *lookups) start(l *lookup, payer *places.Payer) {
 	q.work(f, l, payer, func(a answer, err error) { q.complete(f, a, err) })
 }
 
-// work asks the provider off the loop for f, and then calls done. The worker also writes the reply to
-// l: it is the larger part of the work and needs nothing of the loop's.
+// work asks the provider for f off the loop, and then calls done on the loop. The worker also makes the reply
+// to l: that is most of the work and needs no state of the loop.
 func (q *lookups) work(f *flight, l *lookup, payer *places.Payer, done func(answer, error)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel = cancel
@@ -193,8 +192,8 @@ func (q *lookups) status() LookupStatus {
 	return LookupStatus{Open: len(q.open), InFlight: q.inFlight, Waiting: q.waiting}
 }
 
-// land gives the answer to all who waited for it. Before that, others have their turn: a reply may
-// let a client go on that has more to ask.
+// complete passes the answer to all lookups of the flight. Others start before that: a reply may release a
+// client that has more to ask.
 func (q *lookups) complete(f *flight, a answer, err error) {
 	now := q.server.reactor.Now()
 	q.forget(f)
@@ -220,7 +219,7 @@ func (q *lookups) complete(f *flight, a answer, err error) {
 	q.reply(answered, a, err)
 }
 
-// logged tells the log at level debug what came home for an address.
+// logLookup logs the result of a flight at level debug.
 func (q *lookups) logLookup(f *flight, a answer, err error, addr *addressTurns) {
 	q.server.log.Debug("places lookup",
 		zap.Int("radius_m", f.query.RadiusM), zap.String("status", a.result.Status),
@@ -228,26 +227,26 @@ func (q *lookups) logLookup(f *flight, a answer, err error, addr *addressTurns) 
 		zap.Duration("took", q.server.reactor.Now().Sub(f.begun)), zap.String("address", addr.host))
 }
 
-// landBytes bounds the replies that are made of one answer in a turn. A thousand can share an answer
-// of 1 MiB, and memory is looked at between turns.
+// replyBytes limits the replies that are made of one answer in one turn. A thousand lookups can share an
+// answer of 1 MiB, and memory is checked between turns.
 const replyBytes = 1 << 20
 
-// reply gives an answer to askers, in several turns if the replies are large.
+// reply sends an answer to lookups, in several turns if the replies are large.
 func (q *lookups) reply(askers []*lookup, a answer, err error) {
 	for made := 0; len(askers) > 0; askers = askers[1:] {
 		if made >= replyBytes {
 			q.server.reactor.CallSoon(func() { q.reply(askers, a, err) })
 			return
 		}
-		// Filling a reply can end the session of another asker, which has its answer then.
+		// Filling a reply can end the session of another lookup in this list.
 		if l := askers[0]; !l.session.lost {
 			made += l.finish(a, err)
 		}
 	}
 }
 
-// again lets l ask once more: what came home is not for it. The budget was another's, or the time was
-// that of one who had waited longer.
+// retry queues l again: the answer is not valid for it. The budget was another address's, or the deadline was
+// that of an older lookup.
 func (q *lookups) retry(l *lookup) {
 	if l.running {
 		l.running = false
@@ -257,7 +256,7 @@ func (q *lookups) retry(l *lookup) {
 	q.expireAt(l.deadline)
 }
 
-// leave ends l: it has its answer, or nobody wants one.
+// remove removes l: it has its answer, or it was given up.
 func (q *lookups) remove(l *lookup) {
 	q.dequeue(l)
 	if !l.running {
@@ -267,7 +266,7 @@ func (q *lookups) remove(l *lookup) {
 	q.open = without(q.open, l)
 }
 
-// expireAt calls expire at the given time, or before.
+// expireAt makes expire be called at the given time, or earlier.
 func (q *lookups) expireAt(t time.Time) {
 	if q.expiry != nil {
 		if !t.Before(q.expires) {
@@ -279,8 +278,7 @@ func (q *lookups) expireAt(t time.Time) {
 	q.expiry = q.server.reactor.CallLater(t.Sub(q.server.reactor.Now()), q.expire)
 }
 
-// expire answers those whose time is over before their turn has come. Those whose question is under
-// way have its answer in time.
+// expire answers lookups that are still queued at their deadline. Those in progress are answered in time.
 func (q *lookups) expire() {
 	q.expiry = nil
 	now := q.server.reactor.Now()
@@ -311,8 +309,8 @@ func (q *lookups) expire() {
 	}
 }
 
-// fallBack has the fallback answer lookups whose time is over. Those that ask the same still share the
-// answer. Others who asked it and have time left wait for their turn.
+// fallBack answers lookups whose deadline has passed from the fallback. Those with the same question share
+// the answer. Others with that question and time left stay queued.
 func (q *lookups) fallBack(expired []*lookup) {
 	now := q.server.reactor.Now()
 	for _, l := range expired {
@@ -331,14 +329,14 @@ func (q *lookups) fallBack(expired []*lookup) {
 	q.nextLate()
 }
 
-// nextLate starts what may be started of late flights. The provider is given no time for them, so that
-// it answers from its fallback.
+// nextLate starts late flights, as many as may start now. They give the provider no time, so it answers from
+// its fallback.
 func (q *lookups) nextLate() {
 	for len(q.late) > 0 && q.lateRunning < reserve(q.server.cfg.Limits.PlacesInFlight) {
 		f := q.late[0]
 		q.late[0] = nil
 		if q.late = q.late[1:]; len(f.askers) == 0 {
-			continue // they have gone
+			continue // their clients are gone
 		}
 		q.lateRunning++
 		f.begun = q.server.reactor.Now()
@@ -358,14 +356,14 @@ func (q *lookups) nextLate() {
 	}
 }
 
-// forget makes the next one who asks the same ask the provider.
+// forget makes the next lookup with this question start a new flight.
 func (q *lookups) forget(f *flight) {
 	if q.flights[f.key] == f {
 		delete(q.flights, f.key)
 	}
 }
 
-// finish turns the outcome into the reply, and returns its length.
+// finish sends the reply to l, and returns its length.
 func (l *lookup) finish(a answer, err error) int {
 	s := l.session
 	if err != nil {
@@ -390,14 +388,13 @@ func (l *lookup) finish(a answer, err error) int {
 	return len(reply)
 }
 
-// busy is the reply to one that cannot wait.
+// busy returns the reply to a lookup that may not wait.
 func (l *lookup) busy() []byte {
 	l.session.server.counters.LookupsBusy++
 	return l.session.appendRefusal(nil, l.line, protocol.Busy)
 }
 
-// abandon gives up l: its client has gone, or it cannot wait any longer. A flight that nobody waits
-// for is called off.
+// abandon gives up l: its client is gone, or its deadline has passed. A flight without lookups is canceled.
 func (q *lookups) abandon(l *lookup) {
 	if !l.open {
 		return // it has its answer

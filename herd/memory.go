@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// This file bounds what all clients together make the server keep: replies that they do not read or
-// that wait for an earlier one, and lines that are held. The limits of one connection do not: each of
-// 10,000 may be owed output_soft.
+// This file limits the memory of all clients together: unread replies, replies that wait for an earlier one,
+// and lines that are held. The limits of one connection are not enough: each of 10,000 may have output_soft
+// unread.
 //
-// Each sweep measures it. In between the reactor's alarm does, when memory has grown by as much as
-// was left, so that max_buffered is passed by what a turn can add and no more. What counts is the
-// capacity of buffers, not what is in them.
+// Each sweep measures the memory. In between the reactor's alarm does, when memory has grown by as much as
+// was left. So max_buffered is exceeded by no more than one turn can add. The capacity of buffers counts, not
+// their contents.
 
-// checkMemory measures what is kept for all clients, and acts on it.
+// checkMemory measures the memory used for all clients, and applies the limit.
 func (srv *Server) checkMemory() {
 	memory := 0
 	for _, s := range srv.sessions {
@@ -23,7 +23,7 @@ func (srv *Server) checkMemory() {
 	srv.boundMemory(memory)
 }
 
-// memory is what is kept for the session's client, in bytes. A neighbor that has proven itself is none.
+// memory returns the memory used for the session's client, in bytes. A proven neighbor is not a client.
 func (s *session) memory() int {
 	if s.admission == asNeighbor || s.aborted {
 		return 0
@@ -31,22 +31,22 @@ func (s *session) memory() int {
 	return s.t.Memory()
 }
 
-// boundMemory cuts clients off if they take more than max_buffered, and sets the alarm.
+// boundMemory closes clients' connections if they use more than max_buffered, and sets the alarm.
 func (srv *Server) boundMemory(memory int) {
 	limit, freed := srv.cfg.Limits.MaxBuffered, 0
 	if memory > limit {
 		freed = srv.cutOffLargest(memory - limit/4*3)
 	}
 	srv.buffered = memory - freed
-	// Links have memory, too, and may grow while clients shrink: at least limit/8 keeps the alarm from
-	// ringing all the time.
+	// Links use memory, too, which may grow while that of clients shrinks. At least limit/8 prevents an alarm
+	// in every turn.
 	room := max(limit-srv.buffered, limit/8)
 	srv.reactor.MemoryAlarm(srv.reactor.Memory()-freed+room, srv.checkMemory)
 }
 
-// cutDown cuts off clients that take at least excess bytes, if there are as many: each time of the
-// address that takes most, the connection that takes most. By connections alone 10,000 that are owed
-// 25 KiB would live, and one of somebody else that is owed 26 KiB would not.
+// cutOffLargest closes clients' connections until at least excess bytes are freed: each time the largest
+// connection of the largest address. By connection size alone, 10,000 of one host with 25 KiB each would
+// stay, and one of another client with 26 KiB would not.
 func (srv *Server) cutOffLargest(excess int) (freed int) {
 	all := srv.byAddress()
 	for freed < excess && len(all) > 0 {
@@ -65,7 +65,7 @@ func (srv *Server) cutOffLargest(excess int) (freed int) {
 	return freed
 }
 
-// byAddress is every address that takes memory, in a heap, with its connections, the largest first.
+// byAddress returns a heap of every address that uses memory, with its connections, the largest first.
 func (srv *Server) byAddress() (all addresses) {
 	known := map[string]*addressMemory{}
 	for _, s := range srv.sessions {
@@ -91,14 +91,14 @@ func (srv *Server) byAddress() (all addresses) {
 	return all
 }
 
-// addressMemory is what the clients of one address take.
+// addressMemory is the memory used for the clients of one address.
 type addressMemory struct {
 	name     string
 	memory   int
 	sessions []*session
 }
 
-// addresses is a heap of them, the one that takes most on top.
+// addresses is a heap, the largest first.
 type addresses []*addressMemory
 
 func (a addresses) Len() int { return len(a) }

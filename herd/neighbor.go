@@ -9,38 +9,39 @@ import (
 	"serverherd/protocol"
 )
 
-// maxInbounds bounds a neighbor's proven connections: the newest and those being read out.
+// maxInbounds is how many proven connections of one neighbor are kept: the current one and older ones that
+// are still read.
 const maxInbounds = 4
 
-// neighbor is a server that this one shares an edge with: the link that we dial to send on, the
-// inbound links on which it sends to us, and what we know of its process and of its state. Loop only.
+// neighbor is a server that this one shares an edge with: the link that we dial to send, the inbound links on
+// which it sends, and what is known about its process and its state. Loop only.
 type neighbor struct {
 	server *Server
 	name   string
 	addr   string
 	link   *outbound
 
-	inbounds   []*inbound  // proven connections from it, the newest last
-	claims     claims      // whether two processes claim its name
-	heard      *link.Heard // how far its feed is here
+	inbounds   []*inbound  // proven, the newest last
+	claims     claims      // duplicates of its name
+	heard      *link.Heard // how far its feed was received
 	skew       link.Skew
-	clockWrong bool // its clock is wrong, and the log has been told of it
+	clockWrong bool // as logged: its clock differs too much
 	counters   linkCounters
 	dialedAddr string // the address at which a dial found it last; "" for none
 
-	// Of a neighbor that knows no handshake: see legacyInbound.
+	// Of a legacy neighbor: see legacyInbound.
 	legacyEpoch    protocol.Epoch // stands for its process; 0: none yet
-	legacyInbounds int            // connections on which its AT lines come
+	legacyInbounds int            // sessions on which its AT lines come
 }
 
-// linkCounters count events of both links of an edge since the process started.
+// linkCounters count events on both links of an edge since the process started.
 type linkCounters struct {
 	atSent, atReceived, duplicates, badLines, copies, resumes, repairs, stalls,
 	dialsFailed, takenBack uint64
 }
 
-// joined takes a connection that has proven to be from a process of this neighbor. It reports
-// false when another process has that name: see link.Heard.Admit.
+// join accepts a connection that has completed a handshake as this neighbor. It reports false if another
+// process uses the name: see link.Heard.Admit.
 func (n *neighbor) join(in *inbound) bool {
 	epoch := in.machine.Epoch()
 	if !n.admits(epoch) {
@@ -60,8 +61,8 @@ func (n *neighbor) join(in *inbound) bool {
 	return true
 }
 
-// left forgets a connection that is gone. If it was the current one, the MARKs of none count now.
-// Whatever process is still there behind another connection has to dial again, and is asked at once.
+// inboundLost removes a connection that is lost. If it was the current one, no connection's MARKs count now.
+// A process that is alive behind another connection must dial again, so these are pinged at once.
 func (n *neighbor) inboundLost(in *inbound) {
 	if i := slices.Index(n.inbounds, in); i >= 0 {
 		n.inbounds = slices.Delete(n.inbounds, i, i+1)
@@ -73,8 +74,8 @@ func (n *neighbor) inboundLost(in *inbound) {
 	}
 }
 
-// repair makes both servers send each other everything, skipping nothing, so that the greater
-// record wins whichever side was wrong. m is the MARK that showed it.
+// repair makes both servers send each other everything, skipping nothing. The greater record wins, so it does
+// not matter which side was wrong. m is the MARK that showed the difference.
 func (n *neighbor) repair(m protocol.Mark) {
 	n.counters.repairs++
 	s := n.server.store
@@ -87,15 +88,15 @@ func (n *neighbor) repair(m protocol.Mark) {
 	n.link.repair()
 }
 
-// heardMore has the neighbor told before long how far its feed is here.
+// markSoon schedules a MARK, which tells the neighbor how far its feed was received.
 func (n *neighbor) markSoon() {
 	if s := n.link.sender; s != nil {
 		s.markSoon()
 	}
 }
 
-// ready says whether a client that asks this server need not miss what the neighbor had: its feed
-// has come once, or there is nobody to send it and say that this was all.
+// ready reports whether clients of this server see everything that the neighbor had: its feed was complete
+// here once, or the neighbor is down or legacy and will not say when it is.
 func (n *neighbor) ready() bool {
 	nobody := n.link.state == linkDown || n.link.state == linkLegacy
 	return n.link.tried && (n.heard.EverSynced() || nobody && len(n.inbounds) == 0)

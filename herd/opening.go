@@ -10,9 +10,9 @@ import (
 
 var errOtherProtocol = errors.New("neither a client nor a neighbor")
 
-// open takes the first bytes of a connection until they tell what it is, and returns those that are
-// lines. The log knows a connection from then on: what only connects and leaves, as a balancer's
-// check does, and what is refused here are entries of level debug.
+// open takes the first bytes of a connection until they show what it is, and returns those that belong to
+// lines. The connection is logged from then on. One that only connects and closes, as a load balancer's
+// health check does, is logged at level debug.
 func (s *session) open(p []byte) (lines []byte) {
 	if s.closing {
 		return nil
@@ -40,28 +40,28 @@ func (s *session) open(p []byte) (lines []byte) {
 	}
 }
 
-// openLast takes the first bytes of a connection that end without LF and will not be more.
+// openLast handles first bytes that end without LF, when there will be no more.
 func (s *session) openLast() {
 	line := s.open([]byte{'\n'})
-	if len(line) > 1 { // otherwise it was no line that LF ended
+	if len(line) > 1 { // otherwise LF ended something that is not a line
 		s.reader.DataReceived(line)
 	}
 }
 
-// tooLong says whether p, which holds no LF, is more than a line may have.
+// tooLong reports whether p, without LF, exceeds the length of a line.
 func (s *session) tooLong(p []byte) bool {
 	max := s.server.cfg.Limits.MaxLine
 	return len(p) > max+1 || len(p) == max+1 && p[max] != '\r'
 }
 
-// opened begins the lines of the connection.
+// opened begins to read lines.
 func (s *session) opened(link bool) {
 	s.identified, s.isLink, s.head = true, link, nil
 	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
 }
 
-// otherProtocol ends a connection that another protocol came on. Nothing that follows is executed.
-// A browser that a web page directs to this port gets no answer that the page could use.
+// otherProtocol closes a connection with another protocol. Nothing that follows is executed. A browser that a
+// malicious web page directs to this port gets no response that the page could use.
 func (s *session) otherProtocol(what string) {
 	srv := s.server
 	srv.counters.OtherProtocols++
@@ -69,13 +69,13 @@ func (s *session) otherProtocol(what string) {
 		srv.log.Warn("other protocol refused", zap.String("protocol", what), zap.String("peer", s.t.Peer()),
 			zap.Uint64("conn", s.id))
 	}
-	if what == protocol.OtherUTF16 { // who saved a file so can read why
+	if what == protocol.OtherUTF16 { // for a user who sends a file in this encoding
 		s.replyFinal(protocol.NotUTF8)
 	}
 	s.close(errOtherProtocol)
 }
 
-// refuseWith tells a client why it is going to be disconnected.
+// replyFinal sends the reason why the connection is going to be closed.
 func (s *session) replyFinal(reason error) {
 	if text := s.server.dialect.AppendFinal(s.server.scratch[:0], reason); len(text) > 0 {
 		s.server.counters.Refused++
@@ -83,7 +83,7 @@ func (s *session) replyFinal(reason error) {
 	}
 }
 
-// telnetLine answers a line that begins with commands of a telnet client.
+// telnetLine answers a line that begins with telnet commands.
 func (s *session) telnetLine(line []byte) {
 	n, next := protocol.SkipTelnet(line)
 	s.answerTelnet(line[:n])
@@ -92,16 +92,16 @@ func (s *session) telnetLine(line []byte) {
 		s.replyUnknown(line[1:])
 	case next == protocol.TelnetText && n > 0:
 		s.command(line)
-	case next == protocol.TelnetText: // 0xff begins no command here
+	case next == protocol.TelnetText: // 0xff is not a telnet command here
 		s.replyUnknown(line)
-	case len(line) == 1: // IAC alone is no command
+	case len(line) == 1: // IAC alone is not a command
 		s.replyUnknown(line)
 	default:
 		s.reader.Continue(line)
 	}
 }
 
-// answerTelnet answers commands that were skipped.
+// answerTelnet answers telnet commands that were skipped.
 func (s *session) answerTelnet(skipped []byte) {
 	if len(skipped) == 0 {
 		return
@@ -111,8 +111,8 @@ func (s *session) answerTelnet(skipped []byte) {
 	}
 }
 
-// unfinished says whether a line has begun and its end has not come. Telnet commands do not begin one:
-// whoever presses Ctrl-C may wait before typing the next line.
+// unfinished reports whether a line has begun and has not ended. Telnet commands do not begin one: a user who
+// presses Ctrl-C may wait before typing the next line.
 func (s *session) unfinished() bool {
 	if !s.identified {
 		return len(s.head) > 0

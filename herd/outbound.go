@@ -13,28 +13,28 @@ import (
 
 const (
 	dialTimeout = time.Second
-	// maxUnread is what a neighbor may leave unread: a window with its MARKs, and more.
+	// maxUnread is how many bytes a neighbor may leave unread: a window with its MARKs, and more.
 	maxUnread = 4 << 20
 )
 
-// linkState is where a link is on its way.
+// linkState is the state of a link, as shown in Status.
 type linkState uint8
 
 const (
 	linkDown     linkState = iota
-	linkDialing            // a goroutine connects
+	linkDialing            // a dial is in progress
 	linkGreeting           // handshake
-	linkCopying            // until the tail noted at WELCOME is acknowledged
+	linkCopying            // until the tail at WELCOME is acknowledged
 	linkLive
-	linkLegacy // serves a neighbor that knows no handshake: legacySender
+	linkLegacy // to a legacy neighbor
 )
 
 func (st linkState) String() string {
 	return [...]string{"down", "dialling", "greeting", "copying", "live", "plain"}[st]
 }
 
-// outbound is the link on which this server sends its feed to a neighbor. It dials and carries bytes; what is
-// said on a connection is up to its sender. Loop only.
+// outbound is the link on which this server sends its feed to a neighbor. It dials and does the I/O; the
+// protocol of a connection is in its sender. Loop only.
 type outbound struct {
 	server   *Server
 	neighbor *neighbor
@@ -44,71 +44,71 @@ type outbound struct {
 	state      linkState
 	since      time.Time
 	downReason string // why the link is down; "" when it is not
-	tried      bool   // live once, or failed once, or plain
+	tried      bool   // was live or failed once, or is legacy
 
-	// The connection at hand; t is nil when there is none.
+	// The current connection; t is nil if there is none.
 	t       reactor.Transport
 	id      uint64
 	traffic traffic
 	reader  *reactor.LineReceiver
-	reason  error  // why this side ended it, if it did
-	sender  sender // a legacySender outlives a connection that carried its one line; nil: none
+	reason  error  // why this side closed it, if it did
+	sender  sender // nil: none; a legacySender may be used for a series of connections
 
-	kind          kind // of the connection at hand
+	kind          kind // of the current connection
 	next          kind // of the next one
-	redial        bool // at once when this one is gone
-	secretIndex   int  // the secret to sign with
-	proofsRefused int  // of our proofs, one after another
-	hangUps       int  // handshakes in a row that ended without a byte from the neighbor: see hungUp
+	redial        bool // dial at once when the current connection is lost
+	secretIndex   int  // of the secret that signs PROOF
+	proofsRefused int  // in a row
+	hangUps       int  // handshakes in a row that the neighbor ended without an answer: see handshakeLost
 	probe         *probe
 
 	drain linkDrain
 }
 
-// sender is what an outbound does with a connection. There are two: linkSender for a server of the herd, and
-// legacySender for a server as the paper describes it.
+// sender is the protocol of an outbound's connection: linkSender for a server of the herd, or legacySender
+// for a server as the paper describes it.
 type sender interface {
-	connected()                         // the connection is there
-	lineReceived(line []byte)           // one came
-	pump() (more bool)                  // send what is to be sent in this turn; more says that there is more for the next
-	markSoon()                          // tell the neighbor before long how far its feed is here
-	checkClaim(other protocol.Epoch)    // ask whether the process at the other end is still there
-	drained() bool                      // in a stop: whether everything has been handed over
+	connected()                         // the connection is made
+	lineReceived(line []byte)           // a line was received
+	pump() (more bool)                  // send what can be sent in this turn, and report whether there is more
+	markSoon()                          // schedule a MARK: more of the neighbor's feed was received
+	checkClaim(other protocol.Epoch)    // check whether the process at the other end is still alive: another one uses its name
+	drained() bool                      // in a shutdown, report whether everything has been handed over
 	status(st *LinkStatus)              // fill in how far the feed has been sent
-	continues(reason error) (next bool) // the connection is gone, and the next one goes on with the sender
-	close()                             // it does not
+	continues(reason error) (next bool) // the connection is lost; report whether the sender is used for the next one
+	close()                             // if it is not
 }
 
-// kind is what the connections to a neighbor begin with.
+// kind is the kind of neighbor that a connection assumes.
 type kind uint8
 
 const (
 	kindHerd   kind = iota // HELLO
-	kindLegacy             // AT lines, for it has answered HELLO as a command that it does not know
-	kindSilent             // AT lines, for it has not answered HELLO; it is probed
+	kindLegacy             // AT lines: it answered HELLO as an unknown command
+	kindSilent             // AT lines: it did not answer HELLO. It is probed
 )
 
-// ending is how a connection came to its end, as far as the kind of the next one depends on it.
+// ending is how a connection ended, as far as it determines the kind of the next one.
 type ending uint8
 
 const (
 	endedOtherwise ending = iota
-	endedUnknown          // HELLO was answered as a command that is not known
-	endedSilent           // HELLO was not answered: see unanswered and hungUp
-	endedLine             // a connection with one AT line has done its work, or carries it again
+	endedUnknown          // HELLO was answered as an unknown command
+	endedSilent           // HELLO was not answered: see handshakeTimedOut and handshakeLost
+	endedLine             // the connection of one AT line is complete, or the line is sent again
 )
 
 // after is the kind of the next connection:
 //
-//	              kindServer   kindLegacy   kindSilent
+//	              kindHerd     kindLegacy   kindSilent
 //	endedUnknown  kindLegacy
 //	endedSilent   kindSilent
 //	endedLine                  kindLegacy   kindSilent
-//	otherwise     kindServer   kindServer   kindServer
+//	otherwise     kindHerd     kindHerd     kindHerd
 //
-// A neighbor that proves itself on the connection that it made, or speaks though it was silent, ends otherwise. So
-// does a dial that fails: the next process may be another one. One that answers a probe as a command that it does
-// not know is a kindLegacy from then on.
+// A neighbor that completes a handshake on its own connection, or answers after it was silent, ends otherwise.
+// So does a dial that fails: the next process may be a different one. If it answers a probe as an unknown
+// command, kindSilent becomes kindLegacy.
 func (k kind) after(e ending) kind {
 	switch {
 	case e == endedUnknown:
@@ -140,7 +140,7 @@ func (o *outbound) BuildProtocol(string) reactor.Protocol {
 	return producer{o}
 }
 
-// producer is an outbound of a kind that waits until the neighbor has read something.
+// producer is an outbound to a legacy neighbor, which is told when the neighbor has read something.
 type producer struct{ *outbound }
 
 // ResumeProducing implements reactor.Producer: the neighbor has read enough to be sent more.
@@ -193,8 +193,7 @@ func (o *outbound) LineReceived(line []byte) {
 	o.sender.lineReceived(line)
 }
 
-// ConnectionLost implements reactor.Protocol. What was sent and not acknowledged is sent again on
-// the next connection.
+// ConnectionLost implements reactor.Protocol. What was not acknowledged is sent again on the next connection.
 func (o *outbound) ConnectionLost(reason error) {
 	if o.sender.continues(reason) {
 		return
@@ -204,7 +203,7 @@ func (o *outbound) ConnectionLost(reason error) {
 		reason = o.reason
 	case o.state == linkGreeting:
 		reason = o.handshakeLost(reason)
-	case errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
+	case errors.Is(reason, reactor.ErrConnectionDone): // a link stays open
 		reason = errClosed
 	}
 	o.closeSender()
@@ -234,19 +233,18 @@ func (o *outbound) dial() {
 	o.client.Connect()
 }
 
-// dialNow ends the pause between two tries: the neighbor has just shown that it is up.
+// dialNow ends the pause before the next dial: the neighbor has just shown that it is up.
 func (o *outbound) dialNow() {
 	switch {
 	case o.server.drain.begun:
 	case o.state == linkDown:
 		o.client.DialNow()
 	case o.state == linkGreeting:
-		o.redial = true // should this try come to nothing: it may have come too early
+		o.redial = true // if this attempt fails: it may have come too early
 	}
 }
 
-// ended decides whether the end of a connection, or a dial that failed, is followed by a dial at
-// once.
+// maybeRedial is called after a connection was lost or a dial failed, and dials at once if that is required.
 func (o *outbound) maybeRedial() {
 	redial := o.redial
 	o.redial = false
@@ -256,8 +254,7 @@ func (o *outbound) maybeRedial() {
 	o.server.checkDrained()
 }
 
-// become notes a change of state. The first failure is logged, then every change but those
-// between one fruitless try and the next.
+// setState changes the state. Changes to copying, live and legacy are logged.
 func (o *outbound) setState(state linkState) {
 	if state == o.state {
 		return
@@ -276,15 +273,15 @@ func (o *outbound) setState(state linkState) {
 	}
 }
 
-// startTime is how long after its start a server finds nothing wrong with a neighbor that is down: it
-// may be starting, too.
+// startTime is how long after its start a server logs a neighbor that is down at level info: it may be
+// starting, too.
 const startTime = 2 * time.Second
 
 // LinkDownMessage is the message of the log entry for a link that went down.
 const LinkDownMessage = "link down"
 
-// down notes that there is no connection, and why. A reason that is not the last one's is logged,
-// too, now and then: a neighbor that went away may refuse us when it is back.
+// setDown records that there is no connection, and why. The first failure is logged, and further ones now and
+// then if the reason has changed: a neighbor that was down may refuse us when it is up again.
 func (o *outbound) setDown(why string) {
 	log := o.downReason == "" || why != o.downReason &&
 		o.server.logLimits.links.allow(logKey{why, o.neighbor.name}, o.server.reactor.Now())
@@ -300,13 +297,13 @@ func (o *outbound) setDown(why string) {
 	}
 }
 
-// sending says whether the link is past its handshake.
+// sending reports whether the link is past its handshake.
 func (o *outbound) sending() bool { return o.state == linkCopying || o.state == linkLive }
 
-// pump sends what is to be sent in this turn. It reports whether there is more for the next turn.
+// pump sends what can be sent in this turn. It reports whether there is more.
 func (o *outbound) pump() (more bool) { return o.sender != nil && o.sender.pump() }
 
-// pumped writes and counts what a machine has left in server.pumped.
+// writePumped writes and counts what a machine has appended to server.pumpOutput.
 func (o *outbound) writePumped(p link.Pumped) {
 	c := &o.neighbor.counters
 	c.atSent += uint64(p.Records)
@@ -316,7 +313,7 @@ func (o *outbound) writePumped(p link.Pumped) {
 	o.write(o.server.pumpOutput.Lines)
 }
 
-// recopy ends the connection; the next one begins with everything, skipping nothing.
+// repair closes the connection. The next one begins with a full copy that skips nothing.
 func (o *outbound) repair() {
 	o.sent.Repair()
 	if o.t != nil {

@@ -10,17 +10,16 @@ import (
 	"serverherd/reactor"
 )
 
-// A probe asks at once, and then ever more rarely.
+// A probe is sent at once, and then with a pause that doubles.
 const (
 	minProbePause = time.Second
 	maxProbePause = time.Minute
 )
 
-// probe keeps asking for a handshake while a neighbor is served plain lines only because it did
-// not answer the first time: it may be a server of the herd that hung. Most of these prove
-// themselves on the connection that they make. But two servers between which the network hung took
-// each other for plain, and neither would ever ask again. The probe has connections of its own, so
-// that the lines go on meanwhile. Loop only.
+// probe repeats the handshake while a neighbor is served as legacy only because it did not answer HELLO: it
+// may be a server of the herd that hung. Most of these dial us themselves and prove it. But two servers that
+// were separated by a network that hung would take each other for legacy permanently. A probe uses its own
+// connections, so AT lines are sent meanwhile. Loop only.
 type probe struct {
 	link    *outbound
 	client  *reactor.ReconnectingClient
@@ -30,7 +29,7 @@ type probe struct {
 	timeout *reactor.DelayedCall
 }
 
-// startProbe begins to ask.
+// startProbe starts probing.
 func (o *outbound) startProbe() {
 	p := &probe{link: o}
 	p.client = &reactor.ReconnectingClient{
@@ -41,7 +40,7 @@ func (o *outbound) startProbe() {
 	p.client.Connect()
 }
 
-// stopProbe ends the asking, for the neighbor has answered or its plain connection is gone.
+// stopProbe stops probing: the neighbor has answered or its legacy connection is lost.
 func (o *outbound) stopProbe() {
 	p := o.probe
 	if p == nil {
@@ -80,14 +79,14 @@ func (p *probe) DataReceived(b []byte) { p.reader.DataReceived(b) }
 // LineLengthExceeded implements reactor.LineHandler.
 func (p *probe) LineLengthExceeded([]byte) { p.t.AbortConnection() }
 
-// LineReceived implements reactor.LineHandler. Whatever it says, the neighbor is not silent.
+// LineReceived implements reactor.LineHandler. Any line shows that the neighbor answers.
 func (p *probe) LineReceived(line []byte) {
 	p.reader.Stop()
 	if log := p.link.server.lines; log != nil {
 		log.LineReceived(p.id, line)
 	}
 	if bytes.HasPrefix(line, unknownPrefix) {
-		p.link.answersProbe() // plain it is
+		p.link.answersProbe() // it is legacy
 	} else {
 		p.link.notLegacy()
 	}

@@ -6,29 +6,29 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// propagation is how long updates take to come here from where a client sent them. An AT line
-// carries its origin's clock at receipt, time plus diff, so that is known for free, but for how far
-// the two clocks are apart. Loop only.
+// propagation measures how long updates take from the server that received them to this one. An AT line
+// contains its origin's clock at receipt (time plus diff). The result includes the difference between the two
+// clocks. Loop only.
 type propagation struct {
 	delays *hdrhistogram.Histogram // microseconds
-	skewed uint64                  // came before they were sent
+	skewed uint64                  // received before they were sent, by these clocks
 }
 
-// maxPropagation is the longest delay that is told apart from longer ones.
+// maxPropagation is the longest delay that is measured; longer ones count as this long.
 const maxPropagation = 10 * time.Minute
 
 func newPropagation() propagation {
 	return propagation{delays: hdrhistogram.New(1, maxPropagation.Microseconds(), 2)}
 }
 
-// observe notes an update that the origin received at sent and this server at now.
+// observe records an update that the origin received at sent and this server at now.
 func (pr *propagation) observe(sent, now time.Time) {
 	d := now.Sub(sent)
 	if d < 0 {
 		pr.skewed++
 		return
 	}
-	// It fails beyond the histogram's bounds only, which it is kept within.
+	// It fails only for values outside the histogram's range.
 	_ = pr.delays.RecordValue(min(max(d, time.Microsecond), maxPropagation).Microseconds())
 }
 

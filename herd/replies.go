@@ -1,13 +1,13 @@
 package herd
 
-// slot is the place of one reply, or of several in a row, in a session's order.
+// slot is one reply, or several in a row, in the order of a session's replies.
 type slot struct {
 	text   []byte
 	filled bool
-	lookup *lookup // what is going to fill it; nil for a slot filled at birth
+	lookup *lookup // that fills it; nil for a slot that is filled when made
 }
 
-// slotBytes is about what a slot and its lookup take besides their texts.
+// slotBytes is about what a slot and its lookup use besides their texts.
 const slotBytes = 512
 
 // memory is what the slot takes, in bytes.
@@ -19,16 +19,16 @@ func (sl *slot) memory() int {
 	return n
 }
 
-// replies keeps a session's replies in the order of its requests while some of them are not known
-// yet. Loop only; bounded by the session, which stops reading at maxOpen or maxHeldReplies.
+// replies keeps a session's replies in the order of its requests while some of them are pending. Loop only.
+// The session limits it: it stops reading at maxOpen or maxHeldReplies.
 type replies struct {
 	queue  []*slot
 	open   int // slots not filled
 	memory int // of all slots, in bytes
 }
 
-// add queues a reply that is known. It reports false, and keeps nothing, when no earlier one is
-// open: then the reply can leave at once.
+// add queues a reply. It reports false, and queues nothing, if no earlier reply is pending: then the reply
+// can be sent at once.
 func (rs *replies) add(text []byte) bool {
 	if len(rs.queue) == 0 {
 		return false

@@ -18,29 +18,29 @@ import (
 	"serverherd/reactor"
 )
 
-// Options is what a Server is made of. All but Lines and Journal are needed.
+// Options are the parts of a Server. All but Lines and Journal are required.
 type Options struct {
 	Config  *config.Config
-	Name    string // which of Config.Servers this is
+	Name    string // of this server in Config.Servers
 	Reactor reactor.Reactor
 	Places  places.Provider
 	Log     *zap.Logger
 	Lines   LineLog    // nil: lines are not logged
-	Rand    *rand.Rand // for epochs, nonces and back-off; seeded so that nobody can foretell it
+	Rand    *rand.Rand // for epochs, nonces and back-off; must be seeded unpredictably
 	Engine  string     // what Reactor is, for log and status
 	Journal Journal    // nil: records are kept in memory only
 	Version string     // of the program, likewise
 	PID     int        // of the process, likewise
 }
 
-// Server is one member of the herd: its store, the sessions of its clients and the links to its
-// neighbors. Loop only, apart from NewServer and Start before the loop runs.
+// Server is one server of the herd: its store, the sessions of its clients and the links to its neighbors.
+// Loop only, except NewServer and Start before the loop runs.
 type Server struct {
 	cfg               *config.Config
 	self              config.Server
 	name              string
 	dialect           protocol.Dialect
-	handshakeOptional bool // neighbors need not know the handshake
+	handshakeOptional bool // neighbors may be legacy
 	reactor           reactor.Reactor
 	places            places.Provider
 	log               *zap.Logger
@@ -62,27 +62,27 @@ type Server struct {
 	sessions          []*session
 	turnedAway        int
 	admitted          [3]int // sessions by admission
-	pendingHandshakes int    // of these, connections of neighbors that have not proven themselves
-	lastConnID        uint64 // connection ids given out
-	buffered          int    // bytes kept for clients when that was last measured
+	pendingHandshakes int    // of these, neighbors that have not completed the handshake
+	lastConnID        uint64 // ids of connections are consecutive
+	buffered          int    // memory used for clients when last measured, in bytes
 	counters          Counters
 	logLimits         logLimits
-	lastSweep         time.Time // when the limits on time were looked at last
-	sweepLate         bool      // which was late: the process was stopped, or its loop busy
+	lastSweep         time.Time // time of the last sweep
+	sweepLate         bool      // that sweep was late: the process was stopped, or its loop was busy
 
-	pumping bool // a pump is due after this batch of events
+	pumping bool // a pump is scheduled for the end of this batch of events
 	pump    func()
 	drain   drain
 
-	// Scratch, reused from line to line. Nothing keeps a part of it.
+	// Scratch buffers, reused from line to line. No part of them is kept.
 	record     protocol.Record
 	scratch    []byte
 	small      []byte
 	pumpOutput link.Output
 }
 
-// NewServer makes the server called o.Name, with what its journal holds, ready to start. Its error
-// is about the configuration or the journal.
+// NewServer makes the server called o.Name, loads its journal and returns it, ready to start. Errors are
+// about the configuration or the journal.
 func NewServer(o Options) (*Server, error) {
 	srv := &Server{
 		cfg: o.Config, name: o.Name, reactor: o.Reactor, places: o.Places, log: o.Log,
@@ -166,11 +166,11 @@ func (srv *Server) nextID() uint64 {
 	return srv.lastConnID
 }
 
-// pumpSoon makes every link send what it has to, once this batch of events is done: many updates
-// that came together leave together.
+// pumpSoon schedules all links to send at the end of this batch of events: updates that arrive together are
+// sent together.
 func (srv *Server) pumpSoon() {
 	if len(srv.neighbors) == 0 && srv.journal == nil {
-		return // nobody follows
+		return // no followers
 	}
 	if !srv.pumping {
 		srv.pumping = true
@@ -192,7 +192,7 @@ func (srv *Server) pumpLinks() {
 	}
 }
 
-// sweepPeriod is how often the limits on time are looked at: an eighth of the shortest of them.
+// sweepPeriod returns how often time limits are checked: an eighth of the shortest of them.
 func (srv *Server) sweepPeriod() time.Duration {
 	period := time.Second
 	for _, d := range []time.Duration{
@@ -205,7 +205,7 @@ func (srv *Server) sweepPeriod() time.Duration {
 	return max(period, 5*time.Millisecond)
 }
 
-// sweep applies the limits on time to all sessions. O(sessions), a few nanoseconds each.
+// sweep checks the time limits of all sessions. O(sessions), a few nanoseconds each.
 func (srv *Server) sweep() {
 	now := srv.reactor.Now()
 	srv.sweepLate, srv.lastSweep = now.Sub(srv.lastSweep) > 2*srv.sweepPeriod(), now
@@ -221,7 +221,7 @@ func (srv *Server) sweep() {
 	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
 }
 
-// Status is what the server knows of itself, as a value. Loop only.
+// Status returns the state of the server as a value. Loop only.
 func (srv *Server) Status() Status {
 	st := Status{
 		Herd: srv.cfg.Herd.Name, Server: srv.name, Version: srv.options.Version,
@@ -251,7 +251,7 @@ func (srv *Server) Status() Status {
 	return st
 }
 
-// notReady is why a client that asks this server may miss what the herd has; "" if it is ready.
+// notReadyReason returns why clients of this server may miss records that the herd has, or "".
 func (srv *Server) notReadyReason() string {
 	switch {
 	case srv.port == nil:
@@ -269,19 +269,19 @@ func (srv *Server) notReadyReason() string {
 	return ""
 }
 
-// noteOrigin counts a record that has been stored if it is of a server that herd.toml does not name.
+// countForeign counts a stored record whose origin is not in herd.toml.
 func (srv *Server) countForeign(r protocol.Record) {
 	if !srv.origins[string(r.Origin())] {
 		srv.counters.Foreign++
 	}
 }
 
-// Store is the server's state, for those who follow it. Loop only.
+// Store returns the server's state, for followers. Loop only.
 func (srv *Server) Store() *feed.Store { return srv.store }
 
-// refusals limits the log of one kind of event that others can cause: one entry for each reason and
-// address, or neighbor, in refusalPause, for a bounded number of them. Each kind has its own, so that
-// many addresses that cause one do not hide the others. The zero value is ready for use.
+// logLimiter limits the log entries about one kind of event that others can cause: one entry for each key in
+// logPause, for at most maxLogKeys keys. Each kind of event has its own limiter, so that one does not
+// suppress the others. The zero value is ready for use.
 type logLimiter struct{ logged map[logKey]time.Time }
 
 type logKey struct{ reason, host string }
@@ -291,7 +291,7 @@ const (
 	maxLogKeys = 1024
 )
 
-// first says whether an event should be logged.
+// allow reports whether an event should be logged.
 func (lim *logLimiter) allow(what logKey, now time.Time) bool {
 	if _, known := lim.logged[what]; known || len(lim.logged) >= maxLogKeys {
 		return false
@@ -304,14 +304,14 @@ func (lim *logLimiter) allow(what logKey, now time.Time) bool {
 }
 
 func (lim *logLimiter) sweep(now time.Time) {
-	for what, at := range lim.logged { // order: each is judged by itself
+	for what, at := range lim.logged { // order: each entry is checked by itself
 		if now.Sub(at) >= logPause {
 			delete(lim.logged, what)
 		}
 	}
 }
 
-// told is what the log has been told of lately, by kind of event.
+// logLimits are the limiters by kind of event.
 type logLimits struct{ links, handshakes, protocols, cuts, lookups logLimiter }
 
 func (ll *logLimits) sweep(now time.Time) {
@@ -320,7 +320,7 @@ func (ll *logLimits) sweep(now time.Time) {
 	}
 }
 
-// refused counts and, now and then, logs a handshake that this server did not accept.
+// handshakeRefused counts a handshake that this server refused, and logs it if the limiter allows.
 func (srv *Server) handshakeRefused(reason, peer, name string) {
 	srv.counters.HandshakesFailed++
 	kind, _, _ := strings.Cut(reason, ":")
@@ -331,10 +331,10 @@ func (srv *Server) handshakeRefused(reason, peer, name string) {
 	}
 }
 
-// traffic is what a connection has carried. Loop only.
+// traffic counts what a connection has carried. Loop only.
 type traffic struct{ linesIn, linesOut, bytesIn, bytesOut uint64 }
 
-// fields appends it to those of a log entry.
+// fields appends the counts to those of a log entry.
 func (t traffic) fields(to []zap.Field) []zap.Field {
 	return append(to, zap.Uint64("lines_in", t.linesIn), zap.Uint64("lines_out", t.linesOut),
 		zap.Uint64("bytes_in", t.bytesIn), zap.Uint64("bytes_out", t.bytesOut))

@@ -12,47 +12,46 @@ import (
 	"serverherd/reactor"
 )
 
-// session is one accepted connection. Its first bytes tell what it is: a client, which is answered line
-// by line; a neighbor, whose first line is HELLO and whose lines an inbound link takes; or another protocol,
-// which is refused. Loop only.
+// session is one accepted connection. It serves a client, unless its first line is HELLO: then it is a
+// neighbor's inbound link. A connection with another protocol is closed. Loop only.
 type session struct {
 	server    *Server
 	id        uint64
 	index     int    // in server.sessions
-	address   string // the client's, as limits per address count it
+	address   string // of the client, for limits per address
 	admission admission
 	t         reactor.Transport
-	head      []byte // first bytes that do not tell yet what the connection is
+	head      []byte // first bytes, until they show what the connection is
 	reader    *reactor.LineReceiver
 	replies   replies
 	turns     connTurns
 	inbound   *inbound      // nil for a client
-	legacy    legacyInbound // nobody's for a client
+	legacy    legacyInbound // if the client is a legacy neighbor
 
-	now          time.Time // receipt of the chunk at hand
+	now          time.Time // when the current chunk was received
 	accepted     time.Time
 	lastInput    time.Time
-	partialSince time.Time // when the first byte of the unfinished line came; zero: there is none
-	softSince    time.Time // since when the backlog has been above output_soft; zero: it is not
+	partialSince time.Time // when the unfinished line began; zero: there is none
+	softSince    time.Time // since when the backlog has exceeded output_soft; zero: it does not
 	lastTaken    uint64    // Transport.Taken when it last changed
-	takenAt      time.Time // when that was; zero: nothing was unsent
-	accounted    int       // what Transport.Keep was told
+	takenAt      time.Time // when that was; zero: the backlog was empty
+	accounted    int       // last value passed to Transport.Keep
 
 	traffic
 
-	identified     bool // its first bytes have told what it is, and lines follow
-	isLink         bool // they begin with HELLO
-	held           bool // the client's lines wait
-	wasSilent      bool // the last sweep found the client silent within a line: see pausedInLine
-	outputCheckDue bool // judge is due
-	eof            bool // the client sends nothing more
-	closing        bool // the last reply is queued
+	identified     bool // the first bytes have shown what it is, and lines follow
+	isLink         bool // the first line is HELLO
+	held           bool // the client's lines are not executed for now
+	wasSilent      bool // at the last sweep, the client was silent within a line: see pausedInLine
+	outputCheckDue bool // checkOutput is scheduled
+	eof            bool // the client has closed its side
+	closing        bool // no more replies will be queued
 	aborted        bool
 	lost           bool
-	reason         error // why this side ended the connection, if it did
+	reason         error // why this side closed the connection, if it did
 }
 
-// Reasons for which a session is ended by this side; each has its counter.
+// Reasons for which this side closes a session. Each has its counter.
 var (
 	errLineTooLong = errors.New("line too long")
 	errServerFull  = errors.New("server full")
@@ -90,7 +89,7 @@ func (s *session) DataReceived(p []byte) {
 	s.reader.DataReceived(p)
 	s.noteUnfinished(lines)
 	if s.inbound == nil {
-		s.hold() // what is answered besides lines counts, too
+		s.hold() // replies to something that is not a line count, too
 	}
 	s.accountMemory()
 }
@@ -113,11 +112,11 @@ func (s *session) LineReceived(line []byte) {
 	s.hold()
 }
 
-// firstLine deals with what only a connection's first line may be or decide. It reports true when
-// the line needs nothing more.
+// firstLine handles what is special about the first line of a connection. It reports true when the line needs
+// nothing more.
 func (s *session) firstLine(line []byte) bool {
 	if s.isLink {
-		hello, _ := protocol.ParseLink(line) // which has parsed it before
+		hello, _ := protocol.ParseLink(line) // protocol.Open has parsed it before
 		newInbound(s, line, hello.Hello)
 		return true
 	}
@@ -128,7 +127,7 @@ func (s *session) firstLine(line []byte) bool {
 	return false
 }
 
-// refuse answers a connection that is one too many.
+// refuseFull replies to a connection beyond max_connections, and closes it.
 func (s *session) refuseFull() {
 	s.server.counters.ServerFull++
 	s.reply(s.server.dialect.AppendFull(s.server.scratch[:0]))
@@ -161,13 +160,13 @@ func (s *session) command(line []byte) {
 	}
 }
 
-// unknown deals with a line that is no command. What else may stand in front of a line is looked for
-// here, where it costs a good line nothing.
+// unknownCommand handles a line that is not a command. What may precede a line is checked here, where it
+// costs a valid line nothing.
 func (s *session) unknownCommand(line []byte) {
 	switch {
 	case protocol.IsHTTP(line):
 		s.otherProtocol(protocol.OtherHTTP)
-	case s.linesIn > 1 && protocol.IsTelnet(line): // open has done so with the first
+	case s.linesIn > 1 && protocol.IsTelnet(line): // open has done so for the first line
 		s.telnetLine(line)
 	default:
 		s.replyUnknown(line)
@@ -179,7 +178,7 @@ func (s *session) replyUnknown(line []byte) {
 	s.reply(s.server.dialect.AppendUnknown(s.server.scratch[:0], line))
 }
 
-// iamat answers an update and stores it if it is new. The answer waits for nothing.
+// iamat answers an update and stores it if it is new. The reply waits for nothing.
 func (s *session) iamat(line []byte, c protocol.Command) {
 	srv := s.server
 	if max := srv.cfg.Limits.MaxFuture; c.Stamp.Ahead(s.now, max) {
@@ -200,8 +199,8 @@ func (s *session) iamat(line []byte, c protocol.Command) {
 	s.reply(srv.dialect.AppendAck(srv.scratch[:0], srv.record))
 }
 
-// whatsat asks the places provider about the position stored now. AT line and position are those
-// of this moment, whatever arrives before the provider's answer.
+// whatsat asks the places provider about the position that is stored now. The reply contains that position
+// and its AT line, even if an update arrives before the provider's answer.
 func (s *session) whatsat(line []byte, c protocol.Command) {
 	srv := s.server
 	item, ok := srv.store.Lookup(c.Client)
@@ -220,19 +219,19 @@ func (s *session) whatsat(line []byte, c protocol.Command) {
 	l.slot = s.replies.reserve(l)
 }
 
-// wrong answers a known verb with bad fields.
+// replySyntaxError answers a known verb with invalid fields.
 func (s *session) replySyntaxError(line []byte, err error) {
 	s.server.counters.Refused++
 	s.reply(s.server.dialect.AppendSyntaxError(s.server.scratch[:0], line, err))
 }
 
-// appendRefusal appends the reply to a line that cannot be carried out, and counts it.
+// appendRefusal appends the reply to a line that cannot be executed, and counts it.
 func (s *session) appendRefusal(dst, line []byte, reason error) []byte {
 	s.server.counters.Refused++
 	return s.server.dialect.AppendRefusal(dst, line, reason)
 }
 
-// reply sends a reply in its turn. The text may be the server's scratch buffer.
+// reply sends a reply after all earlier ones. The text may be in the server's scratch buffer.
 func (s *session) reply(text []byte) {
 	s.server.scratch = text[:0]
 	s.server.counters.Replies++
@@ -241,7 +240,7 @@ func (s *session) reply(text []byte) {
 	}
 }
 
-// fill completes the reply of a lookup and sends whatever it was holding back.
+// fill completes the reply of a lookup, and sends it and those that waited for it if it is the first.
 func (s *session) fill(l *lookup, text []byte) {
 	s.server.counters.Replies++
 	s.replies.fill(l.slot, text)
@@ -297,7 +296,7 @@ func (s *session) LineLengthExceeded(prefix []byte) {
 func (s *session) ReadConnectionLost() {
 	s.eof = true
 	if s.inbound != nil {
-		s.t.LoseConnection() // what came without LF is a torn line
+		s.t.LoseConnection() // a line without LF is incomplete
 		return
 	}
 	switch {
@@ -306,7 +305,7 @@ func (s *session) ReadConnectionLost() {
 		return
 	case s.server.drain.begun || s.legacy.neighbor != nil && !s.endsInWholeAT():
 		s.head = nil
-		s.reader.Drop() // the rest of an unfinished line was not read
+		s.reader.Drop() // the rest of an unfinished line will not be read
 	default:
 		s.now = s.server.reactor.Now() // its end makes it a line
 		s.finishLine()
@@ -314,7 +313,7 @@ func (s *session) ReadConnectionLost() {
 	s.finish()
 }
 
-// close ends the session after every reply that is owed, for the given reason.
+// close ends the session after all pending replies, for the given reason.
 func (s *session) close(reason error) {
 	if s.closing {
 		return
@@ -324,7 +323,7 @@ func (s *session) close(reason error) {
 	s.finish()
 }
 
-// stop takes no more lines.
+// stopReading stops reading lines.
 func (s *session) stopReading() {
 	s.reader.Stop()
 	if s.inbound != nil {
@@ -332,7 +331,7 @@ func (s *session) stopReading() {
 	}
 }
 
-// finish closes the connection once nothing more can come to be owed.
+// finish closes the connection if no reply is pending and none can follow.
 func (s *session) finish() {
 	if s.lost || len(s.replies.queue) > 0 {
 		return
@@ -342,7 +341,7 @@ func (s *session) finish() {
 	}
 }
 
-// abort ends the connection now.
+// abort closes the connection now, without the rest of the output.
 func (s *session) abort(reason error) {
 	s.closing, s.aborted, s.reason = true, true, reason
 	if s.inbound != nil {
@@ -377,7 +376,7 @@ func (s *session) ConnectionLost(reason error) {
 	switch {
 	case s.reason != nil:
 		reason = s.reason
-	case s.inbound != nil && errors.Is(reason, reactor.ErrConnectionDone): // it was to stand
+	case s.inbound != nil && errors.Is(reason, reactor.ErrConnectionDone): // a link stays open
 		reason = errClosed
 	}
 	s.server.removeSession(s)

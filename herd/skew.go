@@ -2,9 +2,9 @@ package herd
 
 import "go.uber.org/zap"
 
-// clockPinged takes a PING that has come, and tells the log when the neighbor's clock becomes wrong, and
-// when it is right again: by more than half of max_future, past which its clients' updates are refused
-// here or ours there.
+// clockPinged handles a PING that was received, and logs when the neighbor's clock becomes wrong or right: it
+// is wrong if it differs by more than half of max_future. With a larger difference, updates of the clients of
+// one of the servers would be refused by the other.
 func (n *neighbor) clockPinged(number, ponged uint64) {
 	n.skew.Pinged(number, ponged, n.server.reactor.Now())
 	n.checkClock()

@@ -8,54 +8,54 @@ import (
 	"serverherd/places"
 )
 
-// The order of lookups: addresses take turns, the connections of one address take turns, and the
-// lookups of one connection are in the order of its lines. So an address with a thousand connections
-// has as many turns as one with a single connection, and a connection with 64 lookups as many as one
-// with a single lookup.
+// This file decides the order of lookups. Addresses take turns, the connections of one address take turns,
+// and the lookups of one connection are in the order of its lines. So an address with a thousand connections
+// has as many turns as one with a single connection, and a connection with 64 lookups as many as one with a
+// single lookup.
 //
-// places_in_flight lookups are under way, whoever asked for them: an address that is alone can have all
-// of them. Beyond these there are two reserves, each of an eighth of places_in_flight: one for
-// connections with nothing under way, one for addresses with nothing under way. Without them, whoever
-// comes while all lookups are slow ones of somebody else would wait until one of these ends.
+// places_in_flight lookups run at once, whatever their addresses: an address that is alone can have all of
+// them. Beyond these there are two reserves, each of an eighth of places_in_flight: one for connections with
+// no running lookup, one for addresses with no running lookup. Without them, a new client would have to wait
+// for one of another client's slow lookups.
 
-// A turn is one lookup. Where the provider is in memory and a lookup takes microseconds, it is
-// localTurn lookups: then a connection has the replies to lines that it sent together in one write,
-// and the turn is still over in a millisecond.
+// localTurn is how many lookups a turn has if the provider is in memory, where a lookup takes microseconds.
+// Then the replies to lines that were sent together are in one write, and a turn still takes less than a
+// millisecond. Otherwise a turn is one lookup.
 const localTurn = 16
 
-// reserveShare divides places_in_flight into the size of a reserve, which is one at least.
+// reserveShare is the divisor of places_in_flight that gives the size of a reserve, at least 1.
 const reserveShare = 8
 
 // reserve is the size of one of the two reserves.
 func reserve(placesInFlight int) int { return max(1, placesInFlight/reserveShare) }
 
-// mostInTurn is how many lookups may be under way whose turn has come.
+// mostInTurn is how many lookups may run that were started on their turn.
 func mostInTurn(placesInFlight int) int { return placesInFlight + 2*reserve(placesInFlight) }
 
-// MostLookups is how many lookups may be under way in all. A third reserve is for those whose turn
-// did not come in time, and which the fallback answers.
+// MostLookups is how many lookups may run in all. A third reserve is for those whose turn did not come in
+// time: the fallback answers them.
 func MostLookups(placesInFlight int) int { return mostInTurn(placesInFlight) + reserve(placesInFlight) }
 
-// asker is a connection as far as its lookups go. Loop only.
+// connTurns is the state of one connection's lookups. Loop only.
 type connTurns struct {
-	address *addressTurns // all of its address; nil before its first lookup
-	queue   []*lookup     // whose turn has not come, oldest first
-	started int           // lookups of this turn that have been started
-	waiting int           // without an answer, but for those whose turn has come
-	running int           // flights that were started when it was its turn
+	address *addressTurns // of its address; nil before its first lookup
+	queue   []*lookup     // lookups whose turn has not come, oldest first
+	started int           // lookups started in the current turn
+	waiting int           // lookups without an answer, except those whose turn has come
+	running int           // flights that were started on its turn
 }
 
-// askers are the connections of one client address. Loop only.
+// addressTurns is the state of the lookups of one client address. Loop only.
 type addressTurns struct {
 	host         string
-	turns        []*connTurns // those with a queue; the first is next
-	connections  int          // that have asked and are still there
-	waiting      int          // the sum of theirs
-	waitingConns int          // how many of them have lookups that wait
-	running      int          // as asker's; also for connections that have gone
+	turns        []*connTurns // connections with a queue; the first is next
+	connections  int          // with lookups now or earlier, and still connected
+	waiting      int          // the sum over its connections
+	waitingConns int          // connections with waiting lookups
+	running      int          // likewise, including connections that are lost
 }
 
-// asker is the session's, known by its address.
+// turnsOf returns the session's turns, and registers its address.
 func (q *lookups) turnsOf(s *session) *connTurns {
 	c := &s.turns
 	if c.address == nil {
@@ -69,7 +69,7 @@ func (q *lookups) turnsOf(s *session) *connTurns {
 	return c
 }
 
-// leftBy forgets an asker whose connection is lost and whose lookups are abandoned.
+// sessionLost forgets a session whose connection is lost and whose lookups are abandoned.
 func (q *lookups) sessionLost(s *session) {
 	if addr := s.turns.address; addr != nil {
 		addr.connections--
@@ -77,15 +77,15 @@ func (q *lookups) sessionLost(s *session) {
 	}
 }
 
-// forgetAddress forgets an address that has no connection and nothing under way. One that comes
-// back sooner finds what it has under way, and gains nothing.
+// forgetAddress removes an address without connections and running lookups. One that reconnects earlier still
+// has its running lookups counted, so it gains nothing by that.
 func (q *lookups) forgetAddress(addr *addressTurns) {
 	if addr.connections == 0 && addr.running == 0 {
 		delete(q.addresses, addr.host)
 	}
 }
 
-// enqueue lets l wait for its turn.
+// enqueue queues l for its turn.
 func (q *lookups) enqueue(l *lookup) {
 	c := &l.session.turns
 	if l.queued = true; len(c.queue) == 0 {
@@ -98,7 +98,7 @@ func (q *lookups) enqueue(l *lookup) {
 	c.queue = append(c.queue, l)
 }
 
-// dequeue takes l from among those that wait for their turn, if it is.
+// dequeue removes l from its queue, if it is in it.
 func (q *lookups) dequeue(l *lookup) {
 	if !l.queued {
 		return
@@ -112,18 +112,18 @@ func (q *lookups) dequeue(l *lookup) {
 	}
 }
 
-// without takes one element out of a list. O(n); n is bounded by waiting_lookups.
+// without removes one element from a list. O(n); n is at most waiting_lookups.
 func without[T comparable](list []T, element T) []T {
 	i := slices.Index(list, element)
 	return slices.Delete(list, i, i+1)
 }
 
-// pick is the lookup that is next and who pays for it, nil if none may start now. When their turn is
-// over, its address and its connection go to the end of their lists. O(lookups under way): an address
-// or connection is passed over only if it has one of these.
+// pick returns the next lookup and its payer, or nil if none may start now. When their turn is over, its
+// address and its connection go to the end of their lists. O(running lookups): an address or connection is
+// skipped only if it has one.
 func (q *lookups) pick() (*lookup, *places.Payer) {
 	most := q.server.cfg.Limits.PlacesInFlight
-	beyond := q.inFlight - most // in the reserves, if not negative
+	beyond := q.inFlight - most // used of the reserves, if not negative
 	if q.inFlight >= mostInTurn(most) {
 		return nil, nil
 	}
@@ -150,8 +150,8 @@ func (q *lookups) pick() (*lookup, *places.Payer) {
 	return nil, nil
 }
 
-// admit says whether the provider may be asked now, and if not calls next when it may. The provider
-// would wait by itself, but whoever waits there is not in anybody's turn.
+// admit reports whether the provider may be asked now. If not, it schedules next for when it may. The
+// provider would delay the request itself, but a request that waits there has no turn.
 func (q *lookups) admit(p *places.Payer) bool {
 	if q.provider == nil {
 		return true
@@ -166,14 +166,14 @@ func (q *lookups) admit(p *places.Payer) bool {
 	return wait == 0
 }
 
-// count notes that n more lookups of an asker wait.
+// count adds n to the number of waiting lookups of a connection.
 func (q *lookups) count(c *connTurns, n int) {
 	c.address.waitingConns += addCount(&c.waiting, n)
 	q.waitingAddresses += addCount(&c.address.waiting, n)
 	q.waiting += n
 }
 
-// begins adds n to a number. It returns 1 if that was zero before, -1 if it is now, else 0.
+// addCount adds n to a number. It returns 1 if that was zero before, -1 if it is now, else 0.
 func addCount(number *int, n int) int {
 	before := *number
 	*number += n
@@ -186,10 +186,10 @@ func addCount(number *int, n int) int {
 	return 0
 }
 
-// makeRoom refuses one lookup that waits, so that one of a's can, and says whether it did. When all
-// places are taken each address has an equal part of them, and so has each connection in those of
-// its address: who has less takes the place of the newest lookup of the connection that has most,
-// of the address that has most.
+// makeRoom refuses a waiting lookup, so that one of c's can wait, and reports whether it did. When all places
+// are taken, each address has a fair share of them, and so has each connection within its address. A
+// connection below its share takes the place of the newest lookup of the connection with most, of the address
+// with most.
 func (q *lookups) makeRoom(c *connTurns) bool {
 	var l *lookup
 	switch {
@@ -204,7 +204,7 @@ func (q *lookups) makeRoom(c *connTurns) bool {
 	q.logBusy(l.session.turns.address)
 	q.server.counters.LookupsDisplaced++
 	q.abandon(l)
-	// In a call of its own: the reply may let further lines of that connection go on.
+	// In a call of its own: the reply may release further lines of that connection.
 	q.server.reactor.CallSoon(func() {
 		if !l.session.lost {
 			l.session.fill(l, l.busy())
@@ -213,8 +213,8 @@ func (q *lookups) makeRoom(c *connTurns) bool {
 	return true
 }
 
-// hasLess says whether mine is less than an equal part of all, among so many who have some. If so,
-// one of the others has two more at least.
+// belowFairShare reports whether mine is less than an equal share of all, among so many who have some. If so,
+// one of the others has at least two more.
 func belowFairShare(mine, all, among int) bool {
 	if mine == 0 {
 		among++
@@ -222,8 +222,8 @@ func belowFairShare(mine, all, among int) bool {
 	return mine < all/among
 }
 
-// newestOfMost is the newest lookup that waits, of the connection with most of them, of the address
-// with most of them, or of the given one. O(lookups), and there is room for one more after it.
+// newestOfMost returns the newest waiting lookup of the connection with most of them, of the address with
+// most of them or of the given one. O(lookups), and it makes room for only one.
 func (q *lookups) newestOfMost(of *addressTurns) (newest *lookup) {
 	mostOfAddress, most := 0, 0
 	for _, l := range q.open {
@@ -237,7 +237,7 @@ func (q *lookups) newestOfMost(of *addressTurns) (newest *lookup) {
 	return newest
 }
 
-// tellBusy tells the log of an address that has a lookup refused because too many wait.
+// logBusy logs that a lookup of an address was refused because too many wait.
 func (q *lookups) logBusy(addr *addressTurns) {
 	if q.server.logLimits.lookups.allow(logKey{"busy", addr.host}, q.server.reactor.Now()) {
 		q.server.log.Warn("lookups refused, too many waiting", zap.String("address", addr.host),

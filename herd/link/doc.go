@@ -1,8 +1,8 @@
-// Package link is what one server says to a neighbor and makes of what it hears. It is pure: a machine
-// takes a line and the time, and leaves lines to write and events that happened. It has no connection, no
-// timer, no log and no counters; those are its owner's, in package herd.
+// Package link is the protocol between two neighbors, and the state that each keeps of the other. It is pure:
+// a machine (Outbound, Inbound, Legacy) takes a line and the time, and returns lines to write and events that
+// happened. It has no connection, timer, log or counter. Those belong to its owner in package herd.
 //
-// An edge is two one-way links. On the connection that a server dials it sends its feed; on the one that
+// An edge is two one-way links. On the connection that a server dials it sends its feed; on the connection that
 // the neighbor dials it receives the neighbor's. Example, > is written by the dialer:
 //
 //	> HELLO herd/1 ucla Alford Ball e1... 00...      Outbound: Greeting
@@ -13,47 +13,47 @@
 //	> MARK 1 1 - 1 db400ffcf58eea5a
 //	< ACK 1                                          Live
 //
-// testdata/transcripts/link has a transcript of each thing that may happen.
+// testdata/transcripts/link has a transcript of each case.
 //
-// # What lives how long
+// # Lifetimes
 //
-//	Sent       how far the neighbor has our feed      as long as the server
-//	Heard      how far we have the neighbor's feed    as long as the server
-//	Outbound   a connection that we dialed            from its first line to its loss
-//	Inbound    a connection that the neighbor dialed  likewise
-//	Legacy     what a neighbor is sent that knows     one copy and what is new after it
-//	           no handshake
+//	Sent       how much of our feed the neighbor has       as long as the server
+//	Heard      how much of the neighbor's feed we have     as long as the server
+//	Outbound   a connection that we dialed                 from its first line to its loss
+//	Inbound    a connection that the neighbor dialed       likewise
+//	Legacy     what a neighbor without a handshake is      one copy and what is new after it
+//	           sent
 //
-// Nothing of a connection is ever reset, because nothing of it is used again. The invariants stand at
-// the types. One line reads both Sent and Heard, Heard.of: a MARK names what we have of the neighbor's feed
-// only if the process that we send to is the one that we heard.
+// The state of a connection is never reset: a new connection has new state. The invariants are documented on
+// the types. Only one method combines Sent and Heard, Heard.seqOf: a MARK contains our position in the neighbor's
+// feed only if the process that we send to is the one that we received it from.
 //
 // # States of an Outbound
 //
-//	Greeting --WELCOME, its mac is right--> Copying --ACK of the tail noted at WELCOME--> Live
-//	    |                                      |                                           |
-//	    +--------------------------------------+----------- Closed event, Close -----------+--> Over
+//	Greeting --WELCOME with a valid MAC--> Copying --ACK of the tail at WELCOME--> Live
+//	    |                                     |                                     |
+//	    +-------------------------------------+-------- Closed event, Close --------+--> Ended
 //
 // # States of an Inbound
 //
-//	HELLO --Refusal--> REFUSE, over
-//	HELLO --Challenge--> waits for PROOF --Unproven--> REFUSE, over
+//	HELLO --Refusal--> REFUSE, ended
+//	HELLO --Challenge--> waits for PROOF --ProofRejected--> REFUSE, ended
 //	                                     --Proven--> Join, Welcome --> takes AT and MARK
-//	                                            \--> REFUSE duplicate, over
-//	takes AT and MARK --another connection is joined--> takes AT; its MARKs do not count, and it is asked after
-//	                                                    DeadAfter whether it is still there
+//	                                            \--> REFUSE duplicate, ended
+//	takes AT and MARK --another connection joins--> takes AT, ignores MARK. After DeadAfter it is pinged:
+//	                                                its owner closes it if it answers
 //
 // # A lost ACK
 //
-// It shows in overdue: the MARK keeps waiting, PINGs are answered, and after AckAfter the connection is
-// dropped. The next WELCOME says how far the neighbor really is, and the feed goes on from there.
+// See ackTimeout: the MARK stays unacknowledged though PINGs are answered, and AckAfter after the PONG the
+// connection is dropped. The next WELCOME contains the neighbor's actual position, and the feed continues there.
 //
 // # Time
 //
-// Whatever is due goes by the steady clock of Time, which nobody sets. Deadline is when the first of it is: the owner
-// keeps one timer for each connection, which it arms anew only if the deadline has come closer, and calls Tick when it
-// fires. Tick does what is due, if anything, so it may be called too early or late.
+// All deadlines are on the steady clock of Time, which is never set. Deadline returns the earliest one. The owner
+// keeps one timer for each connection, re-arms it only if the deadline has become earlier, and calls Tick when it
+// fires. Tick does what is due, if anything, so calling it early or late is harmless.
 //
-// Silence is counted in beats, not as the time since the last line: a process that was stopped for a minute wakes to
-// one beat.
+// Silence is counted in beats, not as the time since the last line: a process that was stopped for a minute counts
+// one beat when it continues.
 package link

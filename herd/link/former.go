@@ -8,54 +8,53 @@ import (
 )
 
 const (
-	// MaxFormer bounds the former processes remembered of a neighbor.
+	// MaxFormer is how many former processes of a neighbor are remembered.
 	MaxFormer = 64
-	// A former process that was taken back is not taken back again before MinReturnPause, then twice
-	// that, up to MaxReturnPause.
+	// A former process that was accepted again is not accepted once more within MinReturnPause. The pause
+	// doubles each time, up to MaxReturnPause.
 	MinReturnPause = 10 * time.Second
 	MaxReturnPause = 2 * time.Minute
-	// ReturnQuiet after the end of its pause, a process that was not taken back meanwhile begins with
-	// the shortest pause again.
+	// ReturnQuiet is how long after the end of its pause a process that was not accepted meanwhile starts
+	// with the shortest pause again.
 	ReturnQuiet = 10 * time.Minute
 )
 
-// former is a process of a neighbor that another one has replaced.
+// former is a process of a neighbor that was replaced by another one.
 type former struct {
 	epoch protocol.Epoch
 	pause time.Duration // the last one; 0: none
-	until timer         // the end of it
+	until timer         // end of the pause
 }
 
-// Verdict is what is to become of a process that has proven to be the neighbor.
+// Verdict is the decision about a process that has completed a handshake as the neighbor.
 type Verdict uint8
 
 const (
 	Accept          Verdict = iota // Join
 	TakenBack                      // Join: it is a former process
-	LinkedElsewhere                // refuse, and ask the process that our link has found whether it is still there
-	Duplicate                      // refuse: another process has its name
+	LinkedElsewhere                // refuse, and check whether the process at our link is still alive
+	Duplicate                      // refuse: another process uses the name
 )
 
-// Admit decides which of several processes is the neighbor. linked is the one at the other end of our link, if that is
-// past its handshake, and 0 otherwise; stands says whether there is a connection from the one whose proof was taken
-// last. Of a process that is taken back, pause is for how long it will not be again. These are the rules:
+// Admit decides whether a process that has completed a handshake is the neighbor. linked is the process at
+// the other end of our link, or 0 if that is not past its handshake; lastConnected reports whether the process that
+// last completed a handshake still has a connection. If a former process is accepted again, pause is for how
+// long it will not be once more. The rules:
 //
-//  1. While our link is past its handshake, it is the process at the other end of the link, for
-//     herd.toml says where a server is. Any other process is refused, and one that is connected
-//     already is asked whether it is still there, and cut off if it is.
-//  2. While the link is not, a process that was never seen replaces the one before it: this is what
-//     a restart looks like. If the old process ended without a word, and the link still waits for
-//     it, the new one is refused until the link is dropped for its silence.
-//  3. While the link is not, a former process is refused as long as a connection of the one that
-//     replaced it stands.
-//  4. When none does, the first to dial is taken. A former process is taken back as an unknown
-//     one, with WELCOME "- 0": positions in its feed were forgotten when it was replaced.
-//  5. Each such change costs two full copies, and so each process has a pause of its own before it
-//     is taken back again. A process that comes and goes uses up its own pause only: it cannot
-//     keep out the one that should have the name. A process taken by rule 1 needs no pause. What
-//     replaced it has used up its own, or our link was lost and has found another process, which
-//     is a copy anyhow.
-func (h *Heard) Admit(epoch, linked protocol.Epoch, stands bool, now Time) (v Verdict, pause time.Duration) {
+//  1. While our link is past its handshake, the neighbor is the process at its other end, because
+//     herd.toml says where a server is. Any other process is refused. One that is connected already is
+//     pinged, and disconnected if it answers.
+//  2. While it is not, an unknown process replaces the one before it: this is a restart. If the old
+//     process disappeared and our link has not noticed yet, the new one is refused until the link is
+//     dropped for silence.
+//  3. While it is not, a former process is refused as long as the one that replaced it is connected.
+//  4. When that is not connected, the first to dial is accepted. A former process is accepted like an
+//     unknown one, with WELCOME "- 0": its position was forgotten when it was replaced.
+//  5. Each such change costs two full copies, so each process has its own pause before it is accepted
+//     again. A process that comes and goes uses up only its own pause: it cannot keep out the one
+//     that should have the name. Rule 1 needs no pause: the process that replaced this one has used up
+//     its own pause, or our link was lost and has found another process, which is a copy anyway.
+func (h *Heard) Admit(epoch, linked protocol.Epoch, lastConnected bool, now Time) (v Verdict, pause time.Duration) {
 	f := h.former(epoch)
 	switch {
 	case linked != 0 && linked != epoch:
@@ -64,14 +63,14 @@ func (h *Heard) Admit(epoch, linked protocol.Epoch, stands bool, now Time) (v Ve
 		return Accept, 0
 	case linked != 0:
 		return TakenBack, 0
-	case f.paused(now) || stands:
+	case f.paused(now) || lastConnected:
 		return Duplicate, 0
 	}
 	f.startPause(now)
 	return TakenBack, f.pause
 }
 
-// former finds a former process; nil if epoch is none.
+// former returns the former process with this epoch, or nil.
 func (h *Heard) former(epoch protocol.Epoch) *former {
 	for _, f := range h.formers {
 		if f.epoch == epoch {
@@ -81,8 +80,8 @@ func (h *Heard) former(epoch protocol.Epoch) *former {
 	return nil
 }
 
-// replace remembers the process at hand as a former one. One that was taken back is remembered
-// already, with its pause.
+// rememberFormer adds the last process to the former ones. One that was accepted again is already there, with
+// its pause.
 func (h *Heard) rememberFormer() {
 	if h.epoch == 0 || h.former(h.epoch) != nil {
 		return
@@ -95,7 +94,7 @@ func (h *Heard) rememberFormer() {
 
 func (f *former) paused(now Time) bool { return f.pause > 0 && !f.until.due(now) }
 
-// bar begins a pause.
+// startPause begins a pause.
 func (f *former) startPause(now Time) {
 	if f.pause > 0 && now.Steady >= time.Duration(f.until)+ReturnQuiet {
 		f.pause = 0

@@ -8,7 +8,7 @@ import (
 	"serverherd/protocol"
 )
 
-// Self is this process, as its neighbors are told.
+// Self is the identity of this process.
 type Self struct {
 	Herd, Name string
 	Epoch      protocol.Epoch
@@ -23,47 +23,47 @@ func (self *Self) AppendHello(dst []byte, to string, nonce protocol.Nonce) []byt
 	})
 }
 
-// The labels keep one direction's proof from being played back as the other's.
+// The labels prevent a proof of one direction from being replayed as the other's.
 const (
 	dialerLabel   = "herd/1 dialler"
 	acceptorLabel = "herd/1 acceptor"
 )
 
-// noProof stands for a proof where neither side has a secret.
+// noProof is the proof if there is no secret.
 const noProof = "-"
 
-// Transcript is what both ends of a handshake have seen so far: its lines without CRLF, each
-// followed by LF. A proof covers all of it, and so both nonces, both names and both epochs.
+// Transcript is what was sent so far in a handshake, the same at both ends: its lines without CRLF, each
+// followed by LF. A proof covers all of it, so it covers both nonces, both names and both epochs.
 type Transcript []byte
 
-// Add notes a line, without CRLF.
+// Add appends a line, without CRLF.
 func (tr *Transcript) Add(line []byte) {
 	*tr = append(append(*tr, line...), '\n')
 }
 
-// SignProof is the mac of PROOF under the secret numbered which.
-func (tr Transcript) SignProof(secrets []string, which int) []byte {
-	return tr.sign(secrets, which, dialerLabel, "PROOF")
+// SignProof returns the MAC of PROOF, made with the secret at index, modulo their number.
+func (tr Transcript) SignProof(secrets []string, index int) []byte {
+	return tr.sign(secrets, index, dialerLabel, "PROOF")
 }
 
-// CheckProof says with which of the secrets the mac of a PROOF was made; false if with none.
-func (tr Transcript) CheckProof(secrets []string, mac []byte) (which int, ok bool) {
+// CheckProof returns the index of the secret that the MAC of a PROOF was made with; false if none matches.
+func (tr Transcript) CheckProof(secrets []string, mac []byte) (index int, ok bool) {
 	return tr.check(secrets, dialerLabel, "PROOF", mac)
 }
 
-// SignWelcome is the mac of w under the secret numbered which.
-func (tr Transcript) SignWelcome(secrets []string, which int, w protocol.Welcome) []byte {
-	return tr.sign(secrets, which, acceptorLabel, w.Unsigned())
+// SignWelcome returns the MAC of w, made with the secret at index, modulo their number.
+func (tr Transcript) SignWelcome(secrets []string, index int, w protocol.Welcome) []byte {
+	return tr.sign(secrets, index, acceptorLabel, w.Unsigned())
 }
 
-// CheckWelcome says whether the mac of w was made with one of the secrets.
+// CheckWelcome reports whether the MAC of w was made with one of the secrets.
 func (tr Transcript) CheckWelcome(secrets []string, w protocol.Welcome) bool {
 	_, ok := tr.check(secrets, acceptorLabel, w.Unsigned(), w.MAC)
 	return ok
 }
 
-// proof is the hex HMAC-SHA256, under one secret, of label, LF, the transcript and the line that
-// carries the proof without it.
+// proof returns the HMAC-SHA256 in hex of label, LF, the transcript and the line without its MAC, under one
+// secret.
 func (tr Transcript) proof(secret, label, line string) []byte {
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write([]byte(label))
@@ -73,17 +73,16 @@ func (tr Transcript) proof(secret, label, line string) []byte {
 	return hex.AppendEncode(nil, h.Sum(nil))
 }
 
-// sign is noProof where there is no secret.
-func (tr Transcript) sign(secrets []string, which int, label, line string) []byte {
+// sign returns noProof if there is no secret.
+func (tr Transcript) sign(secrets []string, index int, label, line string) []byte {
 	if len(secrets) == 0 {
 		return []byte(noProof)
 	}
-	return tr.proof(secrets[which%len(secrets)], label, line)
+	return tr.proof(secrets[index%len(secrets)], label, line)
 }
 
-// check takes noProof for right only where there is no secret. The comparison takes the same time
-// wherever the two differ.
-func (tr Transcript) check(secrets []string, label, line string, mac []byte) (which int, ok bool) {
+// check accepts noProof only if there is no secret. The comparison is in constant time.
+func (tr Transcript) check(secrets []string, label, line string, mac []byte) (index int, ok bool) {
 	if len(secrets) == 0 {
 		return 0, string(mac) == noProof
 	}

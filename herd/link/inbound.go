@@ -8,32 +8,32 @@ import (
 	"serverherd/protocol"
 )
 
-// An ACK leaves AckDelay after the MARK it answers, or at once when AckBytes of AT lines have come since the
-// last one, so that a copy is not paced by the timer.
+// An ACK is sent AckDelay after the MARK that it answers, or at once if AckBytes of AT lines have come since
+// the last ACK, so that a copy is not paced by the timer.
 const (
 	AckDelay = 20 * time.Millisecond
 	AckBytes = 128 << 10
 )
 
 // Inbound is one connection that a neighbor has dialed, on which it sends its feed. It is made for the
-// connection and thrown away with it; what outlives it is in Heard.
+// connection and discarded with it. What outlives it is in Heard.
 //
-// Until PROOF is right and the owner has called Join, nothing but itself changes.
+// Until PROOF is valid and the owner has called Join, it changes nothing but itself.
 //
 // Invariants:
 //
-//  1. Heard is touched by proven connections only, by their AT lines and, while they are current, their MARKs.
-//  2. An ACK names the seq of a MARK that was taken on this connection, so its lines are all applied.
+//  1. Only proven connections change Heard: with their AT lines and, while they are current, their MARKs.
+//  2. An ACK has the seq of a MARK that was accepted on this connection, so all its records are applied.
 //  3. The seq of a MARK is never less than that of the one before.
 type Inbound struct {
 	self  *Self
-	name  string // who the other side says it is
+	name  string // as the other side claims
 	epoch protocol.Epoch
 	heard *Heard // nil until Join
 
 	transcript  Transcript
-	secretIndex int  // that the proof was made with
-	ended       bool // nothing more is said
+	secretIndex int  // of the secret that signed PROOF
+	ended       bool // no more output
 
 	handshakeTimeout timer // the handshake
 	nextBeat         timer
@@ -41,24 +41,24 @@ type Inbound struct {
 	badLines         badLines
 
 	anyMark  bool
-	lastMark uint64 // the last MARK's seq
-	caughtUp bool   // that was the neighbor's tail: what comes now is new
-	ackAt    timer  // an ACK is due
+	lastMark uint64 // seq of the last MARK
+	caughtUp bool   // it was the neighbor's tail: what follows is new
+	ackAt    timer  // when an ACK is due
 	unacked  int    // bytes of AT lines since the last ACK
 
-	supersededBeats int    // beats since it has not been the current connection
-	pingSent        uint64 // the PING that asks whether the other side is still there; 0: none
+	supersededBeats int    // beats since it was replaced as the current connection
+	pingSent        uint64 // the PING of Ping that has no PONG yet; 0: none
 	closing         bool
 }
 
-// NewInbound takes the first line of a connection, which is a HELLO.
+// NewInbound begins with the first line of a connection, a HELLO.
 func NewInbound(self *Self, line []byte, h protocol.Hello) *Inbound {
 	in := &Inbound{self: self, name: string(h.From), epoch: h.Epoch}
 	in.transcript.Add(line)
 	return in
 }
 
-// Refusal is why a HELLO is to be refused, or "". Names are no secret, so it says what is wrong.
+// Refusal returns why a HELLO must be refused, or "". Names are not secret, so it says what is wrong.
 func (self *Self) Refusal(h protocol.Hello, isNeighbor bool) string {
 	switch from := string(h.From); {
 	case string(h.Version) != protocol.Version:
@@ -75,16 +75,16 @@ func (self *Self) Refusal(h protocol.Hello, isNeighbor bool) string {
 	return ""
 }
 
-// Name is who the other side says it is.
+// Name returns the server name that the other side claims.
 func (in *Inbound) Name() string { return in.name }
 
-// Epoch is which process the other side says it is.
+// Epoch returns the epoch that the other side claims.
 func (in *Inbound) Epoch() protocol.Epoch { return in.epoch }
 
-// Joined says whether Join was called.
+// Joined reports whether Join was called.
 func (in *Inbound) Joined() bool { return in.heard != nil }
 
-// Deadline is when Tick is to be called, on the steady clock; false if not at all.
+// Deadline returns when Tick must be called, on the steady clock; false: not at all.
 func (in *Inbound) Deadline() (at time.Duration, ok bool) {
 	if in.ended {
 		return 0, false
@@ -92,7 +92,7 @@ func (in *Inbound) Deadline() (at time.Duration, ok bool) {
 	return earliest(in.handshakeTimeout, in.nextBeat, in.ackAt)
 }
 
-// Tick does what is due by now, if anything.
+// Tick does what is due.
 func (in *Inbound) Tick(now Time, out *Output) {
 	if !in.ended && in.handshakeTimeout.due(now) {
 		in.handshakeTimeout = 0
@@ -115,7 +115,7 @@ func (in *Inbound) Challenge(nonce protocol.Nonce, now Time, out *Output) {
 	in.transcript.Add(out.Lines[start : len(out.Lines)-len("\r\n")])
 }
 
-// Refuse ends a handshake that comes to nothing.
+// Refuse ends the handshake with REFUSE.
 func (in *Inbound) Refuse(reason string, out *Output) {
 	in.ended = true
 	out.Lines = protocol.AppendRefuse(out.Lines, reason)
@@ -127,7 +127,7 @@ func (in *Inbound) Join(h *Heard) {
 	h.join(in)
 }
 
-// Welcome ends the handshake.
+// Welcome completes the handshake, and returns the position from which the neighbor's feed is requested.
 func (in *Inbound) Welcome(now Time, out *Output) (since uint64) {
 	in.nextBeat = now.in(Beat)
 	w := protocol.Welcome{Epoch: in.self.Epoch}
@@ -138,7 +138,7 @@ func (in *Inbound) Welcome(now Time, out *Output) (since uint64) {
 	return w.SinceSeq
 }
 
-// Stop is called when the connection is being closed: the other side is not asked any more whether it is there.
+// Stop is called when the connection is being closed: no PING is sent any more.
 func (in *Inbound) Stop() { in.closing = true }
 
 func (in *Inbound) drop(reason error, out *Output) {
@@ -146,15 +146,15 @@ func (in *Inbound) drop(reason error, out *Output) {
 	out.add(Event{Kind: Closed, Err: reason})
 }
 
-// AT is what became of a line, if it was an AT line that was taken. Its record aliases the line.
+// AT is the result of an AT line. If it was accepted, Record aliases the line.
 type AT struct {
 	Taken   bool
 	Outcome feed.Outcome
-	Fresh   bool // the neighbor had sent all of its feed before: the record is new, and not part of a copy
+	Fresh   bool // the neighbor's feed was complete here before: the record is new, not part of a copy
 	Record  protocol.Record
 }
 
-// Line takes a line behind HELLO.
+// Line handles a line after HELLO.
 func (in *Inbound) Line(line []byte, now Time, out *Output) (at AT) {
 	in.keepalive.lineReceived()
 	l, err := protocol.ParseLink(line)
@@ -183,7 +183,7 @@ func (in *Inbound) Line(line []byte, now Time, out *Output) (at AT) {
 	return AT{}
 }
 
-// proof takes the line behind CHALLENGE.
+// proof handles the line after CHALLENGE.
 func (in *Inbound) proof(line []byte, l protocol.LinkLine, err error, out *Output) {
 	ok := err == nil && l.Verb == protocol.LinkProof
 	if ok {
@@ -197,8 +197,9 @@ func (in *Inbound) proof(line []byte, l protocol.LinkLine, err error, out *Outpu
 	out.add(Event{Kind: Proven})
 }
 
-// at applies one record, of whatever origin: a server that has left herd.toml, or that only the
-// neighbor's says. To drop it and acknowledge it would make the states differ for good.
+// at applies one record, whatever its origin: it may be of a server that was removed from herd.toml, or that
+// only the neighbor's herd.toml names. To drop it and acknowledge it would make the states differ
+// permanently.
 func (in *Inbound) at(l *protocol.LinkLine, size int, now Time, out *Output) (at AT) {
 	if string(l.Sender) != in.name {
 		in.badLine(now, out)
@@ -211,7 +212,7 @@ func (in *Inbound) at(l *protocol.LinkLine, size int, now Time, out *Output) (at
 	return AT{true, in.heard.store.Apply(l.Record, in.epoch), in.caughtUp, l.Record}
 }
 
-// markReceived answers a MARK, whose lines are all applied by now, with an ACK before long.
+// markReceived handles a MARK, whose records have all been applied, and schedules the ACK.
 func (in *Inbound) markReceived(m protocol.Mark, now Time, out *Output) {
 	if !in.heard.Current(in) {
 		return
@@ -239,9 +240,8 @@ func (in *Inbound) ack(out *Output) {
 	out.Lines = protocol.AppendAck(out.Lines, in.lastMark)
 }
 
-// beat drops a neighbor that is silent. When another connection has
-// been the current one for a while, it asks whether the other side is still there. What its dialer has left is
-// read to its end, however long that takes.
+// beat drops a silent neighbor. A connection that was replaced a while ago is pinged once. What its dialer
+// has sent is still read to the end, however long that takes.
 func (in *Inbound) beat(now Time, out *Output) {
 	if in.keepalive.beat(now, out) {
 		in.drop(ErrSilent, out)
@@ -255,7 +255,7 @@ func (in *Inbound) beat(now Time, out *Output) {
 	}
 }
 
-// Ask sends one PING. Only a process that is still there answers it: see StillThere.
+// Ping sends one PING, to check whether the process is alive. If it is: PingAnswered.
 func (in *Inbound) Ping(now Time, out *Output) {
 	if in.pingSent == 0 && !in.closing {
 		in.pingSent = in.keepalive.ping(now, out)

@@ -5,17 +5,16 @@ import (
 	"serverherd/protocol"
 )
 
-// LegacyUnsent is how many bytes a legacy neighbor may leave unread before nothing more is sent.
+// LegacyUnsent is how many bytes may be unsent to a legacy neighbor before nothing more is written.
 const LegacyUnsent = 256 << 10
 
-// Legacy is what is sent to a neighbor that knows no handshake, a server as the paper describes it: AT lines,
-// everything once, in feed order, then what is new. Nothing is acknowledged. It lasts for one copy and what
-// is new after it: one connection or, with one line on each, a series of connections.
+// Legacy is what a legacy neighbor is sent, a server as the paper describes it: AT lines, everything once, in
+// feed order, then what is new. Nothing is acknowledged. A Legacy lasts for one copy and what is new after
+// it: one connection or, with one line on each, a series of connections.
 //
 // Invariants:
 //
-//  1. The cursor goes back to the head in Begin, before one record when its line is to be sent again, and else
-//     never.
+//  1. The cursor moves back only in Begin, to the head, and by one record if its line must be sent again.
 //  2. A connection of a series carries at most one line, and no line is sent more than twice.
 //  3. What came from the process that epoch stands for is not sent to it.
 type Legacy struct {
@@ -24,18 +23,18 @@ type Legacy struct {
 	oneLine bool
 	epoch   protocol.Epoch
 	cursor  *feed.Cursor
-	line    *feed.Cursor // in front of the record whose line the connection carries
-	carries bool         // the connection carries a line, and is to be closed behind it
-	again   bool         // that line is sent for the second time
-	full    bool         // too much was unsent when it was last pumped
+	line    *feed.Cursor // before the record whose line was sent on this connection
+	carries bool         // a line was sent on this connection, which must be closed
+	again   bool         // it is the second attempt for that line
+	full    bool         // too much was unsent at the last Pump
 }
 
-// NewLegacy returns a Legacy, for Begin.
+// NewLegacy returns a Legacy. Call Begin next.
 func NewLegacy(self *Self, store *feed.Store, oneLine bool) *Legacy {
 	return &Legacy{name: self.Name, store: store, oneLine: oneLine, cursor: store.Head(), line: store.Head()}
 }
 
-// Begin goes to the head of the feed. From now on epoch stands for the neighbor's process.
+// Begin starts a copy at the head of the feed. From now on epoch stands for the neighbor's process.
 func (l *Legacy) Begin(epoch protocol.Epoch) {
 	l.epoch, l.again = epoch, false
 	l.cursor.Rewind()
@@ -45,23 +44,23 @@ func (l *Legacy) Begin(epoch protocol.Epoch) {
 // Connected begins the next connection.
 func (l *Legacy) Connected() { l.carries, l.full = false, false }
 
-// Carries says whether the connection carries the one line that it may.
+// Carries reports whether the one line that a connection may carry was sent.
 func (l *Legacy) Carries() bool { return l.carries }
 
-// CaughtUp says whether all has been sent.
+// CaughtUp reports whether everything has been sent.
 func (l *Legacy) CaughtUp() bool { return l.cursor.CaughtUp() }
 
-// Position is the position up to which everything has been sent.
+// Position returns the position up to which everything has been sent.
 func (l *Legacy) Position() uint64 { return l.cursor.Position() }
 
-// Close ends the copy. Nothing may be called after it.
+// Close ends the copy. No method may be called after it.
 func (l *Legacy) Close() {
 	l.cursor.Close()
 	l.line.Close()
 }
 
-// Next is called when a connection that carried a line is gone, and says whether another one is to follow. If the
-// line was not delivered, that one carries it again, once.
+// Next is called when a connection that carried a line is lost, and reports whether to dial another one. A
+// line that was not delivered is sent once more, on that one.
 func (l *Legacy) Next(delivered bool) (more bool) {
 	if !delivered && l.again {
 		return false
@@ -73,8 +72,8 @@ func (l *Legacy) Next(delivered bool) (more bool) {
 	return true
 }
 
-// Pump sends what follows the cursor, within this turn's bounds and room bytes. If it then Carries a line, the
-// connection is to be closed behind it.
+// Pump sends records after the cursor, at most room bytes and within the limits of one turn. If Carries is
+// true then, the connection must be closed.
 func (l *Legacy) Pump(room int, out *Output) (p Pumped) {
 	if l.carries {
 		return p

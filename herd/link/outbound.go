@@ -10,45 +10,46 @@ import (
 )
 
 const (
-	// pumpBytes and pumpRecords bound what one link does in one turn.
+	// pumpBytes and pumpRecords limit what one link sends in one turn.
 	pumpBytes   = 32 << 10
 	pumpRecords = 4096
-	// Window bytes of AT lines may be on their way without an ACK; only SlowWindow when something has
-	// been for SlowAfter: on a slow line more would wait where news can no longer replace it.
+	// Window is how many bytes of AT lines may be unacknowledged, and SlowWindow how many if the oldest has
+	// been so for SlowAfter: on a slow network, what is in flight can no longer be replaced by newer records.
 	Window     = 1 << 20
 	SlowWindow = 16 << 10
 	SlowAfter  = time.Second
-	// LazyMark delays a MARK that follows no AT line, lest every AT received cause one.
+	// LazyMark delays a MARK that follows no AT line. Otherwise every AT received would cause one.
 	LazyMark = time.Second
-	// MaxMarks may be on their way without an ACK: more than a window can hold.
+	// MaxMarks is how many MARKs may be unacknowledged: more than fit in a window.
 	MaxMarks = 1 << 16
-	// markEvery beats a MARK is sent whatever happens, so that agreement stays measured.
+	// markEvery is after how many beats a MARK is sent in any case, so that the states are compared
+	// regularly.
 	markEvery = 10
 )
 
-// State is where an Outbound is on its way.
+// State is the state of an Outbound.
 type State uint8
 
 // The states of an Outbound.
 const (
 	Greeting State = iota // the handshake
-	Copying               // until the tail noted at WELCOME is acknowledged
+	Copying               // until the tail at WELCOME is acknowledged
 	Live
-	Ended // nothing more is said
+	Ended // no more output
 )
 
-// Outbound is one connection that this server has dialed, on which it sends its feed to a neighbor: it
-// proves itself, and then hands over whatever comes after its cursor. It is made for the connection and
-// thrown away with it; what outlives both is in Sent and Heard.
+// Outbound is one connection that this server has dialed, on which it sends its feed to a neighbor: first the
+// handshake, then every record after its cursor. It is made for the connection and discarded with it. What
+// outlives it is in Sent and Heard.
 //
 // Invariants:
 //
-//  1. Until WELCOME has been checked, Sent is not touched.
+//  1. Until WELCOME has been checked, Sent does not change.
 //  2. The cursor is never before Sent's.
-//  3. A MARK is written behind the AT lines that it speaks of, and its seq is never less than that of the
+//  3. A MARK is written after the AT lines that it covers, and its seq is never less than that of the
 //     MARK before.
-//  4. marks are in the order of their seq, all greater than Sent's acked but for the first, which may be equal.
-//  5. No more than Window bytes of AT lines, and one turn's worth, are without an ACK.
+//  4. marks are in the order of their seq, all greater than Sent's acked except the first, which may be equal.
+//  5. At most Window bytes of AT lines, and those of one turn, are unacknowledged.
 type Outbound struct {
 	self        *Self
 	name        string // the neighbor's
@@ -64,57 +65,57 @@ type Outbound struct {
 	keepalive keepalive
 	nextBeat  timer
 	badLines  badLines
-	cursor    *feed.Cursor // what is before it has been sent on this connection; nil until WELCOME
-	copyTail  uint64       // the tail noted at WELCOME
-	full      bool         // the window, when it was last pumped
+	cursor    *feed.Cursor // everything before it was sent on this connection; nil until WELCOME
+	copyTail  uint64       // the tail at WELCOME
+	full      bool         // the window was full at the last Pump
 
-	marks          []sentMark // that wait for their ACK
-	anyMark        bool       // there was a MARK
+	marks          []sentMark // without an ACK
+	anyMark        bool       // a MARK was sent
 	lastMark       uint64     // its seq
-	markAt         timer      // a MARK is due
+	markAt         timer      // when a MARK is due
 	beatsSinceMark int        // since the last MARK
 	sentBytes      uint64     // of AT lines
 	ackedBytes     uint64
-	ackTimeout     ackTimeout // the first ACK that is missing
+	ackTimeout     ackTimeout // for the oldest missing ACK
 
-	claimant  protocol.Epoch // another process that has claimed the neighbor's name
-	claimPing uint64         // the PING that asks whether this one is still there; 0: none
+	claimant  protocol.Epoch // another process that uses the neighbor's name
+	claimPing uint64         // the PING of CheckClaim that has no PONG yet; 0: none
 }
 
-// sentMark is a MARK that waits for its ACK.
+// sentMark is a MARK without an ACK.
 type sentMark struct {
 	seq   uint64
 	bytes uint64        // sentBytes when it was sent
 	at    time.Duration // on the steady clock
 }
 
-// NewOutbound begins a connection to the server called name with HELLO. It signs with the secret numbered
-// secret, modulo their number.
+// NewOutbound begins a connection to the server called name with HELLO. PROOF is signed with the secret at
+// index secret, modulo their number.
 func NewOutbound(self *Self, name string, sent *Sent, heard *Heard, secret int, nonce protocol.Nonce, now Time, out *Output) *Outbound {
 	o := &Outbound{self: self, name: name, sent: sent, heard: heard, secretIndex: secret, handshakeTimeout: now.in(HandshakeTimeout)}
 	o.writeHandshake(self.AppendHello(nil, name, nonce), out)
 	return o
 }
 
-// handshake writes a line that proofs cover.
+// writeHandshake writes a line that is part of the signed transcript.
 func (o *Outbound) writeHandshake(line []byte, out *Output) {
 	o.transcript.Add(line[:len(line)-len("\r\n")])
 	out.Lines = append(out.Lines, line...)
 }
 
-// State is where the connection is on its way.
+// State returns the state of the connection.
 func (o *Outbound) State() State { return o.state }
 
-// Sending says whether the connection is past its handshake, and not over.
+// Sending reports whether the connection is past its handshake, and has not ended.
 func (o *Outbound) Sending() bool { return o.state == Copying || o.state == Live }
 
-// Unacknowledged is how many bytes of AT lines are on their way.
+// Unacknowledged returns how many bytes of AT lines are unacknowledged.
 func (o *Outbound) Unacknowledged() int { return int(o.sentBytes - o.ackedBytes) }
 
-// Position is the position up to which everything has been sent. The connection must be Sending.
+// Position returns the position up to which everything has been sent. The connection must be Sending.
 func (o *Outbound) Position() uint64 { return o.cursor.Position() }
 
-// Deadline is when Tick is to be called, on the steady clock; false if not at all.
+// Deadline returns when Tick must be called, on the steady clock; false: not at all.
 func (o *Outbound) Deadline() (at time.Duration, ok bool) {
 	switch {
 	case o.state == Greeting:
@@ -125,7 +126,7 @@ func (o *Outbound) Deadline() (at time.Duration, ok bool) {
 	return 0, false
 }
 
-// Tick does what is due by now, if anything.
+// Tick does what is due.
 func (o *Outbound) Tick(now Time, out *Output) {
 	if o.state == Greeting && o.handshakeTimeout.due(now) {
 		o.handshakeTimeout = 0
@@ -140,7 +141,7 @@ func (o *Outbound) Tick(now Time, out *Output) {
 	}
 }
 
-// Close ends the connection, for whatever reason. Nothing may be called after it.
+// Close ends the connection, for whatever reason. No method may be called after it.
 func (o *Outbound) Close() {
 	o.state = Ended
 	if o.cursor != nil {
@@ -154,7 +155,7 @@ func (o *Outbound) drop(reason error, out *Output) {
 	out.add(Event{Kind: Closed, Err: reason})
 }
 
-// Line takes a line from the acceptor.
+// Line handles a line from the acceptor.
 func (o *Outbound) Line(line []byte, now Time, out *Output) {
 	o.keepalive.lineReceived()
 	in, err := protocol.ParseLink(line)
@@ -175,7 +176,7 @@ func (o *Outbound) Line(line []byte, now Time, out *Output) {
 	}
 }
 
-// greeting takes the acceptor's two lines of the handshake.
+// greeting handles the acceptor's two lines of the handshake.
 func (o *Outbound) greeting(line []byte, in protocol.LinkLine, err error, now Time, out *Output) {
 	switch {
 	case err == nil && in.Verb == protocol.LinkRefuse:
@@ -195,7 +196,7 @@ func (o *Outbound) greeting(line []byte, in protocol.LinkLine, err error, now Ti
 	}
 }
 
-// welcomed ends the handshake.
+// welcomed completes the handshake.
 func (o *Outbound) welcomed(w protocol.Welcome, now Time, out *Output) {
 	e := Event{Kind: Welcomed}
 	e.Resumed, e.Advanced = o.sent.welcomed(o.self.Epoch, w)
@@ -206,7 +207,7 @@ func (o *Outbound) welcomed(w protocol.Welcome, now Time, out *Output) {
 	out.add(e)
 }
 
-// progress goes from copying to live when the tail noted at WELCOME is acknowledged.
+// progress changes from copying to live when the tail at WELCOME is acknowledged.
 func (o *Outbound) progress() {
 	if o.state == Copying && o.sent.acked >= o.copyTail {
 		o.sent.skipNothing = false
@@ -214,7 +215,7 @@ func (o *Outbound) progress() {
 	}
 }
 
-// window is how many bytes of AT lines may be on their way now.
+// window returns how many bytes of AT lines may be unacknowledged now.
 func (o *Outbound) window(now Time) int {
 	if len(o.marks) > 0 && now.Steady-o.marks[0].at >= SlowAfter {
 		return SlowWindow
@@ -222,16 +223,16 @@ func (o *Outbound) window(now Time) int {
 	return Window
 }
 
-// Pumped is what Pump has done.
+// Pumped is the result of Pump.
 type Pumped struct {
-	Records int  // that were sent
+	Records int  // records that were sent
 	More    bool // there is more for the next turn
-	Stalled bool // the window has become full, and there is more
+	Stalled bool // the window has become full, and there is more to send
 }
 
-// Pump sends what follows the cursor, within this turn's and the window's bounds, and closes it
-// with one MARK. Where nothing was to be sent, the MARK may wait unless there is a hurry.
-func (o *Outbound) Pump(now Time, hurry bool, out *Output) (p Pumped) {
+// Pump sends records after the cursor, within the limits of one turn and of the window, and then a MARK. If
+// there was nothing to send the MARK is delayed, unless urgent.
+func (o *Outbound) Pump(now Time, urgent bool, out *Output) (p Pumped) {
 	if !o.Sending() {
 		return p
 	}
@@ -245,7 +246,7 @@ func (o *Outbound) Pump(now Time, hurry bool, out *Output) (p Pumped) {
 		if !ok {
 			break
 		}
-		// The neighbor's process knows what it sent us; its successor would not.
+		// The neighbor's process has what it sent us. Its successor has not.
 		if item.From == o.sent.peer && !o.sent.skipNothing {
 			continue
 		}
@@ -258,7 +259,7 @@ func (o *Outbound) Pump(now Time, hurry bool, out *Output) (p Pumped) {
 	case p.Records > 0:
 		o.Mark(now, out)
 	case o.anyMark && o.lastMark == o.cursor.Position():
-	case o.state == Copying || hurry:
+	case o.state == Copying || urgent:
 		o.Mark(now, out)
 	default:
 		o.MarkSoon(now)
@@ -270,15 +271,15 @@ func (o *Outbound) Pump(now Time, hurry bool, out *Output) (p Pumped) {
 	return p
 }
 
-// MarkSoon sees to it that a MARK is due: what it says of the neighbor's feed has changed.
+// MarkSoon schedules a MARK: what it says about the neighbor's feed has changed.
 func (o *Outbound) MarkSoon(now Time) {
 	if o.markAt == 0 {
 		o.markAt = now.in(LazyMark)
 	}
 }
 
-// Mark says how far the feed has been handed over and what our state is. Its records must
-// have been written before it.
+// Mark sends how far the feed has been sent and a digest of our state. The records must have been written
+// before it.
 func (o *Outbound) Mark(now Time, out *Output) {
 	o.markAt = 0
 	if !o.Sending() {
@@ -304,8 +305,7 @@ func (o *Outbound) Mark(now Time, out *Output) {
 	out.Lines = protocol.AppendMark(out.Lines, m)
 }
 
-// beat keeps a MARK coming every few seconds, and drops a
-// neighbor that is silent or acknowledges nothing.
+// beat sends a MARK every few seconds, and drops a neighbor that is silent or does not acknowledge.
 func (o *Outbound) beat(now Time, out *Output) {
 	if o.keepalive.beat(now, out) {
 		o.drop(ErrSilent, out)
@@ -323,8 +323,8 @@ func (o *Outbound) beat(now Time, out *Output) {
 	}
 }
 
-// acked opens the window and moves the place from which a resume goes on. Only the seq of a
-// MARK on its way is an answer to anything; the last one's may come again.
+// ackReceived opens the window and advances the resume point. Only the seq of an unacknowledged MARK is
+// valid; the last ACK may be repeated.
 func (o *Outbound) ackReceived(seq uint64, now Time, out *Output) {
 	i, found := slices.BinarySearchFunc(o.marks, seq, func(m sentMark, seq uint64) int {
 		return cmp.Compare(m.seq, seq)
@@ -343,15 +343,15 @@ func (o *Outbound) ackReceived(seq uint64, now Time, out *Output) {
 	out.add(Event{Kind: Acked, Advanced: grown})
 }
 
-// Contest asks whether the process at the other end is still there, for another one has claimed its
-// name. If it is not, that one may be its successor, and there is nothing wrong.
+// CheckClaim checks whether the process at the other end is still alive, because another process uses its
+// name. If it is: ClaimConflict. If it is not, the other one may be its successor after a restart.
 func (o *Outbound) CheckClaim(other protocol.Epoch, now Time, out *Output) {
 	if o.claimPing == 0 {
 		o.claimant, o.claimPing = other, o.keepalive.ping(now, out)
 	}
 }
 
-// answered takes a PONG.
+// pongReceived handles a PONG.
 func (o *Outbound) pongReceived(n uint64, out *Output) {
 	o.keepalive.pongReceived(n)
 	o.ackTimeout.pongReceived(n)

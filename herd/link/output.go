@@ -6,14 +6,14 @@ import (
 	"serverherd/protocol"
 )
 
-// Output is what a step of a machine leaves: lines to write, then events to act on, in their order. The
-// caller resets it before the step and reuses it.
+// Output is the result of a step of a machine: lines to write, then events to handle in order. The caller
+// resets it before the step and reuses it.
 type Output struct {
 	Lines  []byte
 	Events []Event
 }
 
-// Reset forgets the last step and returns o.
+// Reset clears the output of the last step and returns out.
 func (out *Output) Reset() *Output {
 	out.Lines, out.Events = out.Lines[:0], out.Events[:0]
 	return out
@@ -25,49 +25,49 @@ func (out *Output) add(e Event) { out.Events = append(out.Events, e) }
 type Event struct {
 	Kind     Kind
 	Err      error          // Closed: why
-	Text     string         // Refused: the reason; Stranger: the line
-	Resumed  bool           // Welcomed: not a copy
-	Advanced bool           // Welcomed, Acked: the neighbor has more of the feed than was known
+	Text     string         // Refused: the reason; UnknownAnswer: the line
+	Resumed  bool           // Welcomed: a resume, not a copy
+	Advanced bool           // Welcomed, Acked: the acknowledged position has advanced
 	N        uint64         // Pinged: the number
-	Ponged   uint64         // Pinged: the number of the last PONG before; 0: none
-	Epoch    protocol.Epoch // Contested: the other process
+	Ponged   uint64         // Pinged: the number of the last PONG before it; 0: none
+	Epoch    protocol.Epoch // ClaimConflict: the other process
 	Mark     protocol.Mark  // Diverged: the state of the neighbor
 }
 
-// Kind is what an Event is about.
+// Kind is the kind of an Event.
 type Kind uint8
 
 // The kinds of events.
 const (
-	// Closed: the connection is to be dropped. Nothing comes after it.
+	// Closed: the connection must be dropped. No event follows.
 	Closed Kind = iota + 1
-	// BadLine: a line was dropped that is not of this protocol, or not in its place.
+	// BadLine: a line was dropped that is invalid or not allowed here.
 	BadLine
-	// TimedOut: the handshake has taken too long.
+	// TimedOut: the handshake took too long.
 	TimedOut
-	// Pinged: a PING came, and was answered. It may tell the neighbor's clock, see Skew.
+	// Pinged: a PING was received and answered. It may contain the neighbor's clock, see Skew.
 	Pinged
 
-	// Refused: the acceptor does not want this connection, and closes it.
+	// Refused: the acceptor refused the handshake, and closes the connection.
 	Refused
-	// Stranger: the first line from the acceptor is not of this protocol.
+	// UnknownAnswer: the first line from the acceptor is not of this protocol.
 	UnknownAnswer
-	// Welcomed: the handshake is done. Pump now.
+	// Welcomed: the handshake is complete. Call Pump.
 	Welcomed
-	// Acked: the neighbor has acknowledged something. There may be room in the window.
+	// Acked: the neighbor acknowledged a MARK. There may be room in the window.
 	Acked
-	// Contested: the process at the other end is still there, though another one has claimed its name.
+	// ClaimConflict: the process at the other end is alive, though another one uses its name.
 	ClaimConflict
 
-	// Unproven: the line behind CHALLENGE is no right PROOF. Refuse "proof".
+	// ProofRejected: the line after CHALLENGE is not a valid PROOF. Call Refuse with "proof".
 	ProofRejected
-	// Proven: PROOF is right. Join and Welcome, or Refuse.
+	// Proven: PROOF is valid. Call Join and Welcome, or Refuse.
 	Proven
-	// HeardMore: more of the neighbor's feed is here. It is to be told by a MARK.
+	// HeardMore: more of the neighbor's feed has been applied. Tell it with a MARK.
 	HeardMore
 	// Diverged: the states differ, and a repair is due. Close all connections to the neighbor.
 	Diverged
-	// StillThere: the process that was asked is there.
+	// PingAnswered: the process that was pinged is alive.
 	PingAnswered
 )
 

@@ -5,58 +5,58 @@ import (
 	"serverherd/protocol"
 )
 
-// Sent is how far a neighbor has this server's feed. It outlives connections.
+// Sent is how much of this server's feed a neighbor has. It outlives connections.
 //
 // Invariants:
 //
-//  1. All of it is about one process of the neighbor: the one that the last WELCOME named. Another
-//     process, or one that names no place that can be right, begins with nothing acknowledged.
-//  2. acked <= highest. An ACK beyond what MARKs ever said is none, and so is such a WELCOME.
-//  3. The cursor stands behind every record with a position of at most acked, and before every other.
-//  4. Once a repair is due, no WELCOME resumes until something of the copy is acknowledged. Until the copy
-//     is done, it skips nothing.
+//  1. All of it is about one process of the neighbor: the one of the last WELCOME. Another process, or one
+//     that asks for a position that cannot be right, starts with nothing acknowledged.
+//  2. acked <= highest. An ACK beyond the greatest MARK is invalid, and so is such a WELCOME.
+//  3. The cursor is after every record with a position of at most acked, and before all others.
+//  4. Once a repair is due, no WELCOME is a resume until something of the copy is acknowledged. Until the
+//     copy is complete, it skips nothing.
 type Sent struct {
 	store       *feed.Store
 	peer        protocol.Epoch // the process; 0: none was ever welcomed
 	cursor      *feed.Cursor   // at acked
-	acked       uint64         // all up to here has been acknowledged
-	highest     uint64         // seq of the greatest MARK ever sent to peer
-	skipNothing bool           // a repair: records learned from peer are sent to it too
-	repairDue   bool           // the next WELCOME begins a repair, whatever it names
+	acked       uint64         // everything up to here was acknowledged
+	highest     uint64         // seq of the greatest MARK sent to peer
+	skipNothing bool           // in a repair: records received from peer are sent to it, too
+	repairDue   bool           // the next WELCOME begins a repair, whatever it asks for
 }
 
-// NewSent returns a Sent for a neighbor that has nothing.
+// NewSent returns a Sent for a neighbor that has nothing yet.
 func NewSent(store *feed.Store) *Sent { return &Sent{store: store, cursor: store.Head()} }
 
-// Peer is the process that was welcomed last; 0: none.
+// Peer returns the process that was last welcomed; 0: none.
 func (s *Sent) Peer() protocol.Epoch { return s.peer }
 
-// Acked is the position up to which peer has acknowledged the feed.
+// Acked returns the position up to which peer has acknowledged the feed.
 func (s *Sent) Acked() uint64 { return s.acked }
 
-// Cursor is where Acked is, for others to be moved there. It must not be moved itself.
+// Cursor returns the cursor at Acked, for other cursors to be moved to. It must not be moved itself.
 func (s *Sent) Cursor() *feed.Cursor { return s.cursor }
 
-// Repair makes the next connection begin with everything, skipping nothing.
+// Repair makes the next connection a full copy that skips nothing.
 func (s *Sent) Repair() { s.repairDue = true }
 
-// welcomed decides where the feed goes on. Only a process that we know, and a place between what
-// it has acknowledged and what we sent it, is a resume; everything else is a full copy.
+// welcomed decides where the feed continues. It is a resume only if the process is known and asks for a
+// position between what it has acknowledged and what it was sent. Everything else is a full copy.
 func (s *Sent) welcomed(self protocol.Epoch, w protocol.Welcome) (resumed, grown bool) {
 	known := w.Epoch == s.peer
 	s.peer = w.Epoch
 	if known && !s.repairDue && w.SinceEpoch == self && w.SinceSeq >= s.acked && w.SinceSeq <= s.highest {
 		return true, s.acknowledged(w.SinceSeq)
 	}
-	// A process that had a place and asks for everything has lost something, perhaps what
-	// it once sent us itself. A repair that was cut is one until it is done.
+	// A process that had a position and asks for everything has lost records, perhaps some that it once sent
+	// us. An interrupted repair remains one until it is complete.
 	s.skipNothing = s.repairDue || known && (s.acked > 0 || s.skipNothing)
 	s.acked, s.highest = 0, 0
 	s.cursor.Rewind()
 	return false, false
 }
 
-// acknowledged notes that peer has the feed up to seq, and says whether that is more than was known.
+// acknowledged records that peer has the feed up to seq, and reports whether acked has advanced.
 func (s *Sent) acknowledged(seq uint64) (grown bool) {
 	grown = seq > s.acked
 	s.acked = seq

@@ -2,24 +2,24 @@ package link
 
 import "time"
 
-// HandshakeTimeout bounds a handshake from its connection to WELCOME, on both sides.
+// HandshakeTimeout limits a handshake from its connection to WELCOME, on both sides.
 const HandshakeTimeout = 2 * time.Second
 
-// Time is a moment on two clocks. What a machine waits for goes by the steady one, which nobody sets; what it
-// tells others goes by the wall clock.
+// Time is a moment on two clocks. Deadlines use the steady clock, which is never set; what other servers or
+// people are told uses the wall clock.
 type Time struct {
 	Wall   time.Time
 	Steady time.Duration // since some fixed moment
 }
 
-// timer is a moment on the steady clock at which something is due; 0: never.
+// timer is a moment on the steady clock; 0: never.
 type timer time.Duration
 
 func (now Time) in(d time.Duration) timer { return timer(now.Steady + d) }
 
 func (t timer) due(now Time) bool { return t != 0 && now.Steady >= time.Duration(t) }
 
-// earliest is the first of the timers; false if nothing is due ever.
+// earliest returns the first of the timers; false if none is set.
 func earliest(all ...timer) (at time.Duration, ok bool) {
 	for _, t := range all {
 		if t != 0 && (!ok || time.Duration(t) < at) {

@@ -22,7 +22,7 @@ func fakeServer(t *testing.T, serve func(c *net.TCPConn)) string {
 	return l.Addr().String()
 }
 
-// serveEach has serve answer each connection of a listener, to the end of the test.
+// serveEach calls serve for each connection of a listener until the end of the test.
 func serveEach(t *testing.T, l net.Listener, serve func(c *net.TCPConn)) {
 	t.Cleanup(func() { l.Close() })
 	go func() {
@@ -39,7 +39,7 @@ func serveEach(t *testing.T, l net.Listener, serve func(c *net.TCPConn)) {
 	}()
 }
 
-// answering is a server that gives each line the reply that it finds for it.
+// answering is a server that replies to each line with the result of a function.
 func answering(reply func(line string) string) func(c *net.TCPConn) {
 	return func(c *net.TCPConn) {
 		lines := bufio.NewScanner(c)
@@ -58,7 +58,7 @@ func runAt(addr, in string, args ...string) (out, errOut string, code int) {
 	return o.String(), e.String(), code
 }
 
-// How a reply ends, in both dialects and however it comes to be cut.
+// The end of a reply is found in both dialects and for every split into chunks.
 func TestReplies(t *testing.T) {
 	const at = "AT Alford +0.5 kiwi +1-1 1"
 	whatsat, iamat := []string{"whatsat", "kiwi"}, []string{"iamat", "kiwi", "+1-1", "1"}
@@ -100,7 +100,7 @@ func TestReplies(t *testing.T) {
 							return
 						}
 					}
-					_, _ = io.Copy(io.Discard, c) // a client that waits for more would hang here
+					_, _ = io.Copy(io.Discard, c) // a client that expects more blocks here
 				})
 				out, errOut, code := runAt(addr, "", test.args...)
 				errOut = strings.ReplaceAll(errOut, addr, "ADDR")
@@ -123,7 +123,7 @@ func TestRepliesThatDoNotEnd(t *testing.T) {
 	}
 }
 
-// A request is one line of as many fields as there are arguments, whatever these hold.
+// A request is one line with one field per argument, whatever the arguments contain.
 func TestArguments(t *testing.T) {
 	var got []string
 	addr := fakeServer(t, answering(func(line string) string {
@@ -177,8 +177,8 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// Updates go through a window, and all of it is under way when the client waits: this server
-// answers none before it has a whole window of lines.
+// Requests are pipelined up to a window, and flushed before the client waits: this server does not reply
+// before it has a full window.
 func TestIamatOfMany(t *testing.T) {
 	t.Parallel()
 	const n = 100 * inFlight
@@ -203,8 +203,8 @@ func TestIamatOfMany(t *testing.T) {
 	}
 }
 
-// What was sent before a line that makes no sense is answered all the same, and nothing waits. With
-// --continue the lines behind it are sent, too.
+// An invalid line does not affect the replies to lines before it. With --continue the lines after it are
+// sent, too.
 func TestIamatOfManyWithMistake(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	for _, c := range []struct{ bad, want string }{
@@ -232,7 +232,7 @@ func TestIamatOfManyWithMistake(t *testing.T) {
 	}
 }
 
-// Lines that the server refuses are named by their numbers, and stop nothing.
+// Error replies are reported with line numbers and do not stop the command.
 func TestIamatOfManyRefused(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string {
 		if strings.HasPrefix(line, "IAMAT bad") {
@@ -249,8 +249,7 @@ func TestIamatOfManyRefused(t *testing.T) {
 	}
 }
 
-// A file that is not text is told in one line, whatever else it holds, and nothing behind the place
-// where that is seen is sent.
+// Binary input is reported in one line, and nothing after the first NUL byte is sent.
 func TestIamatOfABinaryFile(t *testing.T) {
 	t.Parallel()
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
@@ -274,7 +273,7 @@ func TestIamatOfABinaryFile(t *testing.T) {
 	}
 }
 
-// A server that accepts a connection and says nothing does not keep a command for ever.
+// A server that accepts a connection and never replies causes a timeout.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	silent := fakeServer(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
@@ -309,7 +308,7 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// Commands that find their servers in herd.toml.
+// Likewise for commands that find their servers in herd.toml.
 func TestSilentServersOfHerdToml(t *testing.T) {
 	t.Setenv(keyVariable, "a-key")
 	silent := fakeServer(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) })
@@ -337,7 +336,7 @@ func TestSilentServersOfHerdToml(t *testing.T) {
 	}
 }
 
-// A file that was saved on Windows names its first client as it should.
+// A byte order mark is not part of the first client id.
 func TestIamatOfManyWithByteOrderMark(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	for _, c := range []struct {
@@ -355,7 +354,7 @@ func TestIamatOfManyWithByteOrderMark(t *testing.T) {
 	}
 }
 
-// Someone who types updates sees each reply before typing the next.
+// In interactive use, each reply is printed before the next line is read.
 func TestIamatAnswersAsItIsTyped(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
 	in, typed := io.Pipe()
@@ -368,7 +367,7 @@ func TestIamatAnswersAsItIsTyped(t *testing.T) {
 	}()
 	replies := bufio.NewReader(shown)
 	for _, line := range []string{"a +1-1 5\n", "b +1-1 5\n"} {
-		if _, err := io.WriteString(typed, line+"half"); err != nil { // the next line has begun
+		if _, err := io.WriteString(typed, line+"half"); err != nil { // the beginning of the next line
 			t.Fatal(err)
 		}
 		want := "AT IAMAT " + line
@@ -401,7 +400,7 @@ func TestForTerminal(t *testing.T) {
 	}
 }
 
-// A request is as long as herd.toml says the server takes, and no longer.
+// The maximum length of a request is limits.max_line of herd.toml.
 func TestIamatOfManyAndMaxLine(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line[:20] + "\n\n" }))
 	file := filepath.Join(t.TempDir(), "herd.toml")

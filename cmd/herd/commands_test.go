@@ -87,7 +87,7 @@ func TestWhatsatJSONIsJSON(t *testing.T) {
 	}
 }
 
-// status says what is wrong, and so does its exit code.
+// status reports problems, also by its exit code.
 func TestStatusOfAHerdThatIsNotWhole(t *testing.T) {
 	h := processtest.StartHerd(t, "", processtest.Names...)
 	processtest.Eventually(t, "all is well", func() bool {
@@ -101,7 +101,7 @@ func TestStatusOfAHerdThatIsNotWhole(t *testing.T) {
 	}
 }
 
-// Everything about one mistake is in one line of stderr.
+// A configuration error is one line on standard error.
 func TestConfigMistake(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "herd.toml")
@@ -119,7 +119,7 @@ func TestConfigMistake(t *testing.T) {
 	}
 }
 
-// What a full disk does not take is an error of every command, help included.
+// A failed write to standard output is an error of every command, including help.
 func TestCommandsIntoAFullDisk(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")

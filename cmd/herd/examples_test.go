@@ -17,7 +17,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// pasted runs lines as somebody who pastes them into a shell in a herd's directory.
+// pasted runs command lines in a shell in a herd's directory.
 type pasted struct {
 	*processtest.Herd
 	env []string
@@ -52,10 +52,10 @@ func (p *pasted) run(t *testing.T, line string) (out string, err error) {
 	return stdout.String(), err
 }
 
-// examples are the lines of the Example of every command that help shows, each once.
+// examples returns the lines of the Examples of all visible commands, without duplicates.
 func examples(c *cobra.Command) (lines []string) {
 	if c.Hidden {
-		return nil // a command that has gone elsewhere
+		return nil // a removed command
 	}
 	for line := range strings.Lines(c.Example) {
 		lines = append(lines, strings.TrimSpace(line))
@@ -70,7 +70,7 @@ func examples(c *cobra.Command) (lines []string) {
 	return lines
 }
 
-// Every command has examples, and they do what they promise when they are pasted.
+// Every command has examples, and they work.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	p := newPasted(t, processtest.StartHerd(t, "", processtest.Names...))
@@ -102,7 +102,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// shortened is a load that does not take long.
+// shortened makes a load command short.
 func shortened(line string) string {
 	line += " -d 200ms"
 	if !strings.Contains(line, "--replication") {
@@ -111,7 +111,8 @@ func shortened(line string) string {
 	return line
 }
 
-// must runs a line that has to succeed. What another server was told a moment ago may not have come yet.
+// must runs a line that must succeed. It retries a WHATSAT, because an update to another server may be on
+// its way.
 func (p *pasted) must(t *testing.T, line string) (out string) {
 	t.Helper()
 	out, err := p.run(t, line)
@@ -124,9 +125,9 @@ func (p *pasted) must(t *testing.T, line string) (out string) {
 	return out
 }
 
-// exampleOfIamat runs a line that tells of clients. Somebody has tried other lines before and has moved
-// the same clients two seconds ago; all the same this one is what a WHATSAT then finds. As a time in the
-// example may be of whole seconds, that may take one.
+// exampleOfIamat runs a line with updates. The same clients were updated two seconds before; nevertheless
+// WHATSAT finds the example's location afterwards. Times in the example may be whole seconds, so that may
+// take a second.
 func (p *pasted) exampleOfIamat(t *testing.T, line string) {
 	wrong, runs := "", 0
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
@@ -135,10 +136,10 @@ func (p *pasted) exampleOfIamat(t *testing.T, line string) {
 		for _, ack := range acks {
 			f := strings.Fields(ack)
 			if len(f) != 6 || f[0] != "AT" {
-				t.Fatalf("it says %q", ack)
+				t.Fatalf("unexpected output %q", ack)
 			}
 			if got, _, _ := strings.Cut(p.Ask(f[1], "WHATSAT "+f[3]+" 1 0\n"), "\n"); got != ack {
-				wrong = fmt.Sprintf("it says %s and stored is %s", ack, got)
+				wrong = fmt.Sprintf("printed %s, stored %s", ack, got)
 			}
 			p.Ask(f[1], fmt.Sprintf("IAMAT %s +1+1 %d\n", f[3], time.Now().Unix()-2))
 		}
@@ -149,7 +150,7 @@ func (p *pasted) exampleOfIamat(t *testing.T, line string) {
 	t.Error(wrong)
 }
 
-// exampleOfServers runs a line that runs servers, what it says that one might type next, and stops them.
+// exampleOfServers runs a line that starts servers and the commands that it suggests, and stops it.
 func exampleOfServers(t *testing.T, line string) {
 	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
 	for _, ls := range listeners {
@@ -175,7 +176,7 @@ func exampleOfServers(t *testing.T, line string) {
 	})
 	for said := range strings.Lines(out.String()) {
 		_, next, ok := strings.Cut(said, "|   herd ")
-		if ok && (line == "herd up" || !strings.HasPrefix(next, "status")) { // which misses the others
+		if ok && (line == "herd up" || !strings.HasPrefix(next, "status")) { // status fails without the others
 			p.must(t, "herd "+next)
 		}
 	}
@@ -206,7 +207,7 @@ func (p *pasted) document(t *testing.T, path string, tested map[string]bool) {
 	}
 }
 
-// pastedLines are the lines of a document that show what to type.
+// pastedLines are the command lines in a document.
 func pastedLines(t *testing.T, path string) (lines []string) {
 	t.Helper()
 	text, err := os.ReadFile(path)

@@ -11,19 +11,19 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// walkFlags calls f with every flag of every command, hidden ones included.
+// walkFlags calls f for every flag of every command, including hidden ones.
 func walkFlags(c *cobra.Command, f func(c *cobra.Command, flag *pflag.Flag)) {
 	c.InitDefaultHelpFlag()
 	c.InitDefaultVersionFlag()
-	_ = c.ParseFlags(nil) // adds those of the parents
+	_ = c.ParseFlags(nil) // adds the flags of parents
 	c.Flags().VisitAll(func(flag *pflag.Flag) { f(c, flag) })
 	for _, sub := range c.Commands() {
 		walkFlags(sub, f)
 	}
 }
 
-// flagKinds says for each kind of value which of the values of TestFlagValues it accepts. A number or
-// a duration accepts 0 if its help says so.
+// flagKinds lists the values of TestFlagValues that each kind of flag accepts. Numbers and durations accept
+// 0 if the help says so.
 var flagKinds = map[string]func(f *pflag.Flag, value string) bool{
 	"bool":     func(_ *pflag.Flag, value string) bool { return value == "0" },
 	"int":      acceptsZero,
@@ -41,14 +41,14 @@ func acceptsZero(f *pflag.Flag, value string) bool {
 	return value == "10" || value == "0" && zero.MatchString(f.Usage)
 }
 
-// narrow are flags for a text that accept none of the values of TestFlagValues, or some.
+// narrow are string flags that accept only some values of TestFlagValues, or none.
 var narrow = map[string]string{
 	"dialect": "", "engine": "", "provider": "", "mix": "", "find-max": "", "fail-if": "", "idle": "0 10",
 	"slow-readers": "0 10", "columns": "",
 }
 
-// Every flag refuses what it cannot mean, in one form of message: the flag, what is wanted, and the
-// value as it was given. Nothing of the parsers behind it is seen.
+// Every flag rejects invalid values with the same form of message: the flag, the accepted values, and the
+// value given. Errors of the underlying parsers do not show.
 func TestFlagValues(t *testing.T) {
 	leaks := regexp.MustCompile(`strconv|Parse|time:|parse|invalid|\\x00|\x00`)
 	n := 0
@@ -112,7 +112,7 @@ func TestFlagValues(t *testing.T) {
 	}
 }
 
-// A flag without its value, and words that look like flags where there is none.
+// Flags without a value, and arguments that look like flags.
 func TestFlagsWithoutValue(t *testing.T) {
 	for line, want := range map[string]string{
 		"load -c":                          "-c, --connections: want a whole number from 0 to 1000000, got nothing; see herd load --help",

@@ -17,15 +17,15 @@ import (
 	"serverherd/places/google/googletest"
 )
 
-// Everything that Google may do, at real servers with a marker for a key: one reply each, within
-// the timeout; a bystander notices nothing; the next question is answered; and the key is nowhere.
+// All faults of Google, with real servers and a marker as the API key: each gets one reply within the
+// timeout, other clients are not affected, the next lookup works, and the key does not appear anywhere.
 func TestGooglesFaults(t *testing.T) {
 	t.Parallel()
 	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
 			google := googletest.Start(t)
-			// A refused key is asked again after a minute only, so there is a server for it alone.
+			// A rejected key opens the breaker for a minute, so it gets a server of its own.
 			h, refused := startGoogle(t, d, google.URL), startGoogle(t, d, google.URL)
 			bystander, err := keepAsking(h.Server("Alford").Address, "IAMAT kiwi +1.0+2.0 5\n",
 				time.Millisecond)
@@ -36,7 +36,7 @@ func TestGooglesFaults(t *testing.T) {
 			for _, h := range []*processtest.Herd{h, refused} {
 				h.Ask("Alford", "IAMAT puma +3.0+4.0 5\n")
 			}
-			// Trouble that passes is not seen by the client; and kilometres become metres.
+			// Transient failures are retried and not seen by the client; kilometers become meters.
 			google.Set(googletest.InTurn(d.Status("UNKNOWN_ERROR"), googletest.Recorded))
 			if reply := ask(h); !strings.HasPrefix(reply, "AT ") {
 				t.Errorf("after one UNKNOWN_ERROR: %q", reply)
@@ -91,7 +91,7 @@ func TestGooglesFaults(t *testing.T) {
 	}
 }
 
-// What may happen on the way to Google, likewise; and no descriptor stays open.
+// Likewise for network failures. No descriptor stays open.
 func TestGoogleOutOfReach(t *testing.T) {
 	t.Parallel()
 	google := googletest.StartTLS(t)
@@ -135,7 +135,7 @@ func TestGoogleOutOfReach(t *testing.T) {
 	checkSecret(t, seen.Bytes(), googletest.Key)
 }
 
-// whole checks that a reply has all of the recorded answer, byte for byte but for white space.
+// whole checks that a reply contains the complete recorded answer, unchanged except for white space.
 func whole(t *testing.T, d googletest.Dialect, reply string) {
 	t.Helper()
 	answer := []byte(d.Recorded())
@@ -153,12 +153,12 @@ func whole(t *testing.T, d googletest.Dialect, reply string) {
 	}
 }
 
-// isRefusal says whether a reply is one that says what has failed, or begins to, and nothing else.
+// isRefusal reports whether a reply consists of an error, or begins with it.
 func isRefusal(reply, want string) bool {
 	return strings.HasPrefix(reply, "> WHATSAT PLACES: "+want) && strings.Count(reply, "\n") == 2
 }
 
-// openDescriptors is how many a process has open.
+// openDescriptors is the number of open descriptors of a process.
 func openDescriptors(t *testing.T, pid int) int {
 	t.Helper()
 	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
@@ -168,7 +168,7 @@ func openDescriptors(t *testing.T, pid int) int {
 	return len(all)
 }
 
-// noMore waits until a process has no more descriptors open than it had.
+// noMore waits until a process has at most as many open descriptors as before.
 func noMore(t *testing.T, pid, before int) {
 	t.Helper()
 	processtest.Eventually(t, fmt.Sprintf("%d descriptors at most", before), func() bool {
@@ -176,7 +176,7 @@ func noMore(t *testing.T, pid, before int) {
 	})
 }
 
-// startGoogle starts a server that asks the scripted one, and logs all it can.
+// startGoogle starts a server that uses a scripted provider, with log level debug.
 func startGoogle(
 	t *testing.T, d googletest.Dialect, base string, env ...string,
 ) *processtest.Herd {
@@ -201,7 +201,7 @@ func moreFields(d googletest.Dialect) string {
 	return "[]"
 }
 
-// askedFor are all fields that it then asks for.
+// askedFor are all fields that it requests.
 func askedFor(d googletest.Dialect) []string {
 	if d == googletest.NewAPI {
 		return append(slices.Clone(googletest.Fields), "rating", "priceLevel")
@@ -209,7 +209,7 @@ func askedFor(d googletest.Dialect) []string {
 	return nil
 }
 
-// The budget of a day is one for a server and whoever asks in its name, and outlives both.
+// A server and the places command share the daily budget, and it survives both processes.
 func TestBudgetOutlivesTheServer(t *testing.T) {
 	google := googletest.Start(t)
 	extra := fmt.Sprintf("[places]\nprovider = \"google\"\nbase_url = %q\ndaily_budget = 3\n"+

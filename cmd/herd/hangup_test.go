@@ -16,24 +16,24 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// serveHerd is a herd of Alford alone, and serve on it, not started yet.
+// serveHerd returns a herd with one server and a serve command that is not started yet.
 func serveHerd(t *testing.T, out io.Writer) (*processtest.Herd, *exec.Cmd) {
 	h, c := upHerd(t, out, "", []string{"Alford"})
 	c.Args = []string{c.Path, "serve", "Alford", "--config", h.Config()}
 	return h, c
 }
 
-// aliveAndHungUp waits until Alford has taken a hang-up, and stops it.
+// aliveAndHungUp waits until Alford has handled SIGHUP, and stops it.
 func aliveAndHungUp(t *testing.T, h *processtest.Herd, c *exec.Cmd, out *processtest.Output) {
 	t.Helper()
-	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "SIGHUP received") > 0 })
+	processtest.Eventually(t, "Alford has handled SIGHUP", func() bool { return logged(h, "SIGHUP received") > 0 })
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if code := waitUp(t, c); code != 0 {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 }
 
-// A server that reads its configuration takes a hang-up already.
+// A server handles SIGHUP while it reads its configuration.
 func TestHangupBeforeTheConfigurationIsRead(t *testing.T) {
 	out := &processtest.Output{}
 	h, c := serveHerd(t, out)
@@ -62,7 +62,7 @@ func TestHangupBeforeTheConfigurationIsRead(t *testing.T) {
 	aliveAndHungUp(t, h, c, out)
 }
 
-// Under nohup a server lives through a hang-up from its first instant on, and takes one later.
+// Under nohup a server survives SIGHUP from the first instant, and handles it later.
 func TestHangupUnderNohup(t *testing.T) {
 	out := &processtest.Output{}
 	h, c := serveHerd(t, out)
@@ -81,7 +81,7 @@ func TestHangupUnderNohup(t *testing.T) {
 	aliveAndHungUp(t, h, c, out)
 }
 
-// ignored says whether a process ignores SIGHUP now.
+// ignored reports whether a process ignores SIGHUP.
 func ignored(t *testing.T, pid int) bool {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -97,7 +97,7 @@ func ignored(t *testing.T, pid int) bool {
 	return false
 }
 
-// A process that may open next to nothing serves nobody, and says so.
+// A server with a very low descriptor limit does not start.
 func TestFewDescriptors(t *testing.T) {
 	h, _ := upHerd(t, io.Discard, "", []string{"Alford"})
 	for _, args := range []string{"serve Alford", "up"} {

@@ -10,7 +10,7 @@ import (
 	"serverherd/herd/herdtest"
 )
 
-// The transcripts that are played in virtual time hold for a process, too, whichever engine it has.
+// The transcripts of the simulation also hold for real processes, on every engine.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	for _, engine := range engines.Names {
@@ -63,7 +63,7 @@ func TestFiveServers(t *testing.T) {
 	before = h.ATSent()
 	h.Ask("Welsh", "IAMAT "+kiwi+"\n") // the same, elsewhere
 	h.Ask("Alford", "IAMAT "+kiwi+"\n")
-	h.Ask("Alford", "IAMAT after "+"+1-1 1\n") // arrives behind whatever those caused
+	h.Ask("Alford", "IAMAT after "+"+1-1 1\n") // arrives after the messages that those caused
 	h.UntilEqual(2)
 	if n := h.ATSent() - before; n > 6 {
 		t.Errorf("%d AT lines for one new update and two known ones, want at most 6", n)

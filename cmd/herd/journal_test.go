@@ -17,15 +17,15 @@ import (
 
 const storage = "[herd]\nname = \"ucla\"\n[log]\nlines = false\n[storage]\ndir = \"journal\"\n"
 
-// acknowledged is an update that a client was told has been taken, and when it was told.
+// acknowledged is an acknowledged update and the time of its acknowledgement.
 type acknowledged struct {
 	client string
 	second int
 	at     time.Time
 }
 
-// writer updates clients of its own at one server, as fast as it answers, until the server is gone,
-// and returns what was acknowledged.
+// writer sends updates to one server in a closed loop until the server is gone, and returns the
+// acknowledged ones.
 func writer(t *testing.T, h *processtest.Herd, server string, acks *[]acknowledged) {
 	c, err := net.Dial("tcp", h.Server(server).Address)
 	if err != nil {
@@ -56,7 +56,7 @@ func writer(t *testing.T, h *processtest.Herd, server string, acks *[]acknowledg
 	}
 }
 
-// stored is the second of a client's record at a server; 0 if it has none.
+// stored is the time of a client's record at a server, in seconds; 0 if it has none.
 func stored(t *testing.T, h *processtest.Herd, server string, clients []string) map[string]int {
 	var lines strings.Builder
 	for _, client := range clients {
@@ -71,7 +71,7 @@ func stored(t *testing.T, h *processtest.Herd, server string, clients []string) 
 	return found
 }
 
-// All five are killed at once under load: what was acknowledged 1.5 s before is back.
+// All five servers are killed at once under load: updates acknowledged 1.5 s before are not lost.
 func TestAWholeHerdIsKilledAndRemembers(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, storage, processtest.Names...)
@@ -80,7 +80,7 @@ func TestAWholeHerdIsKilledAndRemembers(t *testing.T) {
 	for i, name := range processtest.Names {
 		writers.Go(func() { writer(t, h, name, &acks[i]) })
 	}
-	// Long enough for some to be older than what is asked for.
+	// Long enough for some updates to be older than 1.5 s.
 	begun := time.Now()
 	processtest.Eventually(t, "a few seconds of load", func() bool { return time.Since(begun) > 4*time.Second })
 	for _, name := range processtest.Names {

@@ -12,8 +12,8 @@ import (
 	"serverherd/cmd/herd/engines"
 )
 
-// A server as the course's public ones are: it takes all of a connection for one message, and sends
-// each of its own on a connection, without LF. Real sockets, on each engine.
+// A neighbor like public servers of the course: it reads each connection to its end as one message, and
+// sends each message on a new connection, without LF. Real sockets, on each engine.
 func TestANeighborOfOneMessageAConnection(t *testing.T) {
 	t.Parallel()
 	for _, engine := range engines.Names {
@@ -57,7 +57,7 @@ func TestANeighborOfOneMessageAConnection(t *testing.T) {
 	}
 }
 
-// oneMessageServer reads each connection to its end, and closes it then.
+// oneMessageServer reads each connection to its end and then closes it.
 func oneMessageServer(t *testing.T, l net.Listener) <-chan string {
 	messages := make(chan string, 1000)
 	serveEach(t, l, func(c *net.TCPConn) {

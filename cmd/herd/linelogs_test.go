@@ -22,7 +22,7 @@ import (
 	"serverherd/herd/config"
 )
 
-// What up says that an update takes of the logs is what it takes.
+// The log size per update that up prints is correct.
 func TestBytesPerUpdate(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", processtest.Names...)
@@ -37,7 +37,7 @@ func TestBytesPerUpdate(t *testing.T) {
 		processtest.Eventually(t, "the logs are written", func() bool {
 			before := last
 			last = written()
-			return last-before < 2000 // a PING now and then
+			return last-before < 2000 // occasional PINGs
 		})
 		return last
 	}
@@ -57,7 +57,7 @@ func TestBytesPerUpdate(t *testing.T) {
 	if each < want*2/3 || each > want*2 {
 		t.Errorf("%d bytes for an update, want %d to twice that", each, want)
 	}
-	// What is counted as written is in the file.
+	// Log.Written is the size of the file.
 	for _, name := range processtest.Names {
 		processtest.Eventually(t, "what is counted is in the log of "+name, func() bool {
 			n := int64(h.Status(name).Log.Written)
@@ -81,7 +81,7 @@ func TestLogsOf(t *testing.T) {
 		if got := strings.Join(logsOf(&c, 5, 10), "\n"); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
-		for line := range strings.Lines(want) { // up puts a name in front, on a terminal of 80 columns
+		for line := range strings.Lines(want) { // up adds a prefix, on a terminal of 80 columns
 			if n := len("Hamilton | ") + len(strings.TrimSuffix(line, "\n")); n > 80 {
 				t.Errorf("%d columns: %s", n, line)
 			}
@@ -102,7 +102,7 @@ func TestByteCount(t *testing.T) {
 	}
 }
 
-// loadNotes runs a load and returns what it says on standard error.
+// loadNotes runs a load and returns its standard error.
 func loadNotes(t *testing.T, h *processtest.Herd, args ...string) string {
 	t.Helper()
 	_, errOut, code := h.Command("", append([]string{"load"}, args...)...)
@@ -112,7 +112,7 @@ func loadNotes(t *testing.T, h *processtest.Herd, args ...string) string {
 	return errOut
 }
 
-// load says where the line logs are, how fast they grow and what limits them, and what it leaves.
+// load reports where the line logs are, how fast they grow, their size limit, and which clients stay.
 func TestLoadTellsOfLogsAndClients(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "[log]\nmax_size = 10000000\nmax_files = 2\n", "Alford")
@@ -131,7 +131,7 @@ $`)
 			t.Errorf("%s is not there", id)
 		}
 	}
-	// What it says is the truth.
+	// The reported numbers are correct.
 	before := h.Status("Alford").Log.Written
 	notes = loadNotes(t, h, "-c", "2", "-d", "1s", "--rate", "500")
 	after := h.Status("Alford").Log.Written
@@ -142,11 +142,11 @@ $`)
 	if most := float64(after-before) / 1000; grown > most*1.01 || grown < most/2 {
 		t.Errorf("it says %v kB, and %v kB were written", grown, most)
 	}
-	// Whoever only comes and goes leaves nobody.
+	// Short connections leave no clients.
 	if notes := loadNotes(t, h, "-d", "200ms", "-c", "0", "--churn", "10/s"); strings.Contains(notes, "in the herd") {
 		t.Errorf("%s", notes)
 	}
-	// Interrupted, it leaves them all the same.
+	// Clients stay after an interrupted load, too.
 	c := exec.Command(processtest.Binary, "load", "-c", "2", "-d", "1h", "--warmup", "0s", "--live", "--config", h.Config())
 	var out processtest.Output
 	c.Stdout, c.Stderr = &out, &out
@@ -161,7 +161,7 @@ $`)
 	}
 }
 
-// Logs without lines are not told of, and clients in a journal do not go with a restart.
+// Logs without lines are not reported, and clients in a journal survive a restart.
 func TestLoadTellsOfJournals(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "[log]\nlines = false\n[storage]\ndir = \"journal\"\n", processtest.Names...)
@@ -197,7 +197,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// A server that hangs, here a neighbor, takes no time from the seconds that are measured.
+// A server that hangs, here a neighbor, does not delay the measurement.
 func TestLoadBesideAServerThatHangs(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford", "Hamilton")
@@ -217,13 +217,13 @@ func TestLoadBesideAServerThatHangs(t *testing.T) {
 		}
 		return strings.Count(string(text), "\n") - 1
 	}
-	// Four if nothing else runs here; two if one of them waits 3 s for the server that hangs.
+	// Four on an idle machine; two if one of them waits 3 s for the server that hangs.
 	if n := rows(); n < 3 {
 		t.Errorf("%d seconds of 4", n)
 	}
 }
 
-// A server that hangs while the load runs is waited for beside it.
+// lineLogs.second does not wait for a server that hangs.
 func TestLineLogsDoNotWait(t *testing.T) {
 	t.Parallel()
 	answers, asked := make(chan *herd.Status, 3), make(chan bool, 3)
@@ -249,7 +249,7 @@ func TestLineLogsDoNotWait(t *testing.T) {
 	<-asked
 	l.second(load.Second{}, time.Hour)
 	<-asked
-	l.second(load.Second{}, time.Hour) // nothing has come, and it returns
+	l.second(load.Second{}, time.Hour) // returns without a sample
 	if len(said) != 1 {
 		t.Errorf("said %q", said)
 	}
@@ -262,7 +262,7 @@ func TestLineLogsDoNotWait(t *testing.T) {
 	}
 }
 
-// Of a herd whose only server has died, load says neither that its logs did not grow nor that it keeps clients.
+// If the only server has died, load reports neither zero log growth nor that clients stay.
 func TestLoadOfAServerThatDiesTells(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")

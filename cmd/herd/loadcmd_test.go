@@ -12,7 +12,7 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// What load says of a server is what the server says of itself.
+// The counts of load agree with the server's counters.
 func TestLoadCountsAsTheServerDoes(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
@@ -31,7 +31,7 @@ func TestLoadCountsAsTheServerDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := h.Status("Alford").Counters
-	const known = 100 // lines that made the clients known
+	const known = 100 // preloaded clients
 	if c.IAMAT+c.WHATSAT != r.All.Sent+known || c.Replies != r.All.Replies+known || r.All.Errors != 0 || r.Connections != 6 {
 		t.Errorf("the server counts %+v\nthe loader %+v", c, r.All)
 	}
@@ -57,7 +57,7 @@ func TestLoadCountsAsTheServerDoes(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(h.Dir, "too.csv")); err != nil {
 		t.Errorf("with --json -: %v", err)
 	}
-	// Who has measured nothing has not shown that it was fast.
+	// Without samples a latency condition fails.
 	if _, errOut, code := h.Command("", "load", "-d", "200ms", "--warmup", "0s", "-c", "0", "--churn", "50/s",
 		"--fail-if", "p99>1us"); code != 1 || !strings.Contains(errOut, "--fail-if p99>1us: no latency samples") {
 		t.Errorf("exit %d, %s", code, errOut)
@@ -117,7 +117,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// A server that dies under the load is named, and the exit code says so.
+// A server that dies under load is reported by name, and the exit code is 1.
 func TestLoadOfAServerThatDies(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
@@ -129,19 +129,19 @@ func TestLoadOfAServerThatDies(t *testing.T) {
 	}
 	processtest.Eventually(t, "the load has begun", func() bool { return strings.Contains(out.String(), "replies/s") })
 	h.Kill("Alford")
-	// Nobody is left who could send: it does not wait for the end of the hour.
+	// No connection is left: it ends before the hour is over.
 	err := c.Wait()
 	if err == nil || c.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), " Alford: connection lost: ") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
 
-// An interrupted load exits with 130 whatever it had come to, and says what its report is about.
+// An interrupted load exits with 130 in every phase, and says what its report covers.
 func TestInterruptedLoad(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
 	for _, test := range []struct {
-		when, want string // what is seen before the signal and after it
+		when, want string // output before and after the signal
 		args       []string
 	}{
 		{"line logs: ", "herd: interrupted before all connections were made\n",
@@ -168,7 +168,7 @@ func TestInterruptedLoad(t *testing.T) {
 	}
 }
 
-// A part of the connections is rounded, not cut.
+// A share of the connections is rounded, not truncated.
 func TestShare(t *testing.T) {
 	for text, want := range map[string]int{"29%": 29, "80%": 80, "0%": 0, "100%": 100, "0.6%": 1, "7": 7} {
 		if n, err := share("idle", text, 100); n != want || err != nil {

@@ -15,7 +15,7 @@ import (
 	"serverherd/cmd/herd/load"
 )
 
-// A line that says how things go does not reach the edge of a terminal of 80 columns.
+// The progress line fits on a terminal of 80 columns.
 func TestLoadsLineFitsTheTerminal(t *testing.T) {
 	f := &loadFlags{Options: load.Options{Duration: time.Hour, Warmup: time.Second}}
 	for _, s := range []load.Second{
@@ -32,7 +32,7 @@ func TestLoadsLineFitsTheTerminal(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends a load early: it prints what there is, and writes the files.
+// Ctrl-C ends a load early: it prints the report so far and writes the files.
 func TestLoadInterrupted(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
@@ -59,12 +59,12 @@ func TestLoadInterrupted(t *testing.T) {
 	}
 }
 
-// With --find-max standard output has the report and nothing else, where it is asked for.
+// With --find-max and --json - standard output has only the report.
 func TestLoadFindMax(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
-	// Each connection may have a line under way at the end: with 64 of them the lowest rate that is tried
-	// holds on a machine with other work, too.
+	// Each connection may have a request in flight at the end: with 64 of them the lowest rate tried
+	// succeeds on a busy machine, too.
 	args := []string{"load", "-c", "64", "-d", "100ms", "--warmup", "0s", "--json", "-", "--find-max"}
 	out, errOut, code := h.Command("", append(args, "p50<10s")...)
 	var r load.Report
@@ -81,8 +81,8 @@ func TestLoadFindMax(t *testing.T) {
 	}
 }
 
-// A file that cannot be made stops a load before it begins; one that cannot be written, or an output
-// that nobody reads, does not keep the others from being written.
+// A file that cannot be created stops a load before it begins. A file that cannot be written, or a closed
+// output, does not prevent the others from being written.
 func TestLoadsFiles(t *testing.T) {
 	h := processtest.StartHerd(t, "", "Alford")
 	short := []string{"load", "-c", "2", "-d", "100ms", "--warmup", "0s"}

@@ -10,12 +10,12 @@ import (
 	"serverherd/herd/config"
 )
 
-// What a server says of its start, and how its process ended, decide whether it is started again when
-// it has never run.
-func TestHopeless(t *testing.T) {
+// The notifications of a server and the end of its process decide whether a failed first start is
+// permanent.
+func TestPermanent(t *testing.T) {
 	for _, test := range []struct {
 		what, said, ends string
-		hopeless         bool
+		permanent        bool
 		why              string
 	}{
 		{"ready", "READY\n", "exit 1", false, "exit status 1"},
@@ -29,18 +29,18 @@ func TestHopeless(t *testing.T) {
 		o, ready := &outcome{}, false
 		o.readNotifications(strings.NewReader(test.said), func() { ready = true })
 		o.err = exec.Command("sh", "-c", test.ends).Run()
-		if got := o.permanent(); got != test.hopeless || ready != (test.said == "READY\n") || o.String() != test.why {
-			t.Errorf("%s: hopeless %v, ready %v, %.100s", test.what, got, ready, o)
+		if got := o.permanent(); got != test.permanent || ready != (test.said == "READY\n") || o.String() != test.why {
+			t.Errorf("%s: permanent %v, ready %v, %.100s", test.what, got, ready, o)
 		}
 	}
 	for err, want := range map[error]bool{syscall.EMFILE: false, syscall.EAGAIN: false, exec.ErrNotFound: true, nil: false} {
 		if got := (&outcome{err: err}).permanent(); got != want {
-			t.Errorf("a process that could not be run, %v: hopeless %v", err, got)
+			t.Errorf("a process that could not be run, %v: permanent %v", err, got)
 		}
 	}
 }
 
-// Many servers need more descriptors of up than one of itself.
+// The descriptor limit of up depends on the number of servers.
 func TestDescriptorsOfUp(t *testing.T) {
 	s := &supervisor{cfg: &config.Config{Limits: config.Limits{MaxConnections: 16}}, servers: make([]config.Server, 100)}
 	if err := s.checkDescriptors(32 + 100*childDescriptors); err != nil {

@@ -11,7 +11,7 @@ import (
 	"serverherd/cmd/herd/engines"
 )
 
-// A web page that sends lines to a server of the herd has none of them executed, and reads nothing.
+// Lines that a web page sends to a server are not executed, and the page reads nothing.
 func TestOtherProtocols(t *testing.T) {
 	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
-// What a balancer's check does leaves nothing in the log.
+// TCP health checks of load balancers are not logged.
 func TestACheckIsNotLogged(t *testing.T) {
 	h := processtest.StartHerd(t, processtest.Embedded, "Alford")
 	before := h.Status("Alford").Counters.Accepted
@@ -71,7 +71,7 @@ func TestACheckIsNotLogged(t *testing.T) {
 	}
 }
 
-// An unfinished line is told so before it is cut off.
+// A connection with an unfinished line gets a reason before it is closed.
 func TestUnfinishedLine(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "[limits]\npartial_line_timeout = \"1s\"\n", "Alford")
@@ -83,7 +83,7 @@ func TestUnfinishedLine(t *testing.T) {
 	}
 }
 
-// Clients of the course that do not end their line are answered, on real sockets of each engine.
+// With unfinished_line, clients that do not end their line get a reply. Real sockets, on each engine.
 func TestUnfinishedLineIsExecuted(t *testing.T) {
 	t.Parallel()
 	for _, engine := range engines.Names {

@@ -14,7 +14,7 @@ import (
 	"serverherd/protocol"
 )
 
-// placesHerd is a directory with a herd.toml that has such a table [places].
+// placesHerd creates a directory with a herd.toml that has the given [places] table.
 func placesHerd(t *testing.T, table string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -33,7 +33,7 @@ func askPlaces(dir string, args ...string) (out, errOut string, code int) {
 	return o.String(), e.String(), code
 }
 
-// What a person sees, of a file in which names are wide, accented, from right to left and hostile.
+// The table of a file with wide, accented, right-to-left and hostile names.
 func TestPlacesTable(t *testing.T) {
 	dir := placesHerd(t, "")
 	file := filepath.Join(dir, "mine.csv")
@@ -73,7 +73,7 @@ func TestPlacesTable(t *testing.T) {
 	}
 }
 
-// Files of others are asked with what the command line or herd.toml says of them, in the same way.
+// Files of other forms work with options from the command line or from herd.toml.
 func TestPlacesOfOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "sites.txt")
@@ -110,7 +110,7 @@ func TestPlacesOfOtherFiles(t *testing.T) {
 	}
 }
 
-// The provider of the command line is asked in place of herd.toml's, with the rest of its keys.
+// --provider overrides the provider; the other keys of herd.toml still apply.
 func TestPlacesOfAnotherProvider(t *testing.T) {
 	dir := placesHerd(t, "provider = \"file\"\npath = \"mine.csv\"\nrank = \"distance\"")
 	if err := os.WriteFile(filepath.Join(dir, "mine.csv"), []byte("name,lat,lng\nmine,34.06893,-118.445127\n"), 0o600); err != nil {
@@ -177,7 +177,7 @@ func TestPlacesMistakes(t *testing.T) {
 	}
 }
 
-// A lookup that fails says what to do, and a fallback does not hide it.
+// A failed lookup prints advice, and a fallback does not hide the failure.
 func TestPlacesAdvice(t *testing.T) {
 	t.Setenv(keyVariable, "a-key")
 	answer := ""
@@ -195,7 +195,7 @@ func TestPlacesAdvice(t *testing.T) {
 		{`{"places":7}`, "google", "herd: places provider google: "},
 	} {
 		answer = c.answer
-		dir := placesHerd(t, table) // with a budget of its own
+		dir := placesHerd(t, table) // with its own budget
 		out, errOut, code := askPlaces(dir, "1,2", "--provider", c.provider)
 		if code != 1 || !strings.Contains(errOut, c.want) || strings.Count(errOut, "\n") != 1 || out != "" {
 			t.Errorf("%s: exit code %d, %q, want %q; %s", c.answer, code, errOut, c.want, out)
@@ -258,7 +258,7 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// A provider of the full number of results may have more.
+// With the maximum number of results there may be more.
 func TestCounted(t *testing.T) {
 	for n, want := range map[int]string{
 		0: "no places", 1: "1 place", 19: "19 places", protocol.MaxBound: "the first 20 places",

@@ -15,8 +15,8 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// questions sends one line after the other, each after the last one's reply and a pause, until it is
-// stopped. It notes the place that it is told of.
+// questions sends WHATSATs one at a time, with pauses, until it is stopped. It records the place in the
+// latest reply.
 type questions struct {
 	line   string
 	pause  time.Duration
@@ -69,8 +69,8 @@ func (q *questions) run(conn net.Conn) error {
 	}
 }
 
-// The file is read again while questions are asked: none fails, and the answer becomes the new one.
-// A file with a mistake changes nothing but the log.
+// The file is reloaded during lookups: none fails, and the answer changes. An invalid file changes nothing,
+// but is logged.
 func TestPlacesFileIsReadAgain(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "[places]\nprovider = \"file\"\npath = \"mine.csv\"\n", "Alford")
 	file := filepath.Join(h.Dir, "mine.csv")
@@ -153,7 +153,7 @@ func TestPlacesFileIsReadAgain(t *testing.T) {
 	}
 }
 
-// A file that is wrong at the start ends the start, and says where.
+// An invalid file prevents the start and is reported with its position.
 func TestPlacesFileWrongAtTheStart(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "[places]\nprovider = \"file\"\npath = \"mine.ndjson\"\n", "Alford")
 	for _, l := range listeners["Alford"] {

@@ -15,7 +15,7 @@ import (
 // all prints every entry.
 func all(logEntry) bool { return true }
 
-// Names in front of lines, wherever the writes were cut.
+// Lines get prefixes, for every split into writes.
 func TestPrefixed(t *testing.T) {
 	out := &processtest.Output{}
 	p := newPrefixed(out, []config.Server{{Name: "Alford"}, {Name: "Hamilton"}})
@@ -36,8 +36,8 @@ func TestPrefixed(t *testing.T) {
 	}
 }
 
-// Entries of several servers are in order of time, whichever came first, and what follows an entry
-// stays behind it. Entries of level info are for those who ask.
+// Entries of several servers are printed in order of time, and lines after an entry stay behind it. Entries
+// of level info are printed only on request.
 func TestPrefixedInOrderOfTime(t *testing.T) {
 	begun := time.Now().Add(-time.Second)
 	entry := func(ms int, level, text string) string {
@@ -67,11 +67,11 @@ func TestPrefixedInOrderOfTime(t *testing.T) {
 	}
 }
 
-// A line that waits for others is printed whatever becomes of the clock.
+// A line that is held back is printed even if the clock is set back.
 func TestPrefixedWhenTheClockIsSetBack(t *testing.T) {
 	out := &processtest.Output{}
 	p := newPrefixed(out, []config.Server{{Name: "Alford"}})
-	setBack := func(text string) { // as soon as it has come
+	setBack := func(text string) { // as soon as it is received
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		now := time.Now()
@@ -86,7 +86,7 @@ func TestPrefixedWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// Whether an entry is wanted is asked again when it is to be printed.
+// Wanted is called again when an entry is printed.
 func TestPrefixedWhenMoreIsKnown(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -106,7 +106,7 @@ func TestPrefixedWhenMoreIsKnown(t *testing.T) {
 	}
 }
 
-// While nobody reads, lines are dropped and counted, and nobody waits.
+// While the output is blocked, lines are dropped and counted, and writers do not block.
 func TestPrefixedBlocked(t *testing.T) {
 	r, w := io.Pipe()
 	p := newPrefixed(w, []config.Server{{Name: "Alford"}})
@@ -132,6 +132,6 @@ func TestPrefixedBlocked(t *testing.T) {
 		}
 	}
 	if dropped == 0 || printed+dropped != lines {
-		t.Errorf("%d lines printed, %d told of as dropped, of %d", printed, dropped, lines)
+		t.Errorf("%d lines printed, %d reported as dropped, of %d", printed, dropped, lines)
 	}
 }

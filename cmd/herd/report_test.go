@@ -13,8 +13,8 @@ import (
 	"serverherd/herd/config"
 )
 
-// Which entries of a log are printed. A link that is down because up starts or stops its neighbor is no
-// news.
+// Which log entries are printed: not those about links that are down because up starts or stops the
+// neighbor.
 func TestPrinted(t *testing.T) {
 	const down = "warn\tlink down\t" + `{"neighbor": "Ball", "address": "127.0.0.1:11501", "reason": "dial tcp"}`
 	const lost = "warn\trecords not handed over\t" + `{"records": 938}`
@@ -54,7 +54,7 @@ func TestPrinted(t *testing.T) {
 	}
 }
 
-// Looks at a herd of Alford and Ball, whose neighbors elsewhere are Hamilton and Welsh.
+// Polls of a herd of Alford and Ball, with the neighbors Hamilton and Welsh not started here.
 var (
 	wholeLook  = []seen{{server: "Alford"}, {server: "Ball"}}
 	silentLook = []seen{{server: "Alford", links: []string{"Ball"}}, {server: "Ball", unready: "see its log"}}
@@ -67,7 +67,7 @@ var (
 	}
 )
 
-// What is printed of a start, and of a restart behind it.
+// What is printed about a start and a following restart.
 func TestStartReport(t *testing.T) {
 	const soon, late = time.Second, lateStart
 	type step struct {
@@ -98,7 +98,7 @@ func TestStartReport(t *testing.T) {
 		},
 		"links to servers elsewhere": {
 			[]step{{aloneLook, soon, "whole", false}, {aloneLook, soon + late - 1, "", false}, {aloneLook, soon + late, elsewhere, true}},
-			[]step{{aloneLook, soon, "whole again", true}}, // told already
+			[]step{{aloneLook, soon, "whole again", true}}, // printed already
 		},
 		"links to servers elsewhere, in time": {
 			[]step{{aloneLook, soon, "whole", false}, {wholeLook, 2 * soon, "", true}}, nil,
@@ -113,7 +113,7 @@ func TestStartReport(t *testing.T) {
 				{aloneLook, 2 * late, "whole", false}, {aloneLook, 3 * late, elsewhere, true},
 			}, nil,
 		},
-		"late, and links to servers elsewhere": { // which are not known before
+		"late, and links to servers elsewhere": { // unknown before
 			[]step{
 				{silentLook, late, "Ball is not ready after 5 s: see its log", false}, {aloneLook, 2 * late, "whole", false},
 				{aloneLook, 3*late - 1, "", false}, {aloneLook, 3 * late, elsewhere, true},
@@ -136,8 +136,8 @@ func TestStartReport(t *testing.T) {
 	}
 }
 
-// What a console's answer means.
-func TestSeeing(t *testing.T) {
+// The state of a server from its console's answer.
+func TestSeenFrom(t *testing.T) {
 	link := func(neighbor, state string, receiving bool) herd.LinkStatus {
 		return herd.LinkStatus{Neighbor: neighbor, State: state, Receiving: receiving}
 	}
@@ -163,7 +163,7 @@ func TestSeeing(t *testing.T) {
 	}
 }
 
-// What to type next, in lines that a terminal of 80 columns does not break, behind the longest name.
+// The suggested commands fit on a terminal of 80 columns with the longest prefix.
 func TestWelcome(t *testing.T) {
 	args := os.Args
 	defer func() { os.Args = args }()

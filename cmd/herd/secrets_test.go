@@ -21,8 +21,7 @@ import (
 	"serverherd/places/google/googletest"
 )
 
-// A key from the environment, and a question on its way that holds it, when the process is made to
-// say all that it knows.
+// Neither the API key from the environment nor a request with it appears in dumps of the process.
 func TestKeyInADump(t *testing.T) {
 	t.Setenv(keyVariable, googletest.Key)
 	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
@@ -54,7 +53,7 @@ func TestKeyInADump(t *testing.T) {
 	}
 }
 
-// look collects all that a server shows of itself, and ends it with a dump of its stacks.
+// look collects everything that a server outputs, and ends it with a stack dump.
 func look(t *testing.T, h *processtest.Herd, seen *bytes.Buffer) {
 	t.Helper()
 	const name = "Alford"
@@ -95,7 +94,7 @@ func look(t *testing.T, h *processtest.Herd, seen *bytes.Buffer) {
 	seen.Write(entries)
 }
 
-// checkSecret looks for a secret in every dress that it might wear.
+// checkSecret looks for a secret in all its encodings.
 func checkSecret(t *testing.T, text []byte, secret string) {
 	t.Helper()
 	if len(text) < 10_000 {
@@ -106,12 +105,12 @@ func checkSecret(t *testing.T, text []byte, secret string) {
 	}
 }
 
-// dressed is where a secret is in a text, and how: whole or half of it, as it is or as bytes are
-// written. A part without signs stays itself in a URL, in HTML and between quotes.
+// dressed finds a secret, or half of it, in a text, in plain or in an encoding of its bytes. A part without
+// special characters is unchanged in URLs, HTML and quotes.
 func dressed(text []byte, secret string) map[string]int {
 	found := map[string]int{}
 	low := strings.ToLower(string(text))
-	// Whatever stands between the digits of bytes is taken away.
+	// Remove separators between the digits of bytes.
 	between := strings.NewReplacer("\\x", "", "%", "", "0x", "", ",", "", " ", "", "\n", "")
 	packed := between.Replace(low)
 	parts := map[string]string{"all of it": secret, "a half": secret[len(secret)/2:]}
@@ -125,9 +124,9 @@ func dressed(text []byte, secret string) map[string]int {
 		note("escaped for a URL", low, url.QueryEscape(part))
 		note("in hex", packed, hex.EncodeToString([]byte(part)))
 		note("as bytes", low, strings.Trim(fmt.Sprint([]byte(part)), "[]"))
-		for shift := range 3 { // it may begin in the middle of a group of three
+		for shift := range 3 { // it may begin within a group of three bytes
 			form := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + part))
-			form = form[(8*shift+5)/6 : len(form)-1] // without what depends on the neighbors
+			form = form[(8*shift+5)/6 : len(form)-1] // without the characters that depend on adjacent bytes
 			note("in base64", low, form)
 			note("in base64 for URLs", low, strings.NewReplacer("+", "-", "/", "_").Replace(form))
 		}
@@ -135,7 +134,7 @@ func dressed(text []byte, secret string) map[string]int {
 	return found
 }
 
-// The search finds what it shall find, wherever it begins.
+// The search finds all encodings at every offset.
 func TestDressed(t *testing.T) {
 	const secret = googletest.Key
 	for front := range 4 {
@@ -161,7 +160,7 @@ func TestDressed(t *testing.T) {
 	}
 }
 
-// The key comes from a file that nobody else can read, or from the environment.
+// The key comes from a file that others cannot read, or from the environment.
 func TestKey(t *testing.T) {
 	s := googletest.Start(t)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")

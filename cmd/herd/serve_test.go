@@ -23,7 +23,7 @@ import (
 	"serverherd/herd/journal"
 )
 
-// entries are the messages in a server's log file, each entry of which is a JSON object.
+// entries returns the messages in a server's log file and checks that all entries are JSON objects.
 func entries(h *processtest.Herd, name string) (messages []string, all string) {
 	h.T.Helper()
 	text, err := os.ReadFile(filepath.Join(h.Dir, "logs", "server-"+name+".log"))
@@ -40,7 +40,7 @@ func entries(h *processtest.Herd, name string) (messages []string, all string) {
 	return messages, string(text)
 }
 
-// The log of a server's life, with every line in and out.
+// The log of a server from start to stop, with all lines.
 func TestLog(t *testing.T) {
 	h := processtest.StartHerd(t, processtest.Embedded, "Alford")
 	h.Ask("Alford", "IAMAT kiwi +34.068930-118.445127 5\nWHATSAT kiwi 10 2\nred \x1b[31m\u202e\n")
@@ -53,7 +53,7 @@ func TestLog(t *testing.T) {
 		"started", "connection made", "line received", "line received", "line received", "line sent",
 		"lookup sent", "line sent", "connection lost", "stopping", "records not handed over", "stopped",
 	}
-	slices.Sort(got) // a lookup is done when it is done
+	slices.Sort(got) // the time of a lookup varies
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("entries %q, want %q", got, want)
@@ -72,8 +72,7 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// A log file that is a symbolic link is refused, and everything about it is in one line. A directory
-// that is one is the operator's.
+// A log file that is a symbolic link is an error of one line. The directory may be one.
 func TestServeOfALinkedLog(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "", "Alford")
 	logs, elsewhere := filepath.Join(h.Dir, "logs"), filepath.Join(h.Dir, "elsewhere")
@@ -98,7 +97,7 @@ func TestServeOfALinkedLog(t *testing.T) {
 	}
 }
 
-// stuckClient makes a server owe a client more than it will ever read.
+// stuckClient connects a client that sends many requests and never reads.
 func stuckClient(h *processtest.Herd, name string) {
 	h.T.Helper()
 	c, err := net.Dial("tcp", h.Server(name).Address)
@@ -107,7 +106,7 @@ func stuckClient(h *processtest.Herd, name string) {
 	}
 	h.T.Cleanup(func() { c.Close() })
 	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
-	const questions = 4000 // the replies, 40 MB, fit into no socket's buffer
+	const questions = 4000 // 40 MB of replies, more than socket buffers
 	text := "IAMAT kiwi +34.068930-118.445127 5\n" + strings.Repeat("WHATSAT kiwi 50 20\n", questions)
 	if _, err := io.WriteString(c, text); err != nil {
 		h.T.Fatal(err)
@@ -127,8 +126,8 @@ func stuckClient(h *processtest.Herd, name string) {
 	}
 }
 
-// signalUntil sends a process signals until stop is called. The first ones may still be one with one
-// before them.
+// signalUntil sends signals to a process until stop is called. The first ones may count as one with a
+// previous signal.
 func signalUntil(p *os.Process) (stop func()) {
 	done := make(chan struct{})
 	go func() {
@@ -144,7 +143,7 @@ func signalUntil(p *os.Process) (stop func()) {
 	return func() { close(done) }
 }
 
-// Signals that come together are one.
+// Signals in quick succession count as one.
 func TestAnotherSignal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signals, begun := make(chan os.Signal, 2), time.Now()
@@ -175,13 +174,13 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	if code := r.Cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
-	// The loop goes on until the process ends, so entries of its own may follow.
+	// The loop continues until the process exits, so more entries may follow.
 	if got, _ := entries(h, "Alford"); !slices.Contains(got, "forced exit") {
 		t.Errorf("there is no entry about the forced exit; its last entry is %q", got[len(got)-1])
 	}
 }
 
-// Whoever does not read holds nobody longer than the drain time.
+// A client that does not read delays a stop by at most the drain time.
 func TestDrainTime(t *testing.T) {
 	h := processtest.StartHerd(t, "[limits]\ndrain = \"100ms\"\n"+processtest.Embedded, "Alford")
 	stuckClient(h, "Alford")
@@ -193,7 +192,7 @@ func TestDrainTime(t *testing.T) {
 	}
 }
 
-// The terminal goes away, the server stays.
+// A server survives the end of its terminal.
 func TestServeOutlivesItsOutput(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "", "Alford")
 	for _, l := range listeners["Alford"] {
@@ -210,7 +209,7 @@ func TestServeOutlivesItsOutput(t *testing.T) {
 	}
 	w.Close()
 	r.Close()
-	for i := range 3 { // each makes entries
+	for i := range 3 { // each logs entries
 		processtest.Eventually(t, "Alford answers", func() bool { return h.Status("Alford") != nil })
 		if got := h.Ask("Alford", fmt.Sprintf("IAMAT kiwi +1-1 %d\n", i)); !strings.HasPrefix(got, "AT Alford ") {
 			t.Errorf("Alford answered %q", got)
@@ -248,7 +247,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Help is read on a terminal of 80 columns.
+// Help fits on a terminal of 80 columns.
 func TestHelpFits(t *testing.T) {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
@@ -270,7 +269,7 @@ func TestHelpFits(t *testing.T) {
 	walk(newRoot())
 }
 
-// Shells complete the names of servers.
+// The names of servers are completed.
 func TestCompletion(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
 	for _, ls := range listeners {
@@ -290,7 +289,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// A profile is there for whoever asked for it, and for nobody else.
+// Profiles are served only with --pprof.
 func TestPprof(t *testing.T) {
 	for _, flag := range []string{"", "--pprof"} {
 		h, listeners := processtest.NewHerd(t, "", "Alford")
@@ -318,7 +317,7 @@ func TestPprof(t *testing.T) {
 	}
 }
 
-// A listener that is handed over is held to the same rule as one in herd.toml.
+// A listener of socket activation beyond loopback requires a secret, too.
 func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
 	h, listeners := processtest.NewHerd(t, "", "Alford")
 	for _, l := range listeners["Alford"] {
@@ -337,7 +336,7 @@ func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
 	}
 }
 
-// The end by force comes after the journal's last word, however short the drain time is.
+// The forced exit is later than the journal's timeout, however short the drain time is.
 func TestHardStopComesAfterTheJournal(t *testing.T) {
 	for _, drain := range []time.Duration{time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
 		cfg := &config.Config{Limits: config.Limits{Drain: drain}}

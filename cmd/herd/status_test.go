@@ -22,7 +22,7 @@ import (
 	"serverherd/places"
 )
 
-// twoWell is a herd of two, in which all is well.
+// twoWell is the status of a herd of two without problems.
 func twoWell() map[string]*herd.Status {
 	all := map[string]*herd.Status{}
 	checked := time.Unix(1520023930, 0).UTC()
@@ -36,8 +36,7 @@ func twoWell() map[string]*herd.Status {
 	return all
 }
 
-// statusOf runs the command on a herd whose consoles are answered by consoles; a name without one
-// has no console in herd.toml.
+// statusOf runs the command on a herd with the given consoles. A server without one has none in herd.toml.
 func statusOf(t *testing.T, consoles map[string]http.HandlerFunc, args ...string) (out string, code int) {
 	t.Helper()
 	var text strings.Builder
@@ -55,7 +54,7 @@ func statusOf(t *testing.T, consoles map[string]http.HandlerFunc, args ...string
 	}
 	var o, e bytes.Buffer
 	code = run(append([]string{"status", "--config", file}, args...), nil, &o, &e)
-	// Standard error names in one line the servers that did not answer, if there are any.
+	// Standard error lists the servers that did not answer, if any, in one line.
 	failed := regexp.MustCompile(` no: |"error": `).FindAllString(o.String(), -1)
 	without := strings.Count(o.String(), "no console in herd.toml")
 	if strings.Count(e.String(), "\n") != min(1, len(failed)-without) || strings.ContainsAny(e.String(), "\x1b\u009b\u202e\t") {
@@ -179,7 +178,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// A herd of many neighbors and large numbers fits into 80 columns.
+// The output for many neighbors and large numbers fits into 80 columns.
 func TestStatusFits(t *testing.T) {
 	all := twoWell()
 	for name, s := range all {
@@ -218,7 +217,7 @@ func TestShortTimes(t *testing.T) {
 	}
 }
 
-// The servers of a herd that is written to never look the same, and all is well.
+// Digests that differ because of updates in progress are not a problem.
 func TestStatusOfAHerdThatMoves(t *testing.T) {
 	var asked atomic.Uint64
 	out, code := statusOf(t, map[string]http.HandlerFunc{
@@ -249,7 +248,7 @@ func TestStatusWithoutAnswers(t *testing.T) {
 	}
 }
 
-// A server that has no console cannot be asked, and that alone is no fault.
+// A server without a console is not a problem.
 func TestStatusWithoutConsoles(t *testing.T) {
 	out, code := statusOf(t, map[string]http.HandlerFunc{"Alford": answers(twoWell()["Alford"])})
 	if code != 0 || !strings.Contains(out, "no: no console in herd.toml") || !strings.Contains(out, "1 of 1 answered") {
@@ -276,8 +275,7 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
-// Whatever a console says, and be it in its HTTP reason, does nothing to a terminal and makes no row
-// of a table.
+// Control characters and line ends from a console, even in the HTTP reason, are escaped.
 func TestStatusOfAHostileConsole(t *testing.T) {
 	const hostile = "\x1b[2J\u009b31m\u202e\t\nAlford  127.0.0.1:1"
 	s := twoWell()["Alford"]
@@ -302,7 +300,7 @@ func TestStatusOfAHostileConsole(t *testing.T) {
 	}
 }
 
-// fillStrings puts text into every string that there is in v.
+// fillStrings sets all strings in v to text.
 func fillStrings(v reflect.Value, text string) {
 	switch v.Kind() {
 	case reflect.String:
@@ -324,7 +322,8 @@ func fillStrings(v reflect.Value, text string) {
 	}
 }
 
-// A terminal gets nothing that it would obey, wherever a character was cut; a pipe gets every byte.
+// On a terminal control characters are escaped, even if a write ends within a character; a pipe gets every
+// byte.
 func TestOutput(t *testing.T) {
 	const text = "kiwi\x1b[2J \u009b\u202e\xff caf\u00e9 \u6771\n\ttab \xe6\x9d"
 	const shown = `kiwi\x1b[2J \u009b\u202e\xff caf` + "\u00e9 \u6771\n\ttab "
@@ -346,7 +345,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// A log that goes nowhere at run time is told of, until it goes where it should again.
+// An error of the log file at run time is reported until it is fixed.
 func TestStatusOfALogThatGoesNowhere(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford")
@@ -355,7 +354,7 @@ func TestStatusOfALogThatGoesNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("elsewhere", name); err != nil {
-		// The server looks every second, and may have made its file again between the two.
+		// The server checks every second and may have created the file in between.
 		if err := errors.Join(os.Remove(name), os.Symlink("elsewhere", name)); err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ import (
 	"serverherd/cmd/herd/engines"
 )
 
-// terminal is the two ends of a pseudo-terminal: what a person has, and what the program has.
+// terminal has both ends of a pseudo-terminal: the user's and the program's.
 func terminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -40,7 +40,7 @@ func terminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// Who sits at telnet types lines, changes their mind with Ctrl-C, and types others.
+// A telnet user types lines, presses Ctrl-C, and types others.
 func TestTelnet(t *testing.T) {
 	telnet, err := exec.LookPath("telnet")
 	if err != nil {
@@ -80,9 +80,9 @@ func TestTelnet(t *testing.T) {
 	for i := range 3 {
 		enter(fmt.Sprintf("nonsense%d", i))
 		see(fmt.Sprintf("nonsense%d", i))
-		enter("\x03") // the terminal forgets the line, and telnet sends IAC IP, IAC DO TIMING-MARK
+		enter("\x03") // the terminal discards the line, and telnet sends IAC IP, IAC DO TIMING-MARK
 		enter(fmt.Sprintf("IAMAT kiwi%d +1-1 5\n", i))
-		see(fmt.Sprintf(" kiwi%d +1-1 5\r\n\r\n", i)) // the reply has an empty line behind it
+		see(fmt.Sprintf(" kiwi%d +1-1 5\r\n\r\n", i)) // the reply ends with an empty line
 	}
 	enter("quit\n")
 	see("Goodbye")
@@ -91,8 +91,7 @@ func TestTelnet(t *testing.T) {
 	}
 }
 
-// A telnet client sends the second byte of IAC DM as urgent data, which every engine must find where
-// it was sent.
+// A telnet client sends the second byte of IAC DM as urgent data, which every engine must receive in line.
 func TestTelnetSynch(t *testing.T) {
 	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) {
@@ -136,7 +135,7 @@ func TestTelnetSynch(t *testing.T) {
 	}
 }
 
-// A reply may hold what a terminal would obey.
+// Control characters in a reply are escaped on a terminal.
 func TestReplyOnATerminal(t *testing.T) {
 	addr := fakeServer(t, answering(func(string) string { return "AT \x1b]0;x\a\xff\n\n" }))
 	for _, args := range [][]string{{"iamat", "kiwi", "+1-1", "1"}, {"whatsat", "kiwi"}} {

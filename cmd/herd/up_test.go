@@ -20,8 +20,8 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// upHerd is a herd whose ports are free, and herd up on it, not started yet. extra goes in front of
-// its herd.toml, args behind the command line.
+// upHerd returns a herd with free ports and a herd up command that is not started yet. extra is prepended
+// to its herd.toml, args are appended to the command line.
 func upHerd(
 	t *testing.T, out io.Writer, extra string, names []string, args ...string,
 ) (*processtest.Herd, *exec.Cmd) {
@@ -34,7 +34,7 @@ func upHerd(
 	}
 	c := exec.Command(processtest.Binary, append([]string{"up", "--config", h.Config()}, args...)...)
 	c.Dir, c.Stdout, c.Stderr = h.Dir, out, out
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // like a shell
 	t.Cleanup(func() {
 		if c.Process != nil && c.ProcessState == nil {
 			_ = c.Process.Kill()
@@ -47,14 +47,14 @@ func upHerd(
 	return h, c
 }
 
-// welcomed is what up prints last when all servers are ready and linked.
+// welcomed is the last line that up prints when all servers are ready and linked.
 const welcomed = "Ctrl-C stops the herd."
 
 // Reasons of a link to a server that has died or stopped. A machine that is busy with something else can
 // cause others.
 const lostReason, refusedReason = "neighbor closed the connection", "connection refused"
 
-// startUp runs herd up on a herd of five until it says that all are ready.
+// startUp runs herd up on a herd of five and waits until all are ready.
 func startUp(t *testing.T, out *processtest.Output) (*processtest.Herd, *exec.Cmd) {
 	t.Helper()
 	h, c := upHerd(t, out, "", processtest.Names)
@@ -123,7 +123,7 @@ func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
 	for _, name := range processtest.Names {
 		pids = append(pids, pid(h, name))
 	}
-	// A terminal's Ctrl-C goes to all processes of the group, and the servers must not count two.
+	// A terminal sends Ctrl-C to all processes of the group; the servers must not count two signals.
 	_ = syscall.Kill(-c.Process.Pid, syscall.SIGINT)
 	if err := c.Wait(); err != nil {
 		t.Errorf("up after Ctrl-C: %v\n%s", err, out)
@@ -131,8 +131,8 @@ func TestUpRestartsWhatDiesAndStopsAll(t *testing.T) {
 	if n := logged(h, "stopped"); n != len(processtest.Names) {
 		t.Errorf("%d servers stopped in good order, want %d:\n%s", n, len(processtest.Names), out)
 	}
-	// The first minute is quiet: a start and a stop in good order are no reason to warn. Between them
-	// Holiday's neighbors lose it and dial it in vain: it has died, which is said.
+	// A graceful start and stop print no warnings. In between, Holiday's neighbors lose the link, but up
+	// has printed that Holiday died.
 	if logged(h, "link down") < 2 {
 		t.Error("Holiday's neighbors have not logged that it was gone")
 	}
@@ -164,8 +164,8 @@ func TestNoOrphansWhenUpIsKilled(t *testing.T) {
 	})
 }
 
-// A herd without a terminal hands a hang-up to its servers, and one without a places file lives
-// through it. A server that is just starting is left alone: it might die of it.
+// Without a terminal, up forwards SIGHUP to its servers, which survive it without a places file, too. A
+// starting server does not get it, because it might die.
 func TestUpPassesHangupsOn(t *testing.T) {
 	out := &processtest.Output{}
 	h, c := upHerd(t, out, "", []string{"Alford"}, "-v")
@@ -179,7 +179,7 @@ func TestUpPassesHangupsOn(t *testing.T) {
 	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "SIGHUP received") > 0 })
 	dead := pid(h, "Alford")
 	_ = syscall.Kill(dead, syscall.SIGKILL)
-	processtest.Eventually(t, "Alford is back", func() bool { // hung up on all the while
+	processtest.Eventually(t, "Alford is back", func() bool { // SIGHUP is sent all the time
 		hangUp()
 		p := pid(h, "Alford")
 		return p != 0 && p != dead
@@ -196,7 +196,7 @@ func TestUpPassesHangupsOn(t *testing.T) {
 	}
 }
 
-// A herd whose terminal is gone lives on, on the engine that was asked for.
+// A herd survives the end of its terminal, with the engine given by --engine.
 func TestUpOutlivesItsOutput(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -207,7 +207,7 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	r.Close() // from now on its output is a broken pipe
+	r.Close() // its output is now a broken pipe
 	processtest.Eventually(t, "Alford answers", func() bool { return h.Status("Alford") != nil })
 	if s := h.Status("Alford"); s == nil || s.Engine != "owner" {
 		t.Errorf("Alford's status is %+v", s)
@@ -221,8 +221,8 @@ func TestUpOutlivesItsOutput(t *testing.T) {
 	}
 }
 
-// A pipe that nobody reads, or a terminal that was stopped with Ctrl-S, holds nothing up: servers are
-// restarted, and a signal stops all.
+// A blocked pipe, or a terminal stopped with Ctrl-S, blocks nothing: servers are restarted, and a signal
+// stops all.
 func TestUpWhileItsOutputIsBlocked(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(*testing.T) (ours, theirs *os.File){
@@ -237,7 +237,7 @@ func TestUpWhileItsOutputIsBlocked(t *testing.T) {
 			}
 			theirs.Close()
 			processtest.Eventually(t, "both answer", func() bool { return pid(h, "Alford") != 0 && pid(h, "Welsh") != 0 })
-			for range 100 { // each is two entries; the queue is longer than this, the pipe is not
+			for range 100 { // two entries each: they fit into the queue but not into the pipe
 				h.Ask("Alford", "")
 			}
 			dead := pid(h, "Welsh")
@@ -254,7 +254,7 @@ func TestUpWhileItsOutputIsBlocked(t *testing.T) {
 	}
 }
 
-// blockedPipe is a pipe that is full.
+// blockedPipe is a full pipe.
 func blockedPipe(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -265,7 +265,7 @@ func blockedPipe(t *testing.T) (ours, theirs *os.File) {
 	return r, w
 }
 
-// blockedTerminal is a terminal whose screen nobody reads, with all that it holds.
+// blockedTerminal is a pseudo-terminal with a full buffer.
 func blockedTerminal(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -288,7 +288,7 @@ func blockedTerminal(t *testing.T) (ours, theirs *os.File) {
 	return master, slave
 }
 
-// fill writes to f until it takes nothing more.
+// fill writes to f until it would block.
 func fill(t *testing.T, f *os.File) {
 	t.Helper()
 	fd := int(f.Fd())
@@ -307,7 +307,7 @@ func fill(t *testing.T, f *os.File) {
 	}
 }
 
-// What keeps a server from ever starting ends up with 1, and is said once.
+// A permanent error at start ends up with exit code 1 and is printed once.
 func TestUpOfServersThatCannotStart(t *testing.T) {
 	for name, spoil := range map[string]func(*testing.T, *processtest.Herd) error{
 		"storage is a file": func(_ *testing.T, h *processtest.Herd) error {
@@ -349,7 +349,7 @@ func TestUpOfServersThatCannotStart(t *testing.T) {
 	}
 }
 
-// A configuration that the servers cannot read again is refused at once.
+// A configuration that the servers cannot read themselves is an error.
 func TestUpOfAConfigurationOnAPipe(t *testing.T) {
 	h, _ := upHerd(t, io.Discard, "", []string{"Alford"})
 	text, err := os.ReadFile(h.Config())
@@ -385,12 +385,12 @@ func TestUpOfAConfigurationOnAPipe(t *testing.T) {
 	for _, path := range append(own, fifo, h.Dir) {
 		refused(strings.NewReader(string(text)), path)
 	}
-	for _, path := range own { // this process could read it, and no other one
+	for _, path := range own { // readable by this process only
 		refused(regular, path)
 	}
 }
 
-// A file may be in /dev, and be a symbolic link.
+// A regular file in /dev or behind a symbolic link is accepted.
 func TestUpOfAConfigurationThatIsReadable(t *testing.T) {
 	dir := t.TempDir()
 	for _, err := range []error{
@@ -421,8 +421,7 @@ func TestUpOfAConfigurationThatIsReadable(t *testing.T) {
 	}
 }
 
-// A server that cannot start again is told of once, whatever the reason, and is tried until it can;
-// the others go on.
+// A server that cannot be restarted is reported once and retried; the others continue.
 func TestUpTriesAServerAgain(t *testing.T) {
 	t.Parallel()
 	out := &processtest.Output{}
@@ -435,7 +434,7 @@ func TestUpTriesAServerAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(h.Config(), append(good, "kiwi = 1\n"...), 0o600); err != nil { // somebody is editing
+	if err := os.WriteFile(h.Config(), append(good, "kiwi = 1\n"...), 0o600); err != nil { // as while editing
 		t.Fatal(err)
 	}
 	dead := pid(h, "Welsh")
@@ -459,7 +458,7 @@ func TestUpTriesAServerAgain(t *testing.T) {
 	}
 }
 
-// Servers that do not stop are killed, and that is a failure.
+// Servers that do not stop are killed, and the exit code is 1.
 func TestUpKillsWhatDoesNotStop(t *testing.T) {
 	t.Parallel()
 	out := &processtest.Output{}
@@ -479,7 +478,7 @@ func TestUpKillsWhatDoesNotStop(t *testing.T) {
 	}
 }
 
-// A server that does not stop is no reason to wait for ever: the second Ctrl-C ends it.
+// The second Ctrl-C kills a server that does not stop.
 func TestUpSecondSignal(t *testing.T) {
 	t.Parallel()
 	out := &processtest.Output{}
@@ -500,8 +499,8 @@ func TestUpSecondSignal(t *testing.T) {
 	}
 }
 
-// The first minute of a herd of five fits into twelve lines: one for each server, how many links are live,
-// what to type next, and where the logs are. Nothing else comes until something happens.
+// The start of a herd of five prints twelve lines: one per server, the number of live links, what to type
+// next, and where the logs are. Nothing else follows until something happens.
 func TestUpIsQuiet(t *testing.T) {
 	t.Parallel()
 	out := &processtest.Output{}
@@ -540,7 +539,7 @@ func TestUpIsQuiet(t *testing.T) {
 	}
 }
 
-// Some of the servers, and what cannot be. The links to those that do not run are named, once.
+// Starting some of the servers, and invalid arguments. Links to servers that do not run are printed once.
 func TestUpOfSome(t *testing.T) {
 	out := &processtest.Output{}
 	h, c := upHerd(t, out, "", processtest.Names, "Ball", "Welsh")
@@ -549,7 +548,7 @@ func TestUpOfSome(t *testing.T) {
 			t.Errorf("%q: exit code %d, %q", bad, code, stderr)
 		}
 	}
-	c.Env = append(os.Environ(), "LISTEN_FDS=1") // somebody else's
+	c.Env = append(os.Environ(), "LISTEN_FDS=1") // of another process
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

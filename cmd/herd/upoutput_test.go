@@ -11,7 +11,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// A failure ends up, and serve, with its exit code, though nobody reads what they say.
+// up and serve exit with the right code even if their output is blocked.
 func TestFailuresWhileTheOutputIsBlocked(t *testing.T) {
 	t.Parallel()
 	const storage = "[storage]\ndir = \"kept\"\n[limits]\ndrain = \"100ms\"\n"
@@ -29,7 +29,7 @@ func TestFailuresWhileTheOutputIsBlocked(t *testing.T) {
 		name    string
 		args    []string
 		before  func(t *testing.T, h *processtest.Herd)
-		running func(t *testing.T, h *processtest.Herd) // before SIGTERM; nil: it ends by itself
+		running func(t *testing.T, h *processtest.Herd) // called before SIGTERM; nil if the command exits by itself
 		exit    int
 	}{
 		{"up, cannot start", []string{"up"}, cannotStart, nil, exitFailed},
@@ -62,8 +62,8 @@ func TestFailuresWhileTheOutputIsBlocked(t *testing.T) {
 	}
 }
 
-// Somebody else who holds the output of a server, such as a debugger, does not keep it from being
-// started again, nor up from stopping.
+// Another process, such as a debugger, that holds a server's output open prevents neither its restart nor
+// the stop of up.
 func TestUpWhenAServersOutputIsHeld(t *testing.T) {
 	t.Parallel()
 	out := &processtest.Output{}
@@ -88,7 +88,7 @@ func TestUpWhenAServersOutputIsHeld(t *testing.T) {
 	}
 }
 
-// Without a console only the servers themselves can say that they are ready, and their links nobody.
+// Without consoles up knows only that servers are ready, and nothing about links.
 func TestUpWithoutConsoles(t *testing.T) {
 	out := &processtest.Output{}
 	h, c := upHerd(t, out, "", []string{"Alford", "Ball", "Welsh"})
@@ -119,7 +119,7 @@ func TestUpWithoutConsoles(t *testing.T) {
 	}
 }
 
-// A server that somebody stops in good order has not died; it is started again.
+// A server that is stopped by SIGTERM is reported as stopped, and restarted.
 func TestUpWhenAServerIsStopped(t *testing.T) {
 	t.Parallel()
 	out := &processtest.Output{}

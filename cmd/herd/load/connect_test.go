@@ -25,7 +25,7 @@ func TestManyConnectionsLeaveByManyAddresses(t *testing.T) {
 	}
 }
 
-// However many connections are made while the next has to wait, one call makes it.
+// While the rate limits new connections, at most one delayed call is pending.
 func TestConnectingAtARateWaitsOnce(t *testing.T) {
 	o := small(Target{Name: "Alford"})
 	o.ConnectRate = 1
@@ -45,7 +45,7 @@ func TestConnectingAtARateWaitsOnce(t *testing.T) {
 	}
 }
 
-// What an address has ports for leaves by it, and no more, whatever the number of servers.
+// The number of connections per source address is limited, whatever the number of servers.
 func TestAnAddressHasItsPorts(t *testing.T) {
 	const targets = 3
 	if source(targets, targets*portsOfOne) != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What a server does wrong is counted under its name.
+// Errors of a server are counted under its name.
 func TestErrorsAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -53,7 +53,7 @@ func TestErrorsAreNamed(t *testing.T) {
 	}
 }
 
-// A refusal of two lines is one error, and the connection goes on.
+// An error reply of two lines is one error, and the connection continues.
 func TestARefusalOfTwoLinesIsOneReply(t *testing.T) {
 	o := small(scripted(t, func(n int, line string) []byte {
 		if n%2 == 0 {
@@ -67,7 +67,7 @@ func TestARefusalOfTwoLinesIsOneReply(t *testing.T) {
 	}
 }
 
-// A server that is full says so to those who send nothing, too, and before any line is sent.
+// A full server rejects idle connections, too, before any request.
 func TestIdleConnectionsThatAreRefused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,7 +92,7 @@ func TestIdleConnectionsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A server that answers nonsense, however short, is an error and no more.
+// An invalid reply of any length is an error.
 func TestReasons(t *testing.T) {
 	for reply, want := range map[string]string{
 		"\n": "", "a\n": "a", "? \n": "? ", "?\n": "?", ">\n": ">", "\n ": "\\n ", "> FULL\n\n": "> FULL",
@@ -104,7 +104,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// A server that never answers: what was sent is unanswered, and the run ends.
+// With a server that never replies, requests count as unanswered and the run ends.
 func TestNoAnswer(t *testing.T) {
 	o := small(scripted(t, func(int, string) []byte { return []byte{} }))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -120,7 +120,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// A server that falls silent is waited for as long as Timeout and no longer, however long a drain may take.
+// A drain ends if no reply arrives within Timeout, however long Options.drain is.
 func TestDrainOfASilentServer(t *testing.T) {
 	answered := false
 	o := small(scripted(t, func(n int, line string) []byte {
@@ -136,8 +136,7 @@ func TestDrainOfASilentServer(t *testing.T) {
 	}
 }
 
-// A reply that never ends is taken up to a bound, and the connection is given up: 64 KiB where a line
-// was due, 4 MiB where places were.
+// The length of a reply is limited to 64 KiB, or 4 MiB with places. Above that, the connection is closed.
 func TestRepliesAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		iamat, whatsat, bound int
@@ -165,7 +164,7 @@ func TestRepliesAreBounded(t *testing.T) {
 	}
 }
 
-// What comes when nobody waits for it any more is not an error besides.
+// A reply after the connection was given up is not a second error.
 func TestRepliesThatComeTooLate(t *testing.T) {
 	o := small(Target{Name: "Alford"})
 	if err := o.Check(); err != nil {
@@ -182,7 +181,7 @@ func TestRepliesThatComeTooLate(t *testing.T) {
 	}
 }
 
-// Whatever the servers do, Replication says it of them, with what there was before.
+// Replication reports errors with the server's name, and the measurements before.
 func TestReplicationNamesErrors(t *testing.T) {
 	endless := bytes.Repeat([]byte("A"), 1<<20)
 	last := ""
@@ -225,7 +224,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// Of what this machine has too little, and how to have more: said of every kind of connection.
+// Errors about exhausted ports or descriptors have advice, for every kind of connection.
 func TestTooLittleIsNamed(t *testing.T) {
 	o := small(Target{Name: "Alford"})
 	for reason, how := range map[error]string{
@@ -246,7 +245,7 @@ func TestTooLittleIsNamed(t *testing.T) {
 	}
 }
 
-// A server that does not take a connection and says why is named with that, and only once.
+// A rejected connection is counted once, with the server's reason.
 func TestARefusedConnection(t *testing.T) {
 	w, u, end := beside(t, 1)
 	u.DataReceived([]byte("> SERVER FULL\n\n"))
@@ -261,7 +260,7 @@ func TestARefusedConnection(t *testing.T) {
 	}
 }
 
-// A reply to a WHATSAT has places, whatever they are.
+// A reply to a WHATSAT must contain a JSON object.
 func TestWhatAWHATSATIsAnswered(t *testing.T) {
 	for places, right := range map[string]bool{
 		"{}": true, "{\n\"status\": \"OK\"\n}": true, "": false, "{": false, "}": false, "{\n\"status\": \"OK\"\n": false, "no {}": false,

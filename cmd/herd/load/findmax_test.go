@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// capable makes runs against a server that answers up to max lines a second, the closed loop by half
-// more. What it does not answer in time it answers late. The change is for what else happens.
+// capable simulates runs against a server that answers up to max requests per second, and 1.5 times that in
+// a closed loop. It answers the rest late. Change modifies the report.
 func capable(max float64, change func(r *Report)) func(context.Context, Options) (*Report, error) {
 	return func(_ context.Context, o Options) (*Report, error) {
 		r := &Report{Rate: o.Rate, Duration: o.Duration.Seconds(), PerSecond: min(max, o.Rate)}
@@ -71,7 +71,7 @@ func TestFindMaxWithoutAPeak(t *testing.T) {
 	}
 }
 
-// Whoever ends the search for a rate, even before the next run has its connections, gets what was found.
+// An interrupted search returns the best rate so far, even if interrupted while connecting.
 func TestFindMaxInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	runs, able := 0, capable(1000, func(*Report) {})
@@ -87,10 +87,10 @@ func TestFindMaxInterrupted(t *testing.T) {
 	}
 }
 
-// A rate at which one connection in forty gets no answer is none, however fast the others are served.
+// A rate at which one connection in forty gets no reply does not count, however fast the others are.
 func TestFindMaxWithoutAnAnswer(t *testing.T) {
 	o := small(scripted(t, func(n int, line string) []byte {
-		if strings.HasPrefix(line, "IAMAT load0000000 ") { // of the connection that sends first
+		if strings.HasPrefix(line, "IAMAT load0000000 ") { // of the first connection
 			return []byte{}
 		}
 		return well(n, line)

@@ -12,7 +12,7 @@ import (
 	"serverherd/protocol"
 )
 
-// Every line is one that a server takes, and each has a time of its own.
+// All requests are valid, and each IAMAT has a unique time.
 func TestLines(t *testing.T) {
 	o := Options{Targets: make([]Target, 1), Connections: 2, Duration: 1, IAMAT: 2, WHATSAT: 1, Clients: 5, RadiusKM: 50, Bound: 20,
 		Zipf: 1.5, Seed: 3, Epoch: time.Unix(1520023934, 0)}
@@ -47,7 +47,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// The same seed and epoch are the same lines, byte for byte.
+// The same seed and epoch generate the same requests, byte for byte.
 func TestASeedRepeatsItsLines(t *testing.T) {
 	run := func(seed uint64) []string {
 		var mu sync.Mutex
@@ -74,7 +74,7 @@ func TestASeedRepeatsItsLines(t *testing.T) {
 	}
 }
 
-// written are so many lines of each connection, in fields.
+// written returns the first requests of each connection, split into fields.
 func written(t *testing.T, o Options, n int) (all [][][][]byte) {
 	t.Helper()
 	if err := o.Check(); err != nil {
@@ -92,8 +92,8 @@ func written(t *testing.T, o Options, n int) (all [][][][]byte) {
 	return all
 }
 
-// All updates of a client come by one connection, later ones later: however fast each connection is
-// served, none is older than what the server has. Questions are about all of them.
+// All updates of a client use one connection, in the order of their times, so that none is outdated.
+// WHATSATs use all ids.
 func TestEveryUpdateIsNew(t *testing.T) {
 	o := small(Target{})
 	o.Connections, o.Clients, o.IAMAT, o.WHATSAT = 3, 50, 1, 1
@@ -123,7 +123,7 @@ func TestEveryUpdateIsNew(t *testing.T) {
 	}
 }
 
-// There are as many clients as connections at least, unless fewer are asked for.
+// By default there are at least as many clients as connections.
 func TestHowManyClients(t *testing.T) {
 	for _, c := range []struct{ connections, clients, want int }{{4, 0, 1000}, {1500, 0, 1500}, {5, 2, 2}, {1, 1, 1}} {
 		o := small(Target{})
@@ -140,7 +140,7 @@ func TestHowManyClients(t *testing.T) {
 	}
 }
 
-// Client i of n comes as often as 1/(1+i)^s has it, in updates and in questions.
+// The frequency of client i is proportional to 1/(1+i)^s, in IAMATs and WHATSATs.
 func TestZipf(t *testing.T) {
 	const n, draws = 1000, 20_000
 	for _, s := range []float64{1.1, 2} {

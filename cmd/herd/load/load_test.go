@@ -14,7 +14,7 @@ import (
 	"serverherd/reactor"
 )
 
-// scripted is a server that answers each line as a function says; nil ends the connection.
+// scripted is a server that replies with the result of a function; nil closes the connection.
 func scripted(t *testing.T, answer func(n int, line string) []byte) Target {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -54,7 +54,7 @@ func scripted(t *testing.T, answer func(n int, line string) []byte) Target {
 	return Target{Name: "Alford", Addr: l.Addr().String()}
 }
 
-// well answers as a server does.
+// well replies like a herd server.
 func well(_ int, line string) []byte {
 	verb, rest, _ := strings.Cut(line, " ")
 	if verb == "WHATSAT" {
@@ -83,7 +83,7 @@ func mustRun(t *testing.T, o Options) *Report {
 	return r
 }
 
-// Every line has its reply and every reply is counted, in both loops and dialects.
+// Every request has its reply and every reply is counted, in closed and open loops.
 func TestCounts(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -106,7 +106,7 @@ func TestCounts(t *testing.T) {
 				case strings.HasPrefix(line, "WHATSAT nobody"):
 					visits++
 				case strings.Contains(line, "152002393"):
-					known++ // of the second before the first line
+					known++ // in the second before the first request
 				default:
 					lines++
 				}
@@ -149,8 +149,8 @@ func TestCS131(t *testing.T) {
 	}
 }
 
-// Clients come at the rate that was asked for, however late the loop looks: on a machine that is
-// busy a quarter of a second may be missing.
+// Short connections are made at the given rate even if the loop is late. On a busy machine a quarter of a
+// second may be missing.
 func TestChurnKeepsItsRate(t *testing.T) {
 	o := small(scripted(t, well))
 	o.Connections, o.Pipeline, o.Churn, o.Duration = 0, 0, 400, time.Second
@@ -163,7 +163,7 @@ func TestChurnKeepsItsRate(t *testing.T) {
 	}
 }
 
-// transport takes all and keeps nothing.
+// transport discards all data.
 type transport struct {
 	reactor.Transport
 	aborted bool
@@ -173,7 +173,7 @@ func (*transport) Write([]byte) {}
 
 func (t *transport) AbortConnection() { t.aborted = true }
 
-// An early end is a report of what there is.
+// An interrupted run returns a report.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	o := small(scripted(t, well))
@@ -185,7 +185,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// BenchmarkLine is what the loader does for one line and its reply, without the network.
+// BenchmarkLine measures the loader's work for one request and its reply, without the network.
 func BenchmarkLine(b *testing.B) {
 	o := small(Target{})
 	if err := o.Check(); err != nil {

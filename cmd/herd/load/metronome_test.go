@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// The beats of a metronome are where they belong in time, none comes before its time, none comes while
-// another waits, and none after stop.
+// Beats are on time, never early, never while another one is pending, and never after stop.
 func TestMetronome(t *testing.T) {
 	const wait, period, beats = 5 * time.Millisecond, time.Millisecond, 20
 	posted := make(chan func(), beats)
@@ -35,7 +34,7 @@ func TestMetronome(t *testing.T) {
 	}
 	for {
 		select {
-		case f := <-posted: // on its way when it was stopped
+		case f := <-posted: // posted before stop
 			f()
 			continue
 		case <-time.After(20 * period):
@@ -47,7 +46,7 @@ func TestMetronome(t *testing.T) {
 	}
 }
 
-// One that is to wait for long can be stopped at once.
+// A timer with a long period can be stopped immediately.
 func TestTicksStop(t *testing.T) {
 	ticks, err := newTicks(time.Hour, time.Hour)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A server that stalls once: from when lines were due that shows, from when they were sent it does
-// not, because while it lasted only one was.
+// A stall of the server shows in latencies from the due time, but not from the send time, because only one
+// request was sent during the stall.
 func TestAStallShows(t *testing.T) {
 	const stall = 400 * time.Millisecond
 	o := small(scripted(t, func(n int, line string) []byte {
@@ -25,7 +25,7 @@ func TestAStallShows(t *testing.T) {
 	}
 }
 
-// Every line that was due has been sent or skipped, though the server stopped answering.
+// Every request that was due counts as sent or skipped, even if the server stops replying.
 func TestWhatIsDueIsSentOrSkipped(t *testing.T) {
 	o := small(scripted(t, func(n int, line string) []byte {
 		if n > 10 {
@@ -35,13 +35,13 @@ func TestWhatIsDueIsSentOrSkipped(t *testing.T) {
 	}))
 	o.Connections, o.Pipeline, o.Rate, o.drain = 1, 2, 1000, 100*time.Millisecond
 	r := mustRun(t, o)
-	// Eleven have a reply and two are under way. Of the eleven, some may have waited, too.
+	// Eleven have a reply and two are in flight. Some of the eleven may have been delayed, too.
 	if c := r.All; c.Sent != 13 || c.Unanswered != 2 || c.Late == 0 || c.Skipped > c.Late || c.Skipped+11 < c.Late {
 		t.Errorf("%+v", r.All)
 	}
 }
 
-// beside is a user of a worker whose loop does not run, in an open loop of a line every millisecond.
+// beside returns a user, without a running loop, in an open loop with a request every millisecond.
 func beside(t *testing.T, users int) (*worker, *user, *transport) {
 	t.Helper()
 	o := small(Target{Name: "Alford"})
@@ -57,8 +57,8 @@ func beside(t *testing.T, users int) (*worker, *user, *transport) {
 	return w, w.users[0], end
 }
 
-// However long a server stalls, each line that was due meanwhile is sent in the end and its latency
-// counts from when it was due: nothing is left out because too much waits.
+// However long a server stalls, every request due meanwhile is sent later and its latency counts from its
+// due time.
 func TestALongStallShowsInEveryLine(t *testing.T) {
 	const users, due = 2, 5000
 	w, u, _ := beside(t, users)
@@ -88,7 +88,7 @@ func TestALongStallShowsInEveryLine(t *testing.T) {
 	}
 }
 
-// A stall of minutes is not told as one.
+// Latencies of minutes are recorded correctly.
 func TestLongLatencies(t *testing.T) {
 	h := newHistogram()
 	record(h, 10*time.Minute)

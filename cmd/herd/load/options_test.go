@@ -31,7 +31,7 @@ func TestThresholds(t *testing.T) {
 	}
 }
 
-// What cannot be is said before anything is sent.
+// Invalid options are errors before anything is sent.
 func TestImpossible(t *testing.T) {
 	for want, change := range map[string]func(o *Options){
 		"no target server":                            func(o *Options) { o.Targets = nil },

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Redis is asked what it understands, and each of its replies is looked at.
+// Redis gets valid commands, and every reply is checked.
 func TestRedisIsSentGEOADDs(t *testing.T) {
 	want := []string{"GEOADD", "herd", `[+-]\d{3}\.\d{6}`, `[+-]\d{2}\.\d{6}`, `load00000[0-4]\d`}
 	const lines = 1 + 2*5 // of a command
@@ -49,7 +49,7 @@ func TestRedisIsSentGEOADDs(t *testing.T) {
 	}
 }
 
-// What Redis refuses is counted under what it says, and what is no reply ends the connection.
+// Error replies of Redis are counted by their text. An invalid reply closes the connection.
 func TestRedisRefuses(t *testing.T) {
 	for reply, want := range map[string]string{
 		"-ERR invalid longitude,latitude pair 1,90\r\n": "Alford: > -ERR invalid longitude,latitude pair 1,90",

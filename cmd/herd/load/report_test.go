@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The report is read on terminals of 80 columns.
+// The report fits on terminals of 80 columns.
 func TestTheReportFitsTheTerminal(t *testing.T) {
 	l := Latency{Count: 1, Mean: 12.3456789, P50: 12.3456789, P90: 12.3456789, P99: 60, P999: 60, Max: 60}
 	r := &Report{
@@ -31,7 +31,7 @@ func TestTheReportFitsTheTerminal(t *testing.T) {
 	}
 }
 
-// Who ends it in the warm-up is told that nothing was measured, not that there were no replies.
+// A run interrupted during the warm-up reports that nothing was measured, not that there were no replies.
 func TestInterruptedInTheWarmUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	o := small(scripted(t, well))

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Slow readers ask and leave next to everything unread; the figures are those of the others.
+// Slow readers send requests and read almost nothing. They do not count in the results.
 func TestSlowReaders(t *testing.T) {
-	const owed = 32 << 20 // more than the kernel takes on both sides
+	const owed = 32 << 20 // more than the socket buffers of both sides
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestSlowReaders(t *testing.T) {
 	if r.All.Sent != lines.Load() || r.All.Replies != r.All.Sent || r.All.Errors != 0 {
 		t.Errorf("%d lines of the others came; %+v", lines.Load(), r.All)
 	}
-	for range o.SlowReaders { // which have gone with the run
+	for range o.SlowReaders { // closed at the end of the run
 		if n := <-taken; n == 0 || n > owed/2 {
 			t.Errorf("a slow reader has taken %d bytes of %d", n, owed)
 		}

@@ -42,7 +42,7 @@ func TestWithAttribution(t *testing.T) {
 	}
 }
 
-// A line more in an answer that is laid out leaves it laid out.
+// An additional line keeps the layout of an answer.
 func TestWithAttributionKeepsTheLayout(t *testing.T) {
 	r := WithAttribution((&Index{}).answer(nil), "a line")
 	text := AppendJSON(nil, r, 20)

@@ -16,7 +16,7 @@ import (
 	olc "github.com/google/open-location-code/go"
 )
 
-// loaded are the data in both orders, unpacked once for all tests.
+// loaded has the data in both orders, unpacked once for all tests.
 var loaded = func() (load [2]func() (*Index, error)) {
 	for _, rank := range []Rank{ByClass, ByDistance} {
 		load[rank] = sync.OnceValues(func() (*Index, error) { return NewEmbedded(rank) })
@@ -42,7 +42,7 @@ func near(t testing.TB, rank Rank, q Query) Result {
 	return r
 }
 
-// What the paper's client and some others see within 1, 10 and 50 km.
+// The number of places within 1, 10 and 50 km of the paper's client and of some others.
 func TestCounts(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -70,7 +70,7 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// Every result is in its place by class and distance, or by distance, and none was passed over.
+// Results are sorted by class and distance, or by distance, and none is missing.
 func TestOrder(t *testing.T) {
 	for _, q := range []Query{
 		{34.06893, -118.445127, 50_000}, {35.681236, 139.767125, 10_000}, {-1.286389, 36.817223, 50_000},
@@ -115,7 +115,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// Places at one distance stay in the order of the table.
+// Places at the same distance keep the order of the table.
 func TestOrderOfEquals(t *testing.T) {
 	const n = 100
 	all := table{lat: make([]int32, n), lng: make([]int32, n), kind: make([]uint16, n)}
@@ -135,7 +135,7 @@ func TestOrderOfEquals(t *testing.T) {
 	}
 }
 
-// result is what an embedded result holds, and all that it holds.
+// result has all members of an embedded result.
 type result struct {
 	Geometry struct {
 		Location point `json:"location"`
@@ -160,8 +160,7 @@ type point struct {
 	Lng float64 `json:"lng"`
 }
 
-// Every place has an id of its own, the plus code of the reference implementation, and what the
-// sources must say of it.
+// Every place has a unique id, the plus code of the reference implementation, and the required members.
 func TestEveryPlace(t *testing.T) {
 	e := embedded(t, ByClass)
 	ids := map[string]bool{}
@@ -182,10 +181,10 @@ func TestEveryPlace(t *testing.T) {
 	}
 }
 
-// A result holds what it should and nothing else.
+// Results have the expected members and no others.
 func TestResults(t *testing.T) {
 	e := embedded(t, ByClass)
-	const some = 97 // one place in so many
+	const some = 97 // test one of so many places
 	for i := uint32(0); i < uint32(e.Len()); i += some {
 		p := e.table.place(i)
 		text := appendPlace(nil, p, e.types(i), "embedded")
@@ -206,8 +205,8 @@ func TestResults(t *testing.T) {
 	}
 }
 
-// referenceCode is a place's plus code by the reference implementation. It is asked a tenth of a unit
-// beside the place, since on the edge of a cell its floating point may fall to either side.
+// referenceCode is a place's plus code by the reference implementation, for a position shifted by a tenth
+// of a unit: on the edge of a cell its floating-point arithmetic may choose either side.
 func referenceCode(p Place) string {
 	return olc.Encode((float64(p.Lat)+0.1)*unit, (float64(p.Lng)+0.1)*unit, 10)
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// listed is what a file holds, in the order of the index.
+// listed returns the places of a file in the order of the index.
 func listed(t *testing.T, f *File) string {
 	t.Helper()
 	index := f.current.Load().index
@@ -24,7 +24,7 @@ func listed(t *testing.T, f *File) string {
 	return strings.Join(all, "; ")
 }
 
-// Files in the form of those that people have are taken with one option at most.
+// Common forms of files need at most one option.
 func TestFilesOfOthers(t *testing.T) {
 	stops := map[string]string{"name": "stop_name", "lat": "stop_lat", "lng": "stop_lon"}
 	for _, c := range []struct {
@@ -82,7 +82,7 @@ func packed(t *testing.T, text []byte) []byte {
 	return out.Bytes()
 }
 
-// However a spreadsheet or a person writes it, it is the same two places.
+// Many ways to write the same two places.
 func TestFileForms(t *testing.T) {
 	const want = "a, b 1.5000 -2.2500; c 3.0000 4.0000"
 	for _, c := range []struct {
@@ -129,7 +129,7 @@ func TestFileForms(t *testing.T) {
 	}
 }
 
-// What could be meant in two ways, or not at all, is refused with what would be right.
+// Ambiguous and invalid files are errors that say what was expected.
 func TestFileFormMistakes(t *testing.T) {
 	const lenient = "; to skip such places set lenient = true or --lenient"
 	const head = "1:1: header: "
@@ -222,12 +222,12 @@ func TestFileFormMistakes(t *testing.T) {
 	}
 }
 
-// zeros never ends.
+// zeros is an endless file.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// A few kilobytes that unpack to gigabytes are read as far as a place, or a file, may go.
+// A gzip bomb is read only up to the size limit of a place or a file.
 func TestFileOfAGzipBomb(t *testing.T) {
 	line := `{"name":"x","lat":1,"lng":2}` + strings.Repeat(" ", maxFileLine/2-29) + "\n"
 	bomb := packed(t, []byte(strings.Repeat(line, 64)))
@@ -235,12 +235,12 @@ func TestFileOfAGzipBomb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// All but 1 MiB has been read, which is more than the file has packed and less than unpacked.
+	// The limit is between the compressed and the decompressed size.
 	in.read, in.begin = in.read+maxFileBytes-1<<20, in.begin+maxFileBytes-1<<20
 	if err := readJSON(in, newBuilder().add); err == nil || err.Error() != "the file is larger than 268435456 bytes" || len(bomb) > 1<<19 {
 		t.Errorf("%d bytes: %v", len(bomb), err)
 	}
-	// What never ends is read for its first place.
+	// An endless file is read up to the limit of a place.
 	r, w := io.Pipe()
 	go func() {
 		z := gzip.NewWriter(w)
@@ -270,7 +270,7 @@ func (letters) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// What is in memory is the same after a reload, which reads with the same options.
+// A reload uses the same options and gives the same index.
 func TestFileReloadKeepsItsOptions(t *testing.T) {
 	path := written(t, "a.csv", "ort,lat,lng\nx,1,2\ny,,\n")
 	f, err := NewFile(path, FileOptions{Columns: map[string]string{"name": "ort"}, Lenient: true})

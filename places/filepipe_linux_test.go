@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A pipe may take the place of a file at any moment of a reload. No reload waits for its writer, which
-// would keep all later ones waiting, too.
+// If a pipe replaces the file during a reload, the reload does not block.
 func TestFileBecomesAPipe(t *testing.T) {
 	const text = "name,lat,lng\nx,1,2\n"
 	path := written(t, "a.csv", text)

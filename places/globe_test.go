@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The index against every place there is, with another formula for the distance.
+// Searches by the index agree with a scan of all places that uses another distance formula.
 func TestAgainstBruteForce(t *testing.T) {
 	e := embedded(t, ByDistance)
 	queries := []Query{
@@ -28,7 +28,7 @@ func TestAgainstBruteForce(t *testing.T) {
 	checkSearch(t, e, queries)
 }
 
-// Where maps are difficult there are few places, so this makes some.
+// Generated places near the poles and the date line, where the data have few.
 func TestPolesAndDateLine(t *testing.T) {
 	var all table
 	chance := rand.New(rand.NewPCG(5, 6))
@@ -38,7 +38,7 @@ func TestPolesAndDateLine(t *testing.T) {
 			all.lng = append(all.lng, int32(math.Round((west+chance.Float64()*(east-west))/unit)))
 		}
 	}
-	for _, lat := range []float64{0, 45, -60, 80, 89} { // at 89 some 50 degrees of longitude are near
+	for _, lat := range []float64{0, 45, -60, 80, 89} { // at 89 degrees, about 50 degrees of longitude are near
 		put(200, lat-0.7, lat+0.7, 179, 180)
 		put(200, lat-0.7, lat+0.7, -180, -179)
 	}
@@ -62,21 +62,21 @@ func TestPolesAndDateLine(t *testing.T) {
 	checkSearch(t, newIndex(all, ByDistance, "test", "[]"), queries)
 }
 
-// checkSearch compares searches with a look at every place.
+// checkSearch compares searches with a scan of all places.
 func checkSearch(t *testing.T, e *Index, queries []Query) {
 	t.Helper()
 	at := make([]vector, e.Len())
 	for i := range at {
 		at[i] = vectorOf(float64(e.table.lat[i])*unit, float64(e.table.lng[i])*unit)
 	}
-	const some = 7 // one answer in so many is looked at, too
+	const some = 7 // also check one of so many answers
 	for k, q := range queries {
 		got := make([]uint8, e.Len())
 		e.within(q, func(i uint32, _ float64) { got[i]++ })
 		radius, centre := float64(max(q.RadiusM, 1)), vectorOf(q.Lat, q.Lng)
 		var all []float64
 		for i, v := range at {
-			m, n := v.metres(centre), got[i]
+			m, n := v.meters(centre), got[i]
 			if n > 0 {
 				all = append(all, m)
 			}
@@ -90,7 +90,7 @@ func checkSearch(t *testing.T, e *Index, queries []Query) {
 	}
 }
 
-// checkNearest compares an answer, which is by distance, with the distances of all places in reach.
+// checkNearest compares an answer, sorted by distance, with the distances of all places in range.
 func checkNearest(t *testing.T, e *Index, q Query, all []float64) {
 	t.Helper()
 	slices.Sort(all)
@@ -103,7 +103,7 @@ func checkNearest(t *testing.T, e *Index, q Query, all []float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := vectorOf(s.Lat, s.Lng).metres(vectorOf(q.Lat, q.Lng))
+		m := vectorOf(s.Lat, s.Lng).meters(vectorOf(q.Lat, q.Lng))
 		if math.Abs(m-all[i]) > 1e-3 {
 			t.Errorf("%+v: result %d is at %v m, want %v", q, i, m, all[i])
 		}
@@ -119,8 +119,8 @@ func vectorOf(lat, lng float64) vector {
 	return vector{cos * cosL, cos * sinL, sin}
 }
 
-// metres is the distance of two vectors over the ground, exact at any distance.
-func (a vector) metres(b vector) float64 {
+// meters is the distance of two vectors over the ground, exact at any distance.
+func (a vector) meters(b vector) float64 {
 	x, y, z := a[1]*b[2]-a[2]*b[1], a[2]*b[0]-a[0]*b[2], a[0]*b[1]-a[1]*b[0]
 	return earthRadiusM * math.Atan2(math.Sqrt(x*x+y*y+z*z), a[0]*b[0]+a[1]*b[1]+a[2]*b[2])
 }
@@ -130,7 +130,7 @@ func TestDistance(t *testing.T) {
 	for range 1000 {
 		lat1, lng1 := chance.Float64()*180-90, chance.Float64()*360-180
 		lat2, lng2 := chance.Float64()*180-90, chance.Float64()*360-180
-		got, want := Distance(lat1, lng1, lat2, lng2), vectorOf(lat1, lng1).metres(vectorOf(lat2, lng2))
+		got, want := Distance(lat1, lng1, lat2, lng2), vectorOf(lat1, lng1).meters(vectorOf(lat2, lng2))
 		if math.Abs(got-want) > 1e-3 {
 			t.Errorf("%v %v to %v %v: %v, want %v", lat1, lng1, lat2, lng2, got, want)
 		}

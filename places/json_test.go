@@ -45,7 +45,7 @@ func TestAppendJSON(t *testing.T) {
 	}
 }
 
-// What is laid out beforehand is what AppendJSON would have laid out.
+// A prepared layout is the same as that of AppendJSON.
 func TestLaidOut(t *testing.T) {
 	for _, r := range []Result{sample(t), near(t, ByClass, Query{34.06893, -118.445127, 10_000})} {
 		if !r.laidOut || len(r.Results) == 0 {
@@ -72,7 +72,7 @@ func TestLaidOut(t *testing.T) {
 	}
 }
 
-// Room is made once, which the race detector counts as twice.
+// There is one allocation, which the race detector counts as two.
 func TestAppendJSONAllocates(t *testing.T) {
 	r := near(t, ByClass, Query{34.06893, -118.445127, 10_000})
 	if n := testing.AllocsPerRun(10, func() { AppendJSON(nil, r, 20) }); n > 2 {
@@ -80,7 +80,7 @@ func TestAppendJSONAllocates(t *testing.T) {
 	}
 }
 
-// Deep values are given up before they fill the memory.
+// The size of deep values is limited.
 func TestAppendIndentedStops(t *testing.T) {
 	const most = 1000
 	text := appendIndented(nil, bytes.Repeat([]byte("["), 9000), 1, most)
@@ -113,7 +113,7 @@ func TestParseKeepsTwentyResults(t *testing.T) {
 	}
 }
 
-// Names may be escaped: they mean the same. And nothing of the answer's memory is kept.
+// Names may have escapes. The result does not refer to the memory of the answer.
 func TestParseUnescapes(t *testing.T) {
 	body := []byte(`{"html\u005fattributions":[],"\u0072esults":[{}],"statu\u0073":"\u004fK"}`)
 	r, err := Parse(body)
@@ -125,9 +125,9 @@ func TestParseUnescapes(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that whatever Parse takes is written such that encoding/json reads the same from
-// it as from the answer, and that its text is that of the answer but for white space and results
-// past the twentieth; and that whatever it refuses is refused in one short line.
+// FuzzParse checks that the output for an accepted answer decodes to the same value as the answer and has
+// the same text, except for white space and results after the twentieth, and that errors are one short
+// line.
 func FuzzParse(f *testing.F) {
 	body, err := os.ReadFile("google/googletest/answers/legacy.json")
 	if err != nil {
@@ -157,7 +157,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// members are the members of an object as encoding/json finds them.
+// members returns the members of an object by encoding/json.
 func members(t *testing.T, object []byte) (all []Field) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(object))

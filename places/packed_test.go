@@ -34,7 +34,7 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-// The committed files are those that places/generate made, with what it counted.
+// The committed files have the checksums and counts that places/generate printed.
 func TestPackedFiles(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -93,8 +93,7 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// A file cut short or with a byte changed is damaged, or else it still is a table: no panic, and
-// every place in its bounds.
+// A truncated or modified file is an error or a valid table: no panic, and every place within bounds.
 func TestUnpackDamaged(t *testing.T) {
 	packed, err := Pack([]Place{{"Zoë", "a", 90_00000, 180_00000, Heliport}, {"x", "bc", 0, -1, Airfield}})
 	if err != nil {

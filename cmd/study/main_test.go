@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { processtest.Main(m) }
 
-// built is the study's binary, beside the herd's.
+// built is the study binary, next to the herd binary.
 var built = sync.OnceValues(func() (binary string, err error) { return processtest.Build("study") })
 
 // study runs the command in dir.
@@ -25,8 +25,8 @@ func study(t *testing.T, dir string, args ...string) (out, said string, code int
 	return processtest.Run(t, dir, "", append([]string{binary}, args...)...)
 }
 
-// Real servers on every engine, one of them with a handler that blocks, and a simulated herd: each
-// row has figures, and a report is made of them, twice.
+// Rows with real servers on every engine, a blocking handler, and a simulated herd have figures, and the
+// report can be written again.
 func TestStudy(t *testing.T) {
 	dir := t.TempDir()
 	out, said, code := study(t, dir, "--quick", "--rounds", "1",
@@ -56,7 +56,7 @@ func TestStudy(t *testing.T) {
 	}
 }
 
-// The report in this directory is what the program makes of its raw.json.
+// The committed report is what the program generates from the committed raw.json.
 func TestCommittedReport(t *testing.T) {
 	dir := t.TempDir()
 	raw, err := filepath.Abs("report/raw.json")
@@ -89,7 +89,7 @@ func readFile(t *testing.T, dir, name string) string {
 	return string(text)
 }
 
-// What cannot be is refused, and says why.
+// Invalid command lines.
 func TestStudyUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string

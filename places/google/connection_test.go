@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A server that takes connections and says nothing in reply to a TLS hello: net/http goes on with a
-// handshake that nobody waits for any more, and must not do so for ever.
+// With a server that does not answer the TLS handshake, net/http continues the handshake after the lookup
+// has ended. It must time out.
 func TestHandshakeEnds(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,7 +55,7 @@ func TestHandshakeEnds(t *testing.T) {
 	}
 }
 
-// Those who ask such a server and go at once leave no more than so many connections behind.
+// Canceled lookups to such a server leave at most maxConnections connections.
 func TestConnectionsLeftBehind(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -99,8 +99,7 @@ func TestConnectionsLeftBehind(t *testing.T) {
 	}
 }
 
-// A connection on which nothing comes any more is given up, and the next question goes over a new
-// one.
+// A dead connection is closed, and the next lookup uses a new one.
 func TestDeadConnection(t *testing.T) {
 	server := httptest.NewUnstartedServer(answering(`{"results":[],"status":"OK"}`))
 	server.EnableHTTP2 = true
@@ -127,11 +126,11 @@ func TestDeadConnection(t *testing.T) {
 	}
 }
 
-// front passes bytes on between clients and a server, unless it is dead.
+// front forwards bytes between clients and a server, unless it is dead.
 type front struct {
 	net.Listener
 	accepted atomic.Int32
-	dead     atomic.Bool // what comes is swallowed
+	dead     atomic.Bool // discards all bytes
 }
 
 func newFront(t *testing.T, server string) *front {

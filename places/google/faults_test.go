@@ -66,7 +66,7 @@ func deep(n int) string {
 	return `{"results":[],"status":"OK","x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`
 }
 
-// The longest answer that is taken, and the shortest that is not.
+// The longest valid answer, and one that is too long.
 func TestLongestAnswer(t *testing.T) {
 	const around = `{"results":[],"status":"OK","x":""}`
 	body := strings.Replace(around, `""`, `"`+strings.Repeat("x", maxBody-len(around))+`"`, 1)
@@ -153,7 +153,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-// A server that says nothing and one that says a byte now and then: the timeout covers both.
+// The timeout covers a silent server and one that sends a byte now and then.
 func TestTimeout(t *testing.T) {
 	for name, drip := range map[string]string{"silence": "", "a slow drip": " "} {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestForeignCertificate(t *testing.T) {
 	}
 }
 
-// What a resolver says holds the name that was asked for, and we do not.
+// The error of a resolver contains the host name; ours does not.
 func TestNameThatIsNone(t *testing.T) {
 	l := newLegacy(t, "https://places.invalid", time.Minute)
 	transport(l).DialContext = func(_ context.Context, _, address string) (net.Conn, error) {

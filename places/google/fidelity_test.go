@@ -14,11 +14,11 @@ import (
 	"serverherd/places/google/googletest"
 )
 
-// maxBound is how many results a reply may have.
+// maxBound is the maximum number of results in a reply.
 const maxBound = 20
 
-// What Google answers comes to the client: every value byte for byte up to white space, and all of
-// it the same to whoever decodes it.
+// Google's answer is passed on to the client: every value unchanged except for white space, and decoding
+// gives the same.
 func TestFidelity(t *testing.T) {
 	var body []byte
 	answer := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }
@@ -50,7 +50,7 @@ func TestFidelity(t *testing.T) {
 	}
 }
 
-// compareLegacy: the reply is the answer but for white space and results past the bound.
+// compareLegacy checks that the reply is the answer, except for white space and results beyond the bound.
 func compareLegacy(t *testing.T, answer, reply []byte, bound int) {
 	t.Helper()
 	from, to := members(t, answer), members(t, reply)
@@ -68,7 +68,7 @@ func compareLegacy(t *testing.T, answer, reply []byte, bound int) {
 	}
 }
 
-// compareNew: the reply is what compareLegacy wants of the answer in the legacy API's words.
+// compareNew is compareLegacy for an answer of the new API, translated independently.
 func compareNew(t *testing.T, answer, reply []byte, bound int) {
 	t.Helper()
 	from, to := members(t, answer), members(t, reply)
@@ -99,7 +99,7 @@ func compareNew(t *testing.T, answer, reply []byte, bound int) {
 	}
 }
 
-// legacyWords are the names of what keeps its value. That they are here a second time is the point.
+// legacyWords are the names of members with unchanged values: an independent copy of the table in the code.
 var legacyWords = map[string][]string{
 	"id": {"place_id", "reference"}, "types": {"types"}, "shortFormattedAddress": {"vicinity"},
 	"businessStatus": {"business_status"}, "iconMaskBaseUri": {"icon_mask_base_uri"},
@@ -107,7 +107,7 @@ var legacyWords = map[string][]string{
 	"userRatingCount": {"user_ratings_total"},
 }
 
-// inLegacyWords is a place as the legacy API would have written it.
+// inLegacyWords returns a place in the form of the legacy API.
 func inLegacyWords(t *testing.T, place map[string]string) map[string]string {
 	t.Helper()
 	in := func(outer, inner string) string { return members(t, []byte(place[outer]))[inner] }
@@ -190,7 +190,7 @@ func set(to map[string]string, name, value string) {
 	}
 }
 
-// objectOf is a JSON object of those members that have a value; "" if there is none.
+// objectOf is a JSON object of the members that have a value; "" if none has.
 func objectOf(namesAndValues ...string) string {
 	var all []string
 	for i := 0; i < len(namesAndValues); i += 2 {
@@ -204,7 +204,7 @@ func objectOf(namesAndValues ...string) string {
 	return "{" + strings.Join(all, ",") + "}"
 }
 
-// members are the members of an object, without white space; none of what is none.
+// members returns the members of an object, without white space; none if it is not an object.
 func members(t *testing.T, text []byte) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -238,7 +238,7 @@ func list(t *testing.T, text string) (all []string) {
 
 func joined(all []string) string { return "[" + strings.Join(all, ",") + "]" }
 
-// tight is a value without white space around and in it.
+// tight removes all white space from a value.
 func tight(t *testing.T, value []byte) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -248,7 +248,7 @@ func tight(t *testing.T, value []byte) string {
 	return b.String()
 }
 
-// decoded is what a client makes of it, numbers as they are written.
+// decoded decodes a value and keeps numbers as text.
 func decoded(t *testing.T, text string) (v any) {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(text))
@@ -259,8 +259,7 @@ func decoded(t *testing.T, text string) (v any) {
 	return v
 }
 
-// Whatever is answered is refused in one short line, or becomes an answer in which every value is
-// the one that came.
+// Every answer is either an error of one short line or is passed on with all values unchanged.
 func FuzzTranslate(f *testing.F) {
 	f.Add([]byte(googletest.New))
 	for seed := range uint64(4) {

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// generator makes answers of both APIs, with all that JSON allows and Google may write one day.
+// generator generates answers of both APIs with everything that JSON allows.
 type generator struct{ *rand.Rand }
 
-// Strings that somebody might have called a place, and numbers that a float64 does not hold.
+// Unusual names, and numbers that do not fit into a float64.
 var (
 	oddStrings = []string{
 		`"plain"`, `""`, `"\"quoted\" and back\\slashed \\\""`, `"two\nlines\r\n"`, `"\u000a\u000A"`,
@@ -31,12 +31,12 @@ func (g generator) one(of []string) string { return of[g.IntN(len(of))] }
 func (g generator) string() string         { return g.one(oddStrings) }
 func (g generator) number() string         { return g.one(oddNumbers) }
 
-// space is white space, or none.
+// space is optional white space.
 func (g generator) space() string {
 	return g.one([]string{"", "", "", " ", "\n", "\r\n\t", "\n\n    "})
 }
 
-// value is any value.
+// value is a random value.
 func (g generator) value(depth int) string {
 	switch n := g.IntN(8); {
 	case n < 3:
@@ -59,7 +59,7 @@ func (g generator) list(n int, element func() string) string {
 	return "[" + g.space() + strings.Join(all, ",") + "]"
 }
 
-// object is an object of members, in any order.
+// object is an object with the members in random order.
 func (g generator) object(members []string) string {
 	g.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	return "{" + g.space() + strings.Join(members, ",") + "}"
@@ -69,7 +69,7 @@ func (g generator) member(name, value string) string {
 	return g.space() + `"` + name + `"` + g.space() + ":" + g.space() + value + g.space()
 }
 
-// some are members, each with a chance.
+// some returns a random subset of members.
 func (g generator) some(namesAndValues ...string) (all []string) {
 	for i := 0; i < len(namesAndValues); i += 2 {
 		if g.IntN(4) > 0 {
@@ -79,7 +79,7 @@ func (g generator) some(namesAndValues ...string) (all []string) {
 	return all
 }
 
-// unknown are members that nobody has heard of.
+// unknown returns members with unknown names.
 func (g generator) unknown(depth int) (all []string) {
 	for i := range g.IntN(4) {
 		name := fmt.Sprintf("%s%d", g.one([]string{"new", "a b", `\u00e9\"`, "\u6771", `\/`}), i)
@@ -88,7 +88,7 @@ func (g generator) unknown(depth int) (all []string) {
 	return all
 }
 
-// legacyAnswer is one of the legacy API.
+// legacyAnswer is an answer of the legacy API.
 func (g generator) legacyAnswer() []byte {
 	results := g.list(g.IntN(maxBound+1), func() string {
 		return g.object(append(g.unknown(3), g.some(
@@ -101,7 +101,7 @@ func (g generator) legacyAnswer() []byte {
 	return []byte(g.space() + g.object(all) + g.space())
 }
 
-// newAnswer is one of the new API.
+// newAnswer is an answer of the new API.
 func (g generator) newAnswer() []byte {
 	all := g.unknown(3)
 	if g.IntN(8) > 0 {
@@ -133,6 +133,6 @@ func (g generator) place() string {
 		"currentOpeningHours", g.object(g.some(
 			"openNow", g.one([]string{"true", "false"}), "periods", g.value(2))),
 		"attributions", g.list(1, credit),
-		"name", g.string(), "place_id", g.value(1), // which are ours to give
+		"name", g.string(), "place_id", g.value(1), // names that the translation uses
 	)...))
 }

@@ -15,12 +15,12 @@ import (
 	"serverherd/places/google/googletest"
 )
 
-// marker is a key that must never be seen in an error.
+// marker is a key that must not appear in an error.
 const marker = "AIzaMARKERKEY"
 
 var ucla = places.Query{Lat: 34.06893, Lng: -118.445127, RadiusM: 10_000}
 
-// asking returns a client of a server on loopback that answers with h.
+// asking returns a client of a loopback server with the handler h.
 func asking(t *testing.T, h http.HandlerFunc) *Legacy {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -38,12 +38,12 @@ func newLegacy(t *testing.T, base string, timeout time.Duration) *Legacy {
 	return l
 }
 
-// answering is a handler that answers every question with the same body.
+// answering is a handler that answers all requests with the same body.
 func answering(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
 }
 
-// fails asks once and checks the error, which a client of ours would be shown.
+// fails makes a lookup and checks its error.
 func fails(t *testing.T, l *Legacy, want string) {
 	t.Helper()
 	r, err := l.Nearby(t.Context(), ucla)
@@ -56,7 +56,7 @@ func fails(t *testing.T, l *Legacy, want string) {
 	}
 }
 
-// checkText checks what every error must be: short, one line, and without secrets.
+// checkText checks that an error is short, one line, and without secrets.
 func checkText(t *testing.T, err error) {
 	t.Helper()
 	for e := err; e != nil; {
@@ -116,8 +116,8 @@ func TestRequest(t *testing.T) {
 
 func negativeZero() float64 { var v float64; return -v }
 
-// An answer as Google writes it, and beside what Google writes everything else that JSON may hold:
-// all of it comes through, byte for byte up to white space.
+// An answer with Google's members and everything else that JSON allows is passed on unchanged except for
+// white space.
 func TestPassesThrough(t *testing.T) {
 	body := []byte(googletest.Legacy)
 	r, err := asking(t, answering(string(body))).Nearby(t.Context(), ucla)

@@ -15,7 +15,7 @@ import (
 	"serverherd/places/google/googletest"
 )
 
-// askingNew is asking, of the new API.
+// askingNew is asking for the new API.
 func askingNew(t *testing.T, h http.HandlerFunc, more ...string) *Places {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -98,7 +98,7 @@ func TestTranslation(t *testing.T) {
 	}
 }
 
-// failure is what a lookup fails with.
+// failure returns the error of a lookup.
 func failure(t *testing.T, p places.Provider) places.Failure {
 	t.Helper()
 	r, err := p.Nearby(t.Context(), ucla)
@@ -180,7 +180,7 @@ func TestBadAnswersOfTheNewAPI(t *testing.T) {
 	}
 }
 
-// Status, results and credits are ours to say.
+// Members named like those that the translation adds do not replace them.
 func TestTranslationIsNotLedAstray(t *testing.T) {
 	body := `{"status":"NO","places":[{"id":"a","reference":"b","provider":"kept"}],"results":[],"html_attributions":["x"],"more":[1]}`
 	r, err := askingNew(t, answering(body)).Nearby(t.Context(), ucla)
@@ -277,7 +277,7 @@ func TestKeysThatAreNone(t *testing.T) {
 	}
 }
 
-// Twenty places as Google has them, some 20 KB.
+// Twenty places as from Google, about 20 KB.
 func BenchmarkTranslate(b *testing.B) {
 	const place = `{"id":"ChIJLQjF8X6LGGARVaYYiaVzCoA","types":["cafe","food_store","establishment"],
       "location":{"latitude":35.6812405,"longitude":139.7649361},"viewport":{

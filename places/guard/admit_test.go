@@ -11,7 +11,7 @@ import (
 	"serverherd/places"
 )
 
-// An attempt has one turn of the rate, be it from Admit or in Nearby.
+// An attempt uses the rate once, in Admit or in Nearby.
 func TestAdmit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{script: []error{nil}}
@@ -30,7 +30,7 @@ func TestAdmit(t *testing.T) {
 		if wait := g.Admit(p); wait != 500*time.Millisecond || p.Admitted {
 			t.Errorf("%v, %+v", wait, p)
 		}
-		asks(t, g, "") // it was not admitted, and waits
+		asks(t, g, "") // not admitted: waits
 		if took := time.Since(begun); took != 500*time.Millisecond {
 			t.Errorf("it waited %v", took)
 		}
@@ -44,15 +44,15 @@ func TestAdmit(t *testing.T) {
 	})
 }
 
-// The rate is that of attempts. What never goes to the provider does not wait for a turn, nor takes one
-// of those who would ask it: the fallback answers at once, and without one there is an error at once.
+// Lookups that are not sent to the provider neither wait for the rate nor use it: the fallback, or an
+// error, is immediate.
 func TestWhatIsNotSentHasNoRate(t *testing.T) {
 	const address = "192.0.2.1"
 	for _, c := range []struct {
 		name string
-		// trouble leaves a guard that does not ask.
+		// trouble makes the guard reject lookups.
 		trouble func(t *testing.T, g *Guard, s *scripted, dir string)
-		others  bool // other addresses may ask
+		others  bool // lookups of other addresses are accepted
 	}{
 		{"the provider fails", func(t *testing.T, g *Guard, s *scripted, _ string) {
 			s.script = []error{strange}
@@ -104,7 +104,7 @@ func TestWhatIsNotSentHasNoRate(t *testing.T) {
 						Budget: openBudget(t, dir, 20, time.Now), Fallback: fallback,
 					})
 					c.trouble(t, g, s, dir)
-					g.limiter.AllowN(time.Now(), int(g.limiter.Tokens())) // no turn is left
+					g.limiter.AllowN(time.Now(), int(g.limiter.Tokens())) // use up the rate
 					tokens, asked, begun := g.limiter.Tokens(), len(s.asked), time.Now()
 					for range 1000 {
 						p := &places.Payer{Address: address}
@@ -123,14 +123,14 @@ func TestWhatIsNotSentHasNoRate(t *testing.T) {
 					if wait := g.Admit(&places.Payer{Address: "192.0.2.2"}); (wait > 0) != c.others {
 						t.Errorf("another address is to wait %v", wait)
 					}
-					time.Sleep(time.Minute) // the probe ends
+					time.Sleep(time.Minute) // until the probe ends
 				})
 			})
 		}
 	}
 }
 
-// What the budget has refused is tried again, in its turn.
+// A rejection by the budget is forgotten after rejectionKept; then a lookup waits for the rate.
 func TestARefusalOfTheBudgetIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &clock{time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
@@ -154,8 +154,8 @@ func TestARefusalOfTheBudgetIsForgotten(t *testing.T) {
 	})
 }
 
-// Lookups of many addresses that have spent their shares take a bounded amount of memory.
-func TestUnpaidIsBounded(t *testing.T) {
+// The memory for rejected addresses is limited.
+func TestRejectionsAreBounded(t *testing.T) {
 	var u rejections
 	for i := range 3 * maxRejections {
 		u.note(string(rune('a' + i)))
@@ -165,8 +165,7 @@ func TestUnpaidIsBounded(t *testing.T) {
 	}
 }
 
-// A lookup whose time is over takes nothing from those that may still be sent: no turn of the rate, and
-// not the one attempt of a provider that has failed.
+// A lookup past its deadline uses neither the rate nor the one attempt of a half-open breaker.
 func TestALookupWhoseTimeIsOver(t *testing.T) {
 	script := []error{strange, strange, strange, strange, strange, nil}
 	guarded(t, script, func(t *testing.T, g *Guard, s *scripted) {

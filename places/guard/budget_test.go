@@ -21,7 +21,7 @@ import (
 	"serverherd/places"
 )
 
-// clock is a wall clock that a test sets.
+// clock is a wall clock controlled by a test.
 type clock struct{ time.Time }
 
 func (c *clock) now() time.Time { return c.Time }
@@ -36,7 +36,7 @@ func openBudget(t *testing.T, dir string, limit int, now func() time.Time) *Budg
 	return b
 }
 
-// spend takes attempts until there are none left.
+// spend charges attempts until the budget is exhausted.
 func spend(t *testing.T, b *Budget) (n int) {
 	t.Helper()
 	for {
@@ -88,7 +88,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// spendAs takes attempts for an address until there are none left for it.
+// spendAs charges attempts to an address until its share is exhausted.
 func spendAs(t *testing.T, b *Budget, address string) (n int) {
 	t.Helper()
 	for ; ; n++ {
@@ -102,7 +102,7 @@ func spendAs(t *testing.T, b *Budget, address string) (n int) {
 	}
 }
 
-// An address has its share of what the others leave, so that something is always left for the next.
+// An address can use a share of what others leave, so that something is always left for the next.
 func TestBudgetShare(t *testing.T) {
 	c := &clock{time.Date(2026, 11, 23, 23, 30, 0, 0, time.UTC)}
 	dir := t.TempDir()
@@ -146,7 +146,7 @@ func TestBudgetShare(t *testing.T) {
 	}
 }
 
-// Who has spent its share is told so, counted, and in the log once a day; others are served.
+// Rejections by share are counted and logged once a day per address; other addresses are served.
 func TestShareSpent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zap.InfoLevel)
@@ -181,7 +181,7 @@ func TestShareSpent(t *testing.T) {
 	})
 }
 
-// Servers do not spend each other's, even when one's name begins as the other's does.
+// Budgets of servers are separate, even if one's name is a prefix of the other's.
 func TestBudgetOfEachServer(t *testing.T) {
 	dir, c := t.TempDir(), &clock{time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
 	other, err := OpenBudget(dir, "Alford2", 5, 50, c.now)
@@ -199,7 +199,7 @@ func TestBudgetOfEachServer(t *testing.T) {
 	}
 }
 
-// Several processes count in one file, exactly.
+// Several processes count exactly in one file.
 func TestBudgetIsShared(t *testing.T) {
 	const limit = 1000
 	dir, total := t.TempDir(), atomic.Int64{}
@@ -223,7 +223,7 @@ func TestBudgetIsShared(t *testing.T) {
 	}
 }
 
-// A count survives whatever happens to its file or directory, and the next day begins all the same.
+// A count survives the loss of its file or directory, and the next day begins from zero.
 func TestBudgetThatIsRemoved(t *testing.T) {
 	must := func(t *testing.T, err error) {
 		t.Helper()
@@ -281,7 +281,7 @@ func TestBudgetThatIsRemoved(t *testing.T) {
 	}
 }
 
-// Removing the file while several processes count in it gives nobody more than the limit.
+// If the file is removed while several processes count in it, the limit still holds.
 func TestBudgetThatIsRemovedWhileShared(t *testing.T) {
 	const limit, processes = 2000, 4
 	dir, total := t.TempDir(), atomic.Int64{}
@@ -303,13 +303,13 @@ func TestBudgetThatIsRemovedWhileShared(t *testing.T) {
 		})
 	}
 	all.Wait()
-	// An attempt under way may be counted twice.
+	// An attempt in progress may be counted twice.
 	if n := total.Load(); n > limit || n < limit-processes {
 		t.Errorf("%d attempts of %d", n, limit)
 	}
 }
 
-// What cannot be counted is not spent, and that is said, until it can be counted again.
+// While the file cannot be written, attempts are rejected and the error is reported.
 func TestBudgetThatCannotBeCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zap.InfoLevel)
@@ -354,7 +354,7 @@ func TestBudgetThatCannotBeCounted(t *testing.T) {
 	}
 }
 
-// Every attempt is paid for, the repeated ones too, and the log hears once that the day is over.
+// Every attempt is charged, including retries, and an exhausted budget is logged once.
 func TestAttemptsArePaidFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zap.InfoLevel)
@@ -380,7 +380,7 @@ func TestAttemptsArePaidFor(t *testing.T) {
 	})
 }
 
-// getter asks over HTTP.
+// getter is a provider that uses HTTP.
 type getter struct {
 	client *http.Client
 	url    string
@@ -400,8 +400,7 @@ func (g getter) Nearby(ctx context.Context, _ places.Query) (places.Result, erro
 	return places.Result{}, err
 }
 
-// net/http repeats a GET whose kept connection dies without an answer. The service may have served
-// both.
+// net/http repeats a GET if an idle connection breaks without an answer. The service may have charged both.
 func TestRepeatsOfTheLibraryArePaidFor(t *testing.T) {
 	var served atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -15,10 +15,10 @@ import (
 	"serverherd/places"
 )
 
-// scripted answers each attempt with what comes next, and the last again and again.
+// scripted answers attempts from a script, and repeats its last answer.
 type scripted struct {
-	script []error       // nil: an answer
-	takes  time.Duration // of that
+	script []error       // nil for an answer
+	takes  time.Duration // duration of an attempt
 
 	mu    sync.Mutex
 	asked []time.Time
@@ -90,7 +90,7 @@ func TestRetries(t *testing.T) {
 		script      []error
 		tries       int
 		want        string
-		least, most time.Duration // until the last try
+		least, most time.Duration // until the last attempt
 	}{
 		{"an answer", []error{nil}, 1, "", 0, 0},
 		{"transient once", []error{transient, nil}, 2, "", 50 * time.Millisecond, 150 * time.Millisecond},
@@ -127,7 +127,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// Whoever repeats at the same pace repeats the overload: the pauses differ from lookup to lookup.
+// The back-off has jitter, so that retries of many lookups are not synchronized.
 func TestRetriesAreSpread(t *testing.T) {
 	guarded(t, []error{transient, nil}, func(t *testing.T, g *Guard, s *scripted) {
 		seen := map[time.Duration]bool{}
@@ -142,7 +142,7 @@ func TestRetriesAreSpread(t *testing.T) {
 	})
 }
 
-// A provider that keeps failing is left alone, and back with the first answer.
+// The breaker opens after consecutive failures and closes with the first answer.
 func TestBreaker(t *testing.T) {
 	script := []error{strange, strange, strange, strange, strange, strange, nil}
 	guarded(t, script, func(t *testing.T, g *Guard, s *scripted) {
@@ -155,7 +155,7 @@ func TestBreaker(t *testing.T) {
 			t.Fatalf("%d attempts, breaker %s", len(s.asked), g.Report().Breaker)
 		}
 		time.Sleep(failingPause + time.Millisecond)
-		asks(t, g, "not JSON") // one is let through, and fails
+		asks(t, g, "not JSON") // the half-open attempt fails
 		asks(t, g, alone)
 		time.Sleep(failingPause + time.Millisecond)
 		asks(t, g, "")
@@ -167,7 +167,7 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
-// Questions at fault, and those that nobody waits for, say nothing about the provider.
+// The breaker ignores invalid requests and canceled lookups.
 func TestBreakerIgnoresOurFaults(t *testing.T) {
 	guarded(t, []error{invalid}, func(t *testing.T, g *Guard, _ *scripted) {
 		for range 3 * maxFailures {
@@ -190,7 +190,7 @@ func TestBreakerIgnoresOurFaults(t *testing.T) {
 	})
 }
 
-// One refusal of the key is enough for a minute, and one entry in the log for all of them.
+// A rejected key opens the breaker for a minute, with one log entry.
 func TestKeyRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zap.InfoLevel)
@@ -206,7 +206,7 @@ func TestKeyRefused(t *testing.T) {
 		asks(t, g, "REQUEST_DENIED")
 		asks(t, g, refuses)
 		time.Sleep(refusedPause + time.Millisecond)
-		asks(t, g, "") // after a failure that says nothing about the key
+		asks(t, g, "") // after a failure unrelated to the key
 		if n := logged.FilterLevelExact(zap.ErrorLevel).Len(); n != 1 {
 			t.Errorf("%d errors in the log: %v", n, logged.All())
 		}
@@ -221,14 +221,14 @@ func TestRate(t *testing.T) {
 		s := &scripted{script: []error{nil}}
 		g := New(Options{Provider: s, Timeout: 2100 * time.Millisecond, Rate: 2})
 		begun := time.Now()
-		for range 4 { // two at once, then one each half second
+		for range 4 { // a burst of two, then one per half second
 			asks(t, g, "")
 		}
 		if took := time.Since(begun); took != time.Second {
 			t.Errorf("four lookups at two a second took %v", took)
 		}
-		// Of ten at once, those whose turn comes within the timeout are asked and the others are
-		// told so at once.
+		// Of ten concurrent lookups, those that the rate allows within the timeout are sent and the others
+		// are rejected immediately.
 		refused := make(chan error, 10)
 		for range 10 {
 			go func() {
@@ -248,11 +248,11 @@ func TestRate(t *testing.T) {
 		if r := g.Report(); n != 6 || r.RateRefused != 6 || r.Attempts != 8 || r.RateWaits != 12 {
 			t.Errorf("%d refused, %+v", n, r)
 		}
-		asks(t, g, "") // and the breaker took no offence
+		asks(t, g, "") // the breaker is still closed
 	})
 }
 
-// embedded stands for other data.
+// embedded is a fallback provider.
 type embedded struct{ err error }
 
 func (e embedded) Nearby(context.Context, places.Query) (places.Result, error) {
@@ -296,7 +296,7 @@ func TestFallback(t *testing.T) {
 	})
 }
 
-// A caller's deadline is the lookup's, and what is past it is not asked.
+// A caller's earlier deadline applies, and no request is sent after it.
 func TestACallersDeadline(t *testing.T) {
 	const none = "no answer within 5s"
 	for _, c := range []struct {
@@ -324,7 +324,7 @@ func TestACallersDeadline(t *testing.T) {
 				}
 				most := min(c.left, 5*time.Second)
 				if c.script == later {
-					most = 0 // it is of no use to wait
+					most = 0 // waiting is useless
 				}
 				if took := time.Since(begun); took > most {
 					t.Errorf("%v in all", took)
@@ -341,13 +341,13 @@ func TestACallersDeadline(t *testing.T) {
 	}
 }
 
-// A lookup that has waited leaves its attempt less than the timeout. No answer then counts as a failure
-// if the time would have been enough.
+// After a wait, an attempt has less time than the timeout. Its timeout counts as a failure if it had enough
+// time, see minAttempt.
 func TestAttemptsWithLessThanTheTimeout(t *testing.T) {
 	const never = time.Hour
 	for _, c := range []struct {
 		name  string
-		takes time.Duration // an answer before that, one hour if there was none
+		takes time.Duration // duration of an answer before; one hour for none
 		ago   time.Duration // when it came
 		left  time.Duration
 		opens bool
@@ -393,8 +393,8 @@ func TestAttemptsWithLessThanTheTimeout(t *testing.T) {
 	}
 }
 
-// At full load every lookup has waited. A provider that has become slow and then hangs is left alone
-// all the same, before it costs the day's budget.
+// At full load every lookup has waited. If a slow provider then hangs, the breaker opens nevertheless,
+// before the daily budget is used up.
 func TestAProviderThatHangsAtFullLoad(t *testing.T) {
 	guarded(t, []error{nil}, func(t *testing.T, g *Guard, s *scripted) {
 		s.takes = 4 * time.Second

@@ -90,7 +90,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// A web page whose name resolves to 127.0.0.1 reads nothing.
+// Requests with another Host are rejected (DNS rebinding).
 func TestHostHeader(t *testing.T) {
 	addr := start(t, Options{Status: fixed(herd.Status{})})
 	for _, host := range []string{"localhost", "LocalHost:11600", "localhost.", "localhost.:11600", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:11600", "127.9.9.9"} {
@@ -105,7 +105,7 @@ func TestHostHeader(t *testing.T) {
 	}
 }
 
-// A loop that does not answer is said to be so, and does not hold the request for ever.
+// If the loop does not answer, the request fails after a timeout.
 func TestTheLoopIsStuck(t *testing.T) {
 	var bounded bool
 	addr := start(t, Options{Status: func(ctx context.Context) (herd.Status, bool) {
@@ -134,7 +134,7 @@ func TestNothingButGet(t *testing.T) {
 	}
 }
 
-// What is no request ends its connection and nothing else.
+// Invalid requests close their connection and have no other effect.
 func TestGarbage(t *testing.T) {
 	addr := start(t, Options{Status: fixed(herd.Status{})})
 	for _, text := range []string{"IAMAT kiwi +1-1 1\r\n\r\n", "\x16\x03\x01\x02\x00", "GET / HTTP/1.1\r\n" + strings.Repeat("x", 64<<10)} {

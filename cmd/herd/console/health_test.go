@@ -16,7 +16,7 @@ import (
 	"serverherd/herd"
 )
 
-// small is a listener whose connections have small buffers in the kernel.
+// small is a listener whose connections have small socket buffers.
 type small struct{ net.Listener }
 
 func (l small) Accept() (net.Conn, error) {
@@ -27,7 +27,7 @@ func (l small) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// patient is a console whose own timeouts end nothing that a test holds, with a large status.
+// patient is a console with timeouts longer than the test and a large status.
 func patient(t *testing.T) (addr string) {
 	t.Helper()
 	large := herd.Status{Server: "Ball", Ready: true, Version: strings.Repeat("x", 256<<10)}
@@ -50,11 +50,11 @@ func patient(t *testing.T) (addr string) {
 
 const get = "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-// holders are connections that somebody keeps, each made by sending something and reading so much of
-// the answer that the console has come to it.
+// holders are kinds of connections that are kept open. Each sends something and reads the beginning of the
+// response, so that the console has handled it.
 var holders = []struct {
 	name, sent string
-	reads      string // a part of the answer that is waited for
+	reads      string // a part of the response to wait for
 }{
 	{"silent", "", ""},
 	{"idle", fmt.Sprintf(get, "/healthz"), "ok\n"},
@@ -68,7 +68,7 @@ var holders = []struct {
 	{"a CPU profile of 30 s", fmt.Sprintf(get, "/debug/pprof/profile?seconds=30"), ""},
 }
 
-// hold makes n connections of a kind and returns what ends them.
+// hold makes n connections of a kind and returns a function that closes them.
 func hold(t *testing.T, addr, sent, reads string, n int) (release func()) {
 	t.Helper()
 	var conns []net.Conn
@@ -80,7 +80,7 @@ func hold(t *testing.T, addr, sent, reads string, n int) (release func()) {
 		}
 		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
 		conns = append(conns, c)
-		writers.Go(func() { _, _ = io.WriteString(c, sent) }) // the console may not take all of it
+		writers.Go(func() { _, _ = io.WriteString(c, sent) }) // the console may not read everything
 		if reads != "" {
 			waitFor(c, reads)
 		}
@@ -93,7 +93,7 @@ func hold(t *testing.T, addr, sent, reads string, n int) (release func()) {
 	}
 }
 
-// waitFor reads until a text has come, or the connection has been closed to make way for another.
+// waitFor reads until a text is received, or the console has closed the connection for another one.
 func waitFor(c net.Conn, text string) {
 	in := bufio.NewReaderSize(c, 16)
 	for seen := ""; !strings.HasSuffix(seen, text); {
@@ -105,7 +105,7 @@ func waitFor(c net.Conn, text string) {
 	}
 }
 
-// checked asks for health and readiness as a balancer does, on a connection of its own for each.
+// checked requests health and readiness like a load balancer, with a new connection for each.
 func checked(addr string) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
 	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n"} {
@@ -131,8 +131,8 @@ func descriptors(t *testing.T) int {
 	return len(all)
 }
 
-// Whatever connections there are, health and readiness are told. Nothing that is held here ends by
-// itself before the checks give up.
+// Health and readiness checks succeed whatever other connections exist. These do not end before the checks
+// time out.
 func TestHealthBesideEverything(t *testing.T) {
 	for _, kind := range holders {
 		t.Run(kind.name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestHealthBesideEverything(t *testing.T) {
 	}
 }
 
-// Ten times as many connections as the console has are no worse.
+// The same with ten times as many connections as the limit.
 func TestHealthBesideAllKindsAtOnce(t *testing.T) {
 	addr := patient(t)
 	before := descriptors(t)
@@ -167,8 +167,8 @@ func TestHealthBesideAllKindsAtOnce(t *testing.T) {
 	eventually(t, "descriptors are back", func() bool { return descriptors(t) <= before })
 }
 
-// Connections that come as fast as they can may close a check's before it is answered. Who checks asks
-// again.
+// A high rate of new connections may close a check's connection before it is answered; then the check is
+// repeated.
 func TestHealthBesideChurn(t *testing.T) {
 	addr := patient(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -191,7 +191,7 @@ func TestHealthBesideChurn(t *testing.T) {
 	churn.Wait()
 }
 
-// Pages beyond the limit are refused at once, and there is room when others end.
+// Page requests beyond the limit are rejected immediately, and accepted when others end.
 func TestTooManyPages(t *testing.T) {
 	addr := patient(t)
 	release := hold(t, addr, fmt.Sprintf(get, "/status.json"), "", herd.ConsoleRequests)
@@ -216,7 +216,7 @@ func TestTooManyPages(t *testing.T) {
 	})
 }
 
-// eventually polls until something holds.
+// eventually polls until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

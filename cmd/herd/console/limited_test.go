@@ -11,7 +11,7 @@ import (
 	"serverherd/herd"
 )
 
-// pipes is a listener to which somebody connects now and then.
+// pipes is a listener with in-memory connections.
 type pipes struct {
 	next   chan struct{} // one for each
 	closed chan struct{}
@@ -36,7 +36,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return nil }
 
-// accept has n more connect.
+// accept makes n more connections.
 func accept(t *testing.T, l *limited, n int) (conns []*conn) {
 	t.Helper()
 	for range n {
@@ -50,7 +50,7 @@ func accept(t *testing.T, l *limited, n int) (conns []*conn) {
 	return conns
 }
 
-// open says which of them are, and holds that the listener counts right.
+// open returns which of them are open, and checks the listener's counts.
 func open(t *testing.T, l *limited, conns []*conn) (open []int) {
 	t.Helper()
 	pages := 0
@@ -68,7 +68,7 @@ func open(t *testing.T, l *limited, conns []*conn) (open []int) {
 	return open
 }
 
-// Beyond the limit the connection without a request for longest makes way.
+// Above the limit the connection with the oldest last request is closed.
 func TestConnectionsAreLimited(t *testing.T) {
 	const n = herd.ConsoleConnections
 	l := limit(newPipes())
@@ -79,7 +79,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	conns[0].active()
 	conns[2].Close()
 	conns[2].Close()
-	conns = append(conns, accept(t, l, 1)...) // there is room
+	conns = append(conns, accept(t, l, 1)...) // below the limit
 	if got := open(t, l, conns); len(got) != n || got[0] != 0 {
 		t.Errorf("open are %v", got)
 	}
@@ -87,7 +87,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	if !conns[1].closed || !conns[3].closed || conns[0].closed || conns[4].closed {
 		t.Errorf("open are %v, want 1 and 3 closed", open(t, l, conns))
 	}
-	conns[1].active() // which changes nothing any more
+	conns[1].active() // no effect: it is closed
 	if conns[1].beginPage() {
 		t.Error("a page of a connection that is closed")
 	}
@@ -98,7 +98,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 }
 
-// Pages in the making have a limit of their own, and are not what makes way.
+// Page requests have a separate limit, and their connections are not closed for others.
 func TestRequestsAreLimited(t *testing.T) {
 	const n = herd.ConsoleRequests
 	l := limit(newPipes())
@@ -119,7 +119,7 @@ func TestRequestsAreLimited(t *testing.T) {
 		t.Errorf("%d are open", len(got))
 	}
 	conns[0].endPage()
-	conns[1].Close() // while its page is in the making
+	conns[1].Close() // during its page request
 	conns[1].endPage()
 	open(t, l, conns)
 	last := conns[len(conns)-1]

@@ -13,7 +13,7 @@ import (
 	"serverherd/herd"
 )
 
-// stalled is a disk that does not answer until it is released.
+// stalled is a writer that blocks until it is released.
 type stalled struct {
 	entered, release chan struct{}
 	once             sync.Once
@@ -36,10 +36,10 @@ func TestAStalledDiskCostsEntriesAndNoTime(t *testing.T) {
 	disk := newStalled()
 	b := NewBuffer(disk, chunks*5*(header+20), false, droppedEntry)
 	b.Write([]byte("first\n"))
-	<-disk.entered // the goroutine is stuck now, with one chunk
+	<-disk.entered // the goroutine blocks now, with one chunk
 	entry := []byte("0123456789012345678\n")
 	for range 1000 {
-		b.Write(entry) // would block for ever if the caller waited for the disk
+		b.Write(entry) // would block if it waited for the disk
 	}
 	const fit = (chunks - 1) * 5
 	if n := b.Dropped(); n != 1000-fit {
@@ -53,7 +53,7 @@ func TestAStalledDiskCostsEntriesAndNoTime(t *testing.T) {
 	}
 }
 
-// lockable is a disk that stalls while its mutex is held.
+// lockable is a writer that blocks while its mutex is held.
 type lockable struct {
 	sync.Mutex
 	bytes.Buffer
@@ -65,7 +65,7 @@ func (l *lockable) Write(p []byte) (int, error) {
 	return l.Buffer.Write(p)
 }
 
-// After a stall all is as before: the room is there again, and each loss has been told once.
+// After a stall the memory is free again, and every dropped entry has been reported once.
 func TestRoomComesBack(t *testing.T) {
 	disk := &lockable{}
 	b := NewBuffer(disk, chunks*(header+10), false, droppedEntry)
@@ -142,7 +142,7 @@ func TestWritersDoNotMix(t *testing.T) {
 	}
 }
 
-// A disk that never answers does not keep a process from ending.
+// Close returns even if the disk stalls forever.
 func TestCloseDoesNotWaitForEver(t *testing.T) {
 	disk := newStalled()
 	b := NewBuffer(disk, herd.LogBuffer, false, droppedEntry)
@@ -162,7 +162,7 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 func BenchmarkLineEntry(b *testing.B) {
 	line := []byte("IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997")
 	b.Run("on the loop", func(b *testing.B) {
-		// More than fits is dropped, at no less a price.
+		// Dropping entries costs no more than writing them.
 		l := newLines(NewBuffer(io.Discard, herd.LogBuffer, false, droppedEntry), fixedNow, false)
 		b.ReportAllocs()
 		for b.Loop() {
@@ -181,11 +181,11 @@ func BenchmarkLineEntry(b *testing.B) {
 	})
 }
 
-// fullDisk takes so many bytes and refuses the rest, until it is healed.
+// fullDisk accepts a number of bytes and then fails, until it is healed.
 type fullDisk struct {
 	room    int
 	healed  bool
-	refused chan struct{} // a token for each refusal
+	refused chan struct{} // receives a token for each failed write
 	bytes.Buffer
 }
 
@@ -196,18 +196,17 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 	}
 	n, _ := d.Buffer.Write(p[:d.room])
 	d.room = 0
-	// The disk heals behind its first refusal, in the goroutine that writes.
+	// The disk heals after its first failure, in the goroutine that writes.
 	d.healed = true
 	d.refused <- struct{}{}
 	return n, errors.New("no space left on device")
 }
 
-// A full disk costs the entries that it refuses, they are counted and told of, and the log goes on
-// with whole lines.
+// Entries that fail on a full disk are counted and reported, and later entries are complete lines.
 func TestAFullDiskIsCounted(t *testing.T) {
 	disk := &fullDisk{room: 15, refused: make(chan struct{}, 1)}
 	b := NewBuffer(disk, 256*chunks, false, func(n uint64) []byte { return fmt.Appendf(nil, "dropped %d\n", n) })
-	b.Write([]byte(strings.Repeat("123456789\n", 5))) // at once, lest a tick come between them
+	b.Write([]byte(strings.Repeat("123456789\n", 5))) // in one write, so that no tick comes between them
 	b.signal()
 	<-disk.refused
 	b.Write([]byte("afterwards\n"))

@@ -21,8 +21,8 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// fileTest is a log file of logs/server-Ball.log in a directory of the test's, and what it told. The
-// test's goroutine takes the place of the Buffer's.
+// fileTest is a log file logs/server-Ball.log in a temporary directory, and the events that it logged. The
+// test's goroutine replaces the Buffer's.
 type fileTest struct {
 	*file
 	t    *testing.T
@@ -59,7 +59,7 @@ func (f *fileTest) write(entries ...string) {
 	}
 }
 
-// look has the file looked at now, as SIGHUP does.
+// look checks the file now, like SIGHUP.
 func (f *fileTest) look() {
 	f.requestCheck()
 	f.maintain()
@@ -74,7 +74,7 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// must fails the test on an error of its own doing.
+// must fails the test on an error.
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -89,9 +89,9 @@ func mode(t *testing.T, name string) fs.FileMode {
 	return info.Mode().Perm()
 }
 
-// What is written is in the file and in the rotated ones, in order, of which so many are kept.
+// Entries are in the file and the rotated files, in order, and maxFiles rotated files are kept.
 func TestRotation(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0)) // modes as they are asked for
+	defer syscall.Umask(syscall.Umask(0)) // modes are not masked
 	f := newFileTest(t, 20, 3)
 	f.write("1234567890123456789") // fits exactly
 	f.write("a", strings.Repeat("b", 100), "c", "1234567890", "1234567")
@@ -121,7 +121,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// Without a size nothing is rotated, and nobody's files are removed.
+// Without a size limit nothing is rotated or removed.
 func TestNoRotation(t *testing.T) {
 	f := newFileTest(t, 0, 0)
 	other := f.rotatedName(time.Now())
@@ -135,13 +135,13 @@ func TestNoRotation(t *testing.T) {
 	}
 }
 
-// logrotate's copytruncate, also behind a rotation of our own: no hole, and the size counts from the
-// new end.
+// logrotate's copytruncate, also after a rotation here: there is no hole, and the size counts from the new
+// end.
 func TestTruncated(t *testing.T) {
 	f := newFileTest(t, 20, 3)
 	f.write("1234567890", "abcdefghij") // rotated
 	must(t, os.Truncate(f.name, 0))
-	f.write("klmnopqrs", "tuvwxyz") // the old size would have it rotated
+	f.write("klmnopqrs", "tuvwxyz") // the old size would cause a rotation
 	if got := read(t, f.name); got != "klmnopqrs\ntuvwxyz\n" {
 		t.Errorf("the file holds %q", got)
 	}
@@ -150,7 +150,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// Whatever becomes of the file, its name is that of the one that is written.
+// If the file is moved or deleted, writes go to a new file with its name.
 func TestMovedOrDeleted(t *testing.T) {
 	for _, test := range []struct {
 		name, reason string
@@ -181,13 +181,14 @@ func TestMovedOrDeleted(t *testing.T) {
 	}
 }
 
-// Nothing but time is needed to notice it, and an own rotation does not touch what is not ours.
+// A moved file is noticed after some time without SIGHUP, and a rotation does not touch a file of another
+// process.
 func TestMovedIsNoticedByItself(t *testing.T) {
 	f := newFileTest(t, 20, 3)
 	f.write("1234567890")
-	f.maintain() // looks, as it never has
+	f.maintain() // first check
 	must(t, os.Remove(f.name))
-	f.maintain() // too early
+	f.maintain() // too early for another one
 	if f.reopened.Load() != 0 {
 		t.Error("it is looked at all the time")
 	}
@@ -205,8 +206,8 @@ func TestMovedIsNoticedByItself(t *testing.T) {
 	}
 }
 
-// A symbolic link at the place of the file is not followed: not at the start, not when the file is
-// opened again, not by a rotation. One at the place of the directory is.
+// A symbolic link in place of the file is not followed: not at the start, not when the file is reopened,
+// not by a rotation. A link in place of the directory is followed.
 func TestSymbolicLinks(t *testing.T) {
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "secret")
@@ -257,7 +258,7 @@ func TestSymbolicLinks(t *testing.T) {
 	}
 }
 
-// When the file cannot be opened again, entries go on to where it was moved.
+// If the file cannot be reopened, writes to the moved file continue.
 func TestMovedAndNotReplaceable(t *testing.T) {
 	f := newFileTest(t, 0, 0)
 	moved := f.name + ".1"
@@ -276,7 +277,7 @@ func TestMovedAndNotReplaceable(t *testing.T) {
 	if got := f.errorText(); !strings.Contains(got, "is a directory") {
 		t.Errorf("trouble: %q", got)
 	}
-	must(t, os.Rename(moved, moved+"2")) // and back: what is open has its name again
+	must(t, os.Rename(moved, moved+"2")) // and back: the open file has its name again
 	must(t, os.Remove(f.name))
 	must(t, os.Rename(moved+"2", f.name))
 	f.look()
@@ -285,11 +286,11 @@ func TestMovedAndNotReplaceable(t *testing.T) {
 	}
 }
 
-// A full file that cannot be rotated takes no more, and that is told.
+// A full file that cannot be rotated is not written to, and the error is logged.
 func TestCannotBeRotated(t *testing.T) {
 	f := newFileTest(t, 20, 3)
 	f.close()
-	f.name = filepath.Join(f.dir(), strings.Repeat("x", 240)+".log") // with a time it is too long
+	f.name = filepath.Join(f.dir(), strings.Repeat("x", 240)+".log") // too long with the time of a rotation
 	must(t, f.start())
 	f.write("1234567890")
 	for range 100 {
@@ -310,7 +311,7 @@ func TestCannotBeRotated(t *testing.T) {
 	}
 }
 
-// A pipe that nobody reads does not keep a server from saying why it does not start.
+// A pipe without a reader in place of the file is an error and does not block the start.
 func TestPipeWithoutReader(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "server-Ball.log")
 	must(t, syscall.Mkfifo(name, 0o600))
@@ -319,7 +320,7 @@ func TestPipeWithoutReader(t *testing.T) {
 	}
 }
 
-// Rotated files are compressed one after the other, also those that an earlier process has left.
+// Rotated files are compressed one at a time, including those of an earlier process.
 func TestCompression(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	f := newFileTest(t, 20, 3)
@@ -333,7 +334,7 @@ func TestCompression(t *testing.T) {
 	f.sweep()
 	f.write("1234567890", "abcdefghij", "x")
 	for f.gzip.running {
-		f.gzip.done <- <-f.gzip.done // it has ended
+		f.gzip.done <- <-f.gzip.done // wait for its end
 		f.maintain()
 	}
 	all, err := f.rotated()
@@ -343,7 +344,7 @@ func TestCompression(t *testing.T) {
 		text += unzipped(t, name+zipped)
 		want := fs.FileMode(0o640)
 		if slices.Contains(left[:], name) {
-			want = 0o600 // it keeps its mode
+			want = 0o600 // keeps its mode
 		}
 		if m := mode(t, name+zipped); m != want {
 			t.Errorf("%s: mode %o, want %o", name, m, want)
@@ -354,7 +355,7 @@ func TestCompression(t *testing.T) {
 	if len(entries) != 4 || text != "left 0left 11234567890\n" || read(t, f.name) != "abcdefghij\nx\n" || len(f.told) > 0 {
 		t.Errorf("%q in %q; told %q", text, entries, f.told)
 	}
-	for range 3 { // those that are compressed count, too
+	for range 3 { // compressed files count, too
 		f.write("1234567890123456789")
 	}
 	if all, _ := f.rotated(); len(all) != 3 || exists(left[0]+zipped) || exists(left[1]+zipped) {
@@ -372,7 +373,7 @@ func unzipped(t *testing.T, name string) string {
 	return text.String()
 }
 
-// The end of the process does not wait for a file to be compressed, and leaves it as it was.
+// close aborts a compression and keeps the uncompressed file.
 func TestCompressionEndsEarly(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.log")
 	must(t, os.WriteFile(name, []byte("text"), 0o600))
@@ -383,7 +384,7 @@ func TestCompressionEndsEarly(t *testing.T) {
 	}
 }
 
-// What exists keeps its mode, and the log says that others can read it.
+// Existing files keep their modes, and the log warns if others can read them.
 func TestModesOfWhatExists(t *testing.T) {
 	for _, test := range []struct {
 		dir, file fs.FileMode
@@ -403,8 +404,7 @@ func TestModesOfWhatExists(t *testing.T) {
 	}
 }
 
-// All of it together: entries that many goroutines log while the file is rotated, moved and truncated,
-// by the Buffer's goroutine.
+// Many goroutines log while the file is rotated, moved and truncated.
 func TestLogOfAFileThatMoves(t *testing.T) {
 	config := baseConfig
 	config.Dir, config.MaxSize, config.MaxFiles, config.Compress = filepath.Join(t.TempDir(), "logs"), 2000, 2, true
@@ -416,7 +416,7 @@ func TestLogOfAFileThatMoves(t *testing.T) {
 		}
 		switch i % 3 {
 		case 0:
-			_ = os.Truncate(name, 0) // it may just be rotated
+			_ = os.Truncate(name, 0) // it may be rotated at this moment
 		case 1:
 			must(t, processtest.RemoveAll(config.Dir))
 		}
@@ -434,7 +434,7 @@ func TestLogOfAFileThatMoves(t *testing.T) {
 	files, err := os.ReadDir(config.Dir)
 	must(t, err)
 	text := ""
-	for _, file := range files { // rotated once more, if an entry about dropped ones came behind it
+	for _, file := range files { // there is one more file if an entry about dropped entries followed
 		if path := filepath.Join(config.Dir, file.Name()); strings.HasSuffix(path, zipped) {
 			text += unzipped(t, path)
 		} else {

@@ -20,7 +20,7 @@ import (
 
 func fixedNow() time.Time { return time.Date(2018, 3, 2, 20, 58, 54, 918963997, time.UTC) }
 
-// lines gives what Lines has written at the end of log.
+// lines returns the entries that Lines has appended to log.
 func lines(text bool, now func() time.Time, log func(l *Lines)) string {
 	var out bytes.Buffer
 	l := newLines(NewBuffer(&out, herd.LogBuffer, text, nil), now, false)
@@ -29,7 +29,7 @@ func lines(text bool, now func() time.Time, log func(l *Lines)) string {
 	return out.String()
 }
 
-// Entries of lines are what zap would have written, byte for byte.
+// Entries of lines are byte for byte as zap encodes them.
 func TestLinesAreAsZapWritesThem(t *testing.T) {
 	for _, text := range []bool{false, true} {
 		for _, line := range []string{"", "IAMAT kiwi +34.0-118.0 1", `quote " and \ slash`, "tab\tcr\r", "Zürich 東京", "\x01\xff\xe6\x9d"} {
@@ -63,7 +63,7 @@ func TestLinesTellTheTimeAsZapDoes(t *testing.T) {
 	}
 }
 
-// Whatever a client sends, an entry is one line and all of it prints.
+// An entry is one printable line, whatever a client sends.
 func TestLinesArePrintable(t *testing.T) {
 	var all []byte
 	for b := range 256 {
@@ -112,7 +112,7 @@ func TestOpenWritesEntriesAndLines(t *testing.T) {
 `,
 	} {
 		config := config.Log{Dir: filepath.Join(dir, "logs", format), Lines: true, Level: "info", Format: format}
-		for opened := range 2 { // the second time it appends
+		for opened := range 2 { // the second one appends
 			var stderr bytes.Buffer
 			l := open(t, config, &stderr)
 			l.Debug("not at this level")
@@ -189,7 +189,7 @@ func TestOpenNamesWhatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// Text of any kind is escaped as zap does, and where zap leaves alone what does not print, more.
+// Text is escaped like zap does, and unprintable characters that zap does not escape are escaped, too.
 func FuzzQuote(f *testing.F) {
 	for _, s := range []string{"", "IAMAT kiwi +1-1 5", "\x00\xff\x1b[31m", "\u202e\u2028\U000e0001", "\"\\\t\r\n", "東京 Zürich"} {
 		f.Add(s)
@@ -208,10 +208,10 @@ func FuzzQuote(f *testing.F) {
 	})
 }
 
-// each is s with the replacement character for each byte that is no UTF-8.
+// each replaces each byte of invalid UTF-8 in s by the replacement character.
 func each(s string) string { return string([]rune(s)) }
 
-// Whatever stands among signs that print is escaped as it is by itself, at any place of eight.
+// A character between printable ones is escaped the same at each offset within eight bytes.
 func TestQuoteAtAnyPlace(t *testing.T) {
 	for b := range 256 {
 		for place := range 17 {

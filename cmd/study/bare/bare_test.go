@@ -12,7 +12,7 @@ import (
 	"serverherd/protocol"
 )
 
-// start starts a server, which ends with the tests, on an address of its own.
+// start starts a server on a new address. It ends with the tests.
 func start(t *testing.T, kind string) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", processtest.Host()+":0")
@@ -38,7 +38,7 @@ func start(t *testing.T, kind string) (addr string) {
 	return addr
 }
 
-// Either answers every line once and in order, however the bytes are cut, and many connections at once.
+// Both servers answer every line once and in order, for every split into chunks and on many connections.
 func TestServe(t *testing.T) {
 	const lines = "IAMAT kiwi +1-1 5\nIAMAT kiwi +2-2 4.5\nx y\nIAMAT moa +91-1 5\nWHATSAT kiwi 1 1\n"
 	want := regexp.MustCompile(`^AT Alford \+\d+\.\d{9} kiwi \+1-1 5\n\nAT Alford \+\d+\.\d{9} kiwi \+2-2 4\.5\n\n` +
@@ -51,7 +51,7 @@ func TestServe(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer c.Close() // all of them are there at once
+				defer c.Close() // keep all open until the end
 				_ = c.SetDeadline(time.Now().Add(processtest.Patience))
 				for rest := lines; rest != ""; rest = rest[min(size, len(rest)):] {
 					if _, err := io.WriteString(c, rest[:min(size, len(rest))]); err != nil {
@@ -78,7 +78,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// Each client's newest record is kept, whole, whatever the order in which they come.
+// The newest record of each client is kept, whatever the order of arrival.
 func TestState(t *testing.T) {
 	s := state{}
 	var scratch protocol.Record

@@ -15,7 +15,7 @@ type shots struct {
 
 func (s *shots) Write([]byte) { s.n++ }
 
-// However replies are cut, each is counted once, and the next lines go out when all have come.
+// For every split into chunks each reply is counted once, and the next lines are sent after all replies.
 func TestBlastCountsReplies(t *testing.T) {
 	for _, c := range []struct{ reply, end string }{
 		{":0\r\n", "\r\n"}, {"AT Alford +0.1 kiwi +1-1 5\n\n", "\n\n"}, {"AT a\n{\n \"results\": [\n ]\n}\n\n", "\n\n"},
@@ -27,7 +27,7 @@ func TestBlastCountsReplies(t *testing.T) {
 			s := &shots{}
 			b := &blastConn{run: g, t: s}
 			b.send()
-			// A server does not answer before it is asked: pieces end where a round of replies does.
+			// A server does not reply before a request: chunks end at the end of a round.
 			for at := 0; at < len(text); {
 				round := len(c.reply) * depth
 				end := min(at+size, (at/round+1)*round)
@@ -56,7 +56,7 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-// What is compared of replies is all but the time difference.
+// Replies are compared without the time difference.
 func TestMasked(t *testing.T) {
 	a := "AT S0 +0.263873386 kiwi +1-1 5\n\n> IAMAT FIELDS: 3 instead of 4\n? IAMAT a b\n\n"
 	b := strings.Replace(a, "+0.263873386", "-17.000000001", 1)

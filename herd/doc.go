@@ -127,6 +127,6 @@
 // sends its WHATSATs to the places provider, in the order of turns.go. outbound.go and linksender.go send
 // the feed and inbound.go receives one, with the protocol of package link. legacysender.go, probe.go and
 // legacyinbound.go serve legacy neighbors. neighbor.go joins both directions of an edge, and claims.go detects
-// duplicates of its name. journal.go is the follower with a disk. drain.go is the shutdown. server.go is
-// the rest.
+// duplicates of its name. journal.go is the follower with a disk. drain.go is the shutdown, and linkdrain.go a
+// link's part of it. state.go is what all of these share, and server.go is the rest.
 package herd

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"serverherd/herd/link"
 	"serverherd/protocol"
 	"serverherd/reactor"
 )
@@ -39,11 +38,6 @@ func (dt *deadlineTimer) stop() {
 		dt.call.Cancel()
 		dt.call = nil
 	}
-}
-
-// time is the current time, as the machines of package link take it.
-func (srv *Server) time() link.Time {
-	return link.Time{Wall: srv.reactor.Now(), Steady: srv.reactor.Elapsed()}
 }
 
 // newNonce and newEpoch use a generator that the command seeds with the system's entropy. Its outputs cannot

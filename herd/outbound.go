@@ -333,8 +333,6 @@ func (o *outbound) write(lines []byte) {
 	}
 }
 
-var crlf = []byte("\r\n")
-
 func (o *outbound) abort(reason error) {
 	if o.reason == nil {
 		o.reason = reason

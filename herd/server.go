@@ -1,11 +1,9 @@
 package herd
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,54 +29,6 @@ type Options struct {
 	Journal Journal    // nil: records are kept in memory only
 	Version string     // of the program, likewise
 	PID     int        // of the process, likewise
-}
-
-// Server is one server of the herd: its store, the sessions of its clients and the links to its neighbors.
-// Loop only, except NewServer and Start before the loop runs.
-type Server struct {
-	cfg               *config.Config
-	self              config.Server
-	name              string
-	dialect           protocol.Dialect
-	handshakeOptional bool // neighbors may be legacy
-	reactor           reactor.Reactor
-	places            places.Provider
-	log               *zap.Logger
-	lines             LineLog
-	rand              *rand.Rand
-	options           Options
-	propagation       propagation
-
-	epoch     protocol.Epoch
-	identity  link.Self
-	started   time.Time
-	store     *feed.Store
-	neighbors []*neighbor     // in the order of herd.toml
-	origins   map[string]bool // every server that herd.toml names
-	lookups   lookups
-	journal   *journaling // nil if there is none
-	port      reactor.Port
-
-	sessions          []*session
-	turnedAway        int
-	admitted          [3]int // sessions by admission
-	pendingHandshakes int    // of these, neighbors that have not completed the handshake
-	lastConnID        uint64 // ids of connections are consecutive
-	buffered          int    // memory used for clients when last measured, in bytes
-	counters          Counters
-	logLimits         logLimits
-	lastSweep         time.Time // time of the last sweep
-	sweepLate         bool      // that sweep was late: the process was stopped, or its loop was busy
-
-	pumping bool // a pump is scheduled for the end of this batch of events
-	pump    func()
-	drain   drain
-
-	// Scratch buffers, reused from line to line. No part of them is kept.
-	record     protocol.Record
-	scratch    []byte
-	small      []byte
-	pumpOutput link.Output
 }
 
 // NewServer makes the server called o.Name, loads its journal and returns it, ready to start. Errors are
@@ -149,33 +99,6 @@ func (srv *Server) Start(l reactor.Listener) (reactor.Port, error) {
 	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
 	srv.reactor.BeforeShutdown(srv.stop)
 	return port, nil
-}
-
-// neighbor finds a neighbor by name; nil if there is none. O(n); n is a handful.
-func (srv *Server) neighbor(name []byte) *neighbor {
-	for _, n := range srv.neighbors {
-		if n.name == string(name) {
-			return n
-		}
-	}
-	return nil
-}
-
-func (srv *Server) nextID() uint64 {
-	srv.lastConnID++
-	return srv.lastConnID
-}
-
-// pumpSoon schedules all links to send at the end of this batch of events: updates that arrive together are
-// sent together.
-func (srv *Server) pumpSoon() {
-	if len(srv.neighbors) == 0 && srv.journal == nil {
-		return // no followers
-	}
-	if !srv.pumping {
-		srv.pumping = true
-		srv.reactor.CallSoon(srv.pump)
-	}
 }
 
 func (srv *Server) pumpLinks() {
@@ -269,87 +192,5 @@ func (srv *Server) notReadyReason() string {
 	return ""
 }
 
-// countForeign counts a stored record whose origin is not in herd.toml.
-func (srv *Server) countForeign(r protocol.Record) {
-	if !srv.origins[string(r.Origin())] {
-		srv.counters.Foreign++
-	}
-}
-
 // Store returns the server's state, for followers. Loop only.
 func (srv *Server) Store() *feed.Store { return srv.store }
-
-// logLimiter limits the log entries about one kind of event that others can cause: one entry for each key in
-// logPause, for at most maxLogKeys keys. Each kind of event has its own limiter, so that one does not
-// suppress the others. The zero value is ready for use.
-type logLimiter struct{ logged map[logKey]time.Time }
-
-type logKey struct{ reason, host string }
-
-const (
-	logPause   = 30 * time.Second
-	maxLogKeys = 1024
-)
-
-// allow reports whether an event should be logged.
-func (lim *logLimiter) allow(what logKey, now time.Time) bool {
-	if _, known := lim.logged[what]; known || len(lim.logged) >= maxLogKeys {
-		return false
-	}
-	if lim.logged == nil {
-		lim.logged = make(map[logKey]time.Time)
-	}
-	lim.logged[what] = now
-	return true
-}
-
-func (lim *logLimiter) sweep(now time.Time) {
-	for what, at := range lim.logged { // order: each entry is checked by itself
-		if now.Sub(at) >= logPause {
-			delete(lim.logged, what)
-		}
-	}
-}
-
-// logLimits are the limiters by kind of event.
-type logLimits struct{ links, handshakes, protocols, cuts, lookups logLimiter }
-
-func (ll *logLimits) sweep(now time.Time) {
-	for _, lim := range []*logLimiter{&ll.links, &ll.handshakes, &ll.protocols, &ll.cuts, &ll.lookups} {
-		lim.sweep(now)
-	}
-}
-
-// handshakeRefused counts a handshake that this server refused, and logs it if the limiter allows.
-func (srv *Server) handshakeRefused(reason, peer, name string) {
-	srv.counters.HandshakesFailed++
-	kind, _, _ := strings.Cut(reason, ":")
-	host := peer[:strings.LastIndexByte(peer, ':')+1]
-	if srv.logLimits.handshakes.allow(logKey{kind, host}, srv.reactor.Now()) {
-		srv.log.Warn("neighbor refused", zap.String("reason", reason), zap.String("peer", peer),
-			zap.String("neighbor", name))
-	}
-}
-
-// traffic counts what a connection has carried. Loop only.
-type traffic struct{ linesIn, linesOut, bytesIn, bytesOut uint64 }
-
-// fields appends the counts to those of a log entry.
-func (t traffic) fields(to []zap.Field) []zap.Field {
-	return append(to, zap.Uint64("lines_in", t.linesIn), zap.Uint64("lines_out", t.linesOut),
-		zap.Uint64("bytes_in", t.bytesIn), zap.Uint64("bytes_out", t.bytesOut))
-}
-
-// sent counts and logs lines that end in CRLF.
-func (t *traffic) sent(id uint64, lines []byte, log LineLog) {
-	t.bytesOut += uint64(len(lines))
-	t.linesOut += uint64(bytes.Count(lines, newline))
-	if log == nil {
-		return
-	}
-	for len(lines) > 0 {
-		line, rest, _ := bytes.Cut(lines, crlf)
-		log.LineSent(id, line)
-		lines = rest
-	}
-}

@@ -277,8 +277,6 @@ func (s *session) send(text []byte, l *lookup) {
 	}
 }
 
-var newline = []byte{'\n'}
-
 // LineLengthExceeded implements reactor.LineHandler.
 func (s *session) LineLengthExceeded(prefix []byte) {
 	srv := s.server

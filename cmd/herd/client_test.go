@@ -253,16 +253,16 @@ func TestIamatOfManyRefused(t *testing.T) {
 func TestIamatOfABinaryFile(t *testing.T) {
 	t.Parallel()
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
-	const told = "not text: contains a NUL byte; if it is UTF-16, save it as UTF-8; "
+	const notText = "not text: contains a NUL byte; if it is UTF-16, save it as UTF-8; "
 	long := strings.Repeat("a +1+1 5\n", 1<<14)
 	for _, c := range []struct {
 		in, want string
 		sent     int
 	}{
-		{"\x1f\x8b\x08\x08\x00file\n" + strings.Repeat("a b\n", 3000), "standard input: " + told + "0 lines sent, 0 answered", 0},
-		{"a +1+1 5\nb\x00 +1+1 5\n", "standard input: " + told + "0 lines sent, 0 answered", 0},
-		{"b\x00o\x00b\x00", "standard input: " + told + "0 lines sent, 0 answered", 0},
-		{long + "\x00\n" + long, "standard input, line 16385: " + told + "16384 lines sent, 16384 answered", 1 << 14},
+		{"\x1f\x8b\x08\x08\x00file\n" + strings.Repeat("a b\n", 3000), "standard input: " + notText + "0 lines sent, 0 answered", 0},
+		{"a +1+1 5\nb\x00 +1+1 5\n", "standard input: " + notText + "0 lines sent, 0 answered", 0},
+		{"b\x00o\x00b\x00", "standard input: " + notText + "0 lines sent, 0 answered", 0},
+		{long + "\x00\n" + long, "standard input, line 16385: " + notText + "16384 lines sent, 16384 answered", 1 << 14},
 	} {
 		for _, args := range [][]string{{"iamat", "-"}, {"iamat", "-", "--continue"}} {
 			out, errOut, code := runAt(addr, c.in, args...)

@@ -1,4 +1,3 @@
-// Command herd runs and asks the server herd: see `herd --help`. One file holds one subcommand;
-// what a server is made of (engine, logger, places provider, console) is put together in serve.go
-// and nowhere else.
+// Command herd runs the servers of a herd and has the client commands, see herd --help. Each subcommand is
+// one file. Only serve.go assembles a server from its parts: engine, logger, places provider and console.
 package main

@@ -168,7 +168,7 @@ func exampleOfServers(t *testing.T, line string) {
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
 		if t.Failed() {
-			t.Logf("it said:\n%s", &out)
+			t.Logf("output:\n%s", &out)
 		}
 	})
 	processtest.Eventually(t, "it runs", func() bool {

@@ -140,7 +140,7 @@ $`)
 		t.Fatalf("%v in %s", err, notes)
 	}
 	if most := float64(after-before) / 1000; grown > most*1.01 || grown < most/2 {
-		t.Errorf("it says %v kB, and %v kB were written", grown, most)
+		t.Errorf("printed %v kB, written %v kB", grown, most)
 	}
 	// Short connections leave no clients.
 	if notes := loadNotes(t, h, "-d", "200ms", "-c", "0", "--churn", "10/s"); strings.Contains(notes, "in the herd") {
@@ -251,14 +251,14 @@ func TestLineLogsDoNotWait(t *testing.T) {
 	<-asked
 	l.second(load.Second{}, time.Hour) // returns without a sample
 	if len(said) != 1 {
-		t.Errorf("said %q", said)
+		t.Errorf("printed %q", said)
 	}
 	if missing, all := l.end(); !all || !slices.Equal(missing, []string{"Ball"}) {
 		t.Errorf("missing %q, all: %v", missing, all)
 	}
 	want := "line logs: growth unknown: Ball does not answer or was restarted"
 	if len(said) != 2 || said[1] != want {
-		t.Errorf("said %q, want %q at last", said, want)
+		t.Errorf("printed %q, want %q last", said, want)
 	}
 }
 

@@ -103,7 +103,7 @@ func TestStartReport(t *testing.T) {
 		"links to servers elsewhere, in time": {
 			[]step{{aloneLook, soon, "whole", false}, {wholeLook, 2 * soon, "", true}}, nil,
 		},
-		"a restart before links elsewhere are told of": {
+		"a restart before links elsewhere are reported": {
 			[]step{{aloneLook, soon, "whole", false}},
 			[]step{{aloneLook, soon, "whole again", false}, {aloneLook, soon + late, elsewhere, true}},
 		},
@@ -128,7 +128,7 @@ func TestStartReport(t *testing.T) {
 			for k, s := range steps {
 				lines, done := r.next(s.look, s.after)
 				if got := strings.Join(lines, "; "); got != s.want || done != s.done {
-					t.Errorf("%s, start %d, look %d: it says %q, done %v; want %q, %v", name, i, k, got, done, s.want, s.done)
+					t.Errorf("%s, start %d, poll %d: got %q, done %v; want %q, %v", name, i, k, got, done, s.want, s.done)
 				}
 			}
 			r = r.restarted()
@@ -197,7 +197,7 @@ func TestWelcome(t *testing.T) {
 		s := &supervisor{cfg: cfg, file: defaultConfig, servers: test.servers}
 		got := s.welcome(400*time.Millisecond, test.again)
 		if len(got) != test.lines || !slices.Equal(got[:min(len(got), len(test.want))], test.want) {
-			t.Errorf("%s: it says\n%s", test.name, strings.Join(got, "\n"))
+			t.Errorf("%s: got\n%s", test.name, strings.Join(got, "\n"))
 		}
 		for _, line := range got {
 			if n := len("Hamilton | " + line); n > 80 && !strings.Contains(line, cfg.Log.Dir) {

@@ -122,7 +122,7 @@ func stuckClient(h *processtest.Herd, name string) {
 		return same
 	})
 	if before == questions {
-		h.T.Fatal("all questions have been answered, though nobody reads")
+		h.T.Fatal("all requests were answered, but nobody reads")
 	}
 }
 

@@ -339,11 +339,11 @@ func TestUpOfServersThatCannotStart(t *testing.T) {
 			}
 			said := out.String()
 			if strings.Index(said, "cannot start") > strings.Index(said, "stopping") {
-				t.Errorf("why it stops comes after it says that it stops:\n%s", said)
+				t.Errorf("the reason comes after the message that it stops:\n%s", said)
 			}
 			if n := strings.Count(out.String(), "cannot start"); n != 1 || strings.Contains(out.String(), "died") ||
 				!strings.Contains(out.String(), "kept") {
-				t.Errorf("said %d times that it cannot start:\n%s", n, &out)
+				t.Errorf("printed %d times that it cannot start:\n%s", n, &out)
 			}
 		})
 	}
@@ -450,7 +450,7 @@ func TestUpTriesAServerAgain(t *testing.T) {
 	}
 	processtest.Eventually(t, "Welsh is back", func() bool { p := pid(h, "Welsh"); return p != 0 && p != dead })
 	if failed() != 1 || starts() != 1 || !strings.Contains(out.String(), "kiwi") {
-		t.Errorf("%d failed starts and %d deaths are told of:\n%s", failed(), starts(), out)
+		t.Errorf("%d failed starts and %d deaths are reported:\n%s", failed(), starts(), out)
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if code := waitUp(t, c); code != 0 {
@@ -531,7 +531,7 @@ func TestUpIsQuiet(t *testing.T) {
 		case strings.Contains(line, " after 5 s"), // on a busy machine
 			strings.Contains(line, "\twarn\t") && !strings.Contains(line, lostReason) && !strings.Contains(line, refusedReason):
 		default:
-			t.Errorf("it says %q", line)
+			t.Errorf("unexpected line %q", line)
 		}
 	}
 	if len(want) > 0 {

@@ -111,7 +111,7 @@ func TestUpWithoutConsoles(t *testing.T) {
 	processtest.Eventually(t, "up says what to type next", func() bool { return strings.Contains(out.String(), welcomed) })
 	said, _, _ := strings.Cut(out.String(), "3 servers ready in ")
 	if strings.Count(said, "ready at ") != 3 || strings.Contains(out.String(), "links live") {
-		t.Errorf("it says:\n%s", out)
+		t.Errorf("output:\n%s", out)
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if code := waitUp(t, c); code != 0 {
@@ -128,7 +128,7 @@ func TestUpWhenAServerIsStopped(t *testing.T) {
 	_ = syscall.Kill(stopped, syscall.SIGTERM)
 	processtest.Eventually(t, "Welsh is back", func() bool { p := pid(h, "Welsh"); return p != 0 && p != stopped })
 	if said := out.String(); !strings.Contains(said, "Welsh stopped: exit status 0; restarting it in") || strings.Contains(said, "died") {
-		t.Errorf("it says:\n%s", said)
+		t.Errorf("output:\n%s", said)
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if code := waitUp(t, c); code != 0 {

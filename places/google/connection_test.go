@@ -95,7 +95,7 @@ func TestConnectionsLeftBehind(t *testing.T) {
 		t.Errorf("%d connections, want %d at most", n, maxConnections)
 	}
 	if n == 0 {
-		t.Error("nobody came")
+		t.Error("no connection was made")
 	}
 }
 

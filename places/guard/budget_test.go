@@ -174,8 +174,8 @@ func TestShareSpent(t *testing.T) {
 		if len(s.asked) != 3 || r.Attempts != 3 || r.ShareRefused != 10 || r.BudgetRefused != 0 || r.Breaker != "closed" {
 			t.Errorf("%d asked, %+v", len(s.asked), r)
 		}
-		told := logged.FilterMessage("places budget share exhausted")
-		if told.Len() != 1 || told.All()[0].ContextMap()["address"] != "192.0.2.1" {
+		entries := logged.FilterMessage("places budget share exhausted")
+		if entries.Len() != 1 || entries.All()[0].ContextMap()["address"] != "192.0.2.1" {
 			t.Errorf("%v", logged.All())
 		}
 	})

@@ -27,8 +27,8 @@ func (l small) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// patient is a console with timeouts longer than the test and a large status.
-func patient(t *testing.T) (addr string) {
+// slowConsole is a console with timeouts longer than the test and a large status.
+func slowConsole(t *testing.T) (addr string) {
 	t.Helper()
 	large := herd.Status{Server: "Ball", Ready: true, Version: strings.Repeat("x", 256<<10)}
 	s := New(Options{Status: fixed(large), Pprof: true})
@@ -136,7 +136,7 @@ func descriptors(t *testing.T) int {
 func TestHealthBesideEverything(t *testing.T) {
 	for _, kind := range holders {
 		t.Run(kind.name, func(t *testing.T) {
-			addr := patient(t)
+			addr := slowConsole(t)
 			before := descriptors(t)
 			release := hold(t, addr, kind.sent, kind.reads, herd.ConsoleConnections)
 			for range 3 {
@@ -152,7 +152,7 @@ func TestHealthBesideEverything(t *testing.T) {
 
 // The same with ten times as many connections as the limit.
 func TestHealthBesideAllKindsAtOnce(t *testing.T) {
-	addr := patient(t)
+	addr := slowConsole(t)
 	before := descriptors(t)
 	var releases []func()
 	for _, kind := range holders {
@@ -170,7 +170,7 @@ func TestHealthBesideAllKindsAtOnce(t *testing.T) {
 // A high rate of new connections may close a check's connection before it is answered; then the check is
 // repeated.
 func TestHealthBesideChurn(t *testing.T) {
-	addr := patient(t)
+	addr := slowConsole(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	var churn sync.WaitGroup
 	for range 4 {
@@ -193,7 +193,7 @@ func TestHealthBesideChurn(t *testing.T) {
 
 // Page requests beyond the limit are rejected immediately, and accepted when others end.
 func TestTooManyPages(t *testing.T) {
-	addr := patient(t)
+	addr := slowConsole(t)
 	release := hold(t, addr, fmt.Sprintf(get, "/status.json"), "", herd.ConsoleRequests)
 	status := func() (int, string) {
 		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}

@@ -70,7 +70,7 @@ func TestASeedRepeatsItsLines(t *testing.T) {
 		t.Errorf("%d lines, the same in both runs: %v", n, slices.Equal(first[:n], second[:n]))
 	}
 	if slices.Equal(first[:n], other[:n]) {
-		t.Error("another seed says the same")
+		t.Error("another seed generates the same requests")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Slow readers send requests and read almost nothing. They do not count in the results.
 func TestSlowReaders(t *testing.T) {
-	const owed = 32 << 20 // more than the socket buffers of both sides
+	const unread = 32 << 20 // more than the socket buffers of both sides
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func TestSlowReaders(t *testing.T) {
 						return
 					}
 					if strings.HasPrefix(line, "WHATSAT nobody ") {
-						n, _ := c.Write(bytes.Repeat([]byte("x"), owed))
+						n, _ := c.Write(bytes.Repeat([]byte("x"), unread))
 						taken <- n
 						return
 					}
@@ -54,8 +54,8 @@ func TestSlowReaders(t *testing.T) {
 		t.Errorf("%d lines of the others came; %+v", lines.Load(), r.All)
 	}
 	for range o.SlowReaders { // closed at the end of the run
-		if n := <-taken; n == 0 || n > owed/2 {
-			t.Errorf("a slow reader has taken %d bytes of %d", n, owed)
+		if n := <-taken; n == 0 || n > unread/2 {
+			t.Errorf("a slow reader has taken %d bytes of %d", n, unread)
 		}
 	}
 }

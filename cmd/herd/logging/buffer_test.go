@@ -84,17 +84,17 @@ func TestRoomComesBack(t *testing.T) {
 		}
 	}
 	b.Close(time.Minute)
-	told := uint64(0)
+	reported := uint64(0)
 	for line := range strings.Lines(disk.String()) {
 		var n uint64
 		if _, err := fmt.Sscanf(line, "dropped %d\n", &n); err == nil {
-			told += n
+			reported += n
 		} else {
 			written--
 		}
 	}
-	if told != b.Dropped() || told != uint64(written) || told == 0 {
-		t.Errorf("%d losses told and %d counted, of %d", told, b.Dropped(), written)
+	if reported != b.Dropped() || reported != uint64(written) || reported == 0 {
+		t.Errorf("%d dropped entries reported and %d counted, of %d", reported, b.Dropped(), written)
 	}
 }
 

@@ -25,8 +25,8 @@ import (
 // test's goroutine replaces the Buffer's.
 type fileTest struct {
 	*file
-	t    *testing.T
-	told []string
+	t      *testing.T
+	events []string
 }
 
 func newFileTest(t *testing.T, maxSize, maxFiles int) *fileTest {
@@ -39,7 +39,7 @@ func newFileTest(t *testing.T, maxSize, maxFiles int) *fileTest {
 		for _, field := range fields {
 			field.AddTo(e)
 		}
-		f.told = append(f.told, fmt.Sprint(message, e.Fields))
+		f.events = append(f.events, fmt.Sprint(message, e.Fields))
 	}
 	if err := f.start(); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func (f *fileTest) write(entries ...string) {
 	f.t.Helper()
 	for _, e := range entries {
 		if n, err := f.Write([]byte(e + "\n")); n != len(e)+1 || err != nil {
-			f.t.Fatalf("%q: %d bytes written, %v; told %q", e, n, err, f.told)
+			f.t.Fatalf("%q: %d bytes written, %v; events %q", e, n, err, f.events)
 		}
 	}
 }
@@ -116,8 +116,8 @@ func TestRotation(t *testing.T) {
 	if n := f.written.Load(); n != 20+2+101+2+11+8 {
 		t.Errorf("%d bytes counted as written", n)
 	}
-	if len(f.told) > 0 || f.reopened.Load() > 0 {
-		t.Errorf("told %q, %d times opened again", f.told, f.reopened.Load())
+	if len(f.events) > 0 || f.reopened.Load() > 0 {
+		t.Errorf("events %q, %d times opened again", f.events, f.reopened.Load())
 	}
 }
 
@@ -174,8 +174,8 @@ func TestMovedOrDeleted(t *testing.T) {
 			if got := read(t, f.name); got != "after\n" || f.reopened.Load() != 1 {
 				t.Errorf("the file holds %q; opened %d times again", got, f.reopened.Load())
 			}
-			if len(f.told) != 1 || !strings.Contains(f.told[0], "log file reopened") || !strings.Contains(f.told[0], test.reason) {
-				t.Errorf("told %q", f.told)
+			if len(f.events) != 1 || !strings.Contains(f.events[0], "log file reopened") || !strings.Contains(f.events[0], test.reason) {
+				t.Errorf("events %q", f.events)
 			}
 		})
 	}
@@ -221,8 +221,8 @@ func TestSymbolicLinks(t *testing.T) {
 	if _, err := f.Write([]byte("lost\n")); err == nil {
 		t.Error("written to a file without a name, and not counted as lost")
 	}
-	if len(f.told) != 1 || !strings.Contains(f.told[0], "is a symbolic link, which is not followed") {
-		t.Errorf("told %q", f.told)
+	if len(f.events) != 1 || !strings.Contains(f.events[0], "is a symbolic link, which is not followed") {
+		t.Errorf("events %q", f.events)
 	}
 	if got := f.errorText(); !strings.Contains(got, "is a symbolic link, which is not followed") {
 		t.Errorf("trouble: %q", got)
@@ -271,8 +271,8 @@ func TestMovedAndNotReplaceable(t *testing.T) {
 	if got := read(t, moved); got != "kept\n" {
 		t.Errorf("the file that was moved holds %q", got)
 	}
-	if len(f.told) != 1 {
-		t.Errorf("told %q, want it once", f.told)
+	if len(f.events) != 1 {
+		t.Errorf("events %q, want one", f.events)
 	}
 	if got := f.errorText(); !strings.Contains(got, "is a directory") {
 		t.Errorf("trouble: %q", got)
@@ -298,8 +298,8 @@ func TestCannotBeRotated(t *testing.T) {
 			t.Fatalf("%d bytes written, %v", n, err)
 		}
 	}
-	if got := read(t, f.name); got != "1234567890\n" || len(f.told) != 1 || !strings.Contains(f.told[0], "what:rotate") {
-		t.Errorf("the file holds %q; told %q", got, f.told)
+	if got := read(t, f.name); got != "1234567890\n" || len(f.events) != 1 || !strings.Contains(f.events[0], "what:rotate") {
+		t.Errorf("the file holds %q; events %q", got, f.events)
 	}
 	if got := f.errorText(); !strings.Contains(got, "file name too long") {
 		t.Errorf("trouble: %q", got)
@@ -352,8 +352,8 @@ func TestCompression(t *testing.T) {
 	}
 	entries, err := os.ReadDir(f.dir())
 	must(t, err)
-	if len(entries) != 4 || text != "left 0left 11234567890\n" || read(t, f.name) != "abcdefghij\nx\n" || len(f.told) > 0 {
-		t.Errorf("%q in %q; told %q", text, entries, f.told)
+	if len(entries) != 4 || text != "left 0left 11234567890\n" || read(t, f.name) != "abcdefghij\nx\n" || len(f.events) > 0 {
+		t.Errorf("%q in %q; events %q", text, entries, f.events)
 	}
 	for range 3 { // compressed files count, too
 		f.write("1234567890123456789")
@@ -388,7 +388,7 @@ func TestCompressionEndsEarly(t *testing.T) {
 func TestModesOfWhatExists(t *testing.T) {
 	for _, test := range []struct {
 		dir, file fs.FileMode
-		told      bool
+		warned    bool
 	}{{0o755, 0o644, true}, {0o755, 0o640, false}, {0o750, 0o644, false}} {
 		config := baseConfig
 		config.Dir = filepath.Join(t.TempDir(), "logs")
@@ -397,9 +397,9 @@ func TestModesOfWhatExists(t *testing.T) {
 		must(t, os.WriteFile(name, nil, 0o600))
 		must(t, errors.Join(os.Chmod(config.Dir, test.dir), os.Chmod(name, test.file)))
 		open(t, config, nil).Close()
-		if told := strings.Contains(read(t, name), "log file can be read by others"); told != test.told ||
+		if warned := strings.Contains(read(t, name), "log file can be read by others"); warned != test.warned ||
 			mode(t, name) != test.file || mode(t, config.Dir) != test.dir {
-			t.Errorf("%o, %o: now %o, %o; told: %v", test.dir, test.file, mode(t, config.Dir), mode(t, name), told)
+			t.Errorf("%o, %o: now %o, %o; warned: %v", test.dir, test.file, mode(t, config.Dir), mode(t, name), warned)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// made makes data of one figure: by subject and setting, its values by round.
+// made returns data of one figure from its values by round, by subject and setting.
 func made(better Better, settings []Setting, values map[string]map[string][]float64) *Data {
 	d := &Data{Row: Row{Name: "made", Variable: "things", Settings: settings,
 		Figures: []Figure{{Name: "speed", Unit: "1/s", Better: better, Chart: true}}}}
@@ -25,7 +25,7 @@ func made(better Better, settings []Setting, values map[string]map[string][]floa
 
 var atTen = []Setting{{Label: "10 things", X: 10}}
 
-// at10 is made with one setting.
+// at10 is made for one setting.
 func at10(better Better, values map[string][]float64) *Data {
 	all := map[string]map[string][]float64{}
 	for subject, v := range values {
@@ -64,7 +64,7 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// A duel says of each figure how often who is better, and at which settings.
+// A duel counts for each figure how often each subject is better, and lists the settings.
 func TestDuel(t *testing.T) {
 	at := map[string][]float64{"10 things": {4, 4, 6, 4, 4}, "100 things": {1, 2, 3, 2, 1}, "many": {1}}
 	half := map[string][]float64{"10 things": {2, 2, 3, 2, 2}, "100 things": {1, 2, 4, 2, 1}, "many": {2}}
@@ -114,7 +114,7 @@ func TestOutcome(t *testing.T) {
 	few := at10(Higher, map[string][]float64{"a": {2, 2}})
 	o, _ := outcome(few, Target{Subject: "a", Setting: "10 things", Figure: "speed", AtLeast: 1})
 	if got := o.verdict(); !strings.Contains(got, "too few runs to rely on: 2") {
-		t.Errorf("of two runs is said: %q", got)
+		t.Errorf("verdict of two runs: %q", got)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// fake is a row that measures nothing: what it gives is made of where it is.
+// fake is a row with computed values.
 func fake(name string) *Experiment {
 	e := &Experiment{Row: Row{
 		Name: name, Question: "Who is the fastest?", Method: "Nobody runs.", Variable: "things", LogX: true,
@@ -42,7 +42,7 @@ func fake(name string) *Experiment {
 	return e
 }
 
-// The rounds are interleaved, and each begins with another subject.
+// Runs are interleaved, and each round begins with another subject.
 func TestPlan(t *testing.T) {
 	e := fake("race")
 	e.Excludes = func(subject string, s Setting) bool { return subject == "yard" && s.X == 100 }
@@ -59,7 +59,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// A report has its rows, charts and conclusions, and the same raw data give the same report.
+// A report has rows, charts and conclusions, and the same raw data give the same report.
 func TestConduct(t *testing.T) {
 	dir := t.TempDir()
 	rows := []*Experiment{fake("race"), fake("walk")}
@@ -113,7 +113,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// --only replaces its row and leaves the others.
+// --only replaces its row and keeps the others.
 func TestOnlyReplacesItsRow(t *testing.T) {
 	dir := t.TempDir()
 	rows := []*Experiment{fake("race"), fake("walk")}
@@ -136,7 +136,7 @@ func TestOnlyReplacesItsRow(t *testing.T) {
 	}
 }
 
-// One who fails, panics, is void or missing costs nobody else anything.
+// Failed, void and missing subjects do not affect others.
 func TestTroubleStaysWhereItIs(t *testing.T) {
 	e := fake("race")
 	measure := e.Measure
@@ -187,7 +187,7 @@ func TestTroubleStaysWhereItIs(t *testing.T) {
 	}
 }
 
-// Ctrl-C leaves the report of what there is.
+// After an interruption there is a report of the measurements so far.
 func TestInterrupted(t *testing.T) {
 	e := fake("race")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -210,7 +210,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// A row without a figure is a failure of the whole, at its end.
+// A row without figures makes the study fail at its end.
 func TestNothingMeasured(t *testing.T) {
 	e := fake("race")
 	e.Measure = func(context.Context, *Bench, Run) (Values, error) { return Values{"speed": math.NaN()}, nil }
@@ -224,7 +224,7 @@ func TestNothingMeasured(t *testing.T) {
 	}
 }
 
-// The report of fixed figures is the golden one.
+// The report of fixed figures is equal to the golden file.
 func TestReportIsGolden(t *testing.T) {
 	e := fake("race")
 	d := &Data{Row: e.Row, Begun: time.Unix(1.8e9, 0), Took: time.Minute, Rounds: 5, Length: time.Second,
@@ -255,7 +255,7 @@ func TestReportIsGolden(t *testing.T) {
 	}
 }
 
-// checkChart sees that a chart is well-formed and says what its axes are.
+// checkChart checks that a chart is well-formed and has labels on its axes.
 func checkChart(t *testing.T, svg []byte) {
 	t.Helper()
 	var text []string

@@ -17,7 +17,7 @@ import (
 	"serverherd/herd/herdtest"
 )
 
-// each runs a test for each peer. One that cannot run here says so, loudly.
+// each runs a test for each peer, and reports those that cannot run here.
 func each(t *testing.T, test func(t *testing.T, p *Peer)) {
 	for _, p := range All() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -30,7 +30,7 @@ func each(t *testing.T, test func(t *testing.T, p *Peer)) {
 	}
 }
 
-// start starts servers, which must end well.
+// start starts servers and checks that they end without errors.
 func start(t *testing.T, p *Peer, o Options) []*Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), processtest.Patience)
@@ -46,8 +46,8 @@ func start(t *testing.T, p *Peer, o Options) []*Server {
 				t.Error(err)
 			}
 			for line := range strings.Lines(s.Stderr()) {
-				if !strings.HasPrefix(line, "lines for ") { // others may end before it
-					t.Errorf("%s says %s", s.Name, line)
+				if !strings.HasPrefix(line, "lines for ") { // another server may stop first
+					t.Errorf("%s printed %s", s.Name, line)
 				}
 			}
 		}
@@ -55,7 +55,7 @@ func start(t *testing.T, p *Peer, o Options) []*Server {
 	return servers
 }
 
-// ask sends bytes, ends its side, and returns everything that comes.
+// ask sends bytes, closes its side, and returns everything received.
 func ask(t *testing.T, s *Server, text string) string {
 	t.Helper()
 	c := dial(t, s)
@@ -81,11 +81,11 @@ func dial(t *testing.T, s *Server) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// A server alone answers clients as the herd's own does.
+// A single server gives clients the same replies as the herd's server.
 func TestServer(t *testing.T) {
 	each(t, func(t *testing.T, p *Peer) {
 		s := start(t, p, Options{Lines: true})[0]
-		// Every line that a client can send gets the herd's own bytes.
+		// All lines of the transcripts get the same bytes as from the herd.
 		t.Run("transcripts", func(t *testing.T) {
 			herdtest.Play(t, "../../../testdata/transcripts", "paper",
 				func(t *testing.T) herdtest.Conn { return processtest.Dial(t, s.Addr) })
@@ -96,7 +96,7 @@ func TestServer(t *testing.T) {
 	})
 }
 
-// Servers that are neighbors flood as the paper's do, and agree.
+// Neighbors flood updates as in the paper, and agree.
 func TestHerd(t *testing.T) {
 	each(t, func(t *testing.T, p *Peer) {
 		servers := start(t, p, Options{Names: processtest.Names, Neighbors: processtest.Ring, Lines: true})
@@ -106,10 +106,10 @@ func TestHerd(t *testing.T) {
 	})
 }
 
-// received finds the AT lines that came in, in the log of any peer.
+// received matches AT lines received, in the log of any peer.
 var received = regexp.MustCompile(` received b?['"]AT `)
 
-// atLines counts the AT lines about client... that a herd's servers got from each other.
+// atLines counts the AT lines for a client that the servers received from each other.
 func atLines(t *testing.T, servers []*Server) (n int) {
 	t.Helper()
 	for _, s := range servers {
@@ -126,8 +126,7 @@ func atLines(t *testing.T, servers []*Server) (n int) {
 	return n
 }
 
-// Each update comes to every server as the line that acknowledged it, over each edge once at most
-// each way, and then it is quiet.
+// Each update reaches all servers unchanged, at most once per direction of an edge.
 func flood(t *testing.T, servers []*Server) {
 	const n = 200 // at each
 	var updates, questions, acks strings.Builder
@@ -147,7 +146,7 @@ func flood(t *testing.T, servers []*Server) {
 			return slices.Equal(firstLines(ask(t, s, questions.String())), want)
 		})
 	}
-	// What is not new goes nowhere: not the same again, not what is older.
+	// Duplicate and outdated updates are not flooded.
 	old := strings.ReplaceAll(updates.String(), "1520023934", "1520023933")
 	ask(t, servers[0], old+updates.String())
 	for _, s := range servers {
@@ -161,7 +160,7 @@ func flood(t *testing.T, servers []*Server) {
 	}
 }
 
-// firstLines are the AT lines of replies to WHATSAT.
+// firstLines returns the AT lines of replies to WHATSAT.
 func firstLines(replies string) (lines []string) {
 	for reply := range strings.SplitSeq(strings.TrimSuffix(replies, "\n\n"), "\n\n") {
 		line, _, _ := strings.Cut(reply, "\n")
@@ -170,8 +169,8 @@ func firstLines(replies string) (lines []string) {
 	return lines
 }
 
-// Servers agree on one of two records of the same time, the herd's choice, whichever comes first
-// where.
+// Of two records with the same time, all servers keep the same one as the herd, whatever the order of
+// arrival.
 func ties(t *testing.T, servers []*Server) {
 	alford, ball := servers[0], servers[1]
 	var want []string
@@ -204,7 +203,7 @@ func ties(t *testing.T, servers []*Server) {
 	}
 }
 
-// Bytes split in any way give the same replies, and many at once as many.
+// Replies are the same for every split into chunks, and for many connections.
 func chunks(t *testing.T, s *Server) {
 	const lines = "IAMAT kiwi +1-1 99999999\r\n\r\nhelp\nWHATSAT kiwi 10 20\nx\r\r\n"
 	whole := ask(t, s, lines)
@@ -219,7 +218,7 @@ func chunks(t *testing.T, s *Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, wantRest, _ := strings.Cut(whole, "\n") // the difference in the first line is another
+	_, wantRest, _ := strings.Cut(whole, "\n") // the difference in the first line varies
 	if _, rest, _ := strings.Cut(string(split), "\n"); rest != wantRest || !strings.HasPrefix(whole, "AT Alford +") {
 		t.Errorf("in single bytes %q, at once %q", split, whole)
 	}
@@ -229,14 +228,14 @@ func chunks(t *testing.T, s *Server) {
 	}
 }
 
-// A line that is too long ends its connection, with a reply, wherever in a chunk it stands and
-// however it is cut, and nothing behind it is executed.
+// A line that is too long gets a reply and closes the connection, at any position in a chunk and for every
+// split, and nothing after it is executed.
 func longLines(t *testing.T, s *Server) {
 	const tooLong = "> LINE: longer than 16384 bytes\n\n"
 	longest := strings.Repeat("y", 16384)
 	for _, c := range []struct{ send, want string }{
 		{longest + "\r\n", "? " + longest + "\n\n"},
-		{longest, "? " + longest + "\n\n"}, // the end of the connection is an end
+		{longest, "? " + longest + "\n\n"}, // ended by the end of the connection
 		{longest + "y\nIAMAT moa +1-1 5\n", tooLong},
 		{longest + "yy", tooLong},
 		{"x\n" + longest + "y\nIAMAT moa +1-1 5\n", "? x\n\n" + tooLong},
@@ -248,7 +247,7 @@ func longLines(t *testing.T, s *Server) {
 		if _, err := io.WriteString(conn, c.send); err != nil {
 			t.Fatal(err)
 		}
-		if c.want != tooLong { // one that is too long is found before its end
+		if c.want != tooLong { // found before the end of the line
 			_ = conn.CloseWrite()
 		}
 		if got, err := io.ReadAll(conn); err != nil || string(got) != c.want {
@@ -257,14 +256,14 @@ func longLines(t *testing.T, s *Server) {
 	}
 }
 
-// A client's last line needs no end. A neighbor's that has none is torn, and is not executed; nor
-// is a line that is no neighbor's.
+// A client's last line needs no LF. A neighbor's line without LF is torn and not executed, and neither is
+// an AT line that is not from a neighbor.
 func tornLines(t *testing.T, s *Server) {
 	const at = "AT Ball +0.1 kiwi +1-1 1520023934.5 "
 	for _, c := range []struct{ send, want string }{
 		{"AT Ball +0.1 moa +1-1 5 Welsh\r\nAT Ball +0.1 emu +1-1 5 Welsh", ""},
 		{"WHATSAT emu 1 0", "> WHATSAT REQUEST: There is no location data at server Alford for client emu\n\n"},
-		{at + "Ball\r\n", "? " + at + "Ball\n\n"},   // no neighbor of Alford's
+		{at + "Ball\r\n", "? " + at + "Ball\n\n"},   // not a neighbor of Alford
 		{at + "Alford\n", "? " + at + "Alford\n\n"}, // itself
 		{"AT Nobody" + at[7:] + "Welsh\n", "? AT Nobody" + at[7:] + "Welsh\n\n"},
 		{"AT Ball +0.1 kiwi +91-1 5 Welsh\n\nAT Ball nan kiwi +1-1 5 Welsh\n", "? \n\n"},
@@ -279,12 +278,12 @@ func tornLines(t *testing.T, s *Server) {
 	}
 }
 
-// A client that sends and does not read gets all its replies when it does, and nobody else waits. It
-// is not read from for ever.
+// A client that sends without reading gets all its replies later, and does not delay others. The server
+// stops reading from it meanwhile.
 func slowReader(t *testing.T, s *Server) {
 	ask(t, s, "IAMAT kiwi +1-1 5\n")
 	slow := dial(t, s)
-	const n = 1000 // replies of 14 KB: more than the kernel holds
+	const n = 1000 // replies of 14 KB: more than the socket buffers
 	sent := make(chan error, 1)
 	go func() {
 		_, err := io.WriteString(slow, strings.Repeat("WHATSAT kiwi 10 20\n", n))
@@ -308,13 +307,13 @@ func slowReader(t *testing.T, s *Server) {
 	never := dial(t, s)
 	_ = never.SetWriteDeadline(time.Now().Add(time.Second))
 	line := strings.Repeat("y", 16000) + "\n"
-	const held = 32 << 20 // twice what the kernel holds, both ways
+	const held = 32 << 20 // twice the socket buffers of both directions
 	if written, _ := io.WriteString(never, strings.Repeat(line, 2*held/len(line))); written > held {
 		t.Errorf("%d MiB were taken from a client that does not read", written>>20)
 	}
 }
 
-// A neighbor that is gone costs the lines for it and nothing else; that is said once.
+// Lines for a neighbor that is down are lost, which is reported once. Nothing else is affected.
 func TestLostNeighbor(t *testing.T) {
 	each(t, func(t *testing.T, p *Peer) {
 		servers := start(t, p, Options{Names: []string{"Alford", "Welsh"},
@@ -326,22 +325,22 @@ func TestLostNeighbor(t *testing.T) {
 		})
 		welsh.kill()
 		second := 5
-		processtest.Eventually(t, "the loss is said", func() bool {
+		processtest.Eventually(t, "the loss is reported", func() bool {
 			second++
 			ask(t, alford, fmt.Sprintf("IAMAT kiwi +1-1 %d\n", second))
 			return strings.HasPrefix(alford.Stderr(), "lines for Welsh are lost: ")
 		})
-		for begun := time.Now(); time.Since(begun) < time.Second/2; { // it dials ten times a second
+		for begun := time.Now(); time.Since(begun) < time.Second/2; { // it dials ten times per second
 			second++
 			ask(t, alford, fmt.Sprintf("IAMAT kiwi +1-1 %d\n", second))
 		}
 		if said := alford.Stderr(); strings.Contains(said, "\n") {
-			t.Errorf("it says %q", said)
+			t.Errorf("unexpected message %q", said)
 		}
 	})
 }
 
-// Without an interpreter a peer says what to do.
+// Without its interpreter a peer says how to install it.
 func TestMissing(t *testing.T) {
 	for _, check := range [][]string{
 		{"/nowhere/python3"},
@@ -349,7 +348,7 @@ func TestMissing(t *testing.T) {
 	} {
 		p := newPeer("moa", "apt-get install moa", []string{"moa"}, check)
 		if why := p.Missing(); !strings.HasPrefix(why, "moa cannot run (") || !strings.HasSuffix(why, "apt-get install moa") {
-			t.Errorf("missing is said as %q", why)
+			t.Errorf("Missing returned %q", why)
 		}
 		if s, err := p.Start(context.Background(), Options{Dir: t.TempDir()}); err == nil || s != nil {
 			t.Errorf("it is started: %v, %v", s, err)

@@ -19,13 +19,13 @@ const (
 	newPath    = "/v1/places:searchNearby"
 )
 
-// Fields are those that every request to the new API asks for, in this order.
+// Fields are the fields in every request to the new API, in this order.
 var Fields = []string{
 	"id", "displayName", "location", "viewport", "types", "shortFormattedAddress", "businessStatus",
 	"plusCode", "iconMaskBaseUri", "iconBackgroundColor",
 }
 
-// moreFields are those that it may ask for as well.
+// moreFields are the optional fields.
 var moreFields = []string{
 	"rating", "userRatingCount", "priceLevel", "currentOpeningHours.openNow", "attributions",
 }
@@ -37,8 +37,8 @@ func dialect(r *http.Request) Dialect {
 	return LegacyAPI
 }
 
-// understand takes a request apart. It puts together again what it has understood, so that the
-// error finds whatever is not byte for byte as it must be.
+// understand parses a request. It then builds the expected request from the result and compares, so that
+// any other byte in the request is an error.
 func understand(r *http.Request) (q Question, err error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -75,7 +75,7 @@ func understand(r *http.Request) (q Question, err error) {
 	return q, check(q.Query)
 }
 
-// check says whether Google takes a question.
+// check returns an error if Google would reject the request.
 func check(q places.Query) error {
 	if q.Lat >= -90 && q.Lat <= 90 && q.Lng >= -180 && q.Lng <= 180 &&
 		q.RadiusM >= 1 && q.RadiusM <= 50_000 {
@@ -118,7 +118,7 @@ func newBody(q places.Query) string {
 		decimal(q.Lat), decimal(q.Lng), q.RadiusM)
 }
 
-// decimal has no exponent, and no sign at zero.
+// decimal formats v without an exponent, and zero without a sign.
 func decimal(v float64) string { return strconv.FormatFloat(v+0, 'f', -1, 64) }
 
 func understandMask(mask string) (fields []string, err error) {

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Fault is something that a service may do instead of answering.
+// Fault is a failure of the service.
 type Fault struct {
 	Name   string
 	Answer Answer
-	Want   string // what a client is told, or the beginning of it
+	Want   string // the error text, or the beginning of it
 }
 
-// Status is an answer that says that there is none, as the dialect does it.
+// Status answers with an error status, in the form of the dialect.
 func (d Dialect) Status(status string) Answer {
 	if d == LegacyAPI {
 		return body(200, fmt.Sprintf(
@@ -39,7 +39,7 @@ func (d Dialect) Status(status string) Answer {
 		code, Key, name, reason))
 }
 
-// Faults are all of a dialect's but a refused key, after which nobody asks for a minute.
+// Faults are all faults of a dialect except a rejected key, which opens the circuit breaker for a minute.
 func (d Dialect) Faults() []Fault {
 	list := `{"status":"OK","results":%s}`
 	noList := "the answer has no list of results"
@@ -87,7 +87,7 @@ func body(code int, text string) Answer {
 	}
 }
 
-// Slow is the recorded answer after a while; compressed, for a change.
+// Slow gives the recorded answer after a delay, compressed.
 func Slow(d Dialect, after time.Duration) Answer {
 	return func(w http.ResponseWriter, r *http.Request) {
 		late := time.NewTimer(after)
@@ -121,23 +121,22 @@ func breakOff(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"results":[`)
 }
 
-// redirect leads to a server that would learn the key.
+// redirect redirects to another server, with the key in the URL.
 func redirect(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "http://127.0.0.1:1/?key="+Key, http.StatusFound)
 }
 
-// bomb is a thousand times as long as it looks, and has no end: gzip may be one text behind
-// the other.
+// bomb is an endless gzip bomb with a compression ratio of 1000: gzip members may be concatenated.
 func bomb(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Encoding", "gzip")
 	for one := zeros(); ; {
 		if _, err := w.Write(one); err != nil {
-			return // the client has seen enough
+			return // the client has closed the connection
 		}
 	}
 }
 
-// zeros is a MiB of them, compressed to one KiB.
+// zeros is 1 MiB of zeros, compressed to 1 KiB.
 var zeros = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)

@@ -1,7 +1,6 @@
-// Package googletest is a server on loopback that speaks both of Google's Places dialects: recorded
-// answers, every status, and everything else that a service may do instead of answering. It takes
-// each request apart, and fails the test when one is not exactly as it must be, the key where it
-// belongs and nowhere else.
+// Package googletest has a loopback server for both of Google's Places APIs, with recorded answers, error
+// statuses and other faults. It checks every request and fails the test if one is not exactly as expected,
+// with the key in its place and nowhere else.
 package googletest
 
 import (
@@ -19,7 +18,7 @@ import (
 	"serverherd/places"
 )
 
-// Answers as the APIs give them, with beside what they write everything else that JSON may hold.
+// Answers of the APIs, extended by everything else that JSON allows.
 var (
 	//go:embed answers/legacy.json
 	Legacy string
@@ -27,19 +26,19 @@ var (
 	New string
 )
 
-// Key is the only one that the server takes. Whoever finds it in a log has found a leak.
+// Key is the only key that the server accepts. In a log it is a leak.
 const Key = "AIzaSyMARKER-of-a-key_0123456789abcdefg"
 
 // Dialect is one of the two APIs.
 type Dialect string
 
-// The dialects, by the names that herd.toml has for their providers.
+// The dialects, by the names of their providers in herd.toml.
 const (
 	LegacyAPI Dialect = "google-legacy"
 	NewAPI    Dialect = "google"
 )
 
-// Recorded is the answer that the server gives if it is not told otherwise.
+// Recorded is the default answer of the server.
 func (d Dialect) Recorded() string {
 	if d == NewAPI {
 		return New
@@ -47,23 +46,23 @@ func (d Dialect) Recorded() string {
 	return Legacy
 }
 
-// Question is a request as the server understood it.
+// Question is a parsed request.
 type Question struct {
 	Dialect Dialect
 	Query   places.Query
-	Fields  []string // that the new API was asked for; the legacy one gives all
+	Fields  []string // requested fields, in the new API only
 }
 
-// Answer answers a request in place of the recorded answer.
+// Answer handles a request in place of the recorded answer.
 type Answer func(w http.ResponseWriter, r *http.Request)
 
-// Recorded answers as the server does by itself.
+// Recorded is the default Answer.
 func Recorded(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	_, _ = io.WriteString(w, dialect(r).Recorded())
 }
 
-// InTurn gives one answer after the other, and the last one to whoever comes then.
+// InTurn uses the answers in turn, and then repeats the last one.
 func InTurn(answers ...Answer) Answer {
 	var next atomic.Int32
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +71,7 @@ func InTurn(answers ...Answer) Answer {
 	}
 }
 
-// Server is such a server. Any goroutine.
+// Server is a fake Google server. Any goroutine.
 type Server struct {
 	URL      string
 	t        testing.TB
@@ -85,7 +84,7 @@ type Server struct {
 	questions []Question
 }
 
-// Start starts a server that gives recorded answers and ends with the test.
+// Start starts a server with recorded answers. It ends with the test.
 func Start(t testing.TB) *Server {
 	s := unstarted(t)
 	s.http.Start()
@@ -93,7 +92,7 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// StartTLS starts such a server behind TLS, which speaks HTTP/2 as Google does.
+// StartTLS starts a server with TLS and HTTP/2, like Google's.
 func StartTLS(t testing.TB) *Server {
 	s := unstarted(t)
 	s.http.EnableHTTP2 = true
@@ -112,11 +111,10 @@ func unstarted(t testing.TB) *Server {
 	return s
 }
 
-// Close ends the server before the test does. Nobody listens at its address any more.
+// Close stops the server before the end of the test. Its address then refuses connections.
 func (s *Server) Close() { s.http.Close() }
 
-// SetTrouble says what becomes of all further connections, and ends those that there are; nil for
-// no trouble.
+// SetTrouble sets how new connections are handled, and closes the existing ones; nil for no trouble.
 func (s *Server) SetTrouble(serve func(net.Conn)) {
 	s.listener.mu.Lock()
 	s.listener.serve = serve
@@ -124,7 +122,7 @@ func (s *Server) SetTrouble(serve func(net.Conn)) {
 	s.Disconnect()
 }
 
-// Set chooses the answer to all further requests; nil for the recorded one.
+// Set sets the answer to further requests; nil for the recorded one.
 func (s *Server) Set(a Answer) {
 	if a == nil {
 		a = Recorded
@@ -134,21 +132,21 @@ func (s *Server) Set(a Answer) {
 	s.answer = a
 }
 
-// Asked is how many requests there have been.
+// Asked returns the number of requests so far.
 func (s *Server) Asked() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked
 }
 
-// Questions are what has been asked so far, in the order in which it came.
+// Questions returns all requests so far, in order of arrival.
 func (s *Server) Questions() []Question {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.questions)
 }
 
-// Disconnect closes the connections that clients keep for further requests.
+// Disconnect closes idle connections of clients.
 func (s *Server) Disconnect() { s.http.CloseClientConnections() }
 
 // ServeHTTP implements http.Handler.

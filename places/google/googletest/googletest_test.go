@@ -29,8 +29,8 @@ func provider(
 	return p
 }
 
-// Both clients are told what they shall be told of each fault, within the timeout, and the next
-// question is answered.
+// Both clients return the expected error for each fault, within the timeout, and the next question is
+// answered.
 func TestFaults(t *testing.T) {
 	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
 		t.Run(string(d), func(t *testing.T) {

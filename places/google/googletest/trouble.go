@@ -18,18 +18,18 @@ import (
 	"time"
 )
 
-// Nowhere is the address of a service whose name has no address: no part of a name may be so long,
-// and so nobody is asked for it.
+// Nowhere is the URL of a service whose name cannot be resolved: a label of it is too long, so no DNS query
+// is sent.
 const Nowhere = "https://a-part-of-a-name-that-is-longer-than-the-63-signs-that-it-may-have.example"
 
-// Trouble is what may happen to a connection before there is any HTTP.
+// Trouble is a failure of a connection before HTTP.
 type Trouble struct {
 	Name  string
 	Serve func(net.Conn) // until the connection is closed
-	Want  string         // what a client is told, or the beginning of it
+	Want  string         // the error text, or the beginning of it
 }
 
-// Troubles are those of a server behind TLS that can be reached.
+// Troubles are failures of a TLS server that accepts connections.
 var Troubles = []Trouble{
 	{"a reset", reset, "the connection to the server failed"},
 	{"an end of file", func(net.Conn) {}, "the connection to the server failed"},
@@ -40,7 +40,7 @@ var Troubles = []Trouble{
 		"invalid TLS certificate of the server"},
 }
 
-// reset waits for the hello: before it the client would take the server for one that is not there.
+// reset waits for the ClientHello: a reset before it looks to the client like a failed dial.
 func reset(c net.Conn) {
 	_, _ = c.Read(make([]byte, 1))
 	if tcp, ok := c.(*net.TCPConn); ok {
@@ -76,7 +76,7 @@ var known = sync.OnceValue(func() tls.Certificate {
 	return s.TLS.Certificates[0]
 })
 
-// unknown is a certificate that nobody has a reason to trust.
+// unknown is an untrusted certificate.
 var unknown = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -93,8 +93,8 @@ var unknown = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{signed}, PrivateKey: key}
 })
 
-// Certificate writes the certificate of StartTLS's servers into a file. A process that starts with
-// its path in $SSL_CERT_FILE trusts them.
+// Certificate writes the certificate of StartTLS's servers to a file. A process with its path in
+// $SSL_CERT_FILE trusts them.
 func Certificate(t testing.TB) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "certificate")
@@ -105,11 +105,11 @@ func Certificate(t testing.TB) (path string) {
 	return path
 }
 
-// troubled is a listener whose connections may come to grief before anybody else gets them.
+// troubled is a listener whose connections may be handled by a Trouble instead of the server.
 type troubled struct {
 	net.Listener
 	mu    sync.Mutex
-	serve func(net.Conn) // nil for no trouble
+	serve func(net.Conn) // nil for none
 }
 
 // Accept implements net.Listener.

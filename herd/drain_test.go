@@ -273,7 +273,7 @@ func TestStopError(t *testing.T) {
 // nobody is waited for.
 func TestANeighborCrashesInTheDrain(t *testing.T) {
 	const drain = 5 * time.Second
-	plain := func(w *world) { w.startPlain(doesNotKnow) }
+	legacy := func(w *world) { w.startLegacy(doesNotKnow) }
 	hello := func(w *world) { w.start("Welsh") }
 	for _, test := range []struct {
 		name        string
@@ -289,11 +289,11 @@ func TestANeighborCrashesInTheDrain(t *testing.T) {
 		{"it is back", hello, false, false, 2 * time.Second, 2 * time.Second, 3 * time.Second, 0, false},
 		{"it had acknowledged everything", hello, true, false, 0, 0, time.Second, 50, false},
 		{"another one has everything", hello, false, true, 0, time.Second, 2 * time.Second, 0, false},
-		{"plain, it stays away", plain, false, false, 0, drain, drain, 50, true},
-		{"plain, it is back", plain, false, false, 2 * time.Second, 2 * time.Second, 4 * time.Second, 0, false},
+		{"legacy, it stays away", legacy, false, false, 0, drain, drain, 50, true},
+		{"legacy, it is back", legacy, false, false, 2 * time.Second, 2 * time.Second, 4 * time.Second, 0, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := plainRing(t, "optional", "Alford")
+			w := legacyRing(t, "optional", "Alford")
 			test.start(w)
 			srv, o := w.servers["Alford"], w.linkToWelsh()
 			if test.other {
@@ -353,7 +353,7 @@ func TestRecordsOfANeighborThatWeDoNotReach(t *testing.T) {
 // missing on the disk.
 func TestNothingIsTakenWhenTheStopIsOver(t *testing.T) {
 	for _, handshake := range []string{"required", "optional"} {
-		w := plainRing(t, handshake, "Alford")
+		w := legacyRing(t, handshake, "Alford")
 		srv := w.servers["Alford"]
 		p := client{w.net.DialFrom("Welsh", "Alford:1"), w}
 		if handshake == "required" {
@@ -373,8 +373,8 @@ func TestNothingIsTakenWhenTheStopIsOver(t *testing.T) {
 
 // A neighbor that is slow to take what it is sent does not delay what is owed to another one.
 func TestADrainBeginsWithAllNeighbors(t *testing.T) {
-	w := plainRing(t, "optional")
-	p := w.startPlain(doesNotKnow)
+	w := legacyRing(t, "optional")
+	p := w.startLegacy(doesNotKnow)
 	srv := w.start("Alford")
 	w.start("Hamilton")
 	w.iamat("Alford", "kiwi", stamp)
@@ -494,7 +494,7 @@ func TestAStopTriesBothSecrets(t *testing.T) {
 // A neighbor without a handshake gets everything, too, if it is there. That all has been written and
 // that the connection has ended in good order is all that is known of it. One that was connected is
 // dialed again after each loss.
-func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
+func TestAStopHandsOverToALegacyNeighbor(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		up     bool // when the stop begins
@@ -505,9 +505,9 @@ func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
 		{"up", true, 0, 0}, {"up, and lost", true, 1, 0}, {"up, and lost twice", true, 2, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := plainRing(t, "optional", "Alford")
+			w := legacyRing(t, "optional", "Alford")
 			broken := test.breaks
-			answer := func(c *plainConn, line string) {
+			answer := func(c *legacyConn, line string) {
 				doesNotKnow(c, line)
 				if broken < test.breaks && strings.HasPrefix(line, "AT ") {
 					broken++
@@ -516,9 +516,9 @@ func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
 				}
 			}
 			w.net.RunFor(time.Minute)
-			var p *plainPeer
+			var p *legacyPeer
 			if test.up {
-				p = w.startPlain(answer)
+				p = w.startLegacy(answer)
 				w.until("up", func() bool { return w.linkToWelsh().state == linkLegacy })
 			}
 			var want []string
@@ -528,7 +528,7 @@ func TestAStopHandsOverToAPlainNeighbor(t *testing.T) {
 				want = append(want, name)
 			}
 			if !test.up {
-				p = w.startPlain(answer)
+				p = w.startLegacy(answer)
 			}
 			broken = 0
 			if lost := w.stop("Alford", 0, 4*time.Second); lost != test.lost {

@@ -250,7 +250,7 @@ var edgeScenes = []struct {
 			e.start("Alford")
 			e.iamat("Alford", "kiwi", stamp)
 			e.pass(20 * time.Millisecond)
-			p := &plainPeer{w: e.world, answer: doesNotKnow}
+			p := &legacyPeer{w: e.world, answer: doesNotKnow}
 			e.note("Ball starts")
 			e.play("Ball", p)
 			e.pass(time.Second)
@@ -288,7 +288,7 @@ var edgeScenes = []struct {
 			e.iamat("Alford", "kiwi", stamp)
 			e.iamat("Alford", "moa", stamp)
 			e.pass(20 * time.Millisecond)
-			p := &plainPeer{w: e.world, answer: doesNotKnow}
+			p := &legacyPeer{w: e.world, answer: doesNotKnow}
 			e.note("Ball starts")
 			e.play("Ball", p)
 			e.pass(time.Second)

@@ -10,7 +10,7 @@ import (
 	"serverherd/protocol"
 )
 
-// impostor is a connection that speaks a dialler's part by hand.
+// impostor is a connection that speaks a dialer's part by hand.
 type impostor struct {
 	client
 	transcript link.Transcript

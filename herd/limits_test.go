@@ -71,7 +71,7 @@ var limitCases = []limitCase{
 	{limits: "return_pause max_return_pause", counts: "links.taken_back", hit: hitReturnPause},
 	{limits: "return_quiet", by: "herd/former_test.go TestAPauseIsForgotten"},
 	{limits: "claim_time", counts: "handshakes_failed", hit: hitClaimTime},
-	{limits: "plain_unsent", counts: "links.stalls", by: "herd/plain_test.go TestASlowPlainNeighbor"},
+	{limits: "plain_unsent", counts: "links.stalls", by: "herd/legacy_test.go TestASlowLegacyNeighbor"},
 	{limits: "min_probe max_probe", by: "herd/probe_test.go TestANeighborThatDoesNotAnswer"},
 	{limits: "repair_pause max_repair_pause", by: "herd/link_test.go TestNoRepairStorm"},
 	{counts: "other_protocols", hit: hitOtherProtocol},

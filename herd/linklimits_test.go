@@ -105,10 +105,10 @@ func hitBadLines(t *testing.T) *Server {
 	})
 }
 
-// hitBadLinesOfAcceptor is nonsense from whom Alford has dialled.
+// hitBadLinesOfAcceptor is nonsense from whom Alford has dialed.
 func hitBadLinesOfAcceptor(t *testing.T) *Server {
 	w := ringOf(t, nil, "Alford")
-	w.startPlain(func(c *plainConn, line string) {
+	w.startLegacy(func(c *legacyConn, line string) {
 		switch verb, _, _ := strings.Cut(line, " "); verb {
 		case "HELLO":
 			c.say("CHALLENGE 000102030405060708090a0b0c0d0e0f\r\n")

@@ -135,7 +135,7 @@ func TestTheSameQuestionIsAskedOnce(t *testing.T) {
 	}
 }
 
-// A provider on the network is not asked again about a place a few metres away; one in memory is.
+// A provider on the network is not asked again about a place a few meters away; one in memory is.
 func TestWhichQuestionsAreTheSame(t *testing.T) {
 	for provider, want := range map[string]int{"google": 3, "embedded": 4} {
 		p := &slowPlaces{}

@@ -33,13 +33,13 @@ func (w *world) startPaperServer() *paperServer {
 }
 
 func (p *paperServer) BuildProtocol(string) reactor.Protocol {
-	c := &plainConn{peer: &plainPeer{w: p.w, answer: p.line}}
+	c := &legacyConn{peer: &legacyPeer{w: p.w, answer: p.line}}
 	c.reader = reactor.NewLineReceiver(maxLinkLine, c)
 	return c
 }
 
 // line is processIAMAT and processAT of the paper.
-func (p *paperServer) line(c *plainConn, line string) {
+func (p *paperServer) line(c *legacyConn, line string) {
 	f := strings.Fields(line)
 	if len(f) == 0 || f[0] != "AT" && f[0] != "IAMAT" {
 		c.say("? " + line + "\n\n")
@@ -67,7 +67,7 @@ func (p *paperServer) line(c *plainConn, line string) {
 // An update that all servers have is the same after the paper's server has passed it on, though that one's
 // copy is the greater of the two.
 func TestAPaperServerInTheRing(t *testing.T) {
-	w := plainRing(t, "optional", "Alford", "Ball", "Hamilton", "Holiday")
+	w := legacyRing(t, "optional", "Alford", "Ball", "Hamilton", "Holiday")
 	w.until("live", w.live)
 	w.iamat("Alford", "kiwi", stamp)
 	w.until("equal", w.equal)
@@ -103,7 +103,7 @@ func TestAPaperServerInTheRing(t *testing.T) {
 // the same records, and the paper's server with the same places and times.
 func TestMixedHerdsAgree(t *testing.T) {
 	for seed := range uint64(60) {
-		w := plainRing(t, "optional")
+		w := legacyRing(t, "optional")
 		w.net = memreactor.NewWorld(seed, memreactor.Options{MinDelay: time.Millisecond, MaxDelay: 80 * time.Millisecond})
 		r := rand.New(rand.NewPCG(seed, 1))
 		names := []string{"Alford", "Ball", "Hamilton", "Holiday"}

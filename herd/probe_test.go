@@ -8,16 +8,16 @@ import (
 	"serverherd/herd/link"
 )
 
-// silentPeer is a plain peer that says nothing to HELLO, served by Alford on its second connection.
-func silentPeer(t *testing.T) (w *world, p *plainPeer) {
-	w = plainRing(t, "optional", "Alford")
+// silentPeer is a legacy peer that says nothing to HELLO, served by Alford on its second connection.
+func silentPeer(t *testing.T) (w *world, p *legacyPeer) {
+	w = legacyRing(t, "optional", "Alford")
 	w.iamat("Alford", "a", stamp)
-	p = w.startPlain(func(*plainConn, string) {})
+	p = w.startLegacy(func(*legacyConn, string) {})
 	w.until("served", func() bool { return len(p.conns) >= 2 && len(p.conns[1].lines) == 1 })
 	return w, p
 }
 
-// A neighbor that says nothing to HELLO is plain after 2 s. It is asked again, ever more rarely,
+// A neighbor that says nothing to HELLO is legacy after 2 s. It is asked again, ever more rarely,
 // and the lines go on meanwhile.
 func TestANeighborThatDoesNotAnswer(t *testing.T) {
 	w, p := silentPeer(t)
@@ -49,7 +49,7 @@ func TestANeighborThatDoesNotAnswer(t *testing.T) {
 }
 
 // One that answers a probe as the paper's server does is left alone.
-func TestAPlainNeighborThatAnswersLate(t *testing.T) {
+func TestALegacyNeighborThatAnswersLate(t *testing.T) {
 	w, p := silentPeer(t)
 	p.answer = doesNotKnow
 	w.until("a probe is answered", func() bool { return w.linkToWelsh().probe == nil })
@@ -58,7 +58,7 @@ func TestAPlainNeighborThatAnswersLate(t *testing.T) {
 	if len(p.conns) != n || p.conns[1].closed {
 		t.Errorf("%d connections more; lines go on: %v", len(p.conns)-n, !p.conns[1].closed)
 	}
-	p.answer = func(c *plainConn, line string) { c.say("? " + line + "\n\n") }
+	p.answer = func(c *legacyConn, line string) { c.say("? " + line + "\n\n") }
 	w.iamat("Alford", "b", stamp)
 	w.net.RunFor(time.Second)
 	if len(p.conns) != n || p.conns[1].closed {
@@ -73,7 +73,7 @@ func TestASilentNeighborThatSendsLines(t *testing.T) {
 	n := len(p.conns)
 	w.until("a probe has come and gone", func() bool { return len(p.conns) > n && p.last().closed })
 	n = len(p.conns)
-	w.plainWelsh().SendString(plainKiwi)
+	w.legacyWelsh().SendString(legacyKiwi)
 	w.net.RunFor(50 * time.Millisecond)
 	if k := len(p.conns) - n; k != 1 {
 		t.Errorf("%d probes", k)
@@ -84,7 +84,7 @@ func TestASilentNeighborThatSendsLines(t *testing.T) {
 func TestASilentNeighborThatSpeaks(t *testing.T) {
 	w, p := silentPeer(t)
 	w.net.RunFor(10 * time.Second)
-	p.answer = func(c *plainConn, line string) { c.say("? " + line + "\n\n") }
+	p.answer = func(c *legacyConn, line string) { c.say("? " + line + "\n\n") }
 	w.iamat("Alford", "b", stamp)
 	w.until("served again", func() bool { return len(p.last().lines) == 2 })
 	p.untilServed("a", "b")
@@ -98,16 +98,16 @@ func TestASilentNeighborThatSpeaks(t *testing.T) {
 	}
 }
 
-// Two servers that took each other for plain find out.
-func TestTwoServersTakeEachOtherForPlain(t *testing.T) {
-	w := plainRing(t, "optional", "Alford", "Welsh")
+// Two servers that took each other for legacy find out.
+func TestTwoServersTakeEachOtherForLegacy(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford", "Welsh")
 	w.until("live", w.live)
 	back := w.servers["Welsh"].neighbor([]byte("Alford")).link
 	w.reactors["Welsh"].Pause()
-	w.until("Welsh is plain to Alford", func() bool { return w.linkToWelsh().state == linkLegacy })
+	w.until("Welsh is legacy to Alford", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.reactors["Alford"].Pause()
 	w.reactors["Welsh"].Resume()
-	w.until("Alford is plain to Welsh", func() bool { return back.state == linkLegacy })
+	w.until("Alford is legacy to Welsh", func() bool { return back.state == linkLegacy })
 	if w.linkToWelsh().state != linkLegacy || back.state != linkLegacy {
 		t.Fatalf("%v and %v: nothing is tested", w.linkToWelsh().state, back.state)
 	}

@@ -190,11 +190,11 @@ func TestUnfinishedLineOfANeighbor(t *testing.T) {
 	cfg.Herd.Dialect, cfg.Herd.UnfinishedLine, cfg.Peers.Handshake = "cs131", testSilence, "optional"
 	for _, sent := range []string{
 		"AT Welsh +0.1 kiwi +1-1 100.25 Welsh", "AT Welsh +0.1 kiwi +1-1 100", "A", " AT",
-		"AT Welsh +0.1 moa +1-1 100 Welsh\r\nAT Welsh +0.1 kiwi +1-1 100 Welsh", plainKiwi + "IAMAT emu +1-1 5",
+		"AT Welsh +0.1 moa +1-1 100 Welsh\r\nAT Welsh +0.1 kiwi +1-1 100 Welsh", legacyKiwi + "IAMAT emu +1-1 5",
 	} {
 		w := newWorld(t, cfg)
 		srv := w.start("Alford")
-		c := w.plainWelsh()
+		c := w.legacyWelsh()
 		c.SendString(sent)
 		w.net.RunFor(10 * time.Second)
 		if got := c.Take(); got != "" || c.Closed() || srv.counters.UnfinishedLines != 0 {

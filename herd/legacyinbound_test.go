@@ -10,20 +10,20 @@ import (
 	"serverherd/herd/config"
 )
 
-// plainWelsh is a connection that Welsh makes to Alford to send plain lines.
-func (w *world) plainWelsh() client {
+// legacyWelsh is a connection that Welsh makes to Alford to send legacy lines.
+func (w *world) legacyWelsh() client {
 	return client{w.net.DialFrom("Welsh", "Alford:1"), w}
 }
 
-const plainKiwi = "AT Welsh +0.1 kiwi +1-1 100 Welsh\r\n"
+const legacyKiwi = "AT Welsh +0.1 kiwi +1-1 100 Welsh\r\n"
 
 // Its lines are taken without an answer, passed on, and not sent back to it.
-func TestAPlainNeighborsLinesAreTaken(t *testing.T) {
-	w := plainRing(t, "optional", "Alford", "Hamilton")
-	p := w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
-	c := w.plainWelsh()
-	c.SendString(plainKiwi + "AT Ball +0.1 moa +1-1 100 Welsh\r\n" + plainKiwi)
+func TestALegacyNeighborsLinesAreTaken(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford", "Hamilton")
+	p := w.startLegacy(doesNotKnow)
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
+	c := w.legacyWelsh()
+	c.SendString(legacyKiwi + "AT Ball +0.1 moa +1-1 100 Welsh\r\n" + legacyKiwi)
 	w.untilStored("Hamilton", "kiwi")
 	w.untilStored("Hamilton", "moa")
 	w.iamat("Alford", "own", stamp)
@@ -47,7 +47,7 @@ func TestAPlainNeighborsLinesAreTaken(t *testing.T) {
 }
 
 // The diff of a server of another kind goes to every server, disk and client as it was written.
-func TestAPlainNeighborsDiffIsPassedOn(t *testing.T) {
+func TestALegacyNeighborsDiffIsPassedOn(t *testing.T) {
 	cfg := testConfig(ring...)
 	cfg.Peers.Handshake = "optional"
 	w := newWorld(t, cfg)
@@ -57,7 +57,7 @@ func TestAPlainNeighborsDiffIsPassedOn(t *testing.T) {
 		w.start(name)
 	}
 	w.until("live", w.live)
-	c := w.plainWelsh()
+	c := w.legacyWelsh()
 	diffs := []string{"+0.0007719993591308594", "+9.5367431640625e-07", "0.000939", "-0", "+.5", "5.", "1e+308"}
 	for i, diff := range diffs {
 		c.SendString(fmt.Sprintf("AT Welsh %s c%d +1-1 100 Welsh\r\n", diff, i))
@@ -88,7 +88,7 @@ func TestAPlainNeighborsDiffIsPassedOn(t *testing.T) {
 }
 
 // What is not a neighbor's line stays what it is for a client.
-func TestPlainLinesThatAreNotTaken(t *testing.T) {
+func TestLegacyLinesThatAreNotTaken(t *testing.T) {
 	tests := []struct{ name, handshake, from, say string }{
 		{"an origin that is no server", "optional", "Welsh", "AT Kiwi +0.1 kiwi +1-1 100 Welsh"},
 		{"a sender that is no neighbor", "optional", "Ball", "AT Welsh +0.1 kiwi +1-1 100 Ball"},
@@ -104,7 +104,7 @@ func TestPlainLinesThatAreNotTaken(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := plainRing(t, test.handshake, "Alford")
+			w := legacyRing(t, test.handshake, "Alford")
 			c := client{w.net.DialFrom(test.from, "Alford:1"), w}
 			if got := c.ask(1, test.say+"\r\n"); got != "? "+test.say+"\n\n" {
 				t.Errorf("answered %q", got)
@@ -121,7 +121,7 @@ func TestPlainLinesThatAreNotTaken(t *testing.T) {
 }
 
 // One connection has one neighbor's lines, and an older one's name cannot be borrowed.
-func TestAPlainConnectionIsOneNeighbors(t *testing.T) {
+func TestALegacyConnectionIsOneNeighbors(t *testing.T) {
 	servers := []config.Server{
 		{Name: "Alford", Address: "127.0.0.1:1", Neighbors: []string{"Ball", "Welsh"}},
 		{Name: "Ball", Address: "[::1]:2", Neighbors: []string{"Alford"}},
@@ -133,7 +133,7 @@ func TestAPlainConnectionIsOneNeighbors(t *testing.T) {
 	w.start("Alford")
 	// All of loopback is one machine, whoever speaks.
 	c := client{w.net.DialFrom("127.0.0.7", "127.0.0.1:1"), w}
-	c.SendString(plainKiwi)
+	c.SendString(legacyKiwi)
 	w.untilStored("Alford", "kiwi")
 	const ball = "AT Ball +0.1 moa +1-1 100 Ball"
 	if got := c.ask(1, ball+"\r\n"); got != "? "+ball+"\n\n" {
@@ -144,7 +144,7 @@ func TestAPlainConnectionIsOneNeighbors(t *testing.T) {
 }
 
 // A neighbor whose address is a name is known by what was found there.
-func TestAPlainNeighborWithAName(t *testing.T) {
+func TestALegacyNeighborWithAName(t *testing.T) {
 	n := &neighbor{addr: "welsh.ucla.edu:11504"}
 	if n.isAt("10.0.0.7:40000") {
 		t.Error("known before it was ever reached")
@@ -161,7 +161,7 @@ func TestAPlainNeighborWithAName(t *testing.T) {
 }
 
 // A line without LF is torn, unless it ends with a neighbor's whole name.
-func TestTheLastPlainLine(t *testing.T) {
+func TestTheLastLegacyLine(t *testing.T) {
 	servers := slices.Clone(ring)
 	servers[0].Neighbors = []string{"Hamilton", "Welsh", "Wel"}
 	servers = append(servers, config.Server{Name: "Wel", Address: "Welsh:2", Neighbors: []string{"Alford"}})
@@ -186,7 +186,7 @@ func TestTheLastPlainLine(t *testing.T) {
 				cfg.Peers.Handshake = "optional"
 				w := newWorld(t, cfg)
 				w.start("Alford")
-				c := w.plainWelsh()
+				c := w.legacyWelsh()
 				w.send(c, before+test.line, cut)
 				c.CloseWrite()
 				w.until("closed", c.Closed)
@@ -204,11 +204,11 @@ func TestTheLastPlainLine(t *testing.T) {
 }
 
 // Several names behind the time are those that a line has passed; the last one sends it.
-func TestAPlainLineWithSeveralSenders(t *testing.T) {
-	w := plainRing(t, "optional", "Alford", "Hamilton")
-	p := w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
-	c := w.plainWelsh()
+func TestALegacyLineWithSeveralSenders(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford", "Hamilton")
+	p := w.startLegacy(doesNotKnow)
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
+	c := w.legacyWelsh()
 	c.SendString("AT Ball 0.000939 kiwi +1-1 100 Ball  Welsh\r\n" +
 		"AT Holiday +0.1 moa +1-1 100 " + strings.Repeat("Ball Holiday ", 20) + "Welsh\n")
 	w.until("both are at Hamilton", func() bool { return w.servers["Hamilton"].store.Len() == 2 })
@@ -225,28 +225,28 @@ func TestAPlainLineWithSeveralSenders(t *testing.T) {
 }
 
 // A neighbor that proves itself is held to that.
-func TestNothingPlainInAProvenNeighborsName(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
+func TestNoLegacyLinesInAProvenNeighborsName(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford")
 	proven := w.welcomed(welshHello)
-	c := w.plainWelsh()
-	line := strings.TrimSuffix(plainKiwi, "\r\n")
-	if got := c.ask(1, plainKiwi); got != "? "+line+"\n\n" {
+	c := w.legacyWelsh()
+	line := strings.TrimSuffix(legacyKiwi, "\r\n")
+	if got := c.ask(1, legacyKiwi); got != "? "+line+"\n\n" {
 		t.Errorf("answered %q", got)
 	}
 	proven.Close()
 	w.net.RunFor(time.Second)
-	c.SendString(plainKiwi)
+	c.SendString(legacyKiwi)
 	w.untilStored("Alford", "kiwi")
 }
 
-// A plain neighbor that comes back and speaks first need not wait for the next try.
-func TestAPlainNeighborThatSpeaksFirst(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
+// A legacy neighbor that comes back and speaks first need not wait for the next try.
+func TestALegacyNeighborThatSpeaksFirst(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford")
 	w.iamat("Alford", "own", stamp)
 	w.net.RunFor(time.Minute)
-	p := w.startPlain(doesNotKnow)
+	p := w.startLegacy(doesNotKnow)
 	began := w.net.Elapsed()
-	w.plainWelsh().SendString(plainKiwi)
+	w.legacyWelsh().SendString(legacyKiwi)
 	p.untilServed("own", "kiwi")
 	if d := w.net.Elapsed() - began; d > 50*time.Millisecond {
 		t.Errorf("served after %v", d)
@@ -254,12 +254,12 @@ func TestAPlainNeighborThatSpeaksFirst(t *testing.T) {
 }
 
 // What a process has sent on a connection that is older than ours may have died with it.
-func TestAnEndedPlainConnectionThatWasOlder(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
-	older := w.plainWelsh()
-	older.SendString(plainKiwi)
+func TestAnEndedLegacyConnectionThatWasOlder(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford")
+	older := w.legacyWelsh()
+	older.SendString(legacyKiwi)
 	w.untilStored("Alford", "kiwi")
-	p := w.startPlain(doesNotKnow)
+	p := w.startLegacy(doesNotKnow)
 	p.untilServed("kiwi")
 	older.SendString("AT Welsh +0.1 moa +1-1 100 Welsh\r\n")
 	w.untilStored("Alford", "moa")
@@ -268,7 +268,7 @@ func TestAnEndedPlainConnectionThatWasOlder(t *testing.T) {
 	older.Close()
 	p.untilServed("kiwi", "kiwi", "moa")
 	// One that is younger is that process's, and its end says nothing.
-	younger := w.plainWelsh()
+	younger := w.legacyWelsh()
 	younger.SendString("AT Welsh +0.1 emu +1-1 100 Welsh\r\n")
 	w.untilStored("Alford", "emu")
 	younger.Close()

@@ -69,7 +69,7 @@ func (p *oneMessage) untilServed(want ...string) {
 	p.w.untilSent(p.lines, want...)
 }
 
-func legacyRing(t *testing.T, legacy string, names ...string) *world {
+func closeRing(t *testing.T, legacy string, names ...string) *world {
 	cfg := testConfig(ring...)
 	cfg.Peers.Handshake, cfg.Peers.Legacy = "optional", legacy
 	w := newWorld(t, cfg)
@@ -81,10 +81,10 @@ func legacyRing(t *testing.T, legacy string, names ...string) *world {
 
 // On a connection that stays such a neighbor sees nothing of what is counted as sent.
 func TestANeighborThatReadsToTheEnd(t *testing.T) {
-	w := legacyRing(t, "keep-open", "Alford")
+	w := closeRing(t, "keep-open", "Alford")
 	w.iamat("Alford", "a", stamp)
 	p := w.startOneMessage()
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.net.RunFor(10 * time.Minute)
 	if st := w.servers["Alford"].Status().Links[1]; len(p.clients()) != 0 || st.ATSent != 1 || st.State != "plain" {
 		t.Errorf("it has %q, status %+v", p.clients(), st)
@@ -93,7 +93,7 @@ func TestANeighborThatReadsToTheEnd(t *testing.T) {
 
 // With a connection for each line it gets everything once, and what is new.
 func TestCloseAfterWrite(t *testing.T) {
-	w := legacyRing(t, "close-after-write", "Alford")
+	w := closeRing(t, "close-after-write", "Alford")
 	for _, name := range []string{"a", "b", "c"} {
 		w.iamat("Alford", name, stamp)
 	}
@@ -108,8 +108,8 @@ func TestCloseAfterWrite(t *testing.T) {
 		t.Errorf("%d connections in a minute without news", p.conns-conns)
 	}
 	// Its own lines come on connections that are older than ours by the time they end.
-	c := w.plainWelsh()
-	c.SendString(plainKiwi)
+	c := w.legacyWelsh()
+	c.SendString(legacyKiwi)
 	w.untilStored("Alford", "kiwi")
 	w.iamat("Alford", "d", stamp)
 	p.untilServed("a", "b", "c", "b", "d")
@@ -125,7 +125,7 @@ func TestCloseAfterWrite(t *testing.T) {
 
 // The end of the connection that waits for news is noticed: the next process gets everything.
 func TestCloseAfterWriteToANewProcess(t *testing.T) {
-	w := legacyRing(t, "close-after-write", "Alford")
+	w := closeRing(t, "close-after-write", "Alford")
 	w.iamat("Alford", "a", stamp)
 	w.startOneMessage().untilServed("a")
 	w.net.RunFor(time.Second)
@@ -148,7 +148,7 @@ func TestCloseAfterWriteToANewProcess(t *testing.T) {
 
 // One that proves itself between two lines, when there is no connection, is asked on the next one.
 func TestANeighborThatProvesItselfBetweenTwoLines(t *testing.T) {
-	w := legacyRing(t, "close-after-write", "Alford")
+	w := closeRing(t, "close-after-write", "Alford")
 	w.iamat("Alford", "a", stamp)
 	p := w.startOneMessage()
 	o := w.linkToWelsh()
@@ -163,10 +163,10 @@ func TestANeighborThatProvesItselfBetweenTwoLines(t *testing.T) {
 
 // One that never closes costs a second for each line, and of a client the last place.
 func TestCloseAfterWriteToANeighborThatStays(t *testing.T) {
-	w := legacyRing(t, "close-after-write", "Alford")
+	w := closeRing(t, "close-after-write", "Alford")
 	p := w.startOneMessage()
 	p.stays = true
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
 	for i := range 100 {
 		w.iamat("Alford", "a", stamp+i)
 	}
@@ -181,9 +181,9 @@ func TestCloseAfterWriteToANeighborThatStays(t *testing.T) {
 // A server that stops hands over everything, one line a connection, whenever it is told to.
 func TestLeavingANeighborThatReadsToTheEnd(t *testing.T) {
 	for k := range 20 {
-		w := legacyRing(t, "close-after-write", "Alford")
+		w := closeRing(t, "close-after-write", "Alford")
 		p := w.startOneMessage()
-		w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+		w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
 		const n = 50
 		for i := range n {
 			w.servers["Alford"].store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
@@ -203,9 +203,9 @@ func TestLeavingANeighborThatReadsToTheEnd(t *testing.T) {
 
 // A neighbor that is gone when its line is written gets that line again.
 func TestCloseAfterWriteIsNotLost(t *testing.T) {
-	w := legacyRing(t, "close-after-write", "Alford")
+	w := closeRing(t, "close-after-write", "Alford")
 	p := w.startOneMessage()
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.net.RunFor(time.Second)
 	w.reactors["Welsh"].Pause()
 	w.iamat("Alford", "a", stamp)

@@ -12,32 +12,32 @@ import (
 	"serverherd/reactor"
 )
 
-// plainPeer plays, in place of the server Welsh, a server that knows no handshake. It answers as a
+// legacyPeer plays, in place of the server Welsh, a server that knows no handshake. It answers as a
 // script says, and stores nothing.
-type plainPeer struct {
+type legacyPeer struct {
 	w      *world
-	answer func(c *plainConn, line string)
-	conns  []*plainConn
+	answer func(c *legacyConn, line string)
+	conns  []*legacyConn
 }
 
-// plainConn is one connection that a neighbor made to it.
-type plainConn struct {
+// legacyConn is one connection that a neighbor made to it.
+type legacyConn struct {
 	t      reactor.Transport
 	reader *reactor.LineReceiver
-	peer   *plainPeer
+	peer   *legacyPeer
 	made   time.Duration
 	lines  []string
 	closed bool
 }
 
 // doesNotKnow answers HELLO as the paper's server does.
-func doesNotKnow(c *plainConn, line string) {
+func doesNotKnow(c *legacyConn, line string) {
 	if strings.HasPrefix(line, "HELLO") {
 		c.say("? " + line + "\n\n")
 	}
 }
 
-func (c *plainConn) say(text string) { c.t.Write([]byte(text)) }
+func (c *legacyConn) say(text string) { c.t.Write([]byte(text)) }
 
 // playWelsh has f play the server Welsh. As a process it is one of the world's.
 func (w *world) playWelsh(f reactor.Factory) { w.play("Welsh", f) }
@@ -71,36 +71,36 @@ func (w *world) untilSent(lines func() []string, want ...string) {
 	w.until(fmt.Sprintf("%q is sent", want), func() bool { return slices.Equal(w.clientsOf(lines()), want) })
 }
 
-// startPlain starts the peer. As a process it is one of the world's.
-func (w *world) startPlain(answer func(c *plainConn, line string)) *plainPeer {
+// startLegacy starts the peer. As a process it is one of the world's.
+func (w *world) startLegacy(answer func(c *legacyConn, line string)) *legacyPeer {
 	w.t.Helper()
-	p := &plainPeer{w: w, answer: answer}
+	p := &legacyPeer{w: w, answer: answer}
 	w.playWelsh(p)
 	return p
 }
 
-func (p *plainPeer) BuildProtocol(string) reactor.Protocol {
-	c := &plainConn{peer: p, made: p.w.net.Elapsed()}
+func (p *legacyPeer) BuildProtocol(string) reactor.Protocol {
+	c := &legacyConn{peer: p, made: p.w.net.Elapsed()}
 	c.reader = reactor.NewLineReceiver(maxLinkLine, c)
 	p.conns = append(p.conns, c)
 	return c
 }
 
-func (c *plainConn) ConnectionMade(t reactor.Transport) { c.t = t }
-func (c *plainConn) DataReceived(p []byte)              { c.reader.DataReceived(p) }
-func (c *plainConn) ConnectionLost(error)               { c.closed = true }
-func (c *plainConn) LineLengthExceeded([]byte)          { panic("a line is too long") }
-func (c *plainConn) LineReceived(line []byte) {
+func (c *legacyConn) ConnectionMade(t reactor.Transport) { c.t = t }
+func (c *legacyConn) DataReceived(p []byte)              { c.reader.DataReceived(p) }
+func (c *legacyConn) ConnectionLost(error)               { c.closed = true }
+func (c *legacyConn) LineLengthExceeded([]byte)          { panic("a line is too long") }
+func (c *legacyConn) LineReceived(line []byte) {
 	c.lines = append(c.lines, string(line))
 	c.peer.answer(c, string(line))
 }
 
 // last is the newest connection from a neighbor.
-func (p *plainPeer) last() *plainConn { return p.conns[len(p.conns)-1] }
+func (p *legacyPeer) last() *legacyConn { return p.conns[len(p.conns)-1] }
 
 // clients are those in the AT lines of the newest connection, in order. Anything else there fails
 // the test.
-func (p *plainPeer) clients() (all []string) {
+func (p *legacyPeer) clients() (all []string) {
 	if len(p.conns) == 0 {
 		return nil
 	}
@@ -109,22 +109,22 @@ func (p *plainPeer) clients() (all []string) {
 		case err == nil && l.Verb == protocol.LinkAT && string(l.Sender) == "Alford":
 			all = append(all, string(l.Record.Client()))
 		case !strings.HasPrefix(line, "HELLO"):
-			p.w.t.Fatalf("a plain neighbor is sent %q", line)
+			p.w.t.Fatalf("a legacy neighbor is sent %q", line)
 		}
 	}
 	return all
 }
 
 // untilServed waits until the newest connection has carried these clients, and no others.
-func (p *plainPeer) untilServed(want ...string) {
+func (p *legacyPeer) untilServed(want ...string) {
 	p.w.t.Helper()
 	p.w.until(fmt.Sprintf("%q is sent", want), func() bool {
 		return fmt.Sprint(p.clients()) == fmt.Sprint(want)
 	})
 }
 
-// plainRing is the paper's ring, of which some servers run, with or without a need for handshakes.
-func plainRing(t *testing.T, handshake string, names ...string) *world {
+// legacyRing is the paper's ring, of which some servers run, with or without a need for handshakes.
+func legacyRing(t *testing.T, handshake string, names ...string) *world {
 	cfg := testConfig(ring...)
 	cfg.Peers.Handshake = handshake
 	w := newWorld(t, cfg)
@@ -145,12 +145,12 @@ func (w *world) untilStored(server, name string) {
 }
 
 // It is asked for a handshake, and then gets everything, what is new, and not a line else.
-func TestAPlainNeighborIsServed(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
+func TestALegacyNeighborIsServed(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford")
 	for _, name := range []string{"a", "b", "c"} {
 		w.iamat("Alford", name, stamp)
 	}
-	p := w.startPlain(doesNotKnow)
+	p := w.startLegacy(doesNotKnow)
 	p.untilServed("a", "b", "c")
 	w.iamat("Alford", "b", stamp+1)
 	p.untilServed("a", "b", "c", "b")
@@ -174,19 +174,19 @@ func TestAPlainNeighborIsServed(t *testing.T) {
 }
 
 // A process that was killed gets everything again, its own included.
-func TestAPlainNeighborThatIsRestarted(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
-	p := w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+func TestALegacyNeighborThatIsRestarted(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford")
+	p := w.startLegacy(doesNotKnow)
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.iamat("Alford", "own", stamp)
-	c := w.plainWelsh()
-	c.SendString(plainKiwi)
+	c := w.legacyWelsh()
+	c.SendString(legacyKiwi)
 	w.untilStored("Alford", "kiwi")
 	p.untilServed("own")
 	c.Close()
 	w.reactors["Welsh"].Crash()
 	w.net.RunFor(20 * time.Second)
-	p = w.startPlain(doesNotKnow)
+	p = w.startLegacy(doesNotKnow)
 	p.untilServed("own", "kiwi")
 	if l := w.servers["Alford"].Status().Links[1]; l.Copies != 2 || l.State != "plain" {
 		t.Errorf("status %+v", l)
@@ -194,10 +194,10 @@ func TestAPlainNeighborThatIsRestarted(t *testing.T) {
 }
 
 // Every process is asked for a handshake, also where the one before went away at a bad moment.
-func TestAPlainNeighborThatDiesWhenAsked(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
+func TestALegacyNeighborThatDiesWhenAsked(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford")
 	w.iamat("Alford", "own", stamp)
-	w.startPlain(func(c *plainConn, line string) {
+	w.startLegacy(func(c *legacyConn, line string) {
 		doesNotKnow(c, line)
 		w.net.At(0, func() {
 			w.net.Refuse("Welsh:1", true)
@@ -207,7 +207,7 @@ func TestAPlainNeighborThatDiesWhenAsked(t *testing.T) {
 	w.until("gone", func() bool { return w.reactors["Welsh"].Stopped() })
 	w.net.RunFor(time.Second)
 	w.net.Refuse("Welsh:1", false)
-	p := w.startPlain(doesNotKnow)
+	p := w.startLegacy(doesNotKnow)
 	p.untilServed("own")
 	if first := p.conns[0].lines[0]; !strings.HasPrefix(first, "HELLO ") {
 		t.Errorf("the new process is greeted with %q", first)
@@ -215,13 +215,13 @@ func TestAPlainNeighborThatDiesWhenAsked(t *testing.T) {
 }
 
 // A neighbor that does not read costs 256 KiB, and gets the last of everything.
-func TestASlowPlainNeighbor(t *testing.T) {
+func TestASlowLegacyNeighbor(t *testing.T) {
 	cfg := testConfig(ring...)
 	cfg.Peers.Handshake, cfg.Limits.MaxClients = "optional", 100000
 	w := newWorld(t, cfg)
 	srv := w.start("Alford")
-	p := w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+	p := w.startLegacy(doesNotKnow)
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
 	o := w.linkToWelsh()
 	w.until("it is accepted", func() bool { return len(p.conns) == 2 })
 	w.reactors["Welsh"].Pause()
@@ -261,14 +261,14 @@ func TestASlowPlainNeighbor(t *testing.T) {
 	}
 }
 
-// A server of the herd that hung for a while is taken for plain, until it moves again.
-func TestAPausedServerIsNotPlainForLong(t *testing.T) {
-	w := plainRing(t, "optional", "Alford", "Welsh")
+// A server of the herd that hung for a while is taken for legacy, until it moves again.
+func TestAPausedServerIsNotLegacyForLong(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford", "Welsh")
 	w.until("live", w.live)
 	w.iamat("Alford", "before", stamp)
 	w.until("acknowledged", func() bool { return w.linkToWelsh().sent.Acked() == 1 })
 	w.reactors["Welsh"].Pause()
-	w.until("taken for plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+	w.until("taken for legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
 	w.iamat("Alford", "a", stamp)
 	w.net.RunFor(10 * time.Second)
 	w.reactors["Welsh"].Resume()
@@ -279,19 +279,19 @@ func TestAPausedServerIsNotPlainForLong(t *testing.T) {
 	}
 }
 
-// A neighbor that proves itself while a plain connection to it is being made is asked on that one.
+// A neighbor that proves itself while a legacy connection to it is being made is asked on that one.
 func TestANeighborThatProvesItselfAtTheLastMoment(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
+	w := legacyRing(t, "optional", "Alford")
 	w.net.RunFor(time.Second)
 	proof := w.impostor("Alford", "Welsh")
 	proof.say(welshHello)
 	proof.transcript.Add([]byte(proof.line()))
-	p := w.startPlain(func(c *plainConn, line string) {
+	p := w.startLegacy(func(c *legacyConn, line string) {
 		doesNotKnow(c, line)
 		w.net.CutOneWay("Alford", "Welsh")
 	})
 	w.linkToWelsh().dialNow()
-	w.until("a plain connection is next", func() bool { return w.linkToWelsh().next == kindLegacy })
+	w.until("a legacy connection is next", func() bool { return w.linkToWelsh().next == kindLegacy })
 	proof.say("PROOF " + string(proof.transcript.SignProof(nil, 0)))
 	n := w.linkToWelsh().neighbor
 	w.until("it is taken", func() bool { return len(n.inbounds) == 1 })
@@ -302,13 +302,13 @@ func TestANeighborThatProvesItselfAtTheLastMoment(t *testing.T) {
 	}
 }
 
-// A plain server that is replaced by one of the herd's gets a link, and everything.
-func TestAPlainNeighborThatIsUpgraded(t *testing.T) {
-	w := plainRing(t, "optional", "Alford")
-	w.startPlain(doesNotKnow)
-	w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
-	c := w.plainWelsh()
-	c.SendString(plainKiwi)
+// A legacy server that is replaced by one of the herd's gets a link, and everything.
+func TestALegacyNeighborThatIsUpgraded(t *testing.T) {
+	w := legacyRing(t, "optional", "Alford")
+	w.startLegacy(doesNotKnow)
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
+	c := w.legacyWelsh()
+	c.SendString(legacyKiwi)
 	w.untilStored("Alford", "kiwi")
 	c.Close()
 	w.reactors["Welsh"].Crash()
@@ -317,19 +317,19 @@ func TestAPlainNeighborThatIsUpgraded(t *testing.T) {
 	w.until("equal", w.equal)
 	w.crash("Welsh")
 	w.net.RunFor(time.Second)
-	p := w.startPlain(doesNotKnow)
+	p := w.startLegacy(doesNotKnow)
 	p.untilServed("kiwi")
 }
 
-// A neighbor that closes what is idle, or closes at once, is not dialled busily.
-func TestAPlainNeighborThatCloses(t *testing.T) {
+// A neighbor that closes what is idle, or closes at once, is not dialed busily.
+func TestALegacyNeighborThatCloses(t *testing.T) {
 	for _, test := range []struct {
 		after time.Duration
 		most  int // connections in ten minutes, two for each time
 	}{{0, 280}, {time.Second, 250}, {time.Minute, 22}} {
-		w := plainRing(t, "optional", "Alford")
+		w := legacyRing(t, "optional", "Alford")
 		w.iamat("Alford", "a", stamp)
-		p := w.startPlain(func(c *plainConn, line string) {
+		p := w.startLegacy(func(c *legacyConn, line string) {
 			doesNotKnow(c, line)
 			if strings.HasPrefix(line, "AT ") {
 				w.reactors["Welsh"].CallLater(test.after, c.t.LoseConnection)
@@ -344,7 +344,7 @@ func TestAPlainNeighborThatCloses(t *testing.T) {
 
 // A server that stops has written everything before it goes, and does not dial again, however long
 // it waits for another neighbor.
-func TestLeavingAPlainNeighbor(t *testing.T) {
+func TestLeavingALegacyNeighbor(t *testing.T) {
 	for _, other := range []bool{false, true} {
 		servers := slices.Clone(ring)
 		servers[0].Neighbors = []string{"Welsh", "Hamilton"}
@@ -352,8 +352,8 @@ func TestLeavingAPlainNeighbor(t *testing.T) {
 		cfg.Peers.Handshake, cfg.Limits.MaxClients = "optional", 100000
 		w := newWorld(t, cfg)
 		srv := w.start("Alford")
-		p := w.startPlain(doesNotKnow)
-		w.until("plain", func() bool { return w.linkToWelsh().state == linkLegacy })
+		p := w.startLegacy(doesNotKnow)
+		w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
 		if other {
 			w.start("Hamilton")
 			w.until("live", w.live)
@@ -378,11 +378,11 @@ func TestLeavingAPlainNeighbor(t *testing.T) {
 }
 
 // With handshake = "required" such a neighbor is what it always was: not a server of this herd.
-func TestAPlainNeighborWhereHandshakesAreRequired(t *testing.T) {
-	for _, answer := range []func(*plainConn, string){doesNotKnow, func(*plainConn, string) {}} {
-		w := plainRing(t, "required", "Alford")
+func TestALegacyNeighborWhereHandshakesAreRequired(t *testing.T) {
+	for _, answer := range []func(*legacyConn, string){doesNotKnow, func(*legacyConn, string) {}} {
+		w := legacyRing(t, "required", "Alford")
 		w.iamat("Alford", "a", stamp)
-		p := w.startPlain(answer)
+		p := w.startLegacy(answer)
 		w.net.RunFor(time.Minute)
 		for _, c := range p.conns {
 			if len(c.lines) != 1 || !strings.HasPrefix(c.lines[0], "HELLO ") {

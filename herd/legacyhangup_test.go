@@ -69,7 +69,7 @@ func TestANeighborThatClosesBehindHello(t *testing.T) {
 			answer func(string) string
 			asked  int
 		}{{unknown, 1}, {nothing, 2}} {
-			w := legacyRing(t, legacy, "Alford")
+			w := closeRing(t, legacy, "Alford")
 			w.iamat("Alford", "a", stamp)
 			p := w.startOneRead(test.answer)
 			p.untilServed("a")
@@ -92,7 +92,7 @@ func TestANeighborThatClosesBehindHello(t *testing.T) {
 
 // Once it has shown that it does not answer, one HELLO before each connection with lines is enough.
 func TestANeighborThatAlwaysClosesIsAskedOnce(t *testing.T) {
-	w := legacyRing(t, "keep-open", "Alford")
+	w := closeRing(t, "keep-open", "Alford")
 	w.iamat("Alford", "a", stamp)
 	p := w.startOneRead(nothing)
 	w.until("served three times", func() bool { return len(p.lines) == 3 })
@@ -149,9 +149,9 @@ func TestANeighborThatClosesAndIsNotServed(t *testing.T) {
 	}
 }
 
-// A server of the herd that was taken for plain because it crashed when it was asked is linked once it runs.
+// A server of the herd that was taken for legacy because it crashed when it was asked is linked once it runs.
 func TestAServerThatCrashesWhenAskedIsLinkedLater(t *testing.T) {
-	w := legacyRing(t, "close-after-write", "Alford")
+	w := closeRing(t, "close-after-write", "Alford")
 	w.iamat("Alford", "a", stamp)
 	w.startOneRead(nothing).untilServed("a")
 	w.reactors["Welsh"].Crash()
@@ -163,7 +163,7 @@ func TestAServerThatCrashesWhenAskedIsLinkedLater(t *testing.T) {
 // A probe, too, may be answered without LF.
 func TestAProbeIsAnsweredWithoutLF(t *testing.T) {
 	w, p := silentPeer(t)
-	p.answer = func(c *plainConn, line string) {
+	p.answer = func(c *legacyConn, line string) {
 		if strings.HasPrefix(line, "HELLO") {
 			c.say("? " + line)
 			c.t.LoseConnection()
@@ -177,7 +177,7 @@ func TestAProbeIsAnsweredWithoutLF(t *testing.T) {
 
 // A reset behind a line of which all was acknowledged is the end of that line.
 func TestANeighborThatResetsBehindALine(t *testing.T) {
-	w := legacyRing(t, "close-after-write", "Alford")
+	w := closeRing(t, "close-after-write", "Alford")
 	w.iamat("Alford", "a", stamp)
 	w.iamat("Alford", "b", stamp)
 	p := w.startOneRead(unknown)
@@ -201,7 +201,7 @@ func TestANeighborThatResetsBehindALine(t *testing.T) {
 // A reset before all of a line was acknowledged repeats that line, once; after another reset all is sent.
 func TestAResetBeforeTheLineWasTaken(t *testing.T) {
 	for resets := 1; resets <= 2; resets++ {
-		w := legacyRing(t, "close-after-write", "Alford")
+		w := closeRing(t, "close-after-write", "Alford")
 		w.iamat("Alford", "a", stamp)
 		p := w.startOneRead(unknown)
 		p.untilServed("a")

@@ -273,15 +273,15 @@ func (j *journaling) problem(now time.Time) string {
 
 // logState logs a slow or failing disk now and then, and its recovery.
 func (j *journaling) logState(now time.Time) {
-	trouble, late := j.problem(now), j.late(now)
+	problem, late := j.problem(now), j.late(now)
 	behind, age := zap.Uint64("behind", j.behind()), zap.Duration("late", late)
-	switch ok := trouble == "" && late < journalLate; {
+	switch ok := problem == "" && late < journalLate; {
 	case ok && !j.logged.IsZero():
 		j.logged = time.Time{}
 		j.server.log.Info("journal recovered", behind)
 	case !ok && (j.logged.IsZero() || now.Sub(j.logged) >= journalLogPause):
 		j.logged = now
-		j.server.log.Error("journal failing", behind, age, zap.String("reason", trouble))
+		j.server.log.Error("journal failing", behind, age, zap.String("reason", problem))
 	}
 }
 

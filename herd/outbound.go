@@ -140,7 +140,7 @@ func (o *outbound) BuildProtocol(string) reactor.Protocol {
 	return producer{o}
 }
 
-// producer is an outbound to a legacy neighbor, which is told when the neighbor has read something.
+// producer is an outbound to a legacy neighbor. It is notified when the neighbor has read something.
 type producer struct{ *outbound }
 
 // ResumeProducing implements reactor.Producer: the neighbor has read enough to be sent more.

@@ -52,7 +52,7 @@ type addressTurns struct {
 	connections  int          // with lookups now or earlier, and still connected
 	waiting      int          // the sum over its connections
 	waitingConns int          // connections with waiting lookups
-	running      int          // likewise, including connections that are lost
+	running      int          // flights that were started on its turn, lost connections included
 }
 
 // turnsOf returns the session's turns, and registers its address.

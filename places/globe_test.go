@@ -73,10 +73,10 @@ func checkSearch(t *testing.T, e *Index, queries []Query) {
 	for k, q := range queries {
 		got := make([]uint8, e.Len())
 		e.within(q, func(i uint32, _ float64) { got[i]++ })
-		radius, centre := float64(max(q.RadiusM, 1)), vectorOf(q.Lat, q.Lng)
+		radius, center := float64(max(q.RadiusM, 1)), vectorOf(q.Lat, q.Lng)
 		var all []float64
 		for i, v := range at {
-			m, n := v.meters(centre), got[i]
+			m, n := v.meters(center), got[i]
 			if n > 0 {
 				all = append(all, m)
 			}

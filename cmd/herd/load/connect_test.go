@@ -40,8 +40,8 @@ func TestConnectingAtARateWaitsOnce(t *testing.T) {
 		t.Fatal("nothing waits")
 	}
 	w.connected(nil)
-	if w.later != waits || w.dialled != 0 {
-		t.Errorf("it waits again, %d dialled", w.dialled)
+	if w.later != waits || w.dialed != 0 {
+		t.Errorf("another delayed call, %d dialed", w.dialed)
 	}
 }
 

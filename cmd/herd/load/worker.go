@@ -62,11 +62,11 @@ type worker struct {
 	idle     int           // number of idle connections to make
 	churn    time.Duration // between two visitors; 0 for none
 
-	dialled, made int
-	dialling      int
-	nextDial      time.Duration
-	later         *reactor.DelayedCall // pending call of connect; may be nil
-	ready         chan error           // receives nil when all connections are made, or the first error
+	dialed, made int
+	dialing      int
+	nextDial     time.Duration
+	later        *reactor.DelayedCall // pending call of connect; may be nil
+	ready        chan error           // receives nil when all connections are made, or the first error
 
 	running, ending bool
 	began           time.Duration
@@ -84,7 +84,7 @@ type worker struct {
 // counted is the current interval.
 type counted = interval
 
-const maxDialling = 128
+const maxDialing = 128
 
 // newWorker returns a worker whose connections use the source addresses that from returns.
 func newWorker(o *Options, from func(addr string) net.Addr) *worker {
@@ -119,7 +119,7 @@ func (w *worker) elapsed() time.Duration { return w.r.Elapsed() }
 // connect makes the worker's connections, with limited concurrency and rate.
 func (w *worker) connect() {
 	now := w.elapsed()
-	for w.dialled < len(w.users)+w.idle && w.dialling < maxDialling {
+	for w.dialed < len(w.users)+w.idle && w.dialing < maxDialing {
 		if w.options.ConnectRate > 0 {
 			if w.nextDial > now {
 				if w.later == nil || !w.later.Active() { // at most one call is pending
@@ -130,13 +130,13 @@ func (w *worker) connect() {
 			w.nextDial = max(w.nextDial, now-time.Second) +
 				time.Duration(float64(w.options.Threads)*float64(time.Second)/w.options.ConnectRate)
 		}
-		target := &w.options.Targets[w.dialled%len(w.options.Targets)]
+		target := &w.options.Targets[w.dialed%len(w.options.Targets)]
 		p := reactor.Protocol(&idler{w: w, target: target})
-		if w.dialled < len(w.users) {
-			p, target = w.users[w.dialled], w.users[w.dialled].target
+		if w.dialed < len(w.users) {
+			p, target = w.users[w.dialed], w.users[w.dialed].target
 		}
-		w.dialled++
-		w.dialling++
+		w.dialed++
+		w.dialing++
 		w.r.ConnectTCP(target.Addr, w.options.Timeout, &dial{w, target, p})
 	}
 	if w.made == len(w.users)+w.idle {
@@ -191,7 +191,7 @@ func noReply(err error, timeout time.Duration) error {
 // connected is called for each new connection.
 func (w *worker) connected(*user) {
 	w.made++
-	w.dialling--
+	w.dialing--
 	w.connect()
 }
 

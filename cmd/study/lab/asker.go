@@ -63,7 +63,7 @@ type edge struct{ *asker }
 // BuildProtocol implements reactor.Factory.
 func (d edge) BuildProtocol(string) reactor.Protocol {
 	e := d.newEnd()
-	e.dialled = true
+	e.dialed = true
 	return e
 }
 
@@ -73,9 +73,9 @@ func (d edge) ConnectionFailed(reason error) { panic(reason) } // connections do
 // end is one connection of an asker: a client's or, after the line NEIGHBOR, a neighbor's.
 type end struct {
 	*reactor.LineReceiver
-	asker   *asker
-	t       reactor.Transport
-	dialled bool
+	asker  *asker
+	t      reactor.Transport
+	dialed bool
 }
 
 func (a *asker) newEnd() *end {
@@ -87,7 +87,7 @@ func (a *asker) newEnd() *end {
 // ConnectionMade implements reactor.Protocol.
 func (e *end) ConnectionMade(t reactor.Transport) {
 	e.t = t
-	if e.dialled {
+	if e.dialed {
 		e.asker.neighbors = append(e.asker.neighbors, t)
 		t.Write([]byte("NEIGHBOR\n"))
 	}

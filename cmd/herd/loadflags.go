@@ -43,7 +43,7 @@ func (f *loadFlags) define(s *pflag.FlagSet) {
 	wholeFlag(s, &f.Threads, "t/threads", 1, 1, maxThreads, "event loops")
 	durationFlag(s, &f.Duration, "d/duration", 10*time.Second, time.Millisecond, load.MaxDuration,
 		"measured time")
-	durationFlag(s, &f.Warmup, "warmup", time.Second, 0, load.MaxDuration, "time before that, not measured")
+	durationFlag(s, &f.Warmup, "warmup", time.Second, 0, load.MaxDuration, "warm-up before the measured time")
 	wholeFlag(s, &f.Pipeline, "pipeline", 0, 1, load.MaxPipeline,
 		"requests in flight per connection (default 1; with --rate at most 64)")
 	numberFlag(s, &f.Rate, "rate", "", load.MinRate, load.MaxRate,

@@ -41,7 +41,7 @@ func newUp(o *options) *cobra.Command {
 		Use:   upName + " [NAME...]",
 		Short: "Start the herd: one process per server",
 		Long: "Start the servers of herd.toml, or the given ones, each as a process. A server\n" +
-			"that dies is restarted. If a server cannot start at all, the herd stops.\n" +
+			"that dies is restarted. A permanent failure of its first start stops the herd.\n" +
 			"Ctrl-C stops all servers gracefully, a second one kills them; the exit code is\n" +
 			"then 1. Without a terminal, SIGHUP is forwarded to the servers.\n\n" +
 			"It prints one line for each server that is ready, then how many links are live\n" +

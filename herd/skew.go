@@ -10,11 +10,12 @@ func (n *neighbor) clockPinged(number, ponged uint64) {
 	n.checkClock()
 }
 
+// checkClock logs nothing while the clock is unknown: the first PING of a connection gives only a lower bound.
 func (n *neighbor) checkClock() {
 	least, most, ok := n.skew.Bounds()
 	limit := n.server.cfg.Limits.MaxFuture / 2
-	wrong := ok && (least > limit || most < -limit)
-	if wrong == n.clockWrong {
+	wrong := least > limit || most < -limit
+	if !ok || wrong == n.clockWrong {
 		return
 	}
 	n.clockWrong = wrong

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap/zaptest/observer"
+
 	"serverherd/herd/link"
 )
 
@@ -98,4 +100,69 @@ func TestAWrongClockShows(t *testing.T) {
 			}
 		}
 	}
+}
+
+// While a clock is wrong nobody logs that it agrees: not when its server restarts, nor when a link is down long
+// enough for all measurements to expire. Once it is right, each neighbor logs that once.
+func TestAnUnknownClockDoesNotAgree(t *testing.T) {
+	for name, interrupt := range map[string]func(w *world){
+		"restart": func(w *world) {
+			w.crash("Alford")
+			w.start("Alford")
+			w.reactors["Alford"].SetClock(2 * time.Hour)
+		},
+		"cut": func(w *world) {
+			for _, peer := range []string{"Hamilton", "Welsh"} {
+				w.net.Cut("Alford", peer)
+			}
+			w.net.RunFor(2 * time.Minute)
+			w.net.HealAll()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, testConfig(ring...)).startAll()
+			w.reactors["Alford"].SetClock(2 * time.Hour)
+			logs := map[string]*observer.ObservedLogs{}
+			for _, peer := range []string{"Hamilton", "Welsh"} {
+				logs[peer] = w.servers[peer].observe()
+			}
+			logged := func(message string, want int) {
+				t.Helper()
+				for peer, seen := range logs {
+					entries := seen.FilterMessage(message).All()
+					if len(entries) != want {
+						t.Errorf("%s logged %q %d times, want %d", peer, message, len(entries), want)
+					}
+					for _, e := range entries {
+						if u := e.ContextMap()["uncertainty"].(time.Duration); u < 0 || u > time.Minute {
+							t.Errorf("%s logged %q: %v", peer, message, e.ContextMap())
+						}
+					}
+				}
+			}
+			w.net.RunFor(70 * time.Second)
+			logged("clocks differ", 1)
+			interrupt(w)
+			w.until("all links live", w.live)
+			w.net.RunFor(70 * time.Second)
+			logged("clocks differ", 1)
+			logged("clocks agree", 0)
+			w.reactors["Alford"].SetClock(0)
+			w.net.RunFor(70 * time.Second)
+			logged("clocks agree", 1)
+		})
+	}
+	t.Run("restart with the right clock", func(t *testing.T) {
+		w := newWorld(t, testConfig(ring...)).startAll()
+		w.reactors["Alford"].SetClock(2 * time.Hour)
+		seen := w.servers["Welsh"].observe()
+		w.net.RunFor(70 * time.Second)
+		w.crash("Alford")
+		w.start("Alford")
+		w.until("all links live", w.live)
+		w.net.RunFor(70 * time.Second)
+		if n := seen.FilterMessage("clocks agree").Len(); n != 1 {
+			t.Errorf("logged %d times, want once", n)
+		}
+	})
 }

@@ -74,8 +74,8 @@ func (n *neighbor) inboundLost(in *inbound) {
 	}
 }
 
-// repair makes both servers send each other everything, skipping nothing. The greater record wins, so it does
-// not matter which side was wrong. m is the MARK that showed the difference.
+// repair makes both servers send each other everything, including what came from the other. The greater record
+// wins, so it does not matter which side was wrong. m is the MARK that showed the difference.
 func (n *neighbor) repair(m protocol.Mark) {
 	n.counters.repairs++
 	s := n.server.store

@@ -313,7 +313,7 @@ func (o *outbound) writePumped(p link.Pumped) {
 	o.write(o.server.pumpOutput.Lines)
 }
 
-// repair closes the connection. The next one begins with a full copy that skips nothing.
+// repair closes the connection. The next one begins with a full copy, including what the neighbor sent us itself.
 func (o *outbound) repair() {
 	o.sent.Repair()
 	if o.t != nil {

@@ -1,6 +1,6 @@
 // Package link is the protocol between two neighbors, and the state that each keeps of the other. It is pure:
 // a machine (Outbound, Inbound, Legacy) takes a line and the time, and returns lines to write and events that
-// happened. It has no connection, timer, log or counter. Those belong to its owner in package herd.
+// happened. It has no connection, log or counter, and starts no timers. Those belong to its owner in package herd.
 //
 // An edge is two one-way links. On the connection that a server dials it sends its feed; on the connection that
 // the neighbor dials it receives the neighbor's. Example, > is written by the dialer:
@@ -28,11 +28,30 @@
 // the types. Only one method combines Sent and Heard, Heard.seqOf: a MARK contains our position in the neighbor's
 // feed only if the process that we send to is the one that we received it from.
 //
+// # Owners
+//
+// Types in lower case are in package herd. What is indented belongs to the type above it.
+//
+//	neighbor            a server with which this one shares an edge
+//	  Heard
+//	  outbound          the link that is dialed
+//	    Sent
+//	    linkSender      one connection
+//	      Outbound      uses Sent and Heard
+//	    legacySender    instead of a linkSender, to a legacy neighbor
+//	      Legacy
+//	session             a connection that was accepted
+//	  inbound           from HELLO on; listed in its neighbor once it has joined
+//	    Inbound         uses Heard once it has joined
+//
 // # States of an Outbound
 //
 //	Greeting --WELCOME with a valid MAC--> Copying --ACK of the tail at WELCOME--> Live
 //	    |                                     |                                     |
 //	    +-------------------------------------+-------- Closed event, Close --------+--> Ended
+//
+// If everything up to the tail was acknowledged at WELCOME, Pump changes Copying to Live without an ACK. Refused,
+// UnknownAnswer and TimedOut do not change the state: it is Greeting until the owner calls Close.
 //
 // # States of an Inbound
 //
@@ -45,8 +64,9 @@
 //
 // # A lost ACK
 //
-// See ackTimeout: the MARK stays unacknowledged though PINGs are answered, and AckAfter after the PONG the
-// connection is dropped. The next WELCOME contains the neighbor's actual position, and the feed continues there.
+// Under traffic the ACK of a later MARK covers it, and nothing is dropped. Otherwise see ackTimeout: the MARK stays
+// unacknowledged though PINGs are answered, and at the first beat more than AckAfter after the PONG the connection is
+// dropped. The next WELCOME contains the neighbor's actual position, and the feed continues there.
 //
 // # Time
 //
@@ -54,6 +74,6 @@
 // keeps one timer for each connection, re-arms it only if the deadline has become earlier, and calls Tick when it
 // fires. Tick does what is due, if anything, so calling it early or late is harmless.
 //
-// Silence is counted in beats, not as the time since the last line: a process that was stopped for a minute counts
-// one beat when it continues.
+// A beat is a check of the connection every 500 ms (Beat). Silence is counted in beats, not as the time since the
+// last line: a process that was stopped for a minute counts one beat when it continues.
 package link

@@ -43,13 +43,12 @@ const (
 //
 //  1. While our link is past its handshake, the neighbor is the process at its other end, because
 //     herd.toml says where a server is. Any other process is refused. One that is connected already is
-//     pinged, and disconnected if it answers.
-//  2. While it is not, an unknown process replaces the one before it: this is a restart. If the old
-//     process disappeared and our link has not noticed yet, the new one is refused until the link is
-//     dropped for silence.
-//  3. While it is not, a former process is refused as long as the one that replaced it is connected.
-//  4. When that is not connected, the first to dial is accepted. A former process is accepted like an
-//     unknown one, with WELCOME "- 0": its position was forgotten when it was replaced.
+//     pinged, and disconnected if it answers. If the old process disappeared and our link has not
+//     noticed yet, its successor is refused until the link is dropped for silence.
+//  2. While it is not, an unknown process replaces the last one at once: this is a restart.
+//  3. While it is not, a former process is refused as long as the last one is connected.
+//  4. When that is not connected, the first to dial is accepted, a former process only after its pause.
+//     It gets WELCOME "- 0" like an unknown one: its position was forgotten when it was replaced.
 //  5. Each such change costs two full copies, so each process has its own pause before it is accepted
 //     again. A process that comes and goes uses up only its own pause: it cannot keep out the one
 //     that should have the name. Rule 1 needs no pause: the process that replaced this one has used up

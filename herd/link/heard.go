@@ -19,8 +19,10 @@ const (
 // Invariants:
 //
 //  1. All of it is about one process of the neighbor: the one that last completed a handshake. With another
-//     process everything is reset, except everSynced, the pause before a repair and the former processes.
-//  2. Every record with a position of at most seq is here.
+//     process everything is reset, except formers, everSynced, repairDue, closed, nextRepair and pause.
+//  2. Every record with a position of at most seq was applied here, or dropped: after Close, as a BadLine, or
+//     as feed.Full. The comparison of the states finds a BadLine. After feed.Full there is no comparison:
+//     Status says full.
 //  3. Only the MARKs of current count, the connection that last completed a handshake. A connection that was
 //     replaced never counts again, not even when its replacement is gone: it may be a former process's.
 //  4. A repair that is due makes the next WELCOME ask for everything.

@@ -23,7 +23,8 @@ const (
 // Invariants:
 //
 //  1. Only proven connections change Heard: with their AT lines and, while they are current, their MARKs.
-//  2. An ACK has the seq of a MARK that was accepted on this connection, so all its records are applied.
+//  2. An ACK has the seq of a MARK that was accepted on this connection, so all its records are applied or, as
+//     in Heard's second invariant, dropped. After Close there is no ACK.
 //  3. The seq of a MARK is never less than that of the one before.
 type Inbound struct {
 	self  *Self

@@ -92,7 +92,7 @@ func (ka *keepalive) pongReceived(n uint64) {
 //	> MARK 7 7 3 4 be6e3088cee05488
 //	> PING 9            no ACK has come for pingAfter beats
 //	< PONG 9            the neighbor has read the MARK, and ACK is due within AckDelay
-//	                    ackAfter beats without one: the link is dropped, and dialed again
+//	                    ackAfter beats without one, and one more: the link is dropped, and dialed again
 //
 // The age of a MARK alone proves nothing: on a slow network it may be queued behind a full window for
 // minutes, and so is the PING after it. The zero value is ready for use.
@@ -102,7 +102,8 @@ type ackTimeout struct {
 	answered bool
 }
 
-// ackAfter is how many beats after the PONG an ACK must have come of a MARK that was sent before the PING.
+// ackAfter is how many beats may follow the PONG without an ACK of a MARK that was sent before the PING. At the
+// next beat, 2 to 2.5 s after the PONG, the link is dropped.
 const ackAfter = 4 // 2 s
 
 // beat is called every Beat while a MARK has no ACK. It reports whether the neighbor does not acknowledge.

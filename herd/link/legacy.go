@@ -15,7 +15,8 @@ const LegacyUnsent = 256 << 10
 // Invariants:
 //
 //  1. The cursor moves back only in Begin, to the head, and by one record if its line must be sent again.
-//  2. A connection of a series carries at most one line, and no line is sent more than twice.
+//  2. A connection of a series carries at most one line. Between two calls of Begin no line is sent more than
+//     twice.
 //  3. What came from the process that epoch stands for is not sent to it.
 type Legacy struct {
 	name    string // this server's

@@ -9,12 +9,13 @@ import (
 //
 // Invariants:
 //
-//  1. All of it is about one process of the neighbor: the one of the last WELCOME. Another process, or one
-//     that asks for a position that cannot be right, starts with nothing acknowledged.
+//  1. All of it but repairDue is about one process of the neighbor: the one of the last WELCOME. Another
+//     process, or one that asks for a position that cannot be right, starts with nothing acknowledged.
 //  2. acked <= highest. An ACK beyond the greatest MARK is invalid, and so is such a WELCOME.
 //  3. The cursor is after every record with a position of at most acked, and before all others.
 //  4. Once a repair is due, no WELCOME is a resume until something of the copy is acknowledged. Until the
-//     copy is complete, it skips nothing.
+//     copy is complete, it includes what the neighbor sent us itself. This requires that the owner drops
+//     the connection in the call of Repair: an ACK on it would end the repair.
 type Sent struct {
 	store       *feed.Store
 	peer        protocol.Epoch // the process; 0: none was ever welcomed
@@ -37,7 +38,8 @@ func (s *Sent) Acked() uint64 { return s.acked }
 // Cursor returns the cursor at Acked, for other cursors to be moved to. It must not be moved itself.
 func (s *Sent) Cursor() *feed.Cursor { return s.cursor }
 
-// Repair makes the next connection a full copy that skips nothing.
+// Repair makes the next connection a full copy, including what the neighbor sent us itself. The caller must drop
+// the present connection before it passes another line to its Outbound.
 func (s *Sent) Repair() { s.repairDue = true }
 
 // welcomed decides where the feed continues. It is a resume only if the process is known and asks for a

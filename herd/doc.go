@@ -8,7 +8,8 @@
 // applies the record to the Store of package feed, and appends the reply to the connection's output buffer.
 // At the end of the batch of events, each link sends its neighbor what is new in the Store. A WHATSAT leaves the
 // loop for a worker goroutine. Its result comes back as a posted call, which fills the reply's slot among the
-// session's replies. Nothing else changes state, nothing runs beside the loop, and so there is no lock.
+// session's replies. All state belongs to the loop and needs no lock. The list of posted calls has one, because other
+// goroutines append to it.
 //
 // # One mechanism
 //
@@ -19,8 +20,9 @@
 // meanwhile is still one record ahead of it.
 //
 // A link is a follower. It keeps two positions: what it has sent on its connection, and what the neighbor has
-// acknowledged. When the connection is lost, the first is reset to the second. Flooding is a cursor near the
-// tail, a resume is one that was left behind, and a copy is one at the head.
+// acknowledged. The next connection starts at the acknowledged position, or later if WELCOME says so, or at the
+// head if it cannot be a resume. Flooding is a cursor near the tail, a resume is one that was left behind, and a
+// copy is one at the head.
 //
 // The journal is a follower, too, of which the other end is a disk: it passes batches to the disk, and advances
 // its second position when the disk has written them. While the disk stalls, the feed is the queue. When records
@@ -34,25 +36,32 @@
 //	HELLO herd/1 <herd> <from> <to> <epoch> <nonce>    first
 //	PROOF <mac>                                        after CHALLENGE
 //	AT <origin> <diff> <client> <coords> <time> <sender>
-//	MARK <seq> <tail> <heard> <count> <digest>         after each batch of AT lines
+//	MARK <seq> <tail> <heard> <count> <digest>         after AT lines, or alone: see below
 //
 // and the acceptor sends
 //
 //	CHALLENGE <nonce>                                  or REFUSE <reason>
-//	WELCOME <epoch> <mac> <since-epoch> <since-seq>    or REFUSE proof
+//	WELCOME <epoch> <mac> <since-epoch> <since-seq>    or REFUSE proof, REFUSE duplicate
 //	ACK <seq>                                          after a MARK, when its records are applied
 //
 // and either side sends PING <clock>, answered with PONG <clock>: the sender's clock in microseconds. The
 // acceptor sends a PING of its own after that PONG, from which the dialer measures how far its clock is ahead, see
-// link.Skew. An epoch identifies one process, a seq is a position in the feed of the dialer. WELCOME names the last
-// MARK that the acceptor has from this very process, or "- 0". Until the proof is valid nothing changes on either
-// side. After it AT lines of any origin are accepted: herd.toml is not changed everywhere at once, and the
-// records of a server outlive it.
+// link.Skew. An epoch identifies one process, a seq is a position in the feed of the dialer. Until the proof is valid
+// nothing changes on either side. After it AT lines of any origin are accepted: herd.toml is not changed
+// everywhere at once, and the records of a server outlive it.
 //
-// A MARK says: every record up to seq was sent to you or came from you; my feed ends at tail; of your feed I had
-// applied everything up to heard; my state then had count records and this digest. Its receiver compares the states
-// only if seq is tail and heard is the end of its own feed. Then a difference is real, and both sides send
-// each other everything: a repair.
+// WELCOME asks for the feed after since-seq, the last MARK that the acceptor has from the dialer's process.
+// since-epoch is the dialer's epoch. "- 0" asks for everything: the acceptor has no MARK of this process, or a
+// repair begins. since-epoch is "-" only with since-seq 0.
+//
+// A MARK says: every record up to seq was sent to you or came from you; my feed ends at tail; of your feed I have
+// applied everything up to heard; my whole state, up to tail, has count records and this digest. heard is "-" if
+// the sender has no position in the feed of the receiver's process. The digest is "full" if the sender has dropped
+// records because of max_clients. The receiver compares the states only if seq is tail, heard is the end of its own
+// feed and neither server is full. Then a difference is real, and both sides send each other everything: a repair.
+//
+// A MARK follows each batch of AT lines. It is also sent alone: 5 s after the last MARK; 1 s after more of the
+// neighbor's feed was applied; 1 s after the position advanced without an AT line, in a copy or a shutdown at once.
 //
 // # Legacy neighbors
 //
@@ -78,18 +87,20 @@
 // that it dials again. If it is a different process from the newer connection's, there is a duplicate of the name.
 //
 // If two processes use one name, the one that our link finds at the address in herd.toml is the neighbor, and
-// the other one is refused while the link is up. While the link is down, the neighbor is the process that is
-// connected to us; after its connection is lost the other one is accepted like an unknown process. See
-// link.Heard.Admit.
+// the other one is refused while the link is up. While the link is down, an unknown process replaces the last one
+// at once, as after a restart. A former process, one that was replaced, is refused while the last one is connected
+// to us. After that it is accepted again, but not twice within a pause. See link.Heard.Admit.
 //
 // # What ends each state
 //
 // A link without progress, for whatever reason, is dropped and dialed again. Names in brackets are those of
-// Constants. State plain, as Status has it, is a link to a legacy neighbor.
+// Constants. State plain, as Status has it, is a link to a legacy neighbor. [dead_after] and [ack_after] are checked
+// at each beat, every 500 ms, so the link is dropped up to 500 ms after them.
 //
 //	the dialer's side
-//	down                            dialed after [min_retry] to [max_retry], or at once when the
-//	                                neighbor completes a handshake with us. Refused is down, too
+//	down                            dialed after [min_retry] to [max_retry], plus or minus a half, or at
+//	                                once when the neighbor completes a handshake with us. Refused is
+//	                                down, too
 //	dialling                        [dial_timeout]
 //	greeting                        [handshake_timeout]
 //	copying, live                   nothing is received for [dead_after]
@@ -119,6 +130,12 @@
 // neighbor whose link is up, and to those that one more dial and handshake reach. It exits when all of them have
 // acknowledged its tail, and after the drain time at the latest, whatever the state of a link. A neighbor
 // that crashes meanwhile is dialed again until then, while there are records that no neighbor has. See Server.stop.
+//
+// # A new command for clients
+//
+// It is added to protocol/command.go (verb, fields, Parse, AppendLine), to protocol/reply.go (an Append method for
+// its reply, and the help), to session.command in session.go, to Counters in status.go, and to the table of commands
+// in README.md.
 //
 // # Reading order
 //

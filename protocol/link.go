@@ -53,19 +53,19 @@ type Hello struct {
 type Welcome struct {
 	Epoch      Epoch  // of the acceptor
 	MAC        []byte // aliases the line
-	SinceEpoch Epoch  // of the dialer; 0: the acceptor has nothing of this process
-	SinceSeq   uint64
+	SinceEpoch Epoch  // of the dialer; 0: the acceptor asks for everything
+	SinceSeq   uint64 // the feed is requested from after this position
 }
 
-// Mark is the sender's position in its feed, and its state at that position.
+// Mark is how far the sender has sent its feed, and the state of its whole store, which may be further.
 type Mark struct {
 	Seq      uint64 // every record up to here was sent, or came from the receiver
 	Tail     uint64 // end of the sender's feed
 	Heard    uint64 // position in the receiver's feed up to which the sender has applied it
-	HeardAny bool   // false: the sender has nothing of the receiver's process
-	Count    uint64 // records in the sender's state
+	HeardAny bool   // false: the sender has no such position for the receiver's process; "-" on the wire
+	Count    uint64 // records in the sender's store
 	Digest   Digest // of these records
-	Full     bool   // instead of a digest: the sender has dropped records
+	Full     bool   // "full" instead of a digest: the sender has dropped records
 }
 
 // LinkLine is a parsed line between servers. Only the fields of its Verb are set. Byte fields alias the line,

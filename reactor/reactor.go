@@ -38,7 +38,8 @@ const LowWater = 64 << 10
 // Transport is our end of one connection. No method blocks or calls the Protocol before it returns. After
 // ConnectionLost all methods but Taken do nothing. Loop only.
 type Transport interface {
-	// Write queues a copy of p; all that is queued in one turn is sent in one write. It does nothing after
+	// Write queues a copy of p. What is queued during an event of this connection is sent in one write at the end
+	// of that event, what is queued at other times in one write at the end of the turn. It does nothing after
 	// LoseConnection or AbortConnection.
 	Write(p []byte)
 	// LoseConnection closes after everything queued has been delivered, however slowly the peer reads, as long as

@@ -25,7 +25,7 @@ type Stats struct {
 	MaxLag      time.Duration // the longest such wait
 	Lags        [32]uint64    // histogram: number of waits below 1, 2, 4, ... microseconds
 	Slowest     time.Duration // the longest single event or call
-	SlowTurns   uint64        // events, calls and waits of SlowTurn or more
+	SlowTurns   uint64        // events and waits of SlowTurn or more; calls only if onSlowTurn is set
 	InputWaits  uint64        // chunks of input that had to wait for a turn, see LimitEvents
 	Unaccepted  uint64        // connections that could not be accepted, for example for lack of descriptors
 }

@@ -7,8 +7,8 @@
 //     goroutine accepts from a net.Listener, and gnet.Client.Enroll hands each connection to the loop, accepted and
 //     dialed ones alike.
 //   - gnet drops unsent output at an end of file, at Close and at errors, and does not report that a socket is writable.
-//     So the engine writes itself, once per connection and turn, and polls with poll(2) while output is pending. gnet's
-//     own out-buffers stay empty.
+//     So the engine writes itself, once at the end of a connection's event or of the turn, and polls with poll(2) while
+//     output is pending. gnet's own out-buffers stay empty.
 //   - gnet closes a connection at its peer's end of file. So a connection that may still have output to send continues
 //     on a duplicate of its descriptor, still on the loop.
 //   - gnet cannot stop reading a socket. So a connection that holds too much input leaves gnet, again with a duplicate

@@ -422,6 +422,28 @@ func TestPlacesColumns(t *testing.T) {
 	}
 }
 
+// Large files whose lines take long to find: the mistake is reported, with the line of its key if it is one of
+// the first, and without a line rather than after minutes.
+func TestLinesOfLargeFiles(t *testing.T) {
+	const size = 100 << 10
+	fill := func(line string) string { return strings.Repeat(line, size/len(line)) }
+	inline := "{ name = \"A\", address = \"127.0.0.1:1\", neighbors = [\"B\", \"C\"] },\n"
+	for _, test := range []struct{ name, text, want string }{
+		{"blank lines", fill("\n") + "nme = 1\n", "herd.toml:102401: nme: "},
+		{"comments", fill("# a comment\n") + "nme = 1\n", "nme: "},
+		{"inline tables", "nme = 1\nserver = [\n" + fill(inline) + "]\n", "herd.toml:1: nme: "},
+		{"a key that holds them", "[places]\n\nfieldz = [\n" + fill("\"name\", # [x]\n") + "]\n", "herd.toml:3: places.fieldz: "},
+		{"a string of brackets", "nme = \"\"\"\n" + fill("]\n") + "\"\"\"\n", "herd.toml:1: nme: "},
+		{"a string of quotes", "nme = '''\n" + fill("\"\"\"\n") + "'''\n", "herd.toml:1: nme: "},
+		{"arrays", "nme = [\n" + fill("[],\n") + "]\n", "herd.toml:1: nme: "},
+	} {
+		_, err := Parse("herd.toml", []byte(test.text), "", Resources{Descriptors: 20000})
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %.300v, want %q", test.name, err, test.want)
+		}
+	}
+}
+
 // For any input, Parse returns a valid configuration or an *Error.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(twoServers))

@@ -8,6 +8,10 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
+// maxParsed is how many bytes locate parses, a multiple of what a usual file takes. When they are spent, the lines
+// of what follows stay unknown.
+const maxParsed = 8 << 20
+
 // locate returns the line of each table and key of a valid TOML text, by its full name; the n-th [[server]],
 // from 0, is server[n]. The TOML library does not export lines, so the text is parsed again, one statement at
 // a time.
@@ -19,8 +23,9 @@ func locate(text string) map[string]int {
 		}
 	}
 	table, servers := "", 0 // prefix of keys in the current table; [[server]] headers so far
-	for line := 1; text != ""; {
-		length, doc := statement(text)
+	budget := maxParsed
+	for line := 1; text != "" && budget > 0; {
+		length, doc := statement(text, &budget)
 		names := namesOf(doc)
 		header := strings.HasPrefix(strings.TrimLeft(text, " \t"), "[")
 		if header {
@@ -38,7 +43,7 @@ func locate(text string) map[string]int {
 		for _, name := range names {
 			add(table+name, line)
 		}
-		if header {
+		if header && len(names) > 0 {
 			table = names[len(names)-1] + "."
 		}
 		line += strings.Count(text[:length], "\n")
@@ -48,20 +53,26 @@ func locate(text string) map[string]int {
 }
 
 // statement returns the length and the decoded form of the first statement of a valid text: a header, a key
-// with its value, or a blank line. A statement ends with the first line up to which it parses. O(n), except for
-// a value with many lines that look like its last one.
-func statement(text string) (length int, doc map[string]any) {
-	for length < len(text) {
+// with its value, or a blank line or comment. A statement ends with the first line up to which it parses. A value
+// with many lines that look like its last one may take more than the budget: then doc has the key alone.
+func statement(text string, budget *int) (length int, doc map[string]any) {
+	for length < len(text) && *budget > 0 {
 		line, _, _ := strings.Cut(text[length:], "\n")
 		first := length == 0
 		length = min(length+len(line)+1, len(text))
+		if blank := strings.TrimLeft(line, " \t\r"); first && (blank == "" || blank[0] == '#') {
+			return length, nil
+		}
 		if !first && !closes.MatchString(line) {
 			continue
 		}
+		*budget -= length
 		if _, err := toml.Decode(text[:length], &doc); err == nil {
-			break
+			return length, doc
 		}
 	}
+	key, _, _ := strings.Cut(text, "=")
+	_, _ = toml.Decode(key+"= 0", &doc)
 	return length, doc
 }
 

@@ -84,7 +84,7 @@ func (s *supervisor) child(server config.Server) *outcome {
 	}
 	defer r.Close()
 	c := exec.Command(self, serveName, server.Name, "--config", s.file, "--engine", s.engine)
-	out := s.out.writer(server.Name, s.printed)
+	out := s.out.writer(server.Name, func(e logEntry) bool { return s.printed(server, e) })
 	defer out.Close()
 	c.Stdout, c.Stderr = out, out
 	c.WaitDelay = grace

@@ -50,7 +50,7 @@ func TestPrefixedInOrderOfTime(t *testing.T) {
 	} {
 		out := &processtest.Output{}
 		p := newPrefixed(out, []config.Server{{Name: "Alford"}, {Name: "Ball"}})
-		wanted := (&supervisor{verbose: verbose}).printed
+		wanted := func(e logEntry) bool { return (&supervisor{verbose: verbose}).printed(config.Server{}, e) }
 		a, b := p.writer("Alford", wanted), p.writer("Ball", wanted)
 		fmt.Fprint(a, entry(1, "warn", "one")+entry(3, "info", "info")+entry(4, "error", "three"))
 		fmt.Fprint(b, entry(2, "warn", "two")+"trace\n")

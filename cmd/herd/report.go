@@ -31,8 +31,9 @@ const (
 
 // printed reports whether a log entry of a server is printed: entries of level warn and above, or all with
 // --verbose. A link that is down because its neighbor died, is starting, or stops with the herd is not
-// printed: up has reported that about the neighbor.
-func (s *supervisor) printed(e logEntry) bool {
+// printed: up has reported that about the neighbor. Nor are records not handed over if all neighbors of the server
+// stop with it.
+func (s *supervisor) printed(server config.Server, e logEntry) bool {
 	switch {
 	case s.verbose:
 		return true
@@ -40,8 +41,8 @@ func (s *supervisor) printed(e logEntry) bool {
 		return false
 	case e.message == herd.LinkDownMessage:
 		return !s.isStopping() && !s.starting(e.neighbor(), e.at)
-	case e.message == herd.NotHandedOverMessage: // to whom, when the whole herd stops?
-		return !s.isStopping() || len(s.servers) < len(s.cfg.Servers)
+	case e.message == herd.NotHandedOverMessage:
+		return !s.isStopping() || slices.ContainsFunc(server.Neighbors, func(n string) bool { return !s.started(n) })
 	}
 	return true
 }

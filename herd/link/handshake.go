@@ -16,10 +16,10 @@ type Self struct {
 }
 
 // AppendHello appends the first line of a handshake with the server called to.
-func (self *Self) AppendHello(dst []byte, to string, nonce protocol.Nonce) []byte {
+func (me *Self) AppendHello(dst []byte, to string, nonce protocol.Nonce) []byte {
 	return protocol.AppendHello(dst, protocol.Hello{
-		Version: []byte(protocol.Version), Herd: []byte(self.Herd),
-		From: []byte(self.Name), To: []byte(to), Epoch: self.Epoch, Nonce: nonce,
+		Version: []byte(protocol.Version), Herd: []byte(me.Herd),
+		From: []byte(me.Name), To: []byte(to), Epoch: me.Epoch, Nonce: nonce,
 	})
 }
 

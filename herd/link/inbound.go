@@ -60,18 +60,18 @@ func NewInbound(self *Self, line []byte, h protocol.Hello) *Inbound {
 }
 
 // Refusal returns why a HELLO must be refused, or "". Names are not secret, so it says what is wrong.
-func (self *Self) Refusal(h protocol.Hello, isNeighbor bool) string {
+func (me *Self) Refusal(h protocol.Hello, isNeighbor bool) string {
 	switch from := string(h.From); {
 	case string(h.Version) != protocol.Version:
 		return fmt.Sprintf("version: %s instead of %s", protocol.Printable(h.Version), protocol.Version)
-	case string(h.Herd) != self.Herd:
-		return fmt.Sprintf("herd: %s instead of %s", h.Herd, self.Herd)
-	case string(h.To) != self.Name:
-		return fmt.Sprintf("to: this is %s, not %s", self.Name, h.To)
-	case from == self.Name:
+	case string(h.Herd) != me.Herd:
+		return fmt.Sprintf("herd: %s instead of %s", h.Herd, me.Herd)
+	case string(h.To) != me.Name:
+		return fmt.Sprintf("to: this is %s, not %s", me.Name, h.To)
+	case from == me.Name:
 		return fmt.Sprintf("from: %s is this server", from)
 	case !isNeighbor:
-		return fmt.Sprintf("from: %s is not a neighbor of %s", from, self.Name)
+		return fmt.Sprintf("from: %s is not a neighbor of %s", from, me.Name)
 	}
 	return ""
 }

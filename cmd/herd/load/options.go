@@ -148,7 +148,7 @@ func (o *Options) Check() error {
 		return fmt.Errorf("invalid radius or bound of WHATSATs: expected from 0 to %d km and from 0 to %d",
 			protocol.MaxRadiusKM, protocol.MaxBound)
 	case o.Redis && (o.WHATSAT > 0 || o.SlowReaders > 0 || o.Churn > 0):
-		return errors.New("Redis servers support only IAMATs, without slow readers and churn")
+		return errors.New("only IAMATs are supported for Redis servers, and neither slow readers nor churn")
 	case o.WHATSAT > 0 && o.Clients > 1_000_000:
 		return errors.New("too many client ids for a mix with WHATSATs: at most 1,000,000 are preloaded")
 	}

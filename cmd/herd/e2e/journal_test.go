@@ -17,6 +17,17 @@ import (
 
 const journaled = unlogged + "[storage]\ndir = \"journal\"\n"
 
+// untilWritten waits until a server's journal has no error and lacks no record, and returns how long that took.
+func (c *cluster) untilWritten(name string) time.Duration {
+	c.T.Helper()
+	begun := time.Now()
+	processtest.Eventually(c.T, "everything is on the disk", func() bool {
+		j := c.now(name).Journal
+		return j.OK && j.Behind == 0
+	})
+	return time.Since(begun)
+}
+
 // confirmed is an update that a server has acknowledged.
 type confirmed struct {
 	client, second int
@@ -234,12 +245,7 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	healed := time.Now()
-	processtest.Eventually(t, "everything is on the disk", func() bool {
-		j := c.now("Alford").Journal
-		return j.OK && j.Behind == 0
-	})
-	took := time.Since(healed)
+	took := c.untilWritten("Alford")
 	c.Kill("Alford")
 	c.Start("Alford")
 	if s := c.now("Alford"); s.Records != 20_000 || s.Journal.Loaded != 20_000 {

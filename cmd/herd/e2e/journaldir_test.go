@@ -159,12 +159,7 @@ func TestJournalDirectory(t *testing.T) {
 				c.update("Alford", 0, 10, 2) // continues to work
 				p.heal()
 			}
-			healed := time.Now()
-			processtest.Eventually(t, "all is on the disk again", func() bool {
-				j := c.now("Alford").Journal
-				return j.OK && j.Behind == 0
-			})
-			took := time.Since(healed)
+			took := c.untilWritten("Alford")
 			c.Kill("Alford")
 			c.Start("Alford")
 			if s := c.now("Alford"); s.Journal.Loaded != 5000 {

@@ -43,6 +43,7 @@ func NewServer(o Options) (*Server, error) {
 		small:       make([]byte, 0, 512),
 		propagation: newPropagation(),
 	}
+	srv.store.UseClock(o.Reactor.Now)
 	srv.handshakeOptional = o.Config.Peers.Handshake == "optional"
 	srv.lookups.init(srv)
 	srv.pump = srv.pumpLinks
@@ -194,3 +195,17 @@ func (srv *Server) notReadyReason() string {
 
 // Store returns the server's state, for followers. Loop only.
 func (srv *Server) Store() *feed.Store { return srv.store }
+
+// Sender returns the neighbor whose process has an epoch, or "" if that is none's now: from is 0 (a client or the
+// journal), or the neighbor has been restarted since. Loop only.
+func (srv *Server) Sender(from protocol.Epoch) string {
+	if from == 0 {
+		return ""
+	}
+	for _, n := range srv.neighbors {
+		if n.heard.Epoch() == from || n.legacyEpoch == from {
+			return n.name
+		}
+	}
+	return ""
+}

@@ -10,6 +10,7 @@ type node struct {
 	hash       uint64          // an entry's summand of the digest
 	from       protocol.Epoch  // the process that sent an entry; 0: a client of this server
 	record     protocol.Record // of an entry; the node owns its bytes
+	applied    int64           // when an entry was stored, in Unix nanoseconds
 	cursors    int             // number of cursors at a marker; 0 in an entry
 }
 
@@ -30,6 +31,12 @@ type Item struct {
 	Record protocol.Record
 	Seq    uint64         // position in the feed
 	From   protocol.Epoch // the process that sent it; 0: a client of this server
+	// Applied is when it was stored, by the Store's clock, in Unix nanoseconds; 0 without a clock.
+	Applied int64
+}
+
+func (n *node) item() Item {
+	return Item{Record: n.record, Seq: n.seq, From: n.from, Applied: n.applied}
 }
 
 // Cursor is a follower's position in a Store's feed: everything before it has been returned. Loop only. Cursors
@@ -44,6 +51,17 @@ type Cursor struct {
 func (s *Store) Head() *Cursor {
 	c := &Cursor{store: s}
 	c.moveAfter(&s.root)
+	return c
+}
+
+// End returns a cursor behind the last record of the feed.
+func (s *Store) End() *Cursor {
+	c := &Cursor{store: s}
+	last := s.root.prev
+	for last.isMarker() {
+		last = last.prev
+	}
+	c.moveAfter(last)
 	return c
 }
 
@@ -105,7 +123,7 @@ func (c *Cursor) Next() (Item, bool) {
 		return Item{}, false
 	}
 	c.pass(n)
-	return Item{Record: n.record, Seq: n.seq, From: n.from}, true
+	return n.item(), true
 }
 
 // Position is the greatest p such that every record up to p has been returned.

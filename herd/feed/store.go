@@ -1,6 +1,8 @@
 package feed
 
 import (
+	"time"
+
 	"github.com/cespare/xxhash/v2"
 
 	"serverherd/protocol"
@@ -22,6 +24,7 @@ type Store struct {
 	hashed      []byte // scratch: the herd's name, LF, then a record's text
 	prefix      int    // length of the name and LF in hashed
 	freeMarkers []*node
+	now         func() time.Time // nil: the times of records are not kept
 }
 
 // Outcome is the result of offering a record to a Store.
@@ -46,6 +49,9 @@ func NewStore(herd string, maxClients int) *Store {
 	s.root.prev, s.root.next = &s.root, &s.root
 	return s
 }
+
+// UseClock makes the store keep when it stored each record, see Item. Call it before the first record.
+func (s *Store) UseClock(now func() time.Time) { s.now = now }
 
 // Apply offers a record that came from the process from. It is stored if it is greater than the client's current
 // record.
@@ -96,6 +102,9 @@ func (s *Store) put(n *node, r protocol.Record, from protocol.Epoch) Outcome {
 	}
 	n.record = r.CloneInto(n.record.Text())
 	n.from = from
+	if s.now != nil {
+		n.applied = s.now().UnixNano()
+	}
 	n.hash = s.hash(n.record.Text())
 	s.digest += protocol.Digest(n.hash)
 	s.tail++
@@ -117,7 +126,7 @@ func (s *Store) Lookup(client []byte) (Item, bool) {
 	if n == nil {
 		return Item{}, false
 	}
-	return Item{Record: n.record, Seq: n.seq, From: n.from}, true
+	return n.item(), true
 }
 
 // Len returns the number of clients.

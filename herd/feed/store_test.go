@@ -189,6 +189,9 @@ func TestCursorsAgainstAModel(t *testing.T) {
 			case 9:
 				if len(cursors) < 8 {
 					cursors, places = append(cursors, s.Head()), append(places, 0)
+				} else if r.IntN(2) == 0 {
+					cursors[i].Close()
+					cursors[i], places[i] = s.End(), s.Tail()
 				} else {
 					cursors[i].Rewind()
 					places[i] = 0
@@ -266,6 +269,22 @@ func checkRing(t *testing.T, s *Store, cursors []*Cursor) {
 	if entries != len(s.entries) || digest != s.digest || len(standing) > 0 {
 		t.Fatalf("%d entries of %d, digest %v for %v, %d unlinked markers",
 			entries, len(s.entries), s.digest, digest, len(standing))
+	}
+}
+
+// A store with a clock keeps when it stored each record, and not when a duplicate came.
+func TestStoreKeepsTheTimeOfStoring(t *testing.T) {
+	s, now := NewStore("ucla", 10), time.Unix(100, 5)
+	s.UseClock(func() time.Time { return now })
+	s.Apply(at(t, "k", 1), 1)
+	now = now.Add(time.Second)
+	s.Apply(at(t, "k", 1), 2)
+	if item, _ := s.Lookup([]byte("k")); item.Applied != time.Unix(100, 5).UnixNano() {
+		t.Errorf("stored at %d", item.Applied)
+	}
+	s.Apply(at(t, "k", 2), 2)
+	if item, _ := s.Head().Next(); item.Applied != now.UnixNano() {
+		t.Errorf("stored again at %d, want %d", item.Applied, now.UnixNano())
 	}
 }
 

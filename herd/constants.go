@@ -28,6 +28,12 @@ const (
 	ConsoleRequests    = 32 // at once, whose response is being prepared or sent
 )
 
+// Limits of what consoles answer to commands and to each other. Package ask applies them.
+const (
+	ConsoleAnswer     = 1 << 20     // bytes of an answer that is not a stream
+	ConsoleAskTimeout = time.Second // of a console that asks the others
+)
+
 // Constants lists the limits that herd.toml does not set. Each is defined where it applies.
 func Constants() []Constant {
 	return []Constant{
@@ -77,6 +83,8 @@ func Constants() []Constant {
 		{"log_check", LogCheck, "between two checks whether the log file was moved or deleted"},
 		{"console_connections", ConsoleConnections, "connections to the console; for one more, one without a request is closed"},
 		{"console_requests", ConsoleRequests, "requests to the console at once, but for health and readiness; more get 503"},
+		{"console_answer", ConsoleAnswer, "bytes of another console's answer; a longer one is an error"},
+		{"console_ask_timeout", ConsoleAskTimeout, "for the answer of another console; commands have --timeout"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},
 		{"commit_records", commitRecords, "records in a commit"},
 		{"commit_bytes", commitBytes, "bytes in a commit"},

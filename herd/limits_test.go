@@ -81,6 +81,8 @@ var limitCases = []limitCase{
 	{limits: "log_check", counts: "log_reopened", by: "cmd/herd/e2e/logfile_test.go TestLogFileMovedOrDeleted"},
 	{limits: "console_connections", by: "cmd/herd/console/limited_test.go TestConnectionsAreLimited"},
 	{limits: "console_requests", by: "cmd/herd/console/limited_test.go TestRequestsAreLimited"},
+	{limits: "console_answer", by: "cmd/herd/ask/ask_test.go TestHostileConsoles"},
+	{limits: "console_ask_timeout", by: "cmd/herd/ask/ask_test.go TestSlowConsoles"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
 	{limits: "journal_check", by: "herd/journal/directory_test.go TestDirectoryChangedByOthers"},
 	{limits: "journal_late", by: "herd/journal_test.go TestAStalledDiskDoesNotGrow"},

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/logging"
 	"serverherd/herd"
@@ -38,7 +40,7 @@ const sampleTimeout = time.Second
 // sampleLogs takes a sample of all servers in cfg.
 func sampleLogs(cfg *config.Config, timeout time.Duration) logSample {
 	s := logSample{at: time.Now()}
-	for _, a := range askAll(cfg, min(timeout, sampleTimeout)) {
+	for _, a := range ask.Statuses(context.Background(), ask.New(ask.Options{Timeout: min(timeout, sampleTimeout)}), cfg.Servers) {
 		if a.Status != nil {
 			s.servers = append(s.servers, a.Status)
 		}

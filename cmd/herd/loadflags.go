@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/load"
 	"serverherd/herd/config"
 	"serverherd/protocol"
@@ -219,11 +220,11 @@ func pidOf(s config.Server) int {
 	if s.Console == "" || !config.IsLoopback(s.Console) {
 		return 0
 	}
-	status, err := ask(&http.Client{Timeout: time.Second}, s)
-	if err != nil {
+	a := ask.StatusOf(context.Background(), ask.New(ask.Options{Timeout: time.Second}), s)
+	if a.Status == nil {
 		return 0
 	}
-	return status.PID
+	return a.Status.PID
 }
 
 // parseMix parses --mix into the shares of IAMAT and WHATSAT.

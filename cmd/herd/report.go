@@ -1,13 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/load"
 	"serverherd/herd"
 	"serverherd/herd/config"
@@ -75,7 +76,7 @@ func (s *supervisor) noteRestart() {
 // report prints when all servers are ready and linked, what to type next, and which links are not live in
 // time. It does so again after each restart.
 func (s *supervisor) report() {
-	client := newConsoleClient(pollTimeout)
+	client := ask.New(ask.Options{Timeout: pollTimeout})
 	begun, start := s.begun, startReport{welcome: s.welcome}
 	for {
 		all := s.poll(client)
@@ -117,7 +118,7 @@ type seen struct {
 }
 
 // poll returns the state of all servers.
-func (s *supervisor) poll(client *http.Client) []seen {
+func (s *supervisor) poll(client *ask.Client) []seen {
 	all := make([]seen, len(s.servers))
 	for i, server := range s.servers {
 		if s.readySince(server.Name).IsZero() {
@@ -128,17 +129,16 @@ func (s *supervisor) poll(client *http.Client) []seen {
 			all[i] = seen{server: server.Name}
 			continue
 		}
-		status, err := ask(client, server)
-		all[i] = seenFrom(server.Name, status, err, s.started)
+		all[i] = seenFrom(ask.StatusOf(context.Background(), client, server), s.started)
 	}
 	return all
 }
 
 // seenFrom is the state of a server from its console's answer.
-func seenFrom(name string, status *herd.Status, err error, started func(string) bool) seen {
-	v := seen{server: name}
-	if err != nil {
-		v.unready = err.Error()
+func seenFrom(a ask.Status, started func(string) bool) seen {
+	v, status := seen{server: a.Server}, a.Status
+	if status == nil {
+		v.unready = a.Error
 		return v
 	}
 	if !status.Ready {

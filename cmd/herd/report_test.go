@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
@@ -145,19 +145,19 @@ func TestSeenFrom(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		status *herd.Status
-		err    error
+		err    string
 		want   seen
 	}{
-		{"no answer", nil, errors.New("no answer"), seen{unready: "no answer"}},
-		{"not ready", &herd.Status{Waiting: "waiting"}, nil, seen{unready: "waiting"}},
-		{"live", &herd.Status{Ready: true, Links: []herd.LinkStatus{link("Ball", "live", true)}}, nil, seen{}},
+		{"no answer", nil, "no answer", seen{unready: "no answer"}},
+		{"not ready", &herd.Status{Waiting: "waiting"}, "", seen{unready: "waiting"}},
+		{"live", &herd.Status{Ready: true, Links: []herd.LinkStatus{link("Ball", "live", true)}}, "", seen{}},
 		{"one way only", &herd.Status{Ready: true, Links: []herd.LinkStatus{
 			link("Ball", "live", false), link("Welsh", "copying", true),
-		}}, nil, seen{links: []string{"Ball"}, outside: []string{"Welsh"}}},
-		{"legacy", &herd.Status{Ready: true, Links: []herd.LinkStatus{link("Welsh", "plain", false)}}, nil, seen{}},
+		}}, "", seen{links: []string{"Ball"}, outside: []string{"Welsh"}}},
+		{"legacy", &herd.Status{Ready: true, Links: []herd.LinkStatus{link("Welsh", "plain", false)}}, "", seen{}},
 	} {
 		test.want.server = "Alford"
-		got := seenFrom("Alford", test.status, test.err, func(name string) bool { return name == "Ball" })
+		got := seenFrom(ask.Status{Server: "Alford", Status: test.status, Error: test.err}, func(name string) bool { return name == "Ball" })
 		if fmt.Sprint(got) != fmt.Sprint(test.want) {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}

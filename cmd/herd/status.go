@@ -1,15 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 func newStatus(o *options) *cobra.Command {
@@ -32,10 +37,11 @@ func newStatus(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answers := askAll(cfg, o.timeout)
+			client := ask.New(ask.Options{Timeout: o.timeout})
+			answers := ask.Statuses(context.Background(), client, cfg.Servers)
 			differ := digestsDiffer(answers)
 			if differ {
-				answers, differ = askAgain(cfg, answers, o.timeout)
+				answers, differ = askAgain(client, cfg, answers)
 			}
 			if asJSON {
 				e := json.NewEncoder(c.OutOrStdout())
@@ -55,12 +61,39 @@ func newStatus(o *options) *cobra.Command {
 	return c
 }
 
+// unanswered lists the servers that did not answer, and why; "" if all did.
+func unanswered(answers []ask.Status) string {
+	var all []string
+	for _, a := range answers {
+		if a.Status == nil && !a.NoConsole {
+			all = append(all, a.Server+": "+oneCell(a.Error))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// settling is the pause before servers whose digests differ are asked again: an update may be on its way.
+const settling = 500 * time.Millisecond
+
+// askAgain distinguishes servers that disagree from servers that an update is on its way to. While a herd
+// is written to, digests differ in any snapshot, but then the feeds move between two snapshots.
+func askAgain(client *ask.Client, cfg *config.Config, before []ask.Status) (answers []ask.Status, differ bool) {
+	time.Sleep(settling)
+	answers = ask.Statuses(context.Background(), client, cfg.Servers)
+	for i, a := range answers {
+		if b := before[i].Status; a.Status != nil && b != nil && a.Status.Tail != b.Tail {
+			return answers, false
+		}
+	}
+	return answers, digestsDiffer(answers)
+}
+
 // fullDigest replaces the digest of a server that has dropped records beyond max_clients: its records are
 // not compared.
 const fullDigest = "full"
 
 // digestsDiffer reports whether the servers that answered have different records.
-func digestsDiffer(answers []answer) bool {
+func digestsDiffer(answers []ask.Status) bool {
 	digest := ""
 	for _, a := range answers {
 		if a.Status == nil || a.Status.Digest == fullDigest {
@@ -92,11 +125,11 @@ func live(s *herd.Status) (n int) {
 
 // allWell reports whether all servers with a console answered and none has a problem. It is false if no
 // server has a console.
-func allWell(answers []answer) bool {
-	if !slices.ContainsFunc(answers, func(a answer) bool { return !a.NoConsole }) {
+func allWell(answers []ask.Status) bool {
+	if !slices.ContainsFunc(answers, func(a ask.Status) bool { return !a.NoConsole }) {
 		return false
 	}
-	return !slices.ContainsFunc(answers, func(a answer) bool { return !a.NoConsole && (a.Status == nil || hasProblem(a.Status)) })
+	return !slices.ContainsFunc(answers, func(a ask.Status) bool { return !a.NoConsole && (a.Status == nil || hasProblem(a.Status)) })
 }
 
 // hasProblem reports whether a server has a problem now: a link is down, a neighbor has other records, this
@@ -120,7 +153,7 @@ func hasProblem(s *herd.Status) bool {
 // statusWidth is the width of the table and the lines below it, except error messages.
 const statusWidth = 80
 
-func printStatus(out io.Writer, answers []answer, differ bool) error {
+func printStatus(out io.Writer, answers []ask.Status, differ bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SERVER\tUP\tLINKS\tRECORDS\tCONNS\tREPLIES\tLAG\tAGREEMENT")
 	answered, consoles := 0, 0

@@ -1,0 +1,253 @@
+// Package ask is the client side of the consoles: it asks all servers of herd.toml at once. The commands use
+// it, and a console that aggregates the herd.
+//
+// A console may be anything that listens at its address. So an answer is bounded in time and size, is never
+// decompressed, must be JSON that names the expected server, and redirects are not followed. Proxy settings
+// of the environment are ignored. The strings in an answer and in an error are as hostile as the console:
+// see view.Cell.
+package ask
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"serverherd/herd"
+	"serverherd/herd/config"
+)
+
+const (
+	// elementSize divides Options.MaxAnswer: the number of commas that an answer may have. Without such a limit, a
+	// mebibyte of "{}," becomes 140 MB of herd.LinkStatus.
+	elementSize = 16
+	// maxHeader is the size of an answer's header.
+	maxHeader = 64 << 10
+	// maxReason is the size of the body of an answer that is an error.
+	maxReason = 4 << 10
+	// maxError is the size of Answer.Error, which may contain text of the answer.
+	maxError = 300
+)
+
+// Options configure a Client.
+type Options struct {
+	Timeout   time.Duration // of each server's answer; 0: herd.ConsoleAskTimeout
+	MaxAnswer int           // bytes; 0: herd.ConsoleAnswer
+}
+
+// Client asks consoles. Any goroutine may use it.
+type Client struct {
+	http http.Client
+	o    Options
+}
+
+// New returns a client.
+func New(o Options) *Client {
+	if o.Timeout == 0 {
+		o.Timeout = herd.ConsoleAskTimeout
+	}
+	if o.MaxAnswer == 0 {
+		o.MaxAnswer = herd.ConsoleAnswer
+	}
+	return &Client{o: o, http: http.Client{
+		Transport: &http.Transport{ // Proxy is nil
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Answer is what one server's console answered.
+type Answer[T any] struct {
+	Server    string
+	NoConsole bool   // none in herd.toml
+	Error     string // why Value is nil
+	Code      int    // of HTTP; 0 if there was no answer
+	Value     *T
+}
+
+// All asks all servers concurrently for a path, with or without a query, such as "/trace.json?id=kiwi". The
+// answers are in the order of the servers.
+func All[T any](ctx context.Context, c *Client, servers []config.Server, path string) []Answer[T] {
+	answers := make([]Answer[T], len(servers))
+	var group sync.WaitGroup
+	for i, s := range servers {
+		group.Go(func() { answers[i] = One[T](ctx, c, s, path) })
+	}
+	group.Wait()
+	return answers
+}
+
+// One asks one server.
+func One[T any](ctx context.Context, c *Client, s config.Server, path string) Answer[T] {
+	a := Answer[T]{Server: s.Name}
+	if s.Console == "" {
+		a.NoConsole, a.Error = true, "no console in herd.toml"
+		return a
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	r, err := c.get(ctx, s, path)
+	a.Code = code(r)
+	if err == nil {
+		defer r.Body.Close()
+		a.Value, err = decode[T](r.Body, s, c.o.MaxAnswer)
+		err = c.timely(ctx, s, err)
+	}
+	if err != nil {
+		a.Error = bounded(err.Error())
+	}
+	return a
+}
+
+// Open asks one server for a stream, such as "/watch". Options.Timeout bounds the time until it begins. Its
+// length, duration and content are up to the caller, who closes it.
+func (c *Client) Open(ctx context.Context, s config.Server, path string) (io.ReadCloser, error) {
+	if s.Console == "" {
+		return nil, errors.New("no console in herd.toml")
+	}
+	begun, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(c.o.Timeout, func() { cancel(context.DeadlineExceeded) })
+	r, err := c.get(begun, s, path)
+	timer.Stop()
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	return stream{r.Body, cancel}, nil
+}
+
+// stream is an answer that is read as it comes.
+type stream struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+// Close implements io.Closer.
+func (s stream) Close() error {
+	s.cancel(nil)
+	return s.ReadCloser.Close()
+}
+
+// get requests a path. It returns an error if the status is not 200, also with the response then.
+func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Console+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.http.Do(request)
+	if err != nil {
+		if late := c.timely(ctx, s, err); late != err {
+			return nil, late
+		}
+		return nil, fmt.Errorf("no answer at %s", s.Console)
+	}
+	if r.StatusCode != http.StatusOK {
+		defer r.Body.Close()
+		return r, fmt.Errorf("%s from %s%s", r.Status, s.Console, reason(r.Body))
+	}
+	return r, nil
+}
+
+// timely replaces an error that was caused by the end of ctx.
+func (c *Client) timely(ctx context.Context, s config.Server, err error) error {
+	var network net.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return errors.New("canceled")
+	case ctx.Err() != nil, errors.As(err, &network) && network.Timeout():
+		return fmt.Errorf("no answer at %s within %s", s.Console, c.o.Timeout)
+	}
+	return err
+}
+
+// reason is the text of an error, {"error": "..."}, with a colon in front; "" if the answer has another form.
+func reason(body io.Reader) string {
+	var e struct{ Error string }
+	text, err := io.ReadAll(io.LimitReader(body, maxReason))
+	if err != nil || json.Unmarshal(text, &e) != nil || e.Error == "" {
+		return ""
+	}
+	return ": " + e.Error
+}
+
+// bounded truncates an error's text.
+func bounded(text string) string {
+	if len(text) > maxError {
+		text = text[:maxError] + "..."
+	}
+	return strings.ToValidUTF8(text, "?")
+}
+
+// code is a response's status; 0 if there is none.
+func code(r *http.Response) int {
+	if r == nil {
+		return 0
+	}
+	return r.StatusCode
+}
+
+// decode reads an answer, which must be an object with the name of the server.
+func decode[T any](body io.Reader, s config.Server, most int) (*T, error) {
+	text, err := io.ReadAll(io.LimitReader(body, int64(most)+1))
+	if err != nil {
+		return nil, fmt.Errorf("console at %s: %w", s.Console, err)
+	}
+	if len(text) > most {
+		return nil, fmt.Errorf("console at %s: the answer is longer than %d bytes", s.Console, most)
+	}
+	if commas(text) > most/elementSize {
+		return nil, fmt.Errorf("console at %s: the answer has more than %d elements", s.Console, most/elementSize)
+	}
+	var from struct{ Server string }
+	var value T
+	for _, v := range []any{&from, &value} {
+		if err := json.Unmarshal(text, v); err != nil {
+			return nil, fmt.Errorf("console at %s: %w", s.Console, err)
+		}
+	}
+	switch from.Server {
+	case s.Name:
+		return &value, nil
+	case "":
+		return nil, fmt.Errorf("console at %s: the answer does not name its server", s.Console)
+	}
+	return nil, fmt.Errorf("the console at %s belongs to %s", s.Console, from.Server)
+}
+
+// commas counts the commas outside strings.
+func commas(text []byte) (n int) {
+	for len(text) > 0 {
+		i := bytes.IndexAny(text, `,"`)
+		if i < 0 {
+			return n
+		}
+		quote := text[i] == '"'
+		text = text[i+1:]
+		if !quote {
+			n++
+			continue
+		}
+		for len(text) > 0 { // to the end of the string
+			i = bytes.IndexAny(text, `\"`)
+			if i < 0 {
+				return n
+			}
+			if text[i] == '"' {
+				text = text[i+1:]
+				break
+			}
+			text = text[min(len(text), i+2):]
+		}
+	}
+	return n
+}

@@ -30,6 +30,7 @@ type inbound struct {
 	out      link.Output
 	timer    deadlineTimer
 	now      link.Time // when the current chunk was received
+	copied   copied
 }
 
 // newInbound turns s into an inbound link, and answers its HELLO.
@@ -58,10 +59,11 @@ func (in *inbound) lineReceived(line []byte) {
 	in.handleOutput()
 }
 
-// atReceived counts an AT line that was applied, and schedules forwarding.
+// atReceived counts and records an AT line that was applied, and schedules forwarding.
 func (in *inbound) atReceived(at link.AT) {
 	srv := in.server()
 	in.neighbor.counters.atReceived++
+	in.recordAT(at)
 	switch at.Outcome {
 	case feed.Stored:
 		srv.counters.Applied++
@@ -107,6 +109,7 @@ func (in *inbound) event(e link.Event) {
 	case link.Proven:
 		in.proven()
 	case link.HeardMore:
+		in.recordCopied()
 		in.neighbor.markSoon()
 	case link.Diverged:
 		in.neighbor.repair(e.Mark)
@@ -191,6 +194,7 @@ func (in *inbound) fail(what error) {
 // lost is called when the connection is gone.
 func (in *inbound) lost() {
 	in.timer.stop()
+	in.recordCopied()
 	if in.neighbor != nil {
 		in.neighbor.inboundLost(in)
 	}

@@ -58,9 +58,11 @@ func (s *session) legacyAT(line []byte) bool {
 	case feed.Stored:
 		li.lastEpoch = n.legacyEpoch
 		srv.counters.Applied++
+		srv.recorder.Applied(s.now, n.index, srv.store.Offered(), srv.store.Tail(), r.Client())
 		srv.pumpSoon()
 	case feed.Dropped:
 		n.counters.duplicates++
+		srv.recorder.Duplicate(s.now, n.index, srv.store.Offered(), r.Client())
 	case feed.Full:
 		srv.counters.ClientsRefused++
 	}

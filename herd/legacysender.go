@@ -139,7 +139,7 @@ func (lg *legacySender) pump() (more bool) {
 	}
 	srv := lg.server
 	p := lg.machine.Pump(link.LegacyUnsent-lg.t.Backlog(), srv.pumpOutput.Reset())
-	lg.writePumped(p)
+	lg.writePumped(p, srv.reactor.Now())
 	switch {
 	case lg.machine.Carries():
 		lg.t.LoseConnection()

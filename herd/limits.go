@@ -108,7 +108,7 @@ func (s *session) hold() {
 func (s *session) release() {
 	if s.held && !s.closing && !s.mustHold() {
 		s.held = false
-		s.now = s.server.reactor.Now()
+		s.setNow(s.server.reactor.Now())
 		s.lastInput = s.now // input was not read before
 		lines := s.linesIn
 		s.t.ResumeReceiving()

@@ -137,8 +137,9 @@ func (ls *linkSender) pump() (more bool) {
 		return false
 	}
 	srv := ls.server
-	p := ls.machine.Pump(srv.time(), srv.drain.begun, srv.pumpOutput.Reset())
-	ls.writePumped(p)
+	now := srv.time()
+	p := ls.machine.Pump(now, srv.drain.begun, srv.pumpOutput.Reset())
+	ls.writePumped(p, now.Wall)
 	ls.arm()
 	for _, e := range srv.pumpOutput.Events {
 		ls.event(e)

@@ -17,6 +17,7 @@ const maxInbounds = 4
 // which it sends, and what is known about its process and its state. Loop only.
 type neighbor struct {
 	server *Server
+	index  int // in Server.neighbors
 	name   string
 	addr   string
 	link   *outbound

@@ -303,10 +303,13 @@ func (o *outbound) sending() bool { return o.state == linkCopying || o.state == 
 // pump sends what can be sent in this turn. It reports whether there is more.
 func (o *outbound) pump() (more bool) { return o.sender != nil && o.sender.pump() }
 
-// writePumped writes and counts what a machine has appended to server.pumpOutput.
-func (o *outbound) writePumped(p link.Pumped) {
+// writePumped writes, counts and records what a machine has appended to server.pumpOutput.
+func (o *outbound) writePumped(p link.Pumped, now time.Time) {
 	c := &o.neighbor.counters
 	c.atSent += uint64(p.Records)
+	if p.Records > 0 {
+		o.server.recorder.Sent(now, o.neighbor.index, p.First, p.Last)
+	}
 	if p.Stalled {
 		c.stalls++
 	}

@@ -11,6 +11,7 @@ import (
 	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/herd/link"
+	"serverherd/herd/recorder"
 	"serverherd/places"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -43,7 +44,7 @@ func NewServer(o Options) (*Server, error) {
 		small:       make([]byte, 0, 512),
 		propagation: newPropagation(),
 	}
-	srv.store.UseClock(o.Reactor.Now)
+	srv.store.SetTime(o.Reactor.Now())
 	srv.handshakeOptional = o.Config.Peers.Handshake == "optional"
 	srv.lookups.init(srv)
 	srv.pump = srv.pumpLinks
@@ -69,10 +70,11 @@ func NewServer(o Options) (*Server, error) {
 		if addresses[name] == "" {
 			return nil, fmt.Errorf("neighbor %q of %s is no server", name, srv.name)
 		}
-		n := &neighbor{server: srv, name: name, addr: addresses[name], heard: link.NewHeard(srv.store)}
+		n := &neighbor{server: srv, index: len(srv.neighbors), name: name, addr: addresses[name], heard: link.NewHeard(srv.store)}
 		n.link = newOutbound(n)
 		srv.neighbors = append(srv.neighbors, n)
 	}
+	srv.recorder = recorder.New(o.Reactor.Now(), srv.self.Neighbors)
 	if o.Journal != nil {
 		if srv.journal, err = newJournaling(srv, o.Journal); err != nil {
 			return nil, err

@@ -76,7 +76,7 @@ func (s *session) ConnectionMade(t reactor.Transport) {
 
 // DataReceived implements reactor.Protocol.
 func (s *session) DataReceived(p []byte) {
-	s.now = s.server.reactor.Now()
+	s.setNow(s.server.reactor.Now())
 	s.lastInput = s.now
 	s.bytesIn += uint64(len(p))
 	if s.inbound != nil {
@@ -92,6 +92,12 @@ func (s *session) DataReceived(p []byte) {
 		s.hold() // replies to something that is not a line count, too
 	}
 	s.accountMemory()
+}
+
+// setNow sets the time of the lines that are executed next.
+func (s *session) setNow(now time.Time) {
+	s.now = now
+	s.server.store.SetTime(now)
 }
 
 // LineReceived implements reactor.LineHandler.
@@ -193,6 +199,7 @@ func (s *session) iamat(line []byte, c protocol.Command) {
 		return
 	case feed.Stored:
 		srv.counters.Stored++
+		srv.recorder.Stored(s.now, srv.store.Offered(), srv.store.Tail(), c.Client)
 		srv.pumpSoon()
 	}
 	srv.counters.IAMAT++
@@ -305,7 +312,7 @@ func (s *session) ReadConnectionLost() {
 		s.head = nil
 		s.reader.Drop() // the rest of an unfinished line will not be read
 	default:
-		s.now = s.server.reactor.Now() // its end makes it a line
+		s.setNow(s.server.reactor.Now()) // its end makes it a line
 		s.finishLine()
 	}
 	s.finish()

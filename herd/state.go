@@ -9,6 +9,7 @@ import (
 	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/herd/link"
+	"serverherd/herd/recorder"
 	"serverherd/places"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -32,6 +33,7 @@ type Server struct {
 	rand              *rand.Rand
 	options           Options
 	propagation       propagation
+	recorder          *recorder.Recorder
 
 	epoch     protocol.Epoch
 	identity  link.Self

@@ -48,7 +48,7 @@ func mayBegin(p []byte, verb string) bool {
 // connection after the reply.
 func (s *session) executeUnfinished() {
 	s.server.counters.UnfinishedLines++
-	s.now = s.lastInput
+	s.setNow(s.lastInput)
 	s.finishLine()
 	s.close(errUnfinished)
 	s.accountMemory()

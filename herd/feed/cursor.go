@@ -31,12 +31,13 @@ type Item struct {
 	Record protocol.Record
 	Seq    uint64         // position in the feed
 	From   protocol.Epoch // the process that sent it; 0: a client of this server
-	// Applied is when it was stored, by the Store's clock, in Unix nanoseconds; 0 without a clock.
+	Hash   uint64         // its summand of the digest, the same on every server
+	// Applied is when it was stored, in Unix nanoseconds: see Store.SetTime.
 	Applied int64
 }
 
 func (n *node) item() Item {
-	return Item{Record: n.record, Seq: n.seq, From: n.from, Applied: n.applied}
+	return Item{Record: n.record, Seq: n.seq, From: n.from, Hash: n.hash, Applied: n.applied}
 }
 
 // Cursor is a follower's position in a Store's feed: everything before it has been returned. Loop only. Cursors

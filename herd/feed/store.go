@@ -19,12 +19,13 @@ type Store struct {
 	root        node   // sentinel of the ring: root.next is the head, root.prev the tail
 	tail        uint64 // position of the last applied record
 	digest      protocol.Digest
+	offered     uint64 // hash of the record that was last offered
 	maxClients  int
 	overflowed  bool   // a record of another server was dropped because of maxClients
 	hashed      []byte // scratch: the herd's name, LF, then a record's text
 	prefix      int    // length of the name and LF in hashed
 	freeMarkers []*node
-	now         func() time.Time // nil: the times of records are not kept
+	now         int64 // the time of records that are stored, in Unix nanoseconds
 }
 
 // Outcome is the result of offering a record to a Store.
@@ -50,15 +51,23 @@ func NewStore(herd string, maxClients int) *Store {
 	return s
 }
 
-// UseClock makes the store keep when it stored each record, see Item. Call it before the first record.
-func (s *Store) UseClock(now func() time.Time) { s.now = now }
+// SetTime sets the time at which records are stored from now on, see Item. The owner of the loop calls it once a turn,
+// because reading a clock for each record would take as long as storing it.
+func (s *Store) SetTime(now time.Time) { s.now = now.UnixNano() }
 
 // Apply offers a record that came from the process from. It is stored if it is greater than the client's current
 // record.
 func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 	n := s.entries[string(r.Client())]
-	if n != nil && r.Compare(n.record) <= 0 {
-		return Dropped
+	if n != nil {
+		switch c := r.Compare(n.record); {
+		case c == 0:
+			s.offered = n.hash
+			return Dropped
+		case c < 0:
+			s.offered = s.hash(r.Text())
+			return Dropped
+		}
 	}
 	outcome := s.put(n, r, from)
 	s.overflowed = s.overflowed || outcome == Full
@@ -73,6 +82,7 @@ func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 // same one, as each stored record is sent to all of them and offered by Apply.
 func (s *Store) ApplyLegacy(r protocol.Record, from protocol.Epoch) Outcome {
 	if n := s.entries[string(r.Client())]; n != nil && r.SameUpdate(n.record) {
+		s.offered = n.hash
 		return Dropped
 	}
 	return s.Apply(r, from)
@@ -102,11 +112,10 @@ func (s *Store) put(n *node, r protocol.Record, from protocol.Epoch) Outcome {
 	}
 	n.record = r.CloneInto(n.record.Text())
 	n.from = from
-	if s.now != nil {
-		n.applied = s.now().UnixNano()
-	}
+	n.applied = s.now
 	n.hash = s.hash(n.record.Text())
 	s.digest += protocol.Digest(n.hash)
+	s.offered = n.hash
 	s.tail++
 	n.seq = s.tail
 	n.linkAfter(s.root.prev)
@@ -128,6 +137,10 @@ func (s *Store) Lookup(client []byte) (Item, bool) {
 	}
 	return n.item(), true
 }
+
+// Offered returns the hash of the record that Apply or ApplyLegacy was last called with, unless the outcome was Full, or
+// that ApplyOwn stored. A copy that ApplyLegacy dropped as the same update counts as the stored record.
+func (s *Store) Offered() uint64 { return s.offered }
 
 // Len returns the number of clients.
 func (s *Store) Len() int { return len(s.entries) }

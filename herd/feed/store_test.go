@@ -272,12 +272,13 @@ func checkRing(t *testing.T, s *Store, cursors []*Cursor) {
 	}
 }
 
-// A store with a clock keeps when it stored each record, and not when a duplicate came.
+// A store keeps when it stored each record, and not when a duplicate came.
 func TestStoreKeepsTheTimeOfStoring(t *testing.T) {
 	s, now := NewStore("ucla", 10), time.Unix(100, 5)
-	s.UseClock(func() time.Time { return now })
+	s.SetTime(now)
 	s.Apply(at(t, "k", 1), 1)
 	now = now.Add(time.Second)
+	s.SetTime(now)
 	s.Apply(at(t, "k", 1), 2)
 	if item, _ := s.Lookup([]byte("k")); item.Applied != time.Unix(100, 5).UnixNano() {
 		t.Errorf("stored at %d", item.Applied)
@@ -423,3 +424,35 @@ func memoryOfAMillion(b *testing.B, name string) {
 		runtime.KeepAlive(s)
 	}
 }
+
+// Offered is the hash of the record that was offered, whatever became of it, on every server the same.
+func TestOffered(t *testing.T) {
+	s, other := NewStore("herd", 10), NewStore("herd", 10)
+	older, newer := at(t, "a", 1), at(t, "a", 2)
+	other.Apply(older, 1)
+	olderHash := other.Offered()
+	other.Apply(newer, 1)
+	newerHash := other.Offered()
+	if item, _ := other.Lookup([]byte("a")); item.Hash != newerHash || olderHash == newerHash {
+		t.Fatalf("the record has the hash %x, %x was offered", item.Hash, newerHash)
+	}
+	for i, step := range []struct {
+		offer func()
+		want  uint64
+	}{
+		{func() { s.ApplyOwn(newer) }, newerHash},
+		{func() { s.Apply(older, 1) }, olderHash},
+		{func() { s.Apply(newer, 1) }, newerHash},
+		{func() { s.ApplyLegacy(newer, 1) }, newerHash},
+		{func() {
+			copied := herdtest.Record(t, "Hamilton +1.000000000 "+string(newer.Client())+" "+field(newer, 3)+" "+field(newer, 4))
+			s.ApplyLegacy(copied, 1)
+		}, newerHash},
+	} {
+		if step.offer(); s.Offered() != step.want {
+			t.Errorf("%d: %x, want %x", i, s.Offered(), step.want)
+		}
+	}
+}
+
+func field(r protocol.Record, i int) string { return strings.Fields(string(r.Text()))[i] }

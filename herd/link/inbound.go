@@ -44,6 +44,8 @@ type Inbound struct {
 	anyMark  bool
 	lastMark uint64 // seq of the last MARK
 	caughtUp bool   // it was the neighbor's tail: what follows is new
+	copyTail uint64 // the neighbor's tail at the first MARK
+	copied   bool   // everything up to copyTail was received
 	ackAt    timer  // when an ACK is due
 	unacked  int    // bytes of AT lines since the last ACK
 
@@ -152,7 +154,10 @@ type AT struct {
 	Taken   bool
 	Outcome feed.Outcome
 	Fresh   bool // the neighbor's feed was complete here before: the record is new, not part of a copy
-	Record  protocol.Record
+	// Copy: the record is part of the copy or resume with which the connection began. Between that and Fresh
+	// are records of a neighbor that sends more than one turn's worth at a time.
+	Copy   bool
+	Record protocol.Record
 }
 
 // Line handles a line after HELLO.
@@ -210,7 +215,7 @@ func (in *Inbound) at(l *protocol.LinkLine, size int, now Time, out *Output) (at
 		return AT{}
 	}
 	in.unacked += size
-	return AT{true, in.heard.store.Apply(l.Record, in.epoch), in.caughtUp, l.Record}
+	return AT{true, in.heard.store.Apply(l.Record, in.epoch), in.caughtUp, !in.copied, l.Record}
 }
 
 // markReceived handles a MARK, whose records have all been applied, and schedules the ACK.
@@ -222,7 +227,11 @@ func (in *Inbound) markReceived(m protocol.Mark, now Time, out *Output) {
 		in.badLine(now, out)
 		return
 	}
+	if !in.anyMark {
+		in.copyTail = m.Tail
+	}
 	in.anyMark, in.lastMark, in.caughtUp = true, m.Seq, m.Seq == m.Tail
+	in.copied = in.copied || m.Seq >= in.copyTail
 	if in.unacked >= AckBytes {
 		in.ack(out)
 	} else if in.ackAt == 0 {

@@ -95,7 +95,7 @@ func (l *Legacy) Pump(room int, out *Output) (p Pumped) {
 			continue
 		}
 		out.Lines = item.Record.AppendLinkAT(out.Lines, l.name)
-		p.Records++
+		p.add(item.Seq)
 		l.carries = l.oneLine
 	}
 	if l.carries {

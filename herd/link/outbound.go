@@ -225,9 +225,19 @@ func (o *Outbound) window(now Time) int {
 
 // Pumped is the result of Pump.
 type Pumped struct {
-	Records int  // records that were sent
-	More    bool // there is more for the next turn
-	Stalled bool // the window has become full, and there is more to send
+	Records     int    // records that were sent
+	First, Last uint64 // positions of the first and the last of them
+	More        bool   // there is more for the next turn
+	Stalled     bool   // the window has become full, and there is more to send
+}
+
+// add counts a record.
+func (p *Pumped) add(seq uint64) {
+	if p.Records == 0 {
+		p.First = seq
+	}
+	p.Records++
+	p.Last = seq
 }
 
 // Pump sends records after the cursor, within the limits of one turn and of the window, and then a MARK. If
@@ -251,7 +261,7 @@ func (o *Outbound) Pump(now Time, urgent bool, out *Output) (p Pumped) {
 			continue
 		}
 		out.Lines = item.Record.AppendLinkAT(out.Lines, o.self.Name)
-		p.Records++
+		p.add(item.Seq)
 	}
 	o.sentBytes += uint64(len(out.Lines) - start)
 	more := !o.cursor.CaughtUp()

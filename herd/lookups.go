@@ -78,6 +78,8 @@ type lookups struct {
 	provider places.Paced         // nil if its rate is not limited
 	paced    *reactor.DelayedCall // calls next when the rate limit allows
 
+	answered, failed, busy reactor.Histogram // time from the request to the reply
+
 	late        []*flight // whose turn did not come in time, for the fallback
 	lateRunning int       // of these in progress
 }
@@ -94,11 +96,11 @@ func (q *lookups) init(srv *Server) {
 // ask queues l, or lets it share the answer to the same question; false if too many are waiting already.
 func (q *lookups) ask(l *lookup) bool {
 	c := q.turnsOf(l.session)
+	l.deadline = q.server.reactor.Now().Add(q.server.cfg.Places.Timeout)
 	if q.waiting >= maxWaiting && !q.makeRoom(c) {
 		return false
 	}
 	l.open = true
-	l.deadline = q.server.reactor.Now().Add(q.server.cfg.Places.Timeout)
 	q.open = append(q.open, l)
 	q.count(c, 1)
 	if q.join(l) {
@@ -189,7 +191,16 @@ func (q *lookups) work(f *flight, l *lookup, payer *places.Payer, done func(answ
 }
 
 func (q *lookups) status() LookupStatus {
-	return LookupStatus{Open: len(q.open), InFlight: q.inFlight, Waiting: q.waiting}
+	return LookupStatus{
+		Open: len(q.open), InFlight: q.inFlight, Waiting: q.waiting,
+		Answered: newHistogram(q.answered), Failed: newHistogram(q.failed), Busy: newHistogram(q.busy),
+	}
+}
+
+// took is how long ago l was requested.
+func (l *lookup) took() time.Duration {
+	srv := l.session.server
+	return srv.cfg.Places.Timeout - l.deadline.Sub(srv.reactor.Now())
 }
 
 // complete passes the answer to all lookups of the flight. Others start before that: a reply may release a
@@ -368,10 +379,12 @@ func (l *lookup) finish(a answer, err error) int {
 	s := l.session
 	if err != nil {
 		s.server.counters.LookupsFailed++
+		s.server.lookups.failed.Record(l.took())
 		reply := s.appendRefusal(nil, l.line, protocol.PlacesFailed(err))
 		s.fill(l, reply)
 		return len(reply)
 	}
+	s.server.lookups.answered.Record(l.took())
 	l.status, l.results = a.result.Status, min(len(a.result.Results), l.bound)
 	if l == a.lookup {
 		s.fill(l, a.reply)
@@ -391,6 +404,7 @@ func (l *lookup) finish(a answer, err error) int {
 // busy returns the reply to a lookup that may not wait.
 func (l *lookup) busy() []byte {
 	l.session.server.counters.LookupsBusy++
+	l.session.server.lookups.busy.Record(l.took())
 	return l.session.appendRefusal(nil, l.line, protocol.Busy)
 }
 

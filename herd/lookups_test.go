@@ -130,7 +130,7 @@ func TestTheSameQuestionIsAskedOnce(t *testing.T) {
 	if p.asked != 2 {
 		t.Errorf("a later question was asked %d times: answers are not kept", p.asked-1)
 	}
-	if l := srv.Status().Lookups; l != (LookupStatus{}) {
+	if l := srv.Status().Lookups; l.Open+l.InFlight+l.Waiting != 0 {
 		t.Errorf("at the end: %+v", l)
 	}
 }
@@ -175,7 +175,7 @@ func TestAQuestionIsCalledOffWithItsLastAsker(t *testing.T) {
 	}
 	second.Reset()
 	w.net.RunFor(100 * time.Millisecond)
-	if l := srv.Status().Lookups; l != (LookupStatus{InFlight: 1}) || srv.counters.LookupsCancelled != 1 {
+	if l := srv.Status().Lookups; l.Open+l.Waiting != 0 || l.InFlight != 1 || srv.counters.LookupsCancelled != 1 {
 		t.Errorf("both have gone: %+v, %d called off", l, srv.counters.LookupsCancelled)
 	}
 	if got := stays.ask(1, "WHATSAT k 1 1\n"); strings.Count(got, `"name"`) != 1 {
@@ -183,6 +183,42 @@ func TestAQuestionIsCalledOffWithItsLastAsker(t *testing.T) {
 	}
 	if p.asked != 2 || p.cancelled != 1 {
 		t.Errorf("asked %d times, %d of them called off; want 2 and 1", p.asked, p.cancelled)
+	}
+}
+
+// Each WHATSAT that has a reply is in one of three histograms, from its request to its reply.
+func TestLookupsAreTimed(t *testing.T) {
+	p := &slowPlaces{}
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
+	cfg.Limits.PlacesInFlight = 1
+	w := newWorld(t, cfg)
+	w.places = p
+	srv := w.start("Alford")
+	w.reactors["Alford"].SetWork(100 * time.Millisecond)
+	times := func(h Histogram) (n uint64) {
+		for _, c := range h.Counts {
+			n += c
+		}
+		return n
+	}
+	c := w.dial("Alford")
+	c.ask(1, "IAMAT k +1-1 5\n")
+	c.ask(1, "WHATSAT k 1 1\n")
+	p.err = errors.New("no answer")
+	c.ask(1, "WHATSAT k 1 1\n")
+	c.ask(1, "WHATSAT moa 1 1\n") // unknown: no lookup
+	l := srv.Status().Lookups
+	for name, h := range map[string]Histogram{"answered": l.Answered, "failed": l.Failed} {
+		if times(h) != 1 || h.Counts[17] != 1 || h.Sum < 0.1 || h.Sum > 0.11 { // 65.5 to 131 ms
+			t.Errorf("%s: %+v", name, h)
+		}
+	}
+	if times(l.Busy) != 0 {
+		t.Errorf("busy: %+v", l.Busy)
+	}
+	srv = hitPlacesInFlight(t)
+	if l := srv.Status().Lookups; times(l.Busy) != srv.counters.LookupsBusy {
+		t.Errorf("busy: %d, want %d", times(l.Busy), srv.counters.LookupsBusy)
 	}
 }
 

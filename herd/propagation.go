@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"serverherd/reactor"
 )
 
 // propagation measures how long updates take from the server that received them to this one. An AT line
@@ -11,6 +13,7 @@ import (
 // clocks. Loop only.
 type propagation struct {
 	delays *hdrhistogram.Histogram // microseconds
+	coarse reactor.Histogram       // of the same delays
 	skewed uint64                  // received before they were sent, by these clocks
 }
 
@@ -28,6 +31,7 @@ func (pr *propagation) observe(sent, now time.Time) {
 		pr.skewed++
 		return
 	}
+	pr.coarse.Record(d)
 	// It fails only for values outside the histogram's range.
 	_ = pr.delays.RecordValue(min(max(d, time.Microsecond), maxPropagation).Microseconds())
 }
@@ -38,5 +42,6 @@ func (pr *propagation) status() PropagationStatus {
 		Count: uint64(pr.delays.TotalCount()), Skewed: pr.skewed,
 		P50: seconds(pr.delays.ValueAtQuantile(50)), P90: seconds(pr.delays.ValueAtQuantile(90)),
 		P99: seconds(pr.delays.ValueAtQuantile(99)), Max: seconds(pr.delays.Max()),
+		Delays: newHistogram(pr.coarse),
 	}
 }

@@ -23,6 +23,13 @@ func TestPropagationIsMeasured(t *testing.T) {
 		if p.Count != want || p.Skewed != 0 {
 			t.Errorf("%s: %+v, want %d", c.Name, p, want)
 		}
+		var delays uint64
+		for _, n := range p.Delays.Counts[10:14] { // 0.5 to 8.2 ms
+			delays += n
+		}
+		if sum := p.Delays.Sum; delays != want || sum < float64(want)*p.P50/2 || sum > float64(want)*p.Max {
+			t.Errorf("%s: %+v", c.Name, p)
+		}
 		if want > 0 && (p.P50 < 0.001 || p.P99 > 0.007 || p.P50 > p.P90 || p.P90 > p.P99 || p.Max < p.P99/1.01) {
 			t.Errorf("%s: %+v", c.Name, p)
 		}

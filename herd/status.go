@@ -5,6 +5,7 @@ import (
 
 	"serverherd/herd/config"
 	"serverherd/places"
+	"serverherd/reactor"
 )
 
 // Status is the state of one server and its links, as a value: made on the loop, read anywhere. Its JSON
@@ -38,7 +39,9 @@ type Status struct {
 	// Places is about the provider. The caller of Server.Status fills it in.
 	Places *places.Report `json:"places,omitempty"`
 	// Log is about the log file. The caller of Server.Status fills it in.
-	Log      LogStatus     `json:"log"`
+	Log LogStatus `json:"log"`
+	// Process is about the process. The caller of Server.Status fills it in.
+	Process  ProcessStatus `json:"process"`
 	Counters Counters      `json:"counters"`
 	Limits   config.Limits `json:"limits"` // in force; herd config prints those that are not keys
 }
@@ -49,6 +52,8 @@ type LoopStatus struct {
 	Turns   uint64     `json:"turns"`
 	LagP99  float64    `json:"lag_p99"` // upper bound on the wait of 99 % of posted calls
 	Lags    [32]uint64 `json:"lags"`    // posted calls by wait: below 1, 2, 4, ... microseconds
+	LagSum  float64    `json:"lag_sum"` // of these waits
+	Work    Histogram  `json:"work"`    // single events and calls, without the writes at the end of a turn
 	Slowest float64    `json:"slowest"` // the longest single event or call
 	// SlowTurns counts events, calls and waits of posted calls of at least slow_turn.
 	SlowTurns uint64 `json:"slow_turns"`
@@ -56,13 +61,35 @@ type LoopStatus struct {
 	InputWaits uint64 `json:"input_waits"`
 }
 
-// LookupStatus is how many WHATSATs are in progress.
+// NewLoopStatus is the status of a loop with these statistics.
+func NewLoopStatus(s reactor.Stats) LoopStatus {
+	return LoopStatus{
+		Turns: s.Turns, LagP99: s.Lags.Quantile(0.99).Seconds(), Lags: s.Lags.Counts, LagSum: s.Lags.Sum.Seconds(),
+		Work: newHistogram(s.Work), Slowest: s.Slowest.Seconds(), SlowTurns: s.SlowTurns, InputWaits: s.InputWaits,
+	}
+}
+
+// Histogram counts durations: the first of Counts those below 1 microsecond, the second those from there to 2,
+// then to 4, 8, ... microseconds. The last one has no upper limit. Sum is the sum of all durations.
+type Histogram struct {
+	Counts [32]uint64 `json:"counts"`
+	Sum    float64    `json:"sum"`
+}
+
+func newHistogram(h reactor.Histogram) Histogram { return Histogram{h.Counts, h.Sum.Seconds()} }
+
+// LookupStatus is how many WHATSATs are in progress, and how long those took that have a reply.
 type LookupStatus struct {
 	Open     int `json:"open"`      // WHATSATs without a reply
 	InFlight int `json:"in_flight"` // requests to the provider, see places_in_flight
 	// Waiting is how many WHATSATs wait for their turn, or for the answer to another one with the same
 	// question; at most waiting_lookups.
 	Waiting int `json:"waiting"`
+	// Answered, Failed and Busy are how long WHATSATs took from the request to the reply: with places, because
+	// the provider gave none, and with BUSY. A WHATSAT whose client is gone is in none of them.
+	Answered Histogram `json:"answered"`
+	Failed   Histogram `json:"failed"`
+	Busy     Histogram `json:"busy"`
 }
 
 // PropagationStatus is how long updates took from the server that received them to this one, while the link
@@ -74,6 +101,8 @@ type PropagationStatus struct {
 	P90    float64 `json:"p90"`
 	P99    float64 `json:"p99"`
 	Max    float64 `json:"max"`
+	// Delays is what P50, P90 and P99 are of, in coarser steps.
+	Delays Histogram `json:"delays"`
 }
 
 // JournalStatus is the state of the journal.
@@ -103,6 +132,13 @@ type LogStatus struct {
 	// Error is why entries cannot be written there now. They go to where the file was moved, or are dropped
 	// and counted.
 	Error string `json:"error,omitempty"`
+}
+
+// ProcessStatus is what the server's process uses. A field is zero if the system does not report it.
+type ProcessStatus struct {
+	CPU      float64 `json:"cpu_seconds"` // processor time since the process started, user and system
+	Resident uint64  `json:"resident_bytes"`
+	OpenFDs  int     `json:"open_fds"` // open file descriptors
 }
 
 // LinkStatus is the state of one neighbor: of the link that this server dials and of the one that it accepts.

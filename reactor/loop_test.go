@@ -202,7 +202,7 @@ func TestSlowTurnAlarm(t *testing.T) {
 	if len(alarms) != 2 {
 		t.Fatalf("no report for a call that waited: %q", alarms)
 	}
-	if s := e.Stats(); s.MaxLag != 70*time.Millisecond || s.LagQuantile(0.99) < s.MaxLag || s.SlowTurns != 3 {
+	if s := e.Stats(); s.MaxLag != 70*time.Millisecond || s.Lags.Quantile(0.99) < s.MaxLag || s.SlowTurns != 3 {
 		t.Fatalf("%+v", s)
 	}
 }

@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"math/bits"
 	"reflect"
 	"runtime"
 	"time"
@@ -23,7 +22,8 @@ type Stats struct {
 	BytesOut    uint64        // taken by the kernel
 	LastLag     time.Duration // wait of the oldest posted call of the last list
 	MaxLag      time.Duration // the longest such wait
-	Lags        [32]uint64    // histogram: number of waits below 1, 2, 4, ... microseconds
+	Lags        Histogram     // of these waits
+	Work        Histogram     // single events and calls, without the writes at the end of a turn
 	Slowest     time.Duration // the longest single event or call
 	SlowTurns   uint64        // events and waits of SlowTurn or more; calls only if onSlowTurn is set
 	InputWaits  uint64        // chunks of input that had to wait for a turn, see LimitEvents
@@ -41,21 +41,6 @@ func (l *Loop) Stats() Stats {
 // AcceptFailed counts a connection that the engine could not accept or pass to the loop.
 func (l *Loop) AcceptFailed() { l.stats.Unaccepted++ }
 
-// LagQuantile returns an upper bound, a power of two in microseconds, of the given part of all waits of posted calls,
-// for example LagQuantile(0.99). It is zero if there were none.
-func (s *Stats) LagQuantile(q float64) time.Duration {
-	var all, seen uint64
-	for _, n := range s.Lags {
-		all += n
-	}
-	for i, n := range s.Lags {
-		if seen += n; all > 0 && float64(seen) >= q*float64(all) {
-			return time.Microsecond << i
-		}
-	}
-	return 0
-}
-
 // slowTurns reports events and calls that block the loop for too long.
 type slowTurns struct {
 	report func(what string, d time.Duration)
@@ -67,7 +52,7 @@ func (l *Loop) recordLag(lag time.Duration) {
 	s := &l.stats
 	s.LastLag = lag
 	s.MaxLag = max(s.MaxLag, lag)
-	s.Lags[min(bits.Len64(uint64(max(lag, 0)/time.Microsecond)), len(s.Lags)-1)]++
+	s.Lags.Record(lag)
 	if lag >= SlowTurn {
 		l.alarm("posted calls waiting for a batch of events", lag)
 	}
@@ -100,6 +85,7 @@ func (l *Loop) lap() time.Duration {
 	d := end - l.now
 	l.now = end
 	l.stats.Slowest = max(l.stats.Slowest, d)
+	l.stats.Work.Record(d)
 	return d
 }
 

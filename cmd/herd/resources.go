@@ -10,9 +10,30 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/prometheus/procfs"
+
+	"serverherd/herd"
 	"serverherd/herd/config"
 )
+
+// processStatus returns what this process uses. What the system does not report is zero.
+func processStatus() (u herd.ProcessStatus) {
+	var r syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) == nil {
+		u.CPU = time.Duration(r.Utime.Nano() + r.Stime.Nano()).Seconds()
+	}
+	self, err := procfs.Self()
+	if err != nil {
+		return u // there is no /proc
+	}
+	if s, err := self.Stat(); err == nil {
+		u.Resident = uint64(s.ResidentMemory())
+	}
+	u.OpenFDs, _ = self.FileDescriptorsLen()
+	return u
+}
 
 // resources returns the limits of this process.
 func resources() config.Resources {

@@ -7,6 +7,23 @@ import (
 	"testing"
 )
 
+func TestProcessStatus(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("needs /proc: ", err)
+	}
+	before := processStatus()
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for processStatus().CPU <= before.CPU { // reading it takes CPU
+	}
+	if u := processStatus(); u.Resident < 1<<20 || u.OpenFDs <= before.OpenFDs {
+		t.Errorf("%+v, with one file less %+v", u, before)
+	}
+}
+
 func TestMemoryLimit(t *testing.T) {
 	for _, c := range []struct {
 		name  string

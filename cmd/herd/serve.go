@@ -217,17 +217,14 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	answer := make(chan herd.Status, 1)
 	p.reactor.CallFromThread(func() {
 		s, loop := p.server.Status(), p.reactor.Stats()
-		s.Loop = herd.LoopStatus{
-			Turns: loop.Turns, LagP99: loop.LagQuantile(0.99).Seconds(), Lags: loop.Lags,
-			Slowest: loop.Slowest.Seconds(), SlowTurns: loop.SlowTurns, InputWaits: loop.InputWaits,
-		}
+		s.Loop = herd.NewLoopStatus(loop)
 		s.Counters.AcceptFailures = loop.Unaccepted
 		answer <- s
 	})
 	select {
 	case s := <-answer:
 		s.Counters.LogDropped, s.Counters.LogReopened = p.log.Dropped(), p.log.Reopened()
-		s.Log = p.log.Status()
+		s.Log, s.Process = p.log.Status(), processStatus()
 		s.Places = report(&p.cfg.Places, p.places)
 		return s, true
 	case <-ctx.Done():

@@ -44,12 +44,11 @@ func TestTornCopy(t *testing.T) {
 // lag returns an upper bound of the wait of 99 % of the calls posted to a server's loop since an earlier status.
 func (c *cluster) lag(name string, since [32]uint64) time.Duration {
 	c.T.Helper()
-	var s reactor.Stats
-	s.Lags = c.now(name).Loop.Lags
-	for i := range s.Lags {
-		s.Lags[i] -= since[i]
+	h := reactor.Histogram{Counts: c.now(name).Loop.Lags}
+	for i := range h.Counts {
+		h.Counts[i] -= since[i]
 	}
-	return s.LagQuantile(0.99)
+	return h.Quantile(0.99)
 }
 
 // A server with a million records restarts without records.

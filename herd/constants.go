@@ -22,10 +22,11 @@ const LogBuffer = 8 << 20
 // LogCheck is how often the log's writer checks whether its file was moved or deleted.
 const LogCheck = time.Second
 
-// Limits of a console. The console's server applies them.
+// Limits of a console. The console's server applies them. 16 connections are left for health checks.
 const (
-	ConsoleConnections = 64 // at once
-	ConsoleRequests    = 32 // at once, whose response is being prepared or sent
+	ConsoleConnections = 512 // at once
+	ConsoleRequests    = 112 // at once, whose response is being prepared or sent
+	ConsoleStreams     = 384 // at once: responses that go on until their reader leaves
 )
 
 // Limits of what consoles answer to commands and to each other. Package ask applies them.
@@ -81,8 +82,9 @@ func Constants() []Constant {
 		{"refusals_noted", maxLogKeys, "reasons and addresses remembered for that, of each message; more are not logged"},
 		{"log_buffer", LogBuffer, "bytes of log entries that wait for the disk; more are dropped"},
 		{"log_check", LogCheck, "between two checks whether the log file was moved or deleted"},
-		{"console_connections", ConsoleConnections, "connections to the console; for one more, one without a request is closed"},
+		{"console_connections", ConsoleConnections, "connections to the console; for one more, the longest idle one is closed"},
 		{"console_requests", ConsoleRequests, "requests to the console at once, but for health and readiness; more get 503"},
+		{"console_streams", ConsoleStreams, "the same, of requests that last: profiles and streams"},
 		{"console_answer", ConsoleAnswer, "bytes of another console's answer; a longer one is an error"},
 		{"console_ask_timeout", ConsoleAskTimeout, "for the answer of another console; commands have --timeout"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},

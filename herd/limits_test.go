@@ -80,7 +80,7 @@ var limitCases = []limitCase{
 	{limits: "log_buffer", counts: "log_dropped", by: "cmd/herd/e2e/logdisk_test.go TestLogOnAStalledDisk"},
 	{limits: "log_check", counts: "log_reopened", by: "cmd/herd/e2e/logfile_test.go TestLogFileMovedOrDeleted"},
 	{limits: "console_connections", by: "cmd/herd/console/limited_test.go TestConnectionsAreLimited"},
-	{limits: "console_requests", by: "cmd/herd/console/limited_test.go TestRequestsAreLimited"},
+	{limits: "console_requests console_streams", by: "cmd/herd/console/limited_test.go TestRequestsAreLimited"},
 	{limits: "console_answer", by: "cmd/herd/ask/ask_test.go TestHostileConsoles"},
 	{limits: "console_ask_timeout", by: "cmd/herd/ask/ask_test.go TestSlowConsoles"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},

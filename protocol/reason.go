@@ -22,6 +22,9 @@ const (
 // terminal.
 func Printable(text []byte) string { return printable(text, maxQuoted) }
 
+// Escape is Printable without the cut.
+func Escape(text []byte) string { return printable(text, len(text)) }
+
 func printable(text []byte, max int) string {
 	q := strconv.Quote(string(text[:min(len(text), max)]))
 	return q[1 : len(q)-1]

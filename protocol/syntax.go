@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"encoding/hex"
+	"errors"
+	"slices"
 	"strconv"
 )
 
@@ -19,6 +21,19 @@ func validName(s []byte) bool {
 		}
 	}
 	return true
+}
+
+// CheckClientID returns why an id cannot be a client's: 1 to MaxClientID bytes of any value but white space.
+func CheckClientID(id []byte) error {
+	switch {
+	case len(id) == 0:
+		return errors.New("empty")
+	case len(id) > MaxClientID:
+		return errors.New(tooLong(MaxClientID))
+	case slices.ContainsFunc(id, isSpace):
+		return errors.New("contains white space")
+	}
+	return nil
 }
 
 func isLetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }

@@ -70,6 +70,7 @@ type process struct {
 	journal *journal.Journal // nil without [storage]
 	places  places.Provider
 	server  *herd.Server
+	onLoop  console.Loop
 	hangups chan os.Signal
 	starter *notifier // for the process that started this one; nil if it does not ask for notifications
 }
@@ -141,7 +142,8 @@ func (p *process) run(pprof bool) error {
 		return err
 	}
 	if consoleListener != nil {
-		c := console.New(console.Options{Status: p.status, Pprof: pprof})
+		p.onLoop = console.NewLoop(p.reactor.CallFromThread, p.server)
+		c := console.New(console.Options{Status: p.status, Do: p.onLoop, Pprof: pprof})
 		go func() {
 			if err := console.Serve(c, consoleListener); err != nil {
 				p.log.Error("console failed", zap.Error(err))
@@ -214,22 +216,19 @@ func (p *process) listen() (server, console net.Listener, err error) {
 
 // status gets the server's status from the loop. It is false if ctx ends first.
 func (p *process) status(ctx context.Context) (herd.Status, bool) {
-	answer := make(chan herd.Status, 1)
-	p.reactor.CallFromThread(func() {
-		s, loop := p.server.Status(), p.reactor.Stats()
+	s, ok := console.OnLoop(ctx, p.onLoop, func(srv *herd.Server) herd.Status {
+		s, loop := srv.Status(), p.reactor.Stats()
 		s.Loop = herd.NewLoopStatus(loop)
 		s.Counters.AcceptFailures = loop.Unaccepted
-		answer <- s
+		return s
 	})
-	select {
-	case s := <-answer:
-		s.Counters.LogDropped, s.Counters.LogReopened = p.log.Dropped(), p.log.Reopened()
-		s.Log, s.Process = p.log.Status(), processStatus()
-		s.Places = report(&p.cfg.Places, p.places)
-		return s, true
-	case <-ctx.Done():
+	if !ok {
 		return herd.Status{}, false
 	}
+	s.Counters.LogDropped, s.Counters.LogReopened = p.log.Dropped(), p.log.Reopened()
+	s.Log, s.Process = p.log.Status(), processStatus()
+	s.Places = report(&p.cfg.Places, p.places)
+	return s, true
 }
 
 // stop stops the server gracefully, and exits if that takes longer than hardStop.

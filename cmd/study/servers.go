@@ -111,15 +111,9 @@ func (s *slowServer) run() error {
 	if _, err := server.Start(listeners[0]); err != nil {
 		return err
 	}
-	c := console.New(console.Options{Status: func(ctx context.Context) (herd.Status, bool) {
-		answer := make(chan herd.Status, 1)
-		engine.CallFromThread(func() { answer <- server.Status() })
-		select {
-		case status := <-answer:
-			return status, true
-		case <-ctx.Done():
-			return herd.Status{}, false
-		}
+	onLoop := console.NewLoop(engine.CallFromThread, server)
+	c := console.New(console.Options{Do: onLoop, Status: func(ctx context.Context) (herd.Status, bool) {
+		return console.OnLoop(ctx, onLoop, (*herd.Server).Status)
 	}})
 	go func() { _ = console.Serve(c, listeners[1]) }() // ends with the process
 	return engine.Run()

@@ -15,23 +15,37 @@ import (
 // waits fails: above the limit, the connection whose last request is oldest is closed. It may be idle, in
 // the middle of a request, or not reading its response.
 //
-// Only a connection with a page request in progress (see page) is not closed, because that may take long: a
-// profile, or a large page and a slow reader. There are at most herd.ConsoleRequests of these, fewer than
-// connections, so there is always one to close. Any goroutine.
+// Only a connection with a page or a stream in progress is not closed, because that may take long. Each class has
+// a limit, so streams leave room for pages. Together they are fewer than the connections: the others only answer
+// health checks and errors, and one of them can always be closed. Any goroutine.
 type limited struct {
 	net.Listener
 
-	mu    sync.Mutex
-	idle  list.List // of *conn that may be closed, the oldest last request first
-	pages int       // connections with a page request in progress
+	mu   sync.Mutex
+	idle list.List    // of *conn that may be closed, the oldest last request first
+	busy [classes]int // connections with a request in progress, by its class
 }
+
+// class is how long the answer to a request takes, and so which limit applies.
+type class int
+
+const (
+	check   class = iota // health: short and without a limit, but its connection may be closed
+	page                 // is as long as its text and its reader make it; herd.ConsoleRequests
+	stream               // goes on until its reader leaves; herd.ConsoleStreams
+	classes              // their number
+)
+
+// most is how many requests of a class may be in progress.
+var most = [classes]int{page: herd.ConsoleRequests, stream: herd.ConsoleStreams}
 
 // conn is a connection of a limited listener.
 type conn struct {
 	net.Conn
 	listener *limited
 
-	place  *list.Element // in listener.idle; nil during a page request, or if closed
+	place  *list.Element // in listener.idle; nil during a page or a stream, or if closed
+	class  class         // of the page or the stream
 	closed bool
 }
 
@@ -47,7 +61,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	c.place = l.idle.PushBack(c)
 	var last *conn
-	if l.idle.Len()+l.pages > herd.ConsoleConnections {
+	if l.idle.Len()+l.busy[page]+l.busy[stream] > herd.ConsoleConnections {
 		last = l.idle.Remove(l.idle.Front()).(*conn)
 		last.place, last.closed = nil, true
 	}
@@ -68,7 +82,7 @@ func (c *conn) Close() error {
 		l.idle.Remove(c.place)
 		c.place = nil
 	default:
-		l.pages--
+		l.busy[c.class]--
 	}
 	c.closed = true
 	l.mu.Unlock()
@@ -84,27 +98,27 @@ func (c *conn) active() {
 	}
 }
 
-// beginPage prevents that the connection is closed until endPage. It returns false and does nothing if too
-// many page requests are in progress.
-func (c *conn) beginPage() bool {
+// begin prevents that the connection is closed until end, for a page or a stream. It returns false and does nothing
+// if too many of that class are in progress.
+func (c *conn) begin(as class) bool {
 	l := c.listener
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.pages >= herd.ConsoleRequests || c.place == nil {
+	if l.busy[as] >= most[as] || c.place == nil {
 		return false
 	}
 	l.idle.Remove(c.place)
-	c.place = nil
-	l.pages++
+	c.place, c.class = nil, as
+	l.busy[as]++
 	return true
 }
 
-func (c *conn) endPage() {
+func (c *conn) end() {
 	l := c.listener
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !c.closed {
-		l.pages--
+		l.busy[c.class]--
 		c.place = l.idle.PushBack(c)
 	}
 }
@@ -130,19 +144,4 @@ func noted(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// page wraps the handler of a page that may take long, because it is slow to create or large.
-func page(handler http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if c := connOf(r); c != nil {
-			if !c.beginPage() {
-				w.Header().Set("Retry-After", "1")
-				http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
-				return
-			}
-			defer c.endPage()
-		}
-		handler(w, r)
-	}
 }

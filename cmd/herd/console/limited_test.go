@@ -17,7 +17,9 @@ type pipes struct {
 	closed chan struct{}
 }
 
-func newPipes() *pipes { return &pipes{make(chan struct{}, 1000), make(chan struct{})} }
+func newPipes() *pipes {
+	return &pipes{make(chan struct{}, herd.ConsoleConnections), make(chan struct{})}
+}
 
 func (p *pipes) Accept() (net.Conn, error) {
 	select {
@@ -53,17 +55,17 @@ func accept(t *testing.T, l *limited, n int) (conns []*conn) {
 // open returns which of them are open, and checks the listener's counts.
 func open(t *testing.T, l *limited, conns []*conn) (open []int) {
 	t.Helper()
-	pages := 0
+	var busy [classes]int
 	for i, c := range conns {
 		if !c.closed {
 			open = append(open, i)
 			if c.place == nil {
-				pages++
+				busy[c.class]++
 			}
 		}
 	}
-	if l.pages != pages || l.idle.Len() != len(open)-pages {
-		t.Errorf("%d idle and %d with a page counted, want %d and %d", l.idle.Len(), l.pages, len(open)-pages, pages)
+	if idle := len(open) - busy[page] - busy[stream]; l.busy != busy || l.idle.Len() != idle {
+		t.Errorf("%d idle and %d busy counted, want %d and %d", l.idle.Len(), l.busy, idle, busy)
 	}
 	return open
 }
@@ -88,7 +90,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		t.Errorf("open are %v, want 1 and 3 closed", open(t, l, conns))
 	}
 	conns[1].active() // no effect: it is closed
-	if conns[1].beginPage() {
+	if conns[1].begin(page) {
 		t.Error("a page of a connection that is closed")
 	}
 	open(t, l, conns)
@@ -98,17 +100,26 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 }
 
-// Page requests have a separate limit, and their connections are not closed for others.
+// Pages and streams have limits of their own, and their connections are not closed for others.
 func TestRequestsAreLimited(t *testing.T) {
-	const n = herd.ConsoleRequests
 	l := limit(newPipes())
 	conns := accept(t, l, herd.ConsoleConnections)
-	for i, c := range conns {
-		if got := c.beginPage(); got != (i < n) {
-			t.Fatalf("page %d: %v", i, got)
+	n := 0 // conns[:n] have a request in progress
+	for as, limit := range map[class]int{page: herd.ConsoleRequests, stream: herd.ConsoleStreams} {
+		for range limit {
+			if !conns[n].begin(as) {
+				t.Fatalf("class %d: refused below its limit", as)
+			}
+			n++
+		}
+		if conns[n].begin(as) {
+			t.Fatalf("class %d: more than %d", as, limit)
 		}
 	}
-	conns = append(conns, accept(t, l, 10*herd.ConsoleConnections)...)
+	if left := herd.ConsoleConnections - n; left != 16 {
+		t.Errorf("%d connections are left for health checks", left)
+	}
+	conns = append(conns, accept(t, l, 2*herd.ConsoleConnections)...)
 	got := open(t, l, conns)
 	for i := range n {
 		if got[i] != i {
@@ -118,13 +129,14 @@ func TestRequestsAreLimited(t *testing.T) {
 	if len(got) != herd.ConsoleConnections {
 		t.Errorf("%d are open", len(got))
 	}
-	conns[0].endPage()
-	conns[1].Close() // during its page request
-	conns[1].endPage()
+	of := conns[0].class
+	conns[0].end()
+	conns[1].Close() // during its request
+	conns[1].end()
 	open(t, l, conns)
 	last := conns[len(conns)-1]
-	if !last.beginPage() || !conns[0].beginPage() || conns[len(conns)-2].beginPage() {
-		t.Error("two pages have ended, and there is not room for two others")
+	if !last.begin(of) || !conns[0].begin(of) || conns[len(conns)-2].begin(of) {
+		t.Error("two requests have ended, and there is not room for two others")
 	}
 	open(t, l, conns)
 }

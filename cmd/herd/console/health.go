@@ -1,0 +1,37 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"serverherd/herd"
+)
+
+// healthz is /healthz: the process lives. Its answers and those of readyz are text.
+func (c *console) healthz(w http.ResponseWriter, _ *http.Request) {
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// readyz is /readyz: a rolling restart may go on to the next server.
+func (c *console) readyz(w http.ResponseWriter, r *http.Request) {
+	s, ok := c.currentStatus(r)
+	switch {
+	case !ok:
+		http.Error(w, stuck, http.StatusServiceUnavailable)
+		return
+	case !s.Ready:
+		http.Error(w, "not ready: "+s.Waiting, http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+	if s.Journal != nil && !s.Journal.OK { // it serves clients anyway
+		_, _ = fmt.Fprintf(w, "journal: behind by %d records: %s\n", s.Journal.Behind, s.Journal.Error)
+	}
+}
+
+func (c *console) currentStatus(r *http.Request) (herd.Status, bool) {
+	ctx, cancel := context.WithTimeout(r.Context(), loopTimeout)
+	defer cancel()
+	return c.Status(ctx)
+}

@@ -1,0 +1,111 @@
+package console
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"serverherd/herd/config"
+)
+
+// route is an endpoint.
+type route struct {
+	path    string   // exact; with a slash at its end, except "/" itself, everything below
+	methods []string // others get 405
+	right   right    // that a request needs
+	class   class    // which limit applies to it
+	handler http.HandlerFunc
+}
+
+// routes is the table of all endpoints.
+func (c *console) routes() []route {
+	get := []string{http.MethodGet, http.MethodHead}
+	all := []route{
+		{"/healthz", get, health, check, c.healthz},
+		{"/readyz", get, health, check, c.readyz},
+		{"/status.json", get, health, page, c.status},
+	}
+	if c.Pprof {
+		all = append(all, profiles()...)
+	}
+	return all
+}
+
+// right is what a request wants to do.
+type right int
+
+const (
+	health  right = iota // see whether servers are well; nothing about clients
+	read                 // see where clients are
+	operate              // change something
+)
+
+// allow reports whether a request has a right. Every request is asked about here, before its handler runs. Health
+// is open to whoever reaches the console's address. Requests from loopback may read. Nobody may operate.
+func allow(r *http.Request, want right) bool {
+	return want == health || want == read && config.IsLoopback(r.RemoteAddr)
+}
+
+// serve returns the handler for all routes. It answers all that no route is for with an error in JSON.
+func serve(routes []route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff") // ids in an answer are never HTML
+		i := slices.IndexFunc(routes, func(one route) bool { return one.matches(r.URL.Path) })
+		if i < 0 {
+			fail(w, http.StatusNotFound, "no such path")
+			return
+		}
+		one := routes[i]
+		switch {
+		case !slices.Contains(one.methods, r.Method):
+			w.Header().Set("Allow", strings.Join(one.methods, ", "))
+			fail(w, http.StatusMethodNotAllowed, "the method must be "+strings.Join(one.methods, " or "))
+		case !allow(r, one.right):
+			fail(w, http.StatusForbidden, "not allowed from this address")
+		default:
+			one.serve(w, r)
+		}
+	})
+}
+
+func (one route) matches(path string) bool {
+	return path == one.path || len(one.path) > 1 && strings.HasSuffix(one.path, "/") && strings.HasPrefix(path, one.path)
+}
+
+// serve calls the handler within the limits of its class.
+func (one route) serve(w http.ResponseWriter, r *http.Request) {
+	if c := connOf(r); c != nil && one.class != check {
+		if !c.begin(one.class) {
+			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Connection", "close")
+			fail(w, http.StatusServiceUnavailable, "too many requests at once")
+			return
+		}
+		defer c.end()
+	}
+	one.handler(w, r)
+}
+
+// local rejects requests to a loopback address with another Host: it prevents DNS rebinding, by which a web
+// page could read the console.
+func local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bound, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		if bound != nil && config.IsLoopback(bound.String()) && !isLocal(r.Host) {
+			fail(w, http.StatusForbidden, "this console accepts requests for localhost only")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isLocal reports whether a Host header, with or without a port, is localhost or a loopback address.
+func isLocal(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,170 @@
+package console
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"serverherd/herd"
+	"serverherd/protocol"
+)
+
+// errorOf is the error in an answer's body; "" if the body is no error.
+func errorOf(body string) string {
+	var e struct{ Error string }
+	d := json.NewDecoder(strings.NewReader(body))
+	d.DisallowUnknownFields()
+	if d.Decode(&e) != nil {
+		return ""
+	}
+	return e.Error
+}
+
+// What no route is for is answered by an error in JSON.
+func TestErrorsAreJSON(t *testing.T) {
+	addr := start(t, Options{Status: fixed(herd.Status{})})
+	for _, test := range []struct {
+		method, path string
+		code         int
+		allow        string
+	}{
+		{"GET", "/nothing", 404, ""},
+		{"GET", "/status.json/", 404, ""},
+		{"GET", "//status.json", 404, ""},
+		{"GET", "/../status.json", 404, ""},
+		{"GET", "/debug/pprof/", 404, ""},
+		{"GET", "/%00%ff<script>", 404, ""},
+		{"POST", "/nothing", 404, ""},
+		{"POST", "/status.json", 405, "GET, HEAD"},
+		{"DELETE", "/healthz", 405, "GET, HEAD"},
+		{"OPTIONS", "/readyz", 405, "GET, HEAD"},
+		{"BREW", "/status.json", 405, "GET, HEAD"},
+	} {
+		r, err := http.NewRequest(test.method, "http://"+addr, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.Opaque = "//" + addr + test.path // is sent as it is
+		got, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(got.Body)
+		got.Body.Close()
+		if got.StatusCode != test.code || errorOf(string(body)) == "" || got.Header.Get("Allow") != test.allow {
+			t.Errorf("%s %s: %d %q, Allow %q", test.method, test.path, got.StatusCode, body, got.Header.Get("Allow"))
+		}
+		if got.Header.Get("Content-Type") != "application/json" || got.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s %s: %v", test.method, test.path, got.Header)
+		}
+	}
+}
+
+// Who may do what.
+func TestRights(t *testing.T) {
+	for _, test := range []struct {
+		from string
+		want []right
+	}{
+		{"127.0.0.1:1", []right{health, read}},
+		{"127.9.9.9:1", []right{health, read}},
+		{"[::1]:1", []right{health, read}},
+		{"[::ffff:127.0.0.1]:1", []right{health, read}},
+		{"192.0.2.1:1", []right{health}},
+		{"[2001:db8::1]:1", []right{health}},
+		{"@", []right{health}}, // a Unix socket
+		{"", []right{health}},
+	} {
+		for _, want := range []right{health, read, operate} {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = test.from
+			if got := allow(r, want); got != slices.Contains(test.want, want) {
+				t.Errorf("right %d from %q: %v", want, test.from, got)
+			}
+			served := false
+			w := httptest.NewRecorder()
+			serve([]route{{"/", []string{"GET"}, want, page, func(http.ResponseWriter, *http.Request) { served = true }}}).ServeHTTP(w, r)
+			if served != allow(r, want) || !served && (w.Code != 403 || errorOf(w.Body.String()) == "") {
+				t.Errorf("right %d from %q: %d %s", want, test.from, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+func TestQuery(t *testing.T) {
+	long := strings.Repeat("x", protocol.MaxClientID)
+	every := make([]byte, 0, 256) // all bytes that an id may have
+	for b := range 256 {
+		if protocol.CheckClientID([]byte{byte(b)}) == nil {
+			every = append(every, byte(b))
+		}
+	}
+	for _, test := range []struct{ query, id, err string }{
+		{"id=kiwi", "kiwi", ""},
+		{"id=a+b", "a+b", ""},
+		{"id=a=b;c", "a=b;c", ""},
+		{"id=%00%ff", "\x00\xff", ""},
+		{"id=" + long, long, ""},
+		{"id=" + url.QueryEscape(string(every)), string(every), ""},
+		{"", "", "id is missing"},
+		{"id", "", "id: empty"},
+		{"id=", "", "id: empty"},
+		{"id=%", "", "id: invalid URL escape"},
+		{"id=%f", "", "id: invalid URL escape"},
+		{"id=%zz", "", "id: invalid URL escape"},
+		{"id=a&id=a", "", "id is given twice"},
+		{"id=a%20b", "", "id: contains white space"},
+		{"id=a%0Ab", "", "id: contains white space"},
+		{"id=" + long + "x", "", "id: longer than 1024 bytes"},
+		{"id=a&x=%1b", "", `unknown parameter "x"; known: id`},
+		{"%69d=a", "", `unknown parameter "%69d"; known: id`},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.RawQuery = test.query
+		var id []byte
+		given, err := query(r, "id")
+		if err == nil {
+			id, err = queryID(given)
+		}
+		if test.err == "" && (err != nil || string(id) != test.id) {
+			t.Errorf("%.50q: %q, %v", test.query, id, err)
+		}
+		if test.err != "" && (err == nil || !strings.HasPrefix(err.Error(), test.err)) {
+			t.Errorf("%.50q: %v, want %s", test.query, err, test.err)
+		}
+	}
+}
+
+// A function that waited in vain does not run, or its result is dropped.
+func TestALoopThatIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var posted []func()
+		srv := &herd.Server{}
+		c := &console{Options{Do: NewLoop(func(f func()) { posted = append(posted, f) }, srv)}}
+		ran := 0
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		begun := time.Now()
+		if _, ok := fromLoop(c, w, r, func(*herd.Server) int { ran++; return ran }); ok {
+			t.Error("an answer of a loop that did not run")
+		}
+		if w.Code != 503 || errorOf(w.Body.String()) != stuck || time.Since(begun) != loopTimeout {
+			t.Errorf("after %v: %d %s", time.Since(begun), w.Code, w.Body)
+		}
+		posted[0]()
+		if ran != 0 {
+			t.Error("the function ran although nobody waited")
+		}
+		c.Do = NewLoop(func(f func()) { go f() }, srv)
+		got, ok := fromLoop(c, w, r, func(s *herd.Server) *herd.Server { return s })
+		if !ok || got != srv {
+			t.Errorf("%p, %v", got, ok)
+		}
+	})
+}

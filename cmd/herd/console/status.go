@@ -1,0 +1,12 @@
+package console
+
+import "net/http"
+
+// status is /status.json: the server's herd.Status.
+func (c *console) status(w http.ResponseWriter, r *http.Request) {
+	if s, ok := c.currentStatus(r); ok {
+		answer(w, s)
+	} else {
+		fail(w, http.StatusServiceUnavailable, stuck)
+	}
+}

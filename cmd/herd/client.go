@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,27 +21,70 @@ const maxReply = 64 << 20
 // conversation is a client's connection to a server.
 type conversation struct {
 	net.Conn
+	target
 	in      *bufio.Reader
-	dialect protocol.Dialect
-	addr    string
-	maxLine int           // bytes of a request without its LF
 	timeout time.Duration // of connecting, and of each reply
 }
 
 func dial(o *options) (*conversation, error) {
-	addr, dialect, maxLine, err := o.target()
+	t, err := o.target()
 	if err != nil {
 		return nil, err
 	}
-	c, err := net.DialTimeout("tcp", addr, o.timeout)
-	if os.IsTimeout(err) {
-		err = fmt.Errorf("connect to %s: timeout after %s (--timeout)", addr, formatDuration(o.timeout))
-	}
+	c, err := t.dial(context.Background(), o.timeout)
 	if err != nil {
 		return nil, fmt.Errorf("%w; is the server running? see herd status", err)
 	}
-	return &conversation{c, bufio.NewReaderSize(c, 64<<10), dialect, addr, maxLine, o.timeout}, nil
+	return c, nil
 }
+
+// dial connects to a server.
+func (t target) dial(ctx context.Context, timeout time.Duration) (*conversation, error) {
+	d := net.Dialer{Timeout: timeout}
+	c, err := d.DialContext(ctx, "tcp", t.addr)
+	if os.IsTimeout(err) {
+		return nil, &timeoutError{"connect to " + t.addr + ": timeout after", timeout}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &conversation{c, t, bufio.NewReaderSize(c, 64<<10), timeout}, nil
+}
+
+// ask sends a line and returns its reply without trailing LFs.
+func (c *conversation) ask(line string) (string, error) {
+	if err := c.send(line); err != nil {
+		return "", err
+	}
+	return c.reply(verbOf(line))
+}
+
+// send sends a line.
+func (c *conversation) send(line string) error {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return err
+	}
+	_, err := io.WriteString(c, line+"\n")
+	return err
+}
+
+// verbOf returns the first field of a line, which determines the form of the reply.
+func verbOf(line string) string {
+	if f := fields(line); len(f) > 0 {
+		return f[0]
+	}
+	return ""
+}
+
+var errClosed = errors.New("the server closed the connection before a complete reply")
+
+// timeoutError is a --timeout that has passed.
+type timeoutError struct {
+	what  string
+	after time.Duration
+}
+
+func (e *timeoutError) Error() string { return e.what + " " + formatDuration(e.after) + " (--timeout)" }
 
 // reply reads the reply to a request that begins with verb and returns it without trailing LFs.
 func (c *conversation) reply(verb string) (string, error) {
@@ -52,15 +96,15 @@ func (c *conversation) reply(verb string) (string, error) {
 		part, err := c.in.ReadSlice('\n')
 		text = append(text, part...)
 		switch {
-		case (err == nil || errors.Is(err, bufio.ErrBufferFull)) && !answered(text) && !refused(string(text[:min(2, len(text))])):
+		case (err == nil || errors.Is(err, bufio.ErrBufferFull)) && !isReply(verb, text):
 			return "", fmt.Errorf("%s is not a herd server: unexpected reply %q", c.addr, firstLine(text))
 		case len(text) > maxReply:
 			return "", fmt.Errorf("the reply is longer than %d bytes", maxReply)
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF):
-			return "", errors.New("the server closed the connection before a complete reply")
+			return "", errClosed
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return "", fmt.Errorf("no complete reply from %s within %s (--timeout)", c.addr, formatDuration(c.timeout))
+			return "", &timeoutError{"no complete reply from " + c.addr + " within", c.timeout}
 		case err != nil:
 			return "", err
 		case c.complete(verb, text):
@@ -78,8 +122,23 @@ func (c *conversation) complete(verb string, text []byte) bool {
 	return bytes.HasSuffix(text, []byte("\n\n"))
 }
 
-// answered reports whether a reply is an AT line.
-func answered(reply []byte) bool { return bytes.HasPrefix(reply, []byte("AT ")) }
+// isReply reports whether a text begins like a reply of a herd server to a request that begins with verb. It
+// has at least one line, unless that is long.
+func isReply(verb string, text []byte) bool {
+	return bytes.HasPrefix(text, []byte("AT ")) || refused(string(text[:min(2, len(text))])) ||
+		verb == "help" && bytes.HasPrefix(text, helpHead)
+}
+
+// helpHead is the first line of the reply to help.
+var helpHead = firstLine(protocol.Paper.AppendHelp(nil, nil))
+
+// failed reports whether the reply to a request that begins with verb is an error. The reply to quit begins
+// like one.
+func failed(verb, reply string) bool {
+	return refused(reply) && !(verb == "quit" && strings.HasPrefix(reply, goodbye))
+}
+
+var goodbye = string(firstLine(protocol.Paper.AppendGoodbye(nil, nil)))
 
 // firstLine is the beginning of the first line of a text, for a message.
 func firstLine(text []byte) []byte {

@@ -169,20 +169,16 @@ func onlyOfLoads(set *pflag.FlagSet) error {
 // targets returns the servers and their dialect.
 func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, err error) {
 	if f.servers == "" {
-		addr, dialect, _, err := o.target()
-		name := o.at
-		if name == "" {
-			name = addr
-		}
-		t := load.Target{Name: name, Addr: addr}
+		at, err := o.target()
+		t := load.Target{Name: at.label, Addr: at.addr}
 		if cfg, err := o.load(); err == nil {
 			for _, s := range cfg.Servers {
-				if s.Address == addr {
+				if s.Address == at.addr {
 					t.Name, t.PID, f.herd = s.Name, pidOf(s), cfg
 				}
 			}
 		}
-		return []load.Target{t}, dialect, err
+		return []load.Target{t}, at.dialect, err
 	}
 	if o.at != "" {
 		return nil, 0, usage("--servers and --at exclude each other")

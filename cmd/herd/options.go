@@ -84,31 +84,46 @@ func (o *options) completeServers(
 // defaultMaxLine is the assumed limits.max_line of a server given as HOST:PORT.
 const defaultMaxLine = 16384
 
-// target returns the server to connect to: its address, dialect, and limits.max_line.
-func (o *options) target() (addr string, d protocol.Dialect, maxLine int, err error) {
+// target is a server to connect to.
+type target struct {
+	label   string // its name, or its address
+	addr    string
+	dialect protocol.Dialect
+	maxLine int // limits.max_line: bytes of a request without its LF
+}
+
+// target returns the server that --at names.
+func (o *options) target() (target, error) {
 	if strings.Contains(o.at, ":") {
+		t := target{label: o.at, addr: o.at, maxLine: defaultMaxLine}
 		if o.dialect != "" {
-			if d, err = protocol.ParseDialect(o.dialect); err != nil {
-				return "", 0, 0, usage("--dialect: %v", err)
+			var err error
+			if t.dialect, err = protocol.ParseDialect(o.dialect); err != nil {
+				return t, usage("--dialect: %v", err)
 			}
 		}
-		return o.at, d, defaultMaxLine, nil
+		return t, nil
 	}
 	if o.dialect != "" {
-		return "", 0, 0, usage("--dialect requires --at HOST:PORT; the dialect of servers in herd.toml is set there")
+		return target{}, usage("--dialect requires --at HOST:PORT; the dialect of servers in herd.toml is set there")
 	}
 	cfg, err := o.load()
 	if err != nil {
-		return "", 0, 0, err
+		return target{}, err
 	}
 	s := cfg.Servers[0]
 	if o.at != "" {
 		if s, err = findFor("at", cfg, o.at); err != nil {
-			return "", 0, 0, err
+			return target{}, err
 		}
 	}
-	d, err = protocol.ParseDialect(cfg.Herd.Dialect)
-	return s.Address, d, cfg.Limits.MaxLine, err
+	return targetOf(cfg, s)
+}
+
+// targetOf returns a server of a configuration as a target.
+func targetOf(cfg *config.Config, s config.Server) (target, error) {
+	d, err := protocol.ParseDialect(cfg.Herd.Dialect)
+	return target{s.Name, s.Address, d, cfg.Limits.MaxLine}, err
 }
 
 // find returns the server called name, or an error that lists the valid names.

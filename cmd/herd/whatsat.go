@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -45,13 +43,7 @@ func whatsat(cmd *cobra.Command, o *options, args []string, onlyJSON bool) error
 		return err
 	}
 	defer c.Close()
-	if err := c.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(c, "WHATSAT %s\n", strings.Join(args, " ")); err != nil {
-		return err
-	}
-	reply, err := c.reply("WHATSAT")
+	reply, err := c.ask("WHATSAT " + strings.Join(args, " "))
 	switch {
 	case err != nil:
 		return err

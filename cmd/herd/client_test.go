@@ -387,19 +387,6 @@ func TestIamatAnswersAsItIsTyped(t *testing.T) {
 	}
 }
 
-func TestForTerminal(t *testing.T) {
-	for text, want := range map[string]string{
-		"AT kiwi\n{ \"a\\b\": \"東京\" }": "AT kiwi\n{ \"a\\b\": \"東京\" }",
-		"\x1b[31mred\x07":               `\x1b[31mred\a`,
-		"gnp\u202eexe\xff\u00a0":        `gnp\u202eexe\xff\u00a0`,
-		"a\r\tb":                        `a\r` + "\tb",
-	} {
-		if got := forTerminal(text); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-}
-
 // The maximum length of a request is limits.max_line of herd.toml.
 func TestIamatOfManyAndMaxLine(t *testing.T) {
 	addr := fakeServer(t, answering(func(line string) string { return "AT " + line[:20] + "\n\n" }))

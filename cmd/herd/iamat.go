@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/view"
 	"serverherd/protocol/bom"
 )
 
@@ -102,7 +103,7 @@ func iamat(o *options, u *updates, cmd *cobra.Command) error {
 			u.answered++
 			if refused(reply) {
 				u.refused++
-				text = forTerminal(reply) + s.hint
+				text = view.Escape(reply) + s.hint
 			}
 		} else {
 			u.bad++

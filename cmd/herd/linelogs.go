@@ -10,6 +10,7 @@ import (
 	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/logging"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
@@ -169,7 +170,7 @@ func (s logSample) files() (n int, names []string) {
 		}
 		n++
 		name := strings.Replace(server.Log.File, "server-"+server.Server, "server-NAME", 1)
-		if name = oneLine(forTerminal(name)); !slices.Contains(names, name) {
+		if name = oneLine(view.Escape(name)); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

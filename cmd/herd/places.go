@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/load"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd/config"
 	"serverherd/places"
 	"serverherd/protocol"
@@ -219,17 +220,16 @@ func printPlaces(out io.Writer, q places.Query, r places.Result, by *places.Repo
 		if s.Located {
 			far = distance(places.Distance(q.Lat, q.Lng, s.Lat, s.Lng))
 		}
-		rows = append(rows, []string{far, cell(s.Name, widestName), cell(s.Type, widestKind)})
+		rows = append(rows, []string{far, view.Cell(s.Name, widestName), view.Cell(s.Type, widestKind)})
 	}
-	columns := []column{{head: "DISTANCE", right: true}, {head: "NAME"}, {head: "KIND"}}
+	columns := []view.Column{{Head: "DISTANCE", Right: true}, {Head: "NAME"}, {Head: "KIND"}}
 	if len(rows) > 0 {
-		writeColumns(&text, columns, rows)
-		text.WriteByte('\n')
+		fmt.Fprintln(&text, strings.Join(view.Table(columns, rows, nil), "\n")+"\n")
 	}
 	fmt.Fprintf(&text, "%s within %v km of %v,%v, by %s\n", counted(len(rows)),
-		float64(q.RadiusM)/1000, q.Lat, q.Lng, cell(source(by), widestLine))
+		float64(q.RadiusM)/1000, q.Lat, q.Lng, view.Cell(source(by), widestLine))
 	for _, credit := range attributions(r) {
-		fmt.Fprintln(&text, cell(fromHTML(credit), widestLine))
+		fmt.Fprintln(&text, view.Cell(fromHTML(credit), widestLine))
 	}
 	_, err := text.WriteTo(out)
 	return err

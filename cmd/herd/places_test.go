@@ -222,30 +222,7 @@ func TestPlacesAdvice(t *testing.T) {
 	}
 }
 
-func TestColumns(t *testing.T) {
-	for text, want := range map[string]int{
-		"": 0, "abc": 3, "é": 1, "e\u0301": 1, "東京": 4, "ｱ": 1, "Ａ": 2, "☕": 2, "😀": 2, "שלום": 4, "…": 1,
-	} {
-		if got := textWidth(text); got != want {
-			t.Errorf("%q takes %d columns, want %d", text, got, want)
-		}
-	}
-	for text, want := range map[string]string{
-		"":               "-",
-		" \n":            "-",
-		"東京タワー":          "東京…",
-		"東京a":            "東京a",
-		"abcde\u0301":    "abcde\u0301",
-		"abcdef":         "abcd…",
-		"\xff":           `\xff`,
-		"a\x1b":          `a\x1b`,
-		"\u2028\u00a0b":  `\u20…`,
-		"東\u3000a\u00a0": "東 a ",
-	} {
-		if got := cell(text, 5); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
+func TestFromHTML(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain &lt;b&gt;":                     "plain <b>",
 		"<a href='http://x'>y</a>, <i>z":      "y (http://x), z",

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/logging"
+	"serverherd/cmd/herd/view"
+	"serverherd/cmd/herd/view/style"
 	"serverherd/herd/config"
 )
 
@@ -57,7 +59,7 @@ func newPrefixed(out io.Writer, servers []config.Server) *prefixed {
 	p := &prefixed{
 		width: len(selfName), color: map[string]string{}, stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	inColor := colored(out)
+	inColor := style.Colored(direct(out))
 	for i, s := range servers {
 		p.width = max(p.width, len(s.Name))
 		if inColor {
@@ -102,7 +104,7 @@ func (p *prefixed) entry(name, text string) []byte {
 	if color := p.color[name]; color != "" {
 		label = "\x1b[" + color + "m" + label + "\x1b[0m"
 	}
-	return fmt.Appendf(nil, "%s %s\n", label, forTerminal(text))
+	return fmt.Appendf(nil, "%s %s\n", label, view.Escape(text))
 }
 
 // run prints lines when no older ones are expected.

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd/config"
 	"serverherd/herd/journal"
 )
@@ -257,7 +258,7 @@ func TestHelpFits(t *testing.T) {
 			c.SetOut(&text)
 			_ = c.Help()
 			for line := range strings.Lines(text.String()) {
-				if n := textWidth(strings.TrimSuffix(line, "\n")); n > 80 {
+				if n := view.Width(strings.TrimSuffix(line, "\n")); n > 80 {
 					t.Errorf("help of %s: %d columns: %s", c.CommandPath(), n, line)
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
@@ -66,7 +67,7 @@ func unanswered(answers []ask.Status) string {
 	var all []string
 	for _, a := range answers {
 		if a.Status == nil && !a.NoConsole {
-			all = append(all, a.Server+": "+oneCell(a.Error))
+			all = append(all, a.Server+": "+view.OneLine(a.Error))
 		}
 	}
 	return strings.Join(all, "; ")
@@ -163,20 +164,20 @@ func printStatus(out io.Writer, answers []ask.Status, differ bool) error {
 			consoles++
 		}
 		if s == nil {
-			fmt.Fprintf(w, "%s\tno: %s\n", a.Server, oneCell(a.Error))
+			fmt.Fprintf(w, "%s\tno: %s\n", a.Server, view.OneLine(a.Error))
 			continue
 		}
 		answered++
 		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%d\t%d\t%d\t%s\t%s\n", a.Server, uptime(s.Now.Sub(s.Started)),
 			live(s), len(s.Links), s.Records, s.Connections, s.Counters.Replies,
-			milliseconds(s.Loop.LagP99, s.Loop.LagP99 > 0), oneCell(agreement(s)))
+			milliseconds(s.Loop.LagP99, s.Loop.LagP99 > 0), view.OneLine(agreement(s)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	for _, a := range answers {
 		for _, text := range append(details(a.Status), remarks(a.Status)...) {
-			fmt.Fprintf(out, "%s: %s\n", a.Server, oneCell(text))
+			fmt.Fprintf(out, "%s: %s\n", a.Server, view.OneLine(text))
 		}
 	}
 	if differ {

@@ -2,13 +2,10 @@ package main
 
 import (
 	"io"
-	"os"
-	"strconv"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/term"
+	"serverherd/cmd/herd/view"
+	"serverherd/cmd/herd/view/style"
 )
 
 // output is the standard output or standard error of a command. On a terminal it escapes all unprintable
@@ -37,7 +34,7 @@ func (o *output) Write(p []byte) (n int, err error) {
 			}
 		}
 		o.tail = append([]byte(nil), text[whole:]...)
-		_, err = io.WriteString(o.w, forTerminal(string(text[:whole])))
+		_, err = io.WriteString(o.w, view.Escape(string(text[:whole])))
 	} else {
 		n, err = o.w.Write(p)
 	}
@@ -56,36 +53,4 @@ func direct(w io.Writer) io.Writer {
 }
 
 // isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool {
-	f, isFile := direct(w).(*os.File)
-	return isFile && term.IsTerminal(int(f.Fd()))
-}
-
-// colored reports whether colors may be written to w (https://no-color.org).
-func colored(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
-
-// forTerminal escapes all unprintable characters except tabs and LFs. Client ids may contain any byte, and
-// terminals interpret control characters.
-func forTerminal(text string) string {
-	clean := func(r rune) bool { return r == '\n' || r == '\t' || r != utf8.RuneError && unicode.IsPrint(r) }
-	if strings.IndexFunc(text, func(r rune) bool { return !clean(r) }) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for len(text) > 0 {
-		r, size := utf8.DecodeRuneInString(text)
-		if clean(r) {
-			b.WriteString(text[:size])
-		} else {
-			quoted := strconv.Quote(text[:size])
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-		text = text[size:]
-	}
-	return b.String()
-}
-
-// oneCell makes text a single table cell.
-func oneCell(text string) string {
-	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(forTerminal(text))
-}
+func isTerminal(w io.Writer) bool { return style.IsTerminal(direct(w)) }

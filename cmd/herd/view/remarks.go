@@ -1,0 +1,133 @@
+package view
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"serverherd/herd"
+	"serverherd/places"
+)
+
+// DefaultEngine is the engine that production uses.
+const DefaultEngine = "loop"
+
+// duplicates explain the values of herd.LinkStatus.Duplicate.
+var duplicates = map[string]string{
+	"refused":    "one of them is rejected",
+	"taken back": "the replaced one was accepted again, because the other one is gone or is not at its address",
+}
+
+// Remarks are what is wrong with a server (Bad), an engine other than the default, and counters of events
+// that should not happen (Notice). They may contain strings of the server.
+func Remarks(s *herd.Status) (all []Text) {
+	if s == nil {
+		return nil
+	}
+	bad := func(text string) { all = append(all, Text{Bad, text}) }
+	if s.Digest == FullDigest {
+		bad("full: records were dropped; raise max_clients")
+	}
+	for _, l := range s.Links {
+		for _, text := range linkRemarks(s, l) {
+			bad(text)
+		}
+	}
+	if s.Log.Error != "" {
+		bad("log error: " + s.Log.Error)
+	}
+	if j := s.Journal; j != nil && !j.OK {
+		bad(journalRemark(j))
+	}
+	if p := s.Places; p != nil {
+		for _, text := range placesRemarks(p) {
+			bad(text)
+		}
+	}
+	notice := func(text string) { all = append(all, Text{Notice, text}) }
+	if s.Engine != DefaultEngine {
+		notice("engine " + s.Engine + " is for comparison only")
+	}
+	if j := s.Journal; j != nil && j.Losses > 0 {
+		notice("journal lost and rewritten " + Plural(j.Losses, "time", "times"))
+	}
+	for _, text := range events(&s.Counters) {
+		notice(text)
+	}
+	return all
+}
+
+// linkRemarks are the problems of a link.
+func linkRemarks(s *herd.Status, l herd.LinkStatus) (all []string) {
+	switch {
+	case l.DivergedSince != nil:
+		all = append(all, fmt.Sprintf("records differ from %s since %s", l.Neighbor, l.DivergedSince.Local().Format(time.DateTime)))
+	case l.Agreement == FullDigest && s.Digest != FullDigest:
+		all = append(all, l.Neighbor+" is full: it dropped records")
+	}
+	switch {
+	case l.State != "live" && l.State != "plain":
+		all = append(all, join(": ", "link to "+l.Neighbor+" is "+l.State, l.Error))
+	case !Live(l):
+		all = append(all, "no link from "+l.Neighbor)
+	}
+	if c := l.Clock; c != nil && c.Wrong {
+		how := "ahead of"
+		if c.Ahead < 0 {
+			how = "behind"
+		}
+		ahead := time.Duration(math.Abs(c.Ahead) * float64(time.Second)).Round(time.Millisecond)
+		all = append(all, fmt.Sprintf("the clock of %s is %v %s this server's", l.Neighbor, ahead, how))
+	}
+	if l.Duplicate != "" {
+		all = append(all, join(": ", "two processes use the name "+l.Neighbor, duplicates[l.Duplicate]))
+	}
+	return all
+}
+
+// journalRemark says what is wrong with a journal that is not OK.
+func journalRemark(j *herd.JournalStatus) string {
+	if j.Behind == 0 {
+		return "journal error: " + j.Error
+	}
+	return join(": ", fmt.Sprintf("journal behind by %s, %.0f s", Plural(j.Behind, "record", "records"), j.Late), j.Error)
+}
+
+// placesRemarks are the problems of the places provider.
+func placesRemarks(p *places.Report) (all []string) {
+	if p.File != nil && p.File.Refused != nil {
+		all = append(all, fmt.Sprintf("serving the places read at %s; the changed file is invalid: %s",
+			p.File.Read.Local().Format(time.DateTime), p.File.Error))
+	}
+	if p.Network != nil && p.Network.Budget.Error != "" {
+		all = append(all, "lookups fail because the daily budget cannot be saved: "+p.Network.Budget.Error)
+	}
+	return all
+}
+
+// events are the counters of what should not happen, as far as it happened.
+func events(c *herd.Counters) (all []string) {
+	for _, event := range []struct {
+		n               uint64
+		one, many, what string
+	}{
+		{c.LogDropped, "log entry", "log entries", "dropped"},
+		{c.ServerFull, "connection", "connections", "rejected by max_connections"},
+		{c.ClientsRefused, "update", "updates", "rejected by max_clients"},
+		{c.OutputLimits, "client", "clients", "disconnected by output_hard or output_soft"},
+		{c.StallLimits, "client", "clients", "disconnected because they read no replies"},
+		{c.MemoryLimits, "client", "clients", "disconnected by max_buffered"},
+		{c.InputLimits, "connection", "connections", "closed because held input made no progress"},
+		{c.OtherProtocols, "connection", "connections", "closed because of another protocol"},
+		{c.LinksUnacknowledged, "link", "links", "closed because the neighbor sent no ACK"},
+		{c.LinksUnread, "link", "links", "closed because the neighbor did not read"},
+		{c.LinksGarbled, "link", "links", "closed because of bad lines from the neighbor"},
+		{c.LookupsBusy, "lookup", "lookups", "rejected because the server was busy"},
+		{c.LookupsFailed, "lookup", "lookups", "failed"},
+	} {
+		if event.n > 0 {
+			all = append(all, Plural(event.n, event.one, event.many)+" "+event.what)
+		}
+	}
+	return all
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"serverherd/cmd/herd/ping"
+	"serverherd/cmd/herd/view"
 )
 
 // pingLine is what ping sends. It is valid in both dialects, changes nothing, and looks nothing up.
@@ -174,20 +174,21 @@ type pingTable struct {
 }
 
 func (t *pingTable) draw(results []ping.Result) error {
-	columns := []column{{"SERVER", false}, {"PINGS", true}, {"LOST", true}, {"LAST", true}, {"MIN", true}, {"P50", true},
-		{"P99", true}, {"MAX ms", true}, {"", false}}
+	columns := []view.Column{{Head: "SERVER"}}
+	for _, head := range []string{"PINGS", "LOST", "LAST", "MIN", "P50", "P99", "MAX ms"} {
+		columns = append(columns, view.Column{Head: head, Right: true})
+	}
+	columns = append(columns, view.Column{}) // pingNote
 	var rows [][]string
 	for _, r := range results {
 		times := []string{"-", "-", "-", "-", "-"}
 		if r.Answered > 0 {
 			times = []string{pingTime(r.Last), pingTime(r.Min), pingTime(r.P50), pingTime(r.P99), pingTime(r.Max)}
 		}
-		row := []string{oneCell(r.Server), strconv.FormatUint(r.Answered+r.Lost, 10), strconv.FormatUint(r.Lost, 10)}
+		row := []string{view.OneLine(r.Server), strconv.FormatUint(r.Answered+r.Lost, 10), strconv.FormatUint(r.Lost, 10)}
 		rows = append(rows, append(append(row, times...), pingNote(r)))
 	}
-	var b bytes.Buffer
-	writeColumns(&b, columns, rows)
-	text := b.String()
+	text := strings.Join(view.Table(columns, rows, nil), "\n") + "\n"
 	if t.live {
 		text = t.over(text)
 	}
@@ -211,7 +212,7 @@ func (t *pingTable) over(table string) string {
 		text = fmt.Sprintf("\r\x1b[%dA", min(t.lines, height-1))
 	}
 	for _, line := range lines {
-		text += cell(line, width-1) + "\x1b[K\n"
+		text += view.Cell(line, width-1) + "\x1b[K\n"
 	}
 	t.lines = len(lines)
 	return text + "\x1b[J"
@@ -221,7 +222,7 @@ func (t *pingTable) over(table string) string {
 func pingNote(r ping.Result) string {
 	switch {
 	case r.Error != "":
-		return cell(r.Error, 60)
+		return view.Cell(r.Error, 60)
 	case r.Waiting >= 1:
 		return fmt.Sprintf("no reply for %.0f s", r.Waiting)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/ping"
+	"serverherd/cmd/herd/view"
 )
 
 // screen is a program on a terminal of its own.
@@ -125,7 +126,7 @@ func TestPingTable(t *testing.T) {
 		}
 		for _, line := range lines {
 			line, ok := strings.CutSuffix(line, "\x1b[K")
-			if !ok || textWidth(line) > 79 || forTerminal(line) != line {
+			if !ok || view.Width(line) > 79 || view.Escape(line) != line {
 				t.Errorf("%q", line)
 			}
 		}

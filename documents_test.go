@@ -15,6 +15,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"serverherd/cmd/herd/console/metrics"
 	"serverherd/herd"
 )
 
@@ -247,6 +248,27 @@ func TestStatusIsDocumented(t *testing.T) {
 			if !slices.Contains(names, name) {
 				t.Errorf("%s: %s: there is no %s", operating, title, name)
 			}
+		}
+	}
+}
+
+// The table of metrics has all of them but the counters, which have a table of their own, and nothing else.
+func TestMetricsAreDocumented(t *testing.T) {
+	table := firstColumn(section(t, documents(t)[operating], "### Metrics"))
+	all := metrics.Names()
+	if len(all) < 100 {
+		t.Fatalf("%d metrics", len(all))
+	}
+	counters := jsonNames(reflect.TypeFor[herd.Counters]())
+	for _, name := range all {
+		counter, _ := strings.CutPrefix(strings.TrimSuffix(name, "_total"), "herd_")
+		if !slices.Contains(table, name) && !slices.Contains(counters, counter) {
+			t.Errorf("%s: the metric %s is missing", operating, name)
+		}
+	}
+	for _, name := range table {
+		if !slices.Contains(all, name) {
+			t.Errorf("%s: there is no metric %s", operating, name)
 		}
 	}
 }

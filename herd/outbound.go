@@ -29,9 +29,10 @@ const (
 	linkLegacy // to a legacy neighbor
 )
 
-func (st linkState) String() string {
-	return [...]string{"down", "dialling", "greeting", "copying", "live", "plain"}[st]
-}
+// LinkStates are the values of LinkStatus.State.
+var LinkStates = []string{"down", "dialling", "greeting", "copying", "live", "plain"}
+
+func (st linkState) String() string { return LinkStates[st] }
 
 // outbound is the link on which this server sends its feed to a neighbor. It dials and does the I/O; the
 // protocol of a connection is in its sender. Loop only.

@@ -139,6 +139,7 @@ type ProcessStatus struct {
 	CPU      float64 `json:"cpu_seconds"` // processor time since the process started, user and system
 	Resident uint64  `json:"resident_bytes"`
 	OpenFDs  int     `json:"open_fds"` // open file descriptors
+	MaxFDs   int     `json:"max_fds"`  // limit of these
 }
 
 // LinkStatus is the state of one neighbor: of the link that this server dials and of the one that it accepts.

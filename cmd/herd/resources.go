@@ -20,6 +20,7 @@ import (
 
 // processStatus returns what this process uses. What the system does not report is zero.
 func processStatus() (u herd.ProcessStatus) {
+	u.MaxFDs = descriptors()
 	var r syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) == nil {
 		u.CPU = time.Duration(r.Utime.Nano() + r.Stime.Nano()).Seconds()

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"time"
 
+	"serverherd/cmd/herd/console/metrics"
 	"serverherd/herd"
 )
 
@@ -35,12 +36,15 @@ type Options struct {
 }
 
 // console is one server's console.
-type console struct{ Options }
+type console struct {
+	Options
+	page *metrics.Page
+}
 
 // New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
-	c := &console{o}
+	c := &console{o, metrics.NewPage()}
 	return &http.Server{
 		Handler:        noted(local(serve(c.routes()))),
 		ConnContext:    withConn,

@@ -74,6 +74,7 @@ func TestPages(t *testing.T) {
 		{unready, "/healthz", 200, "ok\n"},
 		{unready, "/readyz", 503, "not ready"},
 		{ready, "/status.json", 200, `"records": 7`},
+		{ready, "/metrics", 200, "\nherd_records 7\n"},
 		{ready, "/debug/pprof/", 404, ""},
 		{profiled, "/debug/pprof/", 200, "goroutine"},
 		{profiled, "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
@@ -111,7 +112,7 @@ func TestTheLoopIsStuck(t *testing.T) {
 		_, bounded = ctx.Deadline()
 		return herd.Status{}, false
 	}})
-	for _, path := range []string{"/readyz", "/status.json"} {
+	for _, path := range []string{"/readyz", "/status.json", "/metrics"} {
 		if code, body := ask(t, addr, "", path); code != 503 || !strings.Contains(body, "did not answer") || !bounded {
 			t.Errorf("%s: %d %q, with a deadline: %v", path, code, body, bounded)
 		}

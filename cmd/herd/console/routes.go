@@ -25,6 +25,7 @@ func (c *console) routes() []route {
 		{"/healthz", get, health, check, c.healthz},
 		{"/readyz", get, health, check, c.readyz},
 		{"/status.json", get, health, page, c.status},
+		{"/metrics", get, health, page, c.metrics},
 	}
 	if c.Pprof {
 		all = append(all, profiles()...)

@@ -147,7 +147,7 @@ func TestALoopThatIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var posted []func()
 		srv := &herd.Server{}
-		c := &console{Options{Do: NewLoop(func(f func()) { posted = append(posted, f) }, srv)}}
+		c := &console{Options: Options{Do: NewLoop(func(f func()) { posted = append(posted, f) }, srv)}}
 		ran := 0
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
 		begun := time.Now()

@@ -1,7 +1,9 @@
 package herd
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"serverherd/protocol"
 )
@@ -22,6 +24,24 @@ func TestSenderOfARecord(t *testing.T) {
 	for _, from := range []protocol.Epoch{0, item.From + 1} {
 		if got := srv.Sender(from); got != "" {
 			t.Errorf("from %v: %q", from, got)
+		}
+	}
+}
+
+// Via tells clients, neighbors and the journal apart.
+func TestViaOfARecord(t *testing.T) {
+	w, d := journaled(t)
+	w.updates("Alford", 0, 2, stamp)
+	w.until("all on the disk", func() bool { return len(d.kept) == 2 })
+	w.crash("Alford")
+	d.kept["c1"] = strings.Replace(d.kept["c1"], "Alford", "Nobody", 1)
+	srv := w.start("Alford")
+	w.net.RunFor(time.Millisecond)
+	w.updates("Alford", 2, 3, stamp)
+	srv.store.Apply(at(t, "c3", stamp), 7)
+	for client, want := range map[string]string{"c0": "journal", "c1": "journal", "c2": "client", "c3": "neighbor"} {
+		if item, ok := srv.store.Lookup([]byte(client)); !ok || srv.Via(item) != want {
+			t.Errorf("%s: %q, want %s", client, srv.Via(item), want)
 		}
 	}
 }

@@ -195,6 +195,12 @@ func (srv *Server) notReadyReason() string {
 	return ""
 }
 
+// Name returns the server's name in herd.toml.
+func (srv *Server) Name() string { return srv.name }
+
+// Epoch identifies this process. Positions are those of its feed.
+func (srv *Server) Epoch() protocol.Epoch { return srv.epoch }
+
 // Store returns the server's state, for followers. Loop only.
 func (srv *Server) Store() *feed.Store { return srv.store }
 
@@ -210,4 +216,15 @@ func (srv *Server) Sender(from protocol.Epoch) string {
 		}
 	}
 	return ""
+}
+
+// Via returns how a record came to this server: "client", "neighbor" or "journal". Loop only.
+func (srv *Server) Via(item feed.Item) string {
+	switch {
+	case item.From != 0:
+		return "neighbor"
+	case string(item.Record.Origin()) != srv.name || item.Applied <= srv.started.UnixNano():
+		return "journal" // which was loaded before the start
+	}
+	return "client"
 }

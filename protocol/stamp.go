@@ -103,6 +103,9 @@ func (s Stamp) Compare(t Stamp) int {
 	return bytes.Compare(s.fraction, t.fraction)
 }
 
+// Time returns the time truncated to nine places, in UTC.
+func (s Stamp) Time() time.Time { return time.Unix(s.seconds, s.nanoseconds()).UTC() }
+
 // nanoseconds returns the fraction truncated to nine places.
 func (s Stamp) nanoseconds() int64 {
 	n := int64(0)

@@ -26,6 +26,8 @@ func (c *console) routes() []route {
 		{"/readyz", get, health, check, c.readyz},
 		{"/status.json", get, health, page, c.status},
 		{"/metrics", get, health, page, c.metrics},
+		{"/client.json", get, read, page, c.client},
+		{"/clients.ndjson", []string{http.MethodGet}, read, stream, c.clients},
 	}
 	if c.Pprof {
 		all = append(all, profiles()...)

@@ -1,0 +1,97 @@
+package console
+
+import (
+	"net/http"
+	"time"
+
+	"serverherd/herd"
+	"serverherd/herd/feed"
+	"serverherd/protocol"
+)
+
+// Record is where a client is, as one server has it: a line of /clients.ndjson, and a part of /client.json.
+type Record struct {
+	ClientID
+	Coords string  `json:"coords"` // as the client wrote them
+	Time   string  `json:"time"`   // likewise: POSIX seconds
+	Lat    float64 `json:"lat"`    // degrees, north positive
+	Lng    float64 `json:"lng"`    // degrees, east positive
+	Origin string  `json:"origin"` // the server that the client told
+	Diff   string  `json:"diff"`   // the origin's clock minus Time, in seconds, as the origin wrote it
+	Seq    uint64  `json:"seq"`    // position in this server's feed
+	// Applied is when this server stored the record, by its own clock.
+	Applied time.Time `json:"applied"`
+	// Via is how it came: from a "client", a "neighbor" or the "journal". From is the neighbor's name; it is absent if
+	// that neighbor has been restarted since.
+	Via  string `json:"via"`
+	From string `json:"from,omitempty"`
+}
+
+// ClientStatus is the answer of /client.json.
+type ClientStatus struct {
+	Server string    `json:"server"`
+	Now    time.Time `json:"now"`
+	Age    float64   `json:"age"` // Now minus the client's Time, in seconds
+	AT     string    `json:"at"`  // the AT line, escaped like ID
+	Record
+}
+
+// copied is a record copied on the loop. Record's bytes belong to it.
+type copied struct {
+	feed.Item
+	via, from string
+}
+
+// copyItem copies an item into buf, which grows if needed.
+func copyItem(srv *herd.Server, item feed.Item, buf []byte) copied {
+	item.Record = item.Record.CloneInto(buf)
+	return copied{item, srv.Via(item), srv.Sender(item.From)}
+}
+
+// record is a copied record as it is sent.
+func (c copied) record() Record {
+	r := c.Record
+	lat, lng := r.Position()
+	return Record{
+		ClientID: clientID(r.Client()), Coords: string(r.Coords()), Time: string(r.Time()),
+		Lat: lat, Lng: lng, Origin: string(r.Origin()), Diff: string(r.Diff()),
+		Seq: c.Seq, Applied: time.Unix(0, c.Applied).UTC(), Via: c.via, From: c.from,
+	}
+}
+
+// client is /client.json?id=: one client's record.
+func (c *console) client(w http.ResponseWriter, r *http.Request) {
+	given, err := query(r, "id")
+	var id []byte
+	if err == nil {
+		id, err = queryID(given)
+	}
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	type result struct {
+		copied
+		server string
+		known  bool
+	}
+	got, ok := fromLoop(c, w, r, func(srv *herd.Server) (got result) {
+		item, known := srv.Store().Lookup(id)
+		if known {
+			got.copied = copyItem(srv, item, nil)
+		}
+		got.server, got.known = srv.Name(), known
+		return got
+	})
+	switch {
+	case !ok:
+	case !got.known:
+		fail(w, http.StatusNotFound, got.server+" does not know "+protocol.Printable(id))
+	default:
+		now := time.Now().UTC()
+		answer(w, ClientStatus{
+			Server: got.server, Now: now, Age: now.Sub(got.Record.Stamp().Time()).Seconds(),
+			AT: protocol.Escape(got.Record.AppendAT(nil)), Record: got.record(),
+		})
+	}
+}

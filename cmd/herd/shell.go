@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/shell"
+)
+
+func newShell(o *options) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "shell",
+		Short: "Type lines of the protocol and see the replies",
+		Long: "Type lines of the protocol and see the replies, with history and completion. `.at\n" +
+			"NAME` changes the server. A connection that is lost is made again, and the line is\n" +
+			"sent once more. The exit code is 0.\n\n" +
+			"Without a terminal it sends the lines of standard input and prints all replies to\n" +
+			"standard output, without a prompt. It stops at the first line that gets no reply.\n" +
+			"The exit code is 1 then, and if a reply was an error. quit ends both.",
+		Example: "  herd shell --at Ball </dev/null\n" +
+			"  printf 'IAMAT kiwi +34.068930-118.445127 1520023934\\nWHATSAT kiwi 10 0\\n' | herd shell",
+		Args:              arguments(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, _ []string) error {
+			t, err := o.target()
+			if err != nil {
+				return err
+			}
+			s := shell.Options{
+				Failed:    func(line, reply string) bool { return failed(verbOf(line), reply) },
+				Lost:      lost,
+				Reconnect: o.timeout,
+				At: func(name string) (shell.Server, error) {
+					other := *o
+					other.at, other.dialect = name, ""
+					if err := checkTarget(name); err != nil {
+						return shell.Server{}, err
+					}
+					t, err := other.target()
+					return o.shellServer(t), err
+				},
+			}
+			s.Names, _ = o.completeServers(c, nil, "")
+			in, isFile := c.InOrStdin().(*os.File)
+			if out, ok := direct(c.OutOrStdout()).(*os.File); ok && isFile && isTerminal(in) && isTerminal(out) && os.Getenv("TERM") != "dumb" {
+				s.History = shell.StateFile()
+				return shell.Interactive(in, out, c.OutOrStdout(), o.shellServer(t), s)
+			}
+			err = shell.Pipe(context.Background(), c.InOrStdin(), c.OutOrStdout(), o.shellServer(t), s)
+			if errors.Is(err, shell.ErrReplies) {
+				return errFailed
+			}
+			return err
+		},
+	}
+	o.serverFlags(c)
+	o.timeoutFlag(c, "how long to wait for the connection and for each reply")
+	return c
+}
+
+// shellServer returns a target as the shell's server.
+func (o *options) shellServer(t target) shell.Server {
+	return shell.Server{Name: t.label, Dial: func(ctx context.Context) (shell.Conn, error) {
+		c, err := t.dial(ctx, o.timeout)
+		if err != nil {
+			return nil, fmt.Errorf("%w; is the server running? see herd status", err)
+		}
+		return shellConn{c}, nil
+	}}
+}
+
+// shellConn is a conversation of the shell.
+type shellConn struct{ *conversation }
+
+// Ask implements shell.Conn.
+func (c shellConn) Ask(line string) (string, error) { return c.ask(line) }
+
+// lost reports whether an error of a conversation means that the server has gone, or has closed the connection.
+func lost(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, errClosed) || errors.As(err, &op) && !op.Timeout()
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/term"
+
+	"serverherd/cmd/herd/e2e/processtest"
+)
+
+// startShell runs herd shell on a terminal, with a state directory of its own.
+func startShell(t *testing.T, h *processtest.Herd, args ...string) *screen {
+	t.Helper()
+	s := onTerminal(t, h, []string{"XDG_STATE_HOME=" + filepath.Join(h.Dir, "state")}, append([]string{"shell"}, args...)...)
+	s.sees("> ")
+	return s
+}
+
+// A user types lines, clears one, completes others, goes to another server and ends.
+func TestShellOnATerminal(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", "Alford", "Welsh")
+	s := startShell(t, h)
+	s.sees("Connected to Alford.")
+	s.types("IAMAT ki\xffwi +1+1 half a line\x03") // the byte is not a character: dropped
+	s.sees("^C")
+	s.types("i\tkiwi.cs.ucla.edu +1+1 \t\r")
+	s.sees("AT Alford +")
+	s.types("WHATSAT kiwi.\t1 0\r")
+	s.sees(`"status": `)
+	s.types("hello \x1b[31m?\r") // not a key; [31m is typed
+	s.sees("? hello ")
+	s.types(".at w\t\r")
+	s.sees("Welsh> ")
+	s.types("help\r")
+	s.sees("Available commands:")
+	s.sees("Tab completes")
+	s.types(".at nobody\r")
+	s.sees(`herd: --at: unknown server "nobody"; servers in herd.toml: Alford, Welsh`)
+	s.types("quit\r")
+	s.sees("> Goodbye")
+	if code := s.ends(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	file := filepath.Join(h.Dir, "state", "herd", "history")
+	text, err := os.ReadFile(file)
+	if err != nil || !strings.HasPrefix(string(text), "IAMAT kiwi.cs.ucla.edu +1+1 1") || strings.Contains(string(text), "half") {
+		t.Errorf("history %q, %v", text, err)
+	}
+	s = startShell(t, h)
+	s.types("\x1b[A\x1b[A\r") // up, up: .at nobody
+	s.sees("unknown server")
+	s.types("\x04")
+	if code := s.ends(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// A server that was restarted is connected again, and the line is sent there. A reply is given up with Ctrl-C.
+func TestShellAndARestart(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", "Alford")
+	s := startShell(t, h)
+	h.Kill("Alford")
+	s.types("IAMAT kiwi +1+1 5\r")
+	s.sees("herd: connection to Alford lost, reconnecting")
+	h.Start("Alford")
+	s.sees("connected to Alford again")
+	s.sees("AT Alford +")
+	_ = h.Running["Alford"].Cmd.Process.Signal(syscall.SIGSTOP)
+	s.types("help\r")
+	s.sees("> help\r\n")
+	s.types("\x03")
+	s.sees("interrupted: the line may have been executed")
+	_ = h.Running["Alford"].Cmd.Process.Signal(syscall.SIGCONT)
+	s.types("again\r")
+	s.sees("? again")
+	h.Kill("Alford")
+	s.types("\x04")
+	if code := s.ends(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// Bytes of a reply that a terminal would interpret are shown as escapes.
+func TestShellAndHostileReplies(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", "Alford")
+	h.Ask("Alford", "IAMAT \x1b]0;title\x07\x1b[2J\u202e +1+1 5\n")
+	evil := fakeServer(t, answering(func(string) string { return "AT Alford +1 \x1b]0;title\x07\x1b[2J\u202e\xff +1+1 5\n\n" }))
+	s := startShell(t, h, "--at", evil)
+	s.types("WHATSAT x 1 1\r")
+	s.sees(`AT Alford +1 \x1b]0;title\a\x1b[2J\u202e\xff +1+1 5`)
+	s.types("\x04")
+	if code := s.ends(); code != 0 || strings.Contains(s.shown.String(), "\x1b]") {
+		t.Errorf("exit code %d, %q", code, s.shown.String())
+	}
+}
+
+// A signal that ends the shell leaves the terminal as it was.
+func TestShellAndSignals(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", "Alford")
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		s := startShell(t, h)
+		before, err := term.GetState(int(s.person.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = s.cmd.Process.Signal(signal)
+		if code := s.ends(); code != exitSignal+int(signal) {
+			t.Errorf("%v: exit code %d", signal, code)
+		}
+		after, err := term.GetState(int(s.person.Fd()))
+		if err != nil || *before == *after {
+			t.Errorf("%v: the terminal is still in raw mode, %v", signal, err)
+		}
+	}
+}
+
+// In a pipe all replies go to standard output, and the exit code says whether one was an error.
+func TestShellInAPipe(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", "Alford")
+	cs131 := processtest.StartHerd(t, "[herd]\ndialect = \"cs131\"\n", "Alford")
+	const update, help = "IAMAT kiwi +1+1 5\n", "> help\n> quit\n"
+	for _, c := range []struct {
+		name, in string
+		herd     *processtest.Herd
+		code     int
+		out, err string
+	}{
+		{"no line", "", h, 0, "", ""},
+		{"lines", update + "help\n", h, 0, help, ""},
+		{"an error", "x\n" + update + "help", h, 1, help, ""},
+		{"quit", "quit\nx\n", h, 0, "> Goodbye\n", ""},
+		{"no reply", "POST / HTTP/1.1\nhelp\n", h, 1, "", "herd: standard input, line 1: the server closed the connection"},
+		{"cs131", "WHATSAT kiwi 1 0\n" + update + "WHATSAT kiwi 1 0\n" + update, cs131, 1, "kiwi +1+1 5\n", ""},
+		{"cs131, WHATSAT", update + "WHATSAT kiwi 1 0\n", cs131, 0, "}\n", ""},
+	} {
+		out, errOut, code := c.herd.Command(c.in, "shell")
+		if code != c.code || !strings.HasSuffix(out, c.out) || !strings.HasPrefix(errOut, c.err) || c.err == "" && errOut != "" {
+			t.Errorf("%s: exit code %d, %q, %q", c.name, code, out, errOut)
+		}
+	}
+}
+
+// The shell ends when nobody reads its output, and by a signal while its output is blocked.
+func TestShellAndItsOutput(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", "Alford")
+	c := newPasted(t, h).command("yes help | herd shell --config " + h.Config() + " | head -1")
+	if out, err := c.Output(); err != nil || !strings.HasPrefix(string(out), "Available") {
+		t.Errorf("%q, %v", out, err)
+	}
+	ours, theirs := blockedPipe(t)
+	defer ours.Close()
+	c = newPasted(t, h).command("exec herd shell --config " + h.Config())
+	c.Stdin, c.Stdout = strings.NewReader("help\n"), theirs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	processtest.Eventually(t, "it has its reply", func() bool {
+		s := h.Status("Alford")
+		return s != nil && s.Counters.Replies > 0
+	})
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if code := waitUp(t, c); code == 0 {
+		t.Error("exit code 0 after SIGTERM")
+	}
+}

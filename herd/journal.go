@@ -95,6 +95,7 @@ func newJournaling(srv *Server, journal Journal) (*journaling, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the journal: %w", err)
 	}
+	srv.loaded = srv.store.Tail()
 	j.status.LoadTime = srv.reactor.Now().Sub(begun).Seconds()
 	srv.log.Info("journal loaded", zap.Uint64("records", j.status.Loaded),
 		zap.Uint64("not_taken", j.status.NotTaken), zap.Float64("took", j.status.LoadTime))

@@ -204,14 +204,14 @@ func (srv *Server) Epoch() protocol.Epoch { return srv.epoch }
 // Store returns the server's state, for followers. Loop only.
 func (srv *Server) Store() *feed.Store { return srv.store }
 
-// Sender returns the neighbor whose process has an epoch, or "" if that is none's now: from is 0 (a client or the
-// journal), or the neighbor has been restarted since. Loop only.
+// Sender returns the neighbor whose process, now or formerly, has an epoch. It returns "" if from is 0 (a client or the
+// journal), or the process is not known any more. Loop only.
 func (srv *Server) Sender(from protocol.Epoch) string {
 	if from == 0 {
 		return ""
 	}
 	for _, n := range srv.neighbors {
-		if n.heard.Epoch() == from || n.legacyEpoch == from {
+		if n.heard.Knows(from) || n.legacyEpoch == from {
 			return n.name
 		}
 	}

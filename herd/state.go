@@ -39,6 +39,7 @@ type Server struct {
 	identity  link.Self
 	started   time.Time
 	store     *feed.Store
+	loaded    uint64          // records up to this position are from the journal
 	neighbors []*neighbor     // in the order of herd.toml
 	origins   map[string]bool // every server that herd.toml names
 	lookups   lookups

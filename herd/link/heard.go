@@ -51,6 +51,11 @@ func NewHeard(store *feed.Store) *Heard { return &Heard{store: store} }
 // Epoch returns the process that last completed a handshake; 0: none.
 func (h *Heard) Epoch() protocol.Epoch { return h.epoch }
 
+// Knows reports whether an epoch is that of its process or of a former one.
+func (h *Heard) Knows(epoch protocol.Epoch) bool {
+	return epoch != 0 && (epoch == h.epoch || h.former(epoch) != nil)
+}
+
 // Seq returns the position up to which all of the neighbor's feed is here; false if unknown.
 func (h *Heard) Seq() (seq uint64, any bool) { return h.seq, h.seqKnown }
 

@@ -1,10 +1,12 @@
 package recorder
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -96,8 +98,8 @@ func (r *Recorder) page(from *ring, since uint64, most int) Page {
 }
 
 // Flood returns the events about the record with a hash, and those of Sent and Copied that cover the position at which
-// it is or was here; 0: unknown, then the recorder looks for it in its events. Events are in order, at most most of
-// them. It scans both rings: about 0.1 ms.
+// it is or was here; 0: unknown, then the recorder looks for it in its events. They are in the order of their times, at
+// most most of them. It scans both rings: about 0.1 ms.
 func (r *Recorder) Flood(hash, position uint64, most int) []Event {
 	for i := range r.recent.slots {
 		if position == 0 {
@@ -107,16 +109,28 @@ func (r *Recorder) Flood(hash, position uint64, most int) []Event {
 			position = r.sampled.slots[i].positionOf(hash)
 		}
 	}
-	all := r.flood(nil, &r.sampled, hash, position, most, -1)
-	// What the recent ring still has is complete: of the sampled ring, only what is older.
-	oldest := r.recent.oldest()
-	older := all[:0]
-	for _, e := range all {
-		if e.At < oldest {
-			older = append(older, e)
+	found := r.sampled.flood(nil, hash, position, most)
+	sampled := len(found)
+	for _, s := range r.recent.flood(nil, hash, position, most) {
+		if !slices.Contains(found[:sampled], s) && len(found) < most { // else it is in both rings
+			found = append(found, s)
 		}
 	}
-	return r.flood(older, &r.recent, hash, position, most, oldest)
+	slices.SortStableFunc(found, func(x, y slot) int { return cmp.Compare(x.at, y.at) })
+	events := make([]Event, 0, len(found))
+	for i := range found {
+		events = append(events, r.event(&found[i]))
+	}
+	return events
+}
+
+// Complete returns the time from which on each record that was applied has an event of its own in the recent ring: what
+// was before is not in the ring any more, or came in a copy.
+func (r *Recorder) Complete() time.Duration {
+	if r.recent.count <= Size {
+		return r.copied
+	}
+	return max(r.copied, r.recent.slots[r.recent.count%Size].at+1)
 }
 
 // positionOf returns the position of the record with a hash, if the event says so.
@@ -127,21 +141,14 @@ func (s *slot) positionOf(hash uint64) uint64 {
 	return 0
 }
 
-// oldest returns the time from which on the ring has everything: what is older may be incomplete.
-func (r *ring) oldest() time.Duration {
-	if r.count <= Size {
-		return -1
-	}
-	return r.slots[r.count%Size].at + 1
-}
-
-func (r *Recorder) flood(all []Event, from *ring, hash, position uint64, most int, after time.Duration) []Event {
-	for n := from.count - min(from.count, Size); n < from.count && len(all) < most; n++ {
-		if s := &from.slots[n%Size]; s.at >= after && s.ofFlood(hash, position) {
-			all = append(all, r.event(s))
+// flood appends the slots about a record, the oldest first.
+func (r *ring) flood(found []slot, hash, position uint64, most int) []slot {
+	for n := r.count - min(r.count, Size); n < r.count && len(found) < most; n++ {
+		if s := &r.slots[n%Size]; s.ofFlood(hash, position) {
+			found = append(found, *s)
 		}
 	}
-	return all
+	return found
 }
 
 // eventJSON is an Event as JSON.

@@ -54,6 +54,7 @@ type Recorder struct {
 
 	now     time.Time // of the last event
 	at      time.Duration
+	copied  time.Duration // of the last Copied
 	recent  ring
 	sampled ring
 
@@ -153,6 +154,7 @@ func (r *Recorder) Copied(now time.Time, neighbor int, first, last uint64, appli
 	s.at = r.Elapsed(now)
 	s.hash, s.position = first, last
 	s.kind, s.k, s.neighbor = Copied, uint8(r.k), uint16(neighbor)
+	r.copied = s.at
 	binary.LittleEndian.PutUint64(s.id[:], uint64(applied))
 	binary.LittleEndian.PutUint64(s.id[8:], uint64(duplicates))
 }

@@ -202,6 +202,8 @@ func (w *world) flood() {
 		w.pass(500 * time.Millisecond)
 		if n := w.result.ATLines - before; n > most {
 			w.fail("flood", "%d AT lines for one update at %s, at most %d are needed", n, h.self.Name, most)
+		} else {
+			w.checkFlood(id, n)
 		}
 		u.check()
 	}
@@ -214,6 +216,7 @@ func (w *world) inspect() {
 }
 
 func (w *world) inspectAll() {
+	w.traceOne()
 	for _, h := range w.hosts {
 		if h.gone() {
 			continue

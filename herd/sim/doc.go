@@ -28,6 +28,8 @@
 //	greatest    what they have is at least what any of them had when faults ended
 //	silence     a link on which nothing arrives is dropped within 8 seconds, by both sides
 //	flood       an update costs at most 2E-(N-1) AT lines
+//	trace       the tree of an update, as an observer builds it from the flight recorders, says of each server what
+//	            was seen there
 //	handover    a server that stops in good order hands everything over to its neighbors
 //	journal     what was acknowledged a while before a crash is on the disk
 //	panic       no server panics

@@ -261,6 +261,7 @@ func (w *world) pause() string {
 func (w *world) setClock() string {
 	h := w.anyHost()
 	h.clock = w.span(-30*time.Minute, 30*time.Minute)
+	h.clockSet = w.net.Elapsed()
 	if h.reactor != nil {
 		h.reactor.SetClock(h.clock)
 	}

@@ -21,6 +21,7 @@ type host struct {
 	self       config.Server
 	users      []*user
 	clock      time.Duration // how much it is ahead
+	clockSet   time.Duration // when it was last set
 	lastFault  time.Duration // when it was last paused or disconnected
 	faultUntil time.Duration // until when there may be a fault between it and others
 
@@ -181,6 +182,7 @@ func (h *host) stored(item feed.Item) {
 	}
 	before := h.newestOf(r.client)
 	h.setNewest(r.client, r)
+	r.held[h.index] = h.generation
 	if r.first[h.index].generation != h.generation {
 		r.first[h.index] = arrival{h.generation, uint64(item.From)}
 	}

@@ -22,6 +22,7 @@ type record struct {
 	whole, fraction                    string // of the time, without insignificant zeros
 	client                             int
 	first                              []arrival // by server: how it first arrived there
+	held                               []int     // by server: the generation of the last process that stored it
 }
 
 // arrival is how a record came to a server's process.
@@ -57,6 +58,7 @@ func (m *model) parse(text string) *record {
 	r.whole = strings.TrimLeft(r.whole, "0")
 	r.fraction = strings.TrimRight(r.fraction, "0")
 	r.first = make([]arrival, m.servers)
+	r.held = make([]int, m.servers)
 	return r
 }
 

@@ -22,9 +22,10 @@ type Result struct {
 	Updates   int           // records accepted
 	ATLines   int           // sent between servers
 	Faults    int
-	Handovers int      // of all records to a neighbor by a server that stopped
-	Crowds    int      // see crowd
-	Events    []string // faults and other events, for reading
+	Handovers int            // of all records to a neighbor by a server that stopped
+	Crowds    int            // see crowd
+	Traced    map[string]int // servers in the trees of traced updates, by outcome
+	Events    []string       // faults and other events, for reading
 }
 
 // Failure is a violated rule.
@@ -64,6 +65,7 @@ type world struct {
 	change    *change          // nil: herd.toml does not change
 	result    Result
 	failure   *Failure
+	observer  *rand.Rand // of traces
 
 	ids     []string      // of clients
 	lookup  time.Duration // duration of a places lookup
@@ -102,7 +104,7 @@ func Run(seed uint64) (result Result, err error) {
 // newWorld draws everything that is decided before the first event.
 func newWorld(seed uint64) *world {
 	chance := rand.New(rand.NewPCG(seed, 1))
-	w := &world{topology: drawTopology(chance), processes: map[uint64]*host{}, byName: map[string]*host{},
+	w := &world{topology: drawTopology(chance), processes: map[uint64]*host{}, observer: newObserver(seed), byName: map[string]*host{},
 		duplicatePairs: map[[2]uint64]bool{}}
 	o := memreactor.Options{MinDelay: time.Duration(chance.IntN(1000)) * time.Microsecond}
 	o.MaxDelay = o.MinDelay + time.Duration(chance.IntN(20_000))*time.Microsecond
@@ -118,6 +120,7 @@ func newWorld(seed uint64) *world {
 	}
 	w.net = memreactor.NewWorld(seed, o)
 	w.rand = w.net.Rand()
+	w.result.Traced = map[string]int{}
 	w.result.Seed, w.result.Topology = seed, w.topology.name
 	w.model = newModel(len(w.topology.servers))
 	w.ids = clientIDs(16 + w.rand.IntN(300))

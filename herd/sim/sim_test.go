@@ -11,15 +11,17 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"serverherd/herd/trace"
 )
 
 var (
-	seeds = flag.Int("seeds", 40, "how many seeds TestSeeds runs")
-	first = flag.Uint64("first", 1, "the first seed")
-	most  = flag.Int("failures", 5, "after how many failures TestSeeds stops")
-	once  = flag.Bool("once", false, "run each seed once, without comparing traces")
-	seed  = flag.Int64("seed", -1, "the only seed that TestSeeds runs, with its events")
-	trace = flag.String("traces", "", "file to which TestSeeds writes the hash of each seed's trace")
+	seeds  = flag.Int("seeds", 40, "how many seeds TestSeeds runs")
+	first  = flag.Uint64("first", 1, "the first seed")
+	most   = flag.Int("failures", 5, "after how many failures TestSeeds stops")
+	once   = flag.Bool("once", false, "run each seed once, without comparing traces")
+	seed   = flag.Int64("seed", -1, "the only seed that TestSeeds runs, with its events")
+	hashes = flag.String("traces", "", "file to which TestSeeds writes the hash of each seed's trace")
 )
 
 // TestMain makes garbage collection rarer: a world is small, and garbage after a tenth of a second.
@@ -55,7 +57,7 @@ func TestSeeds(t *testing.T) {
 	var wait sync.WaitGroup
 	var sum sync.Mutex
 	var total Result
-	all := met{map[string]bool{}, map[string]bool{}}
+	all := met{map[string]bool{}, map[string]bool{}, map[string]bool{}}
 	traces := make([]string, max(*seeds, 0))
 	begun := time.Now()
 	for range runtime.GOMAXPROCS(0) {
@@ -87,8 +89,8 @@ func TestSeeds(t *testing.T) {
 		}()
 	}
 	wait.Wait()
-	if *trace != "" {
-		if err := os.WriteFile(*trace, []byte(strings.Join(traces, "")), 0o644); err != nil {
+	if *hashes != "" {
+		if err := os.WriteFile(*hashes, []byte(strings.Join(traces, "")), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
@@ -130,13 +132,16 @@ func TestSeedsThatFoundBugs(t *testing.T) {
 }
 
 // met collects which topologies and faults occurred in a number of runs.
-type met struct{ kinds, faults map[string]bool }
+type met struct{ kinds, faults, outcomes map[string]bool }
 
 func (m *met) note(r Result) {
 	words := strings.Fields(r.Topology)
 	m.kinds[words[0]] = true
 	if last := words[len(words)-1]; last == "joins" || last == "leaves" {
 		m.kinds["a herd that a server "+last] = true
+	}
+	for outcome := range r.Traced {
+		m.outcomes[outcome] = true
 	}
 	for _, line := range r.Events {
 		for _, f := range faultKinds {
@@ -152,6 +157,12 @@ func (m *met) check(t *testing.T) {
 	for _, kind := range []string{"ring", "line", "star", "mesh", "random", "a herd that a server joins", "a herd that a server leaves"} {
 		if !m.kinds[kind] {
 			t.Errorf("no %s in %d seeds", kind, *seeds)
+		}
+	}
+	for _, outcome := range []trace.Outcome{trace.FromClient, trace.FromNeighbor, trace.Copied, trace.Journal,
+		trace.Superseded, trace.Behind, trace.Unanswered} {
+		if !m.outcomes[string(outcome)] {
+			t.Errorf("no traced update was %q on any server in %d seeds", outcome, *seeds)
 		}
 	}
 	for _, f := range faultKinds {

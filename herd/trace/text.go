@@ -1,0 +1,147 @@
+package trace
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Row is a line of the tree as text.
+type Row struct {
+	Branch string // what connects it to the line above: spaces and box-drawing characters
+	Server string
+	Text   string // how the update came there; may contain text of a console
+	Node   *Node
+}
+
+// Rows returns the tree as text, one row a server.
+func (t *Tree) Rows() []Row {
+	rows := make([]Row, len(t.Nodes))
+	for i := range t.Nodes {
+		n := &t.Nodes[i]
+		rows[i] = Row{t.branch(i), n.Server, n.Describe(), n}
+	}
+	return rows
+}
+
+// branch returns what is in front of a node's name.
+func (t *Tree) branch(i int) string {
+	depth := t.Nodes[i].Depth
+	if depth == 0 {
+		return ""
+	}
+	parts := make([]string, depth)
+	for level := 1; level <= depth; level++ {
+		more := t.follows(i, level)
+		switch {
+		case level == depth && more:
+			parts[level-1] = "├─ "
+		case level == depth:
+			parts[level-1] = "└─ "
+		case more:
+			parts[level-1] = "│  "
+		default:
+			parts[level-1] = "   "
+		}
+	}
+	return strings.Join(parts, "")
+}
+
+// follows reports whether a later node has this depth and the same node above it.
+func (t *Tree) follows(i, depth int) bool {
+	for _, n := range t.Nodes[i+1:] {
+		if n.Depth <= depth {
+			return n.Depth == depth
+		}
+	}
+	return false
+}
+
+const tooOld = "too old for the flight recorder"
+
+// Describe says in words how the update came to the server, or why it did not.
+func (n *Node) Describe() string {
+	text := ""
+	from := "from " + n.From
+	if n.From == "" {
+		from = "from a neighbor"
+	}
+	switch n.Outcome {
+	case FromClient:
+		text = "from a client"
+		if n.At == nil {
+			text += ", " + tooOld
+		}
+	case FromNeighbor:
+		text = from + n.delay()
+	case Copied:
+		text = from + " in a copy or resume"
+	case Journal:
+		text = "loaded from the journal"
+	case Old:
+		text = from + ", " + tooOld
+	case Superseded:
+		text = "superseded: " + n.Why
+	case Behind:
+		text = "behind: " + n.Why
+	case Unanswered:
+		text = "no answer: " + n.Why
+	}
+	for i, d := range n.Duplicates {
+		if i == 0 {
+			text += "; duplicate from " + d.From
+		} else {
+			text += ", " + d.From
+		}
+	}
+	return text
+}
+
+func (n *Node) delay() string {
+	switch {
+	case n.After != nil:
+		return " after " + n.After.String()
+	case n.Hop != nil:
+		return ", " + n.Hop.String() + " after it"
+	}
+	return ", after an unknown time"
+}
+
+// String formats a delay with its uncertainty.
+func (d Delay) String() string {
+	if d.Uncertainty == 0 {
+		return shortTime(d.Seconds)
+	}
+	return shortTime(d.Seconds) + " ± " + shortTime(d.Uncertainty)
+}
+
+func shortTime(seconds float64) string {
+	switch d := time.Duration(seconds * 1e9); {
+	case d.Abs() < 10*time.Millisecond:
+		return fmt.Sprintf("%d us", d.Microseconds())
+	case d.Abs() < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	default:
+		return fmt.Sprintf("%.3g s", seconds)
+	}
+}
+
+// Summary says what the update cost, and how many servers have it.
+func (t *Tree) Summary() string {
+	have := 0
+	var last *Delay
+	for i := range t.Nodes {
+		n := &t.Nodes[i]
+		if n.Has() {
+			have++
+		}
+		if n.After != nil && (last == nil || n.After.Seconds > last.Seconds) {
+			last = n.After
+		}
+	}
+	text := fmt.Sprintf("%d of %d servers have it", have, len(t.Nodes))
+	if last != nil && have > 1 {
+		text += ", the last one after " + last.String()
+	}
+	return fmt.Sprintf("%s. AT lines received: %d, of these duplicates: %d, at most: %d.", text, t.Received, t.Duplicates, t.Most)
+}

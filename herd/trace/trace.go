@@ -1,0 +1,407 @@
+// Package trace builds the tree by which one update spread, from what the flight recorders of all servers have about
+// it. It is pure: the answers are its input.
+package trace
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"serverherd/herd"
+	"serverherd/herd/config"
+	"serverherd/herd/recorder"
+	"serverherd/protocol"
+)
+
+// Answer is one server's part.
+type Answer struct {
+	Server string
+	Error  string // why Flood is nil
+	Flood  *herd.Flood
+}
+
+// Outcome is how an update came to a server, or why it did not.
+type Outcome string
+
+// The outcomes.
+const (
+	FromClient   Outcome = "client"     // it was sent by a client of this server
+	FromNeighbor Outcome = "neighbor"   // it came on a link
+	Copied       Outcome = "copied"     // it came in a copy or a resume of a link
+	Journal      Outcome = "journal"    // it was loaded from the journal
+	Old          Outcome = "old"        // it is here; its events are not in the rings any more
+	Superseded   Outcome = "superseded" // a newer one is here: since before this one was sent, or arrived, if Why says so
+	Behind       Outcome = "behind"     // it is not here
+	Unanswered   Outcome = "unanswered" // the server did not answer
+)
+
+// Delay is a time between two servers.
+type Delay struct {
+	Seconds float64 `json:"seconds"`
+	// Uncertainty is half of the round trip of the PING by which the clocks were compared; 0 between servers on one machine.
+	Uncertainty float64 `json:"uncertainty"`
+}
+
+// Node is one server in the tree.
+type Node struct {
+	Server  string  `json:"server"`
+	Outcome Outcome `json:"outcome"`
+	From    string  `json:"from,omitempty"` // the neighbor, if known
+	Depth   int     `json:"depth"`          // 0: a root
+	Holds   bool    `json:"holds"`          // it is the client's record on this server now
+	// At is when it was applied, on this server's clock.
+	At *time.Time `json:"at,omitempty"`
+	// After is the time since the root had it, Hop the time since From had it. Both are nil if unknown.
+	After      *Delay      `json:"after,omitempty"`
+	Hop        *Delay      `json:"hop,omitempty"`
+	Duplicates []Duplicate `json:"duplicates,omitempty"`
+	Why        string      `json:"why,omitempty"` // Superseded, Behind, Unanswered
+}
+
+// Duplicate is an AT line that a server had already.
+type Duplicate struct {
+	From string    `json:"from"`
+	At   time.Time `json:"at"` // on the server's clock
+}
+
+// Has reports whether the update is, or was, on the server.
+func (n *Node) Has() bool { return n.Holds || n.At != nil }
+
+// Tree is the way of one update through the herd.
+type Tree struct {
+	AT    []byte `json:"at_b64"` // the AT line
+	Hash  string `json:"hash"`   // of the record, the same on every server
+	Nodes []Node `json:"nodes"`  // each after the one that it is below; at the end those that do not have it
+	// Received is the number of AT lines of this update that servers have received outside of copies, Most is how
+	// many a flood needs at most: 2E-(N-1), for E edges and N servers.
+	Received   int `json:"received"`
+	Duplicates int `json:"duplicates"`
+	Most       int `json:"most"`
+	Edges      int `json:"edges"`
+}
+
+// ErrUnknown is the error if no server that answered knows the client.
+var ErrUnknown = errors.New("no server knows this client")
+
+// Latest returns the hash and the AT line of the greatest record of all answers: the update to trace.
+func Latest(answers []Answer) (hash string, at []byte, err error) {
+	var greatest protocol.Record
+	for _, a := range answers {
+		if a.Flood == nil || a.Flood.Latest == nil {
+			continue
+		}
+		r, err := record(a.Flood.Latest.AT)
+		if err != nil {
+			continue // Build reports it
+		}
+		if at == nil || r.Compare(greatest) > 0 {
+			greatest, hash, at = r, a.Flood.Latest.Hash, a.Flood.Latest.AT
+		}
+	}
+	if at == nil {
+		return "", nil, ErrUnknown
+	}
+	return hash, at, nil
+}
+
+// Number returns a hash as a number; 0 if it is none.
+func Number(hash string) uint64 {
+	n, err := strconv.ParseUint(hash, 16, 64)
+	if err != nil || len(hash) != 16 {
+		return 0
+	}
+	return n
+}
+
+// record parses an AT line as clients get it.
+func record(at []byte) (protocol.Record, error) {
+	l, err := protocol.ParseLink(fmt.Appendf(nil, "%s x", at))
+	if err != nil || l.Verb != protocol.LinkAT {
+		return protocol.Record{}, errors.New("not an AT line")
+	}
+	return l.Record, nil
+}
+
+// Build builds the tree of the update with a hash, whose AT line is at. All answers must be about it.
+func Build(servers []config.Server, answers []Answer, hash string, at []byte) (*Tree, error) {
+	traced, err := record(at)
+	if err != nil {
+		return nil, err
+	}
+	b := builder{servers: servers, hash: hash, traced: traced, parts: make(map[string]*part)}
+	t := &Tree{AT: at, Hash: hash}
+	for i, s := range servers {
+		for _, other := range servers[:i] {
+			if slices.Contains(s.Neighbors, other.Name) {
+				t.Edges++
+			}
+		}
+	}
+	t.Most = 2*t.Edges - (len(servers) - 1)
+	for i, s := range servers {
+		p := &part{server: s, flood: answers[i].Flood}
+		p.node = Node{Server: s.Name}
+		b.parts[s.Name] = p
+		b.order = append(b.order, p)
+		if p.flood == nil {
+			p.node.Outcome, p.node.Why = Unanswered, answers[i].Error
+			continue
+		}
+		b.read(p)
+		t.Received += p.received
+		t.Duplicates += len(p.node.Duplicates)
+	}
+	for _, p := range b.order {
+		b.missing(p)
+	}
+	b.delays()
+	t.Nodes = b.tree()
+	return t, nil
+}
+
+// part is what is known about one server.
+type part struct {
+	server   config.Server
+	flood    *herd.Flood
+	node     Node
+	received int
+	placed   bool
+}
+
+type builder struct {
+	servers []config.Server
+	hash    string
+	traced  protocol.Record
+	parts   map[string]*part
+	order   []*part
+}
+
+// read finds out how the update came to a server, by its events and by its record.
+func (b *builder) read(p *part) {
+	f, n := p.flood, &p.node
+	n.Holds = f.Latest != nil && f.Latest.Hash == b.hash
+	for i := range f.Events {
+		e := &f.Events[i]
+		wall := f.Wall(e.At)
+		switch {
+		case e.Kind == recorder.Sent:
+		case e.Kind == recorder.Copied:
+			if n.Outcome == "" && n.Holds && e.Neighbor == f.Latest.Neighbor && e.Covers(f.Latest.Position) {
+				n.Outcome, n.From, n.At = Copied, e.Neighbor, &wall
+			}
+		case protocol.Digest(e.Hash).String() != b.hash:
+		case e.Kind == recorder.Duplicate:
+			n.Duplicates = append(n.Duplicates, Duplicate{e.Neighbor, wall})
+			p.received++
+		case e.Kind == recorder.Stored:
+			n.Outcome, n.From, n.At = FromClient, "", &wall
+		case e.Kind == recorder.Applied:
+			n.Outcome, n.From, n.At = FromNeighbor, e.Neighbor, &wall
+			p.received++
+		}
+	}
+	switch {
+	case n.Outcome != "":
+	case !n.Holds:
+	case f.Latest.Source == "client":
+		n.Outcome = FromClient
+	case f.Latest.Source == "journal":
+		n.Outcome = Journal
+	default:
+		n.Outcome, n.From = Old, f.Latest.Neighbor
+	}
+}
+
+// missing finds out why the update is not on a server.
+func (b *builder) missing(p *part) {
+	f, n := p.flood, &p.node
+	if n.Outcome != "" {
+		return
+	}
+	n.Outcome = Behind
+	if f.Latest != nil {
+		r, err := record(f.Latest.AT)
+		switch {
+		case err != nil:
+			n.Outcome, n.Why = Unanswered, "its record is not an AT line"
+			return
+		case r.Compare(b.traced) > 0:
+			n.Outcome, n.Why = Superseded, "it has a newer update"
+			if b.neverHad(p) {
+				n.Why = "a newer update was here first"
+			}
+			return
+		}
+	}
+	n.Why = b.whyBehind(p)
+}
+
+// neverHad reports whether the update, which is not among a server's events, would be if it had ever been here. This
+// compares clocks, so it can be known on one machine only.
+func (b *builder) neverHad(p *part) bool {
+	for _, from := range b.order {
+		if from.node.Outcome == FromClient && from.node.At != nil {
+			return config.Machine(from.server.Address) == config.Machine(p.server.Address) &&
+				p.flood.Wall(time.Duration(p.flood.CompleteNS)).Before(*from.node.At)
+		}
+	}
+	return false
+}
+
+// whyBehind returns why a server does not have what its neighbors have.
+func (b *builder) whyBehind(p *part) string {
+	if p.flood.Full {
+		return "full: it drops records beyond max_clients"
+	}
+	var why []string
+	for _, name := range p.server.Neighbors {
+		from := b.parts[name]
+		switch {
+		case from == nil:
+			why = append(why, name+" is not in herd.toml")
+		case from.flood == nil:
+			why = append(why, name+" did not answer")
+		case !from.node.Has():
+			why = append(why, name+" does not have it")
+		default:
+			why = append(why, linkTo(from.flood, p.server.Name))
+		}
+	}
+	if len(why) == 0 {
+		return "it has no neighbors"
+	}
+	return strings.Join(why, "; ")
+}
+
+// linkTo describes the link of a server, which has the update, to a neighbor, which does not.
+func linkTo(f *herd.Flood, to string) string {
+	i := slices.IndexFunc(f.Links, func(l herd.LinkStatus) bool { return l.Neighbor == to })
+	if i < 0 {
+		return f.Server + " has no link to it"
+	}
+	switch l := f.Links[i]; {
+	case l.State == "live" || l.State == "copying" || l.State == "plain":
+		return fmt.Sprintf("link from %s is %s, %d behind", f.Server, l.State, l.Behind)
+	case l.Error != "":
+		return fmt.Sprintf("link from %s is %s: %s", f.Server, l.State, l.Error)
+	default:
+		return fmt.Sprintf("link from %s is %s", f.Server, l.State)
+	}
+}
+
+// delays computes Hop and After.
+func (b *builder) delays() {
+	for _, p := range b.order {
+		b.after(p, len(b.order))
+	}
+}
+
+// after computes a server's After from that of the one before it. depth bounds circles, which only wrong answers have.
+func (b *builder) after(p *part, depth int) *Delay {
+	n := &p.node
+	switch {
+	case n.After != nil || depth == 0 || n.At == nil:
+	case n.Outcome == FromClient:
+		n.After = &Delay{}
+	case n.From != "":
+		from := b.parts[n.From]
+		if from == nil || from.node.At == nil {
+			break
+		}
+		n.Hop = b.hop(from, p)
+		if before := b.after(from, depth-1); before != nil && n.Hop != nil {
+			n.After = &Delay{before.Seconds + n.Hop.Seconds, before.Uncertainty + n.Hop.Uncertainty}
+		}
+	}
+	return n.After
+}
+
+// hop returns the time from one server's event to another's, by the difference of their clocks. It is nil if that is
+// unknown, or if the second one came first: then a process before this one sent it, and has been restarted since.
+func (b *builder) hop(from, to *part) *Delay {
+	d := Delay{Seconds: to.node.At.Sub(*from.node.At).Seconds()}
+	if config.Machine(from.server.Address) != config.Machine(to.server.Address) {
+		i := slices.IndexFunc(to.flood.Links, func(l herd.LinkStatus) bool {
+			return l.Neighbor == from.server.Name && l.Clock != nil
+		})
+		if i < 0 {
+			return nil
+		}
+		clock := to.flood.Links[i].Clock
+		d.Seconds, d.Uncertainty = d.Seconds+clock.Ahead, math.Abs(clock.Uncertainty)
+	}
+	if d.Seconds+d.Uncertainty < 0 {
+		return nil
+	}
+	return &d
+}
+
+// tree returns the servers in the order of the tree: those below a server follow it, the earliest first.
+func (b *builder) tree() (all []Node) {
+	var add func(p *part, depth int)
+	add = func(p *part, depth int) {
+		p.placed = true
+		p.node.Depth = depth
+		all = append(all, p.node)
+		for _, child := range b.sorted(func(c *part) bool { return c.node.From == p.server.Name }) {
+			if !child.placed {
+				add(child, depth+1)
+			}
+		}
+	}
+	for _, root := range b.sorted(func(p *part) bool {
+		from := b.parts[p.node.From]
+		return from == nil || !from.node.Has()
+	}) {
+		add(root, 0)
+	}
+	// The server from which the rest came has been restarted since, and has it from one of them.
+	for _, p := range b.sorted(func(*part) bool { return true }) {
+		if !p.placed {
+			add(p, 0)
+		}
+	}
+	for _, p := range b.order {
+		if !p.node.Has() {
+			all = append(all, p.node)
+		}
+	}
+	return all
+}
+
+// sorted returns those of the servers that have the update for which f holds, the earliest first.
+func (b *builder) sorted(f func(*part) bool) (some []*part) {
+	for _, p := range b.order {
+		if p.node.Has() && f(p) {
+			some = append(some, p)
+		}
+	}
+	slices.SortStableFunc(some, func(x, y *part) int { return earlier(&x.node, &y.node) })
+	return some
+}
+
+// earlier compares two servers by After, then by At; those without come last.
+func earlier(x, y *Node) int {
+	if x.After != nil && y.After != nil {
+		return cmp.Compare(x.After.Seconds, y.After.Seconds)
+	}
+	if c := cmp.Compare(known(y.After != nil), known(x.After != nil)); c != 0 {
+		return c
+	}
+	if x.At != nil && y.At != nil {
+		return x.At.Compare(*y.At)
+	}
+	return cmp.Compare(known(y.At != nil), known(x.At != nil))
+}
+
+func known(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}

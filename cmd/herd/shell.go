@@ -2,14 +2,21 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/url"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/shell"
+	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 func newShell(o *options) *cobra.Command {
@@ -71,7 +78,47 @@ func (o *options) shellServer(t target) shell.Server {
 			return nil, fmt.Errorf("%w; is the server running? see herd status", err)
 		}
 		return shellConn{c}, nil
-	}}
+	}, IDs: o.knownIDs(t)}
+}
+
+// completedIDs is how many client ids are taken from a console for one completion.
+const completedIDs = 100
+
+// knownIDs returns a function that asks a server's console for ids of clients; nil if it has none in herd.toml.
+func (o *options) knownIDs(t target) func(ctx context.Context, prefix string) []string {
+	cfg, err := o.load()
+	if err != nil {
+		return nil
+	}
+	i := slices.IndexFunc(cfg.Servers, func(s config.Server) bool { return s.Address == t.addr && s.Console != "" })
+	if i < 0 {
+		return nil
+	}
+	client := ask.New(ask.Options{})
+	return func(ctx context.Context, prefix string) (ids []string) {
+		query := url.Values{}
+		if prefix != "" {
+			query.Set("prefix", prefix)
+		}
+		answer, err := client.Open(ctx, cfg.Servers[i], "/clients.ndjson?"+query.Encode())
+		if err != nil {
+			return nil
+		}
+		defer answer.Close()
+		lines := json.NewDecoder(io.LimitReader(answer, herd.ConsoleAnswer))
+		for n := 0; n < completedIDs+2; n++ { // with the first and the last line, which have no id
+			var line struct {
+				ID []byte `json:"id_b64"`
+			}
+			if lines.Decode(&line) != nil {
+				break
+			}
+			if len(line.ID) > 0 {
+				ids = append(ids, string(line.ID))
+			}
+		}
+		return ids
+	}
 }
 
 // shellConn is a conversation of the shell.

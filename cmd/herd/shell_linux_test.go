@@ -30,6 +30,10 @@ func TestShellOnATerminal(t *testing.T) {
 	s.sees("^C")
 	s.types("i\tkiwi.cs.ucla.edu +1+1 \t\r")
 	s.sees("AT Alford +")
+	h.Ask("Alford", "IAMAT kakapo +1+1 1\nIAMAT \x1b[2J +1+1 1\n")
+	s.types("WHATSAT kaka\t0 0\r") // the console knows it
+	s.sees("AT Alford +")
+	s.sees(" kakapo +1+1 1\r\n")
 	s.types("WHATSAT kiwi.\t1 0\r")
 	s.sees(`"status": `)
 	s.types("hello \x1b[31m?\r") // not a key; [31m is typed

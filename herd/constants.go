@@ -31,8 +31,9 @@ const (
 
 // Limits of what consoles answer to commands and to each other. Package ask applies them.
 const (
-	ConsoleAnswer     = 1 << 20     // bytes of an answer that is not a stream
-	ConsoleAskTimeout = time.Second // of a console that asks the others
+	ConsoleAnswer     = 1 << 20                // bytes of an answer that is not a stream
+	ConsoleAskTimeout = time.Second            // of a console that asks the others
+	ConsoleHerdPause  = 500 * time.Millisecond // for which what they said is passed on
 )
 
 // Constants lists the limits that herd.toml does not set. Each is defined where it applies.
@@ -87,6 +88,7 @@ func Constants() []Constant {
 		{"console_streams", ConsoleStreams, "the same, of requests that last: profiles and streams"},
 		{"console_answer", ConsoleAnswer, "bytes of another console's answer; a longer one is an error"},
 		{"console_ask_timeout", ConsoleAskTimeout, "for the answer of another console; commands have --timeout"},
+		{"console_herd_pause", ConsoleHerdPause, "for which /herd.json repeats what the servers said, before it asks them again"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},
 		{"commit_records", commitRecords, "records in a commit"},
 		{"commit_bytes", commitBytes, "bytes in a commit"},

@@ -82,6 +82,7 @@ var limitCases = []limitCase{
 	{limits: "console_connections", by: "cmd/herd/console/limited_test.go TestConnectionsAreLimited"},
 	{limits: "console_requests console_streams", by: "cmd/herd/console/limited_test.go TestRequestsAreLimited"},
 	{limits: "console_answer", by: "cmd/herd/ask/ask_test.go TestHostileConsoles"},
+	{limits: "console_herd_pause", by: "cmd/herd/console/herd_test.go TestHerdIsAskedForAll"},
 	{limits: "console_ask_timeout", by: "cmd/herd/ask/ask_test.go TestSlowConsoles"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
 	{limits: "journal_check", by: "herd/journal/directory_test.go TestDirectoryChangedByOthers"},

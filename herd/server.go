@@ -151,7 +151,7 @@ func (srv *Server) sweep() {
 func (srv *Server) Status() Status {
 	st := Status{
 		Herd: srv.cfg.Herd.Name, Server: srv.name, Version: srv.options.Version,
-		Engine: srv.options.Engine, Epoch: srv.epoch.String(), PID: srv.options.PID,
+		Engine: srv.options.Engine, Epoch: srv.epoch.String(), ConfigHash: srv.configHash, PID: srv.options.PID,
 		Started: srv.started, Now: srv.reactor.Now(), Waiting: srv.notReadyReason(),
 		Records: uint64(srv.store.Len()), Digest: srv.store.Digest().String(), Tail: srv.store.Tail(),
 		Connections: len(srv.sessions), Buffered: srv.buffered, Lookups: srv.lookups.status(),

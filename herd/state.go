@@ -35,16 +35,17 @@ type Server struct {
 	propagation       propagation
 	recorder          *recorder.Recorder
 
-	epoch     protocol.Epoch
-	identity  link.Self
-	started   time.Time
-	store     *feed.Store
-	loaded    uint64          // records up to this position are from the journal
-	neighbors []*neighbor     // in the order of herd.toml
-	origins   map[string]bool // every server that herd.toml names
-	lookups   lookups
-	journal   *journaling // nil if there is none
-	port      reactor.Port
+	epoch      protocol.Epoch
+	identity   link.Self
+	started    time.Time
+	store      *feed.Store
+	loaded     uint64          // records up to this position are from the journal
+	neighbors  []*neighbor     // in the order of herd.toml
+	origins    map[string]bool // every server that herd.toml names
+	configHash string
+	lookups    lookups
+	journal    *journaling // nil if there is none
+	port       reactor.Port
 
 	sessions          []*session
 	turnedAway        int

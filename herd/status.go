@@ -11,15 +11,17 @@ import (
 // Status is the state of one server and its links, as a value: made on the loop, read anywhere. Its JSON
 // names are stable. Durations are in seconds, sizes in bytes, times in RFC 3339.
 type Status struct {
-	Herd    string    `json:"herd"`
-	Server  string    `json:"server"`
-	Address string    `json:"address"` // that the listener is bound to
-	Version string    `json:"version"`
-	Engine  string    `json:"engine"`
-	Epoch   string    `json:"epoch"` // identifies this process to neighbors
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
-	Now     time.Time `json:"now"`
+	Herd    string `json:"herd"`
+	Server  string `json:"server"`
+	Address string `json:"address"` // that the listener is bound to
+	Version string `json:"version"`
+	Engine  string `json:"engine"`
+	Epoch   string `json:"epoch"` // identifies this process to neighbors
+	// ConfigHash is equal on all servers whose herd.toml says the same about the herd, see config.Fingerprint.
+	ConfigHash string    `json:"config_hash"`
+	PID        int       `json:"pid"`
+	Started    time.Time `json:"started"`
+	Now        time.Time `json:"now"`
 	// Ready: the server listens, holds all records of the herd that it received, and the records of every
 	// neighbor have arrived or the neighbor is down. Waiting says what is missing.
 	Ready   bool   `json:"ready"`

@@ -143,7 +143,9 @@ func (p *process) run(pprof bool) error {
 	}
 	if consoleListener != nil {
 		p.onLoop = console.NewLoop(p.reactor.CallFromThread, p.server)
-		c := console.New(console.Options{Status: p.status, Do: p.onLoop, Pprof: pprof})
+		c := console.New(console.Options{
+			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Pprof: pprof,
+		})
 		go func() {
 			if err := console.Serve(c, consoleListener); err != nil {
 				p.log.Error("console failed", zap.Error(err))

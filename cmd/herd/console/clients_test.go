@@ -89,7 +89,7 @@ func TestClient(t *testing.T) {
 	addr := start(t, o)
 	for i, id := range append(hostile, "kiwi") {
 		apply(t, l.srv, id, 1520023934)
-		code, body := ask(t, addr, "", "/client.json?id="+strings.ReplaceAll(url.QueryEscape(id), "+", "%20"))
+		code, body := fetch(t, addr, "", "/client.json?id="+strings.ReplaceAll(url.QueryEscape(id), "+", "%20"))
 		var got ClientStatus
 		if err := json.Unmarshal([]byte(body), &got); code != 200 || err != nil {
 			t.Fatalf("%q: %d %s, %v", id, code, body, err)
@@ -122,7 +122,7 @@ func TestClientErrors(t *testing.T) {
 		"?id=kiwis": 404, "?id=KIWI": 404, "?id=%1b%5b31m": 404, "?id=" + long: 404, "?id=kiwi%00": 404,
 		"": 400, "?id=": 400, "?id=%20kiwi": 400, "?id=%4": 400, "?id=kiwi&id=kiwi": 400, "?id=x" + long: 400, "?ID=kiwi": 400,
 	} {
-		code, body := ask(t, addr, "", "/client.json"+query)
+		code, body := fetch(t, addr, "", "/client.json"+query)
 		if code != want || (code == 200) != (errorOf(body) == "") || strings.Contains(body, "\x1b") {
 			t.Errorf("%.40s: %d %s, want %d", query, code, body, want)
 		}
@@ -159,7 +159,7 @@ func decode(t testing.TB, line []byte, v any) {
 
 func exported(t testing.TB, addr, query string) (first, last ClientsMark, ids []string) {
 	t.Helper()
-	code, body := ask(t.(*testing.T), addr, "", "/clients.ndjson"+query)
+	code, body := fetch(t, addr, "", "/clients.ndjson"+query)
 	if code != 200 {
 		t.Fatalf("%s: %d %s", query, code, body)
 	}
@@ -207,7 +207,7 @@ func TestClients(t *testing.T) {
 		"?after=-1", "?after=", "?after=x", "?after=1e3", "?after=18446744073709551616", fmt.Sprintf("?after=%d", n+1),
 		"?prefix=a%20", "?prefix=%", "?prefix=" + strings.Repeat("x", 1025), "?id=kiwi", "?after=1&after=1",
 	} {
-		if code, body := ask(t, addr, "", "/clients.ndjson"+query); code != 400 || errorOf(body) == "" {
+		if code, body := fetch(t, addr, "", "/clients.ndjson"+query); code != 400 || errorOf(body) == "" {
 			t.Errorf("%s: %d %.200s", query, code, body)
 		}
 	}
@@ -234,7 +234,7 @@ func TestClientsThatMove(t *testing.T) {
 			apply(t, l.srv, fmt.Sprintf("c%d", random.IntN(2*n)), second)
 		}
 	}
-	_, body := ask(t, start(t, o), "", "/clients.ndjson")
+	_, body := fetch(t, start(t, o), "", "/clients.ndjson")
 	_, last, records := export(t, strings.NewReader(body))
 	there := map[string]bool{}
 	for i, r := range records {

@@ -16,6 +16,7 @@ import (
 
 	"serverherd/cmd/herd/console/metrics"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 const (
@@ -31,20 +32,27 @@ type Options struct {
 	// Status returns the server's status, or false if ctx ends first.
 	Status func(ctx context.Context) (herd.Status, bool)
 	// Do runs functions on the server's event loop, see NewLoop.
-	Do    Loop
-	Pprof bool // serve /debug/pprof
+	Do Loop
+	// Config and Name are the herd.toml and the server's name in it. Without them there is no /herd.json.
+	Config *config.Config
+	Name   string
+	Pprof  bool // serve /debug/pprof
 }
 
 // console is one server's console.
 type console struct {
 	Options
-	page *metrics.Page
+	page     *metrics.Page
+	herdWide *herdWide // nil without Config
 }
 
 // New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
-	c := &console{o, metrics.NewPage()}
+	c := &console{Options: o, page: metrics.NewPage()}
+	if o.Config != nil {
+		c.herdWide = newHerdWide(o)
+	}
 	return &http.Server{
 		Handler:        noted(local(serve(c.routes()))),
 		ConnContext:    withConn,

@@ -33,8 +33,8 @@ func start(t *testing.T, o Options) string {
 	return l.Addr().String()
 }
 
-// ask sends a request with a Host header and returns the answer's code and body.
-func ask(t *testing.T, addr, host, path string) (int, string) {
+// fetch sends a request with a Host header and returns the answer's code and body.
+func fetch(t testing.TB, addr, host, path string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequest("GET", "http://"+addr+path, nil)
 	if err != nil {
@@ -79,13 +79,13 @@ func TestPages(t *testing.T) {
 		{profiled, "/debug/pprof/", 200, "goroutine"},
 		{profiled, "/debug/pprof/goroutine?debug=1", 200, "goroutine profile"},
 	} {
-		code, body := ask(t, test.addr, "", test.path)
+		code, body := fetch(t, test.addr, "", test.path)
 		if code != test.code || !strings.Contains(body, test.body) {
 			t.Errorf("%s: %d %q, want %d and %q", test.path, code, body, test.code, test.body)
 		}
 	}
 	var s herd.Status
-	if _, body := ask(t, ready, "", "/status.json"); json.Unmarshal([]byte(body), &s) != nil || s.Server != "Ball" {
+	if _, body := fetch(t, ready, "", "/status.json"); json.Unmarshal([]byte(body), &s) != nil || s.Server != "Ball" {
 		t.Errorf("status.json is no status: %s", body)
 	}
 }
@@ -94,12 +94,12 @@ func TestPages(t *testing.T) {
 func TestHostHeader(t *testing.T) {
 	addr := start(t, Options{Status: fixed(herd.Status{})})
 	for _, host := range []string{"localhost", "LocalHost:11600", "localhost.", "localhost.:11600", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:11600", "127.9.9.9"} {
-		if code, _ := ask(t, addr, host, "/status.json"); code != 200 {
+		if code, _ := fetch(t, addr, host, "/status.json"); code != 200 {
 			t.Errorf("Host %q: %d, want 200", host, code)
 		}
 	}
 	for _, host := range []string{"evil.example", "localhost.evil.example:11600", "10.0.0.1", "[::2]:11600", "127.0.0.1.evil.example", "0.0.0.0"} {
-		if code, body := ask(t, addr, host, "/status.json"); code != 403 || errorOf(body) == "" {
+		if code, body := fetch(t, addr, host, "/status.json"); code != 403 || errorOf(body) == "" {
 			t.Errorf("Host %q: %d %q, want 403 and no status", host, code, body)
 		}
 	}
@@ -113,11 +113,11 @@ func TestTheLoopIsStuck(t *testing.T) {
 		return herd.Status{}, false
 	}})
 	for _, path := range []string{"/readyz", "/status.json", "/metrics"} {
-		if code, body := ask(t, addr, "", path); code != 503 || !strings.Contains(body, "did not answer") || !bounded {
+		if code, body := fetch(t, addr, "", path); code != 503 || !strings.Contains(body, "did not answer") || !bounded {
 			t.Errorf("%s: %d %q, with a deadline: %v", path, code, body, bounded)
 		}
 	}
-	if code, _ := ask(t, addr, "", "/healthz"); code != 200 {
+	if code, _ := fetch(t, addr, "", "/healthz"); code != 200 {
 		t.Errorf("/healthz: %d, want 200: the process lives", code)
 	}
 }
@@ -148,7 +148,7 @@ func TestGarbage(t *testing.T) {
 		_, _ = io.Copy(io.Discard, bufio.NewReader(c))
 		c.Close()
 	}
-	if code, _ := ask(t, addr, "", "/healthz"); code != 200 {
+	if code, _ := fetch(t, addr, "", "/healthz"); code != 200 {
 		t.Errorf("/healthz: %d after garbage", code)
 	}
 }

@@ -18,7 +18,7 @@ func (c *console) readyz(w http.ResponseWriter, r *http.Request) {
 	s, ok := c.currentStatus(r)
 	switch {
 	case !ok:
-		http.Error(w, stuck, http.StatusServiceUnavailable)
+		http.Error(w, stuck(loopTimeout), http.StatusServiceUnavailable)
 		return
 	case !s.Ready:
 		http.Error(w, "not ready: "+s.Waiting, http.StatusServiceUnavailable)

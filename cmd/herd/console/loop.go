@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"serverherd/herd"
 )
@@ -48,10 +49,12 @@ func fromLoop[T any](c *console, w http.ResponseWriter, r *http.Request, f func(
 	ctx, cancel := context.WithTimeout(r.Context(), loopTimeout)
 	defer cancel()
 	if result, ok = OnLoop(ctx, c.Do, f); !ok {
-		fail(w, http.StatusServiceUnavailable, stuck)
+		fail(w, http.StatusServiceUnavailable, stuck(loopTimeout))
 	}
 	return result, ok
 }
 
-// stuck is the error of a request that has waited for loopTimeout.
-const stuck = "the event loop did not answer within 2 s"
+// stuck is the error of a request that has waited for the loop.
+func stuck(after time.Duration) string {
+	return "the event loop did not answer within " + after.String()
+}

@@ -6,7 +6,7 @@ import "net/http"
 func (c *console) metrics(w http.ResponseWriter, r *http.Request) {
 	s, ok := c.currentStatus(r)
 	if !ok {
-		fail(w, http.StatusServiceUnavailable, stuck)
+		fail(w, http.StatusServiceUnavailable, stuck(loopTimeout))
 		return
 	}
 	if err := c.page.Serve(w, r, &s); err != nil {

@@ -29,6 +29,9 @@ func (c *console) routes() []route {
 		{"/client.json", get, read, page, c.client},
 		{"/clients.ndjson", []string{http.MethodGet}, read, stream, c.clients},
 	}
+	if c.herdWide != nil {
+		all = append(all, route{"/herd.json", get, health, page, c.herd})
+	}
 	if c.Pprof {
 		all = append(all, profiles()...)
 	}

@@ -154,7 +154,7 @@ func TestALoopThatIsLate(t *testing.T) {
 		if _, ok := fromLoop(c, w, r, func(*herd.Server) int { ran++; return ran }); ok {
 			t.Error("an answer of a loop that did not run")
 		}
-		if w.Code != 503 || errorOf(w.Body.String()) != stuck || time.Since(begun) != loopTimeout {
+		if w.Code != 503 || errorOf(w.Body.String()) != stuck(loopTimeout) || time.Since(begun) != loopTimeout {
 			t.Errorf("after %v: %d %s", time.Since(begun), w.Code, w.Body)
 		}
 		posted[0]()

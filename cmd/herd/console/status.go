@@ -7,6 +7,6 @@ func (c *console) status(w http.ResponseWriter, r *http.Request) {
 	if s, ok := c.currentStatus(r); ok {
 		answer(w, s)
 	} else {
-		fail(w, http.StatusServiceUnavailable, stuck)
+		fail(w, http.StatusServiceUnavailable, stuck(loopTimeout))
 	}
 }

@@ -26,6 +26,9 @@ const (
 	Bad           // somebody has to do something
 )
 
+// String is good, unknown, notice or bad.
+func (l Level) String() string { return []string{"good", "unknown", "notice", "bad"}[l] }
+
 // Text is a text with its level.
 type Text struct {
 	Level Level
@@ -199,6 +202,7 @@ func Summarize(all []ask.Status, disagree bool) Summary {
 	if disagree {
 		v.Problems = append(v.Problems, Line{Text: "the servers do not have the same records"})
 	}
+	v.Notes = Differences(all)
 	for _, a := range all {
 		for _, r := range Remarks(a.Status) {
 			if r.Level == Bad {

@@ -1,0 +1,185 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/view"
+	"serverherd/herd"
+	"serverherd/herd/config"
+)
+
+// HerdStatus is the answer of /herd.json: every server's status, as one console sees it. Strings in it may be
+// those of whatever answered at a console's address.
+type HerdStatus struct {
+	Server   string       `json:"server"`   // that asked the others
+	Now      time.Time    `json:"now"`      // when it began to ask
+	Answered int          `json:"answered"` // servers
+	Of       int          `json:"of"`       // servers with a console
+	Problems []HerdLine   `json:"problems"` // somebody has to do something
+	Notes    []HerdLine   `json:"notes"`    // what is unusual, or was
+	Servers  []HerdServer `json:"servers"`  // in the order of herd.toml
+}
+
+// HerdLine is a remark about some servers, or about the herd if there are none.
+type HerdLine struct {
+	Servers []string `json:"servers,omitempty"`
+	Text    string   `json:"text"`
+}
+
+// HerdServer is one server's answer. Agreement says whether it has the records of its neighbors; Level is good,
+// unknown, notice or bad. Both are empty if it did not answer.
+type HerdServer struct {
+	ask.Status
+	Agreement string `json:"agreement,omitempty"`
+	Level     string `json:"level,omitempty"`
+}
+
+// herdWide asks all servers for their status, once for all who look.
+type herdWide struct {
+	self    func(context.Context) (herd.Status, bool)
+	name    string
+	servers []config.Server
+	client  *ask.Client
+
+	mu     sync.Mutex
+	latest *flight // in progress, or the last one
+}
+
+// flight is one round of questions.
+type flight struct {
+	done chan struct{} // closed when the fields below are set
+	over time.Time
+	all  []ask.Status
+	text []byte // the answer
+}
+
+func newHerdWide(o Options) *herdWide {
+	return &herdWide{
+		self: o.Status, name: o.Name, servers: o.Config.Servers,
+		client: ask.New(ask.Options{}),
+	}
+}
+
+// get returns an answer that is at most herd.ConsoleHerdPause older than the request, plus the time that asking takes.
+func (h *herdWide) get(ctx context.Context) (text []byte, ok bool) {
+	f := h.current()
+	select {
+	case <-f.done:
+		return f.text, true
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// current returns the flight whose answer is new enough, and starts one if there is none.
+func (h *herdWide) current() *flight {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := h.latest
+	if last != nil && !last.stale() {
+		return last
+	}
+	f := &flight{done: make(chan struct{})}
+	h.latest = f
+	go h.fly(f, last)
+	return f
+}
+
+// stale reports whether a flight is over for so long that its answer is not given any more.
+func (f *flight) stale() bool {
+	select {
+	case <-f.done:
+		return time.Since(f.over) >= herd.ConsoleHerdPause
+	default:
+		return false
+	}
+}
+
+// fly asks all servers. It belongs to none of those who look: if one leaves, the others still get the answer.
+func (h *herdWide) fly(f, last *flight) {
+	begun := time.Now().UTC()
+	f.all = h.askAll()
+	disagree := last != nil && view.Disagree(last.all, f.all)
+	f.text = h.answer(begun, f.all, disagree)
+	f.over = time.Now()
+	close(f.done)
+}
+
+// askAll asks the others at their addresses in herd.toml. They are asked for /status.json, for which no console asks
+// another one. This server needs no address.
+func (h *herdWide) askAll() []ask.Status {
+	all := make([]ask.Status, len(h.servers))
+	var group sync.WaitGroup
+	for i, s := range h.servers {
+		group.Go(func() {
+			if s.Name == h.name {
+				all[i] = h.askSelf()
+				return
+			}
+			all[i] = sendable(ask.StatusOf(context.Background(), h.client, s))
+		})
+	}
+	group.Wait()
+	return all
+}
+
+// sendable replaces a status that JSON can express in one direction only, such as some time zones.
+func sendable(a ask.Status) ask.Status {
+	if _, err := json.Marshal(a.Status); err != nil {
+		a.Status, a.Error = nil, err.Error()
+	}
+	return a
+}
+
+func (h *herdWide) askSelf() ask.Status {
+	ctx, cancel := context.WithTimeout(context.Background(), herd.ConsoleAskTimeout)
+	defer cancel()
+	s, ok := h.self(ctx)
+	if !ok {
+		return ask.Status{Server: h.name, Error: stuck(herd.ConsoleAskTimeout)}
+	}
+	return ask.Status{Server: h.name, Status: &s}
+}
+
+func (h *herdWide) answer(begun time.Time, all []ask.Status, disagree bool) []byte {
+	v := view.Summarize(all, disagree)
+	s := HerdStatus{
+		Server: h.name, Now: begun, Answered: v.Answered, Of: v.Consoles,
+		Problems: herdLines(v.Problems), Notes: herdLines(v.Notes), Servers: []HerdServer{},
+	}
+	for _, a := range all {
+		one := HerdServer{Status: a}
+		if a.Status != nil {
+			agreement := view.Agreement(a.Status, all)
+			one.Agreement, one.Level = agreement.Text, agreement.Level.String()
+		}
+		s.Servers = append(s.Servers, one)
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	_ = e.Encode(s)
+	return b.Bytes()
+}
+
+func herdLines(lines []view.Line) []HerdLine {
+	all := make([]HerdLine, 0, len(lines))
+	for _, l := range lines {
+		all = append(all, HerdLine(l))
+	}
+	return all
+}
+
+// herd is /herd.json.
+func (c *console) herd(w http.ResponseWriter, r *http.Request) {
+	if text, ok := c.herdWide.get(r.Context()); ok {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(text)
+	}
+}

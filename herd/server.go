@@ -223,8 +223,8 @@ func (srv *Server) Via(item feed.Item) string {
 	switch {
 	case item.From != 0:
 		return "neighbor"
-	case string(item.Record.Origin()) != srv.name || item.Applied <= srv.started.UnixNano():
-		return "journal" // which was loaded before the start
+	case item.Seq <= srv.loaded:
+		return "journal"
 	}
 	return "client"
 }

@@ -36,6 +36,20 @@ const (
 	ConsoleHerdPause  = 500 * time.Millisecond // for which what they said is passed on
 )
 
+// Limits of the console's follower of the feed, see package follow, which applies them.
+const (
+	FollowPause   = 50 * time.Millisecond
+	FollowRecords = 2000
+	FollowBytes   = 512 << 10
+	WatchBacklog  = 32 << 20
+)
+
+// Limits of /watch. The console's server applies them.
+const (
+	WatchHeartbeat = 5 * time.Second
+	WatchStall     = 10 * time.Second
+)
+
 // Constants lists the limits that herd.toml does not set. Each is defined where it applies.
 func Constants() []Constant {
 	return []Constant{
@@ -89,6 +103,12 @@ func Constants() []Constant {
 		{"console_answer", ConsoleAnswer, "bytes of another console's answer; a longer one is an error"},
 		{"console_ask_timeout", ConsoleAskTimeout, "for the answer of another console; commands have --timeout"},
 		{"console_herd_pause", ConsoleHerdPause, "for which /herd.json repeats what the servers said, before it asks them again"},
+		{"follow_pause", FollowPause, "between two reads of the feed for the console, while somebody watches"},
+		{"follow_records", FollowRecords, "records of such a read"},
+		{"follow_bytes", FollowBytes, "bytes of such a read"},
+		{"watch_backlog", WatchBacklog, "memory for what watchers of all clients have not read; the oldest updates are dropped"},
+		{"watch_heartbeat", WatchHeartbeat, "without an update, after which /watch sends an empty line"},
+		{"watch_stall", WatchStall, "for which a reader of /watch may take nothing: it is closed"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},
 		{"commit_records", commitRecords, "records in a commit"},
 		{"commit_bytes", commitBytes, "bytes in a commit"},

@@ -9,13 +9,12 @@ import (
 // entry is an update that was published.
 type entry struct {
 	n      uint64 // its number in the backlog
-	seq    uint64 // its position in the feed
 	client string
-	line   []byte // its JSON and LF
+	line   []byte
 }
 
 // size is the memory that an entry takes, about: its texts, itself, and its share of the map and the list.
-func (e *entry) size() int { return len(e.line) + 2*len(e.client) + 192 }
+func (e *entry) size() int { return len(e.line) + len(e.client) + 192 }
 
 // backlog is the log for those who watch all clients: the newest update of each client, in the order in which they were
 // published, since the one that somebody has not taken. Guarded by the Follower's mutex.
@@ -27,20 +26,20 @@ type backlog struct {
 	bytes    int // of those that are not replaced
 }
 
-// add publishes an update.
-func (b *backlog) add(e entry) {
-	if old := b.byClient[e.client]; old != nil {
+// add publishes a client's update.
+func (b *backlog) add(client string, line []byte) {
+	if old := b.byClient[client]; old != nil {
 		b.bytes -= old.size()
 		old.line = nil
 		b.replaced++
 	}
-	b.n++
-	e.n = b.n
 	if b.byClient == nil {
 		b.byClient = make(map[string]*entry)
 	}
-	b.byClient[e.client] = &e
-	b.entries = append(b.entries, &e)
+	b.n++
+	e := &entry{b.n, client, line}
+	b.byClient[client] = e
+	b.entries = append(b.entries, e)
 	b.bytes += e.size()
 }
 

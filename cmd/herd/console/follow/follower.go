@@ -54,8 +54,7 @@ func (f *Follower) Watch(ctx context.Context, id string) (w *Watcher, tail uint6
 	}
 	type answer struct {
 		tail    uint64
-		present []byte // nil: none
-		seq     uint64
+		present *Update // nil: none
 	}
 	answered := make(chan answer, 1)
 	f.source.Post(func() {
@@ -67,8 +66,7 @@ func (f *Follower) Watch(ctx context.Context, id string) (w *Watcher, tail uint6
 			if item, ok := f.source.Store().Lookup([]byte(id)); ok {
 				u := f.source.update(item)
 				u.Record = u.Record.CloneInto(nil)
-				answered <- answer{a.tail, appendLine(u, true), item.Seq}
-				return
+				a.present = &u
 			}
 		}
 		answered <- a
@@ -76,8 +74,9 @@ func (f *Follower) Watch(ctx context.Context, id string) (w *Watcher, tail uint6
 	select {
 	case a := <-answered:
 		if a.present != nil {
+			line := f.source.Encode(*a.present, true)
 			f.mu.Lock()
-			w.offer(&entry{seq: a.seq, client: id, line: a.present})
+			w.offer(line, a.present.Seq)
 			f.mu.Unlock()
 		}
 		return w, a.tail, nil
@@ -171,12 +170,12 @@ func (f *Follower) publish(r *reader, updates []Update) {
 		if len(watchers) == 0 && len(f.all) == 0 {
 			continue
 		}
-		e := entry{seq: u.Seq, client: string(u.Record.Client()), line: appendLine(u, false)}
+		line := f.source.Encode(u, false)
 		for _, w := range watchers {
-			w.offer(&e)
+			w.offer(line, u.Seq)
 		}
 		if len(f.all) > 0 {
-			f.log.add(e)
+			f.log.add(string(u.Record.Client()), line)
 		}
 	}
 }

@@ -5,24 +5,24 @@ import (
 
 	"serverherd/herd"
 	"serverherd/herd/feed"
-	"serverherd/protocol"
 )
 
 // Source is what a Follower needs of a server and its loop.
 type Source struct {
-	Server string                      // its name
-	Post   func(f func())              // runs f on the loop, or drops it if the loop has stopped. Any goroutine
-	Later  func(time.Duration, func()) // calls a function on the loop. Loop only
-	Store  func() *feed.Store          // loop only
-	Sender func(protocol.Epoch) string // herd.Server.Sender. Loop only
+	Post  func(f func())                         // runs f on the loop, or drops it if the loop has stopped. Any goroutine
+	Later func(time.Duration, func())            // calls a function on the loop. Loop only
+	Store func() *feed.Store                     // loop only
+	From  func(feed.Item) (via, neighbor string) // how a record came, see Update. Loop only
+	// Encode returns an update as a line. Present: it was stored before the watching began. The result must not
+	// alias the update. Called off the loop.
+	Encode func(u Update, present bool) []byte
 }
 
-// Update is a record as this server applied it. The record's bytes are valid until the batch is returned.
+// Update is a record as this server applied it. Its bytes are valid during the call to Source.Encode.
 type Update struct {
-	Record  protocol.Record
-	Seq     uint64 // position in the feed
-	From    string // the neighbor that sent it; "": a client of this server, the journal, or not known
-	Applied int64  // when it was stored, in Unix nanoseconds
+	feed.Item
+	Via  string // how it came: herd.Server.Via
+	From string // the neighbor that sent it: herd.Server.Sender
 }
 
 // batch is what the loop passes to the goroutine, and gets back to use it again.
@@ -117,5 +117,6 @@ func (b *batch) add(u Update) {
 
 // update describes an item of the feed. It aliases the store.
 func (s *Source) update(item feed.Item) Update {
-	return Update{Record: item.Record, Seq: item.Seq, From: s.Sender(item.From), Applied: item.Applied}
+	via, from := s.From(item)
+	return Update{item, via, from}
 }

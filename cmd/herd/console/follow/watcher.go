@@ -29,7 +29,7 @@ func (w *Watcher) Close() { w.follower.remove(w) }
 
 // Taken is what Take returns.
 type Taken struct {
-	Lines [][]byte // updates, each a line of JSON with LF. Read only
+	Lines [][]byte // updates, as Source.Encode made them. Read only
 	// Behind is not 0 if more updates came than could be taken: how many there were since the last Take. Of each
 	// client only the newest is among Lines, or among those of the following Take.
 	Behind uint64
@@ -60,11 +60,11 @@ func (w *Watcher) Take(max int) (t Taken) {
 
 // offer replaces the pending update of a watcher of one client. Updates that are not newer are those that were
 // published between add and the answer of the loop.
-func (w *Watcher) offer(e *entry) {
-	if e.seq <= w.seq {
+func (w *Watcher) offer(line []byte, seq uint64) {
+	if seq <= w.seq {
 		return
 	}
-	w.pending, w.seq = e.line, e.seq
+	w.pending, w.seq = line, seq
 	w.count++
 	w.signal()
 }

@@ -44,10 +44,10 @@ const (
 	WatchBacklog  = 32 << 20
 )
 
-// Limits of /watch. The console's server applies them.
+// Limits of the console's streams. The console's server applies them.
 const (
 	WatchHeartbeat = 5 * time.Second
-	WatchStall     = 10 * time.Second
+	ConsoleStall   = 10 * time.Second
 )
 
 // Constants lists the limits that herd.toml does not set. Each is defined where it applies.
@@ -108,7 +108,7 @@ func Constants() []Constant {
 		{"follow_bytes", FollowBytes, "bytes of such a read"},
 		{"watch_backlog", WatchBacklog, "memory for what watchers of all clients have not read; the oldest updates are dropped"},
 		{"watch_heartbeat", WatchHeartbeat, "without an update, after which /watch sends an empty line"},
-		{"watch_stall", WatchStall, "for which a reader of /watch may take nothing: it is closed"},
+		{"console_stall", ConsoleStall, "for which a reader of the console may take nothing: it is closed"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},
 		{"commit_records", commitRecords, "records in a commit"},
 		{"commit_bytes", commitBytes, "bytes in a commit"},

@@ -143,8 +143,11 @@ func (p *process) run(pprof bool) error {
 	}
 	if consoleListener != nil {
 		p.onLoop = console.NewLoop(p.reactor.CallFromThread, p.server)
+		f := console.NewFollower(p.server, p.reactor.CallFromThread, func(d time.Duration, call func()) {
+			p.reactor.CallLater(d, call)
+		})
 		c := console.New(console.Options{
-			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Pprof: pprof,
+			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Follower: f, Pprof: pprof,
 		})
 		go func() {
 			if err := console.Serve(c, consoleListener); err != nil {
@@ -152,6 +155,7 @@ func (p *process) run(pprof bool) error {
 			}
 		}()
 		defer c.Close()
+		defer f.Close()
 	}
 	p.watchSignals()
 	parent.Watch(func() { p.stop("parent process exited") })

@@ -24,7 +24,7 @@ const (
 	loopTimeout = 2 * time.Second
 	// writeTimeout is for clients that do not read. It begins with the request. A handler that takes longer
 	// sets a deadline of its own (http.ResponseController), as net/http/pprof does.
-	writeTimeout = 10 * time.Second
+	writeTimeout = herd.ConsoleStall
 )
 
 // Options configure a console.
@@ -36,7 +36,10 @@ type Options struct {
 	// Config and Name are the herd.toml and the server's name in it. Without them there is no /herd.json.
 	Config *config.Config
 	Name   string
-	Pprof  bool // serve /debug/pprof
+	// Follower is for /watch, see NewFollower; nil: there is no such path. Close it before the console, so that
+	// streams end in good order.
+	Follower *Follower
+	Pprof    bool // serve /debug/pprof
 }
 
 // console is one server's console.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"serverherd/herd/config"
 )
@@ -31,6 +32,9 @@ func (c *console) routes() []route {
 	}
 	if c.herdWide != nil {
 		all = append(all, route{"/herd.json", get, health, page, c.herd})
+	}
+	if c.Follower != nil {
+		all = append(all, route{"/watch", []string{http.MethodGet}, read, stream, c.watch})
 	}
 	if c.Pprof {
 		all = append(all, profiles()...)
@@ -90,6 +94,10 @@ func (one route) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer c.end()
+	}
+	if one.class == stream {
+		// Otherwise net/http would cancel the request's context when the console's ReadTimeout is over.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	}
 	one.handler(w, r)
 }

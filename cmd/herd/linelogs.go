@@ -101,7 +101,7 @@ func (l *lineLogs) taken(now logSample) {
 	}
 	l.reported = true
 	if _, rate, missing := now.since(l.last); len(missing) == 0 {
-		l.say(fmt.Sprintf("line logs: %s/s at this rate, %s", byteCount(rate), now.limit()))
+		l.say(fmt.Sprintf("line logs: %s/s at this rate, %s", view.Bytes(rate), now.limit()))
 	}
 }
 
@@ -130,10 +130,10 @@ func (l *lineLogs) end() (missing []string, all bool) {
 	case len(unknown) == n:
 		l.say("line logs: growth unknown: " + unanswering(unknown))
 	case len(unknown) > 0:
-		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s; growth unknown: %s", byteCount(bytes), took, byteCount(rate),
+		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s; growth unknown: %s", view.Bytes(bytes), took, view.Bytes(rate),
 			unanswering(unknown)))
 	default:
-		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s", byteCount(bytes), took, byteCount(rate)))
+		l.say(fmt.Sprintf("line logs: %s in %.1f s, %s/s", view.Bytes(bytes), took, view.Bytes(rate)))
 	}
 	return missing, all
 }
@@ -197,7 +197,7 @@ const noLogLimit = "no size limit (log.max_size = 0)"
 
 // logLimit describes a size limit.
 func logLimit(bytes uint64) string {
-	return "at most " + byteCount(float64(bytes)) + " in total (log.max_size, log.max_files)"
+	return "at most " + view.Bytes(float64(bytes)) + " in total (log.max_size, log.max_files)"
 }
 
 // since returns how much the logs grew since an earlier sample, in bytes and bytes per second. Unknown are
@@ -213,17 +213,6 @@ func (s logSample) since(earlier logSample) (bytes, rate float64, unknown []stri
 		}
 	}
 	return bytes, bytes / max(s.at.Sub(earlier.at).Seconds(), 1e-3), unknown
-}
-
-// byteCount formats a number of bytes with a unit and three digits.
-func byteCount(n float64) string {
-	for _, unit := range []string{"bytes", "kB", "MB"} {
-		if n < 999.5 {
-			return fmt.Sprintf("%.3g %s", n, unit)
-		}
-		n /= 1000
-	}
-	return fmt.Sprintf("%.1f GB", n)
 }
 
 // Typical lines of an update, to estimate the size of its log entries.
@@ -247,12 +236,12 @@ func bytesPerUpdate(c *config.Log, servers, links int) int {
 func logsOf(c *config.Log, servers, links int) (lines []string) {
 	limit := noLogLimit
 	if most := c.MaxBytes(); most > 0 {
-		limit = "at most " + byteCount(float64(most*uint64(servers))) + " in total (log.max_size)"
+		limit = "at most " + view.Bytes(float64(most*uint64(servers))) + " in total (log.max_size)"
 	}
 	lines = append(lines, "Logs: "+logging.FileName(c, "NAME")+", "+limit)
 	if c.EveryLine() {
 		rate := 1000 * float64(bytesPerUpdate(c, servers, links))
-		lines = append(lines, fmt.Sprintf("  1,000 updates/s add %s/s to %s/s (log.lines = true)", byteCount(rate), byteCount(2*rate)))
+		lines = append(lines, fmt.Sprintf("  1,000 updates/s add %s/s to %s/s (log.lines = true)", view.Bytes(rate), view.Bytes(2*rate)))
 	}
 	return lines
 }

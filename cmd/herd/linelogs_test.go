@@ -18,6 +18,7 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/logging"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
@@ -96,7 +97,7 @@ func TestByteCount(t *testing.T) {
 	for n, want := range map[float64]string{
 		0: "0 bytes", 999: "999 bytes", 1000: "1 kB", 123456: "123 kB", 31.24e6: "31.2 MB", 999.6e6: "1.0 GB", 3.1457e9: "3.1 GB",
 	} {
-		if got := byteCount(n); got != want {
+		if got := view.Bytes(n); got != want {
 			t.Errorf("%v: %s, want %s", n, got, want)
 		}
 	}

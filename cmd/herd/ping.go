@@ -199,7 +199,7 @@ func (t *pingTable) draw(results []ping.Result) error {
 // over returns a table that replaces the last one, cut to the terminal's size: a line that wraps, or has left
 // the screen, could not be replaced.
 func (t *pingTable) over(table string) string {
-	width, height := statusWidth, 24
+	width, height := 80, 24
 	if f, ok := t.out.(*os.File); ok {
 		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 1 {
 			width, height = w, h

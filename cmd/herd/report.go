@@ -10,6 +10,7 @@ import (
 
 	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/load"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
@@ -146,7 +147,7 @@ func seenFrom(a ask.Status, started func(string) bool) seen {
 	}
 	for _, l := range status.Links {
 		switch {
-		case isLive(l):
+		case view.Live(l):
 		case started(l.Neighbor):
 			v.links = append(v.links, l.Neighbor)
 		default:

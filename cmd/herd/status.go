@@ -3,63 +3,200 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/view"
+	"serverherd/cmd/herd/view/statusview"
+	"serverherd/cmd/herd/view/style"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
 
 func newStatus(o *options) *cobra.Command {
-	var asJSON bool
+	var watch, asJSON bool
+	var interval time.Duration
 	c := &cobra.Command{
-		Use:   "status",
-		Short: "Show the status of every server in herd.toml",
-		Long: "Show the status of every server in herd.toml: uptime, live and configured links,\n" +
-			"records, open connections, replies, loop lag, and whether its records agree with\n" +
-			"its neighbors'. Below the table: its address, the digest of its records, the\n" +
-			"propagation delay of updates, the clock offsets of its neighbors, and warnings.\n" +
-			"LAG and propagation are 99th percentiles. The exit code is 1 if a server does\n" +
-			"not answer within --timeout or has a problem. Servers that do not answer are\n" +
-			"also listed on standard error.",
-		Example:           "  herd status\n  herd status --json",
-		Args:              arguments(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use:   "status [NAME]",
+		Short: "Show the status of every server in herd.toml, or one in detail",
+		Long: "Show the status of every server in herd.toml: problems first, then a table, then\n" +
+			"counters of unusual events. UP is the time since the start, LINKS live and\n" +
+			"configured links, LAG the 99th percentile of how long the event loop kept work\n" +
+			"waiting. AGREEMENT says whether the server has the records of its neighbors.\n\n" +
+			"With a NAME, show this server in detail: both directions of its links, delays,\n" +
+			"counters, and the clocks of its neighbors.\n\n" +
+			"The exit code is 1 if a server does not answer within --timeout or has a problem.\n" +
+			"Servers that do not answer are also listed on standard error. With --watch, the\n" +
+			"exit code after Ctrl-C is 0, and --timeout is 1s by default.",
+		Example:           "  herd status\n  herd status Alford\n  herd status --json",
+		Args:              arguments(0, 1),
+		ValidArgsFunction: o.completeServers,
+		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := o.load()
 			if err != nil {
 				return err
 			}
-			client := ask.New(ask.Options{Timeout: o.timeout})
-			answers := ask.Statuses(context.Background(), client, cfg.Servers)
-			differ := digestsDiffer(answers)
-			if differ {
-				answers, differ = askAgain(client, cfg, answers)
+			s := &statusCommand{cfg: cfg, out: c.OutOrStdout(), json: asJSON}
+			if len(args) > 0 {
+				if _, err := find(cfg, args[0]); err != nil {
+					return err
+				}
+				s.name = args[0]
 			}
-			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				err = e.Encode(answers)
-			} else {
-				err = printStatus(c.OutOrStdout(), answers, differ)
+			if c.Flags().Changed("interval") && !watch {
+				return usage("--interval requires --watch")
 			}
-			if err == nil && (differ || !allWell(answers)) {
-				err = &exitError{exitFailed, unanswered(answers)}
+			if watch && !c.Flags().Changed("timeout") {
+				o.timeout = herd.ConsoleAskTimeout
 			}
-			return err
+			s.client = ask.New(ask.Options{Timeout: o.timeout})
+			if watch {
+				return s.watch(interval)
+			}
+			return s.once()
 		},
 	}
 	o.timeoutFlag(c, "how long to wait for each server")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "update in place until Ctrl-C; print again and again if this is no terminal")
+	durationFlag(c.Flags(), &interval, "interval", time.Second, 100*time.Millisecond, time.Hour, "time between two updates of --watch")
 	c.Flags().BoolVar(&asJSON, "json", false, "print an array of the servers' /status.json")
 	return c
+}
+
+// settling is the pause before servers whose digests differ are asked again: an update may be on its way.
+const settling = 500 * time.Millisecond
+
+// statusCommand is a run of herd status.
+type statusCommand struct {
+	cfg    *config.Config
+	client *ask.Client
+	name   string // of one server; "" for all
+	out    io.Writer
+	json   bool
+}
+
+func (s *statusCommand) ask(ctx context.Context) []ask.Status {
+	return ask.Statuses(ctx, s.client, s.cfg.Servers)
+}
+
+// once shows the status once.
+func (s *statusCommand) once() error {
+	all, disagree := s.ask(context.Background()), false
+	if s.name == "" && view.DigestsDiffer(all) {
+		before := all
+		time.Sleep(settling)
+		all = s.ask(context.Background())
+		disagree = view.Disagree(before, all)
+	}
+	if err := s.show(all, disagree); err != nil {
+		return err
+	}
+	shown := s.shown(all)
+	if well := view.Summarize(shown, disagree).Well(); !well {
+		return &exitError{exitFailed, unanswered(shown)}
+	}
+	return nil
+}
+
+// watch shows the status until a signal comes.
+func (s *statusCommand) watch(interval time.Duration) error {
+	ctx, stop := untilSignal()
+	defer stop()
+	draw := func(lines []string) error {
+		_, err := fmt.Fprintln(direct(s.out), strings.Join(lines, "\n")+"\n")
+		return err
+	}
+	var live liveScreen
+	if isTerminal(s.out) && os.Getenv("TERM") != "dumb" {
+		live.out = direct(s.out)
+		draw = live.draw
+	}
+	err := s.follow(ctx, interval, draw)
+	return errors.Join(err, live.close())
+}
+
+// follow draws the status at each interval until ctx ends.
+func (s *statusCommand) follow(ctx context.Context, interval time.Duration, draw func([]string) error) error {
+	var before []ask.Status // at least settling old
+	var asked time.Time
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		now := time.Now()
+		all := s.ask(ctx)
+		if ctx.Err() != nil {
+			return watchEnded(ctx)
+		}
+		disagree := before != nil && view.Disagree(before, all)
+		if before == nil || now.Sub(asked) >= settling {
+			before, asked = all, now
+		}
+		var err error
+		if s.json {
+			err = s.show(all, disagree)
+		} else {
+			head := fmt.Sprintf("%s, every %s; Ctrl-C ends it", now.Format(time.TimeOnly), formatDuration(interval))
+			err = draw(append([]string{s.screen().Faint(head)}, s.lines(all, disagree)...))
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return watchEnded(ctx)
+		}
+	}
+}
+
+// watchEnded is the result of a command that ran until a signal: Ctrl-C is how to end it.
+func watchEnded(ctx context.Context) error {
+	err := context.Cause(ctx)
+	var e *exitError
+	if errors.As(err, &e) && e.code == exitSignal+2 { // SIGINT
+		return nil
+	}
+	return err
+}
+
+// show prints a status.
+func (s *statusCommand) show(all []ask.Status, disagree bool) error {
+	if s.json {
+		e := json.NewEncoder(s.out)
+		e.SetIndent("", "  ")
+		return e.Encode(s.shown(all))
+	}
+	_, err := fmt.Fprintln(direct(s.out), strings.Join(s.lines(all, disagree), "\n"))
+	return err
+}
+
+// shown are the servers that the command is about.
+func (s *statusCommand) shown(all []ask.Status) []ask.Status {
+	i := slices.IndexFunc(all, func(a ask.Status) bool { return a.Server == s.name })
+	if i < 0 {
+		return all
+	}
+	return all[i : i+1]
+}
+
+func (s *statusCommand) screen() statusview.Screen {
+	width, _ := terminalSize(s.out)
+	return statusview.Screen{Width: max(width, statusview.Narrowest), Styles: style.For(direct(s.out))}
+}
+
+func (s *statusCommand) lines(all []ask.Status, disagree bool) []string {
+	if s.name != "" {
+		return s.screen().Server(s.shown(all)[0], all)
+	}
+	return s.screen().Herd(s.cfg.Herd.Name, all, disagree)
 }
 
 // unanswered lists the servers that did not answer, and why; "" if all did.
@@ -71,118 +208,4 @@ func unanswered(answers []ask.Status) string {
 		}
 	}
 	return strings.Join(all, "; ")
-}
-
-// settling is the pause before servers whose digests differ are asked again: an update may be on its way.
-const settling = 500 * time.Millisecond
-
-// askAgain distinguishes servers that disagree from servers that an update is on its way to. While a herd
-// is written to, digests differ in any snapshot, but then the feeds move between two snapshots.
-func askAgain(client *ask.Client, cfg *config.Config, before []ask.Status) (answers []ask.Status, differ bool) {
-	time.Sleep(settling)
-	answers = ask.Statuses(context.Background(), client, cfg.Servers)
-	for i, a := range answers {
-		if b := before[i].Status; a.Status != nil && b != nil && a.Status.Tail != b.Tail {
-			return answers, false
-		}
-	}
-	return answers, digestsDiffer(answers)
-}
-
-// fullDigest replaces the digest of a server that has dropped records beyond max_clients: its records are
-// not compared.
-const fullDigest = "full"
-
-// digestsDiffer reports whether the servers that answered have different records.
-func digestsDiffer(answers []ask.Status) bool {
-	digest := ""
-	for _, a := range answers {
-		if a.Status == nil || a.Status.Digest == fullDigest {
-			continue
-		}
-		if digest != "" && a.Status.Digest != digest {
-			return true
-		}
-		digest = a.Status.Digest
-	}
-	return false
-}
-
-// isLive reports whether a link is live in both directions. A legacy neighbor (state "plain") connects only
-// when it has something to send.
-func isLive(l herd.LinkStatus) bool {
-	return l.State == "live" && l.Receiving || l.State == "plain"
-}
-
-// live counts live links.
-func live(s *herd.Status) (n int) {
-	for _, l := range s.Links {
-		if isLive(l) {
-			n++
-		}
-	}
-	return n
-}
-
-// allWell reports whether all servers with a console answered and none has a problem. It is false if no
-// server has a console.
-func allWell(answers []ask.Status) bool {
-	if !slices.ContainsFunc(answers, func(a ask.Status) bool { return !a.NoConsole }) {
-		return false
-	}
-	return !slices.ContainsFunc(answers, func(a ask.Status) bool { return !a.NoConsole && (a.Status == nil || hasProblem(a.Status)) })
-}
-
-// hasProblem reports whether a server has a problem now: a link is down, a neighbor has other records, this
-// server or a neighbor is full, a clock is off, two processes use one name, or the journal, the log file or
-// the places provider has an error. Past events, which are only counted, do not matter.
-func hasProblem(s *herd.Status) bool {
-	if live(s) < len(s.Links) || s.Digest == fullDigest || s.Log.Error != "" {
-		return true
-	}
-	if j := s.Journal; j != nil && !j.OK {
-		return true
-	}
-	if p := s.Places; p != nil && (p.File != nil && p.File.Refused != nil || p.Network != nil && p.Network.Budget.Error != "") {
-		return true
-	}
-	return slices.ContainsFunc(s.Links, func(l herd.LinkStatus) bool {
-		return l.DivergedSince != nil || l.Agreement == fullDigest || l.Duplicate != "" || l.Clock != nil && l.Clock.Wrong
-	})
-}
-
-// statusWidth is the width of the table and the lines below it, except error messages.
-const statusWidth = 80
-
-func printStatus(out io.Writer, answers []ask.Status, differ bool) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVER\tUP\tLINKS\tRECORDS\tCONNS\tREPLIES\tLAG\tAGREEMENT")
-	answered, consoles := 0, 0
-	for _, a := range answers {
-		s := a.Status
-		if !a.NoConsole {
-			consoles++
-		}
-		if s == nil {
-			fmt.Fprintf(w, "%s\tno: %s\n", a.Server, view.OneLine(a.Error))
-			continue
-		}
-		answered++
-		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%d\t%d\t%d\t%s\t%s\n", a.Server, uptime(s.Now.Sub(s.Started)),
-			live(s), len(s.Links), s.Records, s.Connections, s.Counters.Replies,
-			milliseconds(s.Loop.LagP99, s.Loop.LagP99 > 0), view.OneLine(agreement(s)))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, a := range answers {
-		for _, text := range append(details(a.Status), remarks(a.Status)...) {
-			fmt.Fprintf(out, "%s: %s\n", a.Server, view.OneLine(text))
-		}
-	}
-	if differ {
-		fmt.Fprintln(out, "the servers do not have the same records")
-	}
-	_, err := fmt.Fprintf(out, "%d of %d answered\n", answered, consoles)
-	return err
 }

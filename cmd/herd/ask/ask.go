@@ -36,6 +36,9 @@ const (
 	maxError = 300
 )
 
+// noConsole is the error of a server without a console.
+const noConsole = "no console in herd.toml"
+
 // Options configure a Client.
 type Options struct {
 	Timeout   time.Duration // of each server's answer; 0: herd.ConsoleAskTimeout
@@ -89,7 +92,7 @@ func All[T any](ctx context.Context, c *Client, servers []config.Server, path st
 func One[T any](ctx context.Context, c *Client, s config.Server, path string) Answer[T] {
 	a := Answer[T]{Server: s.Name}
 	if s.Console == "" {
-		a.NoConsole, a.Error = true, "no console in herd.toml"
+		a.NoConsole, a.Error = true, noConsole
 		return a
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
@@ -111,7 +114,7 @@ func One[T any](ctx context.Context, c *Client, s config.Server, path string) An
 // length, duration and content are up to the caller, who closes it.
 func (c *Client) Open(ctx context.Context, s config.Server, path string) (io.ReadCloser, error) {
 	if s.Console == "" {
-		return nil, errors.New("no console in herd.toml")
+		return nil, errors.New(noConsole)
 	}
 	begun, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(c.o.Timeout, func() { cancel(context.DeadlineExceeded) })
@@ -138,6 +141,16 @@ func (s stream) Close() error {
 
 // get requests a path. It returns an error if the status is not 200, also with the response then.
 func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.Response, error) {
+	r, err := c.do(ctx, s, path)
+	if err == nil && r.StatusCode != http.StatusOK {
+		defer r.Body.Close()
+		err = fmt.Errorf("%s from %s%s", r.Status, s.Console, reason(r.Body))
+	}
+	return r, err
+}
+
+// do requests a path.
+func (c *Client) do(ctx context.Context, s config.Server, path string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Console+path, nil)
 	if err != nil {
 		return nil, err
@@ -148,10 +161,6 @@ func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.R
 			return nil, late
 		}
 		return nil, fmt.Errorf("no answer at %s", s.Console)
-	}
-	if r.StatusCode != http.StatusOK {
-		defer r.Body.Close()
-		return r, fmt.Errorf("%s from %s%s", r.Status, s.Console, reason(r.Body))
 	}
 	return r, nil
 }

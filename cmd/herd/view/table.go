@@ -2,8 +2,8 @@ package view
 
 import "strings"
 
-// gap separates columns.
-const gap = "  "
+// Gap separates columns.
+const Gap = "  "
 
 // Column is the layout of a column.
 type Column struct {
@@ -41,7 +41,7 @@ func Table(columns []Column, rows [][]string, paint func(row, column int, text s
 				cell = paint(k-1, i, cell)
 			}
 			if i > 0 {
-				line += gap
+				line += Gap
 			}
 			line += cell
 		}

@@ -97,11 +97,19 @@ func Behind(s *herd.Status, all []ask.Status) (behind, lacking uint64) {
 		switch {
 		case other == nil:
 			lacking = max(lacking, l.Behind)
-		case !equal(s, other):
-			behind = max(behind, linkTo(other, s.Server).Behind)
+		default:
+			behind = max(behind, Lag(other, linkTo(other, s.Server), all))
 		}
 	}
 	return behind, lacking
+}
+
+// Lag is how many records of a server's feed its neighbor may lack: 0 if both have the same records.
+func Lag(s *herd.Status, l herd.LinkStatus, all []ask.Status) uint64 {
+	if equal(s, statusOf(all, l.Neighbor)) {
+		return 0
+	}
+	return l.Behind
 }
 
 // linkTo is a server's link to a neighbor; the zero value if it has none.
@@ -245,6 +253,31 @@ func Count[N int | uint64](n N) string {
 	return text
 }
 
+// Number is Count in at most 9 characters: from 10 million on, it has three digits and a unit.
+func Number[N int | uint64](n N) string {
+	f := float64(n)
+	if f < 1e7 {
+		return Count(n)
+	}
+	for _, unit := range []string{"k", "M", "G", "T", "P"} {
+		if f /= 1000; f < 999.5 {
+			return fmt.Sprintf("%.3g%s", f, unit)
+		}
+	}
+	return fmt.Sprintf("%.3gE", f/1000)
+}
+
+// Bytes formats a number of bytes with a unit and three digits.
+func Bytes(n float64) string {
+	for _, unit := range []string{"bytes", "kB", "MB"} {
+		if n < 999.5 {
+			return fmt.Sprintf("%.3g %s", n, unit)
+		}
+		n /= 1000
+	}
+	return fmt.Sprintf("%.1f GB", n)
+}
+
 // Plural formats a number with its unit.
 func Plural(n uint64, one, many string) string {
 	if n == 1 {
@@ -262,9 +295,13 @@ func Clock(t, now time.Time) string {
 	return t.Format(time.DateOnly)
 }
 
-// Duration formats a duration in at most two units, from days to seconds.
+// Duration formats a duration in at most two units, from days to seconds, and 7 characters. A negative one,
+// by a clock that was set, is 0s.
 func Duration(d time.Duration) string {
-	s := int64(d.Round(time.Second).Seconds())
+	s := int64(max(0, d).Round(time.Second).Seconds())
+	if s >= 100*86400 {
+		return fmt.Sprintf("%dd", s/86400)
+	}
 	for _, unit := range []struct {
 		of          int64
 		large, less string

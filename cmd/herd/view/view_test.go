@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -123,13 +124,20 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%v: %s, want %s", seconds, got, want)
 		}
 	}
-	for d, want := range map[time.Duration]string{0: "0s", 59 * time.Second: "59s", time.Minute: "1m0s", 100 * time.Hour: "4d4h"} {
+	for d, want := range map[time.Duration]string{0: "0s", 59 * time.Second: "59s", time.Minute: "1m0s", 100 * time.Hour: "4d4h",
+		100*24*time.Hour - time.Second: "99d23h", 100 * 24 * time.Hour: "100d", math.MaxInt64: "106751d", -time.Minute: "0s"} {
 		if got := Duration(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
 	}
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", -999: "-999", -1000: "-1,000", 1234567: "1,234,567"} {
 		if got := Count(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{0: "0", 1_000_000: "1,000,000", 9_999_999: "9,999,999", 12_345_678: "12.3M", 999_600_000: "1G",
+		math.MaxUint64: "18.4E"} {
+		if got := Number(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}

@@ -1,0 +1,224 @@
+// Package statusview makes the lines that herd status prints, for a display width. What is wrong comes first.
+package statusview
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/view"
+	"serverherd/cmd/herd/view/style"
+	"serverherd/herd"
+)
+
+// Screen is how lines are made.
+type Screen struct {
+	Width int // at least Narrowest
+	style.Styles
+}
+
+const (
+	// mostLines is how many problems, and how many notes, are shown.
+	mostLines = 20
+	// widestNumber is the width of the columns of numbers.
+	widestNumber = 9
+	// longestText is the display width of a remark, which may contain text of a console.
+	longestText = 400
+)
+
+// Narrowest is the least width of a screen.
+const Narrowest = 76
+
+// The narrowest columns of a table that is too wide.
+const (
+	narrowestName      = 6
+	narrowestAgreement = 10
+)
+
+// Herd shows all servers: a headline, the problems, a table with a row for each, and notes. Disagree is the
+// result of view.Disagree.
+func (s Screen) Herd(name string, all []ask.Status, disagree bool) (lines []string) {
+	v := view.Summarize(all, disagree)
+	level, headline := view.Good, "no problems"
+	switch {
+	case v.Consoles == 0:
+		level, headline = view.Bad, "no server has a console in herd.toml"
+	case len(v.Problems) > 0:
+		level, headline = view.Bad, view.Plural(uint64(len(v.Problems)), "problem", "problems")
+	}
+	lines = s.wrapped(level, "", fmt.Sprintf("%s: %d of %d answered, %s", name, v.Answered, v.Consoles, headline))
+	lines = append(lines, "")
+	if problems := s.remarks(view.Bad, "! ", v.Problems); len(problems) > 0 {
+		lines = append(append(lines, problems...), "")
+	}
+	lines = append(lines, s.table(all)...)
+	if notes := s.remarks(view.Notice, "- ", v.Notes); len(notes) > 0 {
+		lines = append(append(lines, ""), notes...)
+	}
+	return lines
+}
+
+// remarks makes the lines of remarks, of mostLines of them.
+func (s Screen) remarks(level view.Level, mark string, all []view.Line) (lines []string) {
+	for i, l := range all {
+		if i == mostLines {
+			return append(lines, s.Level(level, fmt.Sprintf("%sand %s more", mark, view.Count(len(all)-i))))
+		}
+		lines = append(lines, s.wrapped(level, mark, lineOf(l))...)
+	}
+	return lines
+}
+
+// lineOf is the text of a remark about servers.
+func lineOf(l view.Line) string {
+	if len(l.Servers) == 0 {
+		return l.Text
+	}
+	return strings.Join(l.Servers, ", ") + ": " + l.Text
+}
+
+// wrapped makes lines of untrusted text behind a mark, colored by its level.
+func (s Screen) wrapped(level view.Level, mark, text string) (lines []string) {
+	for i, part := range view.Wrap(view.Cut(view.OneLine(text), longestText), s.Width-len(mark)) {
+		if i == 1 {
+			mark = strings.Repeat(" ", len(mark))
+		}
+		lines = append(lines, s.Level(level, mark+part))
+	}
+	return lines
+}
+
+// Columns of the table of servers. The last one is its agreement.
+const (
+	nameColumn  = 0
+	linksColumn = 2
+	delayColumn = 6
+)
+
+// table has a row for each server. The delay is left out if the table is too wide.
+func (s Screen) table(all []ask.Status) []string {
+	columns := []view.Column{{Head: "SERVER"}, {Head: "UP", Right: true}, {Head: "LINKS", Right: true},
+		{Head: "RECORDS", Right: true}, {Head: "CONNS", Right: true}, {Head: "LAG", Right: true},
+		{Head: "DELAY", Right: true}, {Head: "AGREEMENT"}}
+	var rows [][]string
+	agreements := make([]view.Level, len(all))
+	for i, a := range all {
+		agreement := agreementOf(a, all)
+		agreements[i] = agreement.Level
+		row := []string{view.OneLine(a.Server)}
+		for _, number := range numbers(a.Status) {
+			row = append(row, view.Cut(number, widestNumber))
+		}
+		rows = append(rows, append(row, view.OneLine(agreement.Text)))
+	}
+	if _, total := widths(columns, rows); total > s.Width {
+		columns = slices.Delete(columns, delayColumn, delayColumn+1)
+		for i, row := range rows {
+			rows[i] = slices.Delete(row, delayColumn, delayColumn+1)
+		}
+	}
+	last := len(columns) - 1
+	s.fit(columns, rows, nameColumn, last)
+	return view.Table(columns, rows, func(row, column int, text string) string {
+		if row < 0 {
+			return s.Faint(text)
+		}
+		v := all[row].Status
+		switch {
+		case column == last:
+			return s.Level(agreements[row], text)
+		case v == nil && all[row].NoConsole:
+			return s.Faint(text)
+		case v == nil || column == nameColumn && view.HasProblem(v) || column == linksColumn && view.LiveLinks(v) < len(v.Links):
+			return s.Level(view.Bad, text)
+		}
+		return text
+	})
+}
+
+// numbers are a server's cells between its name and its agreement.
+func numbers(v *herd.Status) []string {
+	if v == nil {
+		return []string{"-", "-", "-", "-", "-", "-"}
+	}
+	return []string{
+		view.Duration(v.Now.Sub(v.Started)), fmt.Sprintf("%d/%d", view.LiveLinks(v), len(v.Links)), view.Number(v.Records),
+		view.Number(v.Connections), view.Latency(v.Loop.LagP99, v.Loop.LagP99 > 0),
+		view.Latency(v.Propagation.P99, v.Propagation.Count > 0),
+	}
+}
+
+// agreementOf is view.Agreement, or why it is unknown.
+func agreementOf(a ask.Status, all []ask.Status) view.Text {
+	switch {
+	case a.Status != nil:
+		return view.Agreement(a.Status, all)
+	case a.NoConsole:
+		return view.Text{Level: view.Unknown, Text: a.Error}
+	case strings.HasPrefix(a.Error, "no answer"):
+		return view.Text{Level: view.Bad, Text: "no answer"}
+	}
+	return view.Text{Level: view.Bad, Text: "bad answer"}
+}
+
+// widths are the widths of a table's columns, and of all with the gaps between them.
+func widths(columns []view.Column, rows [][]string) (all []int, total int) {
+	total = len(view.Gap) * (len(columns) - 1)
+	for i, c := range columns {
+		n := view.Width(c.Head)
+		for _, row := range rows {
+			n = max(n, view.Width(row[i]))
+		}
+		all = append(all, n)
+		total += n
+	}
+	return all, total
+}
+
+// fit cuts two columns if a table is wider than the screen: the first one, and if need be the other.
+func (s Screen) fit(columns []view.Column, rows [][]string, first, other int) {
+	all, total := widths(columns, rows)
+	for _, cut := range []struct{ column, least int }{{first, narrowestName}, {other, narrowestAgreement}} {
+		if over := total - s.Width; over > 0 {
+			width := max(all[cut.column]-over, min(cut.least, all[cut.column]))
+			total -= all[cut.column] - width
+			for _, row := range rows {
+				row[cut.column] = view.Cut(row[cut.column], width)
+			}
+		}
+	}
+}
+
+// live is a link's state in words: that it is live, or what it is doing instead.
+func live(l herd.LinkStatus) string {
+	if l.State == "plain" {
+		return "legacy"
+	}
+	return l.State
+}
+
+// link is a server's link to a neighbor.
+type link struct {
+	herd.LinkStatus
+	of *herd.Status
+}
+
+// linkTo is a server's link to a neighbor; nil if the server did not answer or has none.
+func linkTo(all []ask.Status, server, neighbor string) *link {
+	for _, a := range all {
+		if a.Server != server || a.Status == nil {
+			continue
+		}
+		for _, l := range a.Status.Links {
+			if l.Neighbor == neighbor {
+				return &link{l, a.Status}
+			}
+		}
+	}
+	return nil
+}
+
+func (l *link) age() time.Duration          { return l.of.Now.Sub(l.Since) }
+func (l *link) lag(all []ask.Status) uint64 { return view.Lag(l.of, l.LinkStatus, all) }

@@ -1,0 +1,198 @@
+package statusview
+
+import (
+	"fmt"
+	"strings"
+
+	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/view"
+	"serverherd/herd"
+)
+
+// labelWidth is the width of the labels of a server's details.
+const labelWidth = 13
+
+// Server shows one server in detail, with what its neighbors say about their links to it. All is the answers
+// of all servers.
+func (s Screen) Server(a ask.Status, all []ask.Status) (lines []string) {
+	v := a.Status
+	if v == nil {
+		level := view.Bad
+		if a.NoConsole {
+			level = view.Unknown
+		}
+		return append(s.wrapped(level, "", a.Server+": "+a.Error), s.seenByOthers(a.Server, all)...)
+	}
+	var problems, notes []view.Line
+	for _, r := range view.Remarks(v) {
+		if r.Level == view.Bad {
+			problems = append(problems, view.Line{Text: r.Text})
+		} else {
+			notes = append(notes, view.Line{Text: r.Text})
+		}
+	}
+	level, state := view.Good, "ready"
+	if !v.Ready {
+		level, state = view.Notice, "not ready: "+v.Waiting
+	}
+	if len(problems) > 0 {
+		level = view.Bad
+		state += ", " + view.Plural(uint64(len(problems)), "problem", "problems")
+	}
+	lines = s.wrapped(level, "", fmt.Sprintf("%s: up %s, %s", a.Server, view.Duration(v.Now.Sub(v.Started)), state))
+	lines = append(lines, "")
+	if len(problems) > 0 {
+		lines = append(append(lines, s.remarks(view.Bad, "! ", problems)...), "")
+	}
+	lines = append(lines, s.details(v, all)...)
+	if len(v.Links) > 0 {
+		lines = append(append(lines, ""), s.links(v, all)...)
+	}
+	if len(notes) > 0 {
+		lines = append(append(lines, ""), s.remarks(view.Notice, "- ", notes)...)
+	}
+	return lines
+}
+
+// seenByOthers is what other servers say about their links to a server that did not answer.
+func (s Screen) seenByOthers(server string, all []ask.Status) (lines []string) {
+	for _, a := range all {
+		if l := linkTo(all, a.Server, server); l != nil {
+			level := view.Bad
+			if view.Live(l.LinkStatus) {
+				level = view.Good
+			}
+			text := fmt.Sprintf("%s: its link to %s is %s for %s", a.Server, server, live(l.LinkStatus), view.Duration(l.age()))
+			if l.Error != "" {
+				text += ": " + l.Error
+			}
+			lines = append(lines, s.wrapped(level, "- ", text)...)
+		}
+	}
+	return lines
+}
+
+// details are lines with a label.
+func (s Screen) details(v *herd.Status, all []ask.Status) (lines []string) {
+	add := func(label string, level view.Level, text string) {
+		for _, part := range view.Wrap(view.Cut(view.OneLine(text), longestText), s.Width-labelWidth) {
+			if level != view.Unknown {
+				part = s.Level(level, part)
+			}
+			lines = append(lines, s.Faint(label+strings.Repeat(" ", labelWidth-len(label)))+part)
+			label = ""
+		}
+	}
+	plain := view.Unknown
+	add("address", plain, v.Address)
+	add("process", plain, fmt.Sprintf("%s, pid %d, engine %s, epoch %s", v.Version, v.PID, v.Engine, v.Epoch))
+	add("records", plain, fmt.Sprintf("%s, digest %s, feed position %s", view.Count(v.Records), v.Digest, view.Count(v.Tail)))
+	agreement := view.Agreement(v, all)
+	add("agreement", agreement.Level, agreement.Text)
+	if p := v.Propagation; p.Count > 0 {
+		add("propagation", plain, fmt.Sprintf("p50 %s, p90 %s, p99 %s, max %s", view.Latency(p.P50, true), view.Latency(p.P90, true),
+			view.Latency(p.P99, true), view.Latency(p.Max, true)))
+	}
+	add("event loop", plain, fmt.Sprintf("lag p99 %s, slowest call %s, %s", view.Latency(v.Loop.LagP99, v.Loop.LagP99 > 0),
+		view.Latency(v.Loop.Slowest, v.Loop.Slowest > 0), view.Plural(v.Loop.SlowTurns, "slow turn", "slow turns")))
+	add("connections", plain, fmt.Sprintf("%s, %s buffered, %s open", view.Count(v.Connections),
+		view.Bytes(float64(v.Buffered)), view.Plural(uint64(max(0, v.Lookups.Open)), "lookup", "lookups")))
+	add("requests", plain, fmt.Sprintf("%s IAMAT, %s WHATSAT, %s refused, %s replies", view.Count(v.Counters.IAMAT),
+		view.Count(v.Counters.WHATSAT), view.Count(v.Counters.Refused), view.Count(v.Counters.Replies)))
+	if j := v.Journal; j != nil {
+		level, text := plain, "ok"
+		if !j.OK {
+			level, text = view.Bad, "failing"
+		}
+		add("journal", level, fmt.Sprintf("%s, %s written in %s", text, view.Plural(j.Records, "record", "records"),
+			view.Plural(j.Commits, "commit", "commits")))
+	}
+	add("log", plain, v.Log.File)
+	var clocks []string
+	for _, l := range v.Links {
+		clocks = append(clocks, l.Neighbor+" "+view.ClockOf(l.Clock))
+	}
+	if len(clocks) > 0 {
+		add("clocks", plain, strings.Join(clocks, ", "))
+	}
+	return lines
+}
+
+const (
+	stateColumn  = 1
+	behindColumn = 3
+)
+
+// links has two rows for each neighbor, one for each direction, and below them what happened to the links.
+func (s Screen) links(v *herd.Status, all []ask.Status) []string {
+	columns := []view.Column{{Head: "LINK"}, {Head: "STATE"}, {Head: "FOR", Right: true}, {Head: "BEHIND", Right: true},
+		{Head: "UNACKED B", Right: true}, {Head: "AT LINES", Right: true}, {Head: "DUPLICATES", Right: true}}
+	var rows [][]string
+	var good, caughtUp []bool
+	add := func(direction, state string, l *link, lines, duplicates string) {
+		since, behind, bytes := "-", "-", "-"
+		if l != nil {
+			since, behind, bytes = view.Duration(l.age()), view.Number(l.lag(all)), view.Number(l.Unacknowledged)
+		}
+		rows = append(rows, []string{view.OneLine(direction), view.Cell(state, widestNumber), since, behind, bytes, lines, duplicates})
+		good = append(good, state == "live" || state == "legacy")
+		caughtUp = append(caughtUp, l == nil || l.lag(all) == 0)
+	}
+	var events []string
+	for i, l := range v.Links {
+		if i == mostLines {
+			events = append(events, fmt.Sprintf("and %s more neighbors", view.Count(len(v.Links)-i)))
+			break
+		}
+		add("to "+l.Neighbor, live(l), &link{l, v}, view.Number(l.ATSent), "")
+		back := linkTo(all, l.Neighbor, v.Server)
+		state := "down"
+		switch {
+		case l.State == "plain":
+			state = "legacy"
+		case back != nil:
+			state = live(back.LinkStatus)
+		case l.Receiving:
+			state = "live"
+		}
+		add("from "+l.Neighbor, state, back, view.Number(l.ATReceived), view.Number(l.Duplicates))
+		if text := happened(l); text != "" {
+			events = append(events, s.wrapped(view.Unknown, "", l.Neighbor+": "+text)...)
+		}
+	}
+	s.fit(columns, rows, nameColumn, stateColumn)
+	lines := view.Table(columns, rows, func(row, column int, text string) string {
+		switch {
+		case row < 0:
+			return s.Faint(text)
+		case column == nameColumn && !good[row]:
+			return s.Level(view.Bad, text)
+		case column == stateColumn && good[row]:
+			return s.Level(view.Good, text)
+		case column == stateColumn:
+			return s.Level(view.Bad, text)
+		case column == behindColumn && !caughtUp[row]:
+			return s.Level(view.Notice, text)
+		}
+		return text
+	})
+	return append(lines, events...)
+}
+
+// happened lists what happened to a link, by its counters.
+func happened(l herd.LinkStatus) string {
+	var all []string
+	for _, event := range []struct {
+		n         uint64
+		one, many string
+	}{
+		{l.Copies, "full copy", "full copies"}, {l.Resumes, "resume", "resumes"}, {l.Repairs, "repair", "repairs"},
+		{l.Stalls, "stall", "stalls"}, {l.DialsFailed, "failed dial", "failed dials"}, {l.BadLines, "bad line", "bad lines"},
+		{l.TakenBack, "former process taken back", "former processes taken back"},
+	} {
+		if event.n > 0 {
+			all = append(all, view.Plural(event.n, event.one, event.many))
+		}
+	}
+	return strings.Join(all, ", ")
+}

@@ -362,7 +362,7 @@ func TestAlertRules(t *testing.T) {
 				t.Errorf("%s: labels %v", rule.Alert, rule.Labels)
 			}
 			summary, runbook := rule.Annotations["summary"], rule.Annotations["runbook"]
-			if !strings.Contains(summary, "{{ $labels.instance }}") || len(rule.Annotations) != 2 {
+			if !regexp.MustCompile(`\{\{ \$labels\.(instance|herd) \}\}`).MatchString(summary) || len(rule.Annotations) != 2 {
 				t.Errorf("%s: annotations %v", rule.Alert, rule.Annotations)
 			}
 			if len(strings.Fields(runbook)) < 15 || !strings.HasSuffix(runbook, ".") {
@@ -371,7 +371,7 @@ func TestAlertRules(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"HerdServerDown", "HerdLinkDown", "HerdDiverged", "HerdFull", "HerdNotReady", "HerdJournalFailing",
-		"HerdLogErrors", "HerdLoopLag", "HerdPlacesBreakerOpen", "HerdPlacesBudget", "HerdClockWrong", "HerdDuplicateName"} {
+		"HerdLogErrors", "HerdLoopLag", "HerdPlacesBreakerOpen", "HerdPlacesBudget", "HerdClockWrong", "HerdDuplicateName", "HerdConfigDiffers"} {
 		if !seen[name] {
 			t.Errorf("no rule %s", name)
 		}

@@ -62,7 +62,7 @@ func (collector) Describe(all chan<- *prometheus.Desc) {
 func (c collector) Collect(all chan<- prometheus.Metric) {
 	s := c.status
 	constant(all, buildInfo, s.Version, s.Engine, runtime.Version())
-	constant(all, serverInfo, s.Herd, s.Server)
+	constant(all, serverInfo, s.Herd, s.Server, s.ConfigHash)
 	ofServer.collect(all, s)
 	ofProcess.collect(all, s)
 	ofCounters.collect(all, &s.Counters)

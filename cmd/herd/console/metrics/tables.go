@@ -14,7 +14,9 @@ import (
 
 var (
 	buildInfo  = describe("herd_build_info", "Always 1. The program and its event loop.", "version", "engine", "goversion")
-	serverInfo = describe("herd_server_info", "Always 1. The names of the herd and of this server.", "herd", "server_name")
+	serverInfo = describe("herd_server_info",
+		"Always 1. The names of the herd and of this server, and what all servers' herd.toml must say alike.",
+		"herd", "server_name", "config_hash")
 )
 
 // The buckets of a histogram grow by the factor 2.

@@ -28,8 +28,8 @@ func TestSenderOfARecord(t *testing.T) {
 	}
 }
 
-// Via tells clients, neighbors and the journal apart.
-func TestViaOfARecord(t *testing.T) {
+// Source tells clients, neighbors and the journal apart.
+func TestSourceOfARecord(t *testing.T) {
 	w, d := journaled(t)
 	w.updates("Alford", 0, 2, stamp)
 	w.until("all on the disk", func() bool { return len(d.kept) == 2 })
@@ -40,8 +40,9 @@ func TestViaOfARecord(t *testing.T) {
 	w.updates("Alford", 2, 3, stamp)
 	srv.store.Apply(at(t, "c3", stamp), 7)
 	for client, want := range map[string]string{"c0": "journal", "c1": "journal", "c2": "client", "c3": "neighbor"} {
-		if item, ok := srv.store.Lookup([]byte(client)); !ok || srv.Via(item) != want {
-			t.Errorf("%s: %q, want %s", client, srv.Via(item), want)
+		item, ok := srv.store.Lookup([]byte(client))
+		if source, _ := srv.Source(item); !ok || source != want {
+			t.Errorf("%s: %q, want %s", client, source, want)
 		}
 	}
 }

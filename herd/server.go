@@ -217,14 +217,3 @@ func (srv *Server) Sender(from protocol.Epoch) string {
 	}
 	return ""
 }
-
-// Via returns how a record came to this server: "client", "neighbor" or "journal". Loop only.
-func (srv *Server) Via(item feed.Item) string {
-	switch {
-	case item.From != 0:
-		return "neighbor"
-	case item.Seq <= srv.loaded:
-		return "journal"
-	}
-	return "client"
-}

@@ -21,10 +21,10 @@ type Record struct {
 	Seq    uint64  `json:"seq"`    // position in this server's feed
 	// Applied is when this server stored the record, by its own clock.
 	Applied time.Time `json:"applied"`
-	// Via is how it came: from a "client", a "neighbor" or the "journal". From is the neighbor's name; it is absent if
-	// that neighbor has been restarted since.
-	Via  string `json:"via"`
-	From string `json:"from,omitempty"`
+	// Source is "client", "neighbor" or "journal". Neighbor is its name; it is absent if that process is not known any
+	// more.
+	Source   string `json:"source"`
+	Neighbor string `json:"neighbor,omitempty"`
 }
 
 // ClientStatus is the answer of /client.json.
@@ -39,13 +39,14 @@ type ClientStatus struct {
 // copied is a record copied on the loop. Record's bytes belong to it.
 type copied struct {
 	feed.Item
-	via, from string
+	source, neighbor string
 }
 
 // copyItem copies an item into buf, which grows if needed.
 func copyItem(srv *herd.Server, item feed.Item, buf []byte) copied {
+	source, neighbor := srv.Source(item)
 	item.Record = item.Record.CloneInto(buf)
-	return copied{item, srv.Via(item), srv.Sender(item.From)}
+	return copied{item, source, neighbor}
 }
 
 // record is a copied record as it is sent.
@@ -55,7 +56,7 @@ func (c copied) record() Record {
 	return Record{
 		ClientID: clientID(r.Client()), Coords: string(r.Coords()), Time: string(r.Time()),
 		Lat: lat, Lng: lng, Origin: string(r.Origin()), Diff: string(r.Diff()),
-		Seq: c.Seq, Applied: time.Unix(0, c.Applied).UTC(), Via: c.via, From: c.from,
+		Seq: c.Seq, Applied: time.Unix(0, c.Applied).UTC(), Source: c.source, Neighbor: c.neighbor,
 	}
 }
 

@@ -103,7 +103,7 @@ func TestClient(t *testing.T) {
 		want := Record{
 			ClientID: got.ClientID, Coords: "+34.068930-118.445127", Time: "1520023934.918963997",
 			Lat: 34.06893, Lng: -118.445127, Origin: "Alford", Diff: "+0.263873386",
-			Seq: uint64(i + 1), Applied: got.Applied, Via: "neighbor",
+			Seq: uint64(i + 1), Applied: got.Applied, Source: "neighbor",
 		}
 		a, b := fmt.Sprint(got.Record), fmt.Sprint(want)
 		if a != b || got.Server != "Alford" || got.Age < 2e8 || got.Age != got.Now.Sub(time.Unix(1520023934, 918963997)).Seconds() {

@@ -111,12 +111,13 @@ func shortened(line string) string {
 	return line
 }
 
-// must runs a line that must succeed. It retries a WHATSAT, because an update to another server may be on
-// its way.
+// must runs a line that must succeed. It retries a question about a client, because an update to another server may be
+// on its way.
 func (p *pasted) must(t *testing.T, line string) (out string) {
 	t.Helper()
 	out, err := p.run(t, line)
-	for deadline := time.Now().Add(20 * time.Second); err != nil && strings.Contains(line, "whatsat") && time.Now().Before(deadline); {
+	asks := strings.Contains(line, "whatsat") || strings.Contains(line, "herd client")
+	for deadline := time.Now().Add(20 * time.Second); err != nil && asks && time.Now().Before(deadline); {
 		out, err = p.run(t, line)
 	}
 	if err != nil {

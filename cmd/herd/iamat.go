@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/console"
 	"serverherd/cmd/herd/view"
 	"serverherd/protocol/bom"
 )
@@ -24,8 +26,8 @@ func newIamat(o *options) *cobra.Command {
 		Long: "Send the location of a client to a server. TIME is POSIX seconds, by default\n" +
 			"now. COORDS are\n" +
 			positionForms + ".\n" +
-			"With - it reads lines of CLIENT COORDS [TIME] from standard input and stops at\n" +
-			"the first invalid line, unless --continue is given.\n\n" +
+			"With - it reads lines of CLIENT COORDS [TIME], or of herd export, from standard\n" +
+			"input and stops at the first invalid line, unless --continue is given.\n\n" +
 			"Replies go to standard output. Error replies, which begin with \"? \" or \"> \", and\n" +
 			"invalid lines go to standard error with their line numbers, followed by a\n" +
 			"summary, and the exit code is 1. It is also 1 if the server does not answer\n" +
@@ -216,7 +218,7 @@ func (u *updates) send() error {
 			if bytes.IndexByte(line, 0) >= 0 {
 				return fmt.Errorf("standard input, line %d: %w", n, errNotText)
 			}
-			invalid = u.line(n, fields(string(line)))
+			invalid = u.line(n, line)
 		}
 		switch {
 		case invalid == nil:
@@ -244,7 +246,15 @@ func (u *updates) checkText() error {
 
 // line sends a request with the fields of a line, or returns why they are invalid. It ignores an empty
 // line.
-func (u *updates) line(n int, f []string) error {
+func (u *updates) line(n int, line []byte) error {
+	if text := bytes.TrimSpace(line); bytes.HasPrefix(text, []byte("{")) && bytes.HasSuffix(text, []byte("}")) {
+		f, err := exportedFields(text)
+		if err != nil || f == nil {
+			return err
+		}
+		return u.request(n, f)
+	}
+	f := fields(string(line))
 	switch len(f) {
 	case 0:
 		return nil
@@ -257,6 +267,30 @@ func (u *updates) line(n int, f []string) error {
 		return u.request(n, f)
 	}
 	return fmt.Errorf("expected CLIENT COORDS [TIME], got %.200q", strings.Join(f, " "))
+}
+
+// exportedFields returns client, coords and time of a line of herd export; nil for the first and the last line of
+// /clients.ndjson, which have no client.
+func exportedFields(line []byte) ([]string, error) {
+	var l struct {
+		console.ClientsMark
+		ID     []byte `json:"id_b64"`
+		Coords string `json:"coords"`
+		Time   string `json:"time"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, fmt.Errorf("not a line of herd export: %w", err)
+	}
+	f := []string{string(l.ID), l.Coords, l.Time}
+	if l.ID == nil && l.Epoch != "" {
+		return nil, nil
+	}
+	for i, name := range []string{"id_b64", "coords", "time"} {
+		if alone := fields(f[i]); len(alone) != 1 || alone[0] != f[i] {
+			return nil, fmt.Errorf("%s is missing, or contains white space", name)
+		}
+	}
+	return f, nil
 }
 
 // request sends one request, or returns why it is invalid. The bufio.Writer keeps an error of the

@@ -188,8 +188,12 @@ func newRoot() *cobra.Command {
 		"configuration `file` (else $HERD_CONFIG, else ./herd.toml)")
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
-	root.AddCommand(newUp(o), newServe(o), newIamat(o), newWhatsat(o), newSend(o), newShell(o), newPing(o), newStatus(o),
-		newReady(o), newPlaces(o), newConfig(o), newLoad(o), newStudy(), newVersion())
+	root.AddCommand(
+		newUp(o), newServe(o),
+		newIamat(o), newWhatsat(o), newSend(o), newShell(o), newPing(o),
+		newStatus(o), newReady(o), newClient(o), newExport(o),
+		newPlaces(o), newConfig(o), newLoad(o), newStudy(), newVersion(),
+	)
 	root.Version = version()
 	root.SetVersionTemplate(versionLine())
 	root.InitDefaultHelpCmd()

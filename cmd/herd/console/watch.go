@@ -9,7 +9,6 @@ import (
 
 	"serverherd/cmd/herd/console/follow"
 	"serverherd/herd"
-	"serverherd/herd/feed"
 	"serverherd/protocol"
 )
 
@@ -55,7 +54,7 @@ type Follower struct {
 func NewFollower(srv *herd.Server, post func(func()), later func(time.Duration, func())) *Follower {
 	return &Follower{follow.New(follow.Source{
 		Post: post, Later: later, Store: srv.Store, Encode: watchLine,
-		From: func(item feed.Item) (via, neighbor string) { return srv.Via(item), srv.Sender(item.From) },
+		From: srv.Source,
 	}), srv.Name(), srv.Epoch().String()}
 }
 

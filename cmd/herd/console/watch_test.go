@@ -163,7 +163,7 @@ func TestWatch(t *testing.T) {
 		now := time.Now()
 		l := s.line()
 		if l.AT != "AT Alford +0.263873386 kiwi +34.068930-118.445127 1520023999.918963997" || l.Seq != 4 || l.Present ||
-			l.Via != "neighbor" || !l.Applied.Equal(now) || *l.Took != now.Sub(time.Unix(1520024000, 182837383)).Seconds() {
+			l.Source != "neighbor" || !l.Applied.Equal(now) || *l.Took != now.Sub(time.Unix(1520024000, 182837383)).Seconds() {
 			t.Errorf("%+v %+v", l, l.Record)
 		}
 		s.conn.Close()

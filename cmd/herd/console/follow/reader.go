@@ -21,7 +21,7 @@ type Source struct {
 // Update is a record as this server applied it. Its bytes are valid during the call to Source.Encode.
 type Update struct {
 	feed.Item
-	Via  string // how it came: herd.Server.Via
+	Via  string // how it came: herd.Server.Source
 	From string // the neighbor that sent it: herd.Server.Sender
 }
 

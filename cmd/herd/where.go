@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/console"
+	"serverherd/cmd/herd/view"
+	"serverherd/herd/config"
+	"serverherd/protocol"
+)
+
+// consoleFlags adds the flags of commands that ask one server's console.
+func (o *options) consoleFlags(c *cobra.Command) {
+	checkedFlag(c.Flags(), &o.at, "at", "", "a server's name",
+		"server: a `name` of herd.toml (default its first)", func(text string) bool { return text != "" && !strings.Contains(text, ":") })
+	complete(c, "at", o.completeServers)
+}
+
+// consoleServer returns the server whose console --at names.
+func (o *options) consoleServer() (s config.Server, err error) {
+	cfg, err := o.load()
+	if err != nil {
+		return s, err
+	}
+	s = cfg.Servers[0]
+	if o.at != "" {
+		if s, err = findFor("at", cfg, o.at); err != nil {
+			return s, err
+		}
+	}
+	if s.Console == "" {
+		err = &exitError{exitFailed, s.Name + " has no console in herd.toml"}
+	}
+	return s, err
+}
+
+func newClient(o *options) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "client ID",
+		Short: "Show where a client is, as one server knows it",
+		Long: "Show where a client is, without places: its position, the age of that, the server\n" +
+			"that the client told, and when and from where the record came to the server that\n" +
+			"is asked. Unlike whatsat it asks the server's console. The exit code is 1 if the\n" +
+			"server does not know the client, or does not answer within --timeout.",
+		Example:           "  herd client kiwi.cs.ucla.edu\n  herd client kiwi.cs.ucla.edu --json",
+		Args:              arguments(1, 1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := protocol.CheckClientID([]byte(args[0])); err != nil {
+				return usage("client id: %v", err)
+			}
+			s, err := o.consoleServer()
+			if err != nil {
+				return err
+			}
+			got, err := whereIs(ask.New(ask.Options{Timeout: o.timeout}), s, args[0])
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				e := json.NewEncoder(c.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(got)
+			}
+			return printClient(c.OutOrStdout(), got)
+		},
+	}
+	o.consoleFlags(c)
+	o.timeoutFlag(c, "how long to wait for the answer")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the console's answer as JSON")
+	return c
+}
+
+// whereIs asks a server for the record of a client.
+func whereIs(client *ask.Client, s config.Server, id string) (*console.ClientStatus, error) {
+	a := ask.One[console.ClientStatus](context.Background(), client, s, "/client.json?id="+url.QueryEscape(id))
+	unknown := s.Name + " does not know " + protocol.Printable([]byte(id))
+	switch {
+	case a.Code == http.StatusNotFound && strings.HasSuffix(a.Error, unknown):
+		return nil, &exitError{exitFailed, unknown}
+	case a.Value == nil:
+		return nil, &exitError{exitFailed, s.Name + ": " + view.OneLine(a.Error)}
+	case string(a.Value.Base64) != id:
+		return nil, &exitError{exitFailed, s.Name + ": the answer is about another client"}
+	}
+	return a.Value, nil
+}
+
+// printClient prints a record. Its strings may be anything.
+func printClient(out io.Writer, c *console.ClientStatus) error {
+	const most = 60 // columns of a value
+	came := map[string]string{"client": "from the client", "journal": "from the journal"}[c.Source]
+	if came == "" {
+		came = "from a neighbor"
+		if c.Neighbor != "" {
+			came = "from " + c.Neighbor
+		}
+	}
+	var text strings.Builder
+	for _, row := range [][2]string{
+		{"client", c.ID},
+		{"position", fmt.Sprintf("%.6f,%.6f", c.Lat, c.Lng)},
+		{"age", age(c.Age) + " (time " + c.Time + ")"},
+		{"told", c.Origin + ", " + c.Diff + " s after that time"},
+		{"at " + c.Server, "since " + view.Clock(c.Applied, c.Now) + ", " + came},
+	} {
+		fmt.Fprintf(&text, "%-16s  %s\n", view.Cell(row[0], 16), view.Cell(row[1], most))
+	}
+	_, err := io.WriteString(out, text.String()+view.OneLine(c.AT)+"\n")
+	return err
+}
+
+// age formats an age in seconds. A client's clock may be ahead.
+func age(seconds float64) string {
+	d := time.Duration(min(max(seconds, -1e9), 1e9) * 1e9).Truncate(time.Second)
+	if d < 0 {
+		return view.Duration(-d) + " in the future"
+	}
+	return view.Duration(d)
+}

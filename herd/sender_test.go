@@ -46,3 +46,17 @@ func TestSourceOfARecord(t *testing.T) {
 		}
 	}
 }
+
+// Servers whose herd.toml says the same about the herd have the same hash in their status.
+func TestStatusHasTheConfiguration(t *testing.T) {
+	w := newWorld(t, testConfig(ring...))
+	a := w.start("Alford").Status().ConfigHash
+	if b := w.start("Ball").Status().ConfigHash; a == "" || a != b {
+		t.Errorf("%q and %q", a, b)
+	}
+	other := testConfig(ring...)
+	other.Limits.MaxClients++
+	if b := w.startWith("Welsh", other).Status().ConfigHash; a == b {
+		t.Errorf("%q although the limits differ", b)
+	}
+}

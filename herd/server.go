@@ -43,6 +43,7 @@ func NewServer(o Options) (*Server, error) {
 		origins:     make(map[string]bool),
 		small:       make([]byte, 0, 512),
 		propagation: newPropagation(),
+		configHash:  o.Config.Fingerprint(),
 	}
 	srv.store.SetTime(o.Reactor.Now())
 	srv.handshakeOptional = o.Config.Peers.Handshake == "optional"

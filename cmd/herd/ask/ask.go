@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	// elementSize divides Options.MaxAnswer: the number of commas that an answer may have. Without such a limit, a
-	// mebibyte of "{}," becomes 140 MB of herd.LinkStatus.
+	// elementSize divides Options.MaxAnswer: the number of commas that an answer may have. Without such a
+	// limit, an answer of "{},{},{}" would become a hundred times its size in memory.
 	elementSize = 16
 	// maxHeader is the size of an answer's header.
 	maxHeader = 64 << 10

@@ -133,7 +133,7 @@ func TestWidth(t *testing.T) {
 		s.Records, s.Connections, s.Tail, s.Buffered = 1<<64-1, 1<<62, 1<<64-1, 1<<62
 		s.Started = time.Time{}
 		s.Address, s.Version, s.Epoch, s.Waiting, s.Log.File = hostile, strings.Repeat("x", 1000), hostile, hostile, strings.Repeat("/東京", 100)
-		s.Ready, s.Log.Error = false, hostile+strings.Repeat(" no", 1<<18)
+		s.Ready, s.Log.Error = false, hostile
 		s.Loop = herd.LoopStatus{LagP99: 1e300, Slowest: -1, SlowTurns: 1<<64 - 1}
 		s.Propagation = herd.PropagationStatus{Count: 1, P50: -1e300, P90: 1e9, P99: 59.99, Max: 1e18}
 		s.Places = &places.Report{File: &places.FileReport{Refused: &now, Error: hostile}}
@@ -143,6 +143,7 @@ func TestWidth(t *testing.T) {
 				ATSent: 1<<64 - 1, ATReceived: 1<<64 - 1, Duplicates: 1<<64 - 1, Unacknowledged: 1 << 62, DialsFailed: 1<<64 - 1,
 				Clock: &herd.ClockStatus{Ahead: -1e300, Wrong: true}, Duplicate: hostile, Agreement: hostile})
 		}
+		s.Links[0].Error = strings.Repeat("no ", 1<<18)
 		return a
 	}
 	large := server("Alford", "Ball")

@@ -34,8 +34,9 @@ func newStatus(o *options) *cobra.Command {
 			"With a NAME, show this server in detail: both directions of its links, delays,\n" +
 			"counters, and the clocks of its neighbors.\n\n" +
 			"The exit code is 1 if a server does not answer within --timeout or has a problem.\n" +
-			"Servers that do not answer are also listed on standard error. With --watch, the\n" +
-			"exit code after Ctrl-C is 0, and --timeout is 1s by default.",
+			"If the output is no terminal, servers that do not answer are also listed on\n" +
+			"standard error. With --watch, the exit code after Ctrl-C is 0, and --timeout is\n" +
+			"1s by default.",
 		Example:           "  herd status\n  herd status Alford\n  herd status --json",
 		Args:              arguments(0, 1),
 		ValidArgsFunction: o.completeServers,
@@ -100,10 +101,13 @@ func (s *statusCommand) once() error {
 		return err
 	}
 	shown := s.shown(all)
-	if well := view.Summarize(shown, disagree).Well(); !well {
-		return &exitError{exitFailed, unanswered(shown)}
+	switch {
+	case view.Summarize(shown, disagree).Well():
+		return nil
+	case isTerminal(s.out): // all has been said
+		return errFailed
 	}
-	return nil
+	return &exitError{exitFailed, unanswered(shown)}
 }
 
 // watch shows the status until a signal comes.

@@ -74,6 +74,21 @@ func TestStatusColors(t *testing.T) {
 	}
 }
 
+// On a terminal a server that does not answer is not reported a second time.
+func TestStatusOfADeadServerOnATerminal(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", "Alford")
+	h.Kill("Alford")
+	s := onTerminal(t, h, nil, "status")
+	if code := s.ends(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	s.sees("AGREEMENT")
+	if text := s.shown.String(); strings.Count(text, "no answer at") != 1 {
+		t.Errorf("%q", text)
+	}
+}
+
 // Without a terminal, status --watch prints one status after the other. SIGTERM is not Ctrl-C.
 func TestStatusWatchWithoutATerminal(t *testing.T) {
 	t.Parallel()

@@ -104,9 +104,9 @@ type Flood struct {
 type FloodRecord struct {
 	AT       []byte `json:"at_b64"` // the AT line, without CRLF
 	Hash     string `json:"hash"`
-	Position uint64 `json:"position"`           // in the feed
+	Seq      uint64 `json:"seq"`                // position in the feed
 	Source   string `json:"source"`             // "client" of this server, "neighbor" or "journal"
-	Neighbor string `json:"neighbor,omitempty"` // "" if that process is not known any more
+	Neighbor string `json:"neighbor,omitempty"` // its name; "" if that process is not known any more
 }
 
 // Flood returns what the flight recorder has about a client's update with a hash; 0: the latest. Loop only. It takes
@@ -119,7 +119,7 @@ func (srv *Server) Flood(client []byte, hash uint64) Flood {
 	}
 	position := uint64(0)
 	if item, ok := srv.store.Lookup(client); ok {
-		f.Latest = &FloodRecord{AT: item.Record.AppendAT(nil), Hash: protocol.Digest(item.Hash).String(), Position: item.Seq}
+		f.Latest = &FloodRecord{AT: item.Record.AppendAT(nil), Hash: protocol.Digest(item.Hash).String(), Seq: item.Seq}
 		f.Latest.Source, f.Latest.Neighbor = srv.Source(item)
 		if hash == 0 {
 			hash = item.Hash

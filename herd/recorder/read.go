@@ -158,7 +158,7 @@ type eventJSON struct {
 	K        int    `json:"k"`
 	Neighbor string `json:"neighbor,omitempty"`
 	Hash     string `json:"hash,omitempty"`
-	Position uint64 `json:"position,omitempty"`
+	Seq      uint64 `json:"seq,omitempty"`
 	ID       string `json:"id,omitempty"`
 	IDBytes  string `json:"id_b64,omitempty"`
 	IDLength int    `json:"id_length,omitempty"`
@@ -170,11 +170,11 @@ type eventJSON struct {
 
 // MarshalJSON implements json.Marshaler.
 func (e Event) MarshalJSON() ([]byte, error) {
-	j := eventJSON{At: e.At.Nanoseconds(), Kind: e.Kind.String(), K: e.K, Neighbor: e.Neighbor, Position: e.Position,
+	j := eventJSON{At: e.At.Nanoseconds(), Kind: e.Kind.String(), K: e.K, Neighbor: e.Neighbor, Seq: e.Position,
 		IDLength: e.IDLength, First: e.First, Last: e.Last, New: e.New, Old: e.Old}
 	if e.Kind < Sent {
 		j.Hash = protocol.Digest(e.Hash).String()
-		j.ID, j.IDBytes = protocol.Printable(e.ID), base64.StdEncoding.EncodeToString(e.ID)
+		j.ID, j.IDBytes = protocol.Escape(e.ID), base64.StdEncoding.EncodeToString(e.ID)
 	}
 	return json.Marshal(j)
 }
@@ -185,7 +185,7 @@ func (e *Event) UnmarshalJSON(p []byte) error {
 	if err := json.Unmarshal(p, &j); err != nil {
 		return err
 	}
-	*e = Event{At: time.Duration(j.At), K: j.K, Neighbor: j.Neighbor, Position: j.Position, IDLength: j.IDLength,
+	*e = Event{At: time.Duration(j.At), K: j.K, Neighbor: j.Neighbor, Position: j.Seq, IDLength: j.IDLength,
 		First: j.First, Last: j.Last, New: j.New, Old: j.Old}
 	for k, name := range kindNames {
 		if name != "" && name == j.Kind {

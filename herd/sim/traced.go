@@ -76,7 +76,7 @@ func (w *world) trace(id string, earlier *record) *trace.Tree {
 		servers = append(servers, self)
 		answers = append(answers, a)
 	}
-	hash, at, err := trace.Latest(answers)
+	hash, at, err := trace.Latest([]byte(id), answers)
 	if err != nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -102,7 +103,7 @@ func (n *Node) delay() string {
 	case n.After != nil:
 		return " after " + n.After.String()
 	case n.Hop != nil:
-		return ", " + n.Hop.String() + " after it"
+		return ", " + n.Hop.String() + " later"
 	}
 	return ", after an unknown time"
 }
@@ -126,8 +127,8 @@ func shortTime(seconds float64) string {
 	}
 }
 
-// Summary says what the update cost, and how many servers have it.
-func (t *Tree) Summary() string {
+// Summary says how many servers have the update, and what that cost, in two lines.
+func (t *Tree) Summary() []string {
 	have := 0
 	var last *Delay
 	for i := range t.Nodes {
@@ -139,9 +140,15 @@ func (t *Tree) Summary() string {
 			last = n.After
 		}
 	}
-	text := fmt.Sprintf("%d of %d servers have it", have, len(t.Nodes))
+	first := fmt.Sprintf("%d of %d servers have it", have, len(t.Nodes))
 	if last != nil && have > 1 {
-		text += ", the last one after " + last.String()
+		first += ", the last one after " + last.String()
 	}
-	return fmt.Sprintf("%s. AT lines received: %d, of these duplicates: %d, at most: %d.", text, t.Received, t.Duplicates, t.Most)
+	return []string{first, fmt.Sprintf("AT lines: %d received, %d of them duplicates; a flood needs at most %d",
+		t.Received, t.Duplicates, t.Most)}
+}
+
+// Complete reports whether every server has, or had, the update.
+func (t *Tree) Complete() bool {
+	return !slices.ContainsFunc(t.Nodes, func(n Node) bool { return n.Outcome == Behind || n.Outcome == Unanswered })
 }

@@ -3,6 +3,7 @@
 package trace
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -88,15 +89,15 @@ type Tree struct {
 // ErrUnknown is the error if no server that answered knows the client.
 var ErrUnknown = errors.New("no server knows this client")
 
-// Latest returns the hash and the AT line of the greatest record of all answers: the update to trace.
-func Latest(answers []Answer) (hash string, at []byte, err error) {
+// Latest returns the hash and the AT line of the greatest record of a client in all answers: the update to trace.
+func Latest(client []byte, answers []Answer) (hash string, at []byte, err error) {
 	var greatest protocol.Record
 	for _, a := range answers {
 		if a.Flood == nil || a.Flood.Latest == nil {
 			continue
 		}
 		r, err := record(a.Flood.Latest.AT)
-		if err != nil {
+		if err != nil || !bytes.Equal(r.Client(), client) || Number(a.Flood.Latest.Hash) == 0 {
 			continue // Build reports it
 		}
 		if at == nil || r.Compare(greatest) > 0 {
@@ -191,7 +192,7 @@ func (b *builder) read(p *part) {
 		switch {
 		case e.Kind == recorder.Sent:
 		case e.Kind == recorder.Copied:
-			if n.Outcome == "" && n.Holds && e.Neighbor == f.Latest.Neighbor && e.Covers(f.Latest.Position) {
+			if n.Outcome == "" && n.Holds && e.Neighbor == f.Latest.Neighbor && e.Covers(f.Latest.Seq) {
 				n.Outcome, n.From, n.At = Copied, e.Neighbor, &wall
 			}
 		case protocol.Digest(e.Hash).String() != b.hash:
@@ -227,8 +228,8 @@ func (b *builder) missing(p *part) {
 	if f.Latest != nil {
 		r, err := record(f.Latest.AT)
 		switch {
-		case err != nil:
-			n.Outcome, n.Why = Unanswered, "its record is not an AT line"
+		case err != nil || !bytes.Equal(r.Client(), b.traced.Client()):
+			n.Outcome, n.Why = Unanswered, "its answer is not about this client"
 			return
 		case r.Compare(b.traced) > 0:
 			n.Outcome, n.Why = Superseded, "it has a newer update"

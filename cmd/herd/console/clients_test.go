@@ -31,6 +31,7 @@ import (
 type testLoop struct {
 	sync.Mutex
 	srv   *herd.Server
+	world *memreactor.World
 	after func() // runs after each function on the loop, on the loop
 }
 
@@ -47,11 +48,13 @@ func (l *testLoop) post(f func()) {
 func newServer(t testing.TB, n int) (l *testLoop, o Options) {
 	t.Helper()
 	cfg := &config.Config{
-		Herd:    config.Herd{Name: "ucla", Dialect: "paper"},
-		Limits:  config.Limits{MaxLine: 16384, MaxClientID: 1024, MaxConnections: 10, MaxClients: n, PlacesInFlight: 1},
+		Herd: config.Herd{Name: "ucla", Dialect: "paper"},
+		Limits: config.Limits{MaxLine: 16384, MaxClientID: 1024, MaxConnections: 10, MaxClients: n, PlacesInFlight: 1,
+			OutputHard: 64 << 20, OutputSoft: 64 << 20, MaxBuffered: 256 << 20},
 		Servers: []config.Server{{Name: "Alford", Address: "Alford:1"}},
 	}
-	r := memreactor.NewWorld(1, memreactor.Options{}).NewReactor("Alford")
+	world := memreactor.NewWorld(1, memreactor.Options{})
+	r := world.NewReactor("Alford")
 	srv, err := herd.NewServer(herd.Options{
 		Config: cfg, Name: "Alford", Reactor: r, Log: zap.NewNop(), Rand: rand.New(rand.NewPCG(1, 1)),
 	})
@@ -61,7 +64,7 @@ func newServer(t testing.TB, n int) (l *testLoop, o Options) {
 	if _, err := srv.Start(r.Listen("Alford:1")); err != nil {
 		t.Fatal(err)
 	}
-	l = &testLoop{srv: srv}
+	l = &testLoop{srv: srv, world: world}
 	return l, Options{Status: fixed(herd.Status{}), Do: NewLoop(l.post, srv)}
 }
 

@@ -28,6 +28,8 @@ func (c *console) routes() []route {
 		{"/status.json", get, health, page, c.status},
 		{"/metrics", get, health, page, c.metrics},
 		{"/client.json", get, read, page, c.client},
+		{"/trace.json", get, read, page, c.trace},
+		{"/events", get, read, page, c.events},
 		{"/clients.ndjson", []string{http.MethodGet}, read, stream, c.clients},
 	}
 	if c.herdWide != nil {

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/view"
+	"serverherd/cmd/herd/view/style"
+	"serverherd/herd"
+	"serverherd/herd/config"
+	"serverherd/herd/trace"
+	"serverherd/protocol"
+)
+
+func newTrace(o *options) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "trace CLIENT",
+		Short: "Show how a client's latest update spread from server to server",
+		Long: "Show how a client's latest update spread: the tree of the servers, each below the\n" +
+			"one that it had the update from, with the time since the first one had it, and\n" +
+			"the AT lines that came twice. All consoles of herd.toml are asked for what their\n" +
+			"flight recorders have about the update. Between machines a time contains the\n" +
+			"difference of two clocks, and is printed with its uncertainty. The exit code is 1\n" +
+			"if no server knows the client, or if a server does not answer or is behind.",
+		Example:           "  herd trace kiwi.cs.ucla.edu\n  herd trace kiwi.cs.ucla.edu --json",
+		Args:              arguments(1, 1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			id := []byte(args[0])
+			if err := protocol.CheckClientID(id); err != nil {
+				return usage("%v", err)
+			}
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(cfg.Servers, func(s config.Server) bool { return s.Console != "" }) {
+				return &exitError{exitFailed, "no server has a console in herd.toml"}
+			}
+			t, answers, err := traceClient(c.Context(), ask.New(ask.Options{Timeout: o.timeout}), cfg, id)
+			if err != nil {
+				return &exitError{exitFailed, fmt.Sprintf("%s: %v%s", protocol.Escape(id), err, traceErrors(answers))}
+			}
+			if asJSON {
+				e := json.NewEncoder(c.OutOrStdout())
+				e.SetIndent("", "  ")
+				err = e.Encode(tracedClient{protocol.Escape(id), id, protocol.Escape(t.AT), t})
+			} else {
+				err = printTrace(c.OutOrStdout(), t, style.For(direct(c.OutOrStdout())))
+			}
+			if err == nil && !t.Complete() {
+				err = errFailed
+			}
+			return err
+		},
+	}
+	o.timeoutFlag(c, "how long to wait for each server")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the tree as JSON")
+	return c
+}
+
+// tracedClient is the tree as JSON.
+type tracedClient struct {
+	ID     string `json:"id"` // escaped
+	Base64 []byte `json:"id_b64"`
+	AT     string `json:"at"` // escaped
+	*trace.Tree
+}
+
+// traceErrors lists the servers that did not answer, to follow an error.
+func traceErrors(answers []trace.Answer) string {
+	var all []string
+	for _, a := range answers {
+		if a.Error != "" {
+			all = append(all, a.Server+": "+view.OneLine(a.Error))
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(all, "; ") + ")"
+}
+
+// traceClient asks all consoles, first for the client's latest update, then for the greatest of these: others may have
+// come meanwhile.
+func traceClient(ctx context.Context, client *ask.Client, cfg *config.Config, id []byte) (*trace.Tree, []trace.Answer, error) {
+	path := "/trace.json?id=" + url.QueryEscape(string(id))
+	answers := floods(ctx, client, cfg.Servers, path)
+	hash, at, err := trace.Latest(id, answers)
+	if err != nil {
+		return nil, answers, err
+	}
+	same := func(a trace.Answer) bool { return a.Flood == nil || a.Flood.Hash == hash }
+	if !slices.ContainsFunc(answers, func(a trace.Answer) bool { return !same(a) }) {
+		t, err := trace.Build(cfg.Servers, answers, hash, at)
+		return t, answers, err
+	}
+	answers = floods(ctx, client, cfg.Servers, path+"&hash="+hash)
+	t, err := trace.Build(cfg.Servers, answers, hash, at)
+	return t, answers, err
+}
+
+func floods(ctx context.Context, client *ask.Client, servers []config.Server, path string) []trace.Answer {
+	answers := make([]trace.Answer, len(servers))
+	for i, a := range ask.All[herd.Flood](ctx, client, servers, path) {
+		answers[i] = trace.Answer{Server: a.Server, Error: a.Error, Flood: a.Value}
+	}
+	return answers
+}
+
+// traceWidth is the width of a trace: lines are broken before it.
+const traceWidth = 80
+
+func printTrace(out io.Writer, t *trace.Tree, s style.Styles) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", protocol.Escape(t.AT))
+	rows := t.Rows()
+	name := 0
+	for _, r := range rows {
+		name = max(name, view.Width(r.Branch+r.Server))
+	}
+	for _, r := range rows {
+		level := view.Good
+		switch r.Node.Outcome {
+		case trace.Behind, trace.Unanswered:
+			level = view.Bad
+		case trace.Superseded:
+			level = view.Notice
+		}
+		lines := view.Wrap(view.OneLine(r.Text), max(traceWidth-name-2, 20))
+		for i, line := range lines {
+			if i > 0 {
+				fmt.Fprintf(&b, "%*s  %s\n", name, "", line)
+				continue
+			}
+			pad := strings.Repeat(" ", name-view.Width(r.Branch+r.Server))
+			fmt.Fprintf(&b, "%s%s%s  %s\n", s.Faint(r.Branch), s.Level(level, r.Server), pad, line)
+		}
+	}
+	fmt.Fprintln(&b)
+	for _, line := range t.Summary() {
+		fmt.Fprintln(&b, line)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}

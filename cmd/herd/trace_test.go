@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/herd/trace"
+)
+
+// Five real servers: the tree has each server once, below the one that it has the update from, and counts every AT line.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", processtest.Names...)
+	ids := []string{"kiwi.cs.ucla.edu", "<img/src=x>", "\x1b[31m\xff", "a&b=c%41+#", "\u202eltr"}
+	for _, id := range ids {
+		before := h.ATSent()
+		h.Ask("Ball", "IAMAT "+id+" +34.068930-118.445127 1520023934\n")
+		processtest.Eventually(t, "all have it, and nothing is on its way", func() bool {
+			out, _, code := h.Command("", "trace", "--json", id)
+			var tree trace.Tree
+			return code == 0 && json.Unmarshal([]byte(out), &tree) == nil && uint64(tree.Received) == h.ATSent()-before &&
+				tree.Complete()
+		})
+		out, stderr, code := h.Command("", "trace", id)
+		if code != 0 || stderr != "" || strings.ContainsAny(out, "\x1b\u202e\ufffd") {
+			t.Fatalf("%q: exit code %d, %s%s", id, code, out, stderr)
+		}
+		for _, want := range []string{`(?m)^Ball +from a client$`, `(?m)^[├└]─ Holiday +from Ball after \d+ us`, `(?m)^[├└]─ Welsh +from Ball after \d+ us`,
+			`(?m)^.*[├└]─ Alford +from Welsh after \d+ us`, `(?m)^.*[├└]─ Hamilton +from Holiday after \d+ us`,
+			`(?m)^5 of 5 servers have it, the last one after \d+ us$`, `(?m)^AT lines: [456] received, [012] of them duplicates; a flood needs at most 6$`} {
+			if !regexp.MustCompile(want).MatchString(out) && !regexp.MustCompile(`Alford +from Hamilton|Hamilton +from Alford`).MatchString(out) {
+				t.Errorf("%q: no %s in\n%s", id, want, out)
+			}
+		}
+		for line := range strings.Lines(out) {
+			if strings.Count(line, "")-2 > 80 && !strings.HasPrefix(line, "AT ") {
+				t.Errorf("wider than 80: %q", line)
+			}
+		}
+	}
+	// One is stopped, misses an update, and is said not to answer.
+	h.Kill("Holiday")
+	h.Ask("Ball", "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023935\n")
+	processtest.Eventually(t, "four have it", func() bool {
+		out, _, code := h.Command("", "trace", "kiwi.cs.ucla.edu")
+		return code == 1 && strings.Contains(out, "4 of 5 servers have it") &&
+			regexp.MustCompile(`(?m)^Holiday +no answer: no answer at 127[.0-9]+:\d+$`).MatchString(out)
+	})
+	// It comes back empty, and has everything from a neighbor's copy.
+	h.Start("Holiday")
+	processtest.Eventually(t, "Holiday has a copy", func() bool {
+		out, _, code := h.Command("", "trace", "kiwi.cs.ucla.edu")
+		return code == 0 && regexp.MustCompile(`Holiday +from (Ball|Hamilton) in a copy or resume`).MatchString(out)
+	})
+	_, stderr, code := h.Command("", "trace", "nobody")
+	if code != 1 || stderr != "herd: nobody: no server knows this client\n" {
+		t.Errorf("an unknown client: exit code %d, %q", code, stderr)
+	}
+}
+
+// Consoles may be down or answer anything. What they say is printed safely, and never believed to be another server.
+func TestTraceOfHostileConsoles(t *testing.T) {
+	good := `{"server":"Alford","now":"2026-01-01T00:00:00Z","hash":"00000000000000ff","links":[{"neighbor":"Ball","state":"down","error":"\u001b[31m\u202e"}],
+	  "events":[{"at_ns":1,"kind":"stored","hash":"00000000000000ff","seq":1}],
+	  "latest":{"at_b64":"QVQgQWxmb3JkICswLjEga2l3aSArMSsxIDE=","hash":"00000000000000ff","seq":1,"source":"client"}}`
+	for name, test := range map[string]struct{ alford, ball, want string }{
+		"another is down":       {good, "", "Ball    no answer: no answer at"},
+		"garbage":               {good, "<html>", "Ball    no answer: console at"},
+		"another server":        {good, good, "Ball    no answer: the console at"},
+		"nothing":               {good, `{"server":"Ball"}`, `Ball    behind: link from Alford is down: \x1b[31m\u202e`},
+		"an unknown event":      {good, `{"server":"Ball","events":[{"kind":"\u001b[31m"}]}`, "Ball    no answer: console at"},
+		"a record of another":   {good, `{"server":"Ball","latest":{"at_b64":"QVQgQWxmb3JkICswLjEgcGVhciArMSsxIDk5OTk5","hash":"00000000000000ee"}}`, "Ball    no answer: its answer is not about this client"},
+		"from itself":           {good, strings.ReplaceAll(strings.Replace(good, `"source":"client"`, `"source":"neighbor","neighbor":"\u001b"`, 1), `"server":"Alford"`, `"server":"Ball"`), "Ball    from a client"},
+		"an error of a console": {good, "!", "Ball    no answer: 500 Internal Server Error from"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var text strings.Builder
+			for i, body := range []string{test.alford, test.ball} {
+				s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					if body == "!" {
+						w.WriteHeader(500)
+					}
+					fmt.Fprint(w, body)
+				}))
+				if body == "" {
+					s.Close()
+				}
+				t.Cleanup(s.Close)
+				name, other := "Alford", "Ball"
+				if i == 1 {
+					name, other = other, name
+				}
+				fmt.Fprintf(&text, "[[server]]\nname = %q\naddress = \"127.0.0.1:%d\"\nconsole = %q\nneighbors = [%q]\n", name, i+1, s.Listener.Addr(), other)
+			}
+			file := filepath.Join(t.TempDir(), "herd.toml")
+			if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out, errOut bytes.Buffer
+			code := run([]string{"trace", "kiwi", "--config", file}, nil, &out, &errOut)
+			if (code == 0) != strings.Contains(test.want, "from a client") || !strings.Contains(out.String(), test.want) || strings.ContainsAny(out.String(), "\x1b\u202e") {
+				t.Errorf("exit code %d\n%s%s", code, &out, &errOut)
+			}
+		})
+	}
+}
+
+// Without consoles there is nothing to ask.
+func TestTraceWithoutConsoles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "herd.toml")
+	if err := os.WriteFile(file, []byte("[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:1\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		id, want string
+		code     int
+	}{
+		{"kiwi", "herd: no server has a console in herd.toml\n", 1},
+		{"a b", "herd: contains white space\n", 2},
+		{"", "herd: empty\n", 2},
+	} {
+		var out, errOut bytes.Buffer
+		if code := run([]string{"trace", test.id, "--config", file}, nil, &out, &errOut); code != test.code || errOut.String() != test.want || out.Len() > 0 {
+			t.Errorf("%q: exit code %d, %q %q", test.id, code, &out, &errOut)
+		}
+	}
+}

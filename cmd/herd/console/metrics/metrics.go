@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,15 +17,18 @@ import (
 	"serverherd/herd"
 )
 
-// Page makes the pages of one process.
+// Page makes the pages of one process. Any goroutine.
 type Page struct {
-	runtime *prometheus.Registry
+	registry *prometheus.Registry
+
+	mu     sync.Mutex   // of status
+	status *herd.Status // that is being shown
 }
 
 // NewPage returns a new Page.
 func NewPage() *Page {
-	p := &Page{runtime: prometheus.NewRegistry()}
-	p.runtime.MustRegister(collectors.NewGoCollector())
+	p := &Page{registry: prometheus.NewRegistry()}
+	p.registry.MustRegister(collectors.NewGoCollector(), collector{p})
 	return p
 }
 
@@ -41,15 +45,14 @@ func (p *Page) Serve(w http.ResponseWriter, r *http.Request, s *herd.Status) err
 }
 
 func (p *Page) gather(s *herd.Status) ([]*dto.MetricFamily, error) {
-	server := prometheus.NewRegistry()
-	if err := server.Register(collector{s}); err != nil {
-		return nil, err
-	}
-	return prometheus.Gatherers{p.runtime, server}.Gather()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status = s
+	return p.registry.Gather()
 }
 
-// collector collects the metrics of one status.
-type collector struct{ status *herd.Status }
+// collector collects the metrics of a page's status.
+type collector struct{ page *Page }
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(all chan<- *prometheus.Desc) {
@@ -60,7 +63,7 @@ func (collector) Describe(all chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(all chan<- prometheus.Metric) {
-	s := c.status
+	s := c.page.status
 	constant(all, buildInfo, s.Version, s.Engine, runtime.Version())
 	constant(all, serverInfo, s.Herd, s.Server, s.ConfigHash)
 	ofServer.collect(all, s)

@@ -37,7 +37,8 @@ func (in *inbound) recordAT(at link.AT) {
 	}
 }
 
-// recordCopied records what was copied since the last MARK.
+// recordCopied records what was copied since it was last called: at a MARK, at the end of the connection, and before
+// somebody looks.
 func (in *inbound) recordCopied() {
 	if c := &in.copied; c.applied+c.duplicates > 0 {
 		in.server().recorder.Copied(in.session.now, in.neighbor.index, c.first, c.last, c.applied, c.duplicates)
@@ -112,6 +113,11 @@ type FloodRecord struct {
 // Flood returns what the flight recorder has about a client's update with a hash; 0: the latest. Loop only. It takes
 // about 0.1 ms.
 func (srv *Server) Flood(client []byte, hash uint64) Flood {
+	for _, n := range srv.neighbors {
+		for _, in := range n.inbounds {
+			in.recordCopied()
+		}
+	}
 	f := Flood{FlightStamp: srv.flightStamp(), CompleteNS: srv.recorder.Complete().Nanoseconds(),
 		Full: srv.store.Overflowed(), Links: []LinkStatus{}, Events: []recorder.Event{}}
 	for _, n := range srv.neighbors {

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -59,15 +60,12 @@ func (s *Store) SetTime(now time.Time) { s.now = now.UnixNano() }
 // record.
 func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 	n := s.entries[string(r.Client())]
-	if n != nil {
-		switch c := r.Compare(n.record); {
-		case c == 0:
-			s.offered = n.hash
-			return Dropped
-		case c < 0:
+	if n != nil && r.Compare(n.record) <= 0 {
+		s.offered = n.hash
+		if !bytes.Equal(r.Text(), n.record.Text()) {
 			s.offered = s.hash(r.Text())
-			return Dropped
 		}
+		return Dropped
 	}
 	outcome := s.put(n, r, from)
 	s.overflowed = s.overflowed || outcome == Full

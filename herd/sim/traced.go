@@ -142,6 +142,9 @@ func (w *world) checkNode(h *host, r *record, n *trace.Node) string {
 		if n.From != "" && from != "" && from != n.From {
 			return fmt.Sprintf("it first arrived as %+v from %s", first, from)
 		}
+		if h.server.Events(false, 0).Missed == 0 {
+			return "its flight recorder has all events"
+		}
 	case trace.Superseded:
 		if newest == nil || newest.compare(r) <= 0 || r.held[h.index] == h.generation && n.Why == "a newer update was here first" {
 			return fmt.Sprintf("it has %v; it stored the update, which first arrived as %+v", newest, first)

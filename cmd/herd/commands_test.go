@@ -157,7 +157,7 @@ func TestCommandsIntoAFullDisk(t *testing.T) {
 		{"--help"}, {"help"}, {"help", "load"}, {"iamat", "--help"}, {"version"}, {"--version"}, {"completion", "bash"},
 		{"config"}, {"status"}, {"status", "--json"}, {"places", "1,1"}, {"iamat", "kiwi", "+1+1"},
 		{"whatsat", "kiwi"}, {"whatsat", "kiwi", "--json"}, {"send", "help"}, {"send", "help", "--json"},
-		{"ping", "-c", "1"}, {"ping", "-c", "1", "--json"}, {"load", "-c", "1", "-d", "100ms", "--warmup", "0s"},
+		{"ping", "-c", "1"}, {"ping", "-c", "1", "--json"}, {"top", "--once", "--interval", "100ms"}, {"load", "-c", "1", "-d", "100ms", "--warmup", "0s"},
 	} {
 		c := exec.Command(processtest.Binary, append(args, "--config", h.Config())...)
 		var stderr bytes.Buffer

@@ -71,7 +71,7 @@ func Wrap(text string, most int) (lines []string) {
 			if line == "" {
 				separator = ""
 			}
-			if Width(line)+len(separator)+Width(word) <= most {
+			if head := fitting(word, most-Width(line)-len(separator)); head == word {
 				line += separator + word
 				break
 			}
@@ -80,6 +80,10 @@ func Wrap(text string, most int) (lines []string) {
 				continue
 			}
 			head := fitting(word, most)
+			if head == "" { // not even one character
+				_, size := utf8.DecodeRuneInString(word)
+				head = word[:size]
+			}
 			lines, word = append(lines, head), word[len(head):]
 		}
 	}
@@ -89,11 +93,11 @@ func Wrap(text string, most int) (lines []string) {
 	return lines
 }
 
-// fitting is the longest beginning of text with a display width of most, at least one character.
+// fitting is the longest beginning of text with a display width of most.
 func fitting(text string, most int) string {
 	n := 0
 	for i, r := range text {
-		if n += runeWidth(r); n > most && i > 0 {
+		if n += runeWidth(r); n > most {
 			return text[:i]
 		}
 	}

@@ -64,6 +64,15 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+// A console may send a word of a mebibyte: Wrap takes linear time.
+func TestWrapALongWord(t *testing.T) {
+	word := strings.Repeat("é", 1<<19)
+	lines := Wrap(word, 76)
+	if strings.Join(lines, "") != word || len(lines) != (1<<19+75)/76 {
+		t.Errorf("%d lines", len(lines))
+	}
+}
+
 func TestTable(t *testing.T) {
 	columns := []Column{{Head: "NAME"}, {Head: "N", Right: true}, {Head: "WHAT"}}
 	rows := [][]string{{"東京", "1", "x"}, {"b", "1,000", ""}, {"c", "", ""}, {"e\u0301", "22", "yy"}}

@@ -1,0 +1,319 @@
+package top
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/view"
+	"serverherd/herd"
+)
+
+// column is a column of a table. Widths are fixed, so that nothing moves when numbers change.
+type column struct {
+	head  string
+	width int  // the least; the column that is flexible gets what is left
+	right bool // right-aligned
+	from  int  // shown on terminals that are at least so wide
+	most  int  // of a flexible column; 0: not flexible
+}
+
+// cell is a cell of a table: its text, which is safe for a terminal, and what it is sorted by.
+type cell struct {
+	text  string
+	level view.Level // of a cell with levels
+	tinge bool       // color it by its level
+	order float64    // numbers are sorted downwards first
+	short string     // for a narrow column; "": the text is cut
+}
+
+// row is a row of a table.
+type row struct {
+	key    string // identifies it
+	server string // that Enter shows
+	cells  []cell
+}
+
+// maxName is the width of a server's name in a table.
+const maxName = 16
+
+// nameWidth is the width of the longest server's name.
+func (m *Model) nameWidth() int {
+	width := len("SERVER")
+	for _, s := range m.servers {
+		width = max(width, view.Width(view.OneLine(s.name)))
+	}
+	return min(width, maxName)
+}
+
+func (m *Model) columns() []column {
+	name := m.nameWidth()
+	if m.screen == linkScreen {
+		return []column{
+			{head: "FROM", width: name}, {head: "TO", width: name + 2}, {head: "STATE", width: 8, most: 60},
+			{head: "AT/S", width: 6, right: true}, {head: "DUP", width: 4, right: true, from: 74}, {head: "BEHIND", width: 7, right: true},
+			{head: "UNACKED", width: 7, right: true, from: 92}, {head: "CLOCK", width: 13, right: true, from: 66},
+			{head: "SINCE", width: 7, right: true, from: 100},
+		}
+	}
+	return []column{
+		{head: "SERVER", width: name}, {head: "STATE", width: 8, most: 30}, {head: "RECORDS", width: 7, right: true},
+		{head: "CLIENTS", width: 7, right: true, from: 60}, {head: "LINES/S", width: 7, right: true}, {head: "UPD/S", width: 6, right: true},
+		{head: "LAG", width: 6, right: true}, {head: "PROP", width: 6, right: true, from: 72}, {head: "CPU", width: 4, right: true, from: 80},
+		{head: "MEM", width: 5, right: true, from: 92}, {head: "UP", width: 7, right: true, from: 104},
+	}
+}
+
+// rows are the rows of the table that is shown, filtered and sorted.
+func (m *Model) rows() []row {
+	rows := m.herdRows
+	if m.screen == linkScreen {
+		rows = m.linkRows
+	}
+	all := slices.DeleteFunc(rows(), func(r row) bool { return m.filter != "" && !m.matches(r.cells[0].text, r.cells[1].text) })
+	t := m.tables[m.screen]
+	if t.sort > 0 {
+		slices.SortStableFunc(all, func(a, b row) int { return compare(a.cells[t.sort], b.cells[t.sort]) })
+	}
+	if t.reverse {
+		slices.Reverse(all)
+	}
+	return all
+}
+
+func compare(a, b cell) int {
+	return cmp.Or(cmp.Compare(b.order, a.order), cmp.Compare(a.text, b.text))
+}
+
+// text is a cell that is sorted by its text.
+func text(t string) cell { return cell{text: view.OneLine(t)} }
+
+// number is a cell with a number in a fixed format.
+func number(v value, format func(float64) string) cell {
+	if !v.known {
+		return cell{text: "-", order: math.Inf(-1)}
+	}
+	return cell{text: format(v.n), order: v.n}
+}
+
+// underWay is how long updates may be on their way: a server that lacks no more than arrive in that time is not
+// catching up, it is busy.
+const underWay = time.Second
+
+// stateOf says how a server is.
+func (m *Model) stateOf(s *server, all []ask.Status) cell {
+	status := s.now.Status
+	state := func(level view.Level, text, short string) cell {
+		return cell{text: view.OneLine(text), level: level, tinge: true, order: float64(level), short: short}
+	}
+	switch {
+	case s.now.NoConsole:
+		return state(view.Unknown, "no console", "")
+	case status == nil && s.answered.IsZero() && s.asked:
+		return state(view.Unknown, "asked", "")
+	case status == nil && s.answered.IsZero():
+		return state(view.Bad, "no answer", "")
+	case status == nil:
+		return state(view.Bad, "no answer for "+view.Duration(m.now.Sub(s.answered)), "no answer")
+	}
+	a := view.Agreement(status, all)
+	behind, _ := view.Behind(status, all)
+	if rate := s.updates(); a.Level == view.Notice && behind > 0 && rate.known && float64(behind) <= rate.n*underWay.Seconds() {
+		return state(view.Good, view.Count(behind)+" under way", "")
+	}
+	if !status.Ready && a.Level < view.Bad {
+		return state(view.Notice, "not ready: "+status.Waiting, "not ready")
+	}
+	return state(a.Level, a.Text, shorter.Replace(a.Text))
+}
+
+// shorter makes what view.Agreement says fit into 80 columns.
+var shorter = strings.NewReplacer("catching up (", "", ")", "", "diverged since", "diverged", "a neighbor is ", "neighbor ")
+
+// herdRows has a row for each server.
+func (m *Model) herdRows() (rows []row) {
+	all := m.answers()
+	for i, s := range m.servers {
+		name := text(s.name)
+		name.order = float64(-i)
+		cells := []cell{name, m.stateOf(s, all)}
+		if status := s.now.Status; status != nil {
+			has := func(n float64) value { return value{n, true} }
+			cells = append(cells,
+				number(has(float64(status.Records)), amount), number(has(float64(clients(status))), amount),
+				number(s.lines(), perSecond), number(s.updates(), perSecond), number(s.lag(), latency), number(s.propagation(), latency),
+				number(s.cpu(), percent), number(value{float64(status.Process.Resident), status.Process.Resident > 0}, size),
+				number(has(status.Now.Sub(status.Started).Seconds()), age))
+		}
+		rows = append(rows, fill(row{s.name, s.name, cells}, 11))
+	}
+	return rows
+}
+
+// fill adds unknown cells.
+func fill(r row, columns int) row {
+	for len(r.cells) < columns {
+		r.cells = append(r.cells, number(value{}, nil))
+	}
+	return r
+}
+
+// linkRows has a row for each direction of each edge.
+func (m *Model) linkRows() (rows []row) {
+	for _, s := range m.servers {
+		for _, to := range m.neighbors(s.name) {
+			r := row{key: s.name + " " + to, server: s.name}
+			from := text(s.name)
+			from.order = -float64(len(rows))
+			r.cells = []cell{from, text("→ " + to)}
+			if l := s.link(to); l != nil {
+				r.cells = append(r.cells, m.linkCells(s, l)...)
+			} else {
+				r.cells = append(r.cells, cell{text: "unknown: no answer", level: view.Bad, tinge: true, order: float64(view.Bad), short: "no answer"})
+			}
+			rows = append(rows, fill(r, 9))
+		}
+	}
+	return rows
+}
+
+// neighbors are the neighbors of a server, as far as any server says so.
+func (m *Model) neighbors(name string) (all []string) {
+	for _, s := range m.servers {
+		status := s.now.Status
+		switch {
+		case status == nil:
+		case s.name == name:
+			for _, l := range status.Links {
+				all = append(all, l.Neighbor)
+			}
+		case link(status, name) != nil:
+			all = append(all, s.name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// link is a server's link to a neighbor; nil if it did not answer.
+func (s *server) link(neighbor string) *herd.LinkStatus {
+	if s.now.Status == nil {
+		return nil
+	}
+	return link(s.now.Status, neighbor)
+}
+
+// find is the server called name, or nil.
+func (m *Model) find(name string) *server {
+	for _, s := range m.servers {
+		if s.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// linkCells are the cells of a link that the sending server knows: its state, the rate of AT lines, the share of
+// duplicates as the receiver counts them, how many records the receiver lacks, and how far its clock is ahead.
+func (m *Model) linkCells(s *server, l *herd.LinkStatus) []cell {
+	state := linkState(l)
+	dup := value{}
+	if to := m.find(l.Neighbor); to != nil {
+		received := to.linkCount(s.name, func(l *herd.LinkStatus) uint64 { return l.ATReceived })
+		again := to.linkCount(s.name, func(l *herd.LinkStatus) uint64 { return l.Duplicates })
+		dup = value{again.n / received.n, again.known && received.known && received.n > 0}
+	}
+	clock := cell{text: view.ClockOf(l.Clock), order: math.Inf(-1)}
+	if l.Clock != nil {
+		clock.order = math.Abs(l.Clock.Ahead)
+		clock.level, clock.tinge = view.Bad, l.Clock.Wrong
+	}
+	return []cell{
+		state, number(s.linkCount(l.Neighbor, func(l *herd.LinkStatus) uint64 { return l.ATSent }), perSecond), number(dup, percent),
+		number(value{float64(l.Behind), true}, amount), number(value{float64(l.Unacknowledged), true}, size), clock,
+		number(value{s.now.Status.Now.Sub(l.Since).Seconds(), true}, age),
+	}
+}
+
+// linkState says how a link is.
+func linkState(l *herd.LinkStatus) cell {
+	level := view.Notice
+	switch l.State {
+	case "live", "plain":
+		level = view.Good
+	case "down":
+		level = view.Bad
+	}
+	what := l.State
+	if l.State == "plain" {
+		what = "legacy"
+	}
+	if l.Error != "" {
+		what += ": " + l.Error
+	}
+	return cell{text: view.OneLine(what), level: level, tinge: true, order: float64(level)}
+}
+
+// The formats of numbers have at most seven characters.
+
+// amount formats a number of things.
+func amount(n float64) string {
+	if n < 999_999.5 {
+		return view.Count(int(math.Round(n)))
+	}
+	return scaled(n)
+}
+
+// perSecond formats a rate, in at most six characters.
+func perSecond(n float64) string {
+	switch {
+	case n > 0 && n < 9.95:
+		return fmt.Sprintf("%.1f", n)
+	case n < 99_999.5:
+		return view.Count(int(math.Round(n)))
+	}
+	return scaled(n)
+}
+
+// scaled formats a number of at least a thousand with three digits.
+func scaled(n float64) string {
+	for _, unit := range []string{"k", "M", "G", "T", "P", "E"} {
+		n /= 1000
+		switch {
+		case n < 9.995:
+			return fmt.Sprintf("%.2f%s", n, unit)
+		case n < 99.95:
+			return fmt.Sprintf("%.1f%s", n, unit)
+		case n < 999.5:
+			return fmt.Sprintf("%.0f%s", n, unit)
+		}
+	}
+	return "huge"
+}
+
+// percent formats a share. A process may use more than one core.
+func percent(n float64) string { return fmt.Sprintf("%.0f%%", 100*n) }
+
+// size formats bytes in at most five characters.
+func size(n float64) string {
+	for _, unit := range []string{"B", "K", "M", "G", "T", "P", "E"} {
+		switch {
+		case n < 9.95 && unit != "B":
+			return fmt.Sprintf("%.1f%s", n, unit)
+		case n < 999.5:
+			return fmt.Sprintf("%.0f%s", n, unit)
+		}
+		n /= 1024
+	}
+	return "huge"
+}
+
+// latency formats seconds.
+func latency(n float64) string { return view.Latency(n, true) }
+
+// age formats seconds.
+func age(n float64) string { return view.Duration(time.Duration(n * float64(time.Second))) }

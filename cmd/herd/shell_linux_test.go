@@ -151,6 +151,10 @@ func TestShellInAPipe(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q, %q", c.name, code, out, errOut)
 		}
 	}
+	// In this dialect help is answered by an error, which is an answer to a ping.
+	if out, errOut, code := cs131.Command("", "ping", "-c", "3", "--interval", "1ms"); code != 0 {
+		t.Errorf("ping: exit code %d, %q, %q", code, out, errOut)
+	}
 }
 
 // The shell ends when nobody reads its output, and by a signal while its output is blocked.

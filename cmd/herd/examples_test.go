@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -87,6 +88,8 @@ func TestExamples(t *testing.T) {
 				p.exampleOfIamat(t, line)
 			case "load":
 				p.must(t, shortened(line))
+			case "watch":
+				p.exampleOfWatch(t, line)
 			default:
 				p.must(t, line)
 			}
@@ -151,6 +154,29 @@ func (p *pasted) exampleOfIamat(t *testing.T, line string) {
 	t.Error(wrong)
 }
 
+// exampleOfWatch runs a line that shows updates until it has shown one. Somebody must move meanwhile.
+func (p *pasted) exampleOfWatch(t *testing.T, line string) {
+	t.Helper()
+	ended := make(chan struct{})
+	var mover sync.WaitGroup
+	mover.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(50 * time.Millisecond):
+				p.Ask("Alford", fmt.Sprintf("IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 %.6f\n", float64(time.Now().UnixMicro())/1e6))
+			}
+		}
+	})
+	out := p.must(t, line+" --count 1")
+	close(ended)
+	mover.Wait()
+	if strings.Count(out, "\n") != 1 || !strings.Contains(out, "kiwi.cs.ucla.edu") {
+		t.Errorf("%s: output %q", line, out)
+	}
+}
+
 // exampleOfServers runs a line that starts servers and the commands that it suggests, and stops it.
 func exampleOfServers(t *testing.T, line string) {
 	h, listeners := processtest.NewHerd(t, "", processtest.Names...)
@@ -199,6 +225,8 @@ func (p *pasted) document(t *testing.T, path string, tested map[string]bool) {
 			if _, err := p.run(t, shortened(line)); err != nil && strings.Contains(err.Error(), "exit status 2") {
 				t.Error(err)
 			}
+		case verb == "watch":
+			p.exampleOfWatch(t, line)
 		default:
 			p.must(t, line)
 		}

@@ -191,7 +191,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newUp(o), newServe(o),
 		newIamat(o), newWhatsat(o), newSend(o), newShell(o), newPing(o),
-		newTop(o), newStatus(o), newReady(o), newTrace(o), newClient(o), newExport(o),
+		newTop(o), newStatus(o), newReady(o), newTrace(o), newClient(o), newWatch(o), newExport(o),
 		newPlaces(o), newConfig(o), newLoad(o), newStudy(), newVersion(),
 	)
 	root.Version = version()

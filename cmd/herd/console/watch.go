@@ -52,15 +52,15 @@ type Follower struct {
 
 // NewFollower returns the Follower of a server, whose reactor runs what post and later are given.
 func NewFollower(srv *herd.Server, post func(func()), later func(time.Duration, func())) *Follower {
-	return &Follower{follow.New(follow.Source{
+	return &Follower{follow.New(follow.Options{
 		Post: post, Later: later, Store: srv.Store, Encode: watchLine,
-		From: srv.Source,
+		Source: srv.Source,
 	}), srv.Name(), srv.Epoch().String()}
 }
 
 // watchLine encodes an update.
 func watchLine(u follow.Update, present bool) []byte {
-	r := copied{u.Item, u.Via, u.From}.record()
+	r := copied{u.Item, u.Source, u.Neighbor}.record()
 	l := WatchLine{Record: &r, AT: protocol.Escape(u.Record.AppendAT(nil)), Present: present}
 	// A record that was there may have come in a copy.
 	if received, ok := u.Record.ReceivedAt(); ok && !present {

@@ -21,15 +21,15 @@ import (
 
 // Line is an update as these tests encode it.
 type Line struct {
-	ID        []byte
-	Seq       uint64
-	Via, From string
-	Applied   int64
-	Present   bool
+	ID               []byte
+	Seq              uint64
+	Source, Neighbor string
+	Applied          int64
+	Present          bool
 }
 
 func encode(u Update, present bool) []byte {
-	text, err := json.Marshal(Line{u.Record.Client(), u.Seq, u.Via, u.From, u.Applied, present})
+	text, err := json.Marshal(Line{u.Record.Client(), u.Seq, u.Source, u.Neighbor, u.Applied, present})
 	if err != nil {
 		panic(err)
 	}
@@ -121,10 +121,10 @@ func (l *loop) moveNow(t testing.TB, clients ...string) {
 	}
 }
 
-func (l *loop) source() Source {
-	return Source{
+func (l *loop) options() Options {
+	return Options{
 		Post: l.post, Later: l.later, Store: func() *feed.Store { return l.store },
-		From: func(feed.Item) (via, neighbor string) { return "neighbor", "Ball" },
+		Source: func(feed.Item) (source, neighbor string) { return "neighbor", "Ball" },
 		Encode: func(u Update, present bool) []byte {
 			return append(bytes.Repeat([]byte{' '}, l.pad), encode(u, present)...)
 		},
@@ -136,7 +136,7 @@ func (l *loop) source() Source {
 func inBubble(t *testing.T, maxClients int, test func(t *testing.T, l *loop, f *Follower)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoop(maxClients)
-		f := New(l.source())
+		f := New(l.options())
 		defer l.stop()
 		defer f.Close()
 		test(t, l, f)
@@ -204,7 +204,7 @@ func TestOneClient(t *testing.T) {
 			t.Fatalf("%+v", taken)
 		}
 		got := lines[0]
-		if got.Seq != 4 || got.Present || got.Via != "neighbor" || got.From != "Ball" || got.Applied != begun.UnixNano() {
+		if got.Seq != 4 || got.Present || got.Source != "neighbor" || got.Neighbor != "Ball" || got.Applied != begun.UnixNano() {
 			t.Errorf("%+v", got)
 		}
 		w.Close()
@@ -387,7 +387,7 @@ func TestMoreThanATurn(t *testing.T) {
 			r, b := f.reader, newBatch()
 			c := l.store.Head()
 			defer c.Close()
-			if more := (&reader{source: r.source, cursor: c}).fill(b); !more || len(b.updates) != herd.FollowRecords {
+			if more := (&reader{o: r.o, cursor: c}).fill(b); !more || len(b.updates) != herd.FollowRecords {
 				t.Errorf("%d records in one turn, more: %v", len(b.updates), more)
 			}
 		})
@@ -410,7 +410,7 @@ func TestLongRecords(t *testing.T) {
 			}
 			b, c := newBatch(), l.store.Head()
 			defer c.Close()
-			(&reader{source: f.reader.source, cursor: c}).fill(b)
+			(&reader{o: f.reader.o, cursor: c}).fill(b)
 			if n := len(b.updates); len(b.text) > herd.FollowBytes+2000 || n < 100 || n > 600 {
 				t.Errorf("%d bytes of %d records in one turn", len(b.text), n)
 			}
@@ -434,8 +434,8 @@ func TestGoroutineIsBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoop(10)
 		defer l.stop()
-		source := l.source()
-		r := newReader(&source) // nobody takes its batches
+		o := l.options()
+		r := newReader(&o) // nobody takes its batches
 		l.do(r.start)
 		defer l.do(r.stop)
 		for range 100 {

@@ -12,9 +12,9 @@ var ErrClosed = errors.New("the server is stopping")
 
 // Follower fans out the updates of one server. Any goroutine.
 type Follower struct {
-	source Source
-	ended  chan struct{} // closed by Close
-	fans   sync.WaitGroup
+	o     Options
+	ended chan struct{} // closed by Close
+	fans  sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
@@ -25,9 +25,9 @@ type Follower struct {
 }
 
 // New returns a Follower. It does nothing before the first Watch.
-func New(source Source) *Follower {
+func New(o Options) *Follower {
 	return &Follower{
-		source: source, ended: make(chan struct{}),
+		o: o, ended: make(chan struct{}),
 		byID: make(map[string][]*Watcher), all: make(map[*Watcher]struct{}),
 	}
 }
@@ -57,14 +57,14 @@ func (f *Follower) Watch(ctx context.Context, id string) (w *Watcher, tail uint6
 		present *Update // nil: none
 	}
 	answered := make(chan answer, 1)
-	f.source.Post(func() {
+	f.o.Post(func() {
 		if ctx.Err() != nil {
 			return
 		}
-		a := answer{tail: f.source.Store().Tail()}
+		a := answer{tail: f.o.Store().Tail()}
 		if id != "" {
-			if item, ok := f.source.Store().Lookup([]byte(id)); ok {
-				u := f.source.update(item)
+			if item, ok := f.o.Store().Lookup([]byte(id)); ok {
+				u := f.o.update(item)
 				u.Record = u.Record.CloneInto(nil)
 				a.present = &u
 			}
@@ -74,7 +74,7 @@ func (f *Follower) Watch(ctx context.Context, id string) (w *Watcher, tail uint6
 	select {
 	case a := <-answered:
 		if a.present != nil {
-			line := f.source.Encode(*a.present, true)
+			line := f.o.Encode(*a.present, true)
 			f.mu.Lock()
 			w.offer(line, a.present.Seq)
 			f.mu.Unlock()
@@ -103,10 +103,10 @@ func (f *Follower) add(w *Watcher) bool {
 		f.byID[w.id] = append(f.byID[w.id], w)
 	}
 	if f.reader == nil {
-		r := newReader(&f.source)
+		r := newReader(&f.o)
 		f.reader = r
 		f.fans.Go(func() { f.fanOut(r) })
-		f.source.Post(r.start)
+		f.o.Post(r.start)
 	}
 	return true
 }
@@ -135,7 +135,7 @@ func (f *Follower) stop() {
 	if r := f.reader; r != nil {
 		f.reader = nil
 		close(r.quit)
-		f.source.Post(r.stop)
+		f.o.Post(r.stop)
 	}
 }
 
@@ -170,7 +170,7 @@ func (f *Follower) publish(r *reader, updates []Update) {
 		if len(watchers) == 0 && len(f.all) == 0 {
 			continue
 		}
-		line := f.source.Encode(u, false)
+		line := f.o.Encode(u, false)
 		for _, w := range watchers {
 			w.offer(line, u.Seq)
 		}

@@ -7,22 +7,22 @@ import (
 	"serverherd/herd/feed"
 )
 
-// Source is what a Follower needs of a server and its loop.
-type Source struct {
-	Post  func(f func())                         // runs f on the loop, or drops it if the loop has stopped. Any goroutine
-	Later func(time.Duration, func())            // calls a function on the loop. Loop only
-	Store func() *feed.Store                     // loop only
-	From  func(feed.Item) (via, neighbor string) // how a record came, see Update. Loop only
+// Options are what a Follower needs of a server and its loop.
+type Options struct {
+	Post   func(f func())                            // runs f on the loop, or drops it if the loop has stopped. Any goroutine
+	Later  func(time.Duration, func())               // calls a function on the loop. Loop only
+	Store  func() *feed.Store                        // loop only
+	Source func(feed.Item) (source, neighbor string) // how a record came, see Update. Loop only
 	// Encode returns an update as a line. Present: it was stored before the watching began. The result must not
 	// alias the update. Called off the loop.
 	Encode func(u Update, present bool) []byte
 }
 
-// Update is a record as this server applied it. Its bytes are valid during the call to Source.Encode.
+// Update is a record as this server applied it. Its bytes are valid during the call to Options.Encode.
 type Update struct {
 	feed.Item
-	Via  string // how it came: herd.Server.Source
-	From string // the neighbor that sent it: herd.Server.Sender
+	Source   string // see herd.Server.Source
+	Neighbor string
 }
 
 // batch is what the loop passes to the goroutine, and gets back to use it again.
@@ -38,7 +38,7 @@ func newBatch() *batch {
 // reader is the part of a Follower on the loop. A new one is made when the first watcher comes, and stopped when the
 // last one has gone. Its fields are loop only, except for the channels.
 type reader struct {
-	source  *Source
+	o       *Options
 	cursor  *feed.Cursor // nil before start and after stop
 	stopped bool
 
@@ -47,9 +47,9 @@ type reader struct {
 	quit       chan struct{} // closed when nobody watches
 }
 
-func newReader(source *Source) *reader {
+func newReader(o *Options) *reader {
 	r := &reader{
-		source: source, free: make(chan *batch, 2), full: make(chan *batch, 2), quit: make(chan struct{}),
+		o: o, free: make(chan *batch, 2), full: make(chan *batch, 2), quit: make(chan struct{}),
 	}
 	r.free <- newBatch()
 	r.free <- newBatch()
@@ -59,7 +59,7 @@ func newReader(source *Source) *reader {
 // start begins to follow at the end of the feed.
 func (r *reader) start() {
 	if !r.stopped {
-		r.cursor = r.source.Store().End()
+		r.cursor = r.o.Store().End()
 		r.readAfter(herd.FollowPause)
 	}
 }
@@ -72,7 +72,7 @@ func (r *reader) stop() {
 	}
 }
 
-func (r *reader) readAfter(d time.Duration) { r.source.Later(d, r.read) }
+func (r *reader) readAfter(d time.Duration) { r.o.Later(d, r.read) }
 
 // read passes what is new to the goroutine, within the limits of one turn.
 func (r *reader) read() {
@@ -101,7 +101,7 @@ func (r *reader) fill(b *batch) (more bool) {
 		if !ok {
 			return false
 		}
-		b.add(r.source.update(item))
+		b.add(r.o.update(item))
 	}
 	return !r.cursor.CaughtUp()
 }
@@ -116,7 +116,7 @@ func (b *batch) add(u Update) {
 }
 
 // update describes an item of the feed. It aliases the store.
-func (s *Source) update(item feed.Item) Update {
-	via, from := s.From(item)
-	return Update{item, via, from}
+func (o *Options) update(item feed.Item) Update {
+	source, neighbor := o.Source(item)
+	return Update{item, source, neighbor}
 }

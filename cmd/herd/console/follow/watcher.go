@@ -29,7 +29,7 @@ func (w *Watcher) Close() { w.follower.remove(w) }
 
 // Taken is what Take returns.
 type Taken struct {
-	Lines [][]byte // updates, as Source.Encode made them. Read only
+	Lines [][]byte // updates, as Options.Encode made them. Read only
 	// Behind is not 0 if more updates came than could be taken: how many there were since the last Take. Of each
 	// client only the newest is among Lines, or among those of the following Take.
 	Behind uint64

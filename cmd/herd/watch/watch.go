@@ -1,0 +1,162 @@
+// Package watch reads /watch of a console for as long as somebody likes to see it: it connects again when the server
+// is restarted.
+package watch
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"serverherd/cmd/herd/console"
+	"serverherd/herd"
+)
+
+const (
+	minRetry = 250 * time.Millisecond
+	maxRetry = 5 * time.Second
+	// silence is how long a stream may be without a line.
+	silence = 3 * herd.WatchHeartbeat
+	// maxLine bounds a line. One of a client id of 1,024 unprintable bytes has 14 KB.
+	maxLine = 64 << 10
+)
+
+// Options configure Run. All but Count are required.
+type Options struct {
+	// Open requests /watch. It returns an error if it does not begin.
+	Open func(context.Context) (io.ReadCloser, error)
+	// Line gets each line that is an update, or says that the reader is behind. An error ends Run.
+	Line func(console.WatchLine) error
+	// Note gets what a person should know about the connection.
+	Note  func(text string)
+	Count int // end after so many updates; 0: do not
+}
+
+// errDone ends a stream when there are enough updates.
+var errDone = errors.New("enough")
+
+// errOutput is an error of Options.Line. It is not a reason to connect again.
+type errOutput struct{ error }
+
+func (e errOutput) Unwrap() error { return e.error }
+
+// runner is one call of Run.
+type runner struct {
+	Options
+	epoch  string // of the process that was watched last; "" before the first
+	shown  int    // updates
+	lastAT string // of the last update
+}
+
+// Run reads until ctx ends, or there are enough updates. It returns an error if the first request fails, or the output
+// does.
+func Run(ctx context.Context, o Options) error {
+	r := &runner{Options: o}
+	retry := minRetry
+	for down := false; ; {
+		begun, err := r.stream(ctx, down)
+		var output errOutput
+		switch {
+		case errors.Is(err, errDone), ctx.Err() != nil:
+			return nil
+		case errors.As(err, &output):
+			return output.error
+		case r.epoch == "":
+			return err
+		}
+		if begun {
+			retry = minRetry
+		}
+		if begun || !down {
+			o.Note(fmt.Sprintf("%v; connecting again", err))
+		}
+		down = true
+		select {
+		case <-time.After(retry):
+		case <-ctx.Done():
+			return nil
+		}
+		retry = min(2*retry, maxRetry)
+	}
+}
+
+// stream reads one answer. Begun reports whether its first line came.
+func (r *runner) stream(ctx context.Context, again bool) (begun bool, err error) {
+	body, err := r.Open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer body.Close()
+	silent := make(chan struct{})
+	timer := time.AfterFunc(silence, func() {
+		close(silent)
+		body.Close()
+	})
+	defer timer.Stop()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(make([]byte, 4096), maxLine)
+	for lines.Scan() {
+		timer.Reset(silence)
+		var l console.WatchLine
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			return begun, fmt.Errorf("not a line of /watch: %w", err)
+		}
+		if !begun {
+			if l.Server == "" || l.Epoch == "" {
+				return false, errors.New("the answer does not begin as that of /watch")
+			}
+			begun = true
+			r.begin(l, again)
+			continue
+		}
+		if err := r.line(l); err != nil {
+			return true, err
+		}
+	}
+	select {
+	case <-silent:
+		return begun, fmt.Errorf("nothing came for %v", silence)
+	default:
+	}
+	if lines.Err() != nil {
+		return begun, fmt.Errorf("the connection broke: %w", lines.Err())
+	}
+	return begun, errors.New("the server closed the connection")
+}
+
+// begin handles the first line.
+func (r *runner) begin(l console.WatchLine, again bool) {
+	switch {
+	case !again:
+	case l.Epoch == r.epoch:
+		r.Note("connected again; updates meanwhile are not shown")
+	default:
+		r.Note("connected again: the server was restarted; updates meanwhile are not shown")
+	}
+	r.epoch = l.Epoch
+}
+
+// line handles any other line.
+func (r *runner) line(l console.WatchLine) error {
+	if l.Record == nil && l.Behind == 0 {
+		return nil // a sign of life
+	}
+	if l.Record != nil {
+		if l.Present && l.AT == r.lastAT {
+			return nil // it was shown before the connection broke
+		}
+		r.lastAT = l.AT
+	}
+	if err := r.Line(l); err != nil {
+		return errOutput{err}
+	}
+	if l.Record != nil {
+		if r.shown++; r.shown == r.Count {
+			return errDone
+		}
+	}
+	return nil
+}

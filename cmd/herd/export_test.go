@@ -159,6 +159,36 @@ func TestExportFromBadConsoles(t *testing.T) {
 	}
 }
 
+// Lines of an export are requests with any bytes in the id, and never more than one request each.
+func TestIamatOfAnExport(t *testing.T) {
+	addr := fakeServer(t, answering(func(line string) string { return "AT " + line + "\n\n" }))
+	const good = `{"id":"a","id_b64":"YQ==","coords":"+1-1","time":"5","lat":1,"lng":-1,"seq":7}` + "\n"
+	for _, c := range []struct{ bad, want string }{ // want: none is no mistake
+		{`{"server":"Alford","epoch":"1","after":0,"records":2}`, ""},
+		{`{"server":"Alford","epoch":"1","after":7,"records":2,"complete":true}`, ""},
+		{`{}`, "id_b64 is missing, or contains white space"},
+		{`{"id":"a","coords":"+1-1","time":"5"}`, "id_b64 is missing"},
+		{`{"id_b64":"YQ==","time":"5"}`, "coords is missing"},
+		{`{"id_b64":"YQ==","coords":"+1-1"}`, "time is missing"},
+		{`{"id_b64":"YSBi","coords":"+1-1","time":"5"}`, "id_b64 is missing, or contains white space"},
+		{`{"id_b64":"YQpi","coords":"+1-1","time":"5"}`, "id_b64 is missing, or contains white space"},
+		{`{"id_b64":"YQ==","coords":"+1-1","time":"5\nIAMAT b +1-1 5"}`, "time is missing, or contains white space"},
+		{`{"id_b64":"YQ==","coords":" +1-1","time":"5"}`, "coords is missing, or contains white space"},
+		{`{"id_b64":"?","coords":"+1-1","time":"5"}`, "not a line of herd export: illegal base64"},
+		{`{"id_b64":7,"coords":"+1-1","time":"5"}`, "not a line of herd export: json"},
+		{`{"id_b64"}`, "not a line of herd export: invalid character"},
+	} {
+		out, errOut, code := runAt(addr, good+c.bad+"\n"+"{\"x\": +2-2 6\n", "iamat", "-")
+		if c.want == "" {
+			if out != "AT IAMAT a +1-1 5\nAT IAMAT {\"x\": +2-2 6\n" || code != 0 {
+				t.Errorf("%s: exit code %d, %q, %q", c.bad, code, out, errOut)
+			}
+		} else if out != "AT IAMAT a +1-1 5\n" || code != 1 || !strings.Contains(errOut, "line 2: "+c.want) {
+			t.Errorf("%s: exit code %d, %q, %q, want %q", c.bad, code, out, errOut, c.want)
+		}
+	}
+}
+
 // script answers one request for /clients.ndjson after the other.
 type script struct {
 	t       *testing.T
@@ -231,6 +261,9 @@ func TestExportContinues(t *testing.T) {
 		"at once": {[]func(http.ResponseWriter, string){part(t, "1", "0", 1, 3, true)}, "1", "[c1 c2 c3]", ""},
 		"broken": {[]func(http.ResponseWriter, string){part(t, "1", "0", 1, 2, false), part(t, "1", "2", 3, 2, false),
 			part(t, "1", "2", 3, 4, true)}, "1", "[c1 c2 c3 c4]", ""},
+		"often broken": {[]func(http.ResponseWriter, string){part(t, "1", "0", 1, 1, false), part(t, "1", "1", 2, 2, false),
+			part(t, "1", "2", 3, 3, false), part(t, "1", "3", 4, 4, false), part(t, "1", "4", 5, 5, false),
+			part(t, "1", "5", 6, 6, true)}, "1", "[c1 c2 c3 c4 c5 c6]", ""},
 		"restarted": {[]func(http.ResponseWriter, string){part(t, "1", "0", 1, 3, false), part(t, "2", "0", 1, 2, true)},
 			"2", "[c1 c2 c3 c1 c2]", ""},
 		"restarted before a record": {[]func(http.ResponseWriter, string){part(t, "1", "0", 1, 0, false), part(t, "2", "0", 1, 2, true)},

@@ -122,19 +122,11 @@ func (h *herdWide) askAll() []ask.Status {
 				all[i] = h.askSelf()
 				return
 			}
-			all[i] = sendable(ask.StatusOf(context.Background(), h.client, s))
+			all[i] = ask.StatusOf(context.Background(), h.client, s)
 		})
 	}
 	group.Wait()
 	return all
-}
-
-// sendable replaces a status that JSON can express in one direction only, such as some time zones.
-func sendable(a ask.Status) ask.Status {
-	if _, err := json.Marshal(a.Status); err != nil {
-		a.Status, a.Error = nil, err.Error()
-	}
-	return a
 }
 
 func (h *herdWide) askSelf() ask.Status {

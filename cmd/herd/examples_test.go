@@ -119,7 +119,7 @@ func shortened(line string) string {
 func (p *pasted) must(t *testing.T, line string) (out string) {
 	t.Helper()
 	out, err := p.run(t, line)
-	asks := strings.Contains(line, "whatsat") || strings.Contains(line, "herd client")
+	asks := strings.Contains(line, "whatsat") || strings.Contains(line, "herd client") || strings.Contains(line, "herd trace")
 	for deadline := time.Now().Add(20 * time.Second); err != nil && asks && time.Now().Before(deadline); {
 		out, err = p.run(t, line)
 	}

@@ -133,7 +133,9 @@ func TestExportFromBadConsoles(t *testing.T) {
 		},
 		"empty": func(http.ResponseWriter, *http.Request) {},
 		"long":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat("x", 2<<20)) },
-		"error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"\u001b[31m"}`, 503) },
+		"error": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, `{"error":"\u001b[31m"}`, http.StatusServiceUnavailable)
+		},
 	} {
 		addr := down.Listener.Addr().String()
 		if handler != nil {

@@ -47,7 +47,7 @@ func newWatch(o *options) *cobra.Command {
 				if err := protocol.CheckClientID([]byte(args[0])); err != nil {
 					return usage("client id: %v", err)
 				}
-				path += "?id=" + url.PathEscape(args[0])
+				path += "?id=" + url.QueryEscape(args[0])
 			}
 			s, err := o.consoleServer()
 			if err != nil {

@@ -56,16 +56,17 @@ func newWatch(o *options) *cobra.Command {
 			ctx, stop := untilSignal()
 			defer stop()
 			client := ask.New(ask.Options{Timeout: o.timeout})
+			p := newUpdatePrinter(c.OutOrStdout())
 			w := watch.Options{
-				Count: count,
-				Open:  func(ctx context.Context) (io.ReadCloser, error) { return client.Open(ctx, s, path) },
-				Line:  newUpdatePrinter(c.OutOrStdout()).print,
+				Count: count, Begun: p.head, Line: p.print,
+				Open: func(ctx context.Context) (io.ReadCloser, error) { return client.Open(ctx, s, path) },
 				Note: func(text string) {
 					fmt.Fprintf(c.ErrOrStderr(), "herd: %s: %s\n", s.Name, view.OneLine(text))
 				},
 			}
 			if asJSON {
 				e := json.NewEncoder(c.OutOrStdout())
+				w.Begun = func() error { return nil }
 				w.Line = func(l console.WatchLine) error { return e.Encode(l) }
 			}
 			if err := watch.Run(ctx, w); err != nil {
@@ -87,7 +88,6 @@ type updatePrinter struct {
 	out      io.Writer
 	style    style.Styles
 	terminal bool
-	begun    bool
 }
 
 func newUpdatePrinter(w io.Writer) *updatePrinter {
@@ -103,17 +103,26 @@ const (
 	watchTook     = 6
 )
 
+// head prints the head line, so that a person sees that the server has answered.
+func (p *updatePrinter) head() error {
+	if !p.terminal {
+		return nil
+	}
+	_, err := io.WriteString(p.out, p.style.Bold(p.columns("TIME", "CLIENT", "POSITION", "TOOK", "FROM"))+"\n")
+	return err
+}
+
 func (p *updatePrinter) print(l console.WatchLine) error {
 	text := ""
-	if p.terminal && !p.begun {
-		text = p.style.Bold(p.columns("TIME", "CLIENT", "POSITION", "TOOK", "FROM")) + "\n"
-	}
-	p.begun = true
 	if l.Behind > 0 {
 		text += p.style.Level(view.Notice, behind(l)) + "\n"
 	}
 	if l.Record != nil {
-		text += p.update(l) + "\n"
+		line := p.update(l)
+		if l.Present {
+			line = p.style.Faint(line)
+		}
+		text += line + "\n"
 	}
 	_, err := io.WriteString(p.out, text)
 	return err
@@ -139,7 +148,7 @@ func (p *updatePrinter) update(l console.WatchLine) string {
 	if l.Took != nil {
 		took = view.Latency(*l.Took, true)
 	}
-	return p.columns(when, l.ID, fmt.Sprintf("%.4f,%.4f", l.Lat, l.Lng), took, cameFrom(l.Record))
+	return p.columns(when, l.ID, fmt.Sprintf("%8.4f,%.4f", l.Lat, l.Lng), took, cameFrom(l.Record))
 }
 
 // cameFrom names the server that a client told, and the neighbor that passed the record on if it is another one.

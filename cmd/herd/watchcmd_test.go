@@ -47,7 +47,7 @@ func TestWatchCommand(t *testing.T) {
 	h.Ask("Hamilton", "IAMAT kiwi +34.068930-118.445127 1520023934\n")
 	processtest.Eventually(t, "Alford has it", func() bool { return strings.HasPrefix(h.Ask("Alford", "WHATSAT kiwi 1 0\n"), "AT ") })
 	w := startWatch(t, h, "kiwi", "--at", "Alford")
-	w.sees("kiwi              34.0689,-118.4451")
+	w.sees("kiwi               34.0689,-118.4451")
 	h.Ask("Hamilton", "IAMAT puma +1+1 1520023934\nIAMAT kiwi -33.5+151.2 1520023935\n")
 	w.sees("kiwi              -33.5000,151.2000")
 	if out := w.stdout.String(); strings.Contains(out, "puma") || strings.Count(out, "\n") != 2 || !strings.Contains(out, " ms  Hamilton\n") {
@@ -56,9 +56,9 @@ func TestWatchCommand(t *testing.T) {
 	h.Kill("Alford")
 	w.sees("herd: Alford: the ")
 	h.Start("Alford")
-	w.sees("herd: Alford: connected again: the server was restarted; updates meanwhile are not shown\n")
+	w.sees("herd: Alford: connected again after a restart; updates were missed\n")
 	h.Ask("Alford", "IAMAT kiwi +1.5+2.5 1520023936\n")
-	w.sees("kiwi              1.5000,2.5000")
+	w.sees("kiwi                1.5000,2.5000")
 	_ = w.cmd.Process.Signal(syscall.SIGINT)
 	if err := w.cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, &w.stderr)
@@ -165,23 +165,23 @@ func TestWatchColumns(t *testing.T) {
 		terminal string
 		pipe     string // "": the same
 	}{
-		{line(func(*console.WatchLine) {}), "12:34:56.789  kiwi              34.0689,-118.4451   0.2 ms  Hamilton via Holiday", ""},
-		{line(func(l *console.WatchLine) { l.Source, l.Neighbor = "client", "" }), "12:34:56.789  kiwi              34.0689,-118.4451   0.2 ms  Hamilton", ""},
-		{line(func(l *console.WatchLine) { l.Neighbor = "Hamilton" }), "12:34:56.789  kiwi              34.0689,-118.4451   0.2 ms  Hamilton", ""},
+		{line(func(*console.WatchLine) {}), "12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  Hamilton via Holiday", ""},
+		{line(func(l *console.WatchLine) { l.Source, l.Neighbor = "client", "" }), "12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  Hamilton", ""},
+		{line(func(l *console.WatchLine) { l.Neighbor = "Hamilton" }), "12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  Hamilton", ""},
 		{line(func(l *console.WatchLine) { l.Present, l.Took, l.Source, l.Neighbor = true, nil, "journal", "" }),
-			"2026-03-02    kiwi              34.0689,-118.4451           Hamilton, journal", ""},
+			"2026-03-02    kiwi               34.0689,-118.4451          Hamilton, journal", ""},
 		{line(func(l *console.WatchLine) { l.ID = "東京\x1b" + strings.Repeat("x", 20) }),
-			`12:34:56.789  東京\x1bxxxxxxx…  34.0689,-118.4451   0.2 ms  Hamilton via Holiday`,
-			`12:34:56.789  東京\x1bxxxxxxxxxxxxxxxxxxxx  34.0689,-118.4451   0.2 ms  Hamilton via Holiday`},
+			`12:34:56.789  東京\x1bxxxxxxx…   34.0689,-118.4451  0.2 ms  Hamilton via Holiday`,
+			`12:34:56.789  東京\x1bxxxxxxxxxxxxxxxxxxxx   34.0689,-118.4451  0.2 ms  Hamilton via Holiday`},
 		{line(func(l *console.WatchLine) { l.Origin = strings.Repeat("y", 32) }),
-			"12:34:56.789  kiwi              34.0689,-118.4451   0.2 ms  yyyyyyyyyyyyyyyyyyy…",
-			"12:34:56.789  kiwi              34.0689,-118.4451   0.2 ms  yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy via Holiday"},
+			"12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  yyyyyyyyyyyyyyyyyyy…",
+			"12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy via Holiday"},
 		{console.WatchLine{Behind: 1234}, "behind: 1,234 updates at once, only the newest of each client", ""},
 		{console.WatchLine{Behind: 2, Lost: 1}, "behind: 2 updates at once, only the newest of each client, and none of 1 client", ""},
 	} {
 		for _, terminal := range []bool{true, false} {
 			var out bytes.Buffer
-			p := &updatePrinter{out: &out, terminal: terminal, begun: true}
+			p := &updatePrinter{out: &out, terminal: terminal}
 			if err := p.print(c.line); err != nil {
 				t.Fatal(err)
 			}

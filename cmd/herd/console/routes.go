@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"serverherd/herd/config"
 )
@@ -96,10 +95,6 @@ func (one route) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer c.end()
-	}
-	if one.class == stream {
-		// Otherwise net/http would cancel the request's context when the console's ReadTimeout is over.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	}
 	one.handler(w, r)
 }

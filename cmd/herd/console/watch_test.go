@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,14 +57,30 @@ type watched struct {
 	loop     *testLoop
 	wire     *wire
 	follower *Follower
+	reads    *atomic.Int64 // calls of the follower on the loop, later
+}
+
+// nobody checks that the loop does nothing for watchers any more.
+func (w *watched) nobody() {
+	w.t.Helper()
+	time.Sleep(time.Second) // those that are due
+	before := w.reads.Load()
+	time.Sleep(time.Minute)
+	if n := w.reads.Load() - before; n > 0 {
+		w.t.Errorf("%d reads in a minute, and nobody watches", n)
+	}
 }
 
 // inBubble runs a test with a console. All goroutines must have ended behind it.
 func inBubble(t *testing.T, clients int, test func(w *watched)) {
 	synctest.Test(t, func(t *testing.T) {
 		l, o := newServer(t, clients)
-		later := func(d time.Duration, f func()) { time.AfterFunc(d, func() { l.post(f) }) }
-		w := &watched{t, l, &wire{make(chan net.Conn), make(chan struct{})}, NewFollower(l.srv, l.post, later)}
+		var reads atomic.Int64
+		later := func(d time.Duration, f func()) {
+			reads.Add(1)
+			time.AfterFunc(d, func() { l.post(f) })
+		}
+		w := &watched{t, l, &wire{make(chan net.Conn), make(chan struct{})}, NewFollower(l.srv, l.post, later), &reads}
 		o.Follower = w.follower
 		s := New(o)
 		served := make(chan error)
@@ -263,6 +280,7 @@ func TestWatchThatIsNotRead(t *testing.T) {
 			if !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s: %q, %v", query, rest, err)
 			}
+			w.nobody()
 		}
 	})
 }
@@ -323,7 +341,7 @@ func TestManyWatch(t *testing.T) {
 				}
 				s.conn.Close()
 			}
-			synctest.Wait()
+			w.nobody()
 		}
 		var all []*watchStream
 		for range herd.ConsoleStreams {

@@ -28,6 +28,8 @@ const (
 type Options struct {
 	// Open requests /watch. It returns an error if it does not begin.
 	Open func(context.Context) (io.ReadCloser, error)
+	// Begun is called when the server has answered for the first time. An error ends Run.
+	Begun func() error
 	// Line gets each line that is an update, or says that the reader is behind. An error ends Run.
 	Line func(console.WatchLine) error
 	// Note gets what a person should know about the connection.
@@ -38,7 +40,7 @@ type Options struct {
 // errDone ends a stream when there are enough updates.
 var errDone = errors.New("enough")
 
-// errOutput is an error of Options.Line. It is not a reason to connect again.
+// errOutput is an error of Options.Line or Begun. It is not a reason to connect again.
 type errOutput struct{ error }
 
 func (e errOutput) Unwrap() error { return e.error }
@@ -109,7 +111,9 @@ func (r *runner) stream(ctx context.Context, again bool) (begun bool, err error)
 				return false, errors.New("the answer does not begin as that of /watch")
 			}
 			begun = true
-			r.begin(l, again)
+			if err := r.begin(l, again); err != nil {
+				return true, errOutput{err}
+			}
 			continue
 		}
 		if err := r.line(l); err != nil {
@@ -128,15 +132,18 @@ func (r *runner) stream(ctx context.Context, again bool) (begun bool, err error)
 }
 
 // begin handles the first line.
-func (r *runner) begin(l console.WatchLine, again bool) {
+func (r *runner) begin(l console.WatchLine, again bool) error {
+	before := r.epoch
+	r.epoch = l.Epoch
 	switch {
 	case !again:
-	case l.Epoch == r.epoch:
-		r.Note("connected again; updates meanwhile are not shown")
+		return r.Begun()
+	case before == l.Epoch:
+		r.Note("connected again; updates were missed")
 	default:
-		r.Note("connected again: the server was restarted; updates meanwhile are not shown")
+		r.Note("connected again after a restart; updates were missed")
 	}
-	r.epoch = l.Epoch
+	return nil
 }
 
 // line handles any other line.

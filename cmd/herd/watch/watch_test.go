@@ -56,7 +56,7 @@ func run(t *testing.T, s *server, count int, limit time.Duration) (said []string
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
 		err = Run(ctx, Options{
-			Open: s.open, Count: count,
+			Open: s.open, Count: count, Begun: func() error { return nil },
 			Line: func(l console.WatchLine) error {
 				if l.Record == nil {
 					said = append(said, fmt.Sprint("behind ", l.Behind))
@@ -72,8 +72,8 @@ func run(t *testing.T, s *server, count int, limit time.Duration) (said []string
 }
 
 func TestRun(t *testing.T) {
-	const closed, same = "the server closed the connection; connecting again", "connected again; updates meanwhile are not shown"
-	const restarted = "connected again: the server was restarted; updates meanwhile are not shown"
+	const closed, same = "the server closed the connection; connecting again", "connected again; updates were missed"
+	const restarted = "connected again after a restart; updates were missed"
 	second := strings.Replace(hello, `"epoch":"1"`, `"epoch":"2"`, 1)
 	for _, c := range []struct {
 		name    string
@@ -150,7 +150,7 @@ func TestSilence(t *testing.T) {
 func TestOutputFails(t *testing.T) {
 	s := &server{answers: []func(*io.PipeWriter){says(hello + update("k", 1, false))}}
 	full := errors.New("disk full")
-	err := Run(t.Context(), Options{Open: s.open, Line: func(console.WatchLine) error { return full }, Note: func(string) {}})
+	err := Run(t.Context(), Options{Open: s.open, Begun: func() error { return nil }, Line: func(console.WatchLine) error { return full }, Note: func(string) {}})
 	if !errors.Is(err, full) || len(s.opened) != 1 {
 		t.Errorf("%v after %d requests", err, len(s.opened))
 	}

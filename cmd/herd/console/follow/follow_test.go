@@ -508,6 +508,25 @@ func TestStalledReaderOfAll(t *testing.T) {
 	})
 }
 
+// Few clients that move often take little memory, however long somebody does not read.
+func TestBacklogIsCompacted(t *testing.T) {
+	inBubble(t, 10, func(t *testing.T, l *loop, f *Follower) {
+		w := watch(t, f, "")
+		defer w.Close()
+		l.move(t, "z") // the oldest that it has not taken stays in front
+		for range 500 {
+			l.move(t, "a", "b", "c")
+			window()
+			if n := len(f.log.entries); n > 10 {
+				t.Fatalf("%d entries of 4 clients", n)
+			}
+		}
+		if lines, taken := take(t, w); ids(lines) != "z a b c" || taken.Behind != 1501 {
+			t.Errorf("%q, behind %d", ids(lines), taken.Behind)
+		}
+	})
+}
+
 // The lost are counted exactly: each client moves once.
 func TestLostIsExact(t *testing.T) {
 	const clients = 5000

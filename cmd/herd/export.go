@@ -50,7 +50,7 @@ func newExport(o *options) *cobra.Command {
 				server: s, client: ask.New(ask.Options{Timeout: o.timeout}), prefix: prefix, timeout: o.timeout,
 				pause: exportPause, out: bufio.NewWriterSize(c.OutOrStdout(), 64<<10), say: func(string) {},
 			}
-			if errOut := c.ErrOrStderr(); isTerminal(errOut) {
+			if errOut := c.ErrOrStderr(); isTerminal(errOut) && !isTerminal(c.OutOrStdout()) {
 				e.say = func(text string) { fmt.Fprint(direct(errOut), "\r"+text+"\x1b[K") }
 				defer fmt.Fprintln(errOut)
 			}

@@ -120,6 +120,38 @@ func TestClientErrors(t *testing.T) {
 	}
 }
 
+// What a client's clock and a console's strings may be.
+func TestClientInWords(t *testing.T) {
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.Local)
+	c := &console.ClientStatus{Server: "Ball", Now: noon, Age: 3725, AT: "AT \\x1b", Record: console.Record{
+		ClientID: console.ClientID{ID: `\x1b`}, Time: "1772445475", Lat: -33.9, Lng: 18.4, Origin: "Alford", Diff: "+0.25",
+		Applied: noon.Add(-time.Hour), Source: "neighbor", Neighbor: "Welsh",
+	}}
+	for _, test := range []struct {
+		change func()
+		want   string // a line
+	}{
+		{func() {}, "client    \\x1b"},
+		{func() {}, "position  -33.900000,18.400000"},
+		{func() {}, "age       1h2m (time 1772445475)"},
+		{func() {}, "told      Alford, 250 ms after that time"},
+		{func() {}, "stored    at Ball since 11:00:00, from Welsh"},
+		{func() { c.Neighbor = "" }, "stored    at Ball since 11:00:00, from a neighbor"},
+		{func() { c.Source = "journal" }, "stored    at Ball since 11:00:00, from the journal"},
+		{func() { c.Source = "client" }, "stored    at Ball since 11:00:00, from the client"},
+		{func() { c.Age, c.Diff = -2, "-2.5" }, "age       2s in the future (time 1772445475)"},
+		{func() {}, "told      Alford, 2.5 s before that time"},
+		{func() { c.Age, c.Diff = 1e300, "1e300" }, "told      Alford, long before or after that time"},
+		{func() { c.Diff, c.Origin = "\x1b", "\x1b[31m\n" }, `told      \x1b[31m\n, long before or after that time`},
+	} {
+		test.change()
+		var out bytes.Buffer
+		if err := printClient(&out, c); err != nil || !slices.Contains(strings.Split(out.String(), "\n"), test.want) {
+			t.Errorf("%v: no line %q in\n%s", err, test.want, &out)
+		}
+	}
+}
+
 // Without a console in herd.toml, or with one that is down or is something else, both commands fail in one line.
 func TestExportFromBadConsoles(t *testing.T) {
 	t.Parallel()

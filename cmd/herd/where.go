@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,7 +101,7 @@ func whereIs(client *ask.Client, s config.Server, id string) (*console.ClientSta
 
 // printClient prints a record. Its strings may be anything.
 func printClient(out io.Writer, c *console.ClientStatus) error {
-	const most = 60 // columns of a value
+	const most = 70 // columns of a value
 	came := map[string]string{"client": "from the client", "journal": "from the journal"}[c.Source]
 	if came == "" {
 		came = "from a neighbor"
@@ -112,10 +114,10 @@ func printClient(out io.Writer, c *console.ClientStatus) error {
 		{"client", c.ID},
 		{"position", fmt.Sprintf("%.6f,%.6f", c.Lat, c.Lng)},
 		{"age", age(c.Age) + " (time " + c.Time + ")"},
-		{"told", c.Origin + ", " + c.Diff + " s after that time"},
-		{"at " + c.Server, "since " + view.Clock(c.Applied, c.Now) + ", " + came},
+		{"told", c.Origin + ", " + after(c.Diff) + " that time"},
+		{"stored", "at " + c.Server + " since " + view.Clock(c.Applied, c.Now) + ", " + came},
 	} {
-		fmt.Fprintf(&text, "%-16s  %s\n", view.Cell(row[0], 16), view.Cell(row[1], most))
+		fmt.Fprintf(&text, "%-8s  %s\n", row[0], view.Cell(row[1], most))
 	}
 	_, err := io.WriteString(out, text.String()+view.OneLine(c.AT)+"\n")
 	return err
@@ -128,4 +130,16 @@ func age(seconds float64) string {
 		return view.Duration(-d) + " in the future"
 	}
 	return view.Duration(d)
+}
+
+// after says by how much a diff is after or before the client's time.
+func after(diff string) string {
+	seconds, err := strconv.ParseFloat(diff, 64)
+	switch {
+	case err != nil || math.Abs(seconds) > 1e9:
+		return "long before or after"
+	case seconds < 0:
+		return view.Latency(-seconds, true) + " before"
+	}
+	return view.Latency(seconds, true) + " after"
 }

@@ -31,10 +31,10 @@ func newExport(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export",
 		Short: "Write the records of all clients of a server as JSON lines",
-		Long: "Write the records of all clients that a server knows to standard output, one JSON\n" +
-			"object a line, in the order in which the server stored them. `herd iamat -` reads\n" +
-			"them back. Clients may move meanwhile: then a client is there twice, the newer\n" +
-			"record behind the older one, and none is missing.\n\n" +
+		Long: "Write the records of all clients that a server knows to standard output, one\n" +
+			"JSON object a line, in the order in which the server stored them. `herd iamat\n" +
+			"-` reads them back. Clients may move meanwhile: then a client is there twice,\n" +
+			"the newer record behind the older one, and none is missing.\n\n" +
 			"If the connection breaks, the export continues where it was. If the server is\n" +
 			"restarted, it begins again, and all clients are there twice. The exit code is 1\n" +
 			"if it is not complete: after five attempts in a row without a record.",

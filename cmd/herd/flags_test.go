@@ -44,8 +44,11 @@ func acceptsZero(f *pflag.Flag, value string) bool {
 // narrow are string flags that accept only some values of TestFlagValues, or none.
 var narrow = map[string]string{
 	"dialect": "", "engine": "", "provider": "", "mix": "", "find-max": "", "fail-if": "", "idle": "0 10",
-	"slow-readers": "0 10", "columns": "",
+	"slow-readers": "0 10", "columns": "", "prefix": allWords,
 }
+
+// allWords are the values without white space.
+var allWords = "-5 -0.5 -5s word 10 0 NaN nan% Inf -Inf +Inf/s 1e999 99999999999999999999999 0x10 1_0 \x1b[31m 日本 " + strings.Repeat("9", 100)
 
 // Every flag rejects invalid values with the same form of message: the flag, the accepted values, and the
 // value given. Errors of the underlying parsers do not show.
@@ -131,7 +134,7 @@ func TestFlagsWithoutValue(t *testing.T) {
 		"help -5":                          `unknown command "-5"; see herd --help`,
 		"completion -5":                    `no completion for "-5"; supported shells: bash, zsh, fish, powershell`,
 		"completion bash -5":               "usage: herd completion bash; see herd completion bash --help",
-		"status -5":                        "usage: herd status [flags]; see herd status --help",
+		"config -5":                        "usage: herd config [flags]; see herd config --help",
 		"load -t 0":                        "-t, --threads: want a whole number from 1 to 1024, got 0; see herd load --help",
 		"load --clients 0":                 "--clients: want a whole number from 1 to 10000000, got 0; see herd load --help",
 		"load --pipeline 0":                "--pipeline: want a whole number from 1 to 65536, got 0; see herd load --help",

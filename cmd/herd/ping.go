@@ -31,14 +31,14 @@ func newPing(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ping",
 		Short: "Measure the round trip of a line to a server until Ctrl-C",
-		Long: "Measure the round trip of a line to a server until Ctrl-C: the line `help`, which\n" +
-			"changes nothing and looks nothing up. A ping is due at each --interval, whether or\n" +
-			"not the one before was answered. It is lost if no reply comes within --timeout,\n" +
-			"if its connection breaks, and if the server cannot be reached when it is due. The\n" +
-			"connection is then dialed again.\n\n" +
-			"On a terminal the table is updated in place. Otherwise it is printed at the end.\n" +
-			"Times are in milliseconds. The exit code is 1 if a ping was lost or none was\n" +
-			"answered. Servers with log.lines = true log all pings and replies.",
+		Long: "Measure the round trip of a line to a server until Ctrl-C: the line `help`,\n" +
+			"which changes nothing and looks nothing up. A ping is due at each --interval,\n" +
+			"whether or not the one before was answered. It is lost if no reply comes within\n" +
+			"--timeout, if its connection breaks, and if the server cannot be reached when\n" +
+			"it is due. The connection is then dialed again.\n\n" +
+			"On a terminal the table is updated in place. Otherwise it is printed at the\n" +
+			"end. Times are in milliseconds. The exit code is 1 if a ping was lost or none\n" +
+			"was answered. Servers with log.lines = true log all pings and replies.",
 		Example: "  herd ping -c 5\n" +
 			"  herd ping --at Ball --interval 10ms -c 100\n" +
 			"  herd ping --all -c 5 --json",

@@ -23,8 +23,8 @@ func newReady(o *options) *cobra.Command {
 		Long: "Check whether a server is ready, by /readyz of its console: it listens, and the\n" +
 			"records of its neighbors have arrived. Without a NAME, all servers of herd.toml\n" +
 			"that have a console must be ready. A line for each server says why it is not.\n" +
-			"The exit code is 0 or 1; 1 also if a server does not answer within --timeout, or\n" +
-			"if none has a console.",
+			"The exit code is 0 or 1; 1 also if a server does not answer within --timeout,\n" +
+			"or if none has a console.",
 		Example:           "  herd ready Alford\n  herd ready --json",
 		Args:              arguments(0, 1),
 		ValidArgsFunction: o.completeServers,

@@ -12,10 +12,10 @@ func newSend(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send LINE",
 		Short: "Send one line of the protocol to a server and print its reply",
-		Long: "Send one line of the protocol to a server and print its reply, whatever it is, to\n" +
-			"standard output. Several arguments are joined by spaces. The exit code is 1 if the\n" +
-			"reply is an error, which begins with \"? \" or \"> \", and if there is none within\n" +
-			"--timeout.",
+		Long: "Send one line of the protocol to a server and print its reply, whatever it is,\n" +
+			"to standard output. Several arguments are joined by spaces. The exit code is 1\n" +
+			"if the reply is an error, which begins with \"? \" or \"> \", and if there is none\n" +
+			"within --timeout.",
 		Example: "  herd send help\n" +
 			"  herd send 'IAMAT kiwi +34.068930-118.445127 1520023934.918963997' --at Ball\n" +
 			"  herd send WHATSAT kiwi 10 5 --at Ball",

@@ -23,14 +23,14 @@ func newShell(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "shell",
 		Short: "Type lines of the protocol and see the replies",
-		Long: "Type lines of the protocol and see the replies, with history and completion. `.at\n" +
-			"NAME` changes the server. A connection that is lost is made again, and the line is\n" +
-			"sent once more. The exit code is 0.\n\n" +
-			"Without a terminal it sends the lines of standard input and prints all replies to\n" +
-			"standard output, without a prompt. It stops at the first line that gets no reply.\n" +
-			"The exit code is 1 then, and if a reply was an error. quit ends both.",
+		Long: "Type lines of the protocol and see the replies, with history and completion.\n" +
+			"`.at NAME` changes the server. A connection that is lost is made again, and the\n" +
+			"line is sent once more. The exit code is 0.\n\n" +
+			"Without a terminal it sends the lines of standard input and prints all replies\n" +
+			"to standard output, without a prompt. It stops at the first line that gets no\n" +
+			"reply. The exit code is 1 then, and if a reply was an error. quit ends both.",
 		Example: "  herd shell --at Ball </dev/null\n" +
-			"  printf 'IAMAT kiwi +34.068930-118.445127 1520023934\\nWHATSAT kiwi 10 0\\n' | herd shell",
+			"  printf 'IAMAT kiwi +34.06-118.44 1520023934\\nhelp\\n' | herd shell",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {

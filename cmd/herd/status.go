@@ -27,16 +27,16 @@ func newStatus(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show the status of every server in herd.toml, or one in detail",
-		Long: "Show the status of every server in herd.toml: problems first, then a table, then\n" +
-			"counters of unusual events. UP is the time since the start, LINKS live and\n" +
+		Long: "Show the status of every server in herd.toml: problems first, then a table,\n" +
+			"then counters of unusual events. UP is the time since the start, LINKS live and\n" +
 			"configured links, LAG the 99th percentile of how long the event loop kept work\n" +
 			"waiting. AGREEMENT says whether the server has the records of its neighbors.\n\n" +
 			"With a NAME, show this server in detail: both directions of its links, delays,\n" +
 			"counters, and the clocks of its neighbors.\n\n" +
-			"The exit code is 1 if a server does not answer within --timeout or has a problem.\n" +
-			"If the output is no terminal, servers that do not answer are also listed on\n" +
-			"standard error. With --watch, the exit code after Ctrl-C is 0, and --timeout is\n" +
-			"1s by default.",
+			"The exit code is 1 if a server does not answer within --timeout or has a\n" +
+			"problem. If the output is no terminal, servers that do not answer are also\n" +
+			"listed on standard error. With --watch, the exit code after Ctrl-C is 0, and\n" +
+			"--timeout is 1s by default.",
 		Example:           "  herd status\n  herd status Alford\n  herd status --json",
 		Args:              arguments(0, 1),
 		ValidArgsFunction: o.completeServers,

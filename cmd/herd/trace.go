@@ -25,12 +25,13 @@ func newTrace(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trace CLIENT",
 		Short: "Show how a client's latest update spread from server to server",
-		Long: "Show how a client's latest update spread: the tree of the servers, each below the\n" +
-			"one that it had the update from, with the time since the first one had it, and\n" +
-			"the AT lines that came twice. All consoles of herd.toml are asked for what their\n" +
-			"flight recorders have about the update. Between machines a time contains the\n" +
-			"difference of two clocks, and is printed with its uncertainty. The exit code is 1\n" +
-			"if no server knows the client, or if a server does not answer or is behind.",
+		Long: "Show how a client's latest update spread: the tree of the servers, each below\n" +
+			"the one that it had the update from, with the time since the first one had it,\n" +
+			"and the AT lines that came twice. All consoles of herd.toml are asked for what\n" +
+			"their flight recorders have about the update. Between machines a time contains\n" +
+			"the difference of two clocks, and is printed with its uncertainty. The exit\n" +
+			"code is 1 if no server knows the client, or if a server does not answer or is\n" +
+			"behind.",
 		Example:           "  herd trace kiwi.cs.ucla.edu\n  herd trace kiwi.cs.ucla.edu --json",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -26,16 +26,17 @@ func newWatch(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch [CLIENT]",
 		Short: "Show updates as a server applies them, until Ctrl-C",
-		Long: "Show the updates of a client, or of all clients, as a server applies them, until\n" +
-			"Ctrl-C. Columns: when the server stored the update, the client, its position,\n" +
-			"the time since its own server received it, and that server, with the neighbor\n" +
-			"that passed the update on if that is another one. The time contains the\n" +
-			"difference between the two servers' clocks.\n\n" +
-			"Of a CLIENT the record that the server has comes first, without a time. A client\n" +
-			"that moves more often than 20 times a second is shown about 20 times. A line\n" +
-			"says if more updates came than were read, and only the newest are shown.\n\n" +
-			"If the server is restarted, watch connects again, and says so on standard error.\n" +
-			"The exit code is 0 after Ctrl-C, and 1 if the server does not answer at first.",
+		Long: "Show the updates of a client, or of all clients, as a server applies them,\n" +
+			"until Ctrl-C. Columns: when the server stored the update, the client, its\n" +
+			"position, the time since its own server received it, and that server, with the\n" +
+			"neighbor that passed the update on if that is another one. The time contains\n" +
+			"the difference between the two servers' clocks.\n\n" +
+			"Of a CLIENT the record that the server has comes first, without a time. A\n" +
+			"client that moves more often than 20 times a second is shown about 20 times. A\n" +
+			"line says if more updates came than were read, and only the newest are shown.\n\n" +
+			"If the server is restarted, watch connects again, and says so on standard\n" +
+			"error. The exit code is 0 after Ctrl-C, and 1 if the server does not answer at\n" +
+			"first.",
 		Example: "  herd watch kiwi.cs.ucla.edu\n" +
 			"  herd watch --at Ball\n" +
 			"  herd watch kiwi.cs.ucla.edu --count 1 --json",

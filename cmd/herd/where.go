@@ -51,10 +51,11 @@ func newClient(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "client ID",
 		Short: "Show where a client is, as one server knows it",
-		Long: "Show where a client is, without places: its position, the age of that, the server\n" +
-			"that the client told, and when and from where the record came to the server that\n" +
-			"is asked. Unlike whatsat it asks the server's console. The exit code is 1 if the\n" +
-			"server does not know the client, or does not answer within --timeout.",
+		Long: "Show where a client is, without places: its position, the age of that, the\n" +
+			"server that the client told, and when and from where the record came to the\n" +
+			"server that is asked. Unlike whatsat it asks the server's console. The exit\n" +
+			"code is 1 if the server does not know the client, or does not answer within\n" +
+			"--timeout.",
 		Example:           "  herd client kiwi.cs.ucla.edu\n  herd client kiwi.cs.ucla.edu --json",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -115,13 +115,32 @@ func (r *Recorder) record(kind Kind, now time.Time, neighbor int, hash, position
 	s.at = r.Elapsed(now)
 	s.hash, s.position = hash, position
 	s.kind, s.k, s.neighbor, s.idLength = kind, uint8(r.k), uint16(neighbor), uint16(len(client))
-	copy(s.id[:], client)
+	s.setID(client)
 	if bits.LeadingZeros64(hash) >= r.k {
 		if position != 0 {
 			r.positions[r.next] = position
 			r.next = (r.next + 1) % len(r.positions)
 		}
 		r.sample(s)
+	}
+}
+
+// setID copies the beginning of an id. Copies of constant length need no call of memmove, which takes longer than the rest
+// of an event.
+func (s *slot) setID(client []byte) {
+	switch n := len(client); {
+	case n >= IDBytes:
+		copy(s.id[:], client[:IDBytes])
+	case n >= 16:
+		copy(s.id[:16], client[:16])
+		copy(s.id[n-16:n], client[n-16:n])
+	case n >= 8:
+		copy(s.id[:8], client[:8])
+		copy(s.id[n-8:n], client[n-8:n])
+	default:
+		for i, b := range client {
+			s.id[i] = b
+		}
 	}
 }
 

@@ -250,3 +250,22 @@ func BenchmarkFlood(b *testing.B) {
 		r.Flood(7, 0, 100)
 	}
 }
+
+// Ids of every length are kept up to IDBytes.
+func TestIDs(t *testing.T) {
+	long := make([]byte, 1024)
+	for i := range long {
+		long[i] = byte(i%255 + 1)
+	}
+	for n := 1; n <= 80; n++ {
+		r := newRecorder()
+		for range Size { // each slot had another id before
+			r.Stored(at(0), 1<<63, 1, long[100:200])
+		}
+		r.Stored(at(0), 1<<63, 1, long[:n])
+		p := r.Recent(Size, 1)
+		if e := p.Events[0]; string(e.ID) != string(long[:min(n, IDBytes)]) || e.IDLength != n {
+			t.Errorf("%d bytes: %x, length %d", n, e.ID, e.IDLength)
+		}
+	}
+}

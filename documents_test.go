@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	operating = "cmd/herd/README.md"
-	report    = "cmd/study/report/report.md" // generated
+	operating  = "cmd/herd/README.md"
+	theConsole = "cmd/herd/console/README.md"
+	report     = "cmd/study/report/report.md" // generated
 )
 
 // documents are the Markdown files of the repository: path to text.
@@ -231,22 +232,22 @@ func jsonNames(of reflect.Type) (all []string) {
 	return all
 }
 
-// The tables of the operator's manual have all of a server's status and counters, and nothing else.
+// The tables of the console's manual have all of a server's status and counters, and nothing else.
 func TestStatusIsDocumented(t *testing.T) {
-	text := documents(t)[operating]
+	text := documents(t)[theConsole]
 	for title, of := range map[string]reflect.Type{
-		"### Fields of /status.json": reflect.TypeFor[herd.Status](),
-		"### Counters":               reflect.TypeFor[herd.Counters](),
+		"## Fields of /status.json": reflect.TypeFor[herd.Status](),
+		"## Counters":               reflect.TypeFor[herd.Counters](),
 	} {
 		table, names := firstColumn(section(t, text, title)), jsonNames(of)
 		for _, name := range names {
 			if !slices.Contains(table, name) {
-				t.Errorf("%s: %s: %s is missing", operating, title, name)
+				t.Errorf("%s: %s: %s is missing", theConsole, title, name)
 			}
 		}
 		for _, name := range table {
 			if !slices.Contains(names, name) {
-				t.Errorf("%s: %s: there is no %s", operating, title, name)
+				t.Errorf("%s: %s: there is no %s", theConsole, title, name)
 			}
 		}
 	}
@@ -254,7 +255,7 @@ func TestStatusIsDocumented(t *testing.T) {
 
 // The table of metrics has all of them but the counters, which have a table of their own, and nothing else.
 func TestMetricsAreDocumented(t *testing.T) {
-	table := firstColumn(section(t, documents(t)[operating], "### Metrics"))
+	table := firstColumn(section(t, documents(t)[theConsole], "## Metrics"))
 	all := metrics.Names()
 	if len(all) < 100 {
 		t.Fatalf("%d metrics", len(all))
@@ -263,12 +264,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, name := range all {
 		counter, _ := strings.CutPrefix(strings.TrimSuffix(name, "_total"), "herd_")
 		if !slices.Contains(table, name) && !slices.Contains(counters, counter) {
-			t.Errorf("%s: the metric %s is missing", operating, name)
+			t.Errorf("%s: the metric %s is missing", theConsole, name)
 		}
 	}
 	for _, name := range table {
 		if !slices.Contains(all, name) {
-			t.Errorf("%s: there is no metric %s", operating, name)
+			t.Errorf("%s: there is no metric %s", theConsole, name)
 		}
 	}
 }

@@ -138,9 +138,7 @@ func (s *slot) setID(client []byte) {
 		copy(s.id[:8], client[:8])
 		copy(s.id[n-8:n], client[n-8:n])
 	default:
-		for i, b := range client {
-			s.id[i] = b
-		}
+		copy(s.id[:], client)
 	}
 }
 

@@ -48,6 +48,7 @@ const (
 const (
 	WatchHeartbeat = 5 * time.Second
 	ConsoleStall   = 10 * time.Second
+	ConsoleClose   = time.Second // a stream that has not ended by then is cut off
 )
 
 // Constants lists the limits that herd.toml does not set. Each is defined where it applies.
@@ -109,6 +110,7 @@ func Constants() []Constant {
 		{"watch_backlog", WatchBacklog, "memory for what watchers of all clients have not read; the oldest updates are dropped"},
 		{"watch_heartbeat", WatchHeartbeat, "without an update, after which /watch sends an empty line"},
 		{"console_stall", ConsoleStall, "for which a reader of the console may take nothing: it is closed"},
+		{"console_close", ConsoleClose, "for which a server that stops lets requests to its console end; then they are cut off"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},
 		{"commit_records", commitRecords, "records in a commit"},
 		{"commit_bytes", commitBytes, "bytes in a commit"},

@@ -87,6 +87,7 @@ var limitCases = []limitCase{
 	{limits: "watch_backlog", by: "cmd/herd/console/follow/follow_test.go TestStalledReaderOfAll"},
 	{limits: "watch_heartbeat", by: "cmd/herd/console/watch_test.go TestWatch"},
 	{limits: "console_stall", by: "cmd/herd/console/watch_test.go TestWatchThatIsNotRead"},
+	{limits: "console_close", by: "cmd/herd/console/watch_test.go TestCloseIsBounded"},
 	{limits: "console_answer", by: "cmd/herd/ask/ask_test.go TestHostileConsoles"},
 	{limits: "console_herd_pause", by: "cmd/herd/console/herd_test.go TestHerdIsAskedForAll"},
 	{limits: "console_ask_timeout", by: "cmd/herd/ask/ask_test.go TestSlowConsoles"},

@@ -154,7 +154,7 @@ func (p *process) run(pprof bool) error {
 				p.log.Error("console failed", zap.Error(err))
 			}
 		}()
-		defer c.Close()
+		defer console.Close(c)
 		defer f.Close()
 	}
 	p.watchSignals()
@@ -247,7 +247,7 @@ func (p *process) stop(why string) {
 // hardStop is the timeout of a stop: twice the drain time, and at least the drain time and the time that
 // the journal may take to close, so that it can report records that are not on the disk.
 func hardStop(cfg *config.Config) time.Duration {
-	return cfg.Limits.Drain + max(cfg.Limits.Drain, journal.MaxClose+time.Second)
+	return cfg.Limits.Drain + max(cfg.Limits.Drain, journal.MaxClose+time.Second) + herd.ConsoleClose
 }
 
 // exit ends the process immediately.

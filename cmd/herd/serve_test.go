@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 
 	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/view"
+	"serverherd/herd"
 	"serverherd/herd/config"
 	"serverherd/herd/journal"
 )
@@ -341,8 +344,34 @@ func TestAHandedListenerBeyondLoopbackNeedsASecret(t *testing.T) {
 func TestHardStopComesAfterTheJournal(t *testing.T) {
 	for _, drain := range []time.Duration{time.Millisecond, time.Second, 5 * time.Second, time.Minute} {
 		cfg := &config.Config{Limits: config.Limits{Drain: drain}}
-		if got := hardStop(cfg); got < drain+journal.MaxClose+time.Second || got < 2*drain {
+		if got := hardStop(cfg); got < drain+journal.MaxClose+time.Second+herd.ConsoleClose || got < 2*drain {
 			t.Errorf("drain time %v: ended by force after %v; the journal may take %v", drain, got, journal.MaxClose)
+		}
+	}
+}
+
+// When a server stops, streams of its console end like any answer, and are not cut off.
+func TestStreamsEndWhenTheServerStops(t *testing.T) {
+	h := processtest.StartHerd(t, "", "Alford")
+	var streams []io.Reader
+	for _, query := range []string{"", "?id=kiwi", "", "?id=kiwi"} {
+		r, err := http.Get("http://" + h.Server("Alford").Console + "/watch" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		lines := bufio.NewReader(r.Body)
+		if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, "Alford") {
+			t.Fatalf("%q, %v", line, err)
+		}
+		streams = append(streams, lines)
+	}
+	if code := h.Stop("Alford"); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for i, s := range streams {
+		if text, err := io.ReadAll(s); err != nil {
+			t.Errorf("stream %d: %q, %v", i, text, err)
 		}
 	}
 }

@@ -36,8 +36,8 @@ type Options struct {
 	// Config and Name are the herd.toml and the server's name in it. Without them there is no /herd.json.
 	Config *config.Config
 	Name   string
-	// Follower is for /watch, see NewFollower; nil: there is no such path. Close it before the console, so that
-	// streams end in good order.
+	// Follower is for /watch, see NewFollower; nil: there is no such path. Close it before the console: its
+	// streams end then, and Close lets them write their end.
 	Follower *Follower
 	Pprof    bool // serve /debug/pprof
 }
@@ -73,4 +73,13 @@ func Serve(s *http.Server, l net.Listener) error {
 		return err
 	}
 	return nil
+}
+
+// Close closes a console. Requests in progress may end within herd.ConsoleClose; what is left is cut off. A request
+// that waits for a loop that has stopped is.
+func Close(s *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), herd.ConsoleClose)
+	defer cancel()
+	_ = s.Shutdown(ctx)
+	_ = s.Close()
 }

@@ -58,6 +58,7 @@ type watched struct {
 	wire     *wire
 	follower *Follower
 	reads    *atomic.Int64 // calls of the follower on the loop, later
+	close    func()        // as a server that stops does
 }
 
 // nobody checks that the loop does nothing for watchers any more.
@@ -80,14 +81,20 @@ func inBubble(t *testing.T, clients int, test func(w *watched)) {
 			reads.Add(1)
 			time.AfterFunc(d, func() { l.post(f) })
 		}
-		w := &watched{t, l, &wire{make(chan net.Conn), make(chan struct{})}, NewFollower(l.srv, l.post, later), &reads}
+		w := &watched{
+			t: t, loop: l, wire: &wire{make(chan net.Conn), make(chan struct{})},
+			follower: NewFollower(l.srv, l.post, later), reads: &reads,
+		}
 		o.Follower = w.follower
 		s := New(o)
+		w.close = func() {
+			w.follower.Close()
+			Close(s)
+		}
 		served := make(chan error)
 		go func() { served <- Serve(s, w.wire) }()
 		defer func() {
-			w.follower.Close()
-			s.Close()
+			w.close()
 			if err := <-served; err != nil {
 				t.Error(err)
 			}
@@ -399,6 +406,29 @@ func TestWatchEnds(t *testing.T) {
 				t.Errorf("%q, %v", rest, err)
 			}
 			s.conn.Close()
+		}
+	})
+}
+
+// A server that stops waits for a stream to end, but not for one whose reader takes nothing.
+func TestCloseIsBounded(t *testing.T) {
+	inBubble(t, 10, func(w *watched) {
+		stalled, read := w.open(""), w.open("")
+		w.move(1, "kiwi")
+		read.update()
+		begun, closed := time.Now(), make(chan time.Duration)
+		go func() {
+			w.close()
+			closed <- time.Since(begun)
+		}()
+		if text, err := io.ReadAll(read.lines); err != nil {
+			t.Errorf("%q, %v", text, err)
+		}
+		if took := <-closed; took != herd.ConsoleClose {
+			t.Errorf("closed within %v", took)
+		}
+		if text, err := io.ReadAll(stalled.lines); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the stalled one has %q, %v", text, err)
 		}
 	})
 }

@@ -110,8 +110,8 @@ type FloodRecord struct {
 	Neighbor string `json:"neighbor,omitempty"` // its name; "" if that process is not known any more
 }
 
-// Flood returns what the flight recorder has about a client's update with a hash; 0: the latest. Loop only. It takes
-// about 0.1 ms.
+// Flood returns what the flight recorder has about a client's update with a hash; 0: the latest. Loop only. See
+// recorder.Recorder.Flood for how long it takes.
 func (srv *Server) Flood(client []byte, hash uint64) Flood {
 	for _, n := range srv.neighbors {
 		for _, in := range n.inbounds {

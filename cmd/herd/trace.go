@@ -105,7 +105,7 @@ func traceClient(ctx context.Context, client *ask.Client, cfg *config.Config, id
 		t, err := trace.Build(cfg.Servers, answers, hash, at)
 		return t, answers, err
 	}
-	answers = floods(ctx, client, cfg.Servers, path+"&hash="+hash)
+	answers = trace.Merge(hash, answers, floods(ctx, client, cfg.Servers, path+"&hash="+hash))
 	t, err := trace.Build(cfg.Servers, answers, hash, at)
 	return t, answers, err
 }

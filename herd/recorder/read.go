@@ -1,12 +1,10 @@
 package recorder
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -98,8 +96,8 @@ func (r *Recorder) page(from *ring, since uint64, most int) Page {
 }
 
 // Flood returns the events about the record with a hash, and those of Sent and Copied that cover the position at which
-// it is or was here; 0: unknown, then the recorder looks for it in its events. They are in the order of their times, at
-// most most of them. It scans both rings: about 0.1 ms.
+// it is or was here; 0: unknown, then the recorder looks for it in its events. The oldest come first, at most most of
+// them. It scans both rings: BenchmarkFlood says how long that takes.
 func (r *Recorder) Flood(hash, position uint64, most int) []Event {
 	for i := range r.recent.slots {
 		if position == 0 {
@@ -109,14 +107,16 @@ func (r *Recorder) Flood(hash, position uint64, most int) []Event {
 			position = r.sampled.slots[i].positionOf(hash)
 		}
 	}
-	found := r.sampled.flood(nil, hash, position, most)
-	sampled := len(found)
-	for _, s := range r.recent.flood(nil, hash, position, most) {
-		if !slices.Contains(found[:sampled], s) && len(found) < most { // else it is in both rings
-			found = append(found, s)
+	recent, sampled := r.recent.flood(nil, hash, position, most), r.sampled.flood(nil, hash, position, most)
+	// The last of the sampled ones are also among the recent ones, in the same order.
+	older := len(sampled)
+	for i := len(recent) - 1; i >= 0 && older > 0; i-- {
+		if recent[i] == sampled[older-1] {
+			older--
 		}
 	}
-	slices.SortStableFunc(found, func(x, y slot) int { return cmp.Compare(x.at, y.at) })
+	found := append(sampled[:older], recent...)
+	found = found[:min(len(found), most)]
 	events := make([]Event, 0, len(found))
 	for i := range found {
 		events = append(events, r.event(&found[i]))

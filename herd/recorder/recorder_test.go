@@ -240,14 +240,22 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
-// BenchmarkFlood is the time for which a trace holds the loop.
+// BenchmarkFlood is the time for which a trace holds the loop: of an update that is not in the rings, and of one of which
+// a neighbor repeats its AT line for ever.
 func BenchmarkFlood(b *testing.B) {
-	r := newRecorder()
-	for i := range uint64(4 * Size) {
-		r.Stored(at(0), i|1<<40, i+1, id)
-	}
-	for b.Loop() {
-		r.Flood(7, 0, 100)
+	for name, hash := range map[string]func(i uint64) uint64{
+		"none":     func(i uint64) uint64 { return i | 1<<40 },
+		"repeated": func(uint64) uint64 { return 7 },
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := newRecorder()
+			for i := range uint64(4 * Size) {
+				r.Duplicate(at(time.Duration(i)), 0, hash(i), id)
+			}
+			for b.Loop() {
+				r.Flood(7, 0, 1024)
+			}
+		})
 	}
 }
 

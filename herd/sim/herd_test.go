@@ -1,8 +1,12 @@
 package sim
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"serverherd/herd/trace"
 )
 
 // One update costs at least as many AT lines as a tree has edges, and at most as many as a flood. On a ring it reaches
@@ -45,4 +49,47 @@ func TestHerd(t *testing.T) {
 	if _, err := NewHerd(HerdOptions{Shape: "heap", Servers: 4}); err == nil {
 		t.Error("an unknown topology was accepted")
 	}
+}
+
+// An update whose events have left both rings of all flight recorders: the tree still says where each server has it from.
+func TestOldUpdate(t *testing.T) {
+	herd, err := NewHerd(HerdOptions{Seed: 1, Shape: "line", Servers: 3, Delay: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := herd.World.Dial(herd.Config.Servers[0].Address)
+	client.SendString("IAMAT kiwi +34.068930-118.445127 1500000000\n")
+	outcomes := func() (all []string) {
+		var answers []trace.Answer
+		for _, s := range herd.Servers {
+			f := s.Flood([]byte("kiwi"), 0)
+			answers = append(answers, trace.Answer{Server: s.Name(), Flood: &f})
+		}
+		hash, at, err := trace.Latest([]byte("kiwi"), answers)
+		if err != nil {
+			return nil
+		}
+		tree, err := trace.Build(herd.Config.Servers, answers, hash, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range tree.Rows() {
+			all = append(all, r.Branch+string(r.Node.Outcome)+" "+r.Node.From)
+		}
+		return all
+	}
+	fresh, old := []string{"client ", "└─ neighbor S0", "   └─ neighbor S1"}, []string{"client ", "└─ old S0", "   └─ old S1"}
+	for second := range 300 {
+		herd.World.RunFor(time.Second)
+		switch got := outcomes(); {
+		case second < 60 && !slices.Equal(got, fresh):
+			t.Fatalf("after %d s: %q, want %q", second, got, fresh)
+		case slices.Equal(got, old):
+			return
+		}
+		for i := range 400 {
+			client.SendString(fmt.Sprintf("IAMAT c%d +1+1 %d\n", i, 1_000_000_000+second))
+		}
+	}
+	t.Errorf("after 300 s: %q, want %q", outcomes(), old)
 }

@@ -77,6 +77,9 @@ func (n *Node) Describe() string {
 		text = from + n.delay()
 	case Copied:
 		text = from + " in a copy or resume"
+		if n.After != nil {
+			text += " after " + n.After.String()
+		}
 	case Journal:
 		text = "loaded from the journal"
 	case Old:
@@ -86,7 +89,7 @@ func (n *Node) Describe() string {
 	case Behind:
 		text = "behind: " + n.Why
 	case Unanswered:
-		text = "no answer: " + n.Why
+		text = n.Why
 	}
 	for i, d := range n.Duplicates {
 		if i == 0 {
@@ -100,6 +103,10 @@ func (n *Node) Describe() string {
 
 func (n *Node) delay() string {
 	switch {
+	case n.Restarted:
+		return ", which was restarted since"
+	case n.After != nil && n.Depth > 1 && n.Hop != nil:
+		return " after " + n.After.String() + " (+" + n.Hop.String() + ")"
 	case n.After != nil:
 		return " after " + n.After.String()
 	case n.Hop != nil:
@@ -118,8 +125,10 @@ func (d Delay) String() string {
 
 func shortTime(seconds float64) string {
 	switch d := time.Duration(seconds * 1e9); {
-	case d.Abs() < 10*time.Millisecond:
+	case d.Abs() < time.Millisecond:
 		return fmt.Sprintf("%d us", d.Microseconds())
+	case d.Abs() < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", seconds*1e3)
 	case d.Abs() < time.Second:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	default:
@@ -129,23 +138,36 @@ func shortTime(seconds float64) string {
 
 // Summary says how many servers have the update, and what that cost, in two lines.
 func (t *Tree) Summary() []string {
-	have := 0
+	have, newer, exact := 0, 0, true
 	var last *Delay
 	for i := range t.Nodes {
 		n := &t.Nodes[i]
-		if n.Has() {
+		switch {
+		case n.Has():
 			have++
+		case n.Outcome == Superseded:
+			newer++
 		}
-		if n.After != nil && (last == nil || n.After.Seconds > last.Seconds) {
+		exact = exact && (n.Outcome == FromNeighbor || n.Outcome == FromClient && n.At != nil)
+		if n.Outcome == FromNeighbor && n.After != nil && (last == nil || n.After.Seconds > last.Seconds) {
 			last = n.After
 		}
 	}
 	first := fmt.Sprintf("%d of %d servers have it", have, len(t.Nodes))
-	if last != nil && have > 1 {
+	if newer > 0 {
+		first += fmt.Sprintf(", %d a newer one", newer)
+	}
+	if last != nil {
 		first += ", the last one after " + last.String()
 	}
-	return []string{first, fmt.Sprintf("AT lines: %d received, %d of them duplicates; a flood needs at most %d",
-		t.Received, t.Duplicates, t.Most)}
+	lines := fmt.Sprintf("AT lines: %d received, %d of them duplicates", t.Received, t.Duplicates)
+	switch {
+	case !exact && t.Received == 0:
+		lines = "AT lines: not known any more"
+	case !exact:
+		lines = fmt.Sprintf("AT lines: %d are known, %d of them duplicates", t.Received, t.Duplicates)
+	}
+	return []string{first, fmt.Sprintf("%s; a flood needs at most %d", lines, t.Most)}
 }
 
 // Complete reports whether every server has, or had, the update.

@@ -4,10 +4,8 @@ package trace
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,8 +56,10 @@ type Node struct {
 	// At is when it was applied, on this server's clock.
 	At *time.Time `json:"at,omitempty"`
 	// After is the time since the root had it, Hop the time since From had it. Both are nil if unknown.
-	After      *Delay      `json:"after,omitempty"`
-	Hop        *Delay      `json:"hop,omitempty"`
+	After *Delay `json:"after,omitempty"`
+	Hop   *Delay `json:"hop,omitempty"`
+	// Restarted: From has it since a later time. The process that sent it was another one.
+	Restarted  bool        `json:"restarted,omitempty"`
 	Duplicates []Duplicate `json:"duplicates,omitempty"`
 	Why        string      `json:"why,omitempty"` // Superseded, Behind, Unanswered
 }
@@ -78,8 +78,8 @@ type Tree struct {
 	AT    []byte `json:"at_b64"` // the AT line
 	Hash  string `json:"hash"`   // of the record, the same on every server
 	Nodes []Node `json:"nodes"`  // each after the one that it is below; at the end those that do not have it
-	// Received is the number of AT lines of this update that servers have received outside of copies, Most is how
-	// many a flood needs at most: 2E-(N-1), for E edges and N servers.
+	// Received is the number of AT lines of this update that servers are known to have received outside of copies, Most
+	// is how many a flood needs at most: 2E-(N-1), for E edges and N servers.
 	Received   int `json:"received"`
 	Duplicates int `json:"duplicates"`
 	Most       int `json:"most"`
@@ -108,6 +108,19 @@ func Latest(client []byte, answers []Answer) (hash string, at []byte, err error)
 		return "", nil, ErrUnknown
 	}
 	return hash, at, nil
+}
+
+// Merge returns the second answers about an update with a hash, but for servers whose flight recorder has lost its events
+// since the first ones: of these the first.
+func Merge(hash string, first, second []Answer) []Answer {
+	merged := slices.Clone(second)
+	for i, a := range first {
+		f := second[i].Flood
+		if a.Flood != nil && a.Flood.Hash == hash && (f == nil || len(f.Events) < len(a.Flood.Events)) {
+			merged[i] = a
+		}
+	}
+	return merged
 }
 
 // Number returns a hash as a number; 0 if it is none.
@@ -293,116 +306,4 @@ func linkTo(f *herd.Flood, to string) string {
 	default:
 		return fmt.Sprintf("link from %s is %s", f.Server, l.State)
 	}
-}
-
-// delays computes Hop and After.
-func (b *builder) delays() {
-	for _, p := range b.order {
-		b.after(p, len(b.order))
-	}
-}
-
-// after computes a server's After from that of the one before it. depth bounds circles, which only wrong answers have.
-func (b *builder) after(p *part, depth int) *Delay {
-	n := &p.node
-	switch {
-	case n.After != nil || depth == 0 || n.At == nil:
-	case n.Outcome == FromClient:
-		n.After = &Delay{}
-	case n.From != "":
-		from := b.parts[n.From]
-		if from == nil || from.node.At == nil {
-			break
-		}
-		n.Hop = b.hop(from, p)
-		if before := b.after(from, depth-1); before != nil && n.Hop != nil {
-			n.After = &Delay{before.Seconds + n.Hop.Seconds, before.Uncertainty + n.Hop.Uncertainty}
-		}
-	}
-	return n.After
-}
-
-// hop returns the time from one server's event to another's, by the difference of their clocks. It is nil if that is
-// unknown, or if the second one came first: then a process before this one sent it, and has been restarted since.
-func (b *builder) hop(from, to *part) *Delay {
-	d := Delay{Seconds: to.node.At.Sub(*from.node.At).Seconds()}
-	if config.Machine(from.server.Address) != config.Machine(to.server.Address) {
-		i := slices.IndexFunc(to.flood.Links, func(l herd.LinkStatus) bool {
-			return l.Neighbor == from.server.Name && l.Clock != nil
-		})
-		if i < 0 {
-			return nil
-		}
-		clock := to.flood.Links[i].Clock
-		d.Seconds, d.Uncertainty = d.Seconds+clock.Ahead, math.Abs(clock.Uncertainty)
-	}
-	if d.Seconds+d.Uncertainty < 0 {
-		return nil
-	}
-	return &d
-}
-
-// tree returns the servers in the order of the tree: those below a server follow it, the earliest first.
-func (b *builder) tree() (all []Node) {
-	var add func(p *part, depth int)
-	add = func(p *part, depth int) {
-		p.placed = true
-		p.node.Depth = depth
-		all = append(all, p.node)
-		for _, child := range b.sorted(func(c *part) bool { return c.node.From == p.server.Name }) {
-			if !child.placed {
-				add(child, depth+1)
-			}
-		}
-	}
-	for _, root := range b.sorted(func(p *part) bool {
-		from := b.parts[p.node.From]
-		return from == nil || !from.node.Has()
-	}) {
-		add(root, 0)
-	}
-	// The server from which the rest came has been restarted since, and has it from one of them.
-	for _, p := range b.sorted(func(*part) bool { return true }) {
-		if !p.placed {
-			add(p, 0)
-		}
-	}
-	for _, p := range b.order {
-		if !p.node.Has() {
-			all = append(all, p.node)
-		}
-	}
-	return all
-}
-
-// sorted returns those of the servers that have the update for which f holds, the earliest first.
-func (b *builder) sorted(f func(*part) bool) (some []*part) {
-	for _, p := range b.order {
-		if p.node.Has() && f(p) {
-			some = append(some, p)
-		}
-	}
-	slices.SortStableFunc(some, func(x, y *part) int { return earlier(&x.node, &y.node) })
-	return some
-}
-
-// earlier compares two servers by After, then by At; those without come last.
-func earlier(x, y *Node) int {
-	if x.After != nil && y.After != nil {
-		return cmp.Compare(x.After.Seconds, y.After.Seconds)
-	}
-	if c := cmp.Compare(known(y.After != nil), known(x.After != nil)); c != 0 {
-		return c
-	}
-	if x.At != nil && y.At != nil {
-		return x.At.Compare(*y.At)
-	}
-	return cmp.Compare(known(y.At != nil), known(x.At != nil))
-}
-
-func known(is bool) int {
-	if is {
-		return 1
-	}
-	return 0
 }

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	hash  = 0xabc
-	line  = "AT Alford +0.1 kiwi +34.068930-118.445127 1520023934"
-	newer = "AT Ball +0.1 kiwi +34.068930-118.445127 1520023999"
-	older = "AT Ball +0.1 kiwi +34.068930-118.445127 1520023900"
+	hash   = 0xabc
+	traced = "AT Alford +0.1 kiwi +34.068930-118.445127 1520023934"
+	newer  = "AT Ball +0.1 kiwi +34.068930-118.445127 1520023999"
+	older  = "AT Ball +0.1 kiwi +34.068930-118.445127 1520023900"
 )
 
 var now = time.Unix(1_790_000_000, 0)
@@ -34,7 +34,7 @@ func flood(server string, latest *herd.FloodRecord, events ...recorder.Event) *h
 }
 
 func has(via, from string) *herd.FloodRecord {
-	return &herd.FloodRecord{AT: []byte(line), Hash: protocol.Digest(hash).String(), Seq: 7, Source: via, Neighbor: from}
+	return &herd.FloodRecord{AT: []byte(traced), Hash: protocol.Digest(hash).String(), Seq: 7, Source: via, Neighbor: from}
 }
 
 func other(at string) *herd.FloodRecord {
@@ -88,24 +88,24 @@ func TestEveryOutcome(t *testing.T) {
 	if got, at, err := Latest([]byte("kiwi"), answers); err != nil || string(at) != newer || got != protocol.Digest(1).String() {
 		t.Errorf("the latest is %s %q, %v", got, at, err)
 	}
-	tree, err := Build(servers, answers, protocol.Digest(hash).String(), []byte(line))
+	tree, err := Build(servers, answers, protocol.Digest(hash).String(), []byte(traced))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `
 Alford from a client
 ├─ Ball from Alford after 212 us; duplicate from Carol
-│  └─ Dean from Ball in a copy or resume
+│  └─ Dean from Ball in a copy or resume after 9.0 ms
 └─ Carol from Alford after 500 us ± 200 us; duplicate from Ball
    └─ Ivan from Carol, too old for the flight recorder
 Heidi loaded from the journal
 Egan behind: link from Alford is down: connection refused; Carol has no link to it; Frank did not answer; Gone is not in herd.toml
-Frank no answer: no answer at 127.0.0.1:2
+Frank no answer at 127.0.0.1:2
 Grace superseded: a newer update was here first
 Judy superseded: it has a newer update
 Kim behind: full: it drops records beyond max_clients
-6 of 11 servers have it, the last one after 9000 us
-AT lines: 4 received, 2 of them duplicates; a flood needs at most 14
+6 of 11 servers have it, 2 a newer one, the last one after 500 us ± 200 us
+AT lines: 4 are known, 2 of them duplicates; a flood needs at most 14
 `
 	var b strings.Builder
 	for _, r := range tree.Rows() {
@@ -170,10 +170,10 @@ func TestBuild(t *testing.T) {
 		{"a hostile answer about another client",
 			flood("Alford", has("client", ""), event(recorder.Stored, "", 0)),
 			flood("Ball", other("AT Ball +0.1 pear +34.068930-118.445127 9999999999")),
-			"Alford from a client|Ball no answer: its answer is not about this client"},
+			"Alford from a client|Ball its answer is not about this client"},
 		{"an answer that is no AT line",
 			flood("Alford", has("client", "")), flood("Ball", other("\x1b[31m")),
-			"Alford from a client, too old for the flight recorder|Ball no answer: its answer is not about this client"},
+			"Alford from a client, too old for the flight recorder|Ball its answer is not about this client"},
 		{"each names the other, without times",
 			flood("Alford", has("neighbor", "Ball")), flood("Ball", has("neighbor", "Alford")),
 			"Alford from Ball, too old for the flight recorder|└─ Ball from Alford, too old for the flight recorder"},
@@ -183,7 +183,7 @@ func TestBuild(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			tree, err := Build(servers, []Answer{{"Alford", "", test.alford}, {"Ball", "", test.ball}}, protocol.Digest(hash).String(), []byte(line))
+			tree, err := Build(servers, []Answer{{"Alford", "", test.alford}, {"Ball", "", test.ball}}, protocol.Digest(hash).String(), []byte(traced))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -201,13 +201,63 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// On one machine times can be compared: a server that has the update in a copy since its restart is not the one that sent
+// it on before.
+func TestARestartedServer(t *testing.T) {
+	line := func(name string, neighbors ...string) config.Server {
+		return config.Server{Name: name, Address: "127.0.0.1:1", Neighbors: neighbors}
+	}
+	servers := []config.Server{line("Alford", "Ball"), line("Ball", "Alford", "Carol"), line("Carol", "Ball", "Dean"), line("Dean", "Carol")}
+	answers := []Answer{
+		{Server: "Alford", Flood: flood("Alford", has("client", ""), event(recorder.Stored, "", 0))},
+		{Server: "Ball", Flood: flood("Ball", has("neighbor", "Alford"), event(recorder.Copied, "Alford", 149_000_000))},
+		{Server: "Carol", Flood: flood("Carol", has("neighbor", "Ball"), event(recorder.Applied, "Ball", 300))},
+		{Server: "Dean", Flood: flood("Dean", has("neighbor", "Carol"), event(recorder.Applied, "Carol", 1450))},
+	}
+	tree, err := Build(servers, answers, protocol.Digest(hash).String(), []byte(traced))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"Alford from a client", "└─ Ball from Alford in a copy or resume after 149 s",
+		"Carol from Ball, which was restarted since", "└─ Dean from Carol, 1.1 ms later"}
+	var got []string
+	for _, r := range tree.Rows() {
+		got = append(got, r.Branch+r.Server+" "+r.Text)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if s := tree.Summary(); s[0] != "4 of 4 servers have it" || !strings.HasPrefix(s[1], "AT lines: 2 are known") {
+		t.Errorf("%q", s)
+	}
+}
+
+// Answers to the second question may have lost events that answers to the first had.
+func TestMerge(t *testing.T) {
+	one := flood("Alford", has("client", ""), event(recorder.Stored, "", 0))
+	lost := flood("Alford", other(newer))
+	ofAnother := flood("Ball", has("client", ""), event(recorder.Stored, "", 0))
+	ofAnother.Hash = protocol.Digest(1).String()
+	asked := flood("Ball", other(newer), event(recorder.Applied, "Alford", 5), event(recorder.Duplicate, "Carol", 5))
+	first := []Answer{{Server: "Alford", Flood: one}, {Server: "Ball", Flood: ofAnother}, {Server: "Carol", Error: "down"}}
+	second := []Answer{{Server: "Alford", Flood: lost}, {Server: "Ball", Flood: asked}, {Server: "Carol", Error: "down"}}
+	got := Merge(protocol.Digest(hash).String(), first, second)
+	if got[0].Flood != one || got[1].Flood != asked || got[2].Error != "down" {
+		t.Errorf("%+v", got)
+	}
+	second[0].Flood = nil // it does not answer any more
+	if got := Merge(protocol.Digest(hash).String(), first, second); got[0].Flood != one {
+		t.Errorf("%+v", got)
+	}
+}
+
 // The greatest record is traced. Answers that are not about the client are ignored.
 func TestLatest(t *testing.T) {
 	part := func(at string, hash string) Answer {
 		return Answer{Flood: &herd.Flood{Latest: &herd.FloodRecord{AT: []byte(at), Hash: hash}}}
 	}
 	one, two := protocol.Digest(1).String(), protocol.Digest(2).String()
-	answers := []Answer{{Error: "down"}, {Flood: &herd.Flood{}}, part(older, one), part(newer, two), part(line, one),
+	answers := []Answer{{Error: "down"}, {Flood: &herd.Flood{}}, part(older, one), part(newer, two), part(traced, one),
 		part("AT x +1 pear +1-1 9999999999", one), part("garbage", one),
 		part("AT Ball +0.1 kiwi +34.068930-118.445127 9999999999", "x&y")}
 	if hash, at, err := Latest([]byte("kiwi"), answers); err != nil || hash != two || string(at) != newer {

@@ -27,6 +27,7 @@ const (
 	ConsoleConnections = 512 // at once
 	ConsoleRequests    = 112 // at once, whose response is being prepared or sent
 	ConsoleStreams     = 384 // at once: responses that go on until their reader leaves
+	ConsoleWalks       = 4   // turns of the loop at once for /clients.ndjson; other requests wait
 )
 
 // Limits of what consoles answer to commands and to each other. Package ask applies them.
@@ -34,6 +35,9 @@ const (
 	ConsoleAnswer     = 1 << 20                // bytes of an answer that is not a stream
 	ConsoleAskTimeout = time.Second            // of a console that asks the others
 	ConsoleHerdPause  = 500 * time.Millisecond // for which what they said is passed on
+	// ConsoleHerdTimeout is for whoever asks a console about the herd: it is longer than asking and what is made
+	// of the answers should take.
+	ConsoleHerdTimeout = 3 * time.Second
 )
 
 // Limits of the console's follower of the feed, see package follow, which applies them.
@@ -101,9 +105,11 @@ func Constants() []Constant {
 		{"console_connections", ConsoleConnections, "connections to the console; for one more, the longest idle one is closed"},
 		{"console_requests", ConsoleRequests, "requests to the console at once, but for health and readiness; more get 503"},
 		{"console_streams", ConsoleStreams, "the same, of requests that last: profiles and streams"},
+		{"console_walks", ConsoleWalks, "requests for /clients.ndjson that the loop serves at once; others wait for their turn"},
 		{"console_answer", ConsoleAnswer, "bytes of another console's answer; a longer one is an error"},
 		{"console_ask_timeout", ConsoleAskTimeout, "for the answer of another console; commands have --timeout"},
 		{"console_herd_pause", ConsoleHerdPause, "for which /herd.json repeats what the servers said, before it asks them again"},
+		{"console_herd_timeout", ConsoleHerdTimeout, "for the answer of /herd.json; then it is an error"},
 		{"follow_pause", FollowPause, "between two reads of the feed for the console, while somebody watches"},
 		{"follow_records", FollowRecords, "records of such a read"},
 		{"follow_bytes", FollowBytes, "bytes of such a read"},

@@ -90,6 +90,8 @@ var limitCases = []limitCase{
 	{limits: "console_close", by: "cmd/herd/console/watch_test.go TestCloseIsBounded"},
 	{limits: "console_answer", by: "cmd/herd/ask/ask_test.go TestHostileConsoles"},
 	{limits: "console_herd_pause", by: "cmd/herd/console/herd_test.go TestHerdIsAskedForAll"},
+	{limits: "console_herd_timeout", by: "cmd/herd/console/herd_test.go TestHerdTakesTooLong"},
+	{limits: "console_walks", by: "cmd/herd/console/clients_test.go TestClientsTakeTurns"},
 	{limits: "console_ask_timeout", by: "cmd/herd/ask/ask_test.go TestSlowConsoles"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
 	{limits: "journal_check", by: "herd/journal/directory_test.go TestDirectoryChangedByOthers"},

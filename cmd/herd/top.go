@@ -32,8 +32,8 @@ func newTop(o *options) *cobra.Command {
 		Short: "Watch the whole herd on one screen",
 		Long: "Watch the whole herd on one screen: every server of herd.toml, their links in\n" +
 			"both directions, and each server in detail. The consoles are asked every\n" +
-			"--interval. Rates are between the last two answers of a server, percentiles are\n" +
-			"of its last 11 answers. ? shows the keys and what the columns mean.\n\n" +
+			"--interval. Rates are between the last two answers, percentiles are of the last\n" +
+			"ten seconds. ? shows the keys and what the columns mean.\n\n" +
 			"--once prints the servers once, after two answers of each, and needs no\n" +
 			"terminal. For scripts there is herd status --json.",
 		Example:           "  herd top --once\n  herd top --once --interval 200ms",

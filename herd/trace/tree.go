@@ -37,14 +37,10 @@ func (b *builder) after(p *part, depth int) *Delay {
 }
 
 // hop returns the time from one server's event to another's, by the difference of their clocks. It is nil if that is
-// unknown, or if the second one came first: then the process that sent it has been restarted since, or a clock was set.
+// unknown, or if the second one came first: then a process before this one sent it, and has been restarted since.
 func (b *builder) hop(from, to *part) *Delay {
-	if to.node.Restarted {
-		return nil
-	}
 	d := Delay{Seconds: to.node.At.Sub(*from.node.At).Seconds()}
-	oneMachine := config.Machine(from.server.Address) == config.Machine(to.server.Address)
-	if !oneMachine {
+	if config.Machine(from.server.Address) != config.Machine(to.server.Address) {
 		i := slices.IndexFunc(to.flood.Links, func(l herd.LinkStatus) bool {
 			return l.Neighbor == from.server.Name && l.Clock != nil
 		})
@@ -55,7 +51,7 @@ func (b *builder) hop(from, to *part) *Delay {
 		d.Seconds, d.Uncertainty = d.Seconds+clock.Ahead, math.Abs(clock.Uncertainty)
 	}
 	if d.Seconds+d.Uncertainty < 0 {
-		to.node.Restarted = oneMachine && !to.knowsSender()
+		to.node.Restarted = true
 		return nil
 	}
 	return &d

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"time"
 
+	"serverherd/cmd/herd/console/follow"
 	"serverherd/herd"
-	"serverherd/herd/feed"
 	"serverherd/protocol"
 )
 
@@ -36,27 +36,14 @@ type ClientStatus struct {
 	Record
 }
 
-// copied is a record copied on the loop. Record's bytes belong to it.
-type copied struct {
-	feed.Item
-	source, neighbor string
-}
-
-// copyItem copies an item into buf, which grows if needed.
-func copyItem(srv *herd.Server, item feed.Item, buf []byte) copied {
-	source, neighbor := srv.Source(item)
-	item.Record = item.Record.CloneInto(buf)
-	return copied{item, source, neighbor}
-}
-
 // record is a copied record as it is sent.
-func (c copied) record() Record {
-	r := c.Record
+func record(u follow.Update) Record {
+	r := u.Record
 	lat, lng := r.Position()
 	return Record{
 		ClientID: clientID(r.Client()), Coords: string(r.Coords()), Time: string(r.Time()),
 		Lat: lat, Lng: lng, Origin: string(r.Origin()), Diff: string(r.Diff()),
-		Seq: c.Seq, Applied: time.Unix(0, c.Applied).UTC(), Source: c.source, Neighbor: c.neighbor,
+		Seq: u.Seq, Applied: time.Unix(0, u.Applied).UTC(), Source: u.Source, Neighbor: u.Neighbor,
 	}
 }
 
@@ -72,14 +59,14 @@ func (c *console) client(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	type result struct {
-		copied
+		follow.Update
 		server string
 		known  bool
 	}
 	got, ok := fromLoop(c, w, r, func(srv *herd.Server) (got result) {
 		item, known := srv.Store().Lookup(id)
 		if known {
-			got.copied = copyItem(srv, item, nil)
+			got.Update = follow.Copy(item, srv.Source)
 		}
 		got.server, got.known = srv.Name(), known
 		return got
@@ -92,7 +79,7 @@ func (c *console) client(w http.ResponseWriter, r *http.Request) {
 		now := time.Now().UTC()
 		answer(w, ClientStatus{
 			Server: got.server, Now: now, Age: now.Sub(got.Record.Stamp().Time()).Seconds(),
-			AT: protocol.Escape(got.Record.AppendAT(nil)), Record: got.record(),
+			AT: protocol.Escape(got.Record.AppendAT(nil)), Record: record(got.Update),
 		})
 	}
 }

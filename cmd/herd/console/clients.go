@@ -1,16 +1,17 @@
 package console
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
+	"serverherd/cmd/herd/console/follow"
 	"serverherd/herd"
 	"serverherd/herd/feed"
 	"serverherd/protocol"
@@ -40,8 +41,8 @@ type ClientsMark struct {
 
 // Limits of one turn of the loop for a request.
 const (
-	turnRecords = 1000      // looked at
-	turnBytes   = 128 << 10 // copied, and one record more
+	turnRecords = 250      // looked at
+	turnBytes   = 32 << 10 // copied, and one record more
 )
 
 // walk is the way of a request along the feed. Loop only, once it has begun.
@@ -51,46 +52,36 @@ type walk struct {
 	cursor *feed.Cursor // nil before the first and after the last turn
 }
 
-// batch is what one turn has copied. The loop fills it, the handler sends it and passes it to the next turn.
-type batch struct {
-	mark    ClientsMark
-	tail    uint64 // of the feed
-	text    []byte // that records alias
-	records []copied
+// stop is where a walk is after a turn.
+type stop struct {
+	mark ClientsMark
+	tail uint64 // of the feed
 }
 
 // next copies the next records into b.
-func (k *walk) next(srv *herd.Server, b *batch) *batch {
-	store := srv.Store()
+func (k *walk) next(srv *herd.Server, b *follow.Batch) stop {
+	store, source := srv.Store(), srv.Source
 	if k.cursor == nil {
 		k.cursor = store.Head()
 	}
-	b.text, b.records = b.text[:0], b.records[:0]
-	for looked, size := 0, 0; looked < turnRecords && size < turnBytes; looked++ {
+	b.Reset()
+	for looked := 0; looked < turnRecords && b.Size() < turnBytes; looked++ {
 		item, ok := k.cursor.Next()
 		if !ok {
 			break
 		}
-		if item.Seq <= k.after || !bytes.HasPrefix(item.Record.Client(), k.prefix) {
-			continue
+		if item.Seq > k.after && bytes.HasPrefix(item.Record.Client(), k.prefix) {
+			b.Add(item, source)
 		}
-		used, length := len(b.text), len(item.Record.Text())
-		size += length
-		room := b.text[used:used] // so that a turn allocates nothing, as a rule
-		if length <= cap(room) {
-			b.text = b.text[:used+length]
-		}
-		b.records = append(b.records, copyItem(srv, item, room))
 	}
-	b.tail = store.Tail()
-	b.mark = ClientsMark{
+	s := stop{tail: store.Tail(), mark: ClientsMark{
 		Server: srv.Name(), Epoch: srv.Epoch().String(),
 		After: k.cursor.Position(), Records: uint64(store.Len()), Complete: k.cursor.CaughtUp(),
-	}
-	if b.mark.Complete {
+	}}
+	if s.mark.Complete {
 		k.close()
 	}
-	return b
+	return s
 }
 
 func (k *walk) close() {
@@ -129,39 +120,67 @@ func (c *console) clients(w http.ResponseWriter, r *http.Request) {
 	}
 	// The loop closes the cursor even if it is stuck now.
 	defer func() { go c.Do(context.Background(), func(*herd.Server) { k.close() }) }()
-	b := &batch{text: make([]byte, 0, turnBytes), records: make([]copied, 0, turnRecords)}
-	turn := func(srv *herd.Server) *batch { return k.next(srv, b) }
-	if _, ok := fromLoop(c, w, r, turn); !ok {
-		return // b and k belong to the loop, for ever
-	}
-	if k.after > b.tail {
-		fail(w, http.StatusBadRequest, fmt.Sprintf("after: the feed ends at %d; has the server been restarted?", b.tail))
+	var text bytes.Buffer
+	at, ok := c.turn(r.Context(), k, &text)
+	switch {
+	case !ok:
+		fail(w, http.StatusServiceUnavailable, stuck(loopTimeout))
+		return
+	case k.after > at.tail:
+		fail(w, http.StatusBadRequest, fmt.Sprintf("after: the feed ends at %d; has the server been restarted?", at.tail))
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := bufio.NewWriterSize(patient{w, http.NewResponseController(w)}, 32<<10)
-	lines := json.NewEncoder(out)
-	first := b.mark
+	out := patient{w, http.NewResponseController(w)}
+	first := at.mark
 	first.After, first.Complete = k.after, false
-	err = lines.Encode(first)
-	for err == nil {
-		for _, one := range b.records {
-			if err = lines.Encode(one.record()); err != nil {
-				return // the reader has gone
+	if json.NewEncoder(out).Encode(first) != nil {
+		return // the reader has gone
+	}
+	for ok { // else without the last line
+		for piece := range slices.Chunk(text.Bytes(), clientsPiece) {
+			if _, err := out.Write(piece); err != nil {
+				return
 			}
 		}
-		if b.mark.Complete {
-			_ = lines.Encode(b.mark)
-			break
+		if at.mark.Complete {
+			_ = json.NewEncoder(out).Encode(at.mark)
+			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), loopTimeout)
-		_, ok := OnLoop(ctx, c.Do, turn)
-		cancel()
-		if !ok {
-			break // without the last line
-		}
+		text.Reset()
+		at, ok = c.turn(r.Context(), k, &text)
 	}
-	_ = out.Flush()
+}
+
+// clientsPiece is how many bytes a reader must take within writeTimeout.
+const clientsPiece = 32 << 10
+
+// turn takes a walk one turn of the loop further, and appends its records to text as lines. Only herd.ConsoleWalks walks
+// are in a turn at once, whose copies become lines before the next one begins: that bounds the memory, and the time of
+// the loop, of all requests together. It is false if the loop does not answer; k belongs to the loop then, for ever.
+func (c *console) turn(ctx context.Context, k *walk, text *bytes.Buffer) (at stop, ok bool) {
+	var b *follow.Batch
+	select {
+	case b = <-c.walks:
+	case <-ctx.Done():
+		return at, false
+	}
+	if b == nil {
+		b = follow.NewBatch(turnRecords, turnBytes)
+	}
+	limited, cancel := context.WithTimeout(ctx, loopTimeout)
+	defer cancel()
+	at, ok = OnLoop(limited, c.Do, func(srv *herd.Server) stop { return k.next(srv, b) })
+	if !ok {
+		c.walks <- nil // b belongs to the loop, too
+		return at, false
+	}
+	lines := json.NewEncoder(text)
+	for _, u := range b.Updates {
+		_ = lines.Encode(record(u)) // a valid position is finite
+	}
+	c.walks <- b
+	return at, true
 }
 
 // patient is the response to a reader who may take all the time that it needs, as long as it takes something within

@@ -14,11 +14,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
 
+	"serverherd/cmd/herd/console/follow"
 	"serverherd/herd"
 	"serverherd/herd/config"
 	"serverherd/herd/feed"
@@ -177,7 +180,7 @@ func TestClients(t *testing.T) {
 	l, o := newServer(t, 10000)
 	addr := start(t, o)
 	var all []string
-	for i := range 3*turnRecords + 1 {
+	for i := range 3001 { // several turns
 		all = append(all, fmt.Sprintf("c%d", i))
 	}
 	all = append(all, hostile...)
@@ -233,7 +236,7 @@ func TestClientsThatMove(t *testing.T) {
 	seconds := map[uint64]int{} // of records stored meanwhile, by their positions
 	l.after = func() {
 		turns++
-		for range 300 { // fewer than a turn of the loop reads
+		for range turnRecords / 4 { // fewer than a turn of the loop reads
 			second++
 			apply(t, l.srv, fmt.Sprintf("c%d", random.IntN(2*n)), second)
 			seconds[l.srv.Store().Tail()] = second
@@ -271,21 +274,20 @@ func TestATurnIsBounded(t *testing.T) {
 		apply(t, l.srv, fmt.Sprintf("%01024d", i), 1)
 	}
 	for _, k := range []*walk{{}, {after: 5990}, {prefix: []byte("none")}} {
-		b := &batch{text: make([]byte, 0, turnBytes), records: make([]copied, 0, turnRecords)}
+		b := follow.NewBatch(turnRecords, turnBytes)
 		for complete := false; !complete; {
 			before := uint64(0)
 			if k.cursor != nil {
 				before = k.cursor.Position()
 			}
-			k.next(l.srv, b)
-			size := 0
-			for _, one := range b.records {
+			at, size := k.next(l.srv, b), 0
+			for _, one := range b.Updates {
 				size += len(one.Record.Text())
 			}
-			if looked := b.mark.After - before; looked > turnRecords || size > turnBytes+2048 {
+			if looked := at.mark.After - before; looked > turnRecords || size > turnBytes+2048 {
 				t.Fatalf("%d records and %d bytes in a turn", looked, size)
 			}
-			complete = b.mark.Complete
+			complete = at.mark.Complete
 		}
 		if k.cursor != nil {
 			t.Error("the cursor is left open")
@@ -314,6 +316,70 @@ func TestClientsOfAStuckLoop(t *testing.T) {
 	if len(ids) != 2*turnRecords || last.Complete || last.Server != "" {
 		t.Errorf("%d records, last line %+v", len(ids), last)
 	}
+}
+
+// However many requests there are, the loop has only some of their turns at once. One that gets no answer of the loop
+// does not keep its place.
+func TestClientsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, o := newServer(t, 1000)
+		for i := range 3 * turnRecords {
+			apply(t, l.srv, fmt.Sprintf("c%d", i), 1)
+		}
+		stuck, do := true, o.Do
+		var turns, most atomic.Int32
+		o.Do = func(ctx context.Context, f func(*herd.Server)) bool {
+			if _, ok := ctx.Deadline(); !ok {
+				return do(ctx, f) // closes a cursor
+			}
+			if stuck {
+				<-ctx.Done()
+				return false
+			}
+			most.Store(max(most.Load(), turns.Add(1)))
+			defer turns.Add(-1)
+			time.Sleep(time.Millisecond)
+			return do(ctx, f)
+		}
+		handler := New(o).Handler
+		get := func(ctx context.Context) *httptest.ResponseRecorder {
+			r := httptest.NewRequestWithContext(ctx, "GET", "/clients.ndjson", nil)
+			r.RemoteAddr = "127.0.0.1:1"
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			return w
+		}
+		for range 2 * herd.ConsoleWalks {
+			if w := get(t.Context()); w.Code != 503 {
+				t.Errorf("a stuck loop: %d", w.Code)
+			}
+		}
+		var requests sync.WaitGroup
+		for range herd.ConsoleWalks {
+			requests.Go(func() { get(t.Context()) })
+		}
+		synctest.Wait()
+		gone, leave := context.WithTimeout(t.Context(), loopTimeout/2)
+		defer leave()
+		begun := time.Now()
+		if w := get(gone); w.Code != 503 || time.Since(begun) != loopTimeout/2 {
+			t.Errorf("one that left: %d after %v", w.Code, time.Since(begun))
+		}
+		requests.Wait()
+		stuck = false
+		for range 5 * herd.ConsoleWalks {
+			requests.Go(func() {
+				_, last, records := export(t, get(t.Context()).Body)
+				if len(records) != 3*turnRecords || !last.Complete {
+					t.Errorf("%d records, %+v", len(records), last)
+				}
+			})
+		}
+		requests.Wait()
+		if most.Load() != herd.ConsoleWalks {
+			t.Errorf("%d turns at once, want %d", most.Load(), herd.ConsoleWalks)
+		}
+	})
 }
 
 // BenchmarkClients is an export of a million records: the time of a turn of the loop, and of a record in all.

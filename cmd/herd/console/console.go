@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"time"
 
+	"serverherd/cmd/herd/console/follow"
 	"serverherd/cmd/herd/console/metrics"
 	"serverherd/herd"
 	"serverherd/herd/config"
@@ -47,12 +48,18 @@ type console struct {
 	Options
 	page     *metrics.Page
 	herdWide *herdWide // nil without Config
+	// walks has a value for each walk that may begin a turn: memory for it, or nil. See turn.
+	walks chan *follow.Batch
 }
 
 // New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
 	c := &console{Options: o, page: metrics.NewPage()}
+	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)
+	for range herd.ConsoleWalks {
+		c.walks <- nil
+	}
 	if o.Config != nil {
 		c.herdWide = newHerdWide(o)
 	}

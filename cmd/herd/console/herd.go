@@ -48,11 +48,11 @@ type herdWide struct {
 	client  *ask.Client
 
 	mu     sync.Mutex
-	latest *flight // in progress, or the last one
+	latest *round // in progress, or the last one
 }
 
-// flight is one round of questions.
-type flight struct {
+// round is one round of questions to all servers.
+type round struct {
 	done chan struct{} // closed when the fields below are set
 	over time.Time
 	all  []ask.Status
@@ -66,49 +66,50 @@ func newHerdWide(o Options) *herdWide {
 	}
 }
 
-// get returns an answer that is at most herd.ConsoleHerdPause older than the request, plus the time that asking takes.
+// get returns an answer that is at most herd.ConsoleHerdPause older than the request, plus the time that asking takes;
+// false if ctx ends first.
 func (h *herdWide) get(ctx context.Context) (text []byte, ok bool) {
-	f := h.current()
+	now := h.current()
 	select {
-	case <-f.done:
-		return f.text, true
+	case <-now.done:
+		return now.text, true
 	case <-ctx.Done():
 		return nil, false
 	}
 }
 
-// current returns the flight whose answer is new enough, and starts one if there is none.
-func (h *herdWide) current() *flight {
+// current returns the round whose answer is new enough, and starts one if there is none.
+func (h *herdWide) current() *round {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last := h.latest
 	if last != nil && !last.stale() {
 		return last
 	}
-	f := &flight{done: make(chan struct{})}
-	h.latest = f
-	go h.fly(f, last)
-	return f
+	now := &round{done: make(chan struct{})}
+	h.latest = now
+	go h.ask(now, last)
+	return now
 }
 
-// stale reports whether a flight is over for so long that its answer is not given any more.
-func (f *flight) stale() bool {
+// stale reports whether a round is over for so long that its answer is not given any more.
+func (r *round) stale() bool {
 	select {
-	case <-f.done:
-		return time.Since(f.over) >= herd.ConsoleHerdPause
+	case <-r.done:
+		return time.Since(r.over) >= herd.ConsoleHerdPause
 	default:
 		return false
 	}
 }
 
-// fly asks all servers. It belongs to none of those who look: if one leaves, the others still get the answer.
-func (h *herdWide) fly(f, last *flight) {
+// ask makes a round. It belongs to none of those who look: if one leaves, the others still get the answer.
+func (h *herdWide) ask(now, last *round) {
 	begun := time.Now().UTC()
-	f.all = h.askAll()
-	disagree := last != nil && view.Disagree(last.all, f.all)
-	f.text = h.answer(begun, f.all, disagree)
-	f.over = time.Now()
-	close(f.done)
+	now.all = h.askAll()
+	disagree := last != nil && view.Disagree(last.all, now.all)
+	now.text = h.answer(begun, now.all, disagree)
+	now.over = time.Now()
+	close(now.done)
 }
 
 // askAll asks the others at their addresses in herd.toml. They are asked for /status.json, for which no console asks
@@ -170,8 +171,13 @@ func herdLines(lines []view.Line) []HerdLine {
 
 // herd is /herd.json.
 func (c *console) herd(w http.ResponseWriter, r *http.Request) {
-	if text, ok := c.herdWide.get(r.Context()); ok {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(text)
+	ctx, cancel := context.WithTimeout(r.Context(), herd.ConsoleHerdTimeout)
+	defer cancel()
+	text, ok := c.herdWide.get(ctx)
+	if !ok {
+		fail(w, http.StatusServiceUnavailable, "no answer of the servers within "+herd.ConsoleHerdTimeout.String())
+		return
 	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(text)
 }

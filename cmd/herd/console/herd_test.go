@@ -190,6 +190,25 @@ func TestHerdIsAskedForAll(t *testing.T) {
 	})
 }
 
+// Whoever asks is not kept longer than a timeout, whatever the answers are.
+func TestHerdTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := New(Options{
+			Name: "Ball", Config: &config.Config{Servers: []config.Server{{Name: "Ball"}}},
+			Status: func(context.Context) (herd.Status, bool) {
+				time.Sleep(time.Minute)
+				return well("Ball"), true
+			},
+		}).Handler
+		begun, w := time.Now(), httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "/herd.json", nil))
+		if took := time.Since(begun); w.Code != 503 || errorOf(w.Body.String()) == "" || took != herd.ConsoleHerdTimeout {
+			t.Errorf("after %v: %d %s", took, w.Code, w.Body)
+		}
+		<-time.After(time.Minute) // the round has ended
+	})
+}
+
 // The servers disagree if their records differ twice and their feeds have not moved meanwhile.
 func TestHerdDisagrees(t *testing.T) {
 	other := well("Alford")

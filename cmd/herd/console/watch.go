@@ -60,7 +60,7 @@ func NewFollower(srv *herd.Server, post func(func()), later func(time.Duration, 
 
 // watchLine encodes an update.
 func watchLine(u follow.Update, present bool) []byte {
-	r := copied{u.Item, u.Source, u.Neighbor}.record()
+	r := record(u)
 	l := WatchLine{Record: &r, AT: protocol.Escape(u.Record.AppendAT(nil)), Present: present}
 	// A record that was there may have come in a copy.
 	if received, ok := u.Record.ReceivedAt(); ok && !present {

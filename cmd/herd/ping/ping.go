@@ -97,12 +97,12 @@ type target struct {
 	answered, lost uint64
 	last           time.Duration
 	err            error
-	conn           *flight
+	conn           *connection
 	dialing        bool
 }
 
-// flight is a connection and its open pings, the oldest first.
-type flight struct {
+// connection is one to a server, with its open pings, the oldest first.
+type connection struct {
 	conn Conn
 	open []time.Time
 	more chan struct{} // holds a value for each open ping
@@ -191,14 +191,14 @@ func (t *target) dial(ctx context.Context, receivers *sync.WaitGroup) {
 	case err != nil:
 		t.err = err
 	default:
-		f := &flight{conn: conn, more: make(chan struct{}, MaxOpen)}
+		f := &connection{conn: conn, more: make(chan struct{}, MaxOpen)}
 		t.conn = f
 		receivers.Go(func() { t.receive(f) })
 	}
 }
 
 // receive takes the replies of a connection.
-func (t *target) receive(f *flight) {
+func (t *target) receive(f *connection) {
 	for range f.more {
 		if err := f.conn.Receive(); err != nil {
 			t.drop(f, err)
@@ -221,7 +221,7 @@ func (t *target) receive(f *flight) {
 }
 
 // drop gives a connection up: its open pings are lost.
-func (t *target) drop(f *flight, err error) {
+func (t *target) drop(f *connection, err error) {
 	f.conn.Close()
 	t.mu.Lock()
 	if t.conn == f { // else it has been dropped, or the end closed it

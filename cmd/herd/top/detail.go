@@ -19,10 +19,7 @@ func (m *Model) serverBody() (lines []string) {
 	title := "  " + st.Bold(view.OneLine(s.name)) + "  " + st.Level(state.level, state.text)
 	status := s.now.Status
 	if status == nil {
-		if s.now.Error != "" {
-			lines = m.remark(view.Text{Level: state.level, Text: s.now.Error})
-		}
-		return append([]string{title, ""}, lines...)
+		return []string{title, "", "  " + view.Cell(s.now.Error, max(m.width-2, 1))}
 	}
 	text := func(v value, format func(float64) string) string { return number(v, format).text }
 	rate := func(of func(*herd.Counters) uint64) string { return text(s.count(of), perSecond) + "/s" }
@@ -37,12 +34,6 @@ func (m *Model) serverBody() (lines []string) {
 		}
 	}
 	lines = append(lines, title, "")
-	for _, r := range view.Remarks(status) {
-		lines = append(lines, m.remark(r)...)
-	}
-	if len(lines) > 2 {
-		lines = append(lines, "")
-	}
 	add("process", "%s, up %s, version %s, pid %d", status.Address, view.Duration(status.Now.Sub(status.Started)),
 		status.Version, status.PID)
 	p := status.Process
@@ -76,6 +67,15 @@ func (m *Model) serverBody() (lines []string) {
 	add("log", "%s, %s/s", status.Log.File, text(s.rate(func(s *herd.Status) float64 { return float64(s.Log.Written) }), size))
 	lines = append(lines, "")
 	lines = append(lines, m.serverLinks(s, status)...)
+	if remarks := view.Remarks(status); len(remarks) > 0 {
+		lines = append(lines, "")
+		for _, r := range remarks {
+			for i, line := range view.Wrap(view.OneLine(r.Text), max(m.width-4, 10)) {
+				indent := map[bool]string{true: "  ", false: "    "}[i == 0]
+				lines = append(lines, indent+st.Level(r.Level, line))
+			}
+		}
+	}
 	return lines
 }
 

@@ -49,7 +49,7 @@ type Model struct {
 	help          bool
 	tables        [2]table // of herdScreen and linkScreen
 	server        string   // that serverScreen shows
-	scroll        int      // of serverScreen and the help
+	scroll        int      // of serverScreen
 
 	filter    string
 	filtering bool // keys go to the filter
@@ -66,9 +66,8 @@ type table struct {
 func New(ctx context.Context, o Options) *Model {
 	m := &Model{o: o, ctx: ctx, width: 80, height: 24}
 	for _, name := range o.Servers {
-		m.servers = append(m.servers, &server{name: name, now: ask.Status{Server: name}})
+		m.servers = append(m.servers, &server{name: name, now: ask.Status{Server: name, Error: "not asked yet"}})
 	}
-	m.pin()
 	return m
 }
 
@@ -87,7 +86,6 @@ func (m *Model) Init() tea.Cmd { return func() tea.Msg { return Tick(time.Now())
 
 // Update implements tea.Model.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	defer m.pin()
 	switch msg := msg.(type) {
 	case Tick:
 		m.now = time.Time(msg)
@@ -107,18 +105,6 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	}
 	return m, nil
-}
-
-// pin selects the first row if the selected one is not there, so that the selection does not stay at a place in the
-// table while the rows move.
-func (m *Model) pin() {
-	if m.screen == serverScreen {
-		return
-	}
-	t, rows := &m.tables[m.screen], m.rows()
-	if len(rows) > 0 && !slices.ContainsFunc(rows, func(r row) bool { return r.key == t.selected }) {
-		t.selected = rows[0].key
-	}
 }
 
 // askAll asks each server, unless it still has to answer.
@@ -166,11 +152,7 @@ func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 		m.filterKey(key, msg.Text)
 		return nil
 	case m.help:
-		if _, ok := m.move(key); ok {
-			m.scrollKey(key)
-			return nil
-		}
-		m.help, m.scroll = false, 0
+		m.help = false
 		if key != "q" {
 			return nil
 		}
@@ -179,7 +161,7 @@ func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 	case "q":
 		return tea.Quit
 	case "?", "h":
-		m.help, m.scroll = true, 0
+		m.help = true
 	case "/":
 		if m.screen != serverScreen {
 			m.filtering = true
@@ -250,7 +232,7 @@ func (m *Model) move(key string) (by int, ok bool) {
 	return by, ok
 }
 
-// scrollKey handles a key of the server's screen or the help. View limits scroll.
+// scrollKey handles a key of the server's screen. View limits scroll.
 func (m *Model) scrollKey(key string) {
 	if by, ok := m.move(key); ok {
 		m.scroll = max(m.scroll+by, 0)

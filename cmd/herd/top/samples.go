@@ -17,14 +17,13 @@ type server struct {
 	name     string
 	now      ask.Status     // the last answer
 	asked    bool           // an answer is awaited
-	heard    bool           // a question was answered, or failed
 	answered time.Time      // when the last status came; zero: never
 	samples  []*herd.Status // statuses of one process without a gap, the oldest first
 }
 
 // add takes an answer.
 func (s *server) add(a ask.Status, at time.Time) {
-	s.now, s.asked, s.heard = a, false, true
+	s.now, s.asked = a, false
 	if a.Status == nil {
 		s.samples = nil
 		return

@@ -384,11 +384,11 @@ func TestMoreThanATurn(t *testing.T) {
 			for i := range n {
 				l.moveNow(t, fmt.Sprint("client", i))
 			}
-			r, b := f.reader, newBatch()
+			r, b := f.reader, NewBatch(0, herd.FollowBytes)
 			c := l.store.Head()
 			defer c.Close()
-			if more := (&reader{o: r.o, cursor: c}).fill(b); !more || len(b.updates) != herd.FollowRecords {
-				t.Errorf("%d records in one turn, more: %v", len(b.updates), more)
+			if more := (&reader{o: r.o, cursor: c}).fill(b); !more || len(b.Updates) != herd.FollowRecords {
+				t.Errorf("%d records in one turn, more: %v", len(b.Updates), more)
 			}
 		})
 		window()
@@ -408,10 +408,10 @@ func TestLongRecords(t *testing.T) {
 			for i := range 1000 {
 				l.moveNow(t, strings.Repeat("x", protocol.MaxClientID-3)+fmt.Sprintf("%03d", i))
 			}
-			b, c := newBatch(), l.store.Head()
+			b, c := NewBatch(0, herd.FollowBytes), l.store.Head()
 			defer c.Close()
 			(&reader{o: f.reader.o, cursor: c}).fill(b)
-			if n := len(b.updates); len(b.text) > herd.FollowBytes+2000 || n < 100 || n > 600 {
+			if n := len(b.Updates); b.Size() > herd.FollowBytes+2000 || n < 100 || n > 600 {
 				t.Errorf("%d bytes of %d records in one turn", len(b.text), n)
 			}
 		})
@@ -449,8 +449,8 @@ func TestGoroutineIsBusy(t *testing.T) {
 		})
 		for _, want := range []uint64{1, 2, 100} {
 			b := <-r.full
-			if len(b.updates) != 1 || b.updates[0].Seq != want {
-				t.Errorf("%+v, want position %d", b.updates, want)
+			if len(b.Updates) != 1 || b.Updates[0].Seq != want {
+				t.Errorf("%+v, want position %d", b.Updates, want)
 			}
 			r.free <- b
 		}

@@ -64,8 +64,7 @@ func (f *Follower) Watch(ctx context.Context, id string) (w *Watcher, tail uint6
 		a := answer{tail: f.o.Store().Tail()}
 		if id != "" {
 			if item, ok := f.o.Store().Lookup([]byte(id)); ok {
-				u := f.o.update(item)
-				u.Record = u.Record.CloneInto(nil)
+				u := Copy(item, f.o.Source)
 				a.present = &u
 			}
 		}
@@ -144,7 +143,7 @@ func (f *Follower) fanOut(r *reader) {
 	for {
 		select {
 		case b := <-r.full:
-			for updates := range slices.Chunk(b.updates, chunk) {
+			for updates := range slices.Chunk(b.Updates, chunk) {
 				f.publish(r, updates)
 			}
 			f.published(r)

@@ -18,23 +18,6 @@ type Options struct {
 	Encode func(u Update, present bool) []byte
 }
 
-// Update is a record as this server applied it. Its bytes are valid during the call to Options.Encode.
-type Update struct {
-	feed.Item
-	Source   string // see herd.Server.Source
-	Neighbor string
-}
-
-// batch is what the loop passes to the goroutine, and gets back to use it again.
-type batch struct {
-	updates []Update
-	text    []byte // of the updates' records, concatenated
-}
-
-func newBatch() *batch {
-	return &batch{text: make([]byte, 0, herd.FollowBytes+4096)}
-}
-
 // reader is the part of a Follower on the loop. A new one is made when the first watcher comes, and stopped when the
 // last one has gone. Its fields are loop only, except for the channels.
 type reader struct {
@@ -43,16 +26,17 @@ type reader struct {
 	stopped bool
 
 	// There are two batches, in one of the channels or with the goroutine, so no send blocks.
-	free, full chan *batch
+	free, full chan *Batch
 	quit       chan struct{} // closed when nobody watches
 }
 
 func newReader(o *Options) *reader {
 	r := &reader{
-		o: o, free: make(chan *batch, 2), full: make(chan *batch, 2), quit: make(chan struct{}),
+		o: o, free: make(chan *Batch, 2), full: make(chan *Batch, 2), quit: make(chan struct{}),
 	}
-	r.free <- newBatch()
-	r.free <- newBatch()
+	for range cap(r.free) {
+		r.free <- NewBatch(0, herd.FollowBytes)
+	}
 	return r
 }
 
@@ -94,29 +78,14 @@ func (r *reader) read() {
 }
 
 // fill copies the next records, and reports whether there are more.
-func (r *reader) fill(b *batch) (more bool) {
-	b.updates, b.text = b.updates[:0], b.text[:0]
-	for len(b.updates) < herd.FollowRecords && len(b.text) < herd.FollowBytes {
+func (r *reader) fill(b *Batch) (more bool) {
+	b.Reset()
+	for len(b.Updates) < herd.FollowRecords && b.Size() < herd.FollowBytes {
 		item, ok := r.cursor.Next()
 		if !ok {
 			return false
 		}
-		b.add(r.o.update(item))
+		b.Add(item, r.o.Source)
 	}
 	return !r.cursor.CaughtUp()
-}
-
-// add copies an update's record.
-func (b *batch) add(u Update) {
-	u.Record = u.Record.CloneInto(b.text[len(b.text):])
-	if end := len(b.text) + len(u.Record.Text()); end <= cap(b.text) {
-		b.text = b.text[:end]
-	} // else it has got memory of its own
-	b.updates = append(b.updates, u)
-}
-
-// update describes an item of the feed. It aliases the store.
-func (o *Options) update(item feed.Item) Update {
-	source, neighbor := o.Source(item)
-	return Update{item, source, neighbor}
 }

@@ -59,7 +59,7 @@ func newWatch(o *options) *cobra.Command {
 			client := ask.New(ask.Options{Timeout: o.timeout})
 			p := newUpdatePrinter(c.OutOrStdout())
 			w := watch.Options{
-				Count: count, Begun: p.head, Line: p.print,
+				Server: s.Name, Count: count, Begun: p.head, Line: p.print,
 				Open: func(ctx context.Context) (io.ReadCloser, error) { return client.Open(ctx, s, path) },
 				Note: func(text string) {
 					fmt.Fprintf(c.ErrOrStderr(), "herd: %s: %s\n", s.Name, view.OneLine(text))

@@ -103,6 +103,21 @@ func TestHostHeader(t *testing.T) {
 			t.Errorf("Host %q: %d %q, want 403 and no status", host, code, body)
 		}
 	}
+	for request, want := range map[string]string{
+		"GET /healthz HTTP/1.0\r\n\r\n":                     "HTTP/1.0 200 OK\r\n",
+		"GET /healthz HTTP/1.0\r\nHost: evil.example\r\n\r\n": "HTTP/1.0 403 Forbidden\r\n",
+		"GET /healthz HTTP/1.1\r\n\r\n":                     "HTTP/1.1 400 Bad Request: missing required Host header\r\n",
+	} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, request)
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		if c.Close(); line != want {
+			t.Errorf("%q: %q, want %q", request, line, want)
+		}
+	}
 }
 
 // If the loop does not answer, the request fails after a timeout.

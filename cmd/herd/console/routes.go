@@ -104,7 +104,8 @@ func (one route) serve(w http.ResponseWriter, r *http.Request) {
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bound, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		if bound != nil && config.IsLoopback(bound.String()) && !isLocal(r.Host) {
+		named := r.Host != "" || r.ProtoAtLeast(1, 1) // health checkers with HTTP/1.0 name no host, browsers always do
+		if bound != nil && config.IsLoopback(bound.String()) && named && !isLocal(r.Host) {
 			fail(w, http.StatusForbidden, "this console accepts requests for localhost only")
 			return
 		}

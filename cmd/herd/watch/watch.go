@@ -26,6 +26,7 @@ const (
 
 // Options configure Run. All but Count are required.
 type Options struct {
+	Server string // its name: another server's answer is an error
 	// Open requests /watch. It returns an error if it does not begin.
 	Open func(context.Context) (io.ReadCloser, error)
 	// Begun is called when the server has answered for the first time. An error ends Run.
@@ -59,7 +60,7 @@ func Run(ctx context.Context, o Options) error {
 	r := &runner{Options: o}
 	retry := minRetry
 	for down := false; ; {
-		begun, err := r.stream(ctx, down)
+		begun, useful, err := r.stream(ctx, down)
 		var output errOutput
 		switch {
 		case errors.Is(err, errDone), ctx.Err() != nil:
@@ -69,7 +70,7 @@ func Run(ctx context.Context, o Options) error {
 		case r.epoch == "":
 			return err
 		}
-		if begun {
+		if useful {
 			retry = minRetry
 		}
 		if begun || !down {
@@ -85,11 +86,11 @@ func Run(ctx context.Context, o Options) error {
 	}
 }
 
-// stream reads one answer. Begun reports whether its first line came.
-func (r *runner) stream(ctx context.Context, again bool) (begun bool, err error) {
+// stream reads one answer. begun reports whether its first line came, useful whether another one did.
+func (r *runner) stream(ctx context.Context, again bool) (begun, useful bool, err error) {
 	body, err := r.Open(ctx)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	defer body.Close()
 	silent := make(chan struct{})
@@ -104,31 +105,38 @@ func (r *runner) stream(ctx context.Context, again bool) (begun bool, err error)
 		timer.Reset(silence)
 		var l console.WatchLine
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return begun, fmt.Errorf("not a line of /watch: %w", err)
+			return begun, useful, fmt.Errorf("not a line of /watch: %w", err)
 		}
 		if !begun {
-			if l.Server == "" || l.Epoch == "" {
-				return false, errors.New("the answer does not begin as that of /watch")
+			switch {
+			case l.Server == "" || l.Epoch == "":
+				return false, false, errors.New("the answer does not begin as that of /watch")
+			case l.Server != r.Server:
+				return false, false, fmt.Errorf("the console belongs to %.64q", l.Server)
 			}
 			begun = true
 			if err := r.begin(l, again); err != nil {
-				return true, errOutput{err}
+				return true, false, errOutput{err}
 			}
 			continue
 		}
+		useful = true
 		if err := r.line(l); err != nil {
-			return true, err
+			return true, true, err
 		}
 	}
 	select {
 	case <-silent:
-		return begun, fmt.Errorf("nothing came for %v", silence)
+		return begun, useful, fmt.Errorf("nothing came for %v", silence)
 	default:
 	}
-	if lines.Err() != nil {
-		return begun, fmt.Errorf("the connection broke: %w", lines.Err())
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return begun, useful, fmt.Errorf("a line is longer than %d bytes", maxLine)
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return begun, useful, fmt.Errorf("the connection broke: %w", err)
 	}
-	return begun, errors.New("the server closed the connection")
+	return begun, useful, errors.New("the server closed the connection")
 }
 
 // begin handles the first line.

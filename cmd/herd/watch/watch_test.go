@@ -56,6 +56,7 @@ func run(t *testing.T, s *server, count int, limit time.Duration) (said []string
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
 		err = Run(ctx, Options{
+			Server: "Ball",
 			Open: s.open, Count: count, Begun: func() error { return nil },
 			Line: func(l console.WatchLine) error {
 				if l.Record == nil {
@@ -87,8 +88,9 @@ func TestRun(t *testing.T) {
 		{"no more than wanted", []func(*io.PipeWriter){says(hello + update("k", 1, false) + update("k", 2, false))}, 1, []string{"k1"}, ""},
 		{"the first request fails", []func(*io.PipeWriter){nil, says(hello)}, 0, nil, "refused"},
 		{"something else answers", []func(*io.PipeWriter){says("{}\n")}, 0, nil, "the answer does not begin as that of /watch"},
+		{"another server answers", []func(*io.PipeWriter){says(strings.Replace(hello, "Ball", `Evil\u001b`, 1))}, 0, nil, `belongs to "Evil\x1b"`},
 		{"not JSON", []func(*io.PipeWriter){says("<html>\n")}, 0, nil, "not a line of /watch"},
-		{"a long line", []func(*io.PipeWriter){says(strings.Repeat("x", 1<<20))}, 0, nil, "token too long"},
+		{"a long line", []func(*io.PipeWriter){says(strings.Repeat("x", 1<<20))}, 0, nil, "a line is longer than 65536 bytes"},
 		{"a restart", []func(*io.PipeWriter){says(hello + update("k", 1, false)), nil, nil, says(second + update("k", 1, true) + update("k", 2, false))}, 2,
 			[]string{"k1", closed, restarted, "k2"}, ""},
 		{"another record after a restart", []func(*io.PipeWriter){says(hello + update("k", 1, false)), says(second + update("k", 2, true))}, 2,
@@ -125,6 +127,20 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// A console that begins well and then sends nothing usable is not asked four times a second for ever.
+func TestRetriesOfAUselessAnswer(t *testing.T) {
+	s := &server{}
+	for range 1000 {
+		s.answers = append(s.answers, says(hello+"garbage\n"))
+	}
+	if _, err := run(t, s, 0, time.Minute); err != nil {
+		t.Error(err)
+	}
+	if n := len(s.opened); n < 14 || n > 18 {
+		t.Errorf("%d requests in a minute", n)
+	}
+}
+
 // A stream in which nothing comes any more is given up.
 func TestSilence(t *testing.T) {
 	s := &server{answers: []func(*io.PipeWriter){
@@ -150,7 +166,7 @@ func TestSilence(t *testing.T) {
 func TestOutputFails(t *testing.T) {
 	s := &server{answers: []func(*io.PipeWriter){says(hello + update("k", 1, false))}}
 	full := errors.New("disk full")
-	err := Run(t.Context(), Options{Open: s.open, Begun: func() error { return nil }, Line: func(console.WatchLine) error { return full }, Note: func(string) {}})
+	err := Run(t.Context(), Options{Server: "Ball", Open: s.open, Begun: func() error { return nil }, Line: func(console.WatchLine) error { return full }, Note: func(string) {}})
 	if !errors.Is(err, full) || len(s.opened) != 1 {
 		t.Errorf("%v after %d requests", err, len(s.opened))
 	}

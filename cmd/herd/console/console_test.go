@@ -104,9 +104,9 @@ func TestHostHeader(t *testing.T) {
 		}
 	}
 	for request, want := range map[string]string{
-		"GET /healthz HTTP/1.0\r\n\r\n":                     "HTTP/1.0 200 OK\r\n",
+		"GET /healthz HTTP/1.0\r\n\r\n":                       "HTTP/1.0 200 OK\r\n",
 		"GET /healthz HTTP/1.0\r\nHost: evil.example\r\n\r\n": "HTTP/1.0 403 Forbidden\r\n",
-		"GET /healthz HTTP/1.1\r\n\r\n":                     "HTTP/1.1 400 Bad Request: missing required Host header\r\n",
+		"GET /healthz HTTP/1.1\r\n\r\n":                       "HTTP/1.1 400 Bad Request: missing required Host header\r\n",
 	} {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {

@@ -57,7 +57,7 @@ func run(t *testing.T, s *server, count int, limit time.Duration) (said []string
 		defer cancel()
 		err = Run(ctx, Options{
 			Server: "Ball",
-			Open: s.open, Count: count, Begun: func() error { return nil },
+			Open:   s.open, Count: count, Begun: func() error { return nil },
 			Line: func(l console.WatchLine) error {
 				if l.Record == nil {
 					said = append(said, fmt.Sprint("behind ", l.Behind))

@@ -77,7 +77,7 @@ func (c *console) client(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, got.server+" does not know "+protocol.Printable(id))
 	default:
 		now := time.Now().UTC()
-		answer(w, ClientStatus{
+		c.answer(w, r, ClientStatus{
 			Server: got.server, Now: now, Age: now.Sub(got.Record.Stamp().Time()).Seconds(),
 			AT: protocol.Escape(got.Record.AppendAT(nil)), Record: record(got.Update),
 		})

@@ -12,6 +12,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"serverherd/cmd/herd/console/follow"
@@ -50,12 +51,15 @@ type console struct {
 	herdWide *herdWide // nil without Config
 	// walks has a value for each walk that may begin a turn: memory for it, or nil. See turn.
 	walks chan *follow.Batch
+	// encoders has an element for each answer that is being encoded.
+	encoders chan struct{}
 }
 
 // New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
 	c := &console{Options: o, page: metrics.NewPage()}
+	c.encoders = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)
 	for range herd.ConsoleWalks {
 		c.walks <- nil

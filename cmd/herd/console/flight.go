@@ -30,7 +30,7 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 	if page, ok := fromLoop(c, w, r, func(srv *herd.Server) herd.EventPage {
 		return srv.Events(ring != "recent", since)
 	}); ok {
-		answer(w, page)
+		c.answer(w, r, page)
 	}
 }
 
@@ -51,6 +51,6 @@ func (c *console) trace(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if flood, ok := fromLoop(c, w, r, func(srv *herd.Server) herd.Flood { return srv.Flood(id, hash) }); ok {
-		answer(w, flood)
+		c.answer(w, r, flood)
 	}
 }

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"strings"
@@ -100,5 +102,31 @@ func TestEventPages(t *testing.T) {
 	var p herd.EventPage
 	if err := json.Unmarshal([]byte(body), &p); err != nil || p.Ring != "sampled" || len(p.Events) == 0 {
 		t.Errorf("sampled: %v, K %d, %d events, %.200s", err, p.K, len(p.Events), body)
+	}
+}
+
+// Answers wait for others that are being encoded, and are given up with their request. Health checks do not wait.
+func TestFewAnswersAreEncodedAtOnce(t *testing.T) {
+	c := &console{encoders: make(chan struct{}, 1)}
+	c.encoders <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	w, gone := httptest.NewRecorder(), make(chan struct{})
+	go func() {
+		c.answer(w, httptest.NewRequest("GET", "/", nil).WithContext(ctx), 7)
+		close(gone)
+	}()
+	cancel()
+	if <-gone; w.Body.Len() > 0 {
+		t.Errorf("answered %q though another one was being encoded", w.Body)
+	}
+	waiting := make(chan struct{})
+	go func() {
+		c.answer(w, httptest.NewRequest("GET", "/", nil), 7)
+		close(waiting)
+	}()
+	c.healthz(httptest.NewRecorder(), nil)
+	<-c.encoders
+	if <-waiting; w.Body.String() != "7\n" || len(c.encoders) != 0 {
+		t.Errorf("answered %q, %d are being encoded", w.Body, len(c.encoders))
 	}
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,11 +13,31 @@ import (
 )
 
 // answer sends a value as JSON.
-func answer(w http.ResponseWriter, v any) {
+func (c *console) answer(w http.ResponseWriter, r *http.Request, v any) {
+	var text bytes.Buffer
+	if !c.encode(r, func() {
+		e := json.NewEncoder(&text)
+		e.SetIndent("", "  ")
+		_ = e.Encode(v)
+	}) {
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v)
+	_, _ = w.Write(text.Bytes())
+}
+
+// encode calls f, which encodes an answer, when few others are being encoded: goroutines that use the processor for
+// milliseconds, and as many as there are cores, would keep the loop from running. It reports false if the request ends
+// first.
+func (c *console) encode(r *http.Request, f func()) bool {
+	select {
+	case c.encoders <- struct{}{}:
+		f()
+		<-c.encoders
+		return true
+	case <-r.Context().Done():
+		return false
+	}
 }
 
 // fail sends an error: its status and {"error":"..."}.

@@ -299,8 +299,6 @@ func linkTo(f *herd.Flood, to string) string {
 		return f.Server + " has no link to it"
 	}
 	switch l := f.Links[i]; {
-	case l.State == "live" || l.State == "copying" || l.State == "plain":
-		return fmt.Sprintf("link from %s is %s, %d behind", f.Server, l.State, l.Behind)
 	case l.Error != "":
 		return fmt.Sprintf("link from %s is %s: %s", f.Server, l.State, l.Error)
 	default:

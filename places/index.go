@@ -3,6 +3,7 @@ package places
 import (
 	"context"
 	"encoding/json"
+	"iter"
 
 	"github.com/tidwall/rtree"
 )
@@ -38,6 +39,17 @@ func newIndex(all table, rank Rank, source, credits string) *Index {
 
 // Len is the number of places.
 func (e *Index) Len() int { return e.table.len() }
+
+// All returns all places, in the order of the index. Only those of NewEmbedded have a meaningful Kind.
+func (e *Index) All() iter.Seq[Place] {
+	return func(yield func(Place) bool) {
+		for i := range uint32(e.table.len()) {
+			if !yield(e.table.place(i)) {
+				return
+			}
+		}
+	}
+}
 
 // Nearby implements Provider. It never fails, never blocks and takes about 20 microseconds. The minimum
 // radius is one meter, the resolution of the data.

@@ -88,6 +88,8 @@ func TestExamples(t *testing.T) {
 				p.exampleOfIamat(t, line)
 			case "load":
 				p.must(t, shortened(line))
+			case "demo":
+				p.must(t, line+" -d 200ms")
 			case "watch":
 				p.exampleOfWatch(t, line)
 			default:
@@ -225,6 +227,8 @@ func (p *pasted) document(t *testing.T, path string, tested map[string]bool) {
 			if _, err := p.run(t, shortened(line)); err != nil && strings.Contains(err.Error(), "exit status 2") {
 				t.Error(err)
 			}
+		case verb == "demo":
+			p.must(t, line+" -d 200ms")
 		case verb == "watch":
 			p.exampleOfWatch(t, line)
 		default:

@@ -145,6 +145,11 @@ func (f *loadFlags) reportClients(say func(string), journaled bool, missing []st
 	case 1:
 		ids, stay = "client "+first, "stays"
 	}
+	reportStay(say, ids, stay, journaled, missing, all)
+}
+
+// reportStay says whether clients stay in the herd.
+func reportStay(say func(string), ids, stay string, journaled bool, missing []string, all bool) {
 	if journaled {
 		say(fmt.Sprintf("%s %s in the herd and in its journals", ids, stay))
 		return

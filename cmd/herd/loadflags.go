@@ -87,12 +87,7 @@ func (f *loadFlags) define(s *pflag.FlagSet) {
 		"find the highest rate that meets a `condition`, such as 'p99<5ms'; takes 8 times -d", isCondition)
 	listFlag(s, &f.failIf, "fail-if", conditions,
 		"exit with code 1 if a `condition` is met, such as 'p99>5ms' or 'errors>0'; repeatable", isCondition)
-	seed := &flagValue{"", "uint", "a whole number from 0 to 18446744073709551615", func(text string) bool {
-		n, err := strconv.ParseUint(text, 10, 64)
-		f.Seed, f.seeded = n, err == nil
-		return err == nil
-	}}
-	seed.define(s, "seed", "random seed of ids, positions and the mix, from 0 to 18446744073709551615 (default: random)")
+	seedFlag(s, &f.Seed, &f.seeded, "random seed of ids, positions and the mix")
 	const minEpoch, maxEpoch = 1, 99_999_999_999
 	epoch := &flagValue{"", "seconds", "seconds since 1970 from 1 to 99999999999", func(text string) bool {
 		seconds, ok := parseNumber(text, minEpoch, maxEpoch)
@@ -105,6 +100,17 @@ func (f *loadFlags) define(s *pflag.FlagSet) {
 	textFlag(s, &f.csv, "csv", "", file, "write one row per second to a `file`, or to -")
 	textFlag(s, &f.hdr, "hdr", "", file, "write the latency distribution to a `file` or -, in HdrHistogram's format")
 	s.BoolVar(&f.live, "live", false, "print progress every second (always on a terminal)")
+}
+
+// seedFlag defines --seed. Given is set if it is given.
+func seedFlag(s *pflag.FlagSet, p *uint64, given *bool, usage string) {
+	const limits = "from 0 to 18446744073709551615"
+	seed := &flagValue{"", "uint", "a whole number " + limits, func(text string) bool {
+		n, err := strconv.ParseUint(text, 10, 64)
+		*p, *given = n, err == nil
+		return err == nil
+	}}
+	seed.define(s, "seed", usage+", "+limits+" (default: random)")
 }
 
 // read converts and checks the flags.

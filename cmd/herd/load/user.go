@@ -171,7 +171,12 @@ func (u *user) replyEnd(p []byte, whatsat bool) int {
 	if u.lines.redis {
 		return bytes.IndexByte(p, '\n') + 1
 	}
-	cs131 := u.worker.options.Dialect == protocol.CS131
+	return replyEnd(p, whatsat, u.worker.options.Dialect)
+}
+
+// replyEnd is the length of the reply at the beginning of p, which is not empty; 0 if it is incomplete.
+func replyEnd(p []byte, whatsat bool, d protocol.Dialect) int {
+	cs131 := d == protocol.CS131
 	if whatsat && p[0] == 'A' || p[0] != 'A' && !cs131 { // may have more than one line
 		if i := bytes.Index(p, emptyLine); i >= 0 {
 			return i + len(emptyLine)
@@ -194,22 +199,33 @@ func (u *user) compare(r *request, reply []byte) {
 		u.compareRedis(reply)
 		return
 	}
-	if len(reply) > 1 && reply[1] == ' ' { // "? " or "> "
+	if isRefusal(reply) {
 		u.worker.refused(u, reply)
 		return
 	}
-	line, _, _ := bytes.Cut(reply, []byte("\n"))
-	ok := bytes.HasPrefix(line, []byte("AT ")) && reply[len(reply)-1] == '\n'
+	line, ok := atLine(reply)
 	if r.whatsat {
 		id, _, _ := bytes.Cut(r.line[len("WHATSAT "):], []byte(" "))
 		ok = ok && bytes.Contains(line, id) && isPlaces(reply[len(line):])
 	} else {
-		ok = ok && bytes.HasSuffix(line, r.line[len("IAMAT"):])
+		ok = ok && hasUpdate(line, r.line)
 	}
 	if !ok {
 		u.worker.wrong(u, "wrong reply", string(r.line)+": "+shown(reply))
 	}
 }
+
+// isRefusal reports whether a reply is an error: "? " or "> ".
+func isRefusal(reply []byte) bool { return len(reply) > 1 && reply[1] == ' ' }
+
+// atLine returns the first line of a reply without its LF. It reports whether that is an AT line, and complete.
+func atLine(reply []byte) (line []byte, ok bool) {
+	line, _, _ = bytes.Cut(reply, []byte("\n"))
+	return line, bytes.HasPrefix(line, []byte("AT ")) && reply[len(reply)-1] == '\n'
+}
+
+// hasUpdate reports whether an AT line has the fields of an IAMAT.
+func hasUpdate(at, iamat []byte) bool { return bytes.HasSuffix(at, iamat[len("IAMAT"):]) }
 
 // isPlaces reports whether the rest of a WHATSAT's reply, after its AT line, looks like a JSON object.
 func isPlaces(rest []byte) bool {

@@ -139,7 +139,7 @@ func TestFeedAndAServerThatFails(t *testing.T) {
 				}
 			}
 			slices.Sort(f.notes)
-			if err != nil || n > 2 || slices.ContainsFunc(f.notes, func(s string) bool { return strings.Contains(s, "Ball answers") }) {
+			if err != nil || n > 2 || strings.Contains(fmt.Sprint(f.notes), "nil") || slices.ContainsFunc(f.notes, func(s string) bool { return strings.Contains(s, "Ball answers") }) {
 				t.Errorf("%v, %q", err, f.notes)
 			}
 		})
@@ -150,8 +150,10 @@ func TestFeedAndAServerThatFails(t *testing.T) {
 func TestFeedAndAServerThatHangs(t *testing.T) {
 	t.Parallel()
 	var hangs atomic.Bool
+	var unanswered atomic.Int64
 	f := feed(t, hang, named("Alford", scripted(t, well)), named("Ball", scripted(t, func(n int, line string) []byte {
 		if hangs.Load() {
+			unanswered.Add(1)
 			return []byte{}
 		}
 		return well(n, line)
@@ -162,7 +164,15 @@ func TestFeedAndAServerThatHangs(t *testing.T) {
 	if up := f.Counts().Up; up != 1 {
 		t.Errorf("%d servers are up", up)
 	}
-	f.confirms(100)
+	f.confirms(100) // of those 50 or so are due at Ball
+	before, failed := unanswered.Load(), f.Counts().Failed
+	f.confirms(400)
+	if n := f.Counts().Failed - failed; n > 100 {
+		t.Errorf("%d updates did not go to the other server", n)
+	}
+	if n := unanswered.Load() - before; n > 20 { // one trial every two seconds
+		t.Errorf("%d updates were sent to a server that hangs", n)
+	}
 	hangs.Store(false)
 	f.says("Ball answers again")
 	if err := f.ends(); err != nil || f.Counts().Up != 2 || f.Counts().Failed == 0 {

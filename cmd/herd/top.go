@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,18 +26,18 @@ import (
 const topTimeout = 900 * time.Millisecond
 
 func newTop(o *options) *cobra.Command {
-	var once bool
+	var once, asJSON bool
 	var interval, timeout time.Duration // o.timeout has the default of other commands
 	c := &cobra.Command{
 		Use:   "top",
 		Short: "Watch the whole herd on one screen",
 		Long: "Watch the whole herd on one screen: every server of herd.toml, their links in\n" +
 			"both directions, and each server in detail. The consoles are asked every\n" +
-			"--interval. Rates are between the last two answers, percentiles are of the last\n" +
-			"ten seconds. ? shows the keys and what the columns mean.\n\n" +
+			"--interval. Rates are between the last two answers of a server, percentiles are\n" +
+			"of its last 11 answers. ? shows the keys and what the columns mean.\n\n" +
 			"--once prints the servers once, after two answers of each, and needs no\n" +
-			"terminal. For scripts there is herd status --json.",
-		Example:           "  herd top --once\n  herd top --once --interval 200ms",
+			"terminal. With --json it prints an object with the rates of each server.",
+		Example:           "  herd top --once\n  herd top --once --interval 200ms --json",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -46,8 +47,11 @@ func newTop(o *options) *cobra.Command {
 			}
 			out := direct(c.OutOrStdout())
 			opts := topOptions(cfg, timeout, interval, style.For(out))
-			if once {
-				return topOnce(c.OutOrStdout(), opts)
+			switch {
+			case once:
+				return topOnce(c.OutOrStdout(), opts, asJSON)
+			case asJSON:
+				return usage("--json needs --once")
 			}
 			in, isFile := c.InOrStdin().(*os.File)
 			if !isFile || !isTerminal(in) || !isTerminal(out) || os.Getenv("TERM") == "dumb" {
@@ -59,6 +63,7 @@ func newTop(o *options) *cobra.Command {
 	durationFlag(c.Flags(), &interval, "interval", time.Second, 100*time.Millisecond, time.Hour, "time between two questions to a console")
 	durationFlag(c.Flags(), &timeout, "timeout", topTimeout, time.Millisecond, time.Hour, "how long to wait for each console")
 	c.Flags().BoolVar(&once, "once", false, "print one screen and exit")
+	c.Flags().BoolVar(&asJSON, "json", false, "with --once: print a JSON object")
 	return c
 }
 
@@ -75,7 +80,7 @@ func topOptions(cfg *config.Config, timeout, interval time.Duration, styles styl
 }
 
 // topOnce asks all consoles twice and prints what they answered.
-func topOnce(w io.Writer, opts top.Options) error {
+func topOnce(w io.Writer, opts top.Options, asJSON bool) error {
 	ctx, stop := untilSignal()
 	defer stop()
 	width := 80
@@ -96,6 +101,11 @@ func topOnce(w io.Writer, opts top.Options) error {
 			return context.Cause(ctx)
 		}
 		m.AskAll(time.Now())
+	}
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(m.Report())
 	}
 	_, err := io.WriteString(direct(w), m.Whole(width))
 	return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,8 +67,25 @@ func TestTopWithoutATerminal(t *testing.T) {
 	h.Kill("Welsh")
 	out, errOut, code := h.Command("", "top", "--once", "--interval", "100ms")
 	if code != 0 || errOut != "" || strings.Contains(out, "\x1b") || !strings.Contains(out, "1 of 2 answered") ||
-		!strings.Contains(out, "  Alford  ") || !strings.Contains(out, "  Welsh   no answer") || !strings.Contains(out, " 0 updates/s") {
+		!strings.Contains(out, "  Alford  ! ") || !strings.Contains(out, "  Welsh   ! no answer") || !strings.Contains(out, " 0 updates/s") {
 		t.Errorf("exit code %d, %q\n%s", code, errOut, out)
+	}
+	out, errOut, code = h.Command("", "top", "--once", "--json", "--interval", "100ms")
+	var report struct {
+		Verdict string
+		Servers []struct {
+			Server, Error string
+			Lines         *float64 `json:"lines_per_second"`
+			Status        *struct{ PID int }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || errOut != "" || len(report.Servers) != 2 ||
+		!strings.HasPrefix(report.Verdict, "! Welsh: no answer") || report.Servers[0].Lines == nil || report.Servers[0].Status == nil ||
+		report.Servers[1].Lines != nil || report.Servers[1].Error == "" {
+		t.Errorf("exit code %d, %q, %v\n%s", code, errOut, err, out)
+	}
+	if _, errOut, code := h.Command("", "top", "--json"); code != exitUsage || !strings.Contains(errOut, "--json needs --once") {
+		t.Errorf("exit code %d, %q", code, errOut)
 	}
 	if _, errOut, code := h.Command("", "top"); code != exitUsage || errOut != "herd: top needs a terminal; herd top --once prints one screen\n" {
 		t.Errorf("exit code %d, %q", code, errOut)

@@ -19,7 +19,10 @@ func (m *Model) serverBody() (lines []string) {
 	title := "  " + st.Bold(view.OneLine(s.name)) + "  " + st.Level(state.level, state.text)
 	status := s.now.Status
 	if status == nil {
-		return []string{title, "", "  " + view.Cell(s.now.Error, max(m.width-2, 1))}
+		if s.now.Error != "" {
+			lines = m.remark(view.Text{Level: state.level, Text: s.now.Error})
+		}
+		return append([]string{title, ""}, lines...)
 	}
 	text := func(v value, format func(float64) string) string { return number(v, format).text }
 	rate := func(of func(*herd.Counters) uint64) string { return text(s.count(of), perSecond) + "/s" }
@@ -34,6 +37,12 @@ func (m *Model) serverBody() (lines []string) {
 		}
 	}
 	lines = append(lines, title, "")
+	for _, r := range view.Remarks(status) {
+		lines = append(lines, m.remark(r)...)
+	}
+	if len(lines) > 2 {
+		lines = append(lines, "")
+	}
 	add("process", "%s, up %s, version %s, pid %d", status.Address, view.Duration(status.Now.Sub(status.Started)),
 		status.Version, status.PID)
 	p := status.Process
@@ -44,14 +53,14 @@ func (m *Model) serverBody() (lines []string) {
 		rate(func(c *herd.Counters) uint64 { return c.Replies }), rate(func(c *herd.Counters) uint64 { return c.Refused }))
 	add("updates", "%s from clients, %s from neighbors", rate(func(c *herd.Counters) uint64 { return c.Stored }),
 		rate(func(c *herd.Counters) uint64 { return c.Applied }))
-	add("loop", "lag p99 %s, turns %s/s, slowest %s, %s slow", text(s.lag(), latency),
+	add("loop", "lag p99 %s, turns %s/s, slowest %s, %s slow", text(s.lag(), bound),
 		text(s.rate(func(s *herd.Status) float64 { return float64(s.Loop.Turns) }), perSecond), latency(status.Loop.Slowest), view.Count(status.Loop.SlowTurns))
-	add("propagation", "p99 %s now; in all p50 %s, p99 %s, max %s", text(s.propagation(), latency), view.Latency(status.Propagation.P50, status.Propagation.Count > 0),
+	add("propagation", "p99 %s now; in all p50 %s, p99 %s, max %s", text(s.propagation(), bound), view.Latency(status.Propagation.P50, status.Propagation.Count > 0),
 		view.Latency(status.Propagation.P99, status.Propagation.Count > 0), view.Latency(status.Propagation.Max, status.Propagation.Count > 0))
 	l := status.Lookups
 	add("lookups", "%d open, %d in flight, %d waiting; %s, %s failed, %s busy; p99 %s", l.Open, l.InFlight, l.Waiting,
 		rate(func(c *herd.Counters) uint64 { return c.WHATSAT }), rate(func(c *herd.Counters) uint64 { return c.LookupsFailed }),
-		rate(func(c *herd.Counters) uint64 { return c.LookupsBusy }), text(s.p99(func(s *herd.Status) [32]uint64 { return s.Lookups.Answered.Counts }), latency))
+		rate(func(c *herd.Counters) uint64 { return c.LookupsBusy }), text(s.p99(func(s *herd.Status) [32]uint64 { return s.Lookups.Answered.Counts }), bound))
 	if j := status.Journal; j != nil {
 		ok := map[bool]string{true: "ok", false: "not ok"}[j.OK]
 		add("journal", "%s, %s behind, %s written, %d failures", ok, view.Plural(j.Behind, "record", "records"),
@@ -67,15 +76,6 @@ func (m *Model) serverBody() (lines []string) {
 	add("log", "%s, %s/s", status.Log.File, text(s.rate(func(s *herd.Status) float64 { return float64(s.Log.Written) }), size))
 	lines = append(lines, "")
 	lines = append(lines, m.serverLinks(s, status)...)
-	if remarks := view.Remarks(status); len(remarks) > 0 {
-		lines = append(lines, "")
-		for _, r := range remarks {
-			for i, line := range view.Wrap(view.OneLine(r.Text), max(m.width-4, 10)) {
-				indent := map[bool]string{true: "  ", false: "    "}[i == 0]
-				lines = append(lines, indent+st.Level(r.Level, line))
-			}
-		}
-	}
 	return lines
 }
 
@@ -109,7 +109,7 @@ func (m *Model) serverLinks(s *server, status *herd.Status) (lines []string) {
 		behind := "-"
 		if other := m.find(l.Neighbor); other != nil {
 			if back := other.link(s.name); back != nil {
-				behind = amount(float64(back.Behind))
+				behind = amount(float64(view.Lag(other.now.Status, *back, m.answers())))
 			}
 		}
 		put("←", state, number(received, perSecond).text, number(dup, percent).text, behind, "")

@@ -49,7 +49,7 @@ type Model struct {
 	help          bool
 	tables        [2]table // of herdScreen and linkScreen
 	server        string   // that serverScreen shows
-	scroll        int      // of serverScreen
+	scroll        int      // of serverScreen and the help
 
 	filter    string
 	filtering bool // keys go to the filter
@@ -66,8 +66,9 @@ type table struct {
 func New(ctx context.Context, o Options) *Model {
 	m := &Model{o: o, ctx: ctx, width: 80, height: 24}
 	for _, name := range o.Servers {
-		m.servers = append(m.servers, &server{name: name, now: ask.Status{Server: name, Error: "not asked yet"}})
+		m.servers = append(m.servers, &server{name: name, now: ask.Status{Server: name}})
 	}
+	m.pin()
 	return m
 }
 
@@ -86,6 +87,7 @@ func (m *Model) Init() tea.Cmd { return func() tea.Msg { return Tick(time.Now())
 
 // Update implements tea.Model.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	defer m.pin()
 	switch msg := msg.(type) {
 	case Tick:
 		m.now = time.Time(msg)
@@ -95,6 +97,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case Answer:
 		m.servers[msg.Server].add(msg.Status, msg.At)
 		m.now = msg.At
+		m.observe()
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 	case tea.KeyPressMsg:
@@ -105,6 +108,18 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	}
 	return m, nil
+}
+
+// pin selects the first row if the selected one is not there, so that the selection does not stay at a place in the
+// table while the rows move.
+func (m *Model) pin() {
+	if m.screen == serverScreen {
+		return
+	}
+	t, rows := &m.tables[m.screen], m.rows()
+	if len(rows) > 0 && !slices.ContainsFunc(rows, func(r row) bool { return r.key == t.selected }) {
+		t.selected = rows[0].key
+	}
 }
 
 // askAll asks each server, unless it still has to answer.
@@ -152,7 +167,11 @@ func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 		m.filterKey(key, msg.Text)
 		return nil
 	case m.help:
-		m.help = false
+		if _, ok := m.move(key); ok {
+			m.scrollKey(key)
+			return nil
+		}
+		m.help, m.scroll = false, 0
 		if key != "q" {
 			return nil
 		}
@@ -161,7 +180,7 @@ func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 	case "q":
 		return tea.Quit
 	case "?", "h":
-		m.help = true
+		m.help, m.scroll = true, 0
 	case "/":
 		if m.screen != serverScreen {
 			m.filtering = true
@@ -232,7 +251,7 @@ func (m *Model) move(key string) (by int, ok bool) {
 	return by, ok
 }
 
-// scrollKey handles a key of the server's screen. View limits scroll.
+// scrollKey handles a key of the server's screen or the help. View limits scroll.
 func (m *Model) scrollKey(key string) {
 	if by, ok := m.move(key); ok {
 		m.scroll = max(m.scroll+by, 0)

@@ -14,21 +14,27 @@ const window = 11
 
 // server is what is known about one server.
 type server struct {
-	name     string
-	now      ask.Status     // the last answer
-	asked    bool           // an answer is awaited
-	answered time.Time      // when the last status came; zero: never
-	samples  []*herd.Status // statuses of one process without a gap, the oldest first
+	name      string
+	now       ask.Status     // the last answer
+	asked     bool           // an answer is awaited
+	heard     bool           // a question was answered, or failed
+	answered  time.Time      // when the last status came; zero: never
+	epoch     string         // of the last status
+	restarted bool           // another process answered before
+	busy      time.Time      // when updates were last under way
+	samples   []*herd.Status // statuses of one process without a gap, the oldest first
 }
 
 // add takes an answer.
 func (s *server) add(a ask.Status, at time.Time) {
-	s.now, s.asked = a, false
+	s.now, s.asked, s.heard = a, false, true
 	if a.Status == nil {
 		s.samples = nil
 		return
 	}
 	s.answered = at
+	s.restarted = s.restarted || s.epoch != "" && s.epoch != a.Status.Epoch
+	s.epoch = a.Status.Epoch
 	if last := s.last(); last != nil && (last.Epoch != a.Status.Epoch || !a.Status.Now.After(last.Now)) {
 		s.samples = nil
 	}

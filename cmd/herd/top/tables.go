@@ -18,7 +18,7 @@ type column struct {
 	head  string
 	width int  // the least; the column that is flexible gets what is left
 	right bool // right-aligned
-	from  int  // shown on terminals that are at least so wide
+	rank  int  // of columns that do not fit, the one with the greatest rank is left out first; 0: never
 	most  int  // of a flexible column; 0: not flexible
 }
 
@@ -36,6 +36,8 @@ type row struct {
 	key    string // identifies it
 	server string // that Enter shows
 	cells  []cell
+	// problem: it has a mark, which is seen without color, too.
+	problem bool
 }
 
 // maxName is the width of a server's name in a table.
@@ -43,7 +45,7 @@ const maxName = 16
 
 // nameWidth is the width of the longest server's name.
 func (m *Model) nameWidth() int {
-	width := len("SERVER")
+	width := len("SERVER") + 1 // and the mark of the sorted column
 	for _, s := range m.servers {
 		width = max(width, view.Width(view.OneLine(s.name)))
 	}
@@ -54,17 +56,17 @@ func (m *Model) columns() []column {
 	name := m.nameWidth()
 	if m.screen == linkScreen {
 		return []column{
-			{head: "FROM", width: name}, {head: "TO", width: name + 2}, {head: "STATE", width: 8, most: 60},
-			{head: "AT/S", width: 6, right: true}, {head: "DUP", width: 4, right: true, from: 74}, {head: "BEHIND", width: 7, right: true},
-			{head: "UNACKED", width: 7, right: true, from: 92}, {head: "CLOCK", width: 13, right: true, from: 66},
-			{head: "SINCE", width: 7, right: true, from: 100},
+			{head: "FROM", width: name}, {head: "TO", width: name + 2}, {head: "STATE", width: 14, most: 60},
+			{head: "AT/S", width: 6, right: true}, {head: "DUP", width: 4, right: true, rank: 2}, {head: "BEHIND", width: 7, right: true},
+			{head: "UNACKED", width: 7, right: true, rank: 4}, {head: "CLOCK", width: 13, right: true, rank: 1},
+			{head: "SINCE", width: 7, right: true, rank: 3},
 		}
 	}
 	return []column{
-		{head: "SERVER", width: name}, {head: "STATE", width: 8, most: 30}, {head: "RECORDS", width: 7, right: true},
-		{head: "CLIENTS", width: 7, right: true, from: 60}, {head: "LINES/S", width: 7, right: true}, {head: "UPD/S", width: 6, right: true},
-		{head: "LAG", width: 6, right: true}, {head: "PROP", width: 6, right: true, from: 72}, {head: "CPU", width: 4, right: true, from: 80},
-		{head: "MEM", width: 5, right: true, from: 92}, {head: "UP", width: 7, right: true, from: 104},
+		{head: "SERVER", width: name}, {head: "STATE", width: 14, most: 30}, {head: "RECORDS", width: 7, right: true},
+		{head: "CLIENTS", width: 7, right: true, rank: 4}, {head: "LINES/S", width: 7, right: true, rank: 1}, {head: "UPD/S", width: 6, right: true},
+		{head: "LAG", width: 7, right: true, rank: 2}, {head: "DELAY", width: 7, right: true, rank: 3}, {head: "CPU", width: 4, right: true, rank: 5},
+		{head: "MEM", width: 5, right: true, rank: 6}, {head: "UP", width: 7, right: true, rank: 7},
 	}
 }
 
@@ -85,7 +87,12 @@ func (m *Model) rows() []row {
 	return all
 }
 
+// compare is the order of two cells of a column: texts of the same order go by the alphabet, states of the same
+// order keep the order of herd.toml.
 func compare(a, b cell) int {
+	if a.tinge || b.tinge {
+		return cmp.Compare(b.order, a.order)
+	}
 	return cmp.Or(cmp.Compare(b.order, a.order), cmp.Compare(a.text, b.text))
 }
 
@@ -104,35 +111,59 @@ func number(v value, format func(float64) string) cell {
 // catching up, it is busy.
 const underWay = time.Second
 
-// stateOf says how a server is.
+// stateOf says how a server is. The order is by level, and then by the number of records that it lacks.
 func (m *Model) stateOf(s *server, all []ask.Status) cell {
 	status := s.now.Status
-	state := func(level view.Level, text, short string) cell {
-		return cell{text: view.OneLine(text), level: level, tinge: true, order: float64(level), short: short}
+	const most = 1e15 // records
+	state := func(level view.Level, behind uint64, text, short string) cell {
+		order := float64(level)*most + min(float64(behind), most-1)
+		return cell{text: view.OneLine(text), level: level, tinge: true, order: order, short: view.OneLine(short)}
 	}
+	silent := view.Duration(m.now.Sub(s.answered))
 	switch {
 	case s.now.NoConsole:
-		return state(view.Unknown, "no console", "")
-	case status == nil && s.answered.IsZero() && s.asked:
-		return state(view.Unknown, "asked", "")
+		return state(view.Unknown, 0, "no console", "")
+	case !s.heard:
+		return state(view.Unknown, 0, "asking", "")
 	case status == nil && s.answered.IsZero():
-		return state(view.Bad, "no answer", "")
+		return state(view.Bad, 0, "no answer", "")
 	case status == nil:
-		return state(view.Bad, "no answer for "+view.Duration(m.now.Sub(s.answered)), "no answer")
+		return state(view.Bad, 0, "no answer for "+silent, "no answer "+silent)
 	}
-	a := view.Agreement(status, all)
-	behind, _ := view.Behind(status, all)
-	if rate := s.updates(); a.Level == view.Notice && behind > 0 && rate.known && float64(behind) <= rate.n*underWay.Seconds() {
-		return state(view.Good, view.Count(behind)+" under way", "")
+	a := m.calm(s, s.agreement(all))
+	if view.HasProblem(status) { // not green beside the mark of a problem
+		a.Level = max(a.Level, view.Notice)
+	}
+	if ago, known := s.restart(); known && a.Level < view.Bad {
+		since := view.Duration(ago)
+		return state(view.Notice, 0, "restarted "+since+" ago", "restarted "+since)
 	}
 	if !status.Ready && a.Level < view.Bad {
-		return state(view.Notice, "not ready: "+status.Waiting, "not ready")
+		return state(view.Notice, 0, "not ready: "+status.Waiting, "not ready")
 	}
-	return state(a.Level, a.Text, shorter.Replace(a.Text))
+	behind, lacking := view.Behind(status, all)
+	if a.Level == view.Good {
+		behind, lacking = 0, 0
+	}
+	short := shorter.Replace(a.Text)
+	if strings.HasPrefix(short, "diverged") {
+		short = "diverged"
+	}
+	return state(a.Level, max(behind, lacking), a.Text, short)
+}
+
+// agreement is view.Agreement, which calls updates that are on their way records that a server lacks.
+func (s *server) agreement(all []ask.Status) view.Text {
+	a := view.Agreement(s.now.Status, all)
+	behind, _ := view.Behind(s.now.Status, all)
+	if rate := s.updates(); a.Level == view.Notice && behind > 0 && rate.known && float64(behind) <= rate.n*underWay.Seconds() {
+		return view.Text{Level: view.Good, Text: view.Count(behind) + " under way"}
+	}
+	return a
 }
 
 // shorter makes what view.Agreement says fit into 80 columns.
-var shorter = strings.NewReplacer("catching up (", "", ")", "", "diverged since", "diverged", "a neighbor is ", "neighbor ")
+var shorter = strings.NewReplacer("catching up (", "", ")", "", "a neighbor is ", "neighbor ", "updates under way", "under way")
 
 // herdRows has a row for each server.
 func (m *Model) herdRows() (rows []row) {
@@ -145,11 +176,12 @@ func (m *Model) herdRows() (rows []row) {
 			has := func(n float64) value { return value{n, true} }
 			cells = append(cells,
 				number(has(float64(status.Records)), amount), number(has(float64(clients(status))), amount),
-				number(s.lines(), perSecond), number(s.updates(), perSecond), number(s.lag(), latency), number(s.propagation(), latency),
+				number(s.lines(), perSecond), number(s.updates(), perSecond), number(s.lag(), bound), number(s.propagation(), bound),
 				number(s.cpu(), percent), number(value{float64(status.Process.Resident), status.Process.Resident > 0}, size),
 				number(has(status.Now.Sub(status.Started).Seconds()), age))
 		}
-		rows = append(rows, fill(row{s.name, s.name, cells}, 11))
+		problem := cells[1].level == view.Bad || view.HasProblem(s.now.Status)
+		rows = append(rows, fill(row{s.name, s.name, cells, problem}, 11))
 	}
 	return rows
 }
@@ -175,6 +207,7 @@ func (m *Model) linkRows() (rows []row) {
 			} else {
 				r.cells = append(r.cells, cell{text: "unknown: no answer", level: view.Bad, tinge: true, order: float64(view.Bad), short: "no answer"})
 			}
+			r.problem = r.cells[2].level == view.Bad
 			rows = append(rows, fill(r, 9))
 		}
 	}
@@ -234,7 +267,7 @@ func (m *Model) linkCells(s *server, l *herd.LinkStatus) []cell {
 	}
 	return []cell{
 		state, number(s.linkCount(l.Neighbor, func(l *herd.LinkStatus) uint64 { return l.ATSent }), perSecond), number(dup, percent),
-		number(value{float64(l.Behind), true}, amount), number(value{float64(l.Unacknowledged), true}, size), clock,
+		number(value{float64(view.Lag(s.now.Status, *l, m.answers())), true}, amount), number(value{float64(l.Unacknowledged), true}, size), clock,
 		number(value{s.now.Status.Now.Sub(l.Since).Seconds(), true}, age),
 	}
 }
@@ -311,6 +344,9 @@ func size(n float64) string {
 	}
 	return "huge"
 }
+
+// bound formats an upper bound in seconds, such as that of a histogram.
+func bound(n float64) string { return "<" + latency(n) }
 
 // latency formats seconds.
 func latency(n float64) string { return view.Latency(n, true) }

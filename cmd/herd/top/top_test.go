@@ -143,7 +143,9 @@ func TestFrames(t *testing.T) {
 		keys   []string
 	}{
 		{"herd", nil, nil},
+		{"herd-trouble", trouble, []string{"j"}},
 		{"herd-sorted", trouble, []string{"s", "j", "j"}},
+		{"herd-filter", nil, []string{"/", "h", "enter"}},
 		{"links", nil, []string{"l"}},
 		{"links-trouble", trouble, []string{"l", "/", "b", "a"}},
 		{"server", nil, []string{"j", "enter"}},
@@ -153,7 +155,7 @@ func TestFrames(t *testing.T) {
 		{"hostile", hostile, nil},
 		{"server-hostile", hostile, []string{"j", "enter"}},
 	} {
-		for _, size := range [][2]int{{80, 24}, {120, 40}} {
+		for _, size := range [][2]int{{80, 24}, {120, 40}, {60, 10}} {
 			t.Run(fmt.Sprintf("%s-%dx%d", c.name, size[0], size[1]), func(t *testing.T) {
 				m := model(t)
 				m.Update(tea.WindowSizeMsg{Width: size[0], Height: size[1]})
@@ -238,12 +240,11 @@ func TestSizes(t *testing.T) {
 func TestDeadServer(t *testing.T) {
 	m := model(t)
 	state := func() cell { return m.herdRows()[1].cells[1] }
-	if s := state(); s.level != view.Bad || s.text != "no answer" {
-		t.Errorf("before the first answer: %+v", s)
-	}
-	m.Update(Tick(noon))
-	if s := state(); s.level != view.Unknown {
-		t.Errorf("while it is asked: %+v", s)
+	for range 2 {
+		if s, v := state(), headline(m); s.level != view.Unknown || s.text != "asking" || v.Level != view.Unknown || len(m.problemLines()) > 0 {
+			t.Errorf("before the first answer: %+v, %+v", s, v)
+		}
+		m.Update(Tick(noon))
 	}
 	feed(m, 1, nil)
 	if s := state(); s.level != view.Good {
@@ -262,6 +263,179 @@ func TestDeadServer(t *testing.T) {
 	}
 }
 
+// headline is the first line's text without the herd's name and the time.
+func headline(m *Model) view.Text {
+	v, more := m.verdict()
+	v.Text += more
+	return v
+}
+
+// The headline says first what is wrong, and "in sync" only if nothing is.
+func TestHeadline(t *testing.T) {
+	linkDown := func(all []ask.Status) {
+		all[1].Status.Links[1].State, all[1].Status.Links[1].Error = "down", "neighbor was silent"
+	}
+	behind := func(all []ask.Status) { // Ball and Welsh lack records
+		for i, s := range all {
+			s.Status.Digest = fmt.Sprint(i)
+			s.Status.Counters.Stored, s.Status.Counters.Applied = 0, 0
+		}
+		all[3].Status.Links[0].Behind, all[1].Status.Links[1].Behind = 17201, 53
+	}
+	for _, c := range []struct {
+		name   string
+		change func(all []ask.Status)
+		level  view.Level
+		want   string
+	}{
+		{"well", nil, view.Good, "in sync"},
+		{"one hangs", func(all []ask.Status) { dead(&all[2]) }, view.Bad, "! Hamilton: no answer"},
+		{"two hang", func(all []ask.Status) { dead(&all[2]); dead(&all[4]); all[4].Error = "another" }, view.Bad, "! Hamilton, Welsh: no answer"},
+		{"one hangs, a link is down", func(all []ask.Status) { dead(&all[2]); linkDown(all) }, view.Bad, "! Hamilton: no answer (and 1 more)"},
+		{"a link is down", linkDown, view.Bad, "! Ball: link to Welsh is down: neighbor was silent"},
+		{"no server answers", func(all []ask.Status) {
+			for i := range all {
+				dead(&all[i])
+			}
+		}, view.Bad, "! no server answers; is the herd running?"},
+		{"no consoles", func(all []ask.Status) {
+			for i := range all {
+				all[i] = ask.Status{Server: all[i].Server, NoConsole: true}
+			}
+		}, view.Bad, "! no server has a console in herd.toml"},
+		{"the worst", behind, view.Notice, "Ball: catching up (17,201 behind)"},
+	} {
+		m := model(t)
+		feed(m, 1, c.change)
+		feed(m, 2, c.change)
+		feed(m, 3, func(all []ask.Status) {
+			if c.change != nil {
+				c.change(all)
+			}
+			for _, a := range all { // feeds move: what differs is on its way
+				if a.Status != nil {
+					a.Status.Tail++
+				}
+			}
+		})
+		if v := headline(m); v.Level != c.level || v.Text != c.want {
+			t.Errorf("%s: %+v, want %s", c.name, v, c.want)
+		}
+		if frame := m.Frame(); !strings.HasPrefix(frame, "herd ucla   "+c.want+" ") {
+			t.Errorf("%s:\n%s", c.name, frame)
+		}
+		if c.name == "no server answers" && strings.Contains(m.Frame(), " 0 records") {
+			t.Error(m.Frame())
+		}
+	}
+}
+
+// Nothing in the header moves when numbers or problems change, and the time stays.
+func TestHeaderIsFixed(t *testing.T) {
+	for _, width := range []int{50, 60, 80, 120} {
+		var want []int
+		for n := range uint64(20) {
+			m := model(t)
+			m.Update(tea.WindowSizeMsg{Width: width, Height: 24})
+			for seconds := range 2 {
+				feed(m, seconds, func(all []ask.Status) {
+					all[0].Status.Records = 1 << (2 * n)
+					all[0].Status.Counters.Stored = uint64(seconds) << n
+					if n%3 == 0 {
+						trouble(all)
+					}
+				})
+			}
+			lines := strings.Split(m.Frame(), "\n")
+			got := []int{strings.Index(lines[0], " 12:00:01"), strings.Index(lines[1], " records"), strings.Index(lines[1], " updates/s")}
+			if want == nil {
+				want = got
+			}
+			// Indices in bytes: an ellipsis has two more than its column.
+			if got[0] -= 2 * strings.Count(lines[0], "…"); !slices.Equal(got, want) || got[0] < 0 {
+				t.Errorf("%d: %v, want %v\n%s\n%s", width, got, want, lines[0], lines[1])
+			}
+		}
+	}
+}
+
+// The problems of a server are above its figures, and where lines are missing a mark says so.
+func TestServerProblems(t *testing.T) {
+	m := model(t)
+	feed(m, 1, trouble)
+	press(m, "j", "j", "j", "enter")
+	m.Update(tea.WindowSizeMsg{Width: 60, Height: 12})
+	lines := strings.Split(m.Frame(), "\n")
+	if !strings.HasPrefix(lines[4], "  ! link to Ball is down") || !strings.Contains(lines[10], "more lines below") {
+		t.Error(m.Frame())
+	}
+	press(m, "G")
+	if frame := m.Frame(); strings.Contains(frame, "below") || !strings.Contains(frame, "← Hamilton") {
+		t.Error(frame)
+	}
+}
+
+// The footer has whole words on terminals of any width.
+func TestFooter(t *testing.T) {
+	for _, keys := range [][]string{nil, {"l"}, {"enter"}, {"?"}, {"/", "h", "o", "enter"}, {"/", "h"}} {
+		m := model(t)
+		feed(m, 1, nil)
+		press(m, keys...)
+		m.Update(tea.WindowSizeMsg{Width: 300, Height: 24})
+		whole := m.footer()
+		for width := 26; width < 100; width++ {
+			m.width = width
+			if foot := m.footer(); view.Width(foot) > width || !strings.HasPrefix(whole+"  ", foot+"  ") {
+				t.Errorf("%d: %q of %q", width, foot, whole)
+			}
+		}
+	}
+}
+
+// States are sorted by how bad they are and then by the number of records that lack, equal ones as in herd.toml. The
+// selection stays with its server.
+func TestSort(t *testing.T) {
+	m := model(t)
+	order := func() (all []string) {
+		for _, r := range m.rows() {
+			all = append(all, r.key)
+		}
+		return all
+	}
+	for seconds := range 3 {
+		feed(m, seconds, func(all []ask.Status) {
+			for i, s := range all { // Alford, Hamilton and Welsh lack records
+				s.Status.Digest = fmt.Sprint(i)
+				s.Status.Counters.Stored, s.Status.Counters.Applied = 0, 0
+			}
+			all[4].Status.Links[0].Behind, all[3].Status.Links[0].Behind, all[0].Status.Links[0].Behind = 9, 56, 100
+			all[0].Status.Links[1].Behind = 8
+			if seconds == 2 {
+				dead(&all[3])
+			}
+		})
+	}
+	if head := m.headLine(); !strings.Contains(head, "SERVER↓") {
+		t.Errorf("no mark in %q", head)
+	}
+	press(m, "s")
+	if got := order(); !slices.Equal(got, []string{"Holiday", "Hamilton", "Alford", "Welsh", "Ball"}) {
+		t.Error(got)
+	}
+	if t1 := m.tables[herdScreen]; t1.selected != "Alford" {
+		t.Errorf("%q is selected", t1.selected)
+	}
+	press(m, "enter")
+	if m.server != "Alford" {
+		t.Errorf("Enter showed %q", m.server)
+	}
+	press(m, "esc", "r")
+	feed(m, 4, nil)
+	if t1 := m.tables[herdScreen]; t1.selected != "Alford" || !strings.Contains(m.headLine(), "STATE↑") {
+		t.Errorf("%q is selected, %q", t1.selected, m.headLine())
+	}
+}
+
 // A server that lacks what a second brings is not catching up.
 func TestUnderWay(t *testing.T) {
 	m := model(t)
@@ -269,7 +443,7 @@ func TestUnderWay(t *testing.T) {
 		behind uint64
 		want   string
 		level  view.Level
-	}{{2000, "2,000 under way", view.Good}, {2001, "catching up (2,001 behind)", view.Notice}} {
+	}{{2000, "updates under way", view.Good}, {2001, "catching up (2,001 behind)", view.Notice}} {
 		for seconds := range 2 {
 			feed(m, seconds, func(all []ask.Status) {
 				all[1].Status.Digest = "00"
@@ -278,6 +452,67 @@ func TestUnderWay(t *testing.T) {
 		}
 		if s := m.herdRows()[1].cells[1]; s.text != c.want || s.level != c.level {
 			t.Errorf("%+v, want %s", s, c.want)
+		}
+	}
+}
+
+// A state does not alternate between answers under steady load, and calms down after it.
+func TestCalm(t *testing.T) {
+	m := model(t)
+	for seconds := range 20 {
+		feed(m, seconds, func(all []ask.Status) {
+			for _, a := range all {
+				a.Status.Tail += uint64(seconds)
+			}
+			if seconds < 10 && seconds%2 == 1 {
+				all[1].Status.Digest = "00"
+				all[3].Status.Links[0].Behind = uint64(50 + seconds)
+			}
+		})
+		want := "in sync"
+		if 1 <= seconds && seconds < 15 { // the last answers before those of second 10 differ, too
+			want = "updates under way"
+		}
+		if s, v := m.herdRows()[1].cells[1], headline(m); s.text != want || s.level != view.Good || seconds > 0 && v.Text != "in sync" && v.Text != want {
+			t.Errorf("after %d s: %+v, %+v, want %s", seconds, s, v, want)
+		}
+	}
+}
+
+// A link's receiver that has the same records is not behind, and bounds look like bounds.
+func TestBehindAndBounds(t *testing.T) {
+	m := model(t)
+	for seconds := range 2 {
+		feed(m, seconds, func(all []ask.Status) { all[3].Status.Links[0].Behind = 150 }) // Holiday to Ball
+	}
+	if frame := m.Frame(); !strings.Contains(frame, "<0.3 ms") {
+		t.Errorf("no bound in\n%s", frame)
+	}
+	for _, keys := range [][]string{{"j", "enter"}, {"l"}} {
+		if press(m, keys...); strings.Contains(m.Frame(), " 150 ") {
+			t.Errorf("behind, with the same records:\n%s", m.Frame())
+		}
+	}
+}
+
+// A restart is seen for some seconds, though the server answers and has all records.
+func TestRestart(t *testing.T) {
+	m := model(t)
+	for seconds := range 20 {
+		feed(m, seconds, func(all []ask.Status) {
+			if seconds >= 5 {
+				all[1].Status.Epoch, all[1].Status.Started = "2", noon.Add(3*time.Second)
+			}
+		})
+		want := "in sync"
+		if seconds >= 5 && seconds < 13 {
+			want = fmt.Sprintf("restarted %ds ago", seconds-3)
+		}
+		if s := m.herdRows()[1].cells[1]; s.text != want {
+			t.Errorf("after %d s: %+v, want %s", seconds, s, want)
+		}
+		if want != "in sync" && headline(m).Text != "Ball: "+want {
+			t.Error(headline(m))
 		}
 	}
 }
@@ -358,13 +593,13 @@ func TestKeys(t *testing.T) {
 		keys []string
 		want string // screen, selected row
 	}{
-		{nil, "0 "},
+		{nil, "0 Alford"},
 		{[]string{"j"}, "0 Ball"},
 		{[]string{"G"}, "0 Welsh"},
 		{[]string{"down"}, "0 Welsh"},
 		{[]string{"up"}, "0 Holiday"},
 		{[]string{"g", "k"}, "0 Alford"},
-		{[]string{"j", "l"}, "1 "},
+		{[]string{"j", "l"}, "1 Alford Hamilton"},
 		{[]string{"j", "j", "j"}, "1 Ball Welsh"},
 		{[]string{"enter"}, "2 "}, // Ball
 		{[]string{"j", "k", "/"}, "2 "},
@@ -407,14 +642,29 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// The help is wrapped, fits on a usual terminal, and scrolls on a small one.
 func TestHelp(t *testing.T) {
-	for line := range strings.SplitSeq(helpText, "\n") {
-		if view.Width(line) > 80 {
-			t.Errorf("%q is too long", line)
+	m := model(t)
+	feed(m, 1, nil)
+	press(m, "?")
+	if frame := m.Frame(); strings.Contains(frame, "below") || !strings.Contains(frame, "q Ctrl-C: quit") {
+		t.Errorf("the help does not fit:\n%s", frame)
+	}
+	m.Update(tea.WindowSizeMsg{Width: 40, Height: 10})
+	seen := ""
+	for range 100 {
+		seen += m.Frame() + "\n"
+		press(m, "j")
+	}
+	for _, h := range helpText {
+		for word := range strings.FieldsSeq(h.text) {
+			if !strings.Contains(seen, word) {
+				t.Errorf("%q is never seen", word)
+			}
 		}
 	}
-	if n := strings.Count(helpText, "\n"); n > 20 {
-		t.Errorf("%d lines are too many for a terminal of 24", n)
+	if press(m, "x"); m.help {
+		t.Error("the help does not end")
 	}
 }
 

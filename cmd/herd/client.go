@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"serverherd/cmd/herd/view"
 	"serverherd/protocol"
 )
 
@@ -33,7 +34,7 @@ func dial(o *options) (*conversation, error) {
 	}
 	c, err := t.dial(context.Background(), o.timeout)
 	if err != nil {
-		return nil, fmt.Errorf("%w; is the server running? see herd status", err)
+		return nil, fmt.Errorf("%w"+isItRunning, err)
 	}
 	return c, nil
 }
@@ -149,6 +150,14 @@ func firstLine(text []byte) []byte {
 // refused reports whether a reply is an error.
 func refused(reply string) bool {
 	return strings.HasPrefix(reply, "? ") || strings.HasPrefix(reply, "> ")
+}
+
+// refusal is the reason in a reply that is an error: without the request, which is the second line of some replies.
+func refusal(reply string) string {
+	if strings.HasPrefix(reply, "> ") {
+		reply, _, _ = strings.Cut(reply, "\n? ")
+	}
+	return view.Escape(reply)
 }
 
 // fields splits a line as servers do: at ASCII white space only, unlike strings.Fields.

@@ -73,7 +73,7 @@ func TestReplies(t *testing.T) {
 		{"an acknowledgement", at + "\n\n", iamat, 0, at + "\n", ""},
 		{"an answer", at + "\n{\n  \"a\": 1\n}\n\n", whatsat, 0, at + "\n{\n  \"a\": 1\n}\n", ""},
 		{"an answer, JSON", at + "\n{\n  \"a\": 1\n}\n\n", append(whatsat, "--json"), 0, "{\n  \"a\": 1\n}\n", ""},
-		{"two lines", "> IAMAT TIME: x\n? IAMAT x\n\n", iamat, 1, "", "herd: > IAMAT TIME: x ? IAMAT x\n"},
+		{"two lines", "> IAMAT TIME: x\n? IAMAT x\n\n", iamat, 1, "", "herd: > IAMAT TIME: x\n"},
 		{"a reason", "> WHATSAT BUSY: too many lookups\n\n", whatsat, 1, "", "herd: > WHATSAT BUSY: too many lookups\n"},
 		{"a reason, JSON", "> WHATSAT BUSY: x\n\n", append(whatsat, "--json"), 1, "", "herd: > WHATSAT BUSY: x\n"},
 		{"cs131: an acknowledgement", at + "\n", cs131(iamat), 0, at + "\n", ""},
@@ -241,8 +241,8 @@ func TestIamatOfManyRefused(t *testing.T) {
 		return "AT " + line + "\n\n"
 	}))
 	out, errOut, code := runAt(addr, "a +1-1 5\n\nbad 34-118 5\nbad +1-1 5\nc +2+2 6\n", "iamat", "-")
-	want := "herd: standard input, line 3: > IAMAT POSITION: 34-118 is not a position ? IAMAT bad 34-118 5; want " + positionForms + "\n" +
-		"herd: standard input, line 4: > IAMAT POSITION: 34-118 is not a position ? IAMAT bad +1-1 5\n" +
+	want := "herd: standard input, line 3: > IAMAT POSITION: 34-118 is not a position; want " + positionForms + "\n" +
+		"herd: standard input, line 4: > IAMAT POSITION: 34-118 is not a position\n" +
 		"herd: standard input: 4 lines sent, 4 answered, 2 of them refused\n"
 	if out != "AT IAMAT a +1-1 5\nAT IAMAT c +2+2 6\n" || errOut != want || code != exitFailed {
 		t.Errorf("exit code %d, %q, %q", code, out, errOut)

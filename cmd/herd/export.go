@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +36,8 @@ func newExport(o *options) *cobra.Command {
 		Long: "Write the records of all clients that a server knows to standard output, one\n" +
 			"JSON object a line, in the order in which the server stored them. `herd iamat\n" +
 			"-` reads them back. Clients may move meanwhile: then a client is there twice,\n" +
-			"the newer record behind the older one, and none is missing.\n\n" +
+			"the newer record behind the older one, and none is missing. The server that is\n" +
+			"told by `herd iamat -` becomes the origin of the records.\n\n" +
 			"If the connection breaks, the export continues where it was. If the server is\n" +
 			"restarted, it begins again, and all clients are there twice. The exit code is 1\n" +
 			"if it is not complete: after five attempts in a row without a record.",
@@ -102,8 +105,8 @@ func (e *export) run(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case e.epoch == "" || failed == exportAttempts || errors.Is(err, errOutput):
-			return &exitError{exitFailed, fmt.Sprintf("%s: %s; not complete: %s written",
-				e.server.Name, view.OneLine(err.Error()), view.Plural(e.records, "record", "records"))}
+			return &exitError{exitFailed, fmt.Sprintf("%v; not complete: %s written", consoleError(e.server, err.Error()),
+				view.Plural(e.records, "record", "records"))}
 		}
 		time.Sleep(pause)
 		pause *= 2
@@ -146,7 +149,10 @@ func (e *export) attempt(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	return errors.Join(errors.New("the answer ended early"), lines.Err())
+	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("the connection broke: %w", err)
+	}
+	return errors.New("the server closed the connection")
 }
 
 // sameProcess begins again if the server's process is a new one.
@@ -196,5 +202,9 @@ func (e *export) progress(now bool) {
 		return
 	}
 	e.said = time.Now()
-	e.say(fmt.Sprintf("%s of %s", view.Count(e.records), view.Plural(e.known, "client", "clients")))
+	text := view.Plural(e.records, "record", "records")
+	if e.prefix == "" { // else it is unknown how many there are
+		text = view.Count(e.records) + " of " + view.Plural(e.known, "client", "clients")
+	}
+	e.say(text)
 }

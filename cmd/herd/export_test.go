@@ -134,17 +134,22 @@ func TestClientInWords(t *testing.T) {
 		{func() {}, "client    \\x1b"},
 		{func() {}, "position  -33.900000,18.400000"},
 		{func() {}, "age       1h2m (time 1772445475)"},
-		{func() {}, "told      Alford, 250 ms after that time"},
-		{func() {}, "stored    at Ball since 11:00:00, from Welsh"},
-		{func() { c.Neighbor = "" }, "stored    at Ball since 11:00:00, from a neighbor"},
-		{func() { c.Source = "journal" }, "stored    at Ball since 11:00:00, from the journal"},
-		{func() { c.Source = "client" }, "stored    at Ball since 11:00:00, from the client"},
+		{func() {}, "told      Alford at 10:57:55.250 ZONE, 250 ms after its time"},
+		{func() {}, "stored    at Ball since 11:00:00.000 ZONE, from Welsh"},
+		{func() { c.Neighbor = "" }, "stored    at Ball since 11:00:00.000 ZONE, from a neighbor"},
+		{func() { c.Source = "journal" }, "stored    at Ball since 11:00:00.000 ZONE, from the journal"},
+		{func() { c.Source = "client" }, "stored    at Ball since 11:00:00.000 ZONE, from the client"},
 		{func() { c.Age, c.Diff = -2, "-2.5" }, "age       2s in the future (time 1772445475)"},
-		{func() {}, "told      Alford, 2.5 s before that time"},
-		{func() { c.Age, c.Diff = 1e300, "1e300" }, "told      Alford, long before or after that time"},
-		{func() { c.Diff, c.Origin = "\x1b", "\x1b[31m\n" }, `told      \x1b[31m\n, long before or after that time`},
+		{func() {}, "told      Alford at 11:59:59.500 ZONE, 2.5 s before its time"},
+		{func() { c.Age, c.Diff = 3, "+0.000057638" }, "told      Alford at 11:59:57.000 ZONE, 0.058 ms after its time"},
+		{func() { c.Age, c.Diff = 3, "+0.000000001" }, "told      Alford at 11:59:57.000 ZONE, 0 ms after its time"},
+		{func() { c.Age, c.Diff = 5e9, "+4999999990" }, "told      Alford at 11:59:50.000 ZONE, 57870d after its time"},
+		{func() { c.Applied = noon.Add(-24 * time.Hour) }, "stored    at Ball since 2026-03-01 12:00:00 ZONE, from the client"},
+		{func() { c.Age, c.Diff = 1e300, "1e300" }, "told      Alford, long before or after its time"},
+		{func() { c.Diff, c.Origin = "\x1b", "\x1b[31m\n" }, `told      \x1b[31m\n, long before or after its time`},
 	} {
 		test.change()
+		test.want = strings.ReplaceAll(test.want, "ZONE", noon.Format("MST"))
 		var out bytes.Buffer
 		if err := printClient(&out, c); err != nil || !slices.Contains(strings.Split(out.String(), "\n"), test.want) {
 			t.Errorf("%v: no line %q in\n%s", err, test.want, &out)
@@ -326,7 +331,35 @@ func TestExportFromASilentConsole(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}), 10*time.Millisecond)
-	if err == nil || !strings.Contains(err.Error(), "within 10ms; not complete: 0 records written") || asked != exportAttempts {
+	if err == nil || !strings.Contains(err.Error(), "within 10ms; is the server running? see herd status; not complete: 0 records written") || asked != exportAttempts {
 		t.Errorf("%v after %d requests", err, asked)
+	}
+}
+
+// The progress of an export names the number of all clients, but of some it is unknown.
+func TestExportProgress(t *testing.T) {
+	for prefix, want := range map[string]string{"": "1 of 1,234 clients", "k": "1 record"} {
+		said := ""
+		e := &export{prefix: prefix, records: 1, known: 1234, say: func(text string) { said = text }}
+		if e.progress(true); said != want {
+			t.Errorf("prefix %q: %q, want %q", prefix, said, want)
+		}
+	}
+}
+
+// A server that is killed in the middle of an answer is said in our words.
+func TestExportOfAServerThatIsKilled(t *testing.T) {
+	_, err := exportFrom(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, `{"server":"Alford","epoch":"1"}`)
+		_ = http.NewResponseController(w).Flush()
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c.Close()
+	}), time.Minute)
+	if want := "Alford: the server closed the connection; not complete: 0 records written"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }

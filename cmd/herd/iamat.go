@@ -14,24 +14,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/console"
-	"serverherd/cmd/herd/view"
 	"serverherd/protocol/bom"
 )
 
 func newIamat(o *options) *cobra.Command {
-	var skipInvalid bool
+	var skipInvalid, quiet bool
 	c := &cobra.Command{
 		Use:   "iamat CLIENT COORDS [TIME] | -",
 		Short: "Update the location of a client",
-		Long: "Send the location of a client to a server. TIME is POSIX seconds, by default\n" +
-			"now. COORDS are\n" +
-			positionForms + ".\n" +
+		Long: "Send the location of a client to a server. COORDS are LAT,LNG as 34.06,-118.44\n" +
+			"or -33.9,18.4, or ISO 6709 as +34.06-118.44. TIME is in POSIX seconds, by\n" +
+			"default now.\n\n" +
 			"With - it reads lines of CLIENT COORDS [TIME], or of herd export, from standard\n" +
-			"input and stops at the first invalid line, unless --continue is given.\n\n" +
+			"input and stops at the first invalid line, unless --continue is given. At the\n" +
+			"end it says on standard error how many lines were sent and answered: if that\n" +
+			"is a terminal, with --quiet, and if a line was refused or invalid.\n\n" +
 			"Replies go to standard output. Error replies, which begin with \"? \" or \"> \", and\n" +
-			"invalid lines go to standard error with their line numbers, followed by a\n" +
-			"summary, and the exit code is 1. It is also 1 if the server does not answer\n" +
-			"within --timeout.",
+			"invalid lines go to standard error with their line numbers, and the exit code\n" +
+			"is 1. It is also 1 if the server does not answer within --timeout.",
 		Example: "  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127\n" +
 			"  herd iamat puma -33.4489,-70.6693 $(date +%s) --at Ball\n" +
 			"  echo 'tui -36.848461+174.763336' | herd iamat - --continue",
@@ -39,10 +39,12 @@ func newIamat(o *options) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] == "-" {
-				return iamat(o, &updates{lines: bufio.NewReaderSize(c.InOrStdin(), maxLine), skipInvalid: skipInvalid}, c)
+				return iamat(o, &updates{lines: bufio.NewReaderSize(c.InOrStdin(), maxLine), skipInvalid: skipInvalid, quiet: quiet}, c)
 			}
-			if skipInvalid {
-				return usage("--continue requires -; see %s --help", c.CommandPath())
+			for name, set := range map[string]bool{"continue": skipInvalid, "quiet": quiet} {
+				if set {
+					return usage("--%s requires -; see %s --help", name, c.CommandPath())
+				}
 			}
 			if len(args) > 1 {
 				coords, err := requestCoords(args[1])
@@ -61,6 +63,7 @@ func newIamat(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&skipInvalid, "continue", false, "skip invalid lines of standard input")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no replies to valid lines, only the summary")
 	o.serverFlags(c)
 	o.timeoutFlag(c, "how long to wait for the connection and for each reply")
 	return c
@@ -105,12 +108,13 @@ func iamat(o *options, u *updates, cmd *cobra.Command) error {
 			u.answered++
 			if refused(reply) {
 				u.refused++
-				text = view.Escape(reply) + s.hint
+				text = refusal(reply) + s.hint
 			}
 		} else {
 			u.bad++
 		}
 		switch {
+		case text == "" && u.quiet:
 		case text == "":
 			p.print(reply)
 		case u.fields != nil:
@@ -128,10 +132,17 @@ func iamat(o *options, u *updates, cmd *cobra.Command) error {
 	if err := <-u.done; err != nil {
 		return u.ended(err)
 	}
-	if u.refused+u.bad > 0 {
-		return u.ended(nil)
+	summary := u.ended(nil)
+	if u.refused+u.bad == 0 && summary != nil {
+		if u.quiet || isTerminal(errOut) {
+			if err := p.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprintln(errOut, "herd: "+summary.Error())
+		}
+		return nil
 	}
-	return nil
+	return summary
 }
 
 // updates are the requests of one iamat command, from its arguments or from standard input. One goroutine
@@ -140,6 +151,7 @@ type updates struct {
 	fields      []string      // the arguments
 	lines       *bufio.Reader // if there are no arguments
 	skipInvalid bool          // --continue
+	quiet       bool          // --quiet
 	out         *bufio.Writer
 	// maxLine is the longest request that the server accepts, in bytes.
 	maxLine int

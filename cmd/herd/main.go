@@ -171,9 +171,9 @@ func newRoot() *cobra.Command {
 			"  herd iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at Alford\n" +
 			"  herd whatsat kiwi.cs.ucla.edu 10 5 --at Ball",
 		SilenceErrors: true, SilenceUsage: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(c *cobra.Command, args []string) error {
 			if unescape(args); len(args) > 0 {
-				return usage("unknown command %q; see herd --help", args[0])
+				return unknownCommand(c, args[0])
 			}
 			return nil
 		},
@@ -229,11 +229,21 @@ func newRoot() *cobra.Command {
 	return root
 }
 
+// unknownCommand is the error for a name that is no command, with the names that are like it.
+func unknownCommand(root *cobra.Command, name string) error {
+	root.SuggestionsMinimumDistance = 2
+	text := ";"
+	if like := root.SuggestionsFor(name); len(like) > 0 {
+		text = "; did you mean " + strings.Join(like, " or ") + "?"
+	}
+	return usage("unknown command %q%s see herd --help", name, text)
+}
+
 // helpAbout prints the help of a command.
 func helpAbout(c *cobra.Command, args []string) error {
 	about, rest, err := c.Root().Find(unescape(args))
 	if err != nil || len(rest) > 0 {
-		return usage("unknown command %q; see herd --help", strings.Join(args, " "))
+		return unknownCommand(c.Root(), strings.Join(args, " "))
 	}
 	about.InitDefaultHelpFlag()
 	return about.Help()

@@ -18,8 +18,8 @@ import (
 // Timing of what up prints about a start. A server says itself when it is ready (notifyVariable). The state
 // of its links comes from its console.
 const (
-	// quietStart is how long after a server's start links to it may be down without a warning on the
-	// terminal.
+	// quietStart is how long after a server's start links to it may be down, and its turns slow, without a
+	// warning on the terminal.
 	quietStart = 2 * time.Second
 	// lateStart is when up prints which servers are not ready and which links are down.
 	lateStart = 5 * time.Second
@@ -33,8 +33,8 @@ const (
 
 // printed reports whether a log entry of a server is printed: entries of level warn and above, or all with
 // --verbose. A link that is down because its neighbor died, is starting, or stops with the herd is not
-// printed: up has reported that about the neighbor. Nor are records not handed over if all neighbors of the server
-// stop with it.
+// printed: up has reported that about the neighbor. Nor are slow turns of a server that is starting, as five processes
+// start at once, and records not handed over if all neighbors of the server stop with it.
 func (s *supervisor) printed(server config.Server, e logEntry) bool {
 	switch {
 	case s.verbose:
@@ -43,6 +43,9 @@ func (s *supervisor) printed(server config.Server, e logEntry) bool {
 		return false
 	case e.message == herd.LinkDownMessage:
 		return !s.isStopping() && !s.starting(e.neighbor(), e.at)
+	case e.message == slowTurnMessage:
+		ready := s.readySince(server.Name)
+		return ready.IsZero() || !e.at.Before(ready.Round(0).Add(quietStart))
 	case e.message == herd.NotHandedOverMessage:
 		return !s.isStopping() || slices.ContainsFunc(server.Neighbors, func(n string) bool { return !s.started(n) })
 	}
@@ -258,7 +261,9 @@ func (s *supervisor) welcome(after time.Duration, again bool) []string {
 		fmt.Sprintf("%s in %.1f s. In another terminal:", text, after.Seconds()),
 		fmt.Sprintf("  %s iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at %s", self, first.Name),
 		fmt.Sprintf("  %s whatsat kiwi.cs.ucla.edu 10 3 --at %s", self, last.Name),
+		fmt.Sprintf("  %s trace kiwi.cs.ucla.edu", self),
 		fmt.Sprintf("  %s status", self),
+		fmt.Sprintf("  %s top", self),
 	}
 	lines = append(lines, logsOf(&s.cfg.Log, len(s.servers), s.links())...)
 	return append(lines, "Ctrl-C stops the herd.")

@@ -18,6 +18,8 @@ import (
 func TestPrinted(t *testing.T) {
 	const down = "warn\tlink down\t" + `{"neighbor": "Ball", "address": "127.0.0.1:11501", "reason": "dial tcp"}`
 	const lost = "warn\trecords not handed over\t" + `{"records": 938}`
+	const slow = "warn\tslow turn\t{}"
+	alford := func(ready time.Time) map[string]*child { return map[string]*child{"Alford": {ready: ready}} }
 	at := time.Date(2026, 11, 27, 19, 0, 0, 0, time.UTC)
 	ball := func(ready time.Time) map[string]*child { return map[string]*child{"Ball": {ready: ready}} }
 	for _, test := range []struct {
@@ -28,7 +30,10 @@ func TestPrinted(t *testing.T) {
 		{"info", "info\tlink live\t{}", &supervisor{}, false},
 		{"info, verbose", "info\tlink live\t{}", &supervisor{verbose: true}, true},
 		{"debug", "debug\treply\t{}", &supervisor{}, false},
-		{"warn", "warn\tslow turn\t{}", &supervisor{}, true},
+		{"warn", slow, &supervisor{}, true},
+		{"slow when it has just started", slow, &supervisor{running: alford(at.Add(-1999 * time.Millisecond))}, false},
+		{"slow while it starts", slow, &supervisor{running: alford(at.Add(time.Second))}, false},
+		{"slow when it has run for 2 s", slow, &supervisor{running: alford(at.Add(-quietStart))}, true},
 		{"error", "error\tserver failed", &supervisor{}, true},
 		{"the neighbor has died", down, &supervisor{}, false},
 		{"the neighbor has died, verbose", down, &supervisor{verbose: true}, true},
@@ -185,14 +190,15 @@ func TestWelcome(t *testing.T) {
 	}{
 		{"all", cfg.Servers, false, []string{
 			"5 servers, 10 links live in 0.4 s. In another terminal:", kiwi + "Alford",
-			"  bin/herd whatsat kiwi.cs.ucla.edu 10 3 --at Welsh", "  bin/herd status",
-		}, 7},
+			"  bin/herd whatsat kiwi.cs.ucla.edu 10 3 --at Welsh", "  bin/herd trace kiwi.cs.ucla.edu",
+			"  bin/herd status", "  bin/herd top",
+		}, 9},
 		{"all, again", cfg.Servers, true, []string{"5 servers, 10 links live again"}, 1},
 		{"no links", cfg.Servers[:2], false, []string{
 			"2 servers ready in 0.4 s. In another terminal:", kiwi + "Alford", "  bin/herd whatsat kiwi.cs.ucla.edu 10 3 --at Alford",
-		}, 7},
-		{"one", cfg.Servers[:1], false, []string{"1 server ready in 0.4 s. In another terminal:"}, 7},
-		{"one without a console", silent, false, []string{"5 servers ready in 0.4 s. In another terminal:"}, 7},
+		}, 9},
+		{"one", cfg.Servers[:1], false, []string{"1 server ready in 0.4 s. In another terminal:"}, 9},
+		{"one without a console", silent, false, []string{"5 servers ready in 0.4 s. In another terminal:"}, 9},
 		{"one without a console, again", silent, true, []string{"5 servers ready again"}, 1},
 	} {
 		s := &supervisor{cfg: cfg, file: defaultConfig, servers: test.servers}

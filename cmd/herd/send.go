@@ -15,7 +15,7 @@ func newSend(o *options) *cobra.Command {
 		Long: "Send one line of the protocol to a server and print its reply, whatever it is,\n" +
 			"to standard output. Several arguments are joined by spaces. The exit code is 1\n" +
 			"if the reply is an error, which begins with \"? \" or \"> \", and if there is none\n" +
-			"within --timeout.",
+			"within --timeout. \"> Goodbye\", the reply to quit, is no error.",
 		Example: "  herd send help\n" +
 			"  herd send 'IAMAT kiwi +34.068930-118.445127 1520023934.918963997' --at Ball\n" +
 			"  herd send WHATSAT kiwi 10 5 --at Ball",

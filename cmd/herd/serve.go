@@ -31,6 +31,9 @@ import (
 // serveName is the command with which up starts a server.
 const serveName = "serve"
 
+// slowTurnMessage is logged after a slow turn of the event loop.
+const slowTurnMessage = "slow turn"
+
 func newServe(o *options) *cobra.Command {
 	var pprof bool
 	var engine string
@@ -117,7 +120,7 @@ func (p *process) run(pprof bool) error {
 		Workers: herd.MostLookups(p.cfg.Limits.PlacesInFlight),
 		Log:     func(message string) { p.log.Warn(message) },
 		Slow: func(what string, d time.Duration) {
-			p.log.Warn("slow turn", zap.String("what", what), zap.Duration("took", d))
+			p.log.Warn(slowTurnMessage, zap.String("what", what), zap.Duration("took", d))
 		},
 	})
 	p.log.UseLoopTime(p.reactor.Now)

@@ -226,13 +226,16 @@ func TestServeOutlivesItsOutput(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	names := []string{"up", "serve", "iamat", "whatsat", "status", "places", "config", "load", "version", "completion"}
 	out, _, code := processtest.Command(t, t.TempDir(), "", "--help")
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	at := 0
-	for _, name := range names {
+	for _, command := range newRoot().Commands() {
+		name := command.Name()
+		if command.Hidden || name == "help" {
+			continue
+		}
 		i := strings.Index(out[at:], "\n  "+name+" ")
 		if i < 0 {
 			t.Errorf("help does not list %s in its place:\n%s", name, out)
@@ -271,6 +274,19 @@ func TestHelpFits(t *testing.T) {
 		}
 	}
 	walk(newRoot())
+}
+
+// Lines of a paragraph of help are as long as they can be.
+func TestHelpIsFilled(t *testing.T) {
+	for _, c := range newRoot().Commands() {
+		lines := strings.Split(c.Long, "\n")
+		for i, line := range lines[:len(lines)-1] {
+			word, _, _ := strings.Cut(lines[i+1], " ")
+			if line != "" && word != "" && view.Width(line)+1+view.Width(word) < 76 && c.Name() != "completion" && c.Name() != "help" { // cobra's own
+				t.Errorf("help of %s: %q would fit behind %q", c.Name(), word, line)
+			}
+		}
+	}
 }
 
 // The names of servers are completed.

@@ -75,7 +75,7 @@ func (o *options) shellServer(t target) shell.Server {
 	return shell.Server{Name: t.label, Dial: func(ctx context.Context) (shell.Conn, error) {
 		c, err := t.dial(ctx, o.timeout)
 		if err != nil {
-			return nil, fmt.Errorf("%w; is the server running? see herd status", err)
+			return nil, fmt.Errorf("%w"+isItRunning, err)
 		}
 		return shellConn{c}, nil
 	}, IDs: o.knownIDs(t)}

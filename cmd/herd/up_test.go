@@ -499,7 +499,7 @@ func TestUpSecondSignal(t *testing.T) {
 	}
 }
 
-// The start of a herd of five prints twelve lines: one per server, the number of live links, what to type
+// The start of a herd of five prints fourteen lines: one per server, the number of live links, what to type
 // next, and where the logs are. Nothing else follows until something happens.
 func TestUpIsQuiet(t *testing.T) {
 	t.Parallel()
@@ -509,7 +509,9 @@ func TestUpIsQuiet(t *testing.T) {
 		`herd     \| 5 servers, 10 links live in \d+\.\d s\. In another terminal:`,
 		`herd     \|   \S+ --config \S+ iamat \S+ \S+ --at Alford`,
 		`herd     \|   \S+ --config \S+ whatsat \S+ 10 3 --at Welsh`,
+		`herd     \|   \S+ --config \S+ trace \S+`,
 		`herd     \|   \S+ --config \S+ status`,
+		`herd     \|   \S+ --config \S+ top`,
 		`herd     \| Logs: \S+, at most 3\.1 GB in total \(log\.max_size\)`,
 		`herd     \|   1,000 updates/s add 2\.\d+ MB/s to 5\.\d+ MB/s \(log\.lines = true\)`,
 		`herd     \| Ctrl-C stops the herd\.`,

@@ -27,10 +27,10 @@ func newWatch(o *options) *cobra.Command {
 		Use:   "watch [CLIENT]",
 		Short: "Show updates as a server applies them, until Ctrl-C",
 		Long: "Show the updates of a client, or of all clients, as a server applies them,\n" +
-			"until Ctrl-C. Columns: when the server stored the update, the client, its\n" +
-			"position, the time since its own server received it, and that server, with the\n" +
-			"neighbor that passed the update on if that is another one. The time contains\n" +
-			"the difference between the two servers' clocks.\n\n" +
+			"until Ctrl-C. Columns: when the server stored the update, in the local time\n" +
+			"zone, the client, its position, the time since its own server received it, and\n" +
+			"that server, with the neighbor that passed the update on if that is another\n" +
+			"one. The time contains the difference between the two servers' clocks.\n\n" +
 			"Of a CLIENT the record that the server has comes first, without a time. A\n" +
 			"client that moves more often than 20 times a second is shown about 20 times. A\n" +
 			"line says if more updates came than were read, and only the newest are shown.\n\n" +
@@ -71,7 +71,7 @@ func newWatch(o *options) *cobra.Command {
 				w.Line = func(l console.WatchLine) error { return e.Encode(l) }
 			}
 			if err := watch.Run(ctx, w); err != nil {
-				return &exitError{exitFailed, s.Name + ": " + view.OneLine(err.Error())}
+				return consoleError(s, err.Error())
 			}
 			return nil
 		},
@@ -100,7 +100,8 @@ func newUpdatePrinter(w io.Writer) *updatePrinter {
 const (
 	watchTime     = 12
 	watchClient   = 16
-	watchPosition = 18
+	watchPosition = 22
+	watchNarrow   = 84 // of a terminal: below that, columns are one space apart
 	watchTook     = 6
 )
 
@@ -109,7 +110,7 @@ func (p *updatePrinter) head() error {
 	if !p.terminal {
 		return nil
 	}
-	_, err := io.WriteString(p.out, p.style.Bold(p.columns("TIME", "CLIENT", "POSITION", "TOOK", "FROM"))+"\n")
+	_, err := io.WriteString(p.out, p.style.Bold(p.columns("TIME "+time.Now().Format("MST"), "CLIENT", "POSITION", "TOOK", "FROM"))+"\n")
 	return err
 }
 
@@ -149,7 +150,7 @@ func (p *updatePrinter) update(l console.WatchLine) string {
 	if l.Took != nil {
 		took = view.Latency(*l.Took, true)
 	}
-	return p.columns(when, l.ID, fmt.Sprintf("%8.4f,%.4f", l.Lat, l.Lng), took, cameFrom(l.Record))
+	return p.columns(when, l.ID, fmt.Sprintf("%10.6f,%.6f", l.Lat, l.Lng), took, cameFrom(l.Record))
 }
 
 // cameFrom names the server that a client told, and the neighbor that passed the record on if it is another one.
@@ -179,8 +180,12 @@ func (p *updatePrinter) columns(when, client, position, took, from string) strin
 		client = view.Cut(client, room)
 	}
 	pad := func(text string, n int) string { return fmt.Sprintf("%s%*s", text, max(0, n-view.Width(text)), "") }
-	line := pad(when, watchTime) + "  " + pad(client, room) + "  " + pad(position, watchPosition) + "  " +
-		fmt.Sprintf("%*s", watchTook, took) + "  " + from
+	gap := "  "
+	if p.terminal && width < watchNarrow {
+		gap = " "
+	}
+	line := pad(when, watchTime) + gap + pad(client, room) + gap + pad(position, watchPosition) + gap +
+		fmt.Sprintf("%*s", watchTook, took) + gap + from
 	if p.terminal {
 		line = view.Cut(line, width)
 	}

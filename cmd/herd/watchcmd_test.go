@@ -47,18 +47,18 @@ func TestWatchCommand(t *testing.T) {
 	h.Ask("Hamilton", "IAMAT kiwi +34.068930-118.445127 1520023934\n")
 	processtest.Eventually(t, "Alford has it", func() bool { return strings.HasPrefix(h.Ask("Alford", "WHATSAT kiwi 1 0\n"), "AT ") })
 	w := startWatch(t, h, "kiwi", "--at", "Alford")
-	w.sees("kiwi               34.0689,-118.4451")
+	w.sees("kiwi               34.068930,-118.445127")
 	h.Ask("Hamilton", "IAMAT puma +1+1 1520023934\nIAMAT kiwi -33.5+151.2 1520023935\n")
-	w.sees("kiwi              -33.5000,151.2000")
+	w.sees("kiwi              -33.500000,151.200000")
 	if out := w.stdout.String(); strings.Contains(out, "puma") || strings.Count(out, "\n") != 2 || !strings.Contains(out, " ms  Hamilton\n") {
 		t.Errorf("output %q", out)
 	}
 	h.Kill("Alford")
-	w.sees("herd: Alford: the ")
+	w.sees("herd: Alford: the server closed the connection; connecting again")
 	h.Start("Alford")
 	w.sees("herd: Alford: connected again after a restart; updates were missed\n")
 	h.Ask("Alford", "IAMAT kiwi +1.5+2.5 1520023936\n")
-	w.sees("kiwi                1.5000,2.5000")
+	w.sees("kiwi                1.500000,2.500000")
 	_ = w.cmd.Process.Signal(syscall.SIGINT)
 	if err := w.cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, &w.stderr)
@@ -106,7 +106,7 @@ func TestWatchCommandErrors(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{nil, exitFailed, "Alford: no answer at "},
+		{nil, exitFailed, "; is the server running? see herd status\n"},
 		{[]string{"a b"}, exitUsage, "client id: "},
 		{[]string{"a", "b"}, exitUsage, "usage: herd watch [CLIENT]"},
 		{[]string{"--at", "Nobody"}, exitUsage, `unknown server "Nobody"`},
@@ -165,17 +165,21 @@ func TestWatchColumns(t *testing.T) {
 		terminal string
 		pipe     string // "": the same
 	}{
-		{line(func(*console.WatchLine) {}), "12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  Hamilton via Holiday", ""},
-		{line(func(l *console.WatchLine) { l.Source, l.Neighbor = "client", "" }), "12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  Hamilton", ""},
-		{line(func(l *console.WatchLine) { l.Neighbor = "Hamilton" }), "12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  Hamilton", ""},
+		{line(func(*console.WatchLine) {}), "12:34:56.789 kiwi              34.068930,-118.445127 0.2 ms Hamilton via Holiday",
+			"12:34:56.789  kiwi               34.068930,-118.445127  0.2 ms  Hamilton via Holiday"},
+		{line(func(l *console.WatchLine) { l.Source, l.Neighbor = "client", "" }), "12:34:56.789 kiwi              34.068930,-118.445127 0.2 ms Hamilton",
+			"12:34:56.789  kiwi               34.068930,-118.445127  0.2 ms  Hamilton"},
+		{line(func(l *console.WatchLine) { l.Neighbor = "Hamilton" }), "12:34:56.789 kiwi              34.068930,-118.445127 0.2 ms Hamilton",
+			"12:34:56.789  kiwi               34.068930,-118.445127  0.2 ms  Hamilton"},
 		{line(func(l *console.WatchLine) { l.Present, l.Took, l.Source, l.Neighbor = true, nil, "journal", "" }),
-			"2026-03-02    kiwi               34.0689,-118.4451          Hamilton, journal", ""},
+			"2026-03-02   kiwi              34.068930,-118.445127        Hamilton, journal",
+			"2026-03-02    kiwi               34.068930,-118.445127          Hamilton, journal"},
 		{line(func(l *console.WatchLine) { l.ID = "東京\x1b" + strings.Repeat("x", 20) }),
-			`12:34:56.789  東京\x1bxxxxxxx…   34.0689,-118.4451  0.2 ms  Hamilton via Holiday`,
-			`12:34:56.789  東京\x1bxxxxxxxxxxxxxxxxxxxx   34.0689,-118.4451  0.2 ms  Hamilton via Holiday`},
+			`12:34:56.789 東京\x1bxxxxxxx…  34.068930,-118.445127 0.2 ms Hamilton via Holiday`,
+			`12:34:56.789  東京\x1bxxxxxxxxxxxxxxxxxxxx   34.068930,-118.445127  0.2 ms  Hamilton via Holiday`},
 		{line(func(l *console.WatchLine) { l.Origin = strings.Repeat("y", 32) }),
-			"12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  yyyyyyyyyyyyyyyyyyy…",
-			"12:34:56.789  kiwi               34.0689,-118.4451  0.2 ms  yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy via Holiday"},
+			"12:34:56.789 kiwi              34.068930,-118.445127 0.2 ms yyyyyyyyyyyyyyyyyyy…",
+			"12:34:56.789  kiwi               34.068930,-118.445127  0.2 ms  yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy via Holiday"},
 		{console.WatchLine{Behind: 1234}, "behind: 1,234 updates at once, only the newest of each client", ""},
 		{console.WatchLine{Behind: 2, Lost: 1}, "behind: 2 updates at once, only the newest of each client, and none of 1 client", ""},
 	} {

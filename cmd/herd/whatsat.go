@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"serverherd/cmd/herd/view"
 )
 
 func newWhatsat(o *options) *cobra.Command {
@@ -50,7 +48,7 @@ func whatsat(cmd *cobra.Command, o *options, args []string, onlyJSON bool) error
 	case err != nil:
 		return err
 	case refused(reply):
-		return &exitError{exitFailed, view.Escape(reply)}
+		return &exitError{exitFailed, refusal(reply)}
 	case onlyJSON:
 		_, reply, _ = strings.Cut(reply, "\n")
 	}

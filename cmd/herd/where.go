@@ -85,6 +85,18 @@ func newClient(o *options) *cobra.Command {
 	return c
 }
 
+// isItRunning is added to an error if a server does not answer.
+const isItRunning = "; is the server running? see herd status"
+
+// consoleError is the error of a command because of a console's answer, or because there is none.
+func consoleError(s config.Server, reason string) error {
+	text := s.Name + ": " + view.OneLine(reason)
+	if strings.HasPrefix(reason, "no answer at ") {
+		text += isItRunning
+	}
+	return &exitError{exitFailed, text}
+}
+
 // whereIs asks a server for the record of a client.
 func whereIs(client *ask.Client, s config.Server, id string) (*console.ClientStatus, error) {
 	a := ask.One[console.ClientStatus](context.Background(), client, s, "/client.json?id="+url.QueryEscape(id))
@@ -93,7 +105,7 @@ func whereIs(client *ask.Client, s config.Server, id string) (*console.ClientSta
 	case a.Code == http.StatusNotFound && strings.HasSuffix(a.Error, unknown):
 		return nil, &exitError{exitFailed, unknown}
 	case a.Value == nil:
-		return nil, &exitError{exitFailed, s.Name + ": " + view.OneLine(a.Error)}
+		return nil, consoleError(s, a.Error)
 	case string(a.Value.Base64) != id:
 		return nil, &exitError{exitFailed, s.Name + ": the answer is about another client"}
 	}
@@ -115,8 +127,8 @@ func printClient(out io.Writer, c *console.ClientStatus) error {
 		{"client", c.ID},
 		{"position", fmt.Sprintf("%.6f,%.6f", c.Lat, c.Lng)},
 		{"age", age(c.Age) + " (time " + c.Time + ")"},
-		{"told", c.Origin + ", " + after(c.Diff) + " that time"},
-		{"stored", "at " + c.Server + " since " + view.Clock(c.Applied, c.Now) + ", " + came},
+		{"told", told(c)},
+		{"stored", "at " + c.Server + " since " + clock(c.Applied, c.Now) + ", " + came},
 	} {
 		fmt.Fprintf(&text, "%-8s  %s\n", row[0], view.Cell(row[1], most))
 	}
@@ -124,23 +136,45 @@ func printClient(out io.Writer, c *console.ClientStatus) error {
 	return err
 }
 
+// maxSeconds bounds times and differences that are shown: about 285 years, as a time.Duration has.
+const maxSeconds = 9e9
+
+// told says which server a client told, when by that server's clock, and how long after the client's own time.
+func told(c *console.ClientStatus) string {
+	seconds, err := strconv.ParseFloat(c.Diff, 64)
+	if err != nil || !(math.Abs(seconds) <= maxSeconds) || !(math.Abs(c.Age) <= maxSeconds) {
+		return c.Origin + ", long before or after its time"
+	}
+	at := c.Now.Add(time.Duration((seconds - c.Age) * 1e9))
+	how := "after"
+	if seconds < 0 {
+		how = "before"
+	}
+	return c.Origin + " at " + clock(at, c.Now) + ", " + difference(math.Abs(seconds)) + " " + how + " its time"
+}
+
+// clock formats a time in the local time zone, with its name: of today without the date.
+func clock(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		return t.Format("15:04:05.000 MST")
+	}
+	return t.Format("2006-01-02 15:04:05 MST")
+}
+
+// difference formats seconds like view.Latency, but less than 0.1 ms in microseconds.
+func difference(seconds float64) string {
+	if seconds < 100e-6 {
+		return fmt.Sprintf("%.3g ms", math.Round(seconds*1e6)/1000)
+	}
+	return view.Latency(seconds, true)
+}
+
 // age formats an age in seconds. A client's clock may be ahead.
 func age(seconds float64) string {
-	d := time.Duration(min(max(seconds, -1e9), 1e9) * 1e9).Truncate(time.Second)
+	d := time.Duration(min(max(seconds, -maxSeconds), maxSeconds) * 1e9).Truncate(time.Second)
 	if d < 0 {
 		return view.Duration(-d) + " in the future"
 	}
 	return view.Duration(d)
-}
-
-// after says by how much a diff is after or before the client's time.
-func after(diff string) string {
-	seconds, err := strconv.ParseFloat(diff, 64)
-	switch {
-	case err != nil || math.Abs(seconds) > 1e9:
-		return "long before or after"
-	case seconds < 0:
-		return view.Latency(-seconds, true) + " before"
-	}
-	return view.Latency(seconds, true) + " after"
 }

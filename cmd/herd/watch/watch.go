@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 
 	"serverherd/cmd/herd/console"
@@ -133,7 +134,7 @@ func (r *runner) stream(ctx context.Context, again bool) (begun, useful bool, er
 	switch err := lines.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
 		return begun, useful, fmt.Errorf("a line is longer than %d bytes", maxLine)
-	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET):
 		return begun, useful, fmt.Errorf("the connection broke: %w", err)
 	}
 	return begun, useful, errors.New("the server closed the connection")

@@ -96,6 +96,10 @@ func TestRun(t *testing.T) {
 		{"another record after a restart", []func(*io.PipeWriter){says(hello + update("k", 1, false)), says(second + update("k", 2, true))}, 2,
 			[]string{"k1", closed, restarted, "k2"}, ""},
 		{"a broken connection", []func(*io.PipeWriter){says(hello), says(hello + update("k", 2, false))}, 1, []string{closed, same, "k2"}, ""},
+		{"a server that was killed", []func(*io.PipeWriter){func(w *io.PipeWriter) {
+			_, _ = io.WriteString(w, hello)
+			w.CloseWithError(io.ErrUnexpectedEOF)
+		}, says(hello + update("k", 2, false))}, 1, []string{closed, same, "k2"}, ""},
 		{"garbage later", []func(*io.PipeWriter){says(hello + "garbage\n"), says(hello + update("k", 2, false))}, 1,
 			[]string{"not a line of /watch: invalid character 'g' looking for beginning of value; connecting again", same, "k2"}, ""},
 	} {

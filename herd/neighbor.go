@@ -103,6 +103,16 @@ func (n *neighbor) ready() bool {
 	return n.link.tried && (n.heard.EverSynced() || nobody && len(n.inbounds) == 0)
 }
 
+// Agreements are the values of LinkStatus.Agreement.
+var Agreements = []string{notCompared: "unknown", inSync: "in sync", differs: "diverged", lacksRecords: "full"}
+
+const (
+	notCompared = iota
+	inSync
+	differs
+	lacksRecords
+)
+
 // status is the neighbor's part of Status.
 func (n *neighbor) status() LinkStatus {
 	o, c := n.link, &n.counters
@@ -113,7 +123,7 @@ func (n *neighbor) status() LinkStatus {
 		State: o.state.String(), Since: o.since, Error: o.downReason,
 		Sent: acked, Acknowledged: acked, Behind: n.server.store.Tail() - acked,
 		Receiving: len(n.inbounds)+n.legacyInbounds > 0, Heard: heard,
-		Agreement: "unknown",
+		Agreement: Agreements[notCompared],
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,
 		BadLines: c.badLines, Copies: c.copies, Resumes: c.resumes, Repairs: c.repairs,
 		Stalls: c.stalls, DialsFailed: c.dialsFailed, TakenBack: c.takenBack,
@@ -123,14 +133,14 @@ func (n *neighbor) status() LinkStatus {
 	if !checked.IsZero() {
 		st.Checked = &checked
 		if n.server.reactor.Now().Sub(checked) <= ComparisonAge {
-			st.Agreement = "in sync"
+			st.Agreement = Agreements[inSync]
 		}
 	}
 	if !diverged.IsZero() {
-		st.DivergedSince, st.Agreement = &diverged, "diverged"
+		st.DivergedSince, st.Agreement = &diverged, Agreements[differs]
 	}
 	if n.heard.Full() || n.server.store.Overflowed() {
-		st.Agreement = "full"
+		st.Agreement = Agreements[lacksRecords]
 	}
 	if ahead, uncertainty, ok := n.skew.Offset(); ok {
 		st.Clock = &ClockStatus{ahead.Seconds(), uncertainty.Seconds(), n.clockWrong}

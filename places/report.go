@@ -20,6 +20,17 @@ type FileReport struct {
 	Error   string     `json:"error,omitempty"`
 }
 
+// States of the circuit breakers, see NetworkReport.Breaker.
+const (
+	BreakerClosed   = "closed"
+	BreakerOpen     = "open"
+	BreakerRefused  = "refused"
+	BreakerHalfOpen = "half-open"
+)
+
+// BreakerStates are all of them.
+var BreakerStates = []string{BreakerClosed, BreakerOpen, BreakerRefused, BreakerHalfOpen}
+
 // NetworkReport has the counters of a network provider since the process started.
 type NetworkReport struct {
 	// Breaker is the state of the circuit breakers: closed, open (the provider keeps failing), refused (it

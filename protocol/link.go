@@ -39,6 +39,12 @@ type Digest uint64
 // String returns the digest as on the wire.
 func (d Digest) String() string { return string(appendHex64(nil, uint64(d))) }
 
+// ParseDigest parses a digest as on the wire, 16 hex digits.
+func ParseDigest(text string) (Digest, bool) {
+	v, ok := parseHex64([]byte(text))
+	return Digest(v), ok
+}
+
 // Nonce is random for each handshake: 32 hex digits on the wire.
 type Nonce [16]byte
 

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"serverherd/protocol"
@@ -198,10 +197,12 @@ func (e *Event) UnmarshalJSON(p []byte) error {
 	if e.Kind >= Sent {
 		return nil
 	}
-	var err error
-	if e.Hash, err = strconv.ParseUint(j.Hash, 16, 64); err != nil || len(j.Hash) != 16 {
+	hash, ok := protocol.ParseDigest(j.Hash)
+	if !ok {
 		return fmt.Errorf("invalid hash %q", j.Hash)
 	}
+	e.Hash = uint64(hash)
+	var err error
 	e.ID, err = base64.StdEncoding.DecodeString(j.IDBytes)
 	return err
 }

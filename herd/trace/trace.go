@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -125,11 +124,8 @@ func Merge(hash string, first, second []Answer) []Answer {
 
 // Number returns a hash as a number; 0 if it is none.
 func Number(hash string) uint64 {
-	n, err := strconv.ParseUint(hash, 16, 64)
-	if err != nil || len(hash) != 16 {
-		return 0
-	}
-	return n
+	n, _ := protocol.ParseDigest(hash)
+	return uint64(n)
 }
 
 // record parses an AT line as clients get it.

@@ -79,11 +79,11 @@ func (g *Guard) changed(why string, from, to gobreaker.State) {
 func (g *Guard) state() string {
 	switch refused, failing := g.refused.State(), g.failing.State(); {
 	case refused == gobreaker.StateOpen:
-		return "refused"
+		return places.BreakerRefused
 	case failing == gobreaker.StateOpen:
-		return "open"
+		return places.BreakerOpen
 	case refused == gobreaker.StateHalfOpen || failing == gobreaker.StateHalfOpen:
-		return "half-open"
+		return places.BreakerHalfOpen
 	}
-	return "closed"
+	return places.BreakerClosed
 }

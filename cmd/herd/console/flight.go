@@ -7,7 +7,7 @@ import (
 	"strconv"
 
 	"serverherd/herd"
-	"serverherd/herd/trace"
+	"serverherd/protocol"
 )
 
 // events is /events?since=&ring=: a page of the flight recorder.
@@ -42,15 +42,15 @@ func (c *console) trace(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		id, err = queryID(given)
 	}
-	hash := trace.Number(given["hash"])
-	if text, ok := given["hash"]; err == nil && ok && hash == 0 {
+	hash, valid := protocol.ParseDigest(given["hash"])
+	if text, ok := given["hash"]; err == nil && ok && (!valid || hash == 0) {
 		err = errors.New("hash must be 16 hex digits, got " + strconv.Quote(text[:min(len(text), 64)]))
 	}
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if flood, ok := fromLoop(c, w, r, func(srv *herd.Server) herd.Flood { return srv.Flood(id, hash) }); ok {
+	if flood, ok := fromLoop(c, w, r, func(srv *herd.Server) herd.Flood { return srv.Flood(id, uint64(hash)) }); ok {
 		c.answer(w, r, flood)
 	}
 }

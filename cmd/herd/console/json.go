@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -68,7 +69,7 @@ func query(r *http.Request, names ...string) (map[string]string, error) {
 		_, twice := given[name]
 		switch {
 		case !slices.Contains(names, name):
-			return nil, fmt.Errorf("unknown parameter %.64q; known: %s", name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("unknown parameter %.64q; known: %s", name, cmp.Or(strings.Join(names, ", "), "none"))
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", name, err)
 		case twice:

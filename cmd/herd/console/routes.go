@@ -24,15 +24,15 @@ func (c *console) routes() []route {
 	all := []route{
 		{"/healthz", get, health, check, c.healthz},
 		{"/readyz", get, health, check, c.readyz},
-		{"/status.json", get, health, page, c.status},
-		{"/metrics", get, health, page, c.metrics},
+		{"/status.json", get, health, page, plain(c.status)},
+		{"/metrics", get, health, page, plain(c.metrics)},
 		{"/client.json", get, read, page, c.client},
 		{"/trace.json", get, read, page, c.trace},
 		{"/events", get, read, page, c.events},
 		{"/clients.ndjson", []string{http.MethodGet}, read, stream, c.clients},
 	}
 	if c.herdWide != nil {
-		all = append(all, route{"/herd.json", get, health, page, c.herd})
+		all = append(all, route{"/herd.json", get, health, page, plain(c.herd)})
 	}
 	if c.Follower != nil {
 		all = append(all, route{"/watch", []string{http.MethodGet}, read, stream, c.watch})
@@ -65,7 +65,7 @@ func serve(routes []route) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff") // ids in an answer are never HTML
 		i := slices.IndexFunc(routes, func(one route) bool { return one.matches(r.URL.Path) })
 		if i < 0 {
-			fail(w, http.StatusNotFound, "no such path")
+			fail(w, http.StatusNotFound, "no such path; there are "+paths(routes))
 			return
 		}
 		one := routes[i]
@@ -79,6 +79,28 @@ func serve(routes []route) http.Handler {
 			one.serve(w, r)
 		}
 	})
+}
+
+// paths lists the paths of routes, but those below /debug/pprof/.
+func paths(routes []route) string {
+	var all []string
+	for _, one := range routes {
+		if !strings.HasPrefix(one.path, "/debug/pprof/") || one.path == "/debug/pprof/" {
+			all = append(all, one.path)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// plain is the handler of a path without parameters.
+func plain(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := query(r); err != nil {
+			fail(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		next(w, r)
+	}
 }
 
 func (one route) matches(path string) bool {

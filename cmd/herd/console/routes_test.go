@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/protocol"
 )
 
@@ -64,6 +67,32 @@ func TestErrorsAreJSON(t *testing.T) {
 		if got.Header.Get("Content-Type") != "application/json" || got.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s %s: %v", test.method, test.path, got.Header)
 		}
+	}
+}
+
+// A path without parameters refuses them as the others do, and a wrong path names the right ones.
+func TestPathsAndParameters(t *testing.T) {
+	addr := start(t, Options{Status: fixed(well("Ball")), Name: "Ball", Pprof: true, Config: &config.Config{Servers: []config.Server{{Name: "Ball"}}}})
+	for _, path := range []string{"/status.json", "/metrics", "/herd.json"} {
+		if code, body := fetch(t, addr, "", path+"?servr=Ball"); code != 400 || errorOf(body) != `unknown parameter "servr"; known: none` {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	_, body := fetch(t, addr, "", "/nothing")
+	if list := errorOf(body); !strings.Contains(list, "/herd.json") || !strings.HasSuffix(list, "/debug/pprof/") || strings.Contains(list, "cmdline") {
+		t.Errorf("%s", body)
+	}
+}
+
+// An entry about a slow turn names the console.
+func TestNameOfASlowTurn(t *testing.T) {
+	name := ""
+	NewLoop(func(f func()) {
+		name = runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
+		f()
+	}, nil)(t.Context(), func(*herd.Server) {})
+	if !strings.Contains(name, "console.(*request).onLoop") {
+		t.Errorf("the posted call is %s", name)
 	}
 }
 

@@ -73,9 +73,9 @@ func benchmarkLoop(b *testing.B, watchers int, all bool) {
 		loop += time.Since(begun)
 		updates += window
 		begun = time.Now()
-		for len(f.reader.free) < 2 { // the goroutine has published it
-			time.Sleep(10 * time.Microsecond)
-		}
+		one, two := <-f.reader.free, <-f.reader.free // the goroutine has published it
+		f.reader.free <- one
+		f.reader.free <- two
 		for _, w := range taking {
 			for len(w.Take(64<<10).Lines) > 0 {
 			}

@@ -35,11 +35,9 @@ var (
 	linkState = states{describe("herd_link_state",
 		"1 for the state of the link to a neighbor, 0 for the other states.", "neighbor", "state"), herd.LinkStates}
 	linkAgreement = states{describe("herd_link_agreement",
-		"1 for the outcome of the last comparison with a neighbor's records, 0 for the others.", "neighbor", "agreement"),
-		[]string{"unknown", "in sync", "diverged", "full"}}
+		"1 for the outcome of the last comparison with a neighbor's records, 0 for the others.", "neighbor", "agreement"), herd.Agreements}
 	placesBreaker = states{describe("herd_places_breaker",
-		"1 for the state of the circuit breakers of the places provider, 0 for the other states.", "state"),
-		[]string{"closed", "open", "refused", "half-open"}}
+		"1 for the state of the circuit breakers of the places provider, 0 for the other states.", "state"), places.BreakerStates}
 )
 
 type status = herd.Status

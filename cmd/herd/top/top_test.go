@@ -415,6 +415,9 @@ func TestSort(t *testing.T) {
 			}
 		})
 	}
+	if a, b := (cell{text: "no answer for 10s", tinge: true, order: 3}), (cell{text: "no answer for 3s", tinge: true, order: 3}); compare(a, b) != 0 {
+		t.Error("states that are equally bad are sorted by their text")
+	}
 	if head := m.headLine(); !strings.Contains(head, "SERVER↓") {
 		t.Errorf("no mark in %q", head)
 	}

@@ -94,7 +94,7 @@ func (f *loadFlags) define(s *pflag.FlagSet) {
 		f.Epoch = time.UnixMicro(int64(math.Round(seconds * 1e6)))
 		return ok
 	}}
-	epoch.define(s, "epoch", "time of the first IAMAT, in seconds since 1970, from 1 to 99999999999 (default: now)")
+	epoch.define(s, "epoch", "time of the first IAMAT, in seconds since 1970, from 1 to 99999999999; later ones are a microsecond apart (default: the current time in each)")
 	const file = "a file, or -"
 	textFlag(s, &f.json, "json", "", file, "write the report to a `file`, - for standard output")
 	textFlag(s, &f.csv, "csv", "", file, "write one row per second to a `file`, or to -")

@@ -14,5 +14,5 @@
 // there are fewer clients than connections, or with Zipf, some updates are outdated.
 //
 // The same Seed and Epoch repeat the same requests on the same connections. Their timing depends on the
-// servers.
+// servers. Without an Epoch each IAMAT has the time at which it is sent; the Seed repeats all but these times.
 package load

@@ -16,7 +16,7 @@ type lines struct {
 	iamat      int // share of IAMATs, out of all
 	all        int
 	whatsat    []byte // the end of a WHATSAT, after the id
-	stamp      uint64 // time of the next IAMAT, in microseconds since 1970
+	stamp      uint64 // earliest time of the next IAMAT, in microseconds since 1970
 	step       uint64 // between two of them
 	redis      bool
 }
@@ -42,8 +42,9 @@ func newLines(o *Options, k, n int) *lines {
 	return l
 }
 
-// appendNext appends the next request without its LF and reports whether it is a WHATSAT.
-func (l *lines) appendNext(dst []byte) (line []byte, whatsat bool) {
+// appendNext appends the next request without its LF and reports whether it is a WHATSAT. An IAMAT has the time
+// now, in microseconds since 1970, or the next time that this connection has not used; 0 is for the latter.
+func (l *lines) appendNext(dst []byte, now uint64) (line []byte, whatsat bool) {
 	whatsat = l.iamat < l.all && l.random.IntN(l.all) >= l.iamat
 	var id uint64
 	switch {
@@ -59,6 +60,9 @@ func (l *lines) appendNext(dst []byte) (line []byte, whatsat bool) {
 	}
 	if l.redis {
 		return appendGEOADD(dst, id, l.random.Uint64()), false
+	}
+	if now > l.stamp { // by multiples of step, as other connections use the times between
+		l.stamp += (now - l.stamp) / l.step * l.step
 	}
 	dst = appendIAMAT(dst, id, l.random.Uint64(), l.stamp)
 	l.stamp += l.step

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestLines(t *testing.T) {
 	for k := range 2 {
 		l := newLines(&o, k, 2)
 		for range 1000 {
-			line, whatsat := l.appendNext(nil)
+			line, whatsat := l.appendNext(nil, 0)
 			fields := bytes.Fields(line)
 			if _, err := protocol.Paper.Parse(line, protocol.MaxClientID); err != nil {
 				t.Fatalf("%s: %v", line, err)
@@ -74,6 +75,47 @@ func TestASeedRepeatsItsLines(t *testing.T) {
 	}
 }
 
+// Without an epoch each IAMAT has the time at which it is sent, and nevertheless no two have the same.
+func TestTimesAreCurrent(t *testing.T) {
+	for name, change := range map[string]func(o *Options){
+		"closed": func(*Options) {}, "open": func(o *Options) { o.Rate = 2000 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			seen := map[string]bool{}
+			o := small(scripted(t, func(n int, line string) []byte {
+				mu.Lock()
+				defer mu.Unlock()
+				stamp := strings.Fields(line)[3]
+				if seen[stamp] {
+					t.Errorf("the time %s stands in two lines", stamp)
+				}
+				seen[stamp] = true
+				return well(n, line)
+			}))
+			change(&o)
+			before := time.Now()
+			mustRun(t, o)
+			mu.Lock()
+			defer mu.Unlock()
+			first, last := "9", ""
+			for stamp := range seen { // all of one length
+				first, last = min(first, stamp), max(last, stamp)
+			}
+			at := func(text string) time.Time {
+				seconds, err := strconv.ParseFloat(text, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return time.UnixMicro(int64(math.Round(seconds * 1e6)))
+			}
+			if b, e := at(first), at(last); b.Before(before.Add(-time.Millisecond)) || e.After(time.Now()) || e.Sub(b) < o.Duration/4 {
+				t.Errorf("times from %v to %v; it began at %v and took %v", b, e, before, o.Duration)
+			}
+		})
+	}
+}
+
 // written returns the first requests of each connection, split into fields.
 func written(t *testing.T, o Options, n int) (all [][][][]byte) {
 	t.Helper()
@@ -84,7 +126,7 @@ func written(t *testing.T, o Options, n int) (all [][][][]byte) {
 		l := newLines(&o, k, o.Connections)
 		var mine [][][]byte
 		for range n {
-			line, _ := l.appendNext(nil)
+			line, _ := l.appendNext(nil, 0)
 			mine = append(mine, bytes.Fields(line))
 		}
 		all = append(all, mine)

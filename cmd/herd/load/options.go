@@ -42,8 +42,10 @@ type Options struct {
 	// position, and replies are checked accordingly. There are no WHATSATs.
 	Redis bool
 
-	Seed  uint64
-	Epoch time.Time // time in the first IAMAT; later ones are a microsecond apart
+	Seed uint64
+	// Epoch is the time in the first IAMAT, and later ones are a microsecond apart. If it is zero, Check sets it
+	// to the current time, and each IAMAT has the time at which it is sent.
+	Epoch time.Time
 
 	// OnBegin and OnEnd, if not nil, are called at the beginning and end of the measured time.
 	OnBegin, OnEnd func()
@@ -54,7 +56,8 @@ type Options struct {
 	// a request outside the loops. 0 for 5 s.
 	Timeout time.Duration
 
-	drain time.Duration // total time to wait for replies after the last request; see maxDrain
+	current bool          // Epoch was zero: IAMATs have the time at which they are sent
+	drain   time.Duration // total time to wait for replies after the last request; see maxDrain
 }
 
 const (
@@ -103,7 +106,7 @@ func (o *Options) Check() error {
 		o.drain = max(maxDrain, o.Timeout)
 	}
 	if o.Epoch.IsZero() {
-		o.Epoch = time.Now()
+		o.Epoch, o.current = time.Now(), true
 	}
 	for _, d := range []struct {
 		what       string

@@ -37,15 +37,17 @@ func Replication(ctx context.Context, o Options) (*Report, error) {
 		to.Close()
 	})()
 	if o.Epoch.IsZero() {
-		o.Epoch = time.Now()
+		o.Epoch, o.current = time.Now(), true
 	}
 	o.Connections, o.Pipeline = 2, 1
 	r := &run{o: &o, total: newInterval(), begun: time.Now()}
 	r.report.Began, r.report.replicated = r.begun, true
 	before := processUsage()
 	id := ReplicationID(&o)
-	for n := 0; time.Since(r.begun) < o.Duration && ctx.Err() == nil; n++ {
-		stamp := o.Epoch.Add(time.Duration(n) * time.Microsecond)
+	for stamp := o.Epoch; time.Since(r.begun) < o.Duration && ctx.Err() == nil; stamp = stamp.Add(time.Microsecond) {
+		if now := time.Now(); o.current && now.After(stamp) {
+			stamp = now
+		}
 		text := fmt.Sprintf("%s +34.068930-118.445127 %d.%06d", id, stamp.Unix(), stamp.Nanosecond()/1000)
 		sent := time.Now()
 		r.all.Sent++

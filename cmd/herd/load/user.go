@@ -80,7 +80,7 @@ func (u *user) add(due, now time.Duration) {
 	r := &u.window[(u.first+u.open)%len(u.window)]
 	u.open++
 	r.due, r.sent = due, now
-	r.line, r.whatsat = u.lines.appendNext(r.line[:0])
+	r.line, r.whatsat = u.lines.appendNext(r.line[:0], u.worker.stamp(now))
 	u.text = append(append(u.text, r.line...), '\n')
 	u.worker.now.counts.Sent++
 	u.worker.sent(now - due)

@@ -70,6 +70,7 @@ type worker struct {
 
 	running, ending bool
 	began           time.Duration
+	epoch           time.Time // of the worker's clock, for times in IAMATs; zero with Options.Epoch
 	now             counted
 	nextUser        int
 	nextDue         time.Duration
@@ -220,6 +221,9 @@ func (w *worker) abandon(u *user) {
 // begin starts sending. Requests of an open loop are distributed round-robin over all connections.
 func (w *worker) begin() {
 	w.running, w.began = true, w.elapsed()
+	if w.options.current {
+		w.epoch = time.Now().Add(-w.began)
+	}
 	if w.churn > 0 {
 		w.nextVisit = w.began + w.churn
 		w.r.CallLater(w.churn, w.visits)
@@ -261,6 +265,15 @@ func (w *worker) pump() {
 	for i := range min(offered, len(w.users)) {
 		w.users[(first+i)%len(w.users)].write()
 	}
+}
+
+// stamp is the time of an IAMAT that is sent now, on the worker's clock, in microseconds since 1970; 0 with
+// Options.Epoch.
+func (w *worker) stamp(now time.Duration) uint64 {
+	if w.epoch.IsZero() {
+		return 0
+	}
+	return uint64(w.epoch.Add(now).UnixMicro())
 }
 
 // round is the time between two due requests of one connection in an open loop.

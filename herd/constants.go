@@ -33,6 +33,7 @@ const (
 // Limits of what consoles answer to commands and to each other. Package ask applies them.
 const (
 	ConsoleAnswer     = 1 << 20                // bytes of an answer that is not a stream
+	ConsoleLinks      = 1000                   // in such an answer that is a server's status
 	ConsoleAskTimeout = time.Second            // of a console that asks the others
 	ConsoleHerdPause  = 500 * time.Millisecond // for which what they said is passed on
 	// ConsoleHerdTimeout is for whoever asks a console about the herd: it is longer than asking and what is made
@@ -107,6 +108,7 @@ func Constants() []Constant {
 		{"console_streams", ConsoleStreams, "the same, of requests that last: profiles and streams"},
 		{"console_walks", ConsoleWalks, "requests for /clients.ndjson that the loop serves at once; others wait for their turn"},
 		{"console_answer", ConsoleAnswer, "bytes of another console's answer; a longer one is an error"},
+		{"console_links", ConsoleLinks, "links in another console's answer; more are an error"},
 		{"console_ask_timeout", ConsoleAskTimeout, "for the answer of another console; commands have --timeout"},
 		{"console_herd_pause", ConsoleHerdPause, "for which /herd.json repeats what the servers said, before it asks them again"},
 		{"console_herd_timeout", ConsoleHerdTimeout, "for the answer of /herd.json; then it is an error"},

@@ -89,6 +89,7 @@ var limitCases = []limitCase{
 	{limits: "console_stall", by: "cmd/herd/console/watch_test.go TestWatchThatIsNotRead"},
 	{limits: "console_close", by: "cmd/herd/console/watch_test.go TestCloseIsBounded"},
 	{limits: "console_answer", by: "cmd/herd/ask/ask_test.go TestHostileConsoles"},
+	{limits: "console_links", by: "cmd/herd/ask/ask_test.go TestStatusWithManyLinks"},
 	{limits: "console_herd_pause", by: "cmd/herd/console/herd_test.go TestHerdIsAskedForAll"},
 	{limits: "console_herd_timeout", by: "cmd/herd/console/herd_test.go TestHerdTakesTooLong"},
 	{limits: "console_walks", by: "cmd/herd/console/clients_test.go TestClientsTakeTurns"},

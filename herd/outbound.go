@@ -29,10 +29,7 @@ const (
 	linkLegacy // to a legacy neighbor
 )
 
-// LinkStates are the values of LinkStatus.State.
-var LinkStates = []string{"down", "dialling", "greeting", "copying", "live", "plain"}
-
-func (st linkState) String() string { return LinkStates[st] }
+func (st linkState) String() string { return linkStates[st] }
 
 // outbound is the link on which this server sends its feed to a neighbor. It dials and does the I/O; the
 // protocol of a connection is in its sender. Loop only.

@@ -1,6 +1,8 @@
 package herd
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"serverherd/herd/config"
@@ -202,6 +204,58 @@ type LinkStatus struct {
 	Stalls      uint64 `json:"stalls"`
 	DialsFailed uint64 `json:"dials_failed"`
 	TakenBack   uint64 `json:"taken_back"` // former processes that were accepted again
+}
+
+// The values of LinkStatus.State.
+const (
+	LinkDown     = "down"
+	LinkDialing  = "dialling"
+	LinkGreeting = "greeting"
+	LinkCopying  = "copying"
+	LinkLive     = "live"
+	LinkLegacy   = "plain" // to a legacy neighbor
+)
+
+// linkStates has the values of LinkStatus.State, by linkState.
+var linkStates = [...]string{LinkDown, LinkDialing, LinkGreeting, LinkCopying, LinkLive, LinkLegacy}
+
+// LinkStates returns the values of LinkStatus.State.
+func LinkStates() []string { return slices.Clone(linkStates[:]) }
+
+// Link returns the link to a neighbor; nil if there is none, or if s is nil.
+func (s *Status) Link(neighbor string) *LinkStatus {
+	if s == nil {
+		return nil
+	}
+	return linkTo(s.Links, neighbor)
+}
+
+// Link returns the link to a neighbor; nil if there is none.
+func (f *Flood) Link(neighbor string) *LinkStatus { return linkTo(f.Links, neighbor) }
+
+func linkTo(links []LinkStatus, neighbor string) *LinkStatus {
+	for i := range links {
+		if links[i].Neighbor == neighbor {
+			return &links[i]
+		}
+	}
+	return nil
+}
+
+// Reason returns Error as people read it: of an error of the network only its cause, without the addresses.
+func (l *LinkStatus) Reason() string {
+	for _, operation := range []string{"dial", "read", "write"} {
+		if rest, ok := strings.CutPrefix(l.Error, operation+" tcp"); ok {
+			_, cause, _ := strings.Cut(rest, ": ")
+			for _, call := range []string{"connect: ", "read: ", "write: "} {
+				cause = strings.TrimPrefix(cause, call)
+			}
+			if cause != "" {
+				return cause
+			}
+		}
+	}
+	return l.Error
 }
 
 // ComparisonAge is for how long a comparison with a neighbor is valid. Servers that can compare do so every 5

@@ -102,7 +102,7 @@ func whereIs(client *ask.Client, s config.Server, id string) (*console.ClientSta
 	a := ask.One[console.ClientStatus](context.Background(), client, s, "/client.json?id="+url.QueryEscape(id))
 	unknown := s.Name + " does not know " + protocol.Printable([]byte(id))
 	switch {
-	case a.Code == http.StatusNotFound && strings.HasSuffix(a.Error, unknown):
+	case a.Code == http.StatusNotFound && a.Reason == unknown:
 		return nil, &exitError{exitFailed, unknown}
 	case a.Value == nil:
 		return nil, consoleError(s, a.Error)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -43,9 +42,7 @@ func newReady(o *options) *cobra.Command {
 			}
 			all := ask.Ready(context.Background(), ask.New(ask.Options{Timeout: o.timeout}), servers)
 			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				err = e.Encode(all)
+				err = printJSON(c.OutOrStdout(), all)
 			} else {
 				err = printReady(direct(c.OutOrStdout()), all)
 			}

@@ -150,7 +150,7 @@ func seenFrom(a ask.Status, started func(string) bool) seen {
 	}
 	for _, l := range status.Links {
 		switch {
-		case view.Live(l):
+		case view.Live(&l):
 		case started(l.Neighbor):
 			v.links = append(v.links, l.Neighbor)
 		default:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -72,9 +71,6 @@ func newStatus(o *options) *cobra.Command {
 	return c
 }
 
-// settling is the pause before servers whose digests differ are asked again: an update may be on its way.
-const settling = 500 * time.Millisecond
-
 // statusCommand is a run of herd status.
 type statusCommand struct {
 	cfg    *config.Config
@@ -90,19 +86,20 @@ func (s *statusCommand) ask(ctx context.Context) []ask.Status {
 
 // once shows the status once.
 func (s *statusCommand) once() error {
-	all, disagree := s.ask(context.Background()), false
-	if s.name == "" && view.DigestsDiffer(all) {
-		before := all
-		time.Sleep(settling)
-		all = s.ask(context.Background())
-		disagree = view.Disagree(before, all)
+	h := view.Of(nil, s.ask(context.Background()))
+	if h.Differ() {
+		time.Sleep(view.Settling)
+		h = view.Of(h.All, s.ask(context.Background()))
 	}
-	if err := s.show(all, disagree); err != nil {
+	if err := s.show(h); err != nil {
 		return err
 	}
-	shown := s.shown(all)
+	shown, well := s.shown(h.All), h.Summary().Well()
+	if s.name != "" {
+		well = view.Of(nil, shown).Summary().Well()
+	}
 	switch {
-	case view.Summarize(shown, disagree).Well():
+	case well:
 		return nil
 	case isTerminal(s.out): // all has been said
 		return errFailed
@@ -129,7 +126,7 @@ func (s *statusCommand) watch(interval time.Duration) error {
 
 // follow draws the status at each interval until ctx ends.
 func (s *statusCommand) follow(ctx context.Context, interval time.Duration, draw func([]string) error) error {
-	var before []ask.Status // at least settling old
+	var before []ask.Status // at least view.Settling old
 	var asked time.Time
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -139,16 +136,16 @@ func (s *statusCommand) follow(ctx context.Context, interval time.Duration, draw
 		if ctx.Err() != nil {
 			return watchEnded(ctx)
 		}
-		disagree := before != nil && view.Disagree(before, all)
-		if before == nil || now.Sub(asked) >= settling {
+		h := view.Of(before, all)
+		if before == nil || now.Sub(asked) >= view.Settling {
 			before, asked = all, now
 		}
 		var err error
 		if s.json {
-			err = s.show(all, disagree)
+			err = s.show(h)
 		} else {
 			head := fmt.Sprintf("%s, every %s; Ctrl-C ends it", now.Format(time.TimeOnly), formatDuration(interval))
-			err = draw(append([]string{s.screen().Faint(head)}, s.lines(all, disagree)...))
+			err = draw(append([]string{s.screen().Faint(head)}, s.lines(h)...))
 		}
 		if err != nil {
 			return err
@@ -172,13 +169,11 @@ func watchEnded(ctx context.Context) error {
 }
 
 // show prints a status.
-func (s *statusCommand) show(all []ask.Status, disagree bool) error {
+func (s *statusCommand) show(h *view.Herd) error {
 	if s.json {
-		e := json.NewEncoder(s.out)
-		e.SetIndent("", "  ")
-		return e.Encode(s.shown(all))
+		return printJSON(s.out, s.shown(h.All))
 	}
-	_, err := fmt.Fprintln(direct(s.out), strings.Join(s.lines(all, disagree), "\n"))
+	_, err := fmt.Fprintln(direct(s.out), strings.Join(s.lines(h), "\n"))
 	return err
 }
 
@@ -196,11 +191,11 @@ func (s *statusCommand) screen() statusview.Screen {
 	return statusview.Screen{Width: max(width, statusview.Narrowest), Styles: style.For(direct(s.out))}
 }
 
-func (s *statusCommand) lines(all []ask.Status, disagree bool) []string {
+func (s *statusCommand) lines(h *view.Herd) []string {
 	if s.name != "" {
-		return s.screen().Server(s.shown(all)[0], all)
+		return s.screen().Server(s.shown(h.All)[0], h)
 	}
-	return s.screen().Herd(s.cfg.Herd.Name, all, disagree)
+	return s.screen().Herd(s.cfg.Herd.Name, h)
 }
 
 // unanswered lists the servers that did not answer, and why; "" if all did.

@@ -68,7 +68,7 @@ func TestStatus(t *testing.T) {
 		parts  []string
 	}{
 		{"all well", func(map[string]*herd.Status) {}, 0,
-			[]string{"ucla: 2 of 2 answered, no problems\n", "Alford  34s    1/1        7      0    -      -  in sync\n"}},
+			[]string{"ucla: 2 of 2 answered, no problems\n", "Alford     34s    1/1        7        0        -  in sync\n"}},
 		{"another engine", func(all map[string]*herd.Status) { all["Ball"].Engine = "owner" }, 0,
 			[]string{"Ball: engine owner is for comparison only\n"}},
 		{"lookups that cannot be counted", func(all map[string]*herd.Status) {
@@ -92,9 +92,9 @@ func TestStatus(t *testing.T) {
 			all["Ball"].Journal = &herd.JournalStatus{OK: true, Losses: 2}
 		}, 0, []string{"Ball: journal lost and rewritten 2 times\n"}},
 		{"acknowledged late", func(all map[string]*herd.Status) { all["Ball"].Links[0].Behind = 5 }, 0,
-			[]string{"Alford  34s    1/1        7      0    -      -  in sync\n"}},
+			[]string{"Alford     34s    1/1        7        0        -  in sync\n"}},
 		{"behind", func(all map[string]*herd.Status) {
-			all["Ball"].Links[0].Behind, all["Ball"].Digest = 1052, ""
+			all["Ball"].Links[0].Behind, all["Ball"].Digest, all["Ball"].Records, all["Ball"].Tail = 1052, "", 2000, 2000
 		}, 1, []string{"-  catching up (1,052 behind)\n"}},
 		{"down", func(all map[string]*herd.Status) {
 			all["Ball"].Links[0].State, all["Ball"].Links[0].Error = "down", "connection refused\x1b"
@@ -103,7 +103,7 @@ func TestStatus(t *testing.T) {
 			[]string{"Alford: no link from Ball"}},
 		{"plain", func(all map[string]*herd.Status) {
 			all["Alford"].Links[0] = herd.LinkStatus{Neighbor: "Ball", State: "plain"}
-		}, 0, []string{"Alford  34s    1/1"}},
+		}, 0, []string{"Alford     34s    1/1"}},
 		{"links that make no progress", func(all map[string]*herd.Status) {
 			c := &all["Ball"].Counters
 			c.OtherProtocols, c.LinksUnacknowledged, c.LinksUnread, c.LinksGarbled = 1, 2, 3, 4

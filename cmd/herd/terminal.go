@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"unicode/utf8"
 
@@ -50,6 +51,13 @@ func direct(w io.Writer) io.Writer {
 		return o.w
 	}
 	return w
+}
+
+// printJSON prints a value as indented JSON.
+func printJSON(w io.Writer, value any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(value)
 }
 
 // isTerminal reports whether w is a terminal.

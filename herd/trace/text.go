@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -123,17 +124,21 @@ func (d Delay) String() string {
 	return shortTime(d.Seconds) + " ± " + shortTime(d.Uncertainty)
 }
 
+// shortTime formats seconds, in 6 characters and a minus below a minute.
 func shortTime(seconds float64) string {
-	switch d := time.Duration(seconds * 1e9); {
-	case d.Abs() < time.Millisecond:
-		return fmt.Sprintf("%d us", d.Microseconds())
-	case d.Abs() < 10*time.Millisecond:
+	switch us := math.Abs(seconds) * 1e6; {
+	case us > 0 && us < 1:
+		return "<1 us"
+	case us < 999.5:
+		return fmt.Sprintf("%.0f us", seconds*1e6)
+	case us < 9_950:
 		return fmt.Sprintf("%.1f ms", seconds*1e3)
-	case d.Abs() < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	default:
-		return fmt.Sprintf("%.3g s", seconds)
+	case us < 999_500:
+		return fmt.Sprintf("%.0f ms", seconds*1e3)
+	case us < 59.95e6:
+		return fmt.Sprintf("%.1f s", seconds)
 	}
+	return time.Duration(min(max(seconds, -9e9), 9e9) * 1e9).Round(time.Second).String()
 }
 
 // Summary says how many servers have the update, and what that cost, in two lines.

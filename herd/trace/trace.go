@@ -290,13 +290,11 @@ func (b *builder) whyBehind(p *part) string {
 
 // linkTo describes the link of a server, which has the update, to a neighbor, which does not.
 func linkTo(f *herd.Flood, to string) string {
-	i := slices.IndexFunc(f.Links, func(l herd.LinkStatus) bool { return l.Neighbor == to })
-	if i < 0 {
+	switch l := f.Link(to); {
+	case l == nil:
 		return f.Server + " has no link to it"
-	}
-	switch l := f.Links[i]; {
 	case l.Error != "":
-		return fmt.Sprintf("link from %s is %s: %s", f.Server, l.State, l.Error)
+		return fmt.Sprintf("link from %s is %s: %s", f.Server, l.State, l.Reason())
 	default:
 		return fmt.Sprintf("link from %s is %s", f.Server, l.State)
 	}

@@ -222,7 +222,7 @@ func TestARestartedServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"Alford from a client", "└─ Ball from Alford in a copy or resume after 149 s",
+	want := []string{"Alford from a client", "└─ Ball from Alford in a copy or resume after 2m29s",
 		"Carol from Ball, which was restarted since", "└─ Dean from Carol, 1.1 ms later"}
 	var got []string
 	for _, r := range tree.Rows() {

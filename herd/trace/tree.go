@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"serverherd/herd"
 	"serverherd/herd/config"
 )
 
@@ -41,14 +40,11 @@ func (b *builder) after(p *part, depth int) *Delay {
 func (b *builder) hop(from, to *part) *Delay {
 	d := Delay{Seconds: to.node.At.Sub(*from.node.At).Seconds()}
 	if config.Machine(from.server.Address) != config.Machine(to.server.Address) {
-		i := slices.IndexFunc(to.flood.Links, func(l herd.LinkStatus) bool {
-			return l.Neighbor == from.server.Name && l.Clock != nil
-		})
-		if i < 0 {
+		l := to.flood.Link(from.server.Name)
+		if l == nil || l.Clock == nil {
 			return nil
 		}
-		clock := to.flood.Links[i].Clock
-		d.Seconds, d.Uncertainty = d.Seconds+clock.Ahead, math.Abs(clock.Uncertainty)
+		d.Seconds, d.Uncertainty = d.Seconds+l.Clock.Ahead, math.Abs(l.Clock.Uncertainty)
 	}
 	if d.Seconds+d.Uncertainty < 0 {
 		to.node.Restarted = true

@@ -72,20 +72,26 @@ type Answer[T any] struct {
 	Server    string
 	NoConsole bool   // none in herd.toml
 	Error     string // why Value is nil
-	Code      int    // of HTTP; 0 if there was no answer
+	Code      int    // of HTTP; 0 if there was no answer in time
+	Reason    string // the text of an answer that is an error
 	Value     *T
 }
 
 // All asks all servers concurrently for a path, with or without a query, such as "/trace.json?id=kiwi". The
 // answers are in the order of the servers.
 func All[T any](ctx context.Context, c *Client, servers []config.Server, path string) []Answer[T] {
-	answers := make([]Answer[T], len(servers))
+	return Each(servers, func(s config.Server) Answer[T] { return One[T](ctx, c, s, path) })
+}
+
+// Each calls f for all servers concurrently and returns the results in their order.
+func Each[T any](servers []config.Server, f func(config.Server) T) []T {
+	all := make([]T, len(servers))
 	var group sync.WaitGroup
 	for i, s := range servers {
-		group.Go(func() { answers[i] = One[T](ctx, c, s, path) })
+		group.Go(func() { all[i] = f(s) })
 	}
 	group.Wait()
-	return answers
+	return all
 }
 
 // One asks one server.
@@ -102,10 +108,16 @@ func One[T any](ctx context.Context, c *Client, s config.Server, path string) An
 	if err == nil {
 		defer r.Body.Close()
 		a.Value, err = decode[T](r.Body, s, c.o.MaxAnswer)
-		err = c.timely(ctx, s, err)
+		if late := c.timely(ctx, s, err); late != err {
+			a.Code, err = 0, late
+		}
 	}
 	if err != nil {
 		a.Error = bounded(err.Error())
+		var answered *statusError
+		if errors.As(err, &answered) {
+			a.Reason = bounded(answered.reason)
+		}
 	}
 	return a
 }
@@ -119,7 +131,10 @@ func (c *Client) Open(ctx context.Context, s config.Server, path string) (io.Rea
 	begun, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(c.o.Timeout, func() { cancel(context.DeadlineExceeded) })
 	r, err := c.get(begun, s, path)
-	timer.Stop()
+	if !timer.Stop() && err == nil { // the answer came as the time was over: its body is canceled
+		r.Body.Close()
+		err = c.timely(begun, s, context.DeadlineExceeded)
+	}
 	if err != nil {
 		cancel(nil)
 		return nil, err
@@ -144,7 +159,7 @@ func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.R
 	r, err := c.do(ctx, s, path)
 	if err == nil && r.StatusCode != http.StatusOK {
 		defer r.Body.Close()
-		err = fmt.Errorf("%s from %s%s", r.Status, s.Console, reason(r.Body))
+		err = &statusError{r.Status, s.Console, reason(r.Body)}
 	}
 	return r, err
 }
@@ -179,14 +194,25 @@ func (c *Client) timely(ctx context.Context, s config.Server, err error) error {
 	return err
 }
 
-// reason is the text of an error, {"error": "..."}, with a colon in front; "" if the answer has another form.
+// statusError is an answer whose status is not 200.
+type statusError struct{ status, console, reason string }
+
+func (e *statusError) Error() string {
+	text := e.status + " from " + e.console
+	if e.reason != "" {
+		text += ": " + e.reason
+	}
+	return text
+}
+
+// reason is the text of an error, {"error": "..."}; "" if the answer has another form.
 func reason(body io.Reader) string {
 	var e struct{ Error string }
 	text, err := io.ReadAll(io.LimitReader(body, maxReason))
-	if err != nil || json.Unmarshal(text, &e) != nil || e.Error == "" {
+	if err != nil || json.Unmarshal(text, &e) != nil {
 		return ""
 	}
-	return ": " + e.Error
+	return e.Error
 }
 
 // bounded truncates an error's text.

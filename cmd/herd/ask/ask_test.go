@@ -74,6 +74,23 @@ func TestServersAreAskedAtOnce(t *testing.T) {
 	}
 }
 
+// A console whose answer has more links than a herd has servers is not believed.
+func TestStatusWithManyLinks(t *testing.T) {
+	for links, want := range map[int]string{
+		herd.ConsoleLinks:     "",
+		herd.ConsoleLinks + 1: "bad answer: it has more than 1000 links",
+		26_000:                "bad answer: it has more than 1000 links",
+	} {
+		s := serverAt(t, "Alford", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"server":"Alford","links":[{}%s]}`, strings.Repeat(`,{"neighbor":"x"}`, links-1))
+		})
+		a := StatusOf(t.Context(), New(Options{Timeout: long}), s)
+		if a.Error != want || (a.Status == nil) != (want != "") || a.Code != 200 {
+			t.Errorf("%d links: %d %q", links, a.Code, a.Error)
+		}
+	}
+}
+
 // until the other side is gone.
 func untilGone(r *http.Request) { <-r.Context().Done() }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 
 	"serverherd/herd/config"
 )
@@ -21,13 +20,7 @@ type Readiness struct {
 
 // Ready asks all servers whether they are ready.
 func Ready(ctx context.Context, c *Client, servers []config.Server) []Readiness {
-	all := make([]Readiness, len(servers))
-	var group sync.WaitGroup
-	for i, s := range servers {
-		group.Go(func() { all[i] = c.ready(ctx, s) })
-	}
-	group.Wait()
-	return all
+	return Each(servers, func(s config.Server) Readiness { return c.ready(ctx, s) })
 }
 
 func (c *Client) ready(ctx context.Context, s config.Server) Readiness {

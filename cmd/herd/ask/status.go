@@ -2,6 +2,7 @@ package ask
 
 import (
 	"context"
+	"fmt"
 
 	"serverherd/herd"
 	"serverherd/herd/config"
@@ -12,6 +13,7 @@ type Status struct {
 	Server    string       `json:"server"`
 	NoConsole bool         `json:"no_console,omitempty"` // none in herd.toml
 	Error     string       `json:"error,omitempty"`      // why Status is nil
+	Code      int          `json:"-"`                    // of HTTP; 0 if there was no answer in time
 	Status    *herd.Status `json:"status,omitempty"`
 }
 
@@ -32,5 +34,9 @@ func StatusOf(ctx context.Context, c *Client, s config.Server) Status {
 }
 
 func statusFrom(a Answer[herd.Status]) Status {
-	return Status{Server: a.Server, NoConsole: a.NoConsole, Error: a.Error, Status: a.Value}
+	s := Status{Server: a.Server, NoConsole: a.NoConsole, Error: a.Error, Code: a.Code, Status: a.Value}
+	if s.Status != nil && len(s.Status.Links) > herd.ConsoleLinks {
+		s.Status, s.Error = nil, fmt.Sprintf("bad answer: it has more than %d links", herd.ConsoleLinks)
+	}
+	return s
 }

@@ -106,8 +106,11 @@ func (r *round) stale() bool {
 func (h *herdWide) ask(now, last *round) {
 	begun := time.Now().UTC()
 	now.all = h.askAll()
-	disagree := last != nil && view.Disagree(last.all, now.all)
-	now.text = h.answer(begun, now.all, disagree)
+	var before []ask.Status
+	if last != nil {
+		before = last.all
+	}
+	now.text = h.answer(begun, view.Of(before, now.all))
 	now.over = time.Now()
 	close(now.done)
 }
@@ -115,19 +118,12 @@ func (h *herdWide) ask(now, last *round) {
 // askAll asks the others at their addresses in herd.toml. They are asked for /status.json, for which no console asks
 // another one. This server needs no address.
 func (h *herdWide) askAll() []ask.Status {
-	all := make([]ask.Status, len(h.servers))
-	var group sync.WaitGroup
-	for i, s := range h.servers {
-		group.Go(func() {
-			if s.Name == h.name {
-				all[i] = h.askSelf()
-				return
-			}
-			all[i] = ask.StatusOf(context.Background(), h.client, s)
-		})
-	}
-	group.Wait()
-	return all
+	return ask.Each(h.servers, func(s config.Server) ask.Status {
+		if s.Name == h.name {
+			return h.askSelf()
+		}
+		return ask.StatusOf(context.Background(), h.client, s)
+	})
 }
 
 func (h *herdWide) askSelf() ask.Status {
@@ -140,16 +136,16 @@ func (h *herdWide) askSelf() ask.Status {
 	return ask.Status{Server: h.name, Status: &s}
 }
 
-func (h *herdWide) answer(begun time.Time, all []ask.Status, disagree bool) []byte {
-	v := view.Summarize(all, disagree)
+func (h *herdWide) answer(begun time.Time, all *view.Herd) []byte {
+	v := all.Summary()
 	s := HerdStatus{
 		Server: h.name, Now: begun, Answered: v.Answered, Of: v.Consoles,
 		Problems: herdLines(v.Problems), Notes: herdLines(v.Notes), Servers: []HerdServer{},
 	}
-	for _, a := range all {
+	for _, a := range all.All {
 		one := HerdServer{Status: a}
 		if a.Status != nil {
-			agreement := view.Agreement(a.Status, all)
+			agreement := all.Agreement(a.Status)
 			one.Agreement, one.Level = agreement.Text, agreement.Level.String()
 		}
 		s.Servers = append(s.Servers, one)

@@ -1,7 +1,6 @@
 package top
 
 import (
-	"strings"
 	"time"
 
 	"serverherd/cmd/herd/view"
@@ -17,14 +16,14 @@ const (
 
 // isUnderWay reports whether an agreement is that updates are on their way, and nothing is wrong.
 func isUnderWay(a view.Text) bool {
-	return a.Level == view.Good && strings.HasSuffix(a.Text, "under way")
+	return a == view.UnderWay
 }
 
 // observe notes for which servers updates are under way.
 func (m *Model) observe() {
-	all := m.answers()
+	all := m.herd()
 	for _, s := range m.servers {
-		if s.now.Status != nil && isUnderWay(s.agreement(all)) {
+		if s.now.Status != nil && isUnderWay(all.Agreement(s.now.Status)) {
 			s.busy = m.now
 		}
 	}
@@ -35,7 +34,7 @@ func (m *Model) observe() {
 func (m *Model) calm(s *server, a view.Text) view.Text {
 	hold := max(calmFor, 2*m.o.Interval)
 	if isUnderWay(a) || a.Level == view.Good && !s.busy.IsZero() && m.now.Sub(s.busy) < hold {
-		a.Text = "updates under way"
+		return view.UnderWay
 	}
 	return a
 }

@@ -15,7 +15,7 @@ func (m *Model) serverBody() (lines []string) {
 	if s == nil {
 		return nil
 	}
-	state := m.stateOf(s, m.answers())
+	state := m.stateOf(s, m.herd())
 	title := "  " + st.Bold(view.OneLine(s.name)) + "  " + st.Level(state.level, state.text)
 	status := s.now.Status
 	if status == nil {
@@ -49,7 +49,7 @@ func (m *Model) serverBody() (lines []string) {
 	add("uses", "CPU %s, memory %s, %d files, %s buffered for clients", text(s.cpu(), percent),
 		text(value{float64(p.Resident), p.Resident > 0}, size), p.OpenFDs, size(float64(status.Buffered)))
 	add("records", "%s, feed at %s, digest %s", view.Count(status.Records), view.Count(status.Tail), status.Digest)
-	add("clients", "%s connected; %s lines, %s replies, %s errors", view.Count(clients(status)), rate(func(c *herd.Counters) uint64 { return c.LinesReceived }),
+	add("clients", "%s connected; %s lines, %s replies, %s errors", view.Count(view.Clients(status)), rate(func(c *herd.Counters) uint64 { return c.LinesReceived }),
 		rate(func(c *herd.Counters) uint64 { return c.Replies }), rate(func(c *herd.Counters) uint64 { return c.Refused }))
 	add("updates", "%s from clients, %s from neighbors", rate(func(c *herd.Counters) uint64 { return c.Stored }),
 		rate(func(c *herd.Counters) uint64 { return c.Applied }))
@@ -102,14 +102,14 @@ func (m *Model) serverLinks(s *server, status *herd.Status) (lines []string) {
 		state := cell{text: "receiving", level: view.Good}
 		if !l.Receiving {
 			state = cell{text: "no link", level: view.Bad}
-			if l.State == "plain" {
+			if l.State == herd.LinkLegacy {
 				state = cell{text: "nothing received", level: view.Unknown}
 			}
 		}
 		behind := "-"
 		if other := m.find(l.Neighbor); other != nil {
 			if back := other.link(s.name); back != nil {
-				behind = amount(float64(view.Lag(other.now.Status, *back, m.answers())))
+				behind = amount(float64(m.herd().Lag(other.now.Status, back)))
 			}
 		}
 		put("←", state, number(received, perSecond).text, number(dup, percent).text, behind, "")

@@ -84,7 +84,7 @@ func (m *Model) figures() string {
 // verdict says what is wrong with the herd. If nothing is, it says the worst of what the servers' states are. More
 // says how many problems there are besides.
 func (m *Model) verdict() (v view.Text, more string) {
-	all := m.answers()
+	all := m.herd()
 	summary := m.summary()
 	switch {
 	case summary.Consoles == 0:
@@ -138,12 +138,12 @@ func silentLines(problems []view.Line, silent []string) (n int) {
 	return n
 }
 
-// summary is view.Summarize without servers that were not heard yet: that they have not answered is no problem.
+// summary leaves out servers that were not heard yet: that they have not answered is no problem.
 func (m *Model) summary() view.Summary {
-	all := m.answers()
-	heard := slices.DeleteFunc(slices.Clone(all), func(a ask.Status) bool { return !m.find(a.Server).heard })
-	summary := view.Summarize(heard, view.Disagree(m.before, all))
-	summary.Consoles += len(all) - len(heard)
+	h := m.herd()
+	h.All = slices.DeleteFunc(h.All, func(a ask.Status) bool { return !m.find(a.Server).heard })
+	summary := h.Summary()
+	summary.Consoles += len(m.servers) - len(h.All)
 	return summary
 }
 

@@ -41,7 +41,6 @@ type Model struct {
 	ctx     context.Context
 	now     time.Time
 	servers []*server
-	before  []ask.Status // the latest answers at the tick before
 
 	width, height int
 	screen        screen
@@ -91,7 +90,6 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case Tick:
 		m.now = time.Time(msg)
-		m.before = m.answers()
 		next := tea.Tick(m.o.Interval, func(t time.Time) tea.Msg { return Tick(t) })
 		return m, tea.Batch(append(m.askAll(), next)...)
 	case Answer:
@@ -139,7 +137,7 @@ func (m *Model) askAll() (all []tea.Cmd) {
 
 // AskAll asks all servers and waits for their answers.
 func (m *Model) AskAll(now time.Time) {
-	m.now, m.before = now, m.answers()
+	m.now = now
 	answers := make(chan tea.Msg)
 	asked := m.askAll()
 	for _, question := range asked {
@@ -150,11 +148,13 @@ func (m *Model) AskAll(now time.Time) {
 	}
 }
 
-func (m *Model) answers() (all []ask.Status) {
+// herd is what the latest answers say.
+func (m *Model) herd() *view.Herd {
+	var before, all []ask.Status
 	for _, s := range m.servers {
-		all = append(all, s.now)
+		before, all = append(before, ask.Status{Server: s.name, Status: s.before()}), append(all, s.now)
 	}
-	return all
+	return view.Of(before, all)
 }
 
 // key handles a key.

@@ -1,9 +1,11 @@
 package top
 
 import (
+	"slices"
 	"time"
 
 	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/reactor"
 )
@@ -52,6 +54,20 @@ func (s *server) last() *herd.Status {
 	return s.samples[len(s.samples)-1]
 }
 
+// before is the latest status that is at least view.Settling older than the last one, or nil.
+func (s *server) before() *herd.Status {
+	n := len(s.samples) - 1
+	if n < 1 {
+		return nil
+	}
+	for _, b := range slices.Backward(s.samples[:n]) {
+		if s.last().Now.Sub(b.Now) >= view.Settling {
+			return b
+		}
+	}
+	return nil
+}
+
 // value is a number that may be unknown.
 type value struct {
 	n     float64
@@ -77,7 +93,7 @@ func (s *server) count(of func(*herd.Counters) uint64) value {
 // linkCount is rate of a counter of the link to a neighbor.
 func (s *server) linkCount(neighbor string, of func(*herd.LinkStatus) uint64) value {
 	return s.rate(func(s *herd.Status) float64 {
-		if l := link(s, neighbor); l != nil {
+		if l := s.Link(neighbor); l != nil {
 			return float64(of(l))
 		}
 		return 0
@@ -125,28 +141,4 @@ func (s *server) stored() value {
 
 func (s *server) cpu() value {
 	return s.rate(func(s *herd.Status) float64 { return s.Process.CPU })
-}
-
-// clients is how many connections are not those of neighbors.
-func clients(s *herd.Status) int {
-	n := s.Connections
-	for _, l := range s.Links {
-		if l.State != "down" && l.State != "dialling" {
-			n--
-		}
-		if l.Receiving {
-			n--
-		}
-	}
-	return max(n, 0)
-}
-
-// link is a server's link to a neighbor, or nil.
-func link(s *herd.Status, neighbor string) *herd.LinkStatus {
-	for i := range s.Links {
-		if s.Links[i].Neighbor == neighbor {
-			return &s.Links[i]
-		}
-	}
-	return nil
 }

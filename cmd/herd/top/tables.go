@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 )
@@ -107,12 +106,8 @@ func number(v value, format func(float64) string) cell {
 	return cell{text: format(v.n), order: v.n}
 }
 
-// underWay is how long updates may be on their way: a server that lacks no more than arrive in that time is not
-// catching up, it is busy.
-const underWay = time.Second
-
 // stateOf says how a server is. The order is by level, and then by the number of records that it lacks.
-func (m *Model) stateOf(s *server, all []ask.Status) cell {
+func (m *Model) stateOf(s *server, all *view.Herd) cell {
 	status := s.now.Status
 	const most = 1e15 // records
 	state := func(level view.Level, behind uint64, text, short string) cell {
@@ -130,7 +125,7 @@ func (m *Model) stateOf(s *server, all []ask.Status) cell {
 	case status == nil:
 		return state(view.Bad, 0, "no answer for "+silent, "no answer "+silent)
 	}
-	a := m.calm(s, s.agreement(all))
+	a := m.calm(s, all.Agreement(status))
 	if view.HasProblem(status) { // not green beside the mark of a problem
 		a.Level = max(a.Level, view.Notice)
 	}
@@ -141,33 +136,20 @@ func (m *Model) stateOf(s *server, all []ask.Status) cell {
 	if !status.Ready && a.Level < view.Bad {
 		return state(view.Notice, 0, "not ready: "+status.Waiting, "not ready")
 	}
-	behind, lacking := view.Behind(status, all)
+	behind, lacking := all.Behind(status)
 	if a.Level == view.Good {
 		behind, lacking = 0, 0
 	}
-	short := shorter.Replace(a.Text)
+	short := a.Short()
 	if strings.HasPrefix(short, "diverged") {
 		short = "diverged"
 	}
 	return state(a.Level, max(behind, lacking), a.Text, short)
 }
 
-// agreement is view.Agreement, which calls updates that are on their way records that a server lacks.
-func (s *server) agreement(all []ask.Status) view.Text {
-	a := view.Agreement(s.now.Status, all)
-	behind, _ := view.Behind(s.now.Status, all)
-	if rate := s.updates(); a.Level == view.Notice && behind > 0 && rate.known && float64(behind) <= rate.n*underWay.Seconds() {
-		return view.Text{Level: view.Good, Text: view.Count(behind) + " under way"}
-	}
-	return a
-}
-
-// shorter makes what view.Agreement says fit into 80 columns.
-var shorter = strings.NewReplacer("catching up (", "", ")", "", "a neighbor is ", "neighbor ", "updates under way", "under way")
-
 // herdRows has a row for each server.
 func (m *Model) herdRows() (rows []row) {
-	all := m.answers()
+	all := m.herd()
 	for i, s := range m.servers {
 		name := text(s.name)
 		name.order = float64(-i)
@@ -175,7 +157,7 @@ func (m *Model) herdRows() (rows []row) {
 		if status := s.now.Status; status != nil {
 			has := func(n float64) value { return value{n, true} }
 			cells = append(cells,
-				number(has(float64(status.Records)), amount), number(has(float64(clients(status))), amount),
+				number(has(float64(status.Records)), amount), number(has(float64(view.Clients(status))), amount),
 				number(s.lines(), perSecond), number(s.updates(), perSecond), number(s.lag(), bound), number(s.propagation(), bound),
 				number(s.cpu(), percent), number(value{float64(status.Process.Resident), status.Process.Resident > 0}, size),
 				number(has(status.Now.Sub(status.Started).Seconds()), age))
@@ -224,7 +206,7 @@ func (m *Model) neighbors(name string) (all []string) {
 			for _, l := range status.Links {
 				all = append(all, l.Neighbor)
 			}
-		case link(status, name) != nil:
+		case status.Link(name) != nil:
 			all = append(all, s.name)
 		}
 	}
@@ -237,7 +219,7 @@ func (s *server) link(neighbor string) *herd.LinkStatus {
 	if s.now.Status == nil {
 		return nil
 	}
-	return link(s.now.Status, neighbor)
+	return s.now.Status.Link(neighbor)
 }
 
 // find is the server called name, or nil.
@@ -267,7 +249,7 @@ func (m *Model) linkCells(s *server, l *herd.LinkStatus) []cell {
 	}
 	return []cell{
 		state, number(s.linkCount(l.Neighbor, func(l *herd.LinkStatus) uint64 { return l.ATSent }), perSecond), number(dup, percent),
-		number(value{float64(view.Lag(s.now.Status, *l, m.answers())), true}, amount), number(value{float64(l.Unacknowledged), true}, size), clock,
+		number(value{float64(m.herd().Lag(s.now.Status, l)), true}, amount), number(value{float64(l.Unacknowledged), true}, size), clock,
 		number(value{s.now.Status.Now.Sub(l.Since).Seconds(), true}, age),
 	}
 }
@@ -276,17 +258,17 @@ func (m *Model) linkCells(s *server, l *herd.LinkStatus) []cell {
 func linkState(l *herd.LinkStatus) cell {
 	level := view.Notice
 	switch l.State {
-	case "live", "plain":
+	case herd.LinkLive, herd.LinkLegacy:
 		level = view.Good
-	case "down":
+	case herd.LinkDown:
 		level = view.Bad
 	}
 	what := l.State
-	if l.State == "plain" {
+	if l.State == herd.LinkLegacy {
 		what = "legacy"
 	}
 	if l.Error != "" {
-		what += ": " + l.Error
+		what += ": " + l.Reason()
 	}
 	return cell{text: view.OneLine(what), level: level, tinge: true, order: float64(level)}
 }

@@ -303,7 +303,7 @@ func TestHeadline(t *testing.T) {
 				all[i] = ask.Status{Server: all[i].Server, NoConsole: true}
 			}
 		}, view.Bad, "! no server has a console in herd.toml"},
-		{"the worst", behind, view.Notice, "Ball: catching up (17,201 behind)"},
+		{"the worst", behind, view.Notice, "Ball: catching up (1,000 behind)"},
 	} {
 		m := model(t)
 		feed(m, 1, c.change)
@@ -449,7 +449,8 @@ func TestUnderWay(t *testing.T) {
 	}{{2000, "updates under way", view.Good}, {2001, "catching up (2,001 behind)", view.Notice}} {
 		for seconds := range 2 {
 			feed(m, seconds, func(all []ask.Status) {
-				all[1].Status.Digest = "00"
+				all[1].Status.Digest, all[3].Status.Records = "00", 5000
+				all[3].Status.Tail += 2000 * uint64(seconds)
 				all[3].Status.Links[0].Behind = c.behind
 			})
 		}
@@ -465,7 +466,7 @@ func TestCalm(t *testing.T) {
 	for seconds := range 20 {
 		feed(m, seconds, func(all []ask.Status) {
 			for _, a := range all {
-				a.Status.Tail += uint64(seconds)
+				a.Status.Tail += 2000 * uint64(seconds)
 			}
 			if seconds < 10 && seconds%2 == 1 {
 				all[1].Status.Digest = "00"
@@ -488,7 +489,7 @@ func TestBehindAndBounds(t *testing.T) {
 	for seconds := range 2 {
 		feed(m, seconds, func(all []ask.Status) { all[3].Status.Links[0].Behind = 150 }) // Holiday to Ball
 	}
-	if frame := m.Frame(); !strings.Contains(frame, "<0.3 ms") {
+	if frame := m.Frame(); !strings.Contains(frame, "<256 us") {
 		t.Errorf("no bound in\n%s", frame)
 	}
 	for _, keys := range [][]string{{"j", "enter"}, {"l"}} {

@@ -31,10 +31,12 @@ func TestDifferences(t *testing.T) {
 			}
 			all = append(all, a)
 		}
-		if got := fmt.Sprint(Differences(all)); got != test.want {
+		var notes lines
+		differences(all, &notes)
+		if got := fmt.Sprint(notes.done()); got != test.want {
 			t.Errorf("%s: %s, want %s", test.servers, got, test.want)
 		}
-		if notes := Summarize(all, false).Notes; test.want != "[]" && len(notes) == 0 {
+		if notes := Of(nil, all).Summary().Notes; test.want != "[]" && len(notes) == 0 {
 			t.Errorf("%s: not in the summary", test.servers)
 		}
 	}

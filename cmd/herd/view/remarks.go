@@ -28,8 +28,8 @@ func Remarks(s *herd.Status) (all []Text) {
 	if s.Digest == FullDigest {
 		bad("full: records were dropped; raise max_clients")
 	}
-	for _, l := range s.Links {
-		for _, text := range linkRemarks(s, l) {
+	for i := range s.Links {
+		for _, text := range linkRemarks(s, &s.Links[i]) {
 			bad(text)
 		}
 	}
@@ -58,7 +58,7 @@ func Remarks(s *herd.Status) (all []Text) {
 }
 
 // linkRemarks are the problems of a link.
-func linkRemarks(s *herd.Status, l herd.LinkStatus) (all []string) {
+func linkRemarks(s *herd.Status, l *herd.LinkStatus) (all []string) {
 	switch {
 	case l.DivergedSince != nil:
 		all = append(all, fmt.Sprintf("records differ from %s since %s", l.Neighbor, l.DivergedSince.Local().Format(time.DateTime)))
@@ -66,8 +66,8 @@ func linkRemarks(s *herd.Status, l herd.LinkStatus) (all []string) {
 		all = append(all, l.Neighbor+" is full: it dropped records")
 	}
 	switch {
-	case l.State != "live" && l.State != "plain":
-		all = append(all, join(": ", "link to "+l.Neighbor+" is "+l.State, l.Error))
+	case l.State != herd.LinkLive && l.State != herd.LinkLegacy:
+		all = append(all, join(": ", "link to "+l.Neighbor+" is "+l.State, l.Reason()))
 	case !Live(l):
 		all = append(all, "no link from "+l.Neighbor)
 	}

@@ -9,6 +9,7 @@ const Gap = "  "
 type Column struct {
 	Head  string
 	Right bool // right-aligned
+	Width int  // at least; columns whose cells change have one, so that nothing moves
 }
 
 // Table makes the lines of a table of cells that are safe for a terminal. It pads them by display width;
@@ -18,7 +19,7 @@ func Table(columns []Column, rows [][]string, paint func(row, column int, text s
 	widths := make([]int, len(columns))
 	heads := make([]string, len(columns))
 	for i, c := range columns {
-		heads[i], widths[i] = c.Head, Width(c.Head)
+		heads[i], widths[i] = c.Head, max(c.Width, Width(c.Head))
 		for _, row := range rows {
 			widths[i] = max(widths[i], Width(row[i]))
 		}

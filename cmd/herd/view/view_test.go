@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"math"
-	"slices"
 	"testing"
 	"time"
 
@@ -18,7 +17,7 @@ func pair() []ask.Status {
 	checked := noon.Add(-4 * time.Second)
 	one := func(name, other string) ask.Status {
 		return ask.Status{Server: name, Status: &herd.Status{
-			Server: name, Engine: DefaultEngine, Now: noon, Digest: "be6e3088cee05488", Records: 7,
+			Server: name, Engine: DefaultEngine, Now: noon, Digest: "be6e3088cee05488", Records: 7000, Tail: 9000,
 			Links: []herd.LinkStatus{{Neighbor: other, State: "live", Receiving: true, Checked: &checked}},
 		}}
 	}
@@ -37,7 +36,7 @@ func TestAgreement(t *testing.T) {
 		"in sync, alone":      {func(_, _ *herd.Status) {}, true, Text{Good, "in sync"}},
 		"not acknowledged":    {func(a, b *herd.Status) { a.Links[0].Behind, b.Links[0].Behind = 1, 1 }, false, Text{Good, "in sync"}},
 		"behind":              {func(_, b *herd.Status) { differ(b); b.Links[0].Behind = 1052 }, false, Text{Notice, "catching up (1,052 behind)"}},
-		"same digest, fewer":  {func(_, b *herd.Status) { b.Records, b.Links[0].Behind = 8, 1 }, false, Text{Notice, "catching up (1 behind)"}},
+		"same digest, fewer":  {func(_, b *herd.Status) { b.Records, b.Links[0].Behind = 7001, 1 }, false, Text{Notice, "catching up (1 behind)"}},
 		"the other is behind": {func(a, b *herd.Status) { differ(b); a.Links[0].Behind = 1052 }, false, Text{Good, "in sync"}},
 		"an absent one lacks": {func(a, _ *herd.Status) { a.Links[0].Behind = 1052 }, true, Text{Notice, "a neighbor is 1,052 behind"}},
 		"diverged":            {func(a, _ *herd.Status) { a.Links[0].DivergedSince = ago(time.Minute) }, false, Text{Bad, "diverged since 11:59:00"}},
@@ -61,15 +60,94 @@ func TestAgreement(t *testing.T) {
 		if test.alone {
 			all[1].Status, all[1].Error = nil, "no answer"
 		}
-		if got := Agreement(a, all); got != test.want {
+		if got := Of(nil, all).Agreement(a); got != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 		if len(test.want.Text) > 26 {
 			t.Errorf("%s is too long for a table", test.want.Text)
 		}
 	}
-	if got := Agreement(pair()[0].Status, nil); got != (Text{Good, "in sync"}) {
+	if got := Of(nil, nil).Agreement(pair()[0].Status); got != (Text{Good, "in sync"}) {
 		t.Error(got)
+	}
+}
+
+// What is under way, what the neighbor itself sent, and updates that are no records are not what a server lacks.
+func TestLag(t *testing.T) {
+	for name, test := range map[string]struct {
+		tailBefore   uint64 // of Ball, half a second earlier; it is 9,000 now
+		link         herd.LinkStatus
+		lag          uint64
+		want         Text
+		anotherEpoch bool
+	}{
+		"a long link":          {9000, herd.LinkStatus{Behind: 54978}, 7000, Text{Notice, "catching up (7,000 behind)"}, false},
+		"its own updates":      {9000, herd.LinkStatus{Behind: 5000, Sent: 9000}, 0, Text{Good, "in sync"}, false},
+		"on the wire":          {9000, herd.LinkStatus{Behind: 5000, Sent: 9000, Unacknowledged: 33}, 3, Text{Notice, "catching up (3 behind)"}, false},
+		"not sent":             {9000, herd.LinkStatus{Behind: 5000, Sent: 8990, Unacknowledged: 32}, 12, Text{Notice, "catching up (12 behind)"}, false},
+		"under way":            {8900, herd.LinkStatus{Behind: 200}, 200, UnderWay, false},
+		"more than under way":  {8900, herd.LinkStatus{Behind: 201}, 201, Text{Notice, "catching up (201 behind)"}, false},
+		"of a process before":  {8900, herd.LinkStatus{Behind: 200}, 200, Text{Notice, "catching up (200 behind)"}, true},
+		"hostile":              {9001, herd.LinkStatus{Behind: 1 << 63, Sent: 1 << 62, Unacknowledged: -1}, 7000, Text{Notice, "catching up (7,000 behind)"}, false},
+		"acknowledged by none": {0, herd.LinkStatus{Behind: 9000}, 7000, UnderWay, false},
+	} {
+		before, now := pair(), pair()
+		for _, b := range before {
+			b.Status.Now = noon.Add(-Settling)
+		}
+		alford, ball := now[0].Status, now[1].Status
+		alford.Digest = "0"
+		before[1].Status.Tail = test.tailBefore
+		if test.anotherEpoch {
+			before[1].Status.Epoch = "1"
+		}
+		l := &ball.Links[0]
+		l.Behind, l.Sent, l.Unacknowledged = test.link.Behind, test.link.Sent, test.link.Unacknowledged
+		h := Of(before, now)
+		if got := h.Lag(ball, l); got != test.lag {
+			t.Errorf("%s: %d, want %d", name, got, test.lag)
+		}
+		if got := h.Agreement(alford); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// Servers compare their records when nothing is under way: that they have not for long is no news under load.
+func TestNotComparedUnderLoad(t *testing.T) {
+	before, now := pair(), pair()
+	long := noon.Add(-time.Hour)
+	now[0].Status.Links[0].Checked, now[0].Status.Digest = &long, "0"
+	if got := Of(nil, now).Agreement(now[0].Status); got != (Text{Notice, "compared 1h0m ago"}) {
+		t.Error(got)
+	}
+	before[0].Status.Now, before[0].Status.Tail = noon.Add(-Settling), 8999
+	if got := Of(before, now).Agreement(now[0].Status); got != UnderWay {
+		t.Error(got)
+	}
+}
+
+// Whatever a console answers, a summary has a bounded number of lines, and none names a server twice.
+func TestSummaryOfManyLinks(t *testing.T) {
+	const many = 26_000
+	for name, error := range map[string]func(i int) string{
+		"different": func(i int) string { return fmt.Sprint(i) },
+		"equal":     func(int) string { return "refused" },
+	} {
+		all := pair()
+		for i := range many {
+			all[1].Status.Links = append(all[1].Status.Links, herd.LinkStatus{Neighbor: "x", State: herd.LinkDown, Error: error(i)})
+		}
+		v := Of(nil, all).Summary()
+		if name == "equal" {
+			if len(v.Problems) != 1 || len(v.Problems[0].Servers) != 1 {
+				t.Errorf("%d problems, %d servers", len(v.Problems), len(v.Problems[0].Servers))
+			}
+			continue
+		}
+		if n := len(v.Problems); n != MaxLines+1 || v.Problems[n-1].Text != "and 25,800 more" {
+			t.Errorf("%d problems, the last one %v", n, v.Problems[n-1])
+		}
 	}
 }
 
@@ -81,14 +159,17 @@ func TestDisagree(t *testing.T) {
 		"equal":                   {func(_, _ []ask.Status) {}, false},
 		"different":               {func(_, now []ask.Status) { now[1].Status.Digest = "0" }, true},
 		"a different number":      {func(_, now []ask.Status) { now[1].Status.Records++ }, true},
-		"it moves":                {func(_, now []ask.Status) { now[1].Status.Digest, now[0].Status.Tail = "0", 1 }, false},
+		"it moves":                {func(_, now []ask.Status) { now[1].Status.Digest, now[0].Status.Tail = "0", 9001 }, false},
 		"one of them is full":     {func(_, now []ask.Status) { now[1].Status.Digest = FullDigest }, false},
 		"one of them is gone":     {func(_, now []ask.Status) { now[1].Status = nil }, false},
 		"it had not answered yet": {func(before, now []ask.Status) { before[1].Status, now[1].Status.Digest = nil, "0" }, true},
 	} {
 		before, now := pair(), pair()
+		for _, b := range before {
+			b.Status.Now = noon.Add(-Settling)
+		}
 		test.change(before, now)
-		if got := Disagree(before, now); got != test.want {
+		if got := Of(before, now).Disagree(); got != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
@@ -101,7 +182,12 @@ func TestSummary(t *testing.T) {
 		all[i].Status.Links = append(all[i].Status.Links, down)
 		all[i].Status.Counters.LogDropped = 1000
 	}
-	got := Summarize(all, true)
+	differ := pair()
+	for _, a := range differ {
+		a.Status.Now = noon.Add(-time.Second)
+	}
+	all[1].Status.Digest = "0"
+	got := Of(differ, all).Summary()
 	want := []Line{
 		{[]string{"Holiday"}, "no answer"}, {nil, "the servers do not have the same records"},
 		{[]string{"Alford", "Ball"}, "link to Holiday is down: refused"},
@@ -110,19 +196,33 @@ func TestSummary(t *testing.T) {
 		fmt.Sprint(got.Notes) != fmt.Sprint([]Line{{[]string{"Alford", "Ball"}, "1,000 log entries dropped"}}) {
 		t.Errorf("%+v", got)
 	}
-	if v := Summarize(pair(), false); !v.Well() || HasProblem(pair()[0].Status) {
+	if v := Of(nil, pair()).Summary(); !v.Well() || HasProblem(pair()[0].Status) {
 		t.Errorf("%+v", v)
 	}
-	if Summarize(slices.Clip(all[2:3]), false).Well() {
+	if Of(nil, all[2:3]).Summary().Well() {
 		t.Error("no console, and all is well")
 	}
 }
 
 func TestFormats(t *testing.T) {
-	for seconds, want := range map[float64]string{0: "0.1 ms", 0.00023: "0.2 ms", 0.0123: "12 ms", 2.34: "2.3 s", 1740: "29m0s", 7200: "2h0m"} {
+	for seconds, want := range map[float64]string{0: "0 us", 1e-7: "<1 us", -1e-7: "<1 us", 0.00023: "230 us", -0.00023: "-230 us", 0.0009996: "1.0 ms",
+		0.00999: "10 ms", 0.0123: "12 ms", 0.9999: "1.0 s", 2.34: "2.3 s", -3: "-3.0 s", 59.99: "1m0s", 1740: "29m0s", -7200: "-2h0m", 1e300: "104166d"} {
 		if got := Latency(seconds, true); got != want {
 			t.Errorf("%v: %s, want %s", seconds, got, want)
 		}
+	}
+	for n, want := range map[float64]string{0: "0", 0.04: "0.0", 9.94: "9.9", 9.96: "10", 99_999: "99,999", 99_999.6: "100k", 1e30: "huge"} {
+		if got := Rate(n); got != want || len(got) > 6 {
+			t.Errorf("%v/s: %s, want %s", n, got, want)
+		}
+	}
+	for n, want := range map[float64]string{0: "0 B", 999: "999 B", 999.6: "1.0 kB", 9960: "10 kB", 123e6: "123 MB", 1e30: "huge"} {
+		if got := Bytes(n); got != want || len(got) > 6 {
+			t.Errorf("%v bytes: %s, want %s", n, got, want)
+		}
+	}
+	if got := Bound(0.131072, true) + Bound(0, false); got != "<131 ms-" {
+		t.Error(got)
 	}
 	for d, want := range map[time.Duration]string{0: "0s", 59 * time.Second: "59s", time.Minute: "1m0s", 100 * time.Hour: "4d4h",
 		100*24*time.Hour - time.Second: "99d23h", 100 * 24 * time.Hour: "100d", math.MaxInt64: "106751d", -time.Minute: "0s"} {
@@ -135,14 +235,14 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
-	for n, want := range map[uint64]string{0: "0", 1_000_000: "1,000,000", 9_999_999: "9,999,999", 12_345_678: "12.3M", 999_600_000: "1G",
+	for n, want := range map[uint64]string{0: "0", 999_999: "999,999", 1_000_000: "1.00M", 12_345_678: "12.3M", 999_600_000: "1.00G",
 		math.MaxUint64: "18.4E"} {
 		if got := Number(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
 	for want, c := range map[string]*herd.ClockStatus{
-		"unknown": nil, "within 0.3 ms": {Ahead: -0.0001, Uncertainty: 0.0002}, "29m0s ahead": {Ahead: 1740, Uncertainty: 0.1},
+		"unknown": nil, "within 300 us": {Ahead: -0.0001, Uncertainty: 0.0002}, "29m0s ahead": {Ahead: 1740, Uncertainty: 0.1},
 		"2h0m behind": {Ahead: -7200},
 	} {
 		if got := ClockOf(c); got != want {

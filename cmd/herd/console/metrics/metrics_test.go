@@ -273,7 +273,7 @@ func TestHistograms(t *testing.T) {
 
 // States that are unknown to the tables would be lost.
 func TestStates(t *testing.T) {
-	for _, state := range herd.LinkStates {
+	for _, state := range herd.LinkStates() {
 		s := full()
 		s.Links[0].State = state
 		if text, want := page(t, s), fmt.Sprintf("herd_link_state{neighbor=\"Hamilton\",state=%q} 1\n", state); !strings.Contains(text, want) {

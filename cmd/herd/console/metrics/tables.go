@@ -33,7 +33,7 @@ var (
 
 var (
 	linkState = states{describe("herd_link_state",
-		"1 for the state of the link to a neighbor, 0 for the other states.", "neighbor", "state"), herd.LinkStates}
+		"1 for the state of the link to a neighbor, 0 for the other states.", "neighbor", "state"), herd.LinkStates()}
 	linkAgreement = states{describe("herd_link_agreement",
 		"1 for the outcome of the last comparison with a neighbor's records, 0 for the others.", "neighbor", "agreement"), herd.Agreements}
 	placesBreaker = states{describe("herd_places_breaker",

@@ -37,10 +37,9 @@ const (
 	narrowestAgreement = 10
 )
 
-// Herd shows all servers: a headline, the problems, a table with a row for each, and notes. Disagree is the
-// result of view.Disagree.
-func (s Screen) Herd(name string, all []ask.Status, disagree bool) (lines []string) {
-	v := view.Summarize(all, disagree)
+// Herd shows all servers: a headline, the problems, a table with a row for each, and notes.
+func (s Screen) Herd(name string, h *view.Herd) (lines []string) {
+	v := h.Summary()
 	level, headline := view.Good, "no problems"
 	switch {
 	case v.Consoles == 0:
@@ -53,7 +52,7 @@ func (s Screen) Herd(name string, all []ask.Status, disagree bool) (lines []stri
 	if problems := s.remarks(view.Bad, "! ", v.Problems); len(problems) > 0 {
 		lines = append(append(lines, problems...), "")
 	}
-	lines = append(lines, s.table(all)...)
+	lines = append(lines, s.table(h)...)
 	if notes := s.remarks(view.Notice, "- ", v.Notes); len(notes) > 0 {
 		lines = append(append(lines, ""), notes...)
 	}
@@ -97,39 +96,58 @@ const (
 	delayColumn = 6
 )
 
-// table has a row for each server. The delay is left out if the table is too wide.
-func (s Screen) table(all []ask.Status) []string {
-	columns := []view.Column{{Head: "SERVER"}, {Head: "UP", Right: true}, {Head: "LINKS", Right: true},
-		{Head: "RECORDS", Right: true}, {Head: "CONNS", Right: true}, {Head: "LAG", Right: true},
-		{Head: "DELAY", Right: true}, {Head: "AGREEMENT"}}
+// usualAgreement is the room for an agreement before names are cut, and before there is a delay: that of
+// "catching up (1,052 behind)".
+const usualAgreement = 26
+
+// table has a row for each server. Widths do not depend on numbers, nor on agreements, so that nothing moves
+// when they change.
+func (s Screen) table(h *view.Herd) []string {
+	columns := []view.Column{{Head: "SERVER"}, {Head: "UP", Right: true, Width: 6}, {Head: "LINKS", Right: true},
+		{Head: "RECORDS", Right: true}, {Head: "CLIENTS", Right: true}, {Head: "LAG", Right: true, Width: 7},
+		{Head: "DELAY", Right: true, Width: 6}, {Head: "AGREEMENT"}}
 	var rows [][]string
-	agreements := make([]view.Level, len(all))
-	for i, a := range all {
-		agreement := agreementOf(a, all)
-		agreements[i] = agreement.Level
+	agreements := make([]view.Text, len(h.All))
+	for i, a := range h.All {
+		agreements[i] = agreementOf(a, h)
 		row := []string{view.OneLine(a.Server)}
 		for _, number := range numbers(a.Status) {
 			row = append(row, view.Cut(number, widestNumber))
 		}
-		rows = append(rows, append(row, view.OneLine(agreement.Text)))
+		rows = append(rows, append(row, ""))
 	}
-	if _, total := widths(columns, rows); total > s.Width {
+	if _, total := widths(columns, rows); total-len("AGREEMENT")+usualAgreement > s.Width {
 		columns = slices.Delete(columns, delayColumn, delayColumn+1)
 		for i, row := range rows {
 			rows[i] = slices.Delete(row, delayColumn, delayColumn+1)
 		}
 	}
 	last := len(columns) - 1
-	s.fit(columns, rows, nameColumn, last)
+	all, total := widths(columns, rows)
+	total -= all[last]
+	if over := total + usualAgreement - s.Width; over > 0 {
+		name := max(all[nameColumn]-over, narrowestName)
+		total -= all[nameColumn] - name
+		for _, row := range rows {
+			row[nameColumn] = view.Cut(row[nameColumn], name)
+		}
+	}
+	for i, row := range rows {
+		text, room := agreements[i], max(s.Width-total, narrowestAgreement)
+		if row[last] = view.OneLine(text.Text); view.Width(row[last]) > room {
+			row[last] = view.Cut(view.OneLine(text.Short()), room)
+		}
+	}
 	return view.Table(columns, rows, func(row, column int, text string) string {
 		if row < 0 {
 			return s.Faint(text)
 		}
-		v := all[row].Status
+		a := h.All[row]
+		v := a.Status
 		switch {
 		case column == last:
-			return s.Level(agreements[row], text)
-		case v == nil && all[row].NoConsole:
+			return s.Level(agreements[row].Level, text)
+		case v == nil && a.NoConsole:
 			return s.Faint(text)
 		case v == nil || column == nameColumn && view.HasProblem(v) || column == linksColumn && view.LiveLinks(v) < len(v.Links):
 			return s.Level(view.Bad, text)
@@ -145,19 +163,19 @@ func numbers(v *herd.Status) []string {
 	}
 	return []string{
 		view.Duration(v.Now.Sub(v.Started)), fmt.Sprintf("%d/%d", view.LiveLinks(v), len(v.Links)), view.Number(v.Records),
-		view.Number(v.Connections), view.Latency(v.Loop.LagP99, v.Loop.LagP99 > 0),
+		view.Number(view.Clients(v)), view.Bound(v.Loop.LagP99, v.Loop.LagP99 > 0),
 		view.Latency(v.Propagation.P99, v.Propagation.Count > 0),
 	}
 }
 
-// agreementOf is view.Agreement, or why it is unknown.
-func agreementOf(a ask.Status, all []ask.Status) view.Text {
+// agreementOf is view.Herd.Agreement, or why it is unknown.
+func agreementOf(a ask.Status, h *view.Herd) view.Text {
 	switch {
 	case a.Status != nil:
-		return view.Agreement(a.Status, all)
+		return h.Agreement(a.Status)
 	case a.NoConsole:
 		return view.Text{Level: view.Unknown, Text: a.Error}
-	case strings.HasPrefix(a.Error, "no answer"):
+	case a.Code == 0:
 		return view.Text{Level: view.Bad, Text: "no answer"}
 	}
 	return view.Text{Level: view.Bad, Text: "bad answer"}
@@ -167,7 +185,7 @@ func agreementOf(a ask.Status, all []ask.Status) view.Text {
 func widths(columns []view.Column, rows [][]string) (all []int, total int) {
 	total = len(view.Gap) * (len(columns) - 1)
 	for i, c := range columns {
-		n := view.Width(c.Head)
+		n := max(c.Width, view.Width(c.Head))
 		for _, row := range rows {
 			n = max(n, view.Width(row[i]))
 		}
@@ -191,34 +209,31 @@ func (s Screen) fit(columns []view.Column, rows [][]string, first, other int) {
 	}
 }
 
+// legacy is the state of a link to a legacy neighbor in words.
+const legacy = "legacy"
+
 // live is a link's state in words: that it is live, or what it is doing instead.
-func live(l herd.LinkStatus) string {
-	if l.State == "plain" {
-		return "legacy"
+func live(l *herd.LinkStatus) string {
+	if l.State == herd.LinkLegacy {
+		return legacy
 	}
 	return l.State
 }
 
 // link is a server's link to a neighbor.
 type link struct {
-	herd.LinkStatus
+	*herd.LinkStatus
 	of *herd.Status
 }
 
 // linkTo is a server's link to a neighbor; nil if the server did not answer or has none.
-func linkTo(all []ask.Status, server, neighbor string) *link {
-	for _, a := range all {
-		if a.Server != server || a.Status == nil {
-			continue
-		}
-		for _, l := range a.Status.Links {
-			if l.Neighbor == neighbor {
-				return &link{l, a.Status}
-			}
-		}
+func linkTo(h *view.Herd, server, neighbor string) *link {
+	of := h.Status(server)
+	if l := of.Link(neighbor); l != nil {
+		return &link{l, of}
 	}
 	return nil
 }
 
-func (l *link) age() time.Duration          { return l.of.Now.Sub(l.Since) }
-func (l *link) lag(all []ask.Status) uint64 { return view.Lag(l.of, l.LinkStatus, all) }
+func (l *link) age() time.Duration      { return l.of.Now.Sub(l.Since) }
+func (l *link) lag(h *view.Herd) uint64 { return h.Lag(l.of, l.LinkStatus) }

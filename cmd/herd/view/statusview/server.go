@@ -12,16 +12,15 @@ import (
 // labelWidth is the width of the labels of a server's details.
 const labelWidth = 13
 
-// Server shows one server in detail, with what its neighbors say about their links to it. All is the answers
-// of all servers.
-func (s Screen) Server(a ask.Status, all []ask.Status) (lines []string) {
+// Server shows one server in detail, with what its neighbors say about their links to it.
+func (s Screen) Server(a ask.Status, h *view.Herd) (lines []string) {
 	v := a.Status
 	if v == nil {
 		level := view.Bad
 		if a.NoConsole {
 			level = view.Unknown
 		}
-		return append(s.wrapped(level, "", a.Server+": "+a.Error), s.seenByOthers(a.Server, all)...)
+		return append(s.wrapped(level, "", a.Server+": "+a.Error), s.seenByOthers(a.Server, h)...)
 	}
 	var problems, notes []view.Line
 	for _, r := range view.Remarks(v) {
@@ -44,9 +43,9 @@ func (s Screen) Server(a ask.Status, all []ask.Status) (lines []string) {
 	if len(problems) > 0 {
 		lines = append(append(lines, s.remarks(view.Bad, "! ", problems)...), "")
 	}
-	lines = append(lines, s.details(v, all)...)
+	lines = append(lines, s.details(v, h)...)
 	if len(v.Links) > 0 {
-		lines = append(append(lines, ""), s.links(v, all)...)
+		lines = append(append(lines, ""), s.links(v, h)...)
 	}
 	if len(notes) > 0 {
 		lines = append(append(lines, ""), s.remarks(view.Notice, "- ", notes)...)
@@ -55,16 +54,16 @@ func (s Screen) Server(a ask.Status, all []ask.Status) (lines []string) {
 }
 
 // seenByOthers is what other servers say about their links to a server that did not answer.
-func (s Screen) seenByOthers(server string, all []ask.Status) (lines []string) {
-	for _, a := range all {
-		if l := linkTo(all, a.Server, server); l != nil {
+func (s Screen) seenByOthers(server string, h *view.Herd) (lines []string) {
+	for _, a := range h.All {
+		if l := linkTo(h, a.Server, server); l != nil {
 			level := view.Bad
 			if view.Live(l.LinkStatus) {
 				level = view.Good
 			}
 			text := fmt.Sprintf("%s: its link to %s is %s for %s", a.Server, server, live(l.LinkStatus), view.Duration(l.age()))
 			if l.Error != "" {
-				text += ": " + l.Error
+				text += ": " + l.Reason()
 			}
 			lines = append(lines, s.wrapped(level, "- ", text)...)
 		}
@@ -73,7 +72,7 @@ func (s Screen) seenByOthers(server string, all []ask.Status) (lines []string) {
 }
 
 // details are lines with a label.
-func (s Screen) details(v *herd.Status, all []ask.Status) (lines []string) {
+func (s Screen) details(v *herd.Status, h *view.Herd) (lines []string) {
 	add := func(label string, level view.Level, text string) {
 		for _, part := range view.Wrap(view.Cut(view.OneLine(text), longestText), s.Width-labelWidth) {
 			if level != view.Unknown {
@@ -87,16 +86,16 @@ func (s Screen) details(v *herd.Status, all []ask.Status) (lines []string) {
 	add("address", plain, v.Address)
 	add("process", plain, fmt.Sprintf("%s, pid %d, engine %s, epoch %s", v.Version, v.PID, v.Engine, v.Epoch))
 	add("records", plain, fmt.Sprintf("%s, digest %s, feed position %s", view.Count(v.Records), v.Digest, view.Count(v.Tail)))
-	agreement := view.Agreement(v, all)
+	agreement := h.Agreement(v)
 	add("agreement", agreement.Level, agreement.Text)
 	if p := v.Propagation; p.Count > 0 {
-		add("propagation", plain, fmt.Sprintf("p50 %s, p90 %s, p99 %s, max %s", view.Latency(p.P50, true), view.Latency(p.P90, true),
+		add("delay", plain, fmt.Sprintf("p50 %s, p90 %s, p99 %s, max %s since the start", view.Latency(p.P50, true), view.Latency(p.P90, true),
 			view.Latency(p.P99, true), view.Latency(p.Max, true)))
 	}
-	add("event loop", plain, fmt.Sprintf("lag p99 %s, slowest call %s, %s", view.Latency(v.Loop.LagP99, v.Loop.LagP99 > 0),
+	add("event loop", plain, fmt.Sprintf("lag p99 %s since the start, slowest call %s, %s", view.Bound(v.Loop.LagP99, v.Loop.LagP99 > 0),
 		view.Latency(v.Loop.Slowest, v.Loop.Slowest > 0), view.Plural(v.Loop.SlowTurns, "slow turn", "slow turns")))
-	add("connections", plain, fmt.Sprintf("%s, %s buffered, %s open", view.Count(v.Connections),
-		view.Bytes(float64(v.Buffered)), view.Plural(uint64(max(0, v.Lookups.Open)), "lookup", "lookups")))
+	add("clients", plain, fmt.Sprintf("%s connected, %s buffered, %s open", view.Count(view.Clients(v)),
+		view.Bytes(v.Buffered), view.Plural(uint64(max(0, v.Lookups.Open)), "lookup", "lookups")))
 	add("requests", plain, fmt.Sprintf("%s IAMAT, %s WHATSAT, %s refused, %s replies", view.Count(v.Counters.IAMAT),
 		view.Count(v.Counters.WHATSAT), view.Count(v.Counters.Refused), view.Count(v.Counters.Replies)))
 	if j := v.Journal; j != nil {
@@ -124,7 +123,7 @@ const (
 )
 
 // links has two rows for each neighbor, one for each direction, and below them what happened to the links.
-func (s Screen) links(v *herd.Status, all []ask.Status) []string {
+func (s Screen) links(v *herd.Status, h *view.Herd) []string {
 	columns := []view.Column{{Head: "LINK"}, {Head: "STATE"}, {Head: "FOR", Right: true}, {Head: "BEHIND", Right: true},
 		{Head: "UNACKED B", Right: true}, {Head: "AT LINES", Right: true}, {Head: "DUPLICATES", Right: true}}
 	var rows [][]string
@@ -132,28 +131,29 @@ func (s Screen) links(v *herd.Status, all []ask.Status) []string {
 	add := func(direction, state string, l *link, lines, duplicates string) {
 		since, behind, bytes := "-", "-", "-"
 		if l != nil {
-			since, behind, bytes = view.Duration(l.age()), view.Number(l.lag(all)), view.Number(l.Unacknowledged)
+			since, behind, bytes = view.Duration(l.age()), view.Number(l.lag(h)), view.Number(l.Unacknowledged)
 		}
 		rows = append(rows, []string{view.OneLine(direction), view.Cell(state, widestNumber), since, behind, bytes, lines, duplicates})
-		good = append(good, state == "live" || state == "legacy")
-		caughtUp = append(caughtUp, l == nil || l.lag(all) == 0)
+		good = append(good, state == herd.LinkLive || state == legacy)
+		caughtUp = append(caughtUp, l == nil || l.lag(h) == 0)
 	}
 	var events []string
-	for i, l := range v.Links {
+	for i := range v.Links {
+		l := &v.Links[i]
 		if i == mostLines {
 			events = append(events, fmt.Sprintf("and %s more neighbors", view.Count(len(v.Links)-i)))
 			break
 		}
 		add("to "+l.Neighbor, live(l), &link{l, v}, view.Number(l.ATSent), "")
-		back := linkTo(all, l.Neighbor, v.Server)
-		state := "down"
+		back := linkTo(h, l.Neighbor, v.Server)
+		state := herd.LinkDown
 		switch {
-		case l.State == "plain":
-			state = "legacy"
+		case l.State == herd.LinkLegacy:
+			state = legacy
 		case back != nil:
 			state = live(back.LinkStatus)
 		case l.Receiving:
-			state = "live"
+			state = herd.LinkLive
 		}
 		add("from "+l.Neighbor, state, back, view.Number(l.ATReceived), view.Number(l.Duplicates))
 		if text := happened(l); text != "" {
@@ -180,7 +180,7 @@ func (s Screen) links(v *herd.Status, all []ask.Status) []string {
 }
 
 // happened lists what happened to a link, by its counters.
-func happened(l herd.LinkStatus) string {
+func happened(l *herd.LinkStatus) string {
 	var all []string
 	for _, event := range []struct {
 		n         uint64

@@ -24,7 +24,7 @@ func server(name string, neighbors ...string) ask.Status {
 		Server: name, Address: "127.0.0.1:11500", Version: "v1.2.0", Engine: view.DefaultEngine, Epoch: "18a3f0c2d4e5b697", PID: 4242,
 		Started: now.Add(-34 * time.Second), Now: now, Ready: true, Records: 7052, Digest: "be6e3088cee05488", Tail: 9000, Connections: 12,
 	}
-	s.Loop.LagP99, s.Loop.Slowest = 0.0003, 0.0021
+	s.Loop.LagP99, s.Loop.Slowest = 0.000512, 0.0021
 	s.Propagation = herd.PropagationStatus{Count: 9, P50: 0.0003, P90: 0.0009, P99: 0.0012, Max: 0.0123}
 	s.Log.File = "/var/log/herd/server-" + name + ".log"
 	for _, n := range neighbors {
@@ -45,7 +45,7 @@ func troubled() []ask.Status {
 	}
 	a.Status.Links[0].Behind, a.Status.Links[1].Behind = 152, 52
 	b.Status.Digest, b.Status.Records, b.Status.Connections = "0123456789abcdef", 6900, 140
-	b.Status.Started, b.Status.Loop.LagP99, b.Status.Propagation.Count = now.Add(-100*time.Hour), 0.105, 0
+	b.Status.Started, b.Status.Loop.LagP99, b.Status.Propagation.Count = now.Add(-100*time.Hour), 0.131072, 0
 	b.Status.Links[0].Duplicate = "refused"
 	return []ask.Status{a, b, {Server: "Hamilton", Error: "no answer at 127.0.0.1:11602 within 5s"},
 		{Server: "Welsh", NoConsole: true, Error: "no console in herd.toml"}}
@@ -57,7 +57,7 @@ func TestTroubledHerd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Join(Screen{Width: 80}.Herd("ucla", troubled(), false), "\n")
+	got := strings.Join(Screen{Width: 80}.Herd("ucla", view.Of(nil, troubled())), "\n")
 	if !strings.Contains(string(manual), "```\n"+got+"\n```") {
 		t.Errorf("not in README.md:\n%s", got)
 	}
@@ -78,12 +78,12 @@ address      127.0.0.1:11500
 process      v1.2.0, pid 4242, engine loop, epoch 18a3f0c2d4e5b697
 records      7,052, digest be6e3088cee05488, feed position 9,000
 agreement    a neighbor is 52 behind
-propagation  p50 0.3 ms, p90 0.9 ms, p99 1.2 ms, max 12 ms
-event loop   lag p99 0.3 ms, slowest call 2.1 ms, 0 slow turns
-connections  12, 0 bytes buffered, 0 lookups open
+delay        p50 300 us, p90 900 us, p99 1.2 ms, max 12 ms since the start
+event loop   lag p99 <512 us since the start, slowest call 2.1 ms, 0 slow turns
+clients      10 connected, 0 B buffered, 0 lookups open
 requests     0 IAMAT, 0 WHATSAT, 0 refused, 0 replies
 log          /var/log/herd/server-Alford.log
-clocks       Ball within 0.3 ms, Hamilton within 0.3 ms
+clocks       Ball within 300 us, Hamilton within 300 us
 
 LINK           STATE  FOR  BEHIND  UNACKED B  AT LINES  DUPLICATES
 to Ball        live   30s     152          0    12,345
@@ -101,7 +101,7 @@ Hamilton: no answer at 127.0.0.1:11602 within 5s
 		{3, `
 Welsh: no console in herd.toml`},
 	} {
-		if got := "\n" + strings.Join(Screen{Width: 80}.Server(all[test.server], all), "\n"); got != test.want {
+		if got := "\n" + strings.Join(Screen{Width: 80}.Server(all[test.server], view.Of(nil, all)), "\n"); got != test.want {
 			t.Errorf("got%s\nwant%s", got, test.want)
 		}
 	}
@@ -111,13 +111,15 @@ func TestHerdThatIsWell(t *testing.T) {
 	all := []ask.Status{server("Alford", "Ball"), server("Ball", "Alford")}
 	want := `ucla: 2 of 2 answered, no problems
 
-SERVER   UP  LINKS  RECORDS  CONNS     LAG   DELAY  AGREEMENT
-Alford  34s    1/1    7,052     12  0.3 ms  1.2 ms  in sync
-Ball    34s    1/1    7,052     12  0.3 ms  1.2 ms  in sync`
-	if got := strings.Join(Screen{Width: 80}.Herd("ucla", all, false), "\n"); got != want {
+SERVER      UP  LINKS  RECORDS  CLIENTS      LAG   DELAY  AGREEMENT
+Alford     34s    1/1    7,052       10  <512 us  1.2 ms  in sync
+Ball       34s    1/1    7,052       10  <512 us  1.2 ms  in sync`
+	if got := strings.Join(Screen{Width: 90}.Herd("ucla", view.Of(nil, all)), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got := strings.Join(Screen{Width: 80}.Herd("ucla", all, true), "\n"); !strings.Contains(got, "1 problem\n\n! the servers do not have the same records\n") {
+	differ := []ask.Status{server("Alford", "Ball"), server("Ball", "Alford")}
+	all[0].Status.Now, all[0].Status.Digest, all[1].Status.Now = now.Add(time.Second), "0", now.Add(time.Second)
+	if got := strings.Join(Screen{Width: 80}.Herd("ucla", view.Of(differ, all)), "\n"); !strings.Contains(got, "1 problem\n\n! the servers do not have the same records\n") {
 		t.Error(got)
 	}
 }
@@ -147,10 +149,10 @@ func TestWidth(t *testing.T) {
 		return a
 	}
 	large := server("Alford", "Ball")
-	large.Status.Records, large.Status.Connections, large.Status.Loop.LagP99 = 1_000_000, 10_000, 0.1048
+	large.Status.Records, large.Status.Connections, large.Status.Loop.LagP99 = 1_000_000, 10_002, 0.131072
 	large.Status.Started = now.Add(-1000 * time.Hour)
 	behind := server("Ball", "Alford")
-	behind.Status.Digest, behind.Status.Links[0].Behind = "0", 1_000_000
+	behind.Status.Digest, behind.Status.Links[0].Behind, behind.Status.Records, behind.Status.Tail = "0", 1_000_000, 1_000_000, 1_000_000
 	long := server(strings.Repeat("LongName", 8), "Alford")
 	for name, all := range map[string][]ask.Status{
 		"large":   {large, behind, long},
@@ -162,9 +164,10 @@ func TestWidth(t *testing.T) {
 		for _, width := range []int{Narrowest, 80, 120} {
 			for _, colors := range []style.Styles{{}, style.Always()} {
 				s := Screen{Width: width, Styles: colors}
-				lines := s.Herd("ucla", all, true)
+				h := view.Of(nil, all)
+				lines := s.Herd("ucla", h)
 				for _, a := range all {
-					lines = append(lines, s.Server(a, all)...)
+					lines = append(lines, s.Server(a, h)...)
 				}
 				for _, line := range lines {
 					plain := escapes.ReplaceAllString(line, "")
@@ -179,8 +182,8 @@ func TestWidth(t *testing.T) {
 		}
 	}
 	// With the usual numbers, no agreement is cut.
-	got := strings.Join(Screen{Width: 80}.Herd("ucla", []ask.Status{large, behind, long}, false), "\n")
-	for _, want := range []string{"  catching up (1,000,000 behind)\n", "41d16h", "1,000,000", "10,000", "105 ms", "LongN…"} {
+	got := strings.Join(Screen{Width: 80}.Herd("ucla", view.Of(nil, []ask.Status{large, behind, long})), "\n")
+	for _, want := range []string{"  1,000,000 behind\n", "41d16h", "1.00M", "10,000", "<131 ms", "LongNameL…"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
@@ -192,7 +195,7 @@ func TestColors(t *testing.T) {
 	s := Screen{Width: 80, Styles: style.Always()}
 	red := regexp.MustCompile("\x1b\\[1;31m([^\x1b]*)\x1b\\[m")
 	var got []string
-	for _, m := range red.FindAllStringSubmatch(strings.Join(s.Herd("ucla", troubled(), false), "\n"), -1) {
+	for _, m := range red.FindAllStringSubmatch(strings.Join(s.Herd("ucla", view.Of(nil, troubled())), "\n"), -1) {
 		got = append(got, strings.TrimSpace(m[1]))
 	}
 	want := []string{
@@ -200,7 +203,7 @@ func TestColors(t *testing.T) {
 		"! Hamilton: no answer at 127.0.0.1:11602 within 5s",
 		"! Alford, Ball: link to Hamilton is down: connection refused",
 		"! Ball: two processes use the name Alford: one of them is rejected",
-		"Alford", "1/2", "Ball", "1/2", "Hamilton", "-", "-", "-", "-", "-", "-", "no answer",
+		"Alford", "1/2", "Ball", "1/2", "Hamilton", "-", "-", "-", "-", "-", "no answer",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("red is %q, want %q", got, want)

@@ -28,14 +28,16 @@ func newStatus(o *options) *cobra.Command {
 		Short: "Show the status of every server in herd.toml, or one in detail",
 		Long: "Show the status of every server in herd.toml: problems first, then a table,\n" +
 			"then counters of unusual events. UP is the time since the start, LINKS live and\n" +
-			"configured links, LAG the 99th percentile of how long the event loop kept work\n" +
-			"waiting. AGREEMENT says whether the server has the records of its neighbors.\n\n" +
+			"configured links. LAG is the 99th percentile of how long the event loop kept\n" +
+			"work waiting, DELAY (propagation, on a wide terminal) that of how long updates\n" +
+			"took to come here, both since the start. AGREEMENT says whether the server has\n" +
+			"the records of its neighbors.\n\n" +
 			"With a NAME, show this server in detail: both directions of its links, delays,\n" +
 			"counters, and the clocks of its neighbors.\n\n" +
 			"The exit code is 1 if a server does not answer within --timeout or has a\n" +
 			"problem. If the output is no terminal, servers that do not answer are also\n" +
-			"listed on standard error. With --watch, the exit code after Ctrl-C is 0, and\n" +
-			"--timeout is 1s by default.",
+			"listed on standard error. With --watch, the exit code after Ctrl-C or SIGTERM\n" +
+			"is 0, and --timeout is 1s by default.",
 		Example:           "  herd status\n  herd status Alford\n  herd status --json",
 		Args:              arguments(0, 1),
 		ValidArgsFunction: o.completeServers,
@@ -126,46 +128,48 @@ func (s *statusCommand) watch(interval time.Duration) error {
 
 // follow draws the status at each interval until ctx ends.
 func (s *statusCommand) follow(ctx context.Context, interval time.Duration, draw func([]string) error) error {
-	var before []ask.Status // at least view.Settling old
-	var asked time.Time
+	type round struct {
+		begun time.Time
+		all   []ask.Status
+	}
+	var rounds []round // the first one is the latest that is at least view.Settling old, if there is one
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		now := time.Now()
+		for len(rounds) > 1 && now.Sub(rounds[1].begun) >= view.Settling {
+			rounds = rounds[1:]
+		}
 		all := s.ask(ctx)
 		if ctx.Err() != nil {
-			return watchEnded(ctx)
+			return nil
 		}
-		h := view.Of(before, all)
-		if before == nil || now.Sub(asked) >= view.Settling {
-			before, asked = all, now
+		h := view.Of(nil, all)
+		if len(rounds) > 0 && now.Sub(rounds[0].begun) >= view.Settling {
+			h = view.Of(rounds[0].all, all)
 		}
-		var err error
-		if s.json {
-			err = s.show(h)
-		} else {
-			head := fmt.Sprintf("%s, every %s; Ctrl-C ends it", now.Format(time.TimeOnly), formatDuration(interval))
-			err = draw(append([]string{s.screen().Faint(head)}, s.lines(h)...))
-		}
-		if err != nil {
+		first := len(rounds) == 0
+		rounds = append(rounds, round{now, all})
+		next := tick.C
+		if first && h.Differ() { // updates may be under way: the next answers tell
+			next = time.After(view.Settling)
+		} else if err := s.drawRound(h, now, interval, draw); err != nil {
 			return err
 		}
 		select {
-		case <-tick.C:
+		case <-next:
 		case <-ctx.Done():
-			return watchEnded(ctx)
+			return nil
 		}
 	}
 }
 
-// watchEnded is the result of a command that ran until a signal: Ctrl-C is how to end it.
-func watchEnded(ctx context.Context) error {
-	err := context.Cause(ctx)
-	var e *exitError
-	if errors.As(err, &e) && e.code == exitSignal+2 { // SIGINT
-		return nil
+func (s *statusCommand) drawRound(h *view.Herd, now time.Time, interval time.Duration, draw func([]string) error) error {
+	if s.json {
+		return s.show(h)
 	}
-	return err
+	head := fmt.Sprintf("%s, every %s; Ctrl-C ends it", now.Format(time.TimeOnly), formatDuration(interval))
+	return draw(append([]string{s.screen().Faint(head)}, s.lines(h)...))
 }
 
 // show prints a status.

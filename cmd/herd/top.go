@@ -139,6 +139,9 @@ func runTop(in io.Reader, out io.Writer, opts top.Options) error {
 		case <-done:
 		case <-time.After(stuck):
 		}
-		return &exitError{code: exitSignal + int(s.(syscall.Signal))}
+		if s != syscall.SIGHUP {
+			return nil // as q does
+		}
+		return &exitError{code: exitSignal + int(syscall.SIGHUP)}
 	}
 }

@@ -108,6 +108,8 @@ type FloodRecord struct {
 	Seq      uint64 `json:"seq"`                // position in the feed
 	Source   string `json:"source"`             // "client" of this server, "neighbor" or "journal"
 	Neighbor string `json:"neighbor,omitempty"` // its name; "" if that process is not known any more
+	// FromEpoch is the process that sent it, see Status.Epoch; "" if no neighbor did.
+	FromEpoch string `json:"from_epoch,omitempty"`
 }
 
 // Flood returns what the flight recorder has about a client's update with a hash; 0: the latest. Loop only. See
@@ -127,6 +129,9 @@ func (srv *Server) Flood(client []byte, hash uint64) Flood {
 	if item, ok := srv.store.Lookup(client); ok {
 		f.Latest = &FloodRecord{AT: item.Record.AppendAT(nil), Hash: protocol.Digest(item.Hash).String(), Seq: item.Seq}
 		f.Latest.Source, f.Latest.Neighbor = srv.Source(item)
+		if item.From != 0 {
+			f.Latest.FromEpoch = item.From.String()
+		}
 		if hash == 0 {
 			hash = item.Hash
 		}

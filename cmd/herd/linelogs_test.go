@@ -74,10 +74,10 @@ func TestLogsOf(t *testing.T) {
 	quiet.Level, endless.MaxSize = "warn", 0
 	for want, c := range map[string]config.Log{
 		"Logs: logs/server-NAME.log, at most 3.1 GB in total (log.max_size)\n" +
-			"  1,000 updates/s add 2.75 MB/s to 5.51 MB/s (log.lines = true)": c,
+			"  1,000 updates/s add 2.8 MB/s to 5.5 MB/s (log.lines = true)": c,
 		"Logs: logs/server-NAME.log, at most 3.1 GB in total (log.max_size)": quiet,
 		"Logs: logs/server-NAME.log, no size limit (log.max_size = 0)\n" +
-			"  1,000 updates/s add 2.75 MB/s to 5.51 MB/s (log.lines = true)": endless,
+			"  1,000 updates/s add 2.8 MB/s to 5.5 MB/s (log.lines = true)": endless,
 	} {
 		if got := strings.Join(logsOf(&c, 5, 10), "\n"); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -95,7 +95,7 @@ func TestLogsOf(t *testing.T) {
 
 func TestByteCount(t *testing.T) {
 	for n, want := range map[float64]string{
-		0: "0 bytes", 999: "999 bytes", 1000: "1 kB", 123456: "123 kB", 31.24e6: "31.2 MB", 999.6e6: "1.0 GB", 3.1457e9: "3.1 GB",
+		0: "0 B", 999: "999 B", 1000: "1.0 kB", 123456: "123 kB", 31.24e6: "31 MB", 999.6e6: "1.0 GB", 3.1457e9: "3.1 GB",
 	} {
 		if got := view.Bytes(n); got != want {
 			t.Errorf("%v: %s, want %s", n, got, want)

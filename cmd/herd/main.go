@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -233,7 +234,7 @@ func newRoot() *cobra.Command {
 func unknownCommand(root *cobra.Command, name string) error {
 	root.SuggestionsMinimumDistance = 2
 	text := ";"
-	if like := root.SuggestionsFor(name); len(like) > 0 {
+	if like := root.SuggestionsFor(name); len(like) > 0 && unicode.IsLetter(rune(name[0])) {
 		text = "; did you mean " + strings.Join(like, " or ") + "?"
 	}
 	return usage("unknown command %q%s see herd --help", name, text)

@@ -53,7 +53,8 @@ func TestStatusColors(t *testing.T) {
 		"dumb":     {[]string{"TERM=dumb"}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, args := range [][]string{{"status"}, {"status", "Alford"}, {"ready"}, {"status", "-w"}} {
+			h.Ask("Alford", "IAMAT kiwi +1+1 1\n")
+			for _, args := range [][]string{{"status"}, {"status", "Alford"}, {"ready"}, {"trace", "kiwi"}, {"status", "-w"}} {
 				s := onTerminal(t, h, append([]string{"NO_COLOR="}, test.env...), args...)
 				s.sees("Alford")
 				if args[len(args)-1] == "-w" {
@@ -66,7 +67,7 @@ func TestStatusColors(t *testing.T) {
 				for _, control := range []string{enterScreen, leaveScreen, "\x1b[H", "\x1b[K", "\x1b[J", "^C"} {
 					text = strings.ReplaceAll(text, control, "")
 				}
-				if code != 0 || strings.Contains(text, "\x1b[") != test.colors || redraws != (test.redraw && args[len(args)-1] == "-w") {
+				if code != 0 || strings.Contains(text, "\x1b[") != test.colors || strings.Contains(text, `\x1b`) || redraws != (test.redraw && args[len(args)-1] == "-w") {
 					t.Errorf("%v: exit code %d, %q", args, code, text)
 				}
 			}

@@ -56,7 +56,8 @@ func newTrace(o *options) *cobra.Command {
 				e.SetIndent("", "  ")
 				err = e.Encode(tracedClient{protocol.Escape(id), id, protocol.Escape(t.AT), t})
 			} else {
-				err = printTrace(c.OutOrStdout(), t, style.For(direct(c.OutOrStdout())))
+				out := direct(c.OutOrStdout()) // it is in color, and escapes what others wrote
+				err = printTrace(out, t, style.For(out))
 			}
 			if err == nil && !t.Complete() {
 				err = errFailed

@@ -125,6 +125,11 @@ func (w *world) checkNode(h *host, r *record, n *trace.Node) string {
 			return fmt.Sprintf("it was stored at %v", at)
 		}
 	}
+	if p := w.processes[first.from]; n.Holds && n.From != "" && arrived && p != nil && p.server != nil && !p.absent {
+		if gone := p.epoch != first.from; n.Restarted != gone {
+			return fmt.Sprintf("the process of %s that sent it is gone: %v", n.From, gone)
+		}
+	}
 	switch n.Outcome {
 	case trace.FromClient:
 		if !arrived || first.from != 0 || r.origin != h.self.Name {

@@ -77,14 +77,14 @@ func (n *Node) Describe() string {
 	case FromNeighbor:
 		text = from + n.delay()
 	case Copied:
-		text = from + " in a copy or resume"
+		text = from + n.restarted() + " in a copy or resume"
 		if n.After != nil {
 			text += " after " + n.After.String()
 		}
 	case Journal:
 		text = "loaded from the journal"
 	case Old:
-		text = from + ", " + tooOld
+		text = from + n.restarted() + ", " + tooOld
 	case Superseded:
 		text = "superseded: " + n.Why
 	case Behind:
@@ -105,7 +105,7 @@ func (n *Node) Describe() string {
 func (n *Node) delay() string {
 	switch {
 	case n.Restarted:
-		return ", which was restarted since"
+		return n.restarted()
 	case n.After != nil && n.Depth > 1 && n.Hop != nil:
 		return " after " + n.After.String() + " (+" + n.Hop.String() + ")"
 	case n.After != nil:
@@ -114,6 +114,14 @@ func (n *Node) delay() string {
 		return ", " + n.Hop.String() + " later"
 	}
 	return ", after an unknown time"
+}
+
+// restarted follows From if the process that sent the update is gone.
+func (n *Node) restarted() string {
+	if n.Restarted {
+		return ", which was restarted since"
+	}
+	return ""
 }
 
 // String formats a delay with its uncertainty.

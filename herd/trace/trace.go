@@ -57,7 +57,7 @@ type Node struct {
 	// After is the time since the root had it, Hop the time since From had it. Both are nil if unknown.
 	After *Delay `json:"after,omitempty"`
 	Hop   *Delay `json:"hop,omitempty"`
-	// Restarted: From has it since a later time. The process that sent it was another one.
+	// Restarted: the process of From that sent it was another one than now.
 	Restarted  bool        `json:"restarted,omitempty"`
 	Duplicates []Duplicate `json:"duplicates,omitempty"`
 	Why        string      `json:"why,omitempty"` // Superseded, Behind, Unanswered
@@ -168,6 +168,7 @@ func Build(servers []config.Server, answers []Answer, hash string, at []byte) (*
 	}
 	for _, p := range b.order {
 		b.missing(p)
+		p.node.Restarted = b.restarted(p)
 	}
 	b.delays()
 	t.Nodes = b.tree()
@@ -250,6 +251,15 @@ func (b *builder) missing(p *part) {
 	}
 	n.Why = b.whyBehind(p)
 }
+
+// restarted reports whether the process that sent the update to a server is not the one that answered for it.
+func (b *builder) restarted(p *part) bool {
+	from := b.parts[p.node.From]
+	return p.knowsSender() && from != nil && from.flood != nil && from.flood.Epoch != p.flood.Latest.FromEpoch
+}
+
+// knowsSender reports whether the server knows which process sent it the update.
+func (p *part) knowsSender() bool { return p.node.Holds && p.flood.Latest.FromEpoch != "" }
 
 // neverHad reports whether the update, which is not among a server's events, would be if it had ever been here. This
 // compares clocks, so it can be known on one machine only.

@@ -36,10 +36,14 @@ func (b *builder) after(p *part, depth int) *Delay {
 }
 
 // hop returns the time from one server's event to another's, by the difference of their clocks. It is nil if that is
-// unknown, or if the second one came first: then a process before this one sent it, and has been restarted since.
+// unknown, or if the second one came first: then the process that sent it has been restarted since, or a clock was set.
 func (b *builder) hop(from, to *part) *Delay {
+	if to.node.Restarted {
+		return nil
+	}
 	d := Delay{Seconds: to.node.At.Sub(*from.node.At).Seconds()}
-	if config.Machine(from.server.Address) != config.Machine(to.server.Address) {
+	oneMachine := config.Machine(from.server.Address) == config.Machine(to.server.Address)
+	if !oneMachine {
 		l := to.flood.Link(from.server.Name)
 		if l == nil || l.Clock == nil {
 			return nil
@@ -47,7 +51,7 @@ func (b *builder) hop(from, to *part) *Delay {
 		d.Seconds, d.Uncertainty = d.Seconds+l.Clock.Ahead, math.Abs(l.Clock.Uncertainty)
 	}
 	if d.Seconds+d.Uncertainty < 0 {
-		to.node.Restarted = true
+		to.node.Restarted = oneMachine && !to.knowsSender()
 		return nil
 	}
 	return &d

@@ -94,11 +94,15 @@ func TestPingOfASilentServer(t *testing.T) {
 	if code := s.ends(); code != exitFailed {
 		t.Errorf("exit code %d: %q", code, s.shown.String())
 	}
+	connections := func(n int) func() bool {
+		return func() bool {
+			status := h.Status("Alford")
+			return status != nil && status.Connections == n
+		}
+	}
+	processtest.Eventually(t, "the first one is gone", connections(0))
 	s = onTerminal(t, h, nil, "ping", "--json")
-	processtest.Eventually(t, "pings arrive", func() bool {
-		status := h.Status("Alford")
-		return status != nil && status.Connections > 0
-	})
+	processtest.Eventually(t, "the second one has connected", connections(1))
 	s.types("\x03")
 	if code := s.ends(); code != 0 && !strings.Contains(s.shown.String(), `"answered":0`) {
 		t.Errorf("exit code %d: %q", code, s.shown.String())

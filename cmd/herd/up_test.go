@@ -184,6 +184,7 @@ func TestUpPassesHangupsOn(t *testing.T) {
 		p := pid(h, "Alford")
 		return p != 0 && p != dead
 	})
+	processtest.Eventually(t, "up says that it died", func() bool { return strings.Contains(out.String(), "Alford died") })
 	if n := strings.Count(out.String(), "Alford died"); n != 1 {
 		t.Errorf("Alford died %d times:\n%s", n, out)
 	}

@@ -44,6 +44,9 @@ func statusText(s herd.Status) string {
 func herdOf(t testing.TB, addr string) (h HerdStatus) {
 	t.Helper()
 	code, body := fetch(t, addr, "", "/herd.json")
+	for tries := 0; code == http.StatusServiceUnavailable && tries < 20; tries++ { // the machine is busy
+		code, body = fetch(t, addr, "", "/herd.json")
+	}
 	d := json.NewDecoder(strings.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&h); code != 200 || err != nil {

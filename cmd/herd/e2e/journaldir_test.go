@@ -153,6 +153,7 @@ func TestJournalDirectory(t *testing.T) {
 			noticed := time.Since(changed)
 			if p.heal != nil {
 				out, _, code := c.Command("", "status")
+				out = strings.Join(strings.Fields(out), " ") // lines are wrapped
 				if code != 1 || !strings.Contains(out, "Alford: journal ") || !strings.Contains(out, test.reason) {
 					t.Errorf("herd status: exit code %d, %q", code, out)
 				}

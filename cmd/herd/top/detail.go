@@ -25,7 +25,7 @@ func (m *Model) serverBody() (lines []string) {
 		return append([]string{title, ""}, lines...)
 	}
 	text := func(v value, format func(float64) string) string { return number(v, format).text }
-	rate := func(of func(*herd.Counters) uint64) string { return text(s.count(of), perSecond) + "/s" }
+	rate := func(of func(*herd.Counters) uint64) string { return text(s.count(of), view.Rate) + "/s" }
 	add := func(head, format string, args ...any) {
 		const width = 13
 		body := view.Wrap(view.OneLine(fmt.Sprintf(format, args...)), max(m.width-width-2, 10))
@@ -46,7 +46,7 @@ func (m *Model) serverBody() (lines []string) {
 	add("process", "%s, up %s, version %s, pid %d", status.Address, view.Duration(status.Now.Sub(status.Started)),
 		status.Version, status.PID)
 	p := status.Process
-	add("uses", "CPU %s, memory %s, %d files, %s buffered for clients", text(s.cpu(), percent),
+	add("uses", "CPU %s, memory %s, %d files, %s buffered for clients", text(s.cpu(), view.Percent),
 		text(value{float64(p.Resident), p.Resident > 0}, size), p.OpenFDs, size(float64(status.Buffered)))
 	add("records", "%s, feed at %s, digest %s", view.Count(status.Records), view.Count(status.Tail), status.Digest)
 	add("clients", "%s connected; %s lines, %s replies, %s errors", view.Count(view.Clients(status)), rate(func(c *herd.Counters) uint64 { return c.LinesReceived }),
@@ -54,7 +54,7 @@ func (m *Model) serverBody() (lines []string) {
 	add("updates", "%s from clients, %s from neighbors", rate(func(c *herd.Counters) uint64 { return c.Stored }),
 		rate(func(c *herd.Counters) uint64 { return c.Applied }))
 	add("loop", "lag p99 %s, turns %s/s, slowest %s, %s slow", text(s.lag(), bound),
-		text(s.rate(func(s *herd.Status) float64 { return float64(s.Loop.Turns) }), perSecond), latency(status.Loop.Slowest), view.Count(status.Loop.SlowTurns))
+		text(s.rate(func(s *herd.Status) float64 { return float64(s.Loop.Turns) }), view.Rate), latency(status.Loop.Slowest), view.Count(status.Loop.SlowTurns))
 	add("propagation", "p99 %s now; in all p50 %s, p99 %s, max %s", text(s.propagation(), bound), view.Latency(status.Propagation.P50, status.Propagation.Count > 0),
 		view.Latency(status.Propagation.P99, status.Propagation.Count > 0), view.Latency(status.Propagation.Max, status.Propagation.Count > 0))
 	l := status.Lookups
@@ -69,7 +69,7 @@ func (m *Model) serverBody() (lines []string) {
 					return 0
 				}
 				return float64(s.Journal.Records)
-			}), perSecond)+"/s", j.Failures)
+			}), view.Rate)+"/s", j.Failures)
 	} else {
 		add("journal", "none: records are in memory only")
 	}
@@ -109,10 +109,10 @@ func (m *Model) serverLinks(s *server, status *herd.Status) (lines []string) {
 		behind := "-"
 		if other := m.find(l.Neighbor); other != nil {
 			if back := other.link(s.name); back != nil {
-				behind = amount(float64(m.herd().Lag(other.now.Status, back)))
+				behind = view.Number[float64](float64(m.herd().Lag(other.now.Status, back)))
 			}
 		}
-		put("←", state, number(received, perSecond).text, number(dup, percent).text, behind, "")
+		put("←", state, number(received, view.Rate).text, number(dup, view.Percent).text, behind, "")
 	}
 	return lines
 }

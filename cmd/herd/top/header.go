@@ -78,7 +78,7 @@ func (m *Model) figures() string {
 	}
 	st := m.o.Styles
 	return st.Level(level, fmt.Sprintf("%d of %d answered", answered, consoles)) +
-		fmt.Sprintf("  %7s records  %6s updates/s", number(records, amount).text, number(updates, perSecond).text)
+		fmt.Sprintf("  %7s records  %6s updates/s", number(records, view.Number[float64]).text, number(updates, view.Rate).text)
 }
 
 // verdict says what is wrong with the herd. If nothing is, it says the worst of what the servers' states are. More

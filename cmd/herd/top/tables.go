@@ -157,9 +157,9 @@ func (m *Model) herdRows() (rows []row) {
 		if status := s.now.Status; status != nil {
 			has := func(n float64) value { return value{n, true} }
 			cells = append(cells,
-				number(has(float64(status.Records)), amount), number(has(float64(view.Clients(status))), amount),
-				number(s.lines(), perSecond), number(s.updates(), perSecond), number(s.lag(), bound), number(s.propagation(), bound),
-				number(s.cpu(), percent), number(value{float64(status.Process.Resident), status.Process.Resident > 0}, size),
+				number(has(float64(status.Records)), view.Number[float64]), number(has(float64(view.Clients(status))), view.Number[float64]),
+				number(s.lines(), view.Rate), number(s.updates(), view.Rate), number(s.lag(), bound), number(s.propagation(), bound),
+				number(s.cpu(), view.Percent), number(value{float64(status.Process.Resident), status.Process.Resident > 0}, size),
 				number(has(status.Now.Sub(status.Started).Seconds()), age))
 		}
 		problem := cells[1].level == view.Bad || view.HasProblem(s.now.Status)
@@ -248,8 +248,8 @@ func (m *Model) linkCells(s *server, l *herd.LinkStatus) []cell {
 		clock.level, clock.tinge = view.Bad, l.Clock.Wrong
 	}
 	return []cell{
-		state, number(s.linkCount(l.Neighbor, func(l *herd.LinkStatus) uint64 { return l.ATSent }), perSecond), number(dup, percent),
-		number(value{float64(m.herd().Lag(s.now.Status, l)), true}, amount), number(value{float64(l.Unacknowledged), true}, size), clock,
+		state, number(s.linkCount(l.Neighbor, func(l *herd.LinkStatus) uint64 { return l.ATSent }), view.Rate), number(dup, view.Percent),
+		number(value{float64(m.herd().Lag(s.now.Status, l)), true}, view.Number[float64]), number(value{float64(l.Unacknowledged), true}, size), clock,
 		number(value{s.now.Status.Now.Sub(l.Since).Seconds(), true}, age),
 	}
 }
@@ -274,44 +274,6 @@ func linkState(l *herd.LinkStatus) cell {
 }
 
 // The formats of numbers have at most seven characters.
-
-// amount formats a number of things.
-func amount(n float64) string {
-	if n < 999_999.5 {
-		return view.Count(int(math.Round(n)))
-	}
-	return scaled(n)
-}
-
-// perSecond formats a rate, in at most six characters.
-func perSecond(n float64) string {
-	switch {
-	case n > 0 && n < 9.95:
-		return fmt.Sprintf("%.1f", n)
-	case n < 99_999.5:
-		return view.Count(int(math.Round(n)))
-	}
-	return scaled(n)
-}
-
-// scaled formats a number of at least a thousand with three digits.
-func scaled(n float64) string {
-	for _, unit := range []string{"k", "M", "G", "T", "P", "E"} {
-		n /= 1000
-		switch {
-		case n < 9.995:
-			return fmt.Sprintf("%.2f%s", n, unit)
-		case n < 99.95:
-			return fmt.Sprintf("%.1f%s", n, unit)
-		case n < 999.5:
-			return fmt.Sprintf("%.0f%s", n, unit)
-		}
-	}
-	return "huge"
-}
-
-// percent formats a share. A process may use more than one core.
-func percent(n float64) string { return fmt.Sprintf("%.0f%%", 100*n) }
 
 // size formats bytes in at most five characters.
 func size(n float64) string {

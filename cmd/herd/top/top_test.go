@@ -678,14 +678,14 @@ func TestFormats(t *testing.T) {
 	for name, f := range map[string]struct {
 		format func(float64) string
 		most   int
-	}{"amount": {amount, 7}, "perSecond": {perSecond, 6}, "size": {size, 5}} {
+	}{"amount": {view.Number[float64], 7}, "perSecond": {view.Rate, 6}, "size": {size, 5}} {
 		for _, n := range numbers {
 			if text := f.format(n); len(text) > f.most {
 				t.Errorf("%s of %g: %q", name, n, text)
 			}
 		}
 	}
-	if got := []string{amount(1234567), perSecond(0.5), perSecond(123456), perSecond(1e7), size(59 << 20), size(1.5 * (1 << 20))}; !slices.Equal(got,
+	if got := []string{view.Number[float64](1234567), view.Rate(0.5), view.Rate(123456), view.Rate(1e7), size(59 << 20), size(1.5 * (1 << 20))}; !slices.Equal(got,
 		[]string{"1.23M", "0.5", "123k", "10.0M", "59M", "1.5M"}) {
 		t.Error(got)
 	}

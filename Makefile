@@ -42,6 +42,8 @@ race: ## all tests, with the race detector
 	  echo "NOT RUN: the peer node: apt-get install nodejs, 18 or newer"
 	@PATH=$$PATH:/usr/sbin command -v logrotate >/dev/null || \
 	  echo "NOT RUN: logs rotated by logrotate: apt-get install logrotate"
+	@command -v chromium chromium-browser google-chrome headless-shell >/dev/null || \
+	  echo "NOT RUN: the page in a browser: apt-get install chromium"
 	go test -race -timeout 30m ./...
 	go test ./herd/sim
 

@@ -149,8 +149,9 @@ func (p *process) run(pprof bool) error {
 		f := console.NewFollower(p.server, p.reactor.CallFromThread, func(d time.Duration, call func()) {
 			p.reactor.CallLater(d, call)
 		})
+		pages := console.NewPages()
 		c := console.New(console.Options{
-			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Follower: f, Pprof: pprof,
+			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Follower: f, Pages: pages, Pprof: pprof,
 		})
 		go func() {
 			if err := console.Serve(c, consoleListener); err != nil {
@@ -159,6 +160,7 @@ func (p *process) run(pprof bool) error {
 		}()
 		defer console.Close(c)
 		defer f.Close()
+		defer pages.Close()
 	}
 	p.watchSignals()
 	parent.Watch(func() { p.stop("parent process exited") })

@@ -41,13 +41,16 @@ type Options struct {
 	// Follower is for /watch, see NewFollower; nil: there is no such path. Close it before the console: its
 	// streams end then, and Close lets them write their end.
 	Follower *Follower
-	Pprof    bool // serve /debug/pprof
+	// Pages is the page and /ws, which need Config, see NewPages; nil: there are no such paths. Close it before the
+	// console, which does not close WebSocket connections.
+	Pages *Pages
+	Pprof bool // serve /debug/pprof
 }
 
 // console is one server's console.
 type console struct {
 	Options
-	page     *metrics.Page
+	exposed  *metrics.Page
 	herdWide *herdWide // nil without Config
 	// walks has a value for each walk that may begin a turn: memory for it, or nil. See turn.
 	walks chan *follow.Batch
@@ -58,7 +61,7 @@ type console struct {
 // New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
-	c := &console{Options: o, page: metrics.NewPage()}
+	c := &console{Options: o, exposed: metrics.NewPage()}
 	c.encoders = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)
 	for range herd.ConsoleWalks {

@@ -57,6 +57,7 @@ type round struct {
 	over time.Time
 	all  []ask.Status
 	text []byte // the answer
+	live []byte // the same for /ws
 }
 
 func newHerdWide(o Options) *herdWide {
@@ -110,7 +111,8 @@ func (h *herdWide) ask(now, last *round) {
 	if last != nil {
 		before = last.all
 	}
-	now.text = h.answer(begun, view.Of(before, now.all))
+	all := view.Of(before, now.all)
+	now.text, now.live = h.answer(begun, all), live(h.servers, before, all)
 	now.over = time.Now()
 	close(now.done)
 }

@@ -9,7 +9,7 @@ func (c *console) metrics(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, stuck(loopTimeout))
 		return
 	}
-	if err := c.page.Serve(w, r, &s); err != nil {
+	if err := c.exposed.Serve(w, r, &s); err != nil {
 		fail(w, http.StatusInternalServerError, err.Error())
 	}
 }

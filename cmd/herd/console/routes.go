@@ -34,6 +34,12 @@ func (c *console) routes() []route {
 	if c.herdWide != nil {
 		all = append(all, route{"/herd.json", get, health, page, plain(c.herd)})
 	}
+	if c.herdWide != nil && c.Pages != nil {
+		all = append(all,
+			route{"/", get, read, page, c.Pages.files.ServeHTTP},
+			route{"/page/", get, read, page, c.Pages.files.ServeHTTP},
+			route{"/ws", []string{http.MethodGet}, read, stream, c.ws})
+	}
 	if c.Follower != nil {
 		all = append(all, route{"/watch", []string{http.MethodGet}, read, stream, c.watch})
 	}

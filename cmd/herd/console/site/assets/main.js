@@ -1,0 +1,60 @@
+// Connects the parts of the page.
+import { Connection } from "./connection.js";
+import { HerdView } from "./herd.js";
+import { Fragment } from "./fragment.js";
+import { setData, setText } from "./dom.js";
+import { clock, printable } from "./format.js";
+
+const fragment = new Fragment();
+const view = new HerdView(document.getElementById("view"), fragment);
+const status = document.getElementById("connection");
+const news = document.getElementById("news");
+let hello = null; // of the present connection, or the last one
+let lostAt = null;
+
+// say shows a message below the header; an empty one hides it.
+function say(text) {
+  setText(news, text);
+  news.hidden = text === "";
+}
+
+// welcome compares a connection with the one before.
+function welcome(m) {
+  const before = hello;
+  hello = m;
+  const server = printable(m.server);
+  document.title = `Herd ${printable(m.herd)}`;
+  setText(document.getElementById("title"), document.title);
+  setText(status, `connected to ${server}`);
+  view.setTopology(m.servers, m.server);
+  if (!before) return;
+  if (before.page !== m.page) {
+    say(`${server} has another version of this page. Load it again.`);
+  } else if (before.epoch !== m.epoch) {
+    say(`${server} was restarted. Connected again at ${clock(new Date())}.`);
+  } else {
+    say(`Connected to ${server} again at ${clock(new Date())}.`);
+  }
+}
+
+function lost() {
+  lostAt ??= new Date();
+  const server = hello ? printable(hello.server) : "the server";
+  setText(status, "not connected");
+  say(`No connection to ${server} since ${clock(lostAt)}. Trying again. What is shown is from before.`);
+}
+
+new Connection({
+  state(name) {
+    setData(document.documentElement, "connection", name);
+    if (name === "lost") lost();
+    if (name === "open") lostAt = null;
+  },
+  message(m) {
+    if (m.type === "hello") welcome(m);
+    if (m.type === "herd") view.update(m);
+  },
+  mismatch(protocol) {
+    say(`The server speaks version ${protocol} of the page's protocol. Load the page again.`);
+  },
+}).open();

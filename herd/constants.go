@@ -56,6 +56,12 @@ const (
 	ConsoleClose   = time.Second // a stream that has not ended by then is cut off
 )
 
+// Limits of what a page is told about the herd, since others' answers may be long.
+const (
+	PageText  = 200 // bytes of a text
+	PageLines = 100 // problems, and as many notes
+)
+
 // Constants lists the limits that herd.toml does not set. Each is defined where it applies.
 func Constants() []Constant {
 	return []Constant{
@@ -119,6 +125,8 @@ func Constants() []Constant {
 		{"watch_heartbeat", WatchHeartbeat, "without an update, after which /watch sends an empty line"},
 		{"console_stall", ConsoleStall, "for which a reader of the console may take nothing: it is closed"},
 		{"console_close", ConsoleClose, "for which a server that stops lets requests to its console end; then they are cut off"},
+		{"page_text", PageText, "bytes of a text of another console that the page shows; a longer one is cut"},
+		{"page_lines", PageLines, "problems, and as many notes, that the page lists; it says how many more there are"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},
 		{"commit_records", commitRecords, "records in a commit"},
 		{"commit_bytes", commitBytes, "bytes in a commit"},

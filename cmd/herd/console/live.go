@@ -71,12 +71,6 @@ type LiveLink struct {
 	Rate   *float64 `json:"rate,omitempty"` // AT lines per second since the answer before
 }
 
-// Limits of a message, because others' answers may be long.
-const (
-	liveText  = 200 // bytes of a text
-	liveLines = 100 // problems, and as many notes
-)
-
 // rateAge is the age of an answer up to which rates are computed from it. While somebody looks, the next one comes
 // within herd.ConsoleHerdPause and herd.ConsoleAskTimeout.
 const rateAge = 10 * time.Second
@@ -128,7 +122,7 @@ func liveServer(a ask.Status, old *herd.Status, h *view.Herd) LiveServer {
 
 // liveRemarks are remarks within the limits.
 func liveRemarks(all []view.Line) []HerdLine {
-	lines := herdLines(all[:min(len(all), liveLines)])
+	lines := herdLines(all[:min(len(all), herd.PageLines)])
 	for i := range lines {
 		lines[i].Text = short(lines[i].Text)
 	}
@@ -138,10 +132,10 @@ func liveRemarks(all []view.Line) []HerdLine {
 	return lines
 }
 
-// short is a text of liveText bytes at most, and valid UTF-8.
+// short is a text of herd.PageText bytes at most, and valid UTF-8.
 func short(text string) string {
-	if len(text) > liveText {
-		text = strings.ToValidUTF8(text[:liveText-3], "") + "..."
+	if len(text) > herd.PageText {
+		text = strings.ToValidUTF8(text[:herd.PageText-3], "") + "..."
 	}
 	return text
 }

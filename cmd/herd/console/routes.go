@@ -36,9 +36,9 @@ func (c *console) routes() []route {
 	}
 	if c.herdWide != nil && c.Pages != nil {
 		all = append(all,
-			route{"/", get, read, page, c.Pages.files.ServeHTTP},
-			route{"/page/", get, read, page, c.Pages.files.ServeHTTP},
-			route{"/ws", []string{http.MethodGet}, read, stream, c.ws})
+			route{"/", get, read, page, plain(c.Pages.files.ServeHTTP)},
+			route{"/page/", get, read, page, plain(c.Pages.files.ServeHTTP)},
+			route{"/ws", []string{http.MethodGet}, read, stream, plain(c.ws)})
 	}
 	if c.Follower != nil {
 		all = append(all, route{"/watch", []string{http.MethodGet}, read, stream, c.watch})

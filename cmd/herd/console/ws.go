@@ -42,9 +42,6 @@ import (
 // liveProtocol is the version of the protocol. It changes when a page of the version before would misunderstand.
 const liveProtocol = 1
 
-// closeTime is how long Close waits for pages to answer the close.
-const closeTime = time.Second
-
 // Pages is the page and its WebSocket connections, for Options.Pages.
 type Pages struct {
 	files *site.Files
@@ -64,7 +61,7 @@ func NewPages() *Pages {
 	return p
 }
 
-// Close closes all connections. It returns when that is done, after closeTime or a little more.
+// Close closes all connections. It returns when that is done, after herd.ConsoleClose or a little more.
 func (p *Pages) Close() {
 	p.mu.Lock()
 	if !p.closed {
@@ -72,7 +69,7 @@ func (p *Pages) Close() {
 		close(p.ended)
 	}
 	p.mu.Unlock()
-	defer time.AfterFunc(closeTime, p.kill).Stop()
+	defer time.AfterFunc(herd.ConsoleClose, p.kill).Stop()
 	p.open.Wait()
 	p.kill()
 }

@@ -348,7 +348,7 @@ func TestManyWS(t *testing.T) {
 		deaf := p.open()
 		begun := time.Now()
 		p.pages.Close()
-		if waited := time.Since(begun); waited > closeTime {
+		if waited := time.Since(begun); waited > herd.ConsoleClose {
 			t.Errorf("closed after %v", waited)
 		}
 		group.Wait()
@@ -472,13 +472,13 @@ func TestLiveIsShort(t *testing.T) {
 	servers := []config.Server{{Name: "A", Neighbors: []string{"7", "8"}}, {Name: "B"}}
 	text := live(servers, nil, view.Of(nil, []ask.Status{{Server: "A", Status: &a}, {Server: "B", Error: long + long}}))
 	var m LiveHerd
-	if err := json.Unmarshal(text, &m); err != nil || len(text) > 200_000 || len(m.Problems) != liveLines+1 {
+	if err := json.Unmarshal(text, &m); err != nil || len(text) > 200_000 || len(m.Problems) != herd.PageLines+1 {
 		t.Errorf("%d bytes, %d problems: %v", len(text), len(m.Problems), err)
 	}
-	if last := m.Problems[liveLines].Text; !strings.HasPrefix(last, "and ") || !strings.HasSuffix(last, " more") {
+	if last := m.Problems[herd.PageLines].Text; !strings.HasPrefix(last, "and ") || !strings.HasSuffix(last, " more") {
 		t.Error(last)
 	}
-	if d := m.Servers[1].Detail; len(d) > liveText || !strings.HasSuffix(d, "...") || strings.Contains(d, "\ufffd") {
+	if d := m.Servers[1].Detail; len(d) > herd.PageText || !strings.HasSuffix(d, "...") || strings.Contains(d, "\ufffd") {
 		t.Errorf("%d bytes: %q", len(d), d)
 	}
 }

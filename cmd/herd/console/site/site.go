@@ -8,6 +8,8 @@
 //	theme.js       light or dark
 //	dom.js         makes and changes elements; text is never HTML
 //	format.js      numbers for people
+//	state.js       the state of the herd in words
+//	views.js       the views, of which one is shown; describes what a view is
 //	herd.js        the Herd view: draws its parts when a state comes
 //	layout.js      where servers are in the drawing
 //	drawing.js     the drawing of servers and links
@@ -15,7 +17,7 @@
 //	links.js       the table of links
 //	base.css       colors, type, frame; herd.css: the Herd view
 //
-// Another view is a module like herd.js with files of its own.
+// Another view is a module like herd.js with files of its own, in the list of main.js.
 package site
 
 import (

@@ -36,7 +36,7 @@ func TestHerdView(t *testing.T) {
 	p.has(10, "tr[data-from][data-level=good]")
 	p.until(`[...document.querySelectorAll("[data-value=records]")].every((e) => e.textContent === "1")`)
 	p.until(`[...document.querySelectorAll("[data-value=lines]")].every((e) => e.textContent === "0")`)
-	p.has(1, "html[data-connection=open] main[data-answered='5'][data-of='5'][data-problems='0']")
+	p.has(1, "html[data-connection=open] #state[data-answered='5'][data-of='5'][data-problems='0']")
 	p.picture("light")
 
 	h.Kill("Welsh")

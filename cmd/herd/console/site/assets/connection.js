@@ -8,9 +8,12 @@ const silence = 15000; // ms without a message: something comes every 5 s
 export class Connection {
   // on.state(name): "connecting", "open" (the hello has come) or "lost".
   // on.message(object): a text message, the hello among them.
+  // on.binary(dataView): a binary message.
   // on.mismatch(version): the server has another version of the protocol; there are no more attempts.
   constructor(on) {
     this.on = on;
+    this.wanted = new Map();
+    this.greeted = false; // the hello has come
     this.pause = firstPause;
     this.retry = 0; // timer
     this.watch = 0; // timer
@@ -28,10 +31,24 @@ export class Connection {
     this.listen();
   }
 
-  // received handles a message. A binary one is of a later version.
+  // send sends a message; it is dropped if there is no connection.
+  send(message) {
+    if (this.greeted) this.socket.send(JSON.stringify(message));
+  }
+
+  // want sends a message now, if there is a connection, and on each connection that is opened later, until the next one
+  // with the same type.
+  want(message) {
+    this.wanted.set(message.type, message);
+    this.send(message);
+  }
+
   received(data) {
     this.listen();
-    if (typeof data !== "string") return;
+    if (typeof data !== "string") {
+      this.on.binary(new DataView(data));
+      return;
+    }
     const m = JSON.parse(data);
     if (m.type === "hello") {
       if (m.protocol !== protocol) {
@@ -41,9 +58,11 @@ export class Connection {
         return;
       }
       this.pause = firstPause;
+      this.greeted = true;
       this.on.state("open");
     }
     this.on.message(m);
+    if (m.type === "hello") for (const wanted of this.wanted.values()) this.send(wanted);
   }
 
   // listen restarts the timer for silence.
@@ -56,6 +75,7 @@ export class Connection {
     clearTimeout(this.watch);
     const socket = this.socket;
     this.socket = null;
+    this.greeted = false;
     if (socket) socket.close();
     if (this.ended) return;
     this.on.state("lost");

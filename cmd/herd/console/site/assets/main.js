@@ -2,11 +2,16 @@
 import { Connection } from "./connection.js";
 import { HerdView } from "./herd.js";
 import { Fragment } from "./fragment.js";
+import { State } from "./state.js";
+import { Views } from "./views.js";
 import { setData, setText } from "./dom.js";
 import { clock, printable } from "./format.js";
 
 const fragment = new Fragment();
-const view = new HerdView(document.getElementById("view"), fragment);
+const state = new State(document.getElementById("state"));
+const views = new Views(document.getElementById("views"), document.getElementById("view"), fragment, [
+  new HerdView(fragment),
+]);
 const status = document.getElementById("connection");
 const news = document.getElementById("news");
 let hello = null; // of the present connection, or the last one
@@ -26,7 +31,7 @@ function welcome(m) {
   document.title = `Herd ${printable(m.herd)}`;
   setText(document.getElementById("title"), document.title);
   setText(status, `connected to ${server}`);
-  view.setTopology(m.servers, m.server);
+  views.each("hello", m);
   if (!before) return;
   if (before.page !== m.page) {
     say(`${server} has another version of this page. Load it again.`);
@@ -51,8 +56,15 @@ new Connection({
     if (name === "open") lostAt = null;
   },
   message(m) {
-    if (m.type === "hello") welcome(m);
-    if (m.type === "herd") view.update(m);
+    if (m.type === "hello") {
+      welcome(m);
+      return;
+    }
+    state.message(m);
+    views.each("message", m);
+  },
+  binary(data) {
+    views.each("binary", data);
   },
   mismatch(protocol) {
     say(`The server speaks version ${protocol} of the page's protocol. Load the page again.`);

@@ -174,9 +174,10 @@ type pingTable struct {
 }
 
 func (t *pingTable) draw(results []ping.Result) error {
-	columns := []view.Column{{Head: "SERVER"}}
-	for _, head := range []string{"PINGS", "LOST", "LAST", "MIN", "P50", "P99", "MAX ms"} {
-		columns = append(columns, view.Column{Head: head, Right: true})
+	// The columns stay where they are. "connection refused" fits within 80 columns.
+	columns := []view.Column{{Head: "SERVER", Width: 8}, {Head: "REPLIES", Right: true}, {Head: "LOST", Right: true}}
+	for _, head := range []string{"LAST", "MIN", "P50", "P99", "MAX ms"} {
+		columns = append(columns, view.Column{Head: head, Right: true, Width: 5})
 	}
 	columns = append(columns, view.Column{}) // pingNote
 	var rows [][]string
@@ -185,7 +186,7 @@ func (t *pingTable) draw(results []ping.Result) error {
 		if r.Answered > 0 {
 			times = []string{pingTime(r.Last), pingTime(r.Min), pingTime(r.P50), pingTime(r.P99), pingTime(r.Max)}
 		}
-		row := []string{view.OneLine(r.Server), strconv.FormatUint(r.Answered+r.Lost, 10), strconv.FormatUint(r.Lost, 10)}
+		row := []string{view.OneLine(r.Server), strconv.FormatUint(r.Answered, 10), strconv.FormatUint(r.Lost, 10)}
 		rows = append(rows, append(append(row, times...), pingNote(r)))
 	}
 	text := strings.Join(view.Table(columns, rows, nil), "\n") + "\n"

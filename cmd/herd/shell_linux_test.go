@@ -43,6 +43,8 @@ func TestShellOnATerminal(t *testing.T) {
 	s.types("help\r")
 	s.sees("Available commands:")
 	s.sees("Tab completes")
+	s.types(".exit\r")
+	s.sees("herd: unknown command .exit; type .help for help")
 	s.types(".at nobody\r")
 	s.sees(`herd: --at: unknown server "nobody"; servers in herd.toml: Alford, Welsh`)
 	s.types("quit\r")

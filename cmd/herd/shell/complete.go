@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"serverherd/cmd/herd/view"
 )
 
 const (
@@ -16,10 +18,13 @@ const (
 	idsPatience = 300 * time.Millisecond // for Server.IDs
 )
 
-// commands are the first words of lines; atCommand is the shell's own.
-const atCommand = ".at"
+// commands are the first words of lines. Those with a dot are the shell's own.
+const (
+	atCommand   = ".at"
+	helpCommand = ".help"
+)
 
-var commands = []string{"IAMAT", "WHATSAT", "help", "quit", atCommand}
+var commands = []string{"IAMAT", "WHATSAT", "help", "quit", atCommand, helpCommand}
 
 // completer completes words.
 type completer struct {
@@ -118,4 +123,24 @@ func common(words []string) string {
 		first = first[:n]
 	}
 	return first
+}
+
+// columns arranges words in columns, as ls does: in the order of reading down, each line shorter than width.
+func columns(words []string, width int) []string {
+	const gap = 2
+	for rows := 1; ; rows++ {
+		lines, used := make([]string, rows), 0
+		for first := 0; first < len(words); first += rows {
+			column := words[first:min(first+rows, len(words))]
+			widest := 0
+			for i, w := range column {
+				lines[i] += strings.Repeat(" ", used-view.Width(lines[i])) + w
+				widest = max(widest, view.Width(w))
+			}
+			used += widest + gap
+		}
+		if used-gap < width || rows >= len(words) {
+			return lines
+		}
+	}
 }

@@ -111,6 +111,14 @@ func (e *editor) resize() {
 	}
 }
 
+// width is that of the terminal.
+func (e *editor) width() int {
+	if width, _, err := term.GetSize(int(e.out.Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 80
+}
+
 // watch follows the size of the terminal, and restores it when a signal ends the process. interrupt is called at
 // SIGINT: the terminal sends it for Ctrl-C only while no line is read.
 func (e *editor) watch(interrupt func()) (stop func()) {
@@ -147,11 +155,10 @@ func (e *editor) key(line string, pos int, key rune) (newLine string, newPos int
 	case tab:
 		newLine, newPos, list := e.completer.complete(line, pos)
 		if len(list) > 1 {
-			more := ""
 			if len(list) > maxListed {
-				list, more = list[:maxListed], "  ..."
+				list = append(list[:maxListed:maxListed], "...")
 			}
-			_, _ = io.WriteString(e.line, strings.Join(list, "  ")+more+"\n")
+			_, _ = io.WriteString(e.line, strings.Join(columns(list, e.width()), "\n")+"\n")
 		}
 		return newLine, newPos, true
 	case ctrlR:

@@ -9,12 +9,15 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"serverherd/cmd/herd/view"
 )
 
 const helpText = `
 IAMAT CLIENT COORDS TIME     say where a client is, as +34.06-118.44, in seconds
 WHATSAT CLIENT RADIUS BOUND  ask what is near it: 0 to 50 km, 0 to 20 results
 .at NAME|HOST:PORT           talk to another server
+help, .help                  this text; help also asks the server
 quit, Ctrl-D                 end
 
 Tab completes commands, client ids and servers, and gives the time of an IAMAT.
@@ -63,12 +66,16 @@ func Interactive(in, out *os.File, print io.Writer, server Server, o Options) er
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		interrupt.Store(&cancel)
-		switch f[0] {
-		case atCommand:
+		switch {
+		case f[0] == atCommand:
 			if err := s.change(ctx, f[1:]); err != nil {
 				say("%v", err)
 			}
 			c.ids = s.IDs
+		case f[0] == helpCommand:
+			show(strings.TrimPrefix(helpText, "\n"))
+		case strings.HasPrefix(f[0], "."): // no line of the protocol begins with it
+			say("unknown command %s; type %s for help", view.OneLine(f[0]), helpCommand)
 		default:
 			reply, err := s.ask(ctx, line)
 			switch wrong := err == nil && o.Failed(line, reply); {

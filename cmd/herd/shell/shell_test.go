@@ -163,8 +163,9 @@ func TestComplete(t *testing.T) {
 	}{
 		{"w|", "WHATSAT |", nil},
 		{"i|", "IAMAT |", nil},
-		{".|", ".at |", nil},
-		{"|", "|", []string{".at", "IAMAT", "WHATSAT", "help", "quit"}},
+		{".a|", ".at |", nil},
+		{".|", ".|", []string{".at", ".help"}},
+		{"|", "|", []string{".at", ".help", "IAMAT", "WHATSAT", "help", "quit"}},
 		{"x|", "x|", nil},
 		{"IAMAT ka|", "IAMAT ka|", []string{"ka1", "kangaroo"}},
 		{"IAMAT kan|", "IAMAT kan|", []string{"kan1", "kangaroo"}},
@@ -284,5 +285,21 @@ func TestKeys(t *testing.T) {
 	want := []string{"ab", "\x05", "", cleared, "cd", "\x05", "", cleared, "\x05", "", cleared, "", "EOF"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Words never break at the terminal's edge.
+func TestColumns(t *testing.T) {
+	words := []string{"demo/KLM1", "demo/KLM22", "東京", "a", "b", "c", "..."}
+	for width, want := range map[int][]string{
+		80: {"demo/KLM1  demo/KLM22  東京  a  b  c  ..."},
+		26: {"demo/KLM1   東京  b  ...", "demo/KLM22  a     c"},
+		25: {"demo/KLM1   東京  b  ...", "demo/KLM22  a     c"},
+		24: {"demo/KLM1   a  ...", "demo/KLM22  b", "東京        c"},
+		5:  words,
+	} {
+		if got := columns(words, width); !slices.Equal(got, want) {
+			t.Errorf("%d: %q, want %q", width, got, want)
+		}
 	}
 }

@@ -62,6 +62,12 @@ const (
 	PageLines = 100 // problems, and as many notes
 )
 
+// Limits of what a page asks for. Package viewer applies them.
+const (
+	PageRequest  = 4 << 10 // bytes of a request
+	PageRequests = 16      // of one type that wait
+)
+
 // Constants lists the limits that herd.toml does not set. Each is defined where it applies.
 func Constants() []Constant {
 	return []Constant{
@@ -127,6 +133,8 @@ func Constants() []Constant {
 		{"console_close", ConsoleClose, "for which a server that stops lets requests to its console end; then they are cut off"},
 		{"page_text", PageText, "bytes of a text of another console that the page shows; a longer one is cut"},
 		{"page_lines", PageLines, "problems, and as many notes, that the page lists; it says how many more there are"},
+		{"page_request", PageRequest, "bytes of a request of the page; a longer one ends its connection"},
+		{"page_requests", PageRequests, "requests of one type and page that wait; the oldest is dropped"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},
 		{"commit_records", commitRecords, "records in a commit"},
 		{"commit_bytes", commitBytes, "bytes in a commit"},

@@ -1,24 +1,25 @@
 package console
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
 
 	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/console/viewer"
 	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
 
-// This file makes the messages of /ws, see ws.go, from the answers of all servers. What they say in words is from
-// package view. Strings may be those of whatever answered at a console's address.
+// This file makes the messages of /ws about servers, see package viewer, from the answers of all servers. What they say
+// in words is from package view. Strings may be those of whatever answered at a console's address.
 
 // LiveHello is the first message of /ws.
 type LiveHello struct {
 	Type     string         `json:"type"`     // "hello"
-	Protocol int            `json:"protocol"` // liveProtocol
+	Protocol int            `json:"protocol"` // viewer.Protocol
 	Page     string         `json:"page"`     // identifies the files of the page that this server has
 	Herd     string         `json:"herd"`     // name
 	Server   string         `json:"server"`   // that the page is connected to
@@ -42,6 +43,46 @@ type LiveHerd struct {
 	Notes    []HerdLine   `json:"notes"`
 	Servers  []LiveServer `json:"servers"` // as in LiveHello
 	Links    []LiveLink   `json:"links"`   // two for each pair of neighbors
+}
+
+// herdStream sends a LiveHerd when it has changed. All pages share the questions to the servers, see herdWide: a state
+// comes at most every herd.ConsoleHerdPause.
+type herdStream struct {
+	*herdWide
+	wake    chan struct{}
+	awaited *round // its end wakes
+	last    []byte
+}
+
+func (*herdStream) Requests() []string     { return nil }
+func (*herdStream) Request(viewer.Request) {}
+func (*herdStream) Close()                 {}
+
+// Next implements viewer.Stream.
+func (s *herdStream) Next(time.Time) (m viewer.Message, again time.Time) {
+	r := s.current()
+	select {
+	case <-r.done:
+	default:
+		if s.awaited != r {
+			s.awaited = r
+			go s.await(r)
+		}
+		return m, again
+	}
+	if !bytes.Equal(r.live, s.last) {
+		s.last, m.Data = r.live, r.live
+	}
+	return m, r.over.Add(herd.ConsoleHerdPause)
+}
+
+// await wakes the connection at the end of a round, which comes whatever the servers do.
+func (s *herdStream) await(r *round) {
+	<-r.done
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // LiveServer is the state of one server. The numbers are absent if it did not answer.
@@ -94,7 +135,7 @@ func live(servers []config.Server, before []ask.Status, h *view.Herd) []byte {
 		}
 		m.Links = append(m.Links, l)
 	}
-	return encodeLive(m)
+	return viewer.Text(m).Data
 }
 
 func liveServer(a ask.Status, old *herd.Status, h *view.Herd) LiveServer {
@@ -190,12 +231,4 @@ func recentLag(from, to [32]uint64) *float64 {
 		}
 	}
 	return nil
-}
-
-func encodeLive(m any) []byte {
-	text, err := json.Marshal(m)
-	if err != nil {
-		panic(err) // all numbers are finite
-	}
-	return text
 }

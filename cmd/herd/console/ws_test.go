@@ -19,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 
 	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/console/viewer"
 	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/herd/config"
@@ -128,7 +129,7 @@ func (p *paged) open() socket {
 	s := socket{p.t, c}
 	var h LiveHello
 	s.next("hello", &h)
-	want := LiveHello{"hello", liveProtocol, p.pages.files.Version(), "ucla", "Ball", "e1", []LiveTopology{{"Ball", true, []string{}}}}
+	want := LiveHello{"hello", viewer.Protocol, p.pages.files.Version(), "ucla", "Ball", "e1", []LiveTopology{{"Ball", true, []string{}}}}
 	if !reflect.DeepEqual(h, want) {
 		p.t.Errorf("%+v, want %+v", h, want)
 	}

@@ -1,4 +1,4 @@
-// The connection to /ws. It is opened again whenever it has ended. The protocol is described in console/ws.go.
+// The connection to /ws. It is opened again whenever it has ended. The protocol is described in console/viewer/doc.go.
 
 const protocol = 1;
 const firstPause = 250; // ms before the second attempt; doubled up to lastPause

@@ -15,7 +15,19 @@
 //	drawing.js     the drawing of servers and links
 //	cards.js       the servers in words and numbers
 //	links.js       the table of links
-//	base.css       colors, type, frame; herd.css: the Herd view
+//	map.js         the Map view: draws its parts when something has changed
+//	camera.js      which part of the world the map shows: the projection
+//	land.js        draws the coastlines of land-110m.bin and land-50m.bin, which command coastline makes
+//	dots.js        where the clients are, from the binary messages of /ws
+//	paint.js       draws them as pixels
+//	ages.js        how an age looks and reads; legend.js: the legend
+//	gestures.js    mouse, fingers and keys on the map
+//	names.js       asks for the ids of dots
+//	find.js        the search for a client
+//	inspector.js   what is known about one client
+//	ids.js         ids in the fragment and as text
+//	times.js       UTC or local time
+//	base.css       colors, type, frame; herd.css, map.css: the views
 //
 // Another view is a module like herd.js with files of its own, in the list of main.js.
 package site
@@ -46,7 +58,7 @@ var assets embed.FS
 
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
-	".svg": "image/svg+xml",
+	".svg": "image/svg+xml", ".bin": "application/octet-stream",
 }
 
 // Files are the files of the page. Any goroutine.

@@ -2,6 +2,7 @@
 import { Connection } from "./connection.js";
 import { HerdView } from "./herd.js";
 import { Fragment } from "./fragment.js";
+import { MapView } from "./map.js";
 import { State } from "./state.js";
 import { Views } from "./views.js";
 import { setData, setText } from "./dom.js";
@@ -9,9 +10,6 @@ import { clock, printable } from "./format.js";
 
 const fragment = new Fragment();
 const state = new State(document.getElementById("state"));
-const views = new Views(document.getElementById("views"), document.getElementById("view"), fragment, [
-  new HerdView(fragment),
-]);
 const status = document.getElementById("connection");
 const news = document.getElementById("news");
 let hello = null; // of the present connection, or the last one
@@ -49,7 +47,7 @@ function lost() {
   say(`No connection to ${server} since ${clock(lostAt)}. Trying again. What is shown is from before.`);
 }
 
-new Connection({
+const connection = new Connection({
   state(name) {
     setData(document.documentElement, "connection", name);
     if (name === "lost") lost();
@@ -69,4 +67,9 @@ new Connection({
   mismatch(protocol) {
     say(`The server speaks version ${protocol} of the page's protocol. Load the page again.`);
   },
-}).open();
+});
+const views = new Views(document.getElementById("views"), document.getElementById("view"), fragment, [
+  new HerdView(fragment),
+  new MapView(fragment, connection),
+]);
+connection.open();

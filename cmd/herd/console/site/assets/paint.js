@@ -1,0 +1,76 @@
+// Draws dots by writing pixels into one image. Of dots at one place the newest is seen.
+import { step } from "./ages.js";
+import { none } from "./dots.js";
+
+export class Painter {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.brushes = new Map();
+  }
+
+  resize(width, height) {
+    if (this.image && this.canvas.width === width && this.canvas.height === height) return;
+    [this.canvas.width, this.canvas.height] = [width, height];
+    this.image = this.context.createImageData(width, height);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.brushes.clear();
+  }
+
+  // brush is the pixels of a dot of an odd size, relative to its center: the inner ones, and those of its border, which
+  // are fainter.
+  brush(size) {
+    if (!this.brushes.has(size)) {
+      const r = (size - 1) / 2, inner = [], border = [];
+      for (let y = -r; y <= r; y++) {
+        for (let x = -r; x <= r; x++) {
+          const far = Math.hypot(x, y);
+          if (size <= 3 || far <= r - 0.2) inner.push(y * this.canvas.width + x);
+          else if (far < r + 0.6) border.push(y * this.canvas.width + x);
+        }
+      }
+      this.brushes.set(size, { r, inner: Int32Array.from(inner), border: Int32Array.from(border) });
+    }
+    return this.brushes.get(size);
+  }
+
+  // paint draws all dots, and those in flashes larger, in a color of their own. It returns how many are in the picture,
+  // and the least age among them.
+  paint(dots, camera, ratio, now, colors, size, flashes) {
+    this.resize(Math.round(camera.width * ratio), Math.round(camera.height * ratio));
+    const { pixels } = this, width = this.canvas.width, height = this.canvas.height;
+    const { x, y, born, count } = dots, scale = camera.scale * ratio, cx = camera.x, cy = camera.y;
+    const { r, inner, border } = this.brush(size), table = colors.table, faint = colors.faint;
+    const left = width / 2, top = height / 2, right = width - r, bottom = height - r;
+    const nInner = inner.length, nBorder = border.length;
+    let drawn = 0, youngest = 0xffffffff;
+    pixels.fill(0);
+    for (let i = 0; i < count; i++) {
+      const px = (((x[i] - cx) | 0) * scale + left) | 0, py = ((y[i] - cy) * scale + top) | 0;
+      if (y[i] === none || px < r || px >= right || py < r || py >= bottom) continue;
+      const age = (now - born[i]) >>> 0, k = step(age), color = table[k], at = py * width + px;
+      if (age < youngest) youngest = age;
+      drawn++;
+      for (let j = 0; j < nInner; j++) {
+        const p = at + inner[j];
+        if (pixels[p] < color) pixels[p] = color;
+      }
+      if (nBorder === 0) continue;
+      const pale = faint[k];
+      for (let j = 0; j < nBorder; j++) {
+        const p = at + border[j];
+        if (pixels[p] < pale) pixels[p] = pale;
+      }
+    }
+    const large = this.brush(size + 2);
+    for (const slot of flashes) {
+      const px = (((x[slot] - cx) | 0) * scale + left) | 0, py = ((y[slot] - cy) * scale + top) | 0;
+      if (px <= r || px >= right - 1 || py <= r || py >= bottom - 1) continue;
+      const at = py * width + px;
+      for (const o of large.inner) pixels[at + o] = colors.flash;
+      for (const o of large.border) pixels[at + o] = colors.halo;
+    }
+    this.context.putImageData(this.image, 0, 0);
+    return { drawn, youngest };
+  }
+}

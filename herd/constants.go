@@ -47,6 +47,10 @@ const (
 	FollowRecords = 2000
 	FollowBytes   = 512 << 10
 	WatchBacklog  = 32 << 20
+	DotsClients   = 250_000
+	DotsIDs       = 32 << 20
+	DotsPause     = 100 * time.Millisecond
+	DotsMessage   = 64 << 10
 )
 
 // Limits of the console's streams. The console's server applies them.
@@ -128,6 +132,10 @@ func Constants() []Constant {
 		{"follow_records", FollowRecords, "records of such a read"},
 		{"follow_bytes", FollowBytes, "bytes of such a read"},
 		{"watch_backlog", WatchBacklog, "memory for what watchers of all clients have not read; the oldest updates are dropped"},
+		{"dots_clients", DotsClients, "whose positions the page's map has; of more, it has 1 of 2, 4, 8..."},
+		{"dots_ids", DotsIDs, "bytes of their ids, likewise"},
+		{"dots_pause", DotsPause, "between two times that a page gets changed positions"},
+		{"dots_message", DotsMessage, "bytes of a message with positions"},
 		{"watch_heartbeat", WatchHeartbeat, "without an update, after which /watch sends an empty line"},
 		{"console_stall", ConsoleStall, "for which a reader of the console may take nothing: it is closed"},
 		{"console_close", ConsoleClose, "for which a server that stops lets requests to its console end; then they are cut off"},

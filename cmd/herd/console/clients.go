@@ -39,12 +39,6 @@ type ClientsMark struct {
 	Complete bool   `json:"complete,omitempty"`
 }
 
-// Limits of one turn of the loop for a request.
-const (
-	turnRecords = 250      // looked at
-	turnBytes   = 32 << 10 // copied, and one record more
-)
-
 // walk is the way of a request along the feed. Loop only, once it has begun.
 type walk struct {
 	prefix []byte
@@ -60,20 +54,14 @@ type stop struct {
 
 // next copies the next records into b.
 func (k *walk) next(srv *herd.Server, b *follow.Batch) stop {
-	store, source := srv.Store(), srv.Source
+	store := srv.Store()
 	if k.cursor == nil {
 		k.cursor = store.Head()
 	}
 	b.Reset()
-	for looked := 0; looked < turnRecords && b.Size() < turnBytes; looked++ {
-		item, ok := k.cursor.Next()
-		if !ok {
-			break
-		}
-		if item.Seq > k.after && bytes.HasPrefix(item.Record.Client(), k.prefix) {
-			b.Add(item, source)
-		}
-	}
+	b.Fill(k.cursor, follow.TurnRecords, follow.TurnBytes, srv.Source, func(i feed.Item) bool {
+		return i.Seq > k.after && bytes.HasPrefix(i.Record.Client(), k.prefix)
+	})
 	s := stop{tail: store.Tail(), mark: ClientsMark{
 		Server: srv.Name(), Epoch: srv.Epoch().String(),
 		After: k.cursor.Position(), Records: uint64(store.Len()), Complete: k.cursor.CaughtUp(),
@@ -166,7 +154,7 @@ func (c *console) turn(ctx context.Context, k *walk, text *bytes.Buffer) (at sto
 		return at, false
 	}
 	if b == nil {
-		b = follow.NewBatch(turnRecords, turnBytes)
+		b = follow.NewBatch(follow.TurnRecords, follow.TurnBytes)
 	}
 	limited, cancel := context.WithTimeout(ctx, loopTimeout)
 	defer cancel()

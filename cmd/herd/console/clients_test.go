@@ -236,7 +236,7 @@ func TestClientsThatMove(t *testing.T) {
 	seconds := map[uint64]int{} // of records stored meanwhile, by their positions
 	l.after = func() {
 		turns++
-		for range turnRecords / 4 { // fewer than a turn of the loop reads
+		for range follow.TurnRecords / 4 { // fewer than a turn of the loop reads
 			second++
 			apply(t, l.srv, fmt.Sprintf("c%d", random.IntN(2*n)), second)
 			seconds[l.srv.Store().Tail()] = second
@@ -259,7 +259,7 @@ func TestClientsThatMove(t *testing.T) {
 			t.Errorf("%s is missed", id)
 		}
 	}
-	if !last.Complete || turns < n/turnRecords {
+	if !last.Complete || turns < n/follow.TurnRecords {
 		t.Errorf("%d turns, last line %+v", turns, last)
 	}
 }
@@ -274,7 +274,7 @@ func TestATurnIsBounded(t *testing.T) {
 		apply(t, l.srv, fmt.Sprintf("%01024d", i), 1)
 	}
 	for _, k := range []*walk{{}, {after: 5990}, {prefix: []byte("none")}} {
-		b := follow.NewBatch(turnRecords, turnBytes)
+		b := follow.NewBatch(follow.TurnRecords, follow.TurnBytes)
 		for complete := false; !complete; {
 			before := uint64(0)
 			if k.cursor != nil {
@@ -284,7 +284,7 @@ func TestATurnIsBounded(t *testing.T) {
 			for _, one := range b.Updates {
 				size += len(one.Record.Text())
 			}
-			if looked := at.mark.After - before; looked > turnRecords || size > turnBytes+2048 {
+			if looked := at.mark.After - before; looked > follow.TurnRecords || size > follow.TurnBytes+2048 {
 				t.Fatalf("%d records and %d bytes in a turn", looked, size)
 			}
 			complete = at.mark.Complete
@@ -298,7 +298,7 @@ func TestATurnIsBounded(t *testing.T) {
 // If the loop stops to answer, the response has no last line. The cursor is closed when the loop goes on.
 func TestClientsOfAStuckLoop(t *testing.T) {
 	l, o := newServer(t, 10000)
-	for i := range 3 * turnRecords {
+	for i := range 3 * follow.TurnRecords {
 		apply(t, l.srv, fmt.Sprintf("c%d", i), 1)
 	}
 	turns, closed, do := 0, make(chan bool), o.Do
@@ -313,7 +313,7 @@ func TestClientsOfAStuckLoop(t *testing.T) {
 	}
 	_, last, ids := exported(t, start(t, o), "")
 	<-closed
-	if len(ids) != 2*turnRecords || last.Complete || last.Server != "" {
+	if len(ids) != 2*follow.TurnRecords || last.Complete || last.Server != "" {
 		t.Errorf("%d records, last line %+v", len(ids), last)
 	}
 }
@@ -323,7 +323,7 @@ func TestClientsOfAStuckLoop(t *testing.T) {
 func TestClientsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, o := newServer(t, 1000)
-		for i := range 3 * turnRecords {
+		for i := range 3 * follow.TurnRecords {
 			apply(t, l.srv, fmt.Sprintf("c%d", i), 1)
 		}
 		stuck, do := true, o.Do
@@ -370,7 +370,7 @@ func TestClientsTakeTurns(t *testing.T) {
 		for range 5 * herd.ConsoleWalks {
 			requests.Go(func() {
 				_, last, records := export(t, get(t.Context()).Body)
-				if len(records) != 3*turnRecords || !last.Complete {
+				if len(records) != 3*follow.TurnRecords || !last.Complete {
 					t.Errorf("%d records, %+v", len(records), last)
 				}
 			})

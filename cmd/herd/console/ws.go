@@ -86,7 +86,13 @@ func (c *console) ws(w http.ResponseWriter, r *http.Request) {
 
 // streams are what a page gets.
 func (c *console) streams(wake chan struct{}) []viewer.Stream {
-	return []viewer.Stream{&herdStream{herdWide: c.herdWide, wake: wake}}
+	all := []viewer.Stream{&herdStream{herdWide: c.herdWide, wake: wake}}
+	if c.Follower != nil {
+		all = append(all,
+			&dotsStream{follower: c.Follower, wake: wake},
+			&clientStream{follower: c.Follower, wake: wake})
+	}
+	return all
 }
 
 // sameOrigin reports whether a request is from a page of this console, or from a program that is not a browser.

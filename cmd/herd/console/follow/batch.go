@@ -15,6 +15,13 @@ type Batch struct {
 	Updates []Update
 	text    []byte // of the updates' records, concatenated, as far as there is room
 	size    int    // of the updates' records
+
+	// See reader:
+	position uint64 // of the cursor, behind the last record
+	clients  uint64 // that the server has
+	walk     *dots  // the array that a walk is for; nil: updates
+	ended    bool   // of a walk
+	end      uint64 // then: of the feed
 }
 
 // NewBatch returns a batch with room for some records of size bytes together, and one more.
@@ -31,10 +38,27 @@ func (b *Batch) Reset() { b.Updates, b.text, b.size = b.Updates[:0], b.text[:0],
 // Size is how many bytes the records have.
 func (b *Batch) Size() int { return b.size }
 
-// Add copies a record. How it came is what source returns. Loop only.
+// Fill copies the next records, of those that keep wants, until it has looked at some number of them or has size bytes.
+// It reports whether there are more. Loop only.
+func (b *Batch) Fill(c *feed.Cursor, records, size int, source func(feed.Item) (source, neighbor string), keep func(feed.Item) bool) (more bool) {
+	for looked := 0; looked < records && b.size < size; looked++ {
+		item, ok := c.Next()
+		if !ok {
+			return false
+		}
+		if keep(item) {
+			b.Add(item, source)
+		}
+	}
+	return !c.CaughtUp()
+}
+
+// Add copies a record. How it came is what source returns, if it is not nil. Loop only.
 func (b *Batch) Add(item feed.Item, source func(feed.Item) (source, neighbor string)) {
 	u := Update{Item: item}
-	u.Source, u.Neighbor = source(item)
+	if source != nil {
+		u.Source, u.Neighbor = source(item)
+	}
 	used := len(b.text)
 	u.Record = u.Record.CloneInto(b.text[used:used])
 	if end := used + len(u.Record.Text()); end <= cap(b.text) {

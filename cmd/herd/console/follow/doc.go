@@ -1,8 +1,8 @@
 // Package follow is the one follower of a server's feed for its whole console. It exists while somebody watches.
 //
 //	loop                 one goroutine               a goroutine for each watcher
-//	reader: copies  -->  fanOut: by client id   -->  Watcher.Take: writes lines
-//	new records          and to all
+//	reader: copies  -->  fanOut: by client id,  -->  Watcher.Take: writes lines
+//	new records          to all, into dots           Page.Next: writes messages
 //
 // # What the loop does
 //
@@ -27,6 +27,13 @@
 //  2. The last update that a watcher of one client takes is the newest one of the client that was published.
 //  3. So it is, for each client, with a watcher of all, unless lost says how many clients are missing.
 //
-// Another kind of viewer, for which the goroutine would keep an array of all clients by slot, is another branch in
-// Follower.publish, beside the one by client id and the one to all.
+// # Pages
+//
+// While there is at least one Page, the goroutine also keeps dots, an array with each client's position by slot. It is
+// filled by a walk along the whole feed, in turns of the loop like those of /clients.ndjson, one at a time. A Page has a
+// bit for each slot that has changed since it took it, and takes at most every herd.DotsPause. So a Page costs the loop
+// nothing, a slow one gets each dot once, and none needs a resync.
+//
+// The array goes with the last Page, at once: then the loop does nothing, and another walk, when a page is loaded again,
+// takes less than a second.
 package follow

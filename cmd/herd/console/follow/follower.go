@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"slices"
 	"sync"
 )
@@ -22,13 +23,20 @@ type Follower struct {
 	byID   map[string][]*Watcher
 	all    map[*Watcher]struct{}
 	log    backlog // empty unless somebody watches all
+	pages  map[*Page]struct{}
+	dots   *dots // nil unless there are pages
+
+	generation uint32       // the last one of dots
+	seed       maphash.Seed // of dots: the clients that a page gets stay the same ones
+	slots      []uint32     // scratch of publish
 }
 
 // New returns a Follower. It does nothing before the first Watch.
 func New(o Options) *Follower {
 	return &Follower{
 		o: o, ended: make(chan struct{}),
-		byID: make(map[string][]*Watcher), all: make(map[*Watcher]struct{}),
+		byID: make(map[string][]*Watcher), all: make(map[*Watcher]struct{}), pages: make(map[*Page]struct{}),
+		seed: maphash.MakeSeed(),
 	}
 }
 
@@ -48,15 +56,30 @@ func (f *Follower) Close() {
 // record, if there is one; for all there is none. The tail is the position of the server's feed: all updates after
 // it follow, and a few before it may. It is an error if the loop does not answer before ctx ends.
 func (f *Follower) Watch(ctx context.Context, id string) (w *Watcher, tail uint64, err error) {
-	w = &Watcher{follower: f, id: id, ready: make(chan struct{}, 1)}
+	w, err = f.Begin(ctx, id, make(chan struct{}, 1))
+	if err != nil {
+		return nil, 0, err
+	}
+	select {
+	case a := <-w.answer:
+		w.begin(a)
+		return w, a.tail, nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-f.ended:
+		err = ErrClosed
+	}
+	w.Close()
+	return nil, 0, err
+}
+
+// Begin is Watch for one client without waiting for the loop, which does not answer any more when ctx has ended. Ready,
+// which should have room for it, is the Watcher's.
+func (f *Follower) Begin(ctx context.Context, id string, ready chan struct{}) (*Watcher, error) {
+	w := &Watcher{follower: f, id: id, ready: ready, answer: make(chan answer, 1)}
 	if !f.add(w) {
-		return nil, 0, ErrClosed
+		return nil, ErrClosed
 	}
-	type answer struct {
-		tail    uint64
-		present *Update // nil: none
-	}
-	answered := make(chan answer, 1)
 	f.o.Post(func() {
 		if ctx.Err() != nil {
 			return
@@ -68,24 +91,10 @@ func (f *Follower) Watch(ctx context.Context, id string) (w *Watcher, tail uint6
 				a.present = &u
 			}
 		}
-		answered <- a
+		w.answer <- a
+		w.signal()
 	})
-	select {
-	case a := <-answered:
-		if a.present != nil {
-			line := f.o.Encode(*a.present, true)
-			f.mu.Lock()
-			w.offer(line, a.present.Seq)
-			f.mu.Unlock()
-		}
-		return w, a.tail, nil
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-f.ended:
-		err = ErrClosed
-	}
-	w.Close()
-	return nil, 0, err
+	return w, nil
 }
 
 // add registers a watcher, and makes a reader for the first one.
@@ -101,13 +110,18 @@ func (f *Follower) add(w *Watcher) bool {
 	} else {
 		f.byID[w.id] = append(f.byID[w.id], w)
 	}
+	f.begin()
+	return true
+}
+
+// begin makes a reader if there is none.
+func (f *Follower) begin() {
 	if f.reader == nil {
 		r := newReader(&f.o)
 		f.reader = r
 		f.fans.Go(func() { f.fanOut(r) })
 		f.o.Post(r.start)
 	}
-	return true
 }
 
 // remove is the opposite of add.
@@ -124,7 +138,12 @@ func (f *Follower) remove(w *Watcher) {
 			delete(f.byID, w.id)
 		}
 	}
-	if len(f.all) == 0 && len(f.byID) == 0 {
+	f.stopIfAlone()
+}
+
+// stopIfAlone stops the reader when nobody watches any more.
+func (f *Follower) stopIfAlone() {
+	if len(f.all) == 0 && len(f.byID) == 0 && len(f.pages) == 0 {
 		f.stop()
 	}
 }
@@ -143,10 +162,14 @@ func (f *Follower) fanOut(r *reader) {
 	for {
 		select {
 		case b := <-r.full:
+			if b.walk != nil {
+				f.walked(r, b)
+				continue
+			}
 			for updates := range slices.Chunk(b.Updates, chunk) {
 				f.publish(r, updates)
 			}
-			f.published(r)
+			f.published(r, b)
 			r.free <- b
 		case <-r.quit:
 			return
@@ -177,10 +200,13 @@ func (f *Follower) publish(r *reader, updates []Update) {
 			f.log.add(string(u.Record.Client()), line)
 		}
 	}
+	if f.dots != nil && f.dots.begun {
+		f.put(updates, false)
+	}
 }
 
 // published is called behind each batch: those who watch all are woken once for it.
-func (f *Follower) published(r *reader) {
+func (f *Follower) published(r *reader, b *Batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.reader != r {
@@ -193,4 +219,8 @@ func (f *Follower) published(r *reader) {
 		}
 	}
 	f.log.trim(f.all)
+	if f.dots != nil {
+		f.dots.clients = b.clients
+		f.wholeAt(b.position)
+	}
 }

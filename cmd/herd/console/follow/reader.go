@@ -16,7 +16,14 @@ type Options struct {
 	// Encode returns an update as a line. Present: it was stored before the watching began. The result must not
 	// alias the update. Called off the loop.
 	Encode func(u Update, present bool) []byte
+	Dots   int // clients in the array for pages at most; 0: herd.DotsClients
 }
+
+// Limits of one turn of the loop that looks at many records, of a walk for pages or for /clients.ndjson.
+const (
+	TurnRecords = 250
+	TurnBytes   = 32 << 10 // copied, and one record more
+)
 
 // reader is the part of a Follower on the loop. A new one is made when the first watcher comes, and stopped when the
 // last one has gone. Its fields are loop only, except for the channels.
@@ -25,14 +32,20 @@ type reader struct {
 	cursor  *feed.Cursor // nil before start and after stop
 	stopped bool
 
-	// There are two batches, in one of the channels or with the goroutine, so no send blocks.
+	// There are two batches for updates, in one of the channels or with the goroutine, so no send blocks.
 	free, full chan *Batch
 	quit       chan struct{} // closed when nobody watches
+
+	// The walk for pages. There is one batch, in full or with the goroutine, which posts each turn.
+	walk      *Batch
+	walker    *feed.Cursor // nil before the first and after the last turn
+	walkerEnd uint64       // where it ends
+	walking   bool         // a turn has been posted, and its batch not been looked at. Guarded by the Follower's mutex
 }
 
 func newReader(o *Options) *reader {
 	r := &reader{
-		o: o, free: make(chan *Batch, 2), full: make(chan *Batch, 2), quit: make(chan struct{}),
+		o: o, free: make(chan *Batch, 2), full: make(chan *Batch, 3), quit: make(chan struct{}),
 	}
 	for range cap(r.free) {
 		r.free <- NewBatch(0, herd.FollowBytes)
@@ -53,6 +66,14 @@ func (r *reader) stop() {
 	if r.cursor != nil {
 		r.cursor.Close()
 		r.cursor = nil
+	}
+	r.endWalk()
+}
+
+func (r *reader) endWalk() {
+	if r.walker != nil {
+		r.walker.Close()
+		r.walker = nil
 	}
 }
 
@@ -80,12 +101,32 @@ func (r *reader) read() {
 // fill copies the next records, and reports whether there are more.
 func (r *reader) fill(b *Batch) (more bool) {
 	b.Reset()
-	for len(b.Updates) < herd.FollowRecords && b.Size() < herd.FollowBytes {
-		item, ok := r.cursor.Next()
-		if !ok {
-			return false
-		}
-		b.Add(item, r.o.Source)
+	more = b.Fill(r.cursor, herd.FollowRecords, herd.FollowBytes, r.o.Source, func(feed.Item) bool { return true })
+	b.position, b.clients = r.cursor.Position(), uint64(r.o.Store().Len())
+	return more
+}
+
+// walkOn is one turn of a walk for an array, and the first one if that is another one than in the turn before. It
+// passes records that has wants.
+func (r *reader) walkOn(of *dots, has func(id []byte) bool) {
+	if r.stopped {
+		return
 	}
-	return !r.cursor.CaughtUp()
+	store, b := r.o.Store(), r.walk
+	if b == nil {
+		b = NewBatch(TurnRecords, TurnBytes)
+		r.walk = b
+	}
+	if b.walk != of {
+		r.endWalk()
+		r.walker, r.walkerEnd = store.Head(), store.Tail()
+	}
+	b.Reset()
+	b.walk, b.clients, b.ended = of, uint64(store.Len()), false
+	b.Fill(r.walker, TurnRecords, TurnBytes, nil, func(i feed.Item) bool { return has(i.Record.Client()) })
+	if r.walker.Position() >= r.walkerEnd {
+		b.ended, b.end, b.position = true, store.Tail(), r.cursor.Position()
+		r.endWalk()
+	}
+	r.full <- b
 }

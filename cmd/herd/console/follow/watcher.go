@@ -5,6 +5,7 @@ type Watcher struct {
 	follower *Follower
 	id       string // "": all clients
 	ready    chan struct{}
+	answer   chan answer // of the loop
 
 	// Guarded by the Follower's mutex. Of one client:
 	pending []byte // line of the newest update that was not taken; nil: none
@@ -16,6 +17,34 @@ type Watcher struct {
 	woken uint64 // number of the last update at the last signal
 	lost  uint64 // updates that were dropped since Take
 	late  bool   // there were updates that had not been taken when more came
+}
+
+// answer is what the loop knows when the watching begins.
+type answer struct {
+	tail    uint64
+	present *Update // nil: no record
+}
+
+// begin has the loop's answer.
+func (w *Watcher) begin(a answer) {
+	if a.present == nil {
+		return
+	}
+	line := w.follower.o.Encode(*a.present, true)
+	w.follower.mu.Lock()
+	defer w.follower.mu.Unlock()
+	w.offer(line, a.present.Seq)
+}
+
+// Answered reports whether the loop has answered Begin, and whether there is a record. It is asked until it has.
+func (w *Watcher) Answered() (known, ok bool) {
+	select {
+	case a := <-w.answer:
+		w.begin(a)
+		return a.present != nil, true
+	default:
+		return false, false
+	}
 }
 
 // Ready receives when there may be something to take.

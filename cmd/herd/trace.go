@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -14,7 +12,6 @@ import (
 	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/view"
 	"serverherd/cmd/herd/view/style"
-	"serverherd/herd"
 	"serverherd/herd/config"
 	"serverherd/herd/trace"
 	"serverherd/protocol"
@@ -47,17 +44,20 @@ func newTrace(o *options) *cobra.Command {
 			if !slices.ContainsFunc(cfg.Servers, func(s config.Server) bool { return s.Console != "" }) {
 				return &exitError{exitFailed, "no server has a console in herd.toml"}
 			}
-			t, answers, err := traceClient(c.Context(), ask.New(ask.Options{Timeout: o.timeout}), cfg, id)
+			client := ask.New(ask.Options{Timeout: o.timeout})
+			t, err := ask.Trace(cfg.Servers, id, func(s config.Server, hash uint64) trace.Answer {
+				return client.Flood(c.Context(), s, id, hash)
+			})
 			if err != nil {
-				return &exitError{exitFailed, fmt.Sprintf("%s: %v%s", protocol.Escape(id), err, traceErrors(answers))}
+				return &exitError{exitFailed, fmt.Sprintf("%s: %v%s", protocol.Escape(id), err, traceErrors(t.Answers))}
 			}
 			if asJSON {
 				e := json.NewEncoder(c.OutOrStdout())
 				e.SetIndent("", "  ")
-				err = e.Encode(tracedClient{protocol.Escape(id), id, protocol.Escape(t.AT), t})
+				err = e.Encode(t)
 			} else {
 				out := direct(c.OutOrStdout()) // it is in color, and escapes what others wrote
-				err = printTrace(out, t, style.For(out))
+				err = printTrace(out, t.Tree, style.For(out))
 			}
 			if err == nil && !t.Complete() {
 				err = errFailed
@@ -68,14 +68,6 @@ func newTrace(o *options) *cobra.Command {
 	o.timeoutFlag(c, "how long to wait for each server")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the tree as JSON")
 	return c
-}
-
-// tracedClient is the tree as JSON.
-type tracedClient struct {
-	ID     string `json:"id"` // escaped
-	Base64 []byte `json:"id_b64"`
-	AT     string `json:"at"` // escaped
-	*trace.Tree
 }
 
 // traceErrors lists the servers that did not answer, to follow an error.
@@ -90,33 +82,6 @@ func traceErrors(answers []trace.Answer) string {
 		return ""
 	}
 	return " (" + strings.Join(all, "; ") + ")"
-}
-
-// traceClient asks all consoles, first for the client's latest update, then for the greatest of these: others may have
-// come meanwhile.
-func traceClient(ctx context.Context, client *ask.Client, cfg *config.Config, id []byte) (*trace.Tree, []trace.Answer, error) {
-	path := "/trace.json?id=" + url.QueryEscape(string(id))
-	answers := floods(ctx, client, cfg.Servers, path)
-	hash, at, err := trace.Latest(id, answers)
-	if err != nil {
-		return nil, answers, err
-	}
-	same := func(a trace.Answer) bool { return a.Flood == nil || a.Flood.Hash == hash }
-	if !slices.ContainsFunc(answers, func(a trace.Answer) bool { return !same(a) }) {
-		t, err := trace.Build(cfg.Servers, answers, hash, at)
-		return t, answers, err
-	}
-	answers = trace.Merge(hash, answers, floods(ctx, client, cfg.Servers, path+"&hash="+hash))
-	t, err := trace.Build(cfg.Servers, answers, hash, at)
-	return t, answers, err
-}
-
-func floods(ctx context.Context, client *ask.Client, servers []config.Server, path string) []trace.Answer {
-	answers := make([]trace.Answer, len(servers))
-	for i, a := range ask.All[herd.Flood](ctx, client, servers, path) {
-		answers[i] = trace.Answer{Server: a.Server, Error: a.Error, Flood: a.Value}
-	}
-	return answers
 }
 
 // traceWidth is the width of a trace: lines are broken before it.

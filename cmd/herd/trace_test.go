@@ -3,15 +3,20 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"serverherd/cmd/herd/console"
 	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/herd/trace"
 )
@@ -51,6 +56,7 @@ func TestTrace(t *testing.T) {
 				t.Errorf("wider than 80: %q", line)
 			}
 		}
+		sameFlood(t, h, id)
 	}
 	// One is stopped, misses an update, and is said not to answer.
 	h.Kill("Holiday")
@@ -69,6 +75,42 @@ func TestTrace(t *testing.T) {
 	_, stderr, code := h.Command("", "trace", "nobody")
 	if code != 1 || stderr != "herd: nobody: no server knows this client\n" {
 		t.Errorf("an unknown client: exit code %d, %q", code, stderr)
+	}
+}
+
+// sameFlood checks that /flood.json of a console has the same tree as herd trace, and its steps.
+func sameFlood(t *testing.T, h *processtest.Herd, id string) {
+	t.Helper()
+	answer, err := http.Get("http://" + h.Server("Welsh").Console + "/flood.json?id=" + url.QueryEscape(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var got, want console.FloodStatus
+	out, _, _ := h.Command("", "trace", "--json", id)
+	if err := errors.Join(json.NewDecoder(answer.Body).Decode(&got), json.Unmarshal([]byte(out), &want)); err != nil {
+		t.Fatal(err)
+	}
+	r := got.Replay
+	for _, f := range []*console.FloodStatus{&got, &want} { // each answer has another moment as its now
+		f.Replay = nil
+		for i := range f.Nodes {
+			n := &f.Nodes[i]
+			n.At, n.After, n.Hop = nil, nil, nil
+			for k := range n.Duplicates {
+				n.Duplicates[k].At = time.Time{}
+			}
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%q: /flood.json %+v, herd trace %+v", id, got, want)
+	}
+	kinds := make(map[string]int)
+	for _, s := range r.Steps {
+		kinds[s.Kind]++
+	}
+	if kinds["stored"] != 1 || kinds["applied"] != 4 || kinds["duplicate"] != got.Duplicates || kinds["sent"] != got.Received || r.Took <= 0 {
+		t.Errorf("%q: %+v", id, r)
 	}
 }
 

@@ -95,7 +95,66 @@ func (w *world) trace(id string, earlier *record) *trace.Tree {
 		w.fail("trace", "%d servers: %+v, %v", len(servers), tree, err)
 		return nil
 	}
+	w.checkSteps(tree, trace.Steps(servers, answers, hash))
 	return tree
+}
+
+// checkSteps compares the steps of a replay with the tree of the same update: each server has it once, from the server
+// that the tree says and after that one, and at the time that the tree says,
+// or after it.
+func (w *world) checkSteps(tree *trace.Tree, r *trace.Replay) {
+	known := func(name string) bool {
+		return slices.ContainsFunc(tree.Nodes, func(n trace.Node) bool { return n.Server == name })
+	}
+	if r == nil {
+		if slices.ContainsFunc(tree.Nodes, func(n trace.Node) bool { return n.At != nil }) {
+			w.fail("trace", "no steps:%s", describeTree(tree))
+		}
+		return
+	}
+	has := make(map[string]*trace.Step)
+	duplicates := 0
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		switch s.Kind {
+		case "sent":
+			if has[s.Server] == nil {
+				w.fail("trace", "%s sent it before it had it: %+v", s.Server, r.Steps)
+			}
+		case "duplicate":
+			duplicates++
+		default:
+			if has[s.Server] != nil {
+				w.fail("trace", "%s has it twice: %+v", s.Server, r.Steps)
+			}
+			has[s.Server] = s
+		}
+		if i > 0 && s.NS < r.Steps[i-1].NS {
+			w.fail("trace", "steps are not in the order of time: %+v", r.Steps)
+		}
+	}
+	if duplicates > tree.Duplicates || duplicates < min(tree.Duplicates, 3) { // the steps have three of each neighbor
+		w.fail("trace", "%d duplicates in the steps, %d in the tree", duplicates, tree.Duplicates)
+	}
+	var root *trace.Node
+	for i := range tree.Nodes {
+		n := &tree.Nodes[i]
+		s := has[n.Server]
+		if (s != nil) != (n.At != nil) || s != nil && s.Neighbor != n.From && known(n.From) {
+			w.fail("trace", "%s: %+v in the tree, %+v in the steps", n.Server, *n, s)
+			continue
+		}
+		if n.Outcome == trace.FromClient && n.At != nil && r.Start.Equal(*n.At) {
+			root = n
+		}
+		if root == nil || n.After == nil {
+			continue
+		}
+		late := float64(s.NS)/1e9 - n.After.Seconds // a clock that was set may delay other servers' steps
+		if late < -1e-6-n.After.Uncertainty || late > 1e-6+n.After.Uncertainty && !w.clocksDiffer() {
+			w.fail("trace", "%s has it after %v in the tree, and after %d ns in the steps", n.Server, n.After, s.NS)
+		}
+	}
 }
 
 // clocksDiffer reports whether any clock was ever set.

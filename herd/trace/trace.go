@@ -143,7 +143,8 @@ func Build(servers []config.Server, answers []Answer, hash string, at []byte) (*
 	if err != nil {
 		return nil, err
 	}
-	b := builder{servers: servers, hash: hash, traced: traced, parts: make(map[string]*part)}
+	b := newBuilder(servers, answers, hash)
+	b.traced = traced
 	t := &Tree{AT: at, Hash: hash}
 	for i, s := range servers {
 		for _, other := range servers[:i] {
@@ -153,6 +154,20 @@ func Build(servers []config.Server, answers []Answer, hash string, at []byte) (*
 		}
 	}
 	t.Most = 2*t.Edges - (len(servers) - 1)
+	for _, p := range b.order {
+		t.Received += p.received
+		t.Duplicates += len(p.node.Duplicates)
+		b.missing(p)
+		p.node.Restarted = b.restarted(p)
+	}
+	b.delays()
+	t.Nodes = b.tree()
+	return t, nil
+}
+
+// newBuilder reads the answers about the update with a hash.
+func newBuilder(servers []config.Server, answers []Answer, hash string) *builder {
+	b := &builder{servers: servers, hash: hash, parts: make(map[string]*part)}
 	for i, s := range servers {
 		p := &part{server: s, flood: answers[i].Flood}
 		p.node = Node{Server: s.Name}
@@ -163,16 +178,8 @@ func Build(servers []config.Server, answers []Answer, hash string, at []byte) (*
 			continue
 		}
 		b.read(p)
-		t.Received += p.received
-		t.Duplicates += len(p.node.Duplicates)
 	}
-	for _, p := range b.order {
-		b.missing(p)
-		p.node.Restarted = b.restarted(p)
-	}
-	b.delays()
-	t.Nodes = b.tree()
-	return t, nil
+	return b
 }
 
 // part is what is known about one server.
@@ -200,6 +207,7 @@ func (b *builder) read(p *part) {
 		e := &f.Events[i]
 		wall := f.Wall(e.At)
 		switch {
+		case !plausible(wall): // of a console that is none: it could not be encoded
 		case e.Kind == recorder.Sent:
 		case e.Kind == recorder.Copied:
 			if n.Outcome == "" && n.Holds && e.Neighbor == f.Latest.Neighbor && e.Covers(f.Latest.Seq) {
@@ -227,6 +235,9 @@ func (b *builder) read(p *part) {
 		n.Outcome, n.From = Old, f.Latest.Neighbor
 	}
 }
+
+// plausible reports whether a time can be encoded as JSON.
+func plausible(t time.Time) bool { return t.Year() > 1 && t.Year() < 9999 }
 
 // missing finds out why the update is not on a server.
 func (b *builder) missing(p *part) {
@@ -266,8 +277,7 @@ func (p *part) knowsSender() bool { return p.node.Holds && p.flood.Latest.FromEp
 func (b *builder) neverHad(p *part) bool {
 	for _, from := range b.order {
 		if from.node.Outcome == FromClient && from.node.At != nil {
-			return config.Machine(from.server.Address) == config.Machine(p.server.Address) &&
-				p.flood.Wall(time.Duration(p.flood.CompleteNS)).Before(*from.node.At)
+			return oneMachine(from, p) && p.flood.Wall(time.Duration(p.flood.CompleteNS)).Before(*from.node.At)
 		}
 	}
 	return false

@@ -41,20 +41,31 @@ func (b *builder) hop(from, to *part) *Delay {
 	if to.node.Restarted {
 		return nil
 	}
-	d := Delay{Seconds: to.node.At.Sub(*from.node.At).Seconds()}
-	oneMachine := config.Machine(from.server.Address) == config.Machine(to.server.Address)
-	if !oneMachine {
-		l := to.flood.Link(from.server.Name)
-		if l == nil || l.Clock == nil {
-			return nil
-		}
-		d.Seconds, d.Uncertainty = d.Seconds+l.Clock.Ahead, math.Abs(l.Clock.Uncertainty)
+	ahead := ahead(from, to)
+	if ahead == nil {
+		return nil
 	}
+	d := Delay{to.node.At.Sub(*from.node.At).Seconds() + ahead.Seconds, ahead.Uncertainty}
 	if d.Seconds+d.Uncertainty < 0 {
-		to.node.Restarted = oneMachine && !to.knowsSender()
+		to.node.Restarted = oneMachine(from, to) && !to.knowsSender()
 		return nil
 	}
 	return &d
+}
+
+// ahead returns by how much the clock of from is ahead of that of to; nil if that is unknown.
+func ahead(from, to *part) *Delay {
+	if oneMachine(from, to) {
+		return &Delay{}
+	}
+	if l := to.flood.Link(from.server.Name); l != nil && l.Clock != nil {
+		return &Delay{l.Clock.Ahead, math.Abs(l.Clock.Uncertainty)}
+	}
+	return nil
+}
+
+func oneMachine(a, b *part) bool {
+	return config.Machine(a.server.Address) == config.Machine(b.server.Address)
 }
 
 // tree returns the servers in the order of the tree: those below a server follow it, the earliest first.

@@ -32,7 +32,7 @@ func (c *console) routes() []route {
 		{"/clients.ndjson", []string{http.MethodGet}, read, stream, c.clients},
 	}
 	if c.herdWide != nil {
-		all = append(all, route{"/herd.json", get, health, page, plain(c.herd)})
+		all = append(all, route{"/herd.json", get, health, page, plain(c.herd)}, route{"/flood.json", get, read, page, c.flood})
 	}
 	if c.herdWide != nil && c.Pages != nil {
 		all = append(all,

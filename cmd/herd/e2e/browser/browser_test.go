@@ -12,6 +12,7 @@ import (
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"serverherd/cmd/herd/e2e/processtest"
 )
@@ -125,6 +126,16 @@ func value[T any](p *page, expression string) T {
 	return v
 }
 
+// async is the text that a JavaScript promise resolves to.
+func (p *page) async(expression string) string {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
 // until waits until a JavaScript expression is true.
 func (p *page) until(expression string) {
 	p.t.Helper()
@@ -154,6 +165,18 @@ func (p *page) has(n int, selector string) {
 func (p *page) keys(keys string) {
 	p.t.Helper()
 	p.do(chromedp.KeyEvent(keys))
+}
+
+// tabTo types Tab until what a selector matches has the focus.
+func (p *page) tabTo(selector string) {
+	p.t.Helper()
+	for range 50 {
+		p.keys(kb.Tab)
+		if value[bool](p, fmt.Sprintf("document.activeElement.matches(%q)", selector)) {
+			return
+		}
+	}
+	p.t.Fatalf("the keyboard does not reach %s", selector)
 }
 
 // picture writes what the page shows to $SCREENSHOTS/name.png, for people, if that is set.

@@ -49,7 +49,7 @@ func TestHerdView(t *testing.T) {
 	p.until(`document.querySelector(".summary").textContent.startsWith("4 of 5 servers answer.")`)
 	p.until(`document.querySelector(".problems").textContent.includes("Welsh: no answer")`)
 	p.picture("dead")
-	p.keys(kb.Tab) // to the theme
+	p.tabTo("#theme input")
 	p.keys(kb.ArrowLeft)
 	p.until(`document.documentElement.dataset.theme === "dark" && location.hash === "#theme=dark"`)
 	p.picture("dead-dark")
@@ -87,7 +87,8 @@ func TestKeyboard(t *testing.T) {
 	h := processtest.StartHerd(t, "", "Alford", "Ball", "Welsh")
 	p := open(t, url(h, "Ball"), 1280, 900)
 	p.has(3, ".box[data-level=good]")
-	order := []string{"#theme input", ".box[data-server=Alford]", ".box[data-server=Ball]", ".box[data-server=Welsh]",
+	p.tabTo("#theme input")
+	order := []string{".box[data-server=Alford]", ".box[data-server=Ball]", ".box[data-server=Welsh]",
 		".card[data-server=Alford] a", ".card[data-server=Ball] a", ".card[data-server=Welsh] a"}
 	for _, selector := range order {
 		p.keys(kb.Tab)

@@ -23,7 +23,7 @@ export function tenthsOf(index) {
 }
 
 // table returns a color for each step as a pixel of an ImageData, from colors at equal distances of the scale. Alpha falls
-// with age, so of two pixels the newer is the greater number.
+// with age, so of two pixels the newer is the greater number. That of a flash is greater still.
 export function table(colors) {
   return Uint32Array.from({ length: steps }, (_, i) => pixel(colors, place(tenthsOf(i) / 10)));
 }
@@ -31,8 +31,11 @@ export function table(colors) {
 export function pixel(colors, at) {
   const k = Math.min(colors.length - 2, Math.floor(at * (colors.length - 1))), part = at * (colors.length - 1) - k;
   const mix = (c) => Math.round(colors[k][c] + (colors[k + 1][c] - colors[k][c]) * part);
-  const alpha = Math.round(255 - 75 * at);
-  return ((alpha << 24) | (mix(2) << 16) | (mix(1) << 8) | mix(0)) >>> 0;
+  return rgba(mix(0), mix(1), mix(2), Math.round(250 - 70 * at));
+}
+
+export function rgba(red, green, blue, alpha) {
+  return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
 // words is an age for people.

@@ -25,12 +25,13 @@ export class Dots {
     this.x = new Int32Array(0);
     this.y = new Int32Array(0);
     this.born = new Uint32Array(0); // tenths() at age 0, modulo 2^32
-    this.news = []; // slots updated since the last drawing, once done
+    this.lit = new Uint32Array(0); // performance.now() when an update came, once done
+    this.last = 0; // the greatest of them
   }
 
   grow(slot) {
     const n = Math.max(1024, 2 ** Math.ceil(Math.log2(slot + 1)));
-    for (const name of ["x", "y", "born"]) {
+    for (const name of ["x", "y", "born", "lit"]) {
       const larger = new this[name].constructor(n);
       if (name === "y") larger.fill(none);
       larger.set(this[name]);
@@ -41,7 +42,7 @@ export class Dots {
   // binary takes a message of dots. It is false if that is of another generation.
   binary(data) {
     if (data.getUint32(4, true) !== this.generation) return false;
-    const now = tenths();
+    const now = tenths(), lit = this.done ? performance.now() : 0;
     for (let at = 8; at + size <= data.byteLength; at += size) {
       const slot = data.getUint32(at, true);
       if (slot >= most) continue;
@@ -50,8 +51,9 @@ export class Dots {
       this.x[slot] = xOf(data.getInt32(at + 8, true) / 1e7);
       this.y[slot] = yOf(data.getInt32(at + 4, true) / 1e7);
       this.born[slot] = now - Math.min(oldest, data.getUint32(at + 12, true));
-      if (this.done) this.news.push(slot);
+      this.lit[slot] = lit;
     }
+    this.last = lit;
     return true;
   }
 

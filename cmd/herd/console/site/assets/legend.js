@@ -1,6 +1,6 @@
 // The colors of ages, read from the style sheet, and the legend that shows them.
 import { el } from "./dom.js";
-import { pixel, place, scale, steps, table } from "./ages.js";
+import { pixel, place, rgba, scale, steps, table } from "./ages.js";
 
 const names = ["--dot-0", "--dot-1", "--dot-2", "--dot-3", "--flash", "--land", "--coast"];
 
@@ -27,12 +27,12 @@ export class Legend {
     const rgb = (name) => texts[name].match(/[\d.]+/g).slice(0, 3).map(Number);
     const stops = names.slice(0, 4).map(rgb), all = table(stops);
     const weaker = (color, part) => ((color & 0xffffff) | (Math.round((color >>> 24) * part) << 24)) >>> 0;
-    const flash = pixel([rgb("--flash"), rgb("--flash")], 0);
+    const flash = rgba(...rgb("--flash"), 255);
     const image = new ImageData(256, 1), pixels = new Uint32Array(image.data.buffer);
     for (let i = 0; i < 256; i++) pixels[i] = pixel(stops, i / 255);
     this.canvas.getContext("2d").putImageData(image, 0, 0);
     return {
-      table: all, faint: Uint32Array.from({ length: steps }, (_, i) => weaker(all[i], 0.5)), flash, halo: weaker(flash, 0.45),
+      table: all, faint: Uint32Array.from({ length: steps }, (_, i) => weaker(all[i], 0.5)), flash, halo: weaker(flash, 0.5),
       land: texts["--land"], coast: texts["--coast"],
     };
   }

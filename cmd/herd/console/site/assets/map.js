@@ -27,7 +27,6 @@ export class MapView {
     this.camera = new Camera();
     this.dots = new Dots();
     this.names = new Names((m) => connection.send(m));
-    this.flashes = []; // [ends, slots]
     this.selected = ""; // base64
     this.client = null; // the last message about it
     this.following = false;
@@ -104,7 +103,6 @@ export class MapView {
     if (m.type === "dots") {
       this.dots.reset(m.generation);
       this.names.reset(m.generation);
-      this.flashes = [];
       this.clients = m.clients;
       this.expected = m.shown;
       this.oneOf = m.one_of;
@@ -124,11 +122,6 @@ export class MapView {
 
   binary(data) {
     if (data.getUint8(0) !== 1 || !this.dots.binary(data)) return;
-    const news = this.dots.news;
-    if (news.length > 0) {
-      if (!still.matches) this.flashes.push([performance.now() + flash, news]);
-      this.dots.news = [];
-    }
     this.tell();
     this.request();
   }
@@ -324,14 +317,13 @@ export class MapView {
     this.colors ??= this.legend.colors();
     if (this.viewChanged) this.land.draw(this.camera, ratio, this.colors);
     this.viewChanged = false;
-    this.flashes = this.flashes.filter(([ends]) => ends > now);
-    const { drawn, youngest } = this.painter.paint(this.dots, this.camera, ratio, tenths(), this.colors, this.size(ratio),
-      this.flashes.flatMap(([, slots]) => slots));
+    const since = still.matches ? Infinity : now - flash;
+    const { drawn, youngest } = this.painter.paint(this.dots, this.camera, ratio, tenths(), this.colors, this.size(ratio), since);
     this.draws = (this.draws ?? 0) + 1;
     setData(this.root, "drawn", drawn);
     setData(this.root, "draws", this.draws);
     // Drawn again when the flashes end, or when the newest dot has another color.
-    const ends = this.flashes.length > 0 ? this.flashes[0][0] - now : Infinity;
+    const ends = this.dots.last > since ? this.dots.last - since : Infinity;
     const k = step(youngest), older = drawn > 0 ? 100 * (tenthsOf(k + 1) - tenthsOf(k)) : Infinity;
     const pause = Math.min(ends, Math.max(1000, older), 60000);
     this.timer = setTimeout(() => this.request(), pause);

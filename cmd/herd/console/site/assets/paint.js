@@ -34,43 +34,42 @@ export class Painter {
     return this.brushes.get(size);
   }
 
-  // paint draws all dots, and those in flashes larger, in a color of their own. It returns how many are in the picture,
-  // and the least age among them.
-  paint(dots, camera, ratio, now, colors, size, flashes) {
+  // paint draws all dots. Those that were updated after the time since have a color of their own, and are larger unless
+  // they are many. It returns how many are in the picture, and the least age among them.
+  paint(dots, camera, ratio, now, colors, size, since) {
     this.resize(Math.round(camera.width * ratio), Math.round(camera.height * ratio));
     const { pixels } = this, width = this.canvas.width, height = this.canvas.height;
-    const { x, y, born, count } = dots, scale = camera.scale * ratio, cx = camera.x, cy = camera.y;
-    const { r, inner, border } = this.brush(size), table = colors.table, faint = colors.faint;
-    const left = width / 2, top = height / 2, right = width - r, bottom = height - r;
-    const nInner = inner.length, nBorder = border.length;
+    const { x, y, born, lit, count } = dots, scale = camera.scale * ratio, cx = camera.x, cy = camera.y;
+    const small = this.brush(size), large = size > 3 ? this.brush(size + 2) : small, { table, faint, flash, halo } = colors;
+    const left = width / 2, top = height / 2, margin = large.r, right = width - margin, bottom = height - margin;
     let drawn = 0, youngest = 0xffffffff;
     pixels.fill(0);
     for (let i = 0; i < count; i++) {
       const px = (((x[i] - cx) | 0) * scale + left) | 0, py = ((y[i] - cy) * scale + top) | 0;
-      if (y[i] === none || px < r || px >= right || py < r || py >= bottom) continue;
-      const age = (now - born[i]) >>> 0, k = step(age), color = table[k], at = py * width + px;
+      if (px < margin || px >= right || py < margin || py >= bottom || y[i] === none) continue;
+      const age = (now - born[i]) >>> 0;
       if (age < youngest) youngest = age;
       drawn++;
-      for (let j = 0; j < nInner; j++) {
-        const p = at + inner[j];
-        if (pixels[p] < color) pixels[p] = color;
+      if (lit[i] > since) {
+        put(pixels, py * width + px, large, flash, halo);
+      } else {
+        const k = step(age);
+        put(pixels, py * width + px, small, table[k], faint[k]);
       }
-      if (nBorder === 0) continue;
-      const pale = faint[k];
-      for (let j = 0; j < nBorder; j++) {
-        const p = at + border[j];
-        if (pixels[p] < pale) pixels[p] = pale;
-      }
-    }
-    const large = this.brush(size + 2);
-    for (const slot of flashes) {
-      const px = (((x[slot] - cx) | 0) * scale + left) | 0, py = ((y[slot] - cy) * scale + top) | 0;
-      if (px <= r || px >= right - 1 || py <= r || py >= bottom - 1) continue;
-      const at = py * width + px;
-      for (const o of large.inner) pixels[at + o] = colors.flash;
-      for (const o of large.border) pixels[at + o] = colors.halo;
     }
     this.context.putImageData(this.image, 0, 0);
     return { drawn, youngest };
+  }
+}
+
+function put(pixels, at, brush, color, pale) {
+  const { inner, border } = brush, n = inner.length, m = border.length;
+  for (let j = 0; j < n; j++) {
+    const p = at + inner[j];
+    if (pixels[p] < color) pixels[p] = color;
+  }
+  for (let j = 0; j < m; j++) {
+    const p = at + border[j];
+    if (pixels[p] < pale) pixels[p] = pale;
   }
 }

@@ -72,6 +72,15 @@ const (
 	PageRequests = 16      // of one type that wait
 )
 
+// Limits of the floods for the page's replay. Packages console and replay apply them.
+const (
+	ReplayKept    = time.Minute
+	ReplayPause   = 500 * time.Millisecond
+	ReplayFloods  = 512
+	ReplayBytes   = 4 << 20
+	ReplayMessage = 128 << 10
+)
+
 // Constants lists the limits that herd.toml does not set. Each is defined where it applies.
 func Constants() []Constant {
 	return []Constant{
@@ -143,6 +152,11 @@ func Constants() []Constant {
 		{"page_lines", PageLines, "problems, and as many notes, that the page lists; it says how many more there are"},
 		{"page_request", PageRequest, "bytes of a request of the page; a longer one ends its connection"},
 		{"page_requests", PageRequests, "requests of one type and page that wait; the oldest is dropped"},
+		{"replay_kept", ReplayKept, "for which the console keeps floods for the page's replay, while one asks for them"},
+		{"replay_pause", ReplayPause, "between two questions to all consoles for their events"},
+		{"replay_floods", ReplayFloods, "floods in that time; if there are more, one of 2, 4, 8 ... is shown"},
+		{"replay_bytes", ReplayBytes, "of these floods; the oldest are dropped"},
+		{"replay_message", ReplayMessage, "bytes of a message with floods, and one flood more"},
 		{"commit_pause", commitPause, "for which records are collected before a commit"},
 		{"commit_records", commitRecords, "records in a commit"},
 		{"commit_bytes", commitBytes, "bytes in a commit"},

@@ -94,6 +94,8 @@ var limitCases = []limitCase{
 	{limits: "console_herd_timeout", by: "cmd/herd/console/herd_test.go TestHerdTakesTooLong"},
 	{limits: "console_walks", by: "cmd/herd/console/clients_test.go TestClientsTakeTurns"},
 	{limits: "console_ask_timeout", by: "cmd/herd/ask/ask_test.go TestSlowConsoles"},
+	{limits: "replay_floods", by: "cmd/herd/console/replay/replay_test.go TestManyFloods"},
+	{limits: "replay_kept replay_pause replay_bytes replay_message", by: "cmd/herd/console/floods_test.go TestKeptFloods"},
 	{limits: "page_text page_lines", by: "cmd/herd/console/ws_test.go TestLiveIsShort"},
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
 	{limits: "journal_check", by: "herd/journal/directory_test.go TestDirectoryChangedByOthers"},

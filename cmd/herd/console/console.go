@@ -52,6 +52,7 @@ type console struct {
 	Options
 	exposed  *metrics.Page
 	herdWide *herdWide // nil without Config
+	flights  *flights  // likewise
 	// walks has a value for each walk that may begin a turn: memory for it, or nil. See turn.
 	walks chan *follow.Batch
 	// encoders has an element for each answer that is being encoded.
@@ -69,6 +70,7 @@ func New(o Options) *http.Server {
 	}
 	if o.Config != nil {
 		c.herdWide = newHerdWide(o)
+		c.flights = newFlights(c.herdWide, o.Do)
 	}
 	return &http.Server{
 		Handler:        noted(local(serve(c.routes()))),

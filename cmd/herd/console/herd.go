@@ -93,6 +93,27 @@ func (h *herdWide) current() *round {
 	return now
 }
 
+// links returns what the servers said about their links in the last round that is over, by server.
+func (h *herdWide) links() map[string][]herd.LinkStatus {
+	h.mu.Lock()
+	last := h.latest
+	h.mu.Unlock()
+	links := make(map[string][]herd.LinkStatus)
+	if last == nil {
+		return links
+	}
+	select {
+	case <-last.done:
+		for _, s := range last.all {
+			if s.Status != nil {
+				links[s.Server] = s.Status.Links
+			}
+		}
+	default:
+	}
+	return links
+}
+
 // stale reports whether a round is over for so long that its answer is not given any more.
 func (r *round) stale() bool {
 	select {

@@ -86,7 +86,10 @@ func (c *console) ws(w http.ResponseWriter, r *http.Request) {
 
 // streams are what a page gets.
 func (c *console) streams(wake chan struct{}) []viewer.Stream {
-	all := []viewer.Stream{&herdStream{herdWide: c.herdWide, wake: wake}}
+	all := []viewer.Stream{
+		&herdStream{herdWide: c.herdWide, wake: wake},
+		&flightsStream{flights: c.flights, wake: wake},
+	}
 	if c.Follower != nil {
 		all = append(all,
 			&dotsStream{follower: c.Follower, wake: wake},

@@ -54,6 +54,15 @@
 // The members are those of console.LiveClient. "known":false says that the server has no record of it; a message follows
 // when it has one.
 //
+// # Floods
+//
+//	page    {"type":"flights","on":true}
+//	server  {"type":"floods","now":"...","one_of":32,"answered":4,"of":5,"floods":[{"hash":"07c1...","id":"kiwi",...,"steps":[...]}]}
+//
+// The members are those of console.LiveFloods. First come the floods of the last minute, the oldest first, in several
+// messages, then those that are new or have changed, at most every herd.ReplayPause. A page that is slow misses floods
+// that are older than that minute.
+//
 // # Limits
 //
 // The server follows each message with a ping, and sends the next one when the pong has come. So at most one message is

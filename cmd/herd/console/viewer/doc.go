@@ -19,8 +19,7 @@
 //	{"type":"client","id_b64":"a2l3aQ=="}             this client, now and when it changes; without id_b64 none any more
 //	{"type":"flights","on":true}                      the floods of the replay, until "on":false
 //
-// Anything else ends the connection with 1008 (policy violation) and a reason, or 1009 (too big) beyond
-// herd.PageRequest bytes.
+// Anything else, and more than herd.PageRequest bytes, ends the connection with 1008 (policy violation) and a reason.
 //
 // # Dots
 //

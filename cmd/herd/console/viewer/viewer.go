@@ -3,6 +3,7 @@ package viewer
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -83,21 +84,20 @@ type connection struct {
 // read reads requests, and pongs, until the connection has ended. After an invalid request it goes on, for the answer to
 // the closing of the connection.
 func (c *connection) read(ctx context.Context, reading *sync.WaitGroup) {
-	c.socket.SetReadLimit(herd.PageRequest)
+	c.socket.SetReadLimit(-1) // see below
 	for reason := ""; ; {
 		kind, r, err := c.socket.Reader(ctx)
 		if err != nil {
 			return
 		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			return // too long, for example: it has been closed
+		text, err := io.ReadAll(io.LimitReader(r, herd.PageRequest+1))
+		if err == nil && reason == "" {
+			if reason = c.accept(kind, text); reason != "" {
+				reading.Go(func() { _ = c.socket.Close(websocket.StatusPolicyViolation, reason) })
+			}
 		}
-		if reason != "" {
-			continue
-		}
-		if reason = c.accept(kind, text); reason != "" {
-			reading.Go(func() { _ = c.socket.Close(websocket.StatusPolicyViolation, reason) })
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return
 		}
 	}
 }
@@ -106,6 +106,9 @@ func (c *connection) read(ctx context.Context, reading *sync.WaitGroup) {
 func (c *connection) accept(kind websocket.MessageType, text []byte) (reason string) {
 	if kind != websocket.MessageText {
 		return "a request is text"
+	}
+	if len(text) > herd.PageRequest {
+		return fmt.Sprintf("a request has at most %d bytes", herd.PageRequest)
 	}
 	r, err := ParseRequest(text)
 	if err != nil {

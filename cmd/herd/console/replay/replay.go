@@ -62,6 +62,7 @@ type Flood struct {
 type Missing struct {
 	Server string `json:"server"`
 	Why    string `json:"why"`
+	Silent bool   `json:"silent,omitempty"` // it did not answer
 }
 
 // Gatherer keeps what is not finished between rounds.
@@ -280,9 +281,9 @@ func (g *Gatherer) flood(f *open, answers []Answer) (Flood, bool) {
 		case has[s.Name]:
 			f.name(&flood, f.lanes[i].events)
 		case parts[i].Flood == nil:
-			flood.Missing = append(flood.Missing, Missing{s.Name, parts[i].Error})
+			flood.Missing = append(flood.Missing, Missing{s.Name, parts[i].Error, true})
 		default:
-			flood.Missing = append(flood.Missing, Missing{s.Name, "has no event of it"})
+			flood.Missing = append(flood.Missing, Missing{s.Name, "has no event of it", false})
 		}
 	}
 	return flood, flood.ID != ""

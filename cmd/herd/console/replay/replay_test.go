@@ -124,7 +124,7 @@ func TestRounds(t *testing.T) {
 	carol := late[2]
 	late[2] = Answer{Error: "no answer"}
 	expect(t, "one does not answer", round(late),
-		`"kiwi" one of 1: 0 Alford stored , 0 Alford sent Ball, 1 Ball applied Alford, 1 Ball sent Carol, missing [{Carol no answer}]`)
+		`"kiwi" one of 1: 0 Alford stored , 0 Alford sent Ball, 1 Ball applied Alford, 1 Ball sent Carol, missing [{Carol no answer true}]`)
 	late = l.answers(time.Second)
 	late[2].Pages = append(carol.Pages, late[2].Pages...)
 	expect(t, "its answer is late", round(late), `"kiwi"`+whole)

@@ -27,7 +27,14 @@
 //	inspector.js   what is known about one client
 //	ids.js         ids in the fragment and as text
 //	times.js       UTC or local time
-//	base.css       colors, type, frame; herd.css, map.css: the views
+//	replay.js      the Replay view: how an update spreads
+//	floodstate.js  what a flood looks like at one of its steps: pure functions
+//	captions.js    its steps in words
+//	flooddrawing.js  the drawing of the herd with AT lines on their way
+//	player.js      moves from step to step; controls.js: buttons and keys for that
+//	timeline.js    the floods of the last minute
+//	flood.js       the last flood of a client, as the console has it, and as a tree for the inspector
+//	base.css       colors, type, frame; herd.css, map.css, replay.css: the views
 //
 // Another view is a module like herd.js with files of its own, in the list of main.js.
 package site

@@ -41,7 +41,7 @@ export class Drawing {
       full, shape, mark, title, text);
     root.addEventListener("click", (e) => {
       e.preventDefault();
-      this.onSelect(name);
+      this.onSelect?.(name);
     });
     return { name, root, shape, mark, title, text, full, words: "", lines: undefined };
   }
@@ -58,7 +58,11 @@ export class Drawing {
     this.boxes.forEach((b, i) => this.placeBox(b, at[i], w, h));
     this.arrows.forEach((a) => placeArrow(a, at[a.from], at[a.to], w, h));
     this.write();
+    this.placed();
   }
+
+  // placed is for drawings with more in them.
+  placed() {}
 
   placeBox(b, at, w, h) {
     setAttribute(b.root, "transform", `translate(${(at.x - w / 2).toFixed(1)} ${(at.y - h / 2).toFixed(1)})`);
@@ -148,6 +152,7 @@ function placeArrow(a, from, to, w, h) {
   const p = border(from, to, w + 8, h + 8), q = border(to, from, w + 8, h + 8);
   const moved = ({ x, y }, along) => `${(x + side.x + ux * along).toFixed(1)} ${(y + side.y + uy * along).toFixed(1)}`;
   setAttribute(a.line, "d", `M${moved(p, 0)}L${moved(q, -tip)}`);
+  a.ends = [p, q].map(({ x, y }) => ({ x: x + side.x, y: y + side.y }));
   const across = ({ x, y }, k) =>
     `${(x + side.x - ux * tip - uy * k).toFixed(1)} ${(y + side.y - uy * tip + ux * k).toFixed(1)}`;
   setAttribute(a.head, "d", `M${moved(q, 0)}L${across(q, 4)}L${across(q, -4)}Z`);

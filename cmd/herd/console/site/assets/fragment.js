@@ -4,6 +4,16 @@ function read() {
   return new URLSearchParams(location.hash.slice(1));
 }
 
+// linkTo is the fragment with some values changed; an empty value is left out.
+export function linkTo(values) {
+  const all = read();
+  for (const [name, value] of Object.entries(values)) {
+    if (value === "") all.delete(name);
+    else all.set(name, value);
+  }
+  return `#${all}`;
+}
+
 export class Fragment {
   constructor() {
     this.listeners = [];
@@ -14,12 +24,9 @@ export class Fragment {
     return read().get(name) ?? "";
   }
 
-  // link is the fragment with a value changed; an empty value is left out.
+  // link is the fragment with one value changed.
   link(name, value) {
-    const all = read();
-    if (value === "") all.delete(name);
-    else all.set(name, value);
-    return `#${all}`;
+    return linkTo({ [name]: value });
   }
 
   // set changes a value. With keep, the browser's back button goes back to the one before.

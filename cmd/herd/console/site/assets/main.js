@@ -3,6 +3,7 @@ import { Connection } from "./connection.js";
 import { HerdView } from "./herd.js";
 import { Fragment } from "./fragment.js";
 import { MapView } from "./map.js";
+import { ReplayView } from "./replay.js";
 import { State } from "./state.js";
 import { Views } from "./views.js";
 import { setData, setText } from "./dom.js";
@@ -71,5 +72,6 @@ const connection = new Connection({
 const views = new Views(document.getElementById("views"), document.getElementById("view"), fragment, [
   new HerdView(fragment),
   new MapView(fragment, connection),
+  new ReplayView(fragment, connection),
 ]);
 connection.open();

@@ -24,6 +24,8 @@
 //	gestures.js    mouse, fingers and keys on the map
 //	names.js       asks for the ids of dots
 //	find.js        the search for a client
+//	tip.js         which client is under the mouse
+//	selection.js   the selected client: on the map, in the fragment and in the inspector
 //	inspector.js   what is known about one client
 //	ids.js         ids in the fragment and as text
 //	times.js       UTC or local time

@@ -2,11 +2,13 @@
 // one has zoomed in. Beyond 85 degrees north or south it ends, and a client there is at its edge.
 //
 // Positions are integers, 2^32 around the equator: the difference of two of them as int32 is the short way around. So the
-// world goes on at the date line, and each place is drawn once, at most half the world from the center.
+// world goes on at the date line. From far away both ends of a wide map show the same.
 
 export const world = 2 ** 32;
 export const nearest = 18; // largest zoom; at zoom z the world is 256 * 2^z CSS pixels wide
+const closest = 11; // largest zoom that is chosen for somebody
 const limit = 85.0511287798; // degrees: the world is a square
+const brim = 12; // CSS pixels beyond the north and the south that are shown
 
 export function xOf(lng) {
   return Math.round((lng / 360) * world) | 0;
@@ -31,6 +33,7 @@ export class Camera {
     this.x = xOf(11); // the cut is in the Pacific
     this.y = yOf(25);
     this.zoom = 0;
+    this.free = true; // nobody has chosen a view: all clients are shown when they are there
     this.width = 1; // CSS pixels
     this.height = 1;
   }
@@ -40,21 +43,25 @@ export class Camera {
     return (256 * 2 ** this.zoom) / world;
   }
 
-  // farthest is the smallest zoom: the world is as wide as the map, or, on a phone, a little wider.
+  // filling is the zoom at which the world is as wide as the map.
+  get filling() {
+    return Math.log2(this.width / 256);
+  }
+
+  // farthest is the smallest zoom: all of the world is seen, or, on a map that is very wide, twice its width.
   get farthest() {
-    return Math.log2(Math.max(this.width, 0.75 * this.height) / 256);
+    return Math.log2(Math.max(this.width / 2, Math.min(this.width, this.height)) / 256);
   }
 
   resize(width, height) {
-    const all = this.zoom <= this.farthest;
     [this.width, this.height] = [width, height];
-    this.set(this.x, this.y, all ? this.farthest : this.zoom);
+    this.set(this.x, this.y, this.free ? this.filling : this.zoom);
   }
 
   // set moves to a center and a zoom, as far as the world goes.
   set(x, y, zoom) {
     this.zoom = Math.max(this.farthest, Math.min(nearest, zoom));
-    const room = Math.max(0, world / 2 - this.height / 2 / this.scale);
+    const room = Math.max(0, world / 2 - (this.height / 2 - brim) / this.scale);
     this.x = Math.round(x) | 0;
     this.y = Math.max(-room, Math.min(room, Math.round(y)));
   }
@@ -80,9 +87,10 @@ export class Camera {
 
   // fit shows what is between west, east (that may be beyond the date line), north and south.
   fit({ west, east, north, south }) {
-    const pad = Math.min(60, this.width / 8, this.height / 8);
-    const wide = (this.width - 2 * pad) / Math.max(1, east - west), high = (this.height - 2 * pad) / Math.max(1, south - north);
-    this.set((west + east) / 2, (north + south) / 2, Math.min(11, Math.log2((Math.min(wide, high) * world) / 256)));
+    const pad = Math.min(40, this.width / 10, this.height / 10), around = east - west >= world;
+    const wide = (this.width - (around ? 0 : 2 * pad)) / Math.max(1, east - west);
+    const high = (this.height - 2 * pad) / Math.max(1, south - north);
+    this.set((west + east) / 2, (north + south) / 2, Math.min(closest, Math.log2((Math.min(wide, high) * world) / 256)));
   }
 
   // text is the view for the fragment: latitude, longitude, zoom.

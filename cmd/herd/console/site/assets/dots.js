@@ -66,10 +66,10 @@ export class Dots {
   // at returns the slot whose dot is nearest to a point of the screen, if one is within a distance in CSS pixels, else -1.
   at(camera, left, top, within) {
     const { x, y, count } = this, scale = camera.scale;
-    const dx = left - camera.width / 2, dy = top - camera.height / 2;
+    const atX = Math.round(camera.x + (left - camera.width / 2) / scale) | 0, dy = top - camera.height / 2;
     let best = within * within, slot = -1;
     for (let i = 0; i < count; i++) {
-      const a = ((x[i] - camera.x) | 0) * scale - dx, b = (y[i] - camera.y) * scale - dy, d = a * a + b * b;
+      const a = ((x[i] - atX) | 0) * scale, b = (y[i] - camera.y) * scale - dy, d = a * a + b * b;
       if (d <= best && y[i] !== none) [best, slot] = [d, i];
     }
     return slot;

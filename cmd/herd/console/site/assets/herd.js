@@ -20,7 +20,7 @@ export class HerdView {
       el("section", { class: "links", "aria-label": "Links" }, this.links.root));
     fragment.listen(() => this.select());
     addEventListener("keydown", (e) => {
-      if (e.key === "Escape") fragment.set("server", "", true);
+      if (e.key === "Escape" && !this.root.hidden) fragment.set("server", "", true);
     });
   }
 

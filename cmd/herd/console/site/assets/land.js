@@ -45,8 +45,8 @@ export class Land {
     if (!rings) return;
     const scale = camera.scale * ratio, left = width / 2 - camera.x * scale, top = height / 2 - camera.y * scale;
     const fill = new Path2D(), coast = new Path2D();
-    for (const turn of [-world, 0, world]) {
-      const from = left + turn * scale;
+    for (const turn of [-2, -1, 0, 1, 2]) {
+      const from = left + turn * world * scale;
       for (const r of rings) {
         if (r.east * scale + from < -2 || r.west * scale + from > width + 2) continue;
         if (r.south * scale + top < -2 || r.north * scale + top > height + 2) continue;

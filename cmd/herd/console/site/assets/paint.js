@@ -41,21 +41,21 @@ export class Painter {
     const { pixels } = this, width = this.canvas.width, height = this.canvas.height;
     const { x, y, born, lit, count } = dots, scale = camera.scale * ratio, cx = camera.x, cy = camera.y;
     const small = this.brush(size), large = size > 3 ? this.brush(size + 2) : small, { table, faint, flash, halo } = colors;
+    const around = 256 * 2 ** camera.zoom * ratio; // pixels
     const left = width / 2, top = height / 2, margin = large.r, right = width - margin, bottom = height - margin;
     let drawn = 0, youngest = 0xffffffff;
     pixels.fill(0);
     for (let i = 0; i < count; i++) {
       const px = (((x[i] - cx) | 0) * scale + left) | 0, py = ((y[i] - cy) * scale + top) | 0;
       if (px < margin || px >= right || py < margin || py >= bottom || y[i] === none) continue;
-      const age = (now - born[i]) >>> 0;
+      const age = (now - born[i]) >>> 0, k = step(age), fresh = lit[i] > since;
+      const brush = fresh ? large : small, color = fresh ? flash : table[k], pale = fresh ? halo : faint[k];
       if (age < youngest) youngest = age;
       drawn++;
-      if (lit[i] > since) {
-        put(pixels, py * width + px, large, flash, halo);
-      } else {
-        const k = step(age);
-        put(pixels, py * width + px, small, table[k], faint[k]);
-      }
+      put(pixels, py * width + px, brush, color, pale);
+      if (around >= width) continue;
+      const again = Math.round(px < left ? px + around : px - around); // the world's other end is seen too
+      if (again >= margin && again < right) put(pixels, py * width + again, brush, color, pale);
     }
     this.context.putImageData(this.image, 0, 0);
     return { drawn, youngest };

@@ -31,7 +31,7 @@
 //	times.js       UTC or local time
 //	replay.js      the Replay view: how an update spreads
 //	floodstate.js  what a flood looks like at one of its steps: pure functions
-//	captions.js    its steps in words
+//	captions.js    its steps in words; story.js: the list of them
 //	flooddrawing.js  the drawing of the herd with AT lines on their way
 //	player.js      moves from step to step; controls.js: buttons and keys for that
 //	timeline.js    the floods of the last minute

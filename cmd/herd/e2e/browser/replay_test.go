@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"serverherd/cmd/herd/e2e/processtest"
@@ -93,11 +95,46 @@ func TestReplay(t *testing.T) {
 	p.has(1, "html[data-theme=dark]")
 	p.picture("replay-dark")
 
-	// One by one with the keyboard: the timeline is reached by Tab.
-	value[bool](p, `(document.querySelector(".timeline").focus(), true)`)
+}
+
+// Everything is done by keyboard, and where nothing may move, there are steps.
+func TestReplayByKeyboard(t *testing.T) {
+	t.Parallel()
+	h := processtest.StartHerd(t, "", "Alford", "Ball", "Welsh")
+	for i, id := range []string{"kiwi", "pear"} {
+		h.Ask("Ball", "IAMAT "+id+" +1+1 1520023934\n")
+		h.UntilEqual(i + 1)
+	}
+	p := open(t, "about:blank", 1280, 900)
+	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.do(chromedp.Navigate(url(h, "Alford") + "#view=replay"))
+	p.has(1, ".replay[data-floods='2'][data-playing=true]") // of the minute before
+	p.has(1, ".replay[data-playing=false][data-ended=true]")
+	p.tabTo(".timeline")
 	p.keys(kb.ArrowLeft)
 	p.until(`document.querySelector(".flood-name").textContent === "Update of kiwi"`)
+	p.until(`document.querySelector(".timeline").getAttribute("aria-valuetext") === "flood 1 of 2"`)
 	p.has(1, ".replay[data-live=false]")
+	p.tabTo("[data-do=play]")
+	p.has(1, ".replay[data-playing=true]")
+	p.keys(" ")
+	p.has(1, ".replay[data-playing=false]")
+	p.keys(kb.Home)
+	p.keys(kb.ArrowRight)
+	p.until(`document.querySelector(".unseen").textContent === "Ball received it from a client."`)
+	p.tabTo(".steps li:nth-child(2) button")
+	p.keys(kb.Enter)
+	p.has(1, ".replay[data-position='2']")
+	p.has(1, ".pulse") // stands still in the middle of its link
+	p.keys(kb.End)
+	p.until(`document.querySelector(".unseen").textContent.startsWith("3 servers in ")`)
+	p.press(".controls [data-do=live]")
+	p.until(`document.querySelector(".flood-name").textContent === "Update of pear"`)
+	p.has(1, ".replay[data-live=true]")
 }
 
 // A server is down: the others' steps are there, and it is said why its are not.

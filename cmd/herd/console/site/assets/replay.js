@@ -2,11 +2,12 @@
 // the last one of the client that the fragment names.
 import { el, setAttribute, setData, setText } from "./dom.js";
 import { count, printable } from "./format.js";
-import { caption, span, summary, when } from "./captions.js";
+import { caption, span, summary } from "./captions.js";
 import { Controls } from "./controls.js";
 import { FloodDrawing } from "./flooddrawing.js";
 import { floodOf } from "./flood.js";
 import { Player } from "./player.js";
+import { Story } from "./story.js";
 import { Timeline, minute } from "./timeline.js";
 import { stateAt } from "./floodstate.js";
 import { linkTo } from "./fragment.js";
@@ -43,10 +44,8 @@ export class ReplayView {
     this.counts = el("p", { class: "flood-counts" });
     this.caption = el("p", { class: "caption" });
     this.polite = el("p", { class: "unseen", "aria-live": "polite" });
-    this.list = el("ol", { class: "steps", "aria-label": "Steps of the flood" });
+    this.story = new Story((position) => this.seek(position));
     this.scale = el("span", { class: "scale" });
-    this.missing = el("ul", { class: "missing" });
-    this.total = el("p", { class: "total" });
     this.note = el("p", { class: "banner", role: "status" }, "Waiting for an update. ", el("code", {}, "bin/herd demo"), " makes some.");
     this.root = el("div", { class: "replay" }, this.counts, this.timeline.root, this.note,
       el("div", { class: "flood" },
@@ -54,9 +53,7 @@ export class ReplayView {
           this.drawing.root, el("p", { class: "signs" }, el("span", {}, el("i", { class: "sign" }), "an AT line that is new there"),
             el("span", {}, el("i", { class: "sign again" }), "one that will be a duplicate"), this.scale),
           this.caption, this.controls.root),
-        el("section", { class: "story", "aria-label": "The flood in words" }, this.list, this.total, this.missing,
-          el("p", { class: "rule" }, "A server that receives an update for the first time sends it to all of its neighbors, but not back. " +
-            "One that has it already drops the line: a duplicate. Times are those of turns of the event loop."))),
+        this.story.root),
       this.polite);
   }
 
@@ -137,8 +134,8 @@ export class ReplayView {
     for (const [hash, f] of this.floods) if (now - f.at > minute) this.floods.delete(hash);
     this.ordered = [...this.floods.values()].sort((a, b) => a.at - b.at);
     this.timeline.show(this.ordered, now);
-    const n = this.ordered.length, shown = this.oneOf > 1 ? `1 of ${count(this.oneOf)} floods shown` : "all floods are shown";
-    setText(this.counts, this.of === undefined ? "" : `${count(n)} ${n === 1 ? "flood" : "floods"} in the last minute; ${shown}` +
+    const n = this.ordered.length, shown = this.oneOf > 1 ? `1 of ${count(this.oneOf)} floods is shown` : "all floods are shown";
+    setText(this.counts, this.of === undefined ? "" : `${count(n)} ${n === 1 ? "flood" : "floods"} of the last minute; ${shown}` +
       (this.answered < this.of ? `. ${this.answered} of ${this.of} servers answer` : ""));
     setData(this.root, "floods", n);
   }
@@ -161,21 +158,13 @@ export class ReplayView {
 
   // load shows a flood; a newer version of the one that is shown keeps its position.
   load(flood, newer = false) {
-    this.list.replaceChildren(...flood.steps.map((s, i) => this.entry(flood, s, i)));
+    this.story.build(flood);
     setText(this.heading, `Update of ${printable(flood.id)}${flood.id_cut ? "…" : ""}`);
     this.link.hidden = Boolean(flood.id_cut);
     setAttribute(this.link, "href", linkTo({ view: "map", client: toFragment(flood.id_b64), at: "" }));
-    this.missing.replaceChildren(...flood.missing.map((m) => el("li", {}, el("bdi", {}, printable(m.server)), `: ${printable(m.why)}`)));
-    setText(this.total, `${summary(flood)}.`);
     if (newer) this.player.replace(flood);
     else this.player.load(flood, true);
     this.timeline.mark(flood.hash);
-  }
-
-  entry(flood, s, i) {
-    const b = el("button", { type: "button", "data-kind": s.kind }, el("span", { class: "moment" }, when(s)), el("span", {}, caption(flood, s)));
-    b.addEventListener("click", () => this.seek(i + 1));
-    return el("li", {}, b);
   }
 
   say(text) {
@@ -207,11 +196,13 @@ export class ReplayView {
   }
 
   choose(hash) {
+    const flood = this.floods.get(hash);
+    if (!flood) return;
     this.live = false;
     this.frozen = false;
     if (this.client) this.leave();
     this.say("");
-    this.load(this.floods.get(hash));
+    this.load(flood);
   }
 
   goLive() {
@@ -247,21 +238,7 @@ export class ReplayView {
     const text = position === 0 ? "Nobody has it yet." : ended && !playing ? `${summary(flood)}.` : `${caption(flood, flood.steps[position - 1])}.`;
     setText(this.caption, text);
     setData(this.root, "ended", ended);
-    [...this.list.children].forEach((li, i) => {
-      setData(li, "done", i < position);
-      if (i === position - 1) setAttribute(li.firstChild, "aria-current", "step");
-      else li.firstChild.removeAttribute("aria-current");
-    });
-    this.scroll(position);
-  }
-
-  // scroll keeps the current step of a long list in sight.
-  scroll(position) {
-    const li = this.list.children[Math.max(0, position - 1)], { scrollTop, clientHeight } = this.list;
-    if (!li || this.scrolled === position) return;
-    this.scrolled = position;
-    const top = li.offsetTop - this.list.offsetTop;
-    if (top < scrollTop || top + li.offsetHeight > scrollTop + clientHeight) this.list.scrollTop = top - clientHeight / 2;
+    this.story.mark(position);
   }
 }
 

@@ -41,6 +41,13 @@ const (
 	ConsoleHerdTimeout = 3 * time.Second
 )
 
+// Limits of lines that the page sends to a server's client port. The console applies them.
+const (
+	ConsoleSends       = 8 // at once
+	ConsoleSendTimeout = 10 * time.Second
+	ConsoleSendReply   = 1 << 20 // bytes
+)
+
 // Limits of the console's follower of the feed, see package follow, which applies them.
 const (
 	FollowPause   = 50 * time.Millisecond
@@ -137,6 +144,9 @@ func Constants() []Constant {
 		{"console_ask_timeout", ConsoleAskTimeout, "for the answer of another console; commands have --timeout"},
 		{"console_herd_pause", ConsoleHerdPause, "for which /herd.json repeats what the servers said, before it asks them again"},
 		{"console_herd_timeout", ConsoleHerdTimeout, "for the answer of /herd.json; then it is an error"},
+		{"console_sends", ConsoleSends, "lines that /send sends at once; more get 503"},
+		{"console_send_timeout", ConsoleSendTimeout, "for the reply to such a line"},
+		{"console_send_reply", ConsoleSendReply, "bytes of the reply to such a line; a longer one is an error"},
 		{"follow_pause", FollowPause, "between two reads of the feed for the console, while somebody watches"},
 		{"follow_records", FollowRecords, "records of such a read"},
 		{"follow_bytes", FollowBytes, "bytes of such a read"},

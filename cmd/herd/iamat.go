@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serverherd/cmd/herd/client"
 	"serverherd/cmd/herd/console"
 	"serverherd/protocol/bom"
 )
@@ -106,7 +107,7 @@ func iamat(o *options, u *updates, cmd *cobra.Command) error {
 				return u.ended(err)
 			}
 			u.answered++
-			if refused(reply) {
+			if client.Refused(reply) {
 				u.refused++
 				text = refusal(reply) + s.hint
 			}
@@ -266,7 +267,7 @@ func (u *updates) line(n int, line []byte) error {
 		}
 		return u.request(n, f)
 	}
-	f := fields(string(line))
+	f := client.Fields(string(line))
 	switch len(f) {
 	case 0:
 		return nil
@@ -298,7 +299,7 @@ func exportedFields(line []byte) ([]string, error) {
 		return nil, nil
 	}
 	for i, name := range []string{"id_b64", "coords", "time"} {
-		if alone := fields(f[i]); len(alone) != 1 || alone[0] != f[i] {
+		if alone := client.Fields(f[i]); len(alone) != 1 || alone[0] != f[i] {
 			return nil, fmt.Errorf("%s is missing, or contains white space", name)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"serverherd/cmd/herd/client"
 	"serverherd/cmd/herd/ping"
 	"serverherd/cmd/herd/view"
 )
@@ -98,7 +99,7 @@ func (o *options) pinged(all bool) ([]target, error) {
 // pingConn is a conversation of pings.
 type pingConn struct{ *conversation }
 
-func (c pingConn) Send() error { return brief(c.send(pingLine)) }
+func (c pingConn) Send() error { return brief(c.conversation.Send(pingLine)) }
 
 func (c pingConn) Receive() error {
 	_, err := c.reply(pingLine)
@@ -111,10 +112,10 @@ func brief(err error) error {
 	var call *os.SyscallError
 	var late *timeoutError
 	switch {
-	case errors.Is(err, errClosed):
+	case errors.Is(err, client.ErrClosed):
 		return errors.New("connection closed")
 	case errors.As(err, &late):
-		return fmt.Errorf("no reply in %s", formatDuration(late.after))
+		return fmt.Errorf("no reply in %s", formatDuration(late.After))
 	case errors.As(err, &call):
 		return call.Err
 	case errors.As(err, &op):

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/client"
 )
 
 func newSend(o *options) *cobra.Command {
@@ -35,7 +37,7 @@ func newSend(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			wrong := failed(verbOf(line), reply)
+			wrong := client.Failed(client.Verb(line), reply)
 			if asJSON {
 				err = json.NewEncoder(cmd.OutOrStdout()).Encode(sent{c.label, line, reply, []byte(reply), !wrong})
 			} else {

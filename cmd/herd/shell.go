@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/client"
 	"serverherd/cmd/herd/shell"
 	"serverherd/herd"
 	"serverherd/herd/config"
@@ -39,7 +40,7 @@ func newShell(o *options) *cobra.Command {
 				return err
 			}
 			s := shell.Options{
-				Failed:    func(line, reply string) bool { return failed(verbOf(line), reply) },
+				Failed:    func(line, reply string) bool { return client.Failed(client.Verb(line), reply) },
 				Lost:      lost,
 				Reconnect: o.timeout,
 				At: func(name string) (shell.Server, error) {
@@ -130,5 +131,5 @@ func (c shellConn) Ask(line string) (string, error) { return c.ask(line) }
 // lost reports whether an error of a conversation means that the server has gone, or has closed the connection.
 func lost(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, errClosed) || errors.As(err, &op) && !op.Timeout()
+	return errors.Is(err, client.ErrClosed) || errors.As(err, &op) && !op.Timeout()
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/client"
 )
 
 func newWhatsat(o *options) *cobra.Command {
@@ -47,7 +49,7 @@ func whatsat(cmd *cobra.Command, o *options, args []string, onlyJSON bool) error
 	switch {
 	case err != nil:
 		return err
-	case refused(reply):
+	case client.Refused(reply):
 		return &exitError{exitFailed, refusal(reply)}
 	case onlyJSON:
 		_, reply, _ = strings.Cut(reply, "\n")

@@ -57,6 +57,7 @@ type console struct {
 	walks chan *follow.Batch
 	// encoders has an element for each answer that is being encoded.
 	encoders chan struct{}
+	sends    chan struct{} // likewise, for each line that is being sent
 }
 
 // New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
@@ -64,6 +65,7 @@ type console struct {
 func New(o Options) *http.Server {
 	c := &console{Options: o, exposed: metrics.NewPage()}
 	c.encoders = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	c.sends = make(chan struct{}, herd.ConsoleSends)
 	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)
 	for range herd.ConsoleWalks {
 		c.walks <- nil

@@ -24,6 +24,7 @@ type LiveHello struct {
 	Herd     string         `json:"herd"`     // name
 	Server   string         `json:"server"`   // that the page is connected to
 	Epoch    string         `json:"epoch"`    // of its process
+	Places   string         `json:"places"`   // the provider, see config.Providers
 	Servers  []LiveTopology `json:"servers"`  // in the order of herd.toml
 }
 

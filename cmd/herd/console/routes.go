@@ -1,6 +1,7 @@
 package console
 
 import (
+	"mime"
 	"net"
 	"net/http"
 	"slices"
@@ -38,7 +39,8 @@ func (c *console) routes() []route {
 		all = append(all,
 			route{"/", get, read, page, plain(c.Pages.files.ServeHTTP)},
 			route{"/page/", get, read, page, plain(c.Pages.files.ServeHTTP)},
-			route{"/ws", []string{http.MethodGet}, read, stream, plain(c.ws)})
+			route{"/ws", []string{http.MethodGet}, read, stream, plain(c.ws)},
+			route{"/send", []string{http.MethodPost}, operate, page, plain(c.send)})
 	}
 	if c.Follower != nil {
 		all = append(all, route{"/watch", []string{http.MethodGet}, read, stream, c.watch})
@@ -59,9 +61,34 @@ const (
 )
 
 // allow reports whether a request has a right. Every request is asked about here, before its handler runs. Health
-// is open to whoever reaches the console's address. Requests from loopback may read. Nobody may operate.
+// is open to whoever reaches the console's address. Requests from loopback may read. Only a page of this console, in a
+// browser on this machine, may operate: another site's page has another Origin, or cannot send JSON unasked.
 func allow(r *http.Request, want right) bool {
-	return want == health || want == read && config.IsLoopback(r.RemoteAddr)
+	switch want {
+	case health:
+		return true
+	case read:
+		return config.IsLoopback(r.RemoteAddr)
+	case operate:
+		return config.IsLoopback(r.RemoteAddr) && r.Header.Get("Origin") != "" && sameOrigin(r) && isJSON(r)
+	}
+	return false
+}
+
+// denied is the error of a request without a right.
+var denied = [...]string{
+	health: "not allowed", read: "not allowed from this address",
+	operate: "not allowed: only the page of this console, opened on this machine, may do this, with Content-Type application/json",
+}
+
+// isJSON reports whether a request says that its body is JSON.
+func isJSON(r *http.Request) bool {
+	kinds := r.Header.Values("Content-Type")
+	if len(kinds) != 1 {
+		return false
+	}
+	kind, _, err := mime.ParseMediaType(kinds[0])
+	return err == nil && kind == "application/json"
 }
 
 // serve returns the handler for all routes. It answers all that no route is for with an error in JSON.
@@ -80,7 +107,7 @@ func serve(routes []route) http.Handler {
 			w.Header().Set("Allow", strings.Join(one.methods, ", "))
 			fail(w, http.StatusMethodNotAllowed, "the method must be "+strings.Join(one.methods, " or "))
 		case !allow(r, one.right):
-			fail(w, http.StatusForbidden, "not allowed from this address")
+			fail(w, http.StatusForbidden, denied[one.right])
 		default:
 			one.serve(w, r)
 		}

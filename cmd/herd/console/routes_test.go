@@ -127,6 +127,35 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// The right to operate also needs a page of this console, which sends JSON.
+func TestRightToOperate(t *testing.T) {
+	for _, test := range []struct {
+		from, host, origin, kind string
+		want                     bool
+	}{
+		{"127.0.0.1:1", "localhost:11600", "http://localhost:11600", "application/json", true},
+		{"[::1]:1", "LOCALHOST:11600", "http://localhost:11600", "application/json; charset=utf-8", true},
+		{"192.0.2.1:1", "localhost:11600", "http://localhost:11600", "application/json", false},
+		{"127.0.0.1:1", "localhost:11600", "", "application/json", false},
+		{"127.0.0.1:1", "localhost:11600", "null", "application/json", false},
+		{"127.0.0.1:1", "localhost:11600", "http://localhost:11601", "application/json", false},
+		{"127.0.0.1:1", "localhost:11600", "http://localhost", "application/json", false},
+		{"127.0.0.1:1", "localhost:11600", "http://127.0.0.1:11600", "application/json", false},
+		{"127.0.0.1:1", "", "http://", "application/json", false},
+		{"127.0.0.1:1", "localhost:11600", "http://localhost:11600", "text/plain", false},
+		{"127.0.0.1:1", "localhost:11600", "http://localhost:11600", "", false},
+		{"127.0.0.1:1", "localhost:11600", "http://localhost:11600", "application/json-seq", false},
+	} {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.RemoteAddr, r.Host = test.from, test.host
+		r.Header.Set("Origin", test.origin)
+		r.Header.Set("Content-Type", test.kind)
+		if got := allow(r, operate); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
+
 func TestQuery(t *testing.T) {
 	long := strings.Repeat("x", protocol.MaxClientID)
 	every := make([]byte, 0, 256) // all bytes that an id may have

@@ -105,14 +105,14 @@ func sameOrigin(r *http.Request) bool {
 		return true
 	}
 	u, err := url.Parse(origins[0])
-	return len(origins) == 1 && err == nil && strings.EqualFold(u.Host, r.Host)
+	return len(origins) == 1 && err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
 func (c *console) hello(r *http.Request) viewer.Message {
 	s, _ := c.currentStatus(r) // a loop that is stuck has no epoch
 	h := LiveHello{
 		Type: "hello", Protocol: viewer.Protocol, Page: c.Pages.files.Version(), Herd: c.Config.Herd.Name,
-		Server: c.Name, Epoch: s.Epoch, Servers: []LiveTopology{},
+		Server: c.Name, Epoch: s.Epoch, Places: c.Config.Places.Provider, Servers: []LiveTopology{},
 	}
 	for _, s := range c.Config.Servers {
 		h.Servers = append(h.Servers, LiveTopology{s.Name, s.Console != "", append([]string{}, s.Neighbors...)})

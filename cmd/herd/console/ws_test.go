@@ -62,7 +62,7 @@ func inPageBubbleOf(t *testing.T, clients int, test func(p *paged)) {
 				now.Now = time.Now()
 				return now, true
 			},
-			Config: &config.Config{Herd: config.Herd{Name: "ucla"}, Servers: []config.Server{{Name: "Ball", Console: "127.0.0.1:1"}}},
+			Config: &config.Config{Herd: config.Herd{Name: "ucla"}, Places: config.Places{Provider: "embedded"}, Servers: []config.Server{{Name: "Ball", Console: "127.0.0.1:1"}}},
 			Name:   "Ball", Pages: p.pages, Follower: p.follower,
 		})
 		served := make(chan error)
@@ -144,7 +144,7 @@ func (p *paged) open() socket {
 	s := socket{p.t, c}
 	var h LiveHello
 	s.next("hello", &h)
-	want := LiveHello{"hello", viewer.Protocol, p.pages.files.Version(), "ucla", "Ball", "e1", []LiveTopology{{"Ball", true, []string{}}}}
+	want := LiveHello{"hello", viewer.Protocol, p.pages.files.Version(), "ucla", "Ball", "e1", "embedded", []LiveTopology{{"Ball", true, []string{}}}}
 	if !reflect.DeepEqual(h, want) {
 		p.t.Errorf("%+v, want %+v", h, want)
 	}

@@ -1,0 +1,135 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"serverherd/cmd/herd/client"
+	"serverherd/herd"
+	"serverherd/herd/config"
+	"serverherd/protocol"
+)
+
+// SendRequest is the body of a POST to /send.
+type SendRequest struct {
+	Server string `json:"server"` // its name in herd.toml
+	Line   string `json:"line"`   // an IAMAT or a WHATSAT
+}
+
+// SendAnswer is the answer of /send.
+type SendAnswer struct {
+	Server  string  `json:"server"`
+	Line    string  `json:"line"`
+	OK      bool    `json:"ok"`      // the reply is not an error
+	Reply   string  `json:"reply"`   // without LFs at its end; U+FFFD in place of bytes that are not UTF-8
+	Seconds float64 `json:"seconds"` // from the line to its reply
+}
+
+// send is /send: it sends one line to a server's client port, as a client does, and answers with the reply. The line may
+// be for any server of herd.toml, at its address there. Nothing of it runs on the loop.
+func (c *console) send(w http.ResponseWriter, r *http.Request) {
+	select {
+	case c.sends <- struct{}{}:
+		defer func() { <-c.sends }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, "too many lines are being sent at once")
+		return
+	}
+	request, status, err := c.sendRequest(w, r)
+	if err != nil {
+		fail(w, status, err.Error())
+		return
+	}
+	// Beyond the limits of net/http: the context ends when the browser leaves, and not before.
+	response := http.NewResponseController(w)
+	_ = response.SetReadDeadline(time.Time{})
+	_ = response.SetWriteDeadline(time.Time{})
+	answer, err := c.ask(r.Context(), request)
+	_ = response.SetWriteDeadline(time.Now().Add(writeTimeout))
+	late := &client.TimeoutError{}
+	switch {
+	case errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded):
+		fail(w, http.StatusGatewayTimeout, fmt.Sprintf("%s: no reply within %v", request.Server, herd.ConsoleSendTimeout))
+	case err != nil:
+		fail(w, http.StatusBadGateway, request.Server+": "+protocol.Escape([]byte(short(err.Error()))))
+	default:
+		c.answer(w, r, answer)
+	}
+}
+
+// sendRequest reads a request. An error has an HTTP status.
+func (c *console) sendRequest(w http.ResponseWriter, r *http.Request) (request SendRequest, status int, err error) {
+	most := int64(2*c.Config.Limits.MaxLine + 1024) // escapes and all
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
+	d.DisallowUnknownFields()
+	if err = d.Decode(&request); err == nil && d.More() {
+		err = errors.New("more than one value")
+	}
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return request, http.StatusRequestEntityTooLarge, fmt.Errorf("the request is longer than %d bytes", most)
+	}
+	if err != nil {
+		return request, http.StatusBadRequest, fmt.Errorf(`want {"server":"NAME","line":"IAMAT ..."}: %w`, err)
+	}
+	if _, ok := c.server(request.Server); !ok {
+		return request, http.StatusNotFound, fmt.Errorf("no server %.64q in herd.toml", request.Server)
+	}
+	return request, http.StatusBadRequest, checkLine(request.Line, c.Config.Limits.MaxLine)
+}
+
+// checkLine returns an error if a text is not one IAMAT or WHATSAT: others, such as HELLO, are not for the page.
+func checkLine(line string, most int) error {
+	verb := client.Verb(line)
+	switch {
+	case verb != "IAMAT" && verb != "WHATSAT":
+		return errors.New("the line must begin with IAMAT or WHATSAT")
+	case len(line) > most:
+		return fmt.Errorf("the line has %d bytes; servers accept at most %d (limits.max_line)", len(line), most)
+	case slices.ContainsFunc([]byte(line), func(b byte) bool { return b < ' ' || b == 0x7f }):
+		return errors.New("the line contains a control character")
+	}
+	return nil
+}
+
+// server returns the server of herd.toml with a name.
+func (c *console) server(name string) (config.Server, bool) {
+	i := slices.IndexFunc(c.Config.Servers, func(s config.Server) bool { return s.Name == name })
+	if i < 0 {
+		return config.Server{}, false
+	}
+	return c.Config.Servers[i], true
+}
+
+// ask sends a line on a connection of its own.
+func (c *console) ask(ctx context.Context, request SendRequest) (answer SendAnswer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, herd.ConsoleSendTimeout)
+	defer cancel()
+	dialect, err := protocol.ParseDialect(c.Config.Herd.Dialect)
+	if err != nil {
+		return answer, err
+	}
+	s, _ := c.server(request.Server)
+	conn, err := client.Dial(ctx, s.Address, client.Options{
+		Dialect: dialect, Timeout: herd.ConsoleSendTimeout, MaxReply: herd.ConsoleSendReply,
+	})
+	if err != nil {
+		return answer, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	begun := time.Now()
+	reply, err := conn.Ask(request.Line)
+	if ctx.Err() != nil {
+		return answer, ctx.Err()
+	}
+	if err != nil {
+		return answer, err
+	}
+	return SendAnswer{s.Name, request.Line, !client.Refused(reply), reply, time.Since(begun).Seconds()}, nil
+}

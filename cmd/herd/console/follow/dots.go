@@ -16,11 +16,10 @@ import (
 // nobody can choose ids that are all among them. So it takes up to 8 MiB and that for the ids. Guarded by the
 // Follower's mutex.
 //
-// It is filled by a walk along the feed from its beginning to the end that it had then, while updates go on. The order in
-// which the goroutine gets batches is that in which the loop made them. So:
-//
-//   - What the walk finds is older than what the array has, and is dropped if there is something.
-//   - What the walk does not find any more has been updated, and comes as an update.
+// It is filled by a walk along the feed from its beginning to the end that it had then, while updates go on. What the walk
+// does not find any more has been updated, and comes as an update. A batch, of the walk or of updates, has the newest
+// records at its time, and the goroutine gets batches in the order in which the loop made them: so what is put into the
+// array is never older than what is there.
 type dots struct {
 	max        int
 	generation uint32
@@ -73,19 +72,14 @@ func (d *dots) begin() {
 	d.ids.at = make([]uint32, 0, d.clients>>d.n)
 }
 
-// put has the record of a client, and returns its slot; false if it changes nothing. From a walk it is older than
-// what is there.
-func (d *dots) put(r protocol.Record, fromWalk bool) (slot uint32, ok bool) {
+// put has the record of a client, and returns its slot; false if it is not one of those in the array.
+func (d *dots) put(r protocol.Record) (slot uint32, ok bool) {
 	id := r.Client()
 	hash := d.ids.hash(id)
 	if !d.has(hash) {
 		return 0, false
 	}
-	slot, known := d.ids.find(id, hash)
-	switch {
-	case known && fromWalk:
-		return 0, false
-	case known:
+	if slot, ok = d.ids.find(id, hash); ok {
 		d.slots[slot] = dotOf(r)
 		return slot, true
 	}
@@ -158,7 +152,7 @@ func (f *Follower) walked(r *reader, b *Batch) {
 			d.begin()
 			f.signalPages()
 		}
-		f.put(b.Updates, true)
+		f.put(b.Updates)
 		d.walked, d.end = b.ended, b.end
 		f.wholeAt(b.position)
 	}
@@ -168,12 +162,12 @@ func (f *Follower) walked(r *reader, b *Batch) {
 }
 
 // put has records for the array and for all pages.
-func (f *Follower) put(updates []Update, fromWalk bool) {
+func (f *Follower) put(updates []Update) {
 	d := f.dots
 	before := d.generation
 	f.slots = f.slots[:0]
 	for _, u := range updates {
-		if slot, ok := d.put(u.Record, fromWalk); ok {
+		if slot, ok := d.put(u.Record); ok {
 			f.slots = append(f.slots, slot)
 		}
 	}

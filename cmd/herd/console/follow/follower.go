@@ -201,7 +201,7 @@ func (f *Follower) publish(r *reader, updates []Update) {
 		}
 	}
 	if f.dots != nil && f.dots.begun {
-		f.put(updates, false)
+		f.put(updates)
 	}
 }
 

@@ -69,7 +69,7 @@ func (p *Page) Name(generation, slot uint32) []byte {
 	p.follower.mu.Lock()
 	defer p.follower.mu.Unlock()
 	d := p.follower.dots
-	if d == nil || d.generation != generation || p.generation != generation || int(slot) >= len(d.slots) {
+	if d == nil || d.generation != generation || int(slot) >= len(d.slots) {
 		return nil
 	}
 	return slices.Clone(d.ids.of(slot))

@@ -85,12 +85,14 @@ export class Camera {
     this.set(x - dx / scale, y - dy / scale, zoom);
   }
 
-  // fit shows what is between west, east (that may be beyond the date line), north and south.
+  // fit shows what is between west, east (that may be beyond the date line), north and south. If nobody has asked for that,
+  // and it is all around the world, the world fills the map instead, without what is very far north or south.
   fit({ west, east, north, south }) {
     const pad = Math.min(40, this.width / 10, this.height / 10), around = east - west >= world;
     const wide = (this.width - (around ? 0 : 2 * pad)) / Math.max(1, east - west);
     const high = (this.height - 2 * pad) / Math.max(1, south - north);
-    this.set((west + east) / 2, (north + south) / 2, Math.min(closest, Math.log2((Math.min(wide, high) * world) / 256)));
+    const zoom = Math.min(closest, Math.log2((Math.min(wide, high) * world) / 256));
+    this.set((west + east) / 2, (north + south) / 2, around && this.free ? Math.max(this.filling, zoom) : zoom);
   }
 
   // text is the view for the fragment: latitude, longitude, zoom.

@@ -1,4 +1,5 @@
 // The inspector: what the server knows about one client.
+import { Flood } from "./flood.js";
 import { el, setData, setText } from "./dom.js";
 import { printable } from "./format.js";
 import { textOf } from "./ids.js";
@@ -33,7 +34,11 @@ export class Inspector {
       el("div", { class: "buttons" }, this.follow, center, copier("Copy id", () => textOf(this.id) || this.client.id, "Copy id")),
       list,
       el("div", { class: "atline" }, el("h3", {}, "AT line"), copier("Copy AT line", () => this.client.at), this.line));
-    this.modules = el("div", { class: "modules" });
+    this.flood = new Flood();
+    const again = el("button", { type: "button", class: "copy" }, "Trace again");
+    again.addEventListener("click", () => this.flood.show(this.id));
+    this.flood.root.append(again);
+    this.modules = el("div", { class: "modules" }, this.flood.root);
     this.body = el("div", { class: "body", tabindex: "-1" },
       el("div", { class: "head" }, el("h2", {}, el("span", { class: "kind" }, "Client"), this.title), close),
       this.note, this.record, this.modules, times.root);
@@ -48,6 +53,7 @@ export class Inspector {
     this.root.hidden = id === "";
     setData(this.root, "client", id);
     setData(this.root, "known", "unknown");
+    this.flood.show("");
     setText(this.title, printable(textOf(id) || "…"));
     setText(this.note, "Asking the server.");
     this.record.hidden = true;
@@ -59,6 +65,7 @@ export class Inspector {
 
   // show shows a message about the client.
   show(m) {
+    if (m.known && !this.client?.known) this.flood.show(m.id_b64);
     this.client = m;
     this.at = performance.now();
     setText(this.title, printable(m.id));

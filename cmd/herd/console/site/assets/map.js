@@ -54,14 +54,14 @@ export class MapView {
     const zoom = (by) => () => this.zoom(...this.middle(), by);
     const stage = el("div", { class: "stage" }, land, dots, this.surface, find.root,
       el("div", { class: "zoom" }, button("+", "Zoom in", zoom(1)), button("−", "Zoom out", zoom(-1)),
-        button("Fit", "Fit to all clients", () => this.fit())),
+        button("Fit", "Fit to all clients", () => this.fitAll())),
       this.empty, el("div", { class: "foot" }, this.counts, this.legend.root),
       el("p", { id: "map-keys", hidden: "" }, "Arrow keys move the map, + and - zoom, 0 fits it to all clients, Enter opens the client " +
         "nearest to the center, Escape closes it."));
     this.root = el("div", { class: "map" }, stage, this.selection.inspector.root);
     this.root.view = this; // for tests
     new Gestures(this.surface, {
-      pan: (dx, dy) => this.pan(dx, dy), zoom: (left, top, by) => this.zoom(left, top, by), fit: () => this.fit(),
+      pan: (dx, dy) => this.pan(dx, dy), zoom: (left, top, by) => this.zoom(left, top, by), fit: () => this.fitAll(),
       click: (left, top, reach) => this.click(left, top, reach), pick: () => this.click(...this.middle(), Infinity),
       hover: (left, top) => this.tip.hover(left, top), leave: () => this.tip.leave(),
     });
@@ -142,8 +142,13 @@ export class MapView {
     this.moved();
   }
 
-  fit() {
+  fitAll() {
+    this.camera.free = false;
     this.selection.follow(false);
+    this.fit();
+  }
+
+  fit() {
     const all = this.dots.bounds();
     if (all) this.camera.fit(all);
     this.moved();
@@ -224,10 +229,10 @@ export class MapView {
     this.timer = setTimeout(() => this.request(), Math.min(ends, Math.max(1000, older), 60000));
   }
 
-  // size is the pixels across a dot: fewer dots are larger.
+  // size is the pixels across a dot: where there are few in a place, they are larger.
   size(ratio) {
-    const n = this.dots.count;
-    const size = (n <= 100 ? 7 : n <= 5000 ? 5 : 3) + (this.camera.zoom >= 4 ? 2 : 0);
+    const density = this.dots.count / this.camera.width / this.camera.height;
+    const size = (density < 2e-4 ? 7 : density < 6e-3 ? 5 : 3) + (this.camera.zoom >= 4 ? 2 : 0);
     return 2 * Math.round((size * ratio - 1) / 2) + 1;
   }
 }

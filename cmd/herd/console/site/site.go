@@ -36,7 +36,10 @@
 //	player.js      moves from step to step; controls.js: buttons and keys for that
 //	timeline.js    the floods of the last minute
 //	flood.js       the last flood of a client, as the console has it, and as a tree for the inspector
-//	base.css       colors, type, frame; herd.css, map.css, replay.css: the views
+//	try.js         the Try it view: sends lines to servers; replies.js: explains what they answer
+//	send.js        sends a line by /send, and takes the reply apart
+//	places.js      places near a client: a list, and what the inspector has of them
+//	base.css       colors, type, frame; herd.css, map.css, try.css, replay.css: the views
 //
 // Another view is a module like herd.js with files of its own, in the list of main.js.
 package site

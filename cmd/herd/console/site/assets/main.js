@@ -5,6 +5,7 @@ import { Fragment } from "./fragment.js";
 import { MapView } from "./map.js";
 import { ReplayView } from "./replay.js";
 import { State } from "./state.js";
+import { TryView } from "./try.js";
 import { Views } from "./views.js";
 import { setData, setText } from "./dom.js";
 import { clock, printable } from "./format.js";
@@ -73,5 +74,6 @@ const views = new Views(document.getElementById("views"), document.getElementByI
   new HerdView(fragment),
   new MapView(fragment, connection),
   new ReplayView(fragment, connection),
+  new TryView(fragment),
 ]);
 connection.open();

@@ -82,6 +82,7 @@ func run(args []string, out, progress io.Writer) error {
 	f.StringVar(&o.Out, "out", "", "`folder` of the report (default report, or that of --from)")
 	f.StringVar(&o.From, "from", "", "write the report of this raw.json `file` without measuring")
 	f.StringVar(&o.Herd, "herd", "", "herd `binary` to measure (default herd in the directory of this binary)")
+	f.StringVar(&o.Against, "against", "", "another herd `binary`, such as an older one: the rows herd and copy measure it, too, in turn with\nthe first")
 	if err := parse(f, args); errors.Is(err, flag.ErrHelp) {
 		_, err := io.WriteString(out, help)
 		f.SetOutput(out)
@@ -97,8 +98,8 @@ func run(args []string, out, progress io.Writer) error {
 		return listRows(out)
 	case given(f, "rounds") && (o.Rounds < 1 || o.Rounds > maxRounds):
 		return usage("--rounds: want a whole number from 1 to %d, got %d", maxRounds, o.Rounds)
-	case o.From != "" && (o.Quick || len(o.Only) > 0 || o.Rounds > 0):
-		return usage("--from excludes --quick, --only and --rounds: it does not measure")
+	case o.From != "" && (o.Quick || len(o.Only) > 0 || o.Rounds > 0 || o.Against != ""):
+		return usage("--from excludes --quick, --only, --rounds and --against: it does not measure")
 	}
 	return conduct(o)
 }
@@ -144,6 +145,11 @@ func conduct(o lab.Options) (err error) {
 		if o.Version, err = versionOf(o.Herd); err != nil {
 			return err
 		}
+		if o.Against != "" {
+			if o.Other, err = versionOf(o.Against); err != nil {
+				return err
+			}
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -151,6 +157,9 @@ func conduct(o lab.Options) (err error) {
 	err = lab.Conduct(ctx, o)
 	if errors.Is(err, lab.ErrUnknownRow) {
 		return usage("--only: %w", err)
+	}
+	if errors.Is(err, lab.ErrNotCompared) {
+		return usage("--against: %w; see study --list", err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +57,29 @@ func TestStudy(t *testing.T) {
 	}
 }
 
+// A row is measured with two binaries.
+func TestStudyAgainst(t *testing.T) {
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	out, said, code := study(t, dir, "--quick", "--only", "copy", "--out", "report",
+		"--against", filepath.Join(filepath.Dir(binary), "herd"))
+	if code != 0 {
+		t.Fatalf("exit code %d: %s%s", code, out, said)
+	}
+	report := readFile(t, dir, "report/report.md")
+	for _, want := range []string{
+		`\| longest turn, ms \| herd \| against \|\n.*\n\| 100 k records \| [0-9.]+ \| [0-9.]+ \|`,
+		`Compared with herd `,
+	} {
+		if !regexp.MustCompile(want).MatchString(report) {
+			t.Errorf("the report does not match %q:\n%s", want, report)
+		}
+	}
+}
+
 // The committed report is what the program generates from the committed raw.json.
 func TestCommittedReport(t *testing.T) {
 	dir := t.TempDir()
@@ -97,6 +121,7 @@ func TestStudyUsage(t *testing.T) {
 	}{
 		{[]string{"--only", "throughput,swimming"}, `--only: unknown row "swimming"; rows are throughput, latency,`},
 		{[]string{"--from", "raw.json", "--quick"}, "--from excludes --quick"},
+		{[]string{"--from", "raw.json", "--against", "herd"}, "--from excludes --quick, --only, --rounds and --against"},
 		{[]string{"--rounds=-1"}, "--rounds: want a whole number from 1 to 1000, got -1"},
 		{[]string{"--rounds", "0"}, "--rounds: want a whole number from 1 to 1000, got 0"},
 		{[]string{"--rounds", "x"}, `invalid value "x" for flag -rounds`},
@@ -116,6 +141,10 @@ func TestStudyUsage(t *testing.T) {
 	_, said, code = study(t, t.TempDir(), "--herd", "/bin/echo")
 	if code != exitFailed || !strings.Contains(said, "/bin/echo is not a herd binary") {
 		t.Errorf("with another program: exit code %d: %s", code, said)
+	}
+	_, said, code = study(t, t.TempDir(), "--against", "/bin/echo")
+	if code != exitFailed || !strings.Contains(said, "/bin/echo is not a herd binary") {
+		t.Errorf("against another program: exit code %d: %s", code, said)
 	}
 	out, said, code := study(t, t.TempDir(), "--help")
 	if code != 0 || said != "" || !strings.Contains(out, "-only rows") {

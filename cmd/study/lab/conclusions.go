@@ -19,7 +19,7 @@ type conclusions struct {
 }
 
 // duels are the pairs that the study compares.
-var duels = [][2]string{{"loop", "goroutines"}, {"flood", "ask"}}
+var duels = [][2]string{{"loop", "goroutines"}, {"flood", "ask"}, {thisHerd, otherHerd}}
 
 // conclude applies the rules to all rows.
 func conclude(r *Results, experiments []*Experiment) *conclusions {
@@ -165,6 +165,9 @@ func (c *conclusions) ofTrouble(d *Data) {
 
 func (c *conclusions) ofTargets(d *Data, targets []Target) {
 	for _, t := range targets {
+		if t.Against != "" && !slices.Contains(d.Subjects, t.Against) {
+			continue
+		}
 		o, ok := outcome(d, t)
 		wanted := "at least " + number(t.AtLeast)
 		if t.AtLeast == 0 {

@@ -21,7 +21,8 @@ type Environment struct {
 	Kernel      string `json:"kernel"`
 	System      string `json:"system"` // such as linux/amd64
 	Go          string `json:"go"`
-	Version     string `json:"version"` // of the herd binary
+	Version     string `json:"version"`           // of the herd binary
+	Against     string `json:"against,omitempty"` // version of the other herd binary, if the row compares two
 	// Checkout is the commit of the working directory, usually that of the binary. It ends with -dirty if
 	// files were changed.
 	Checkout    string `json:"checkout,omitempty"`
@@ -125,6 +126,9 @@ func (e Environment) sentences() []string {
 		fmt.Sprintf("herd %s, checkout %s, %s, GOAMD64 %s, GOMAXPROCS %d, GOGC %s, GOMEMLIMIT %s.",
 			or(e.Version, "unknown"), or(e.Checkout, "unknown"), e.Go, or(e.GOAMD64, "not set"),
 			e.GOMAXPROCS, or(e.GOGC, "not set"), or(e.GOMEMLIMIT, "not set")),
+	}
+	if e.Against != "" {
+		all = append(all, "Compared with herd "+e.Against+".")
 	}
 	var versions []string
 	for _, name := range sortedKeys(e.Versions) {

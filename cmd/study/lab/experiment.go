@@ -85,12 +85,13 @@ type Values map[string]float64
 
 // Bench is shared by all runs.
 type Bench struct {
-	Herd   string        // the herd binary
-	Self   string        // the study binary
-	Dir    string        // temporary directory of the run
-	Length time.Duration // of the measured time, without warm-up
-	Quick  bool
-	Notes  Notes
+	Herd    string        // the herd binary
+	Against string        // another herd binary; "" for none
+	Self    string        // the study binary
+	Dir     string        // temporary directory of the run
+	Length  time.Duration // of the measured time, without warm-up
+	Quick   bool
+	Notes   Notes
 }
 
 // Notes are values found by Prepare, such as the peak rate. They are stored with the figures.

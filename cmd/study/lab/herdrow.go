@@ -15,7 +15,7 @@ import (
 func wholeHerd() *Experiment {
 	const atOne, atAll = "updates at one", "updates at all"
 	e := &Experiment{Row: Row{
-		Name:     "herd",
+		Name:     "herd-peers",
 		Question: "How many updates a second does a herd of five take, and how soon are they everywhere?",
 		Method: "Five processes on the paper's ring, every line logged, on the same cores as the " +
 			"loader: 50 connections with 16 lines in flight, to one server or spread over all. What is " +

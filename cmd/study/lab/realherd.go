@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -24,6 +25,9 @@ type herdOptions struct {
 	env       []string
 	args      []string // additional arguments of herd serve
 	program   []string // instead of herd serve
+	// preload is the number of records that the first server holds before the others are started.
+	preload int
+	early   bool // return without waiting until they are ready
 }
 
 // The paper's herd.
@@ -37,7 +41,7 @@ var ringNames = []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"}
 // servers are the processes of one herd.
 type servers []*process
 
-// startHerd starts a herd and waits until it is ready.
+// startHerd starts a herd and waits until it is ready, unless o.early.
 func startHerd(ctx context.Context, b *Bench, o herdOptions) (servers, error) {
 	if o.servers == nil {
 		o.servers = ringNames[:1]
@@ -75,7 +79,7 @@ func startHerd(ctx context.Context, b *Bench, o herdOptions) (servers, error) {
 		return nil, err
 	}
 	var all servers
-	for _, name := range o.servers {
+	for i, name := range o.servers {
 		p, err := startServer(b, o, name, config, files[name])
 		if err != nil {
 			all.stop()
@@ -83,6 +87,15 @@ func startHerd(ctx context.Context, b *Bench, o herdOptions) (servers, error) {
 		}
 		p.addr, p.console = addresses[name][0], addresses[name][1]
 		all = append(all, p)
+		if i == 0 && o.preload > 0 {
+			if err := p.preload(ctx, o.preload); err != nil {
+				all.stop()
+				return nil, err
+			}
+		}
+	}
+	if o.early {
+		return all, nil
 	}
 	if err := all.ready(ctx); err != nil {
 		all.stop()
@@ -106,6 +119,24 @@ func startServer(b *Bench, o herdOptions, name, config string, listeners []*os.F
 		fmt.Sprintf("LISTEN_FDS=%d", len(listeners)), fmt.Sprintf("%s=%d", parent.Variable, 3+len(listeners)),
 	}, o.env...)
 	return spawn(name, b.Dir, env, append(listeners[:len(listeners):len(listeners)], end), argv...)
+}
+
+// preload is preload of package lab for a process that may end meanwhile. Its listener is also open here, so
+// that the connection would remain.
+func (p *process) preload(ctx context.Context, records int) error {
+	during, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-p.ended:
+			stop()
+		case <-during.Done():
+		}
+	}()
+	if err := preload(during, p.addr, records); err != nil {
+		return cmp.Or(p.alive(), err)
+	}
+	return nil
 }
 
 // ready waits until all servers are ready and all links are live.
@@ -135,28 +166,28 @@ func (all servers) stop() {
 	}
 }
 
-// verdict checks a herd after a run. The run is void if a server has ended, if log entries were dropped, or
-// if the servers do not converge.
+// verdict checks a herd after a run. The run is void if log entries were dropped, or if the servers do not
+// converge. It is an error if a server has ended.
 func (all servers) verdict(ctx context.Context) error {
-	digest := ""
-	for i, p := range all {
-		if err := p.alive(); err != nil {
-			return err
-		}
-		if err := p.until(ctx, "equal to "+all[0].name, func() bool {
-			s, err := p.status()
-			if i == 0 {
-				digest = s.Digest
+	var last look
+	var ended error
+	if err := all[0].until(ctx, "all servers are equal", func() bool {
+		for _, p := range all {
+			if ended = p.alive(); ended != nil {
+				return true
 			}
-			return err == nil && s.Digest == digest
-		}); err != nil {
-			return Void("%v", err)
 		}
-		s, err := p.status()
-		if err != nil {
-			return err
-		}
-		if n := s.Counters.LogDropped; n > 0 {
+		l, err := all.look()
+		last = l
+		return err == nil && l.equal()
+	}); err != nil {
+		return Void("%v", err)
+	}
+	if ended != nil {
+		return ended
+	}
+	for i, p := range all {
+		if last[i].status.Counters.LogDropped > 0 {
 			return Void("%s dropped log entries", p.name)
 		}
 	}

@@ -4,7 +4,7 @@ package lab
 func All() []*Experiment {
 	return []*Experiment{
 		throughput(), latency(), memory(), idleRatio(), slowHandler(), slowReaders(), churn(),
-		payload(), cores(), wholeHerd(), pauses(), floodOrAsk(), growthOfServers(),
+		payload(), cores(), updates(), copying(), wholeHerd(), pauses(), floodOrAsk(), growthOfServers(),
 		growthOfRecords(), correctness(),
 	}
 }

@@ -24,7 +24,9 @@ var Rules = []string{
 		"servers than one of CPU per reply.",
 	"First is who is better than every other. Where the best median is no different from others, " +
 		"they are first together. Yardsticks do not take part.",
-	"A ratio is taken run by run, of two runs of the same round, and is a median with [least, greatest].",
+	fmt.Sprintf("A ratio is taken run by run, of two runs of the same round, and is a median with [least, "+
+		"greatest]. Of %d rounds, least and greatest are a confidence interval of %.0f %% for the median; of "+
+		"more rounds, of more.", enough, 100*confidence(enough)),
 	"A target is met if the median reaches it; whether every run did is said beside it. What it is " +
 		"missed by is the part of it that the median lacks.",
 	"A guess of the paper is borne out if the two differ as it says, contradicted if they differ " +

@@ -29,6 +29,10 @@ func summarize(values []float64) Summary {
 	return s
 }
 
+// confidence is the probability that the least and the greatest of n independent values enclose the median of
+// their distribution, whatever it is: not all are on one side of it.
+func confidence(n int) float64 { return 1 - math.Pow(0.5, float64(n-1)) }
+
 // Relation is the result of a comparison of two subjects.
 type Relation uint8
 

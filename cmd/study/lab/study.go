@@ -19,8 +19,10 @@ import (
 // Options configure a study.
 type Options struct {
 	Herd     string    // the herd binary
+	Against  string    // another herd binary for rows that compare two; "" for none
 	Self     string    // the study binary, for its bare and slow servers
 	Version  string    // version of the herd binary
+	Other    string    // version of the other herd binary
 	Out      string    // directory of the report
 	Quick    bool      // fewer settings, shorter runs: two minutes
 	Only     []string  // names of rows; empty for all
@@ -42,6 +44,9 @@ var ErrInterrupted = errors.New("interrupted; the report is incomplete")
 // ErrUnknownRow is the error for an unknown row.
 var ErrUnknownRow = errors.New("unknown row")
 
+// ErrNotCompared is the error for another herd binary that no chosen row measures.
+var ErrNotCompared = errors.New("no row that compares two binaries is chosen")
+
 // Files of a report.
 const (
 	rawFile      = "raw.json"
@@ -60,6 +65,9 @@ func run(ctx context.Context, o Options, experiments []*Experiment) error {
 	chosen, err := choose(experiments, o.Only)
 	if err != nil {
 		return err
+	}
+	if o.Against != "" && !slices.ContainsFunc(chosen, comparesBinaries) {
+		return ErrNotCompared
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return err
@@ -139,6 +147,8 @@ func choose(experiments []*Experiment, only []string) ([]*Experiment, error) {
 	return chosen, nil
 }
 
+func comparesBinaries(e *Experiment) bool { return slices.Contains(e.Subjects, otherHerd) }
+
 func names(experiments []*Experiment) []string {
 	var all []string
 	for _, e := range experiments {
@@ -149,8 +159,11 @@ func names(experiments []*Experiment) []string {
 
 // conductRow runs one row.
 func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
-	b := &Bench{Herd: o.Herd, Self: o.Self, Length: fullLength, Quick: o.Quick, Notes: Notes{}}
+	b := &Bench{Herd: o.Herd, Against: o.Against, Self: o.Self, Length: fullLength, Quick: o.Quick, Notes: Notes{}}
 	rounds := fullRounds
+	if o.Against == "" {
+		e = without(e, otherHerd)
+	}
 	if o.Quick {
 		e, rounds, b.Length = quick(e), quickRounds, quickLength
 	}
@@ -165,6 +178,9 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 		Length: b.Length, Quick: o.Quick,
 	}
 	data.Environment.Versions = versionsOf(e.Subjects)
+	if slices.Contains(e.Subjects, otherHerd) {
+		data.Environment.Against = o.Other
+	}
 	defer func() { data.Took = time.Since(data.Begun) }()
 	c := &conductor{
 		experiment: e, data: data, failures: map[[2]string]int{},
@@ -192,6 +208,13 @@ func quick(e *Experiment) *Experiment {
 	q := *e
 	q.Settings = slices.DeleteFunc(slices.Clone(e.Settings), func(s Setting) bool { return !s.Quick })
 	return &q
+}
+
+// without returns the experiment without one of its subjects.
+func without(e *Experiment, subject string) *Experiment {
+	w := *e
+	w.Subjects = slices.DeleteFunc(slices.Clone(e.Subjects), func(s string) bool { return s == subject })
+	return &w
 }
 
 // prepare calls Experiment.Prepare, with retries.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,6 +122,33 @@ func TestFloodsOfBadConsoles(t *testing.T) {
 	}
 }
 
+// The events of a server that was restarted are asked for from the first one on, and what follows a full page at once.
+func TestEventsOfARestartedServer(t *testing.T) {
+	var asked []string
+	answers := map[string]string{
+		"0": `{"server":"Ball","epoch":"a","next":1024,"events":[{"kind":"stored","hash":"0000000000000001"}` +
+			strings.Repeat(`,{"kind":"stored","hash":"0000000000000001"}`, herd.MaxEvents-1) + `]}`,
+		"1024": `{"server":"Ball","epoch":"a","next":1025,"events":[{"kind":"stored","hash":"0000000000000002"}]}`,
+		"1025": `{"server":"Ball","epoch":"b","next":2,"events":[]}`,
+	}
+	ball := neighborConsole(t, "Ball", func(w http.ResponseWriter, r *http.Request) {
+		since := r.URL.Query().Get("since")
+		asked = append(asked, since)
+		if len(asked) == 4 {
+			answers["0"] = `{"server":"Ball","epoch":"b","next":2,"events":[{"kind":"stored","hash":"0000000000000003"},{"kind":"stored","hash":"0000000000000004"}]}`
+		}
+		fmt.Fprint(w, answers[since])
+	})
+	f := newFlights(newHerdWide(Options{Name: "Alford", Config: &config.Config{Servers: []config.Server{ball}}}), nil)
+	sources := make([]source, 1)
+	for round, want := range []string{"2 pages, 0 1024", "1 pages, 0 1024 1025 0"} {
+		a := f.askAll(sources)[0]
+		if got := fmt.Sprintf("%d pages, %s", len(a.Pages), strings.Join(asked, " ")); got != want || a.Error != "" {
+			t.Errorf("round %d: %s %s, want %s", round, got, a.Error, want)
+		}
+	}
+}
+
 // A flood replaces the one with its hash; those kept are bounded in number of bytes, and a message too.
 func TestKeptFloods(t *testing.T) {
 	f := newFlights(&herdWide{}, nil)
@@ -130,7 +156,7 @@ func TestKeptFloods(t *testing.T) {
 	f.pages[s] = struct{}{}
 	many := make([]replay.Flood, 3000)
 	for i := range many {
-		many[i].Hash, many[i].ID = fmt.Sprintf("%016x", i%2999), strings.Repeat("x", 2000)
+		many[i].Hash, many[i].ID = fmt.Sprintf("%016x", i), strings.Repeat("x", 2000)
 	}
 	if !f.publish(nil, many, 8) || len(s.wake) != 1 {
 		t.Error("the page is gone")
@@ -156,9 +182,13 @@ func TestKeptFloods(t *testing.T) {
 			t.Errorf("a message of %d bytes", size)
 		}
 	}
-	slices.Sort(got)
-	if len(got) != len(f.kept) || len(slices.Compact(got)) != len(f.kept) || got[0] != "0000000000000000" {
+	if len(got) != len(f.kept) || got[len(got)-1] != many[len(many)-1].Hash {
 		t.Errorf("%d floods of %d", len(got), len(f.kept))
+	}
+	bytes, count, first := f.bytes, f.count, f.kept[0].hash
+	f.publish(nil, many[len(many)-10:], 8)
+	if m, _ := f.after(count); len(f.kept) != len(got) || f.kept[0].hash != first || len(m.Floods) != 10 {
+		t.Errorf("%d floods and %d bytes, were %d and %d; %d of them new", len(f.kept), f.bytes, len(got), bytes, len(m.Floods))
 	}
 	s.Close()
 	if f.publish(nil, nil, 1) {

@@ -142,7 +142,11 @@ func (g *Gatherer) Round(now time.Time, answers []Answer) (floods []Flood, oneOf
 			g.forget(f)
 		}
 	}
-	return floods, 1 << max(k, g.k)
+	oneOf = 1 << max(k, g.k)
+	if g.kBefore = g.k; g.k > 0 && len(g.ready) < herd.ReplayFloods/4 {
+		g.k--
+	}
+	return floods, oneOf
 }
 
 // due reports whether a flood is to be given in this round.
@@ -308,9 +312,8 @@ func (g *Gatherer) forget(f *open) {
 	}
 }
 
-// adapt asks for more zero bits if there are too many floods in the last minute, and for fewer if there are few.
+// adapt asks for more zero bits if there would be too many floods in the last minute.
 func (g *Gatherer) adapt(now time.Time, all []*open) {
-	g.kBefore = g.k
 	g.ready = slices.DeleteFunc(g.ready, func(r ready) bool { return !r.until.After(now) })
 	for {
 		g.ready = slices.DeleteFunc(g.ready, func(r ready) bool { return bits.LeadingZeros64(r.hash) < g.k })
@@ -321,9 +324,6 @@ func (g *Gatherer) adapt(now time.Time, all []*open) {
 			}
 		}
 		if n <= herd.ReplayFloods {
-			if n < herd.ReplayFloods/4 && g.k > 0 && g.k == g.kBefore {
-				g.k--
-			}
 			return
 		}
 		g.k++

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,8 +134,11 @@ func TestRounds(t *testing.T) {
 	l.update(1<<63|4, "kiwi")
 	expect(t, "fresh", round(l.answers(0)))
 	l.epochs[1], l.recorders[1], l.next[1] = "b2", recorder.New(l.now, servers[1].Neighbors), 0
+	l.recorders[1].Applied(l.now, 0, 1<<63|4, 1, []byte("kiwi")) // anew
 	l.update(1<<63|5, "kiwi")
-	expect(t, "restarted", round(l.answers(time.Second)), `"kiwi"`+whole, `"kiwi"`+whole)
+	expect(t, "restarted", round(l.answers(time.Second)), `"kiwi"`+whole)
+	expect(t, "received anew", round(l.answers(time.Second)),
+		`"kiwi" one of 1: 0 Alford stored , 0 Alford sent Ball, 3 Ball applied Alford, 3 Carol applied Ball, missing []`)
 
 	for range 2 * rounds {
 		round(l.answers(time.Second))
@@ -142,6 +146,28 @@ func TestRounds(t *testing.T) {
 	if len(g.open) > 0 || len(g.processes[1].positions) > 0 {
 		t.Errorf("%d floods are still open", len(g.open))
 	}
+}
+
+// The first round has the floods of the minute before it. Later, old events are those of floods that were given: when a
+// server answers again after a while, they do not begin others.
+func TestHistory(t *testing.T) {
+	l, g := newLine(), New(servers)
+	l.update(1<<63|1, "old")
+	l.now = l.now.Add(40 * time.Second)
+	l.update(1<<63|2, "kiwi")
+	all := l.answers(30 * time.Second)
+	carol := all[2]
+	all[2] = Answer{Error: "no answer"}
+	floods, _ := g.Round(l.now, all)
+	expect(t, "first", floods, `"kiwi" one of 1: 0 Alford stored , 0 Alford sent Ball, 1 Ball applied Alford, 1 Ball sent Carol, missing [{Carol no answer true}]`)
+	for range rounds {
+		floods, _ = g.Round(l.now, l.answers(time.Second))
+		expect(t, "nothing", floods)
+	}
+	all = l.answers(time.Second)
+	all[2].Pages = append(carol.Pages, all[2].Pages...)
+	floods, _ = g.Round(l.now, all)
+	expect(t, "late", floods)
 }
 
 // Of a server with a greater K the others' floods are dropped.
@@ -185,7 +211,7 @@ func TestManyFloods(t *testing.T) {
 			t.Fatalf("%d floods", len(g.ready))
 		}
 	}
-	t.Logf("%d updates, %d floods given, at last one of %d", n, given, 1<<g.k)
+	t.Logf("%d updates, %d floods given, at last one of %d", n, given, 1<<g.kBefore)
 	if given < herd.ReplayFloods/4 {
 		t.Errorf("of %d updates only %d floods are given", n, given)
 	}
@@ -219,7 +245,24 @@ func TestBadAnswers(t *testing.T) {
 			bad.FlightStamp = all[2].Pages[1].FlightStamp
 			all[2].Pages = append(all[2].Pages, bad)
 		}
+		if round == 0 { // very many at once
+			for page := range 9 {
+				for i := range bad.Events {
+					bad.Events[i].Hash = uint64(page*herd.MaxEvents+i) | 1<<63
+				}
+				more := bad
+				more.Events = slices.Clone(bad.Events)
+				all[2].Pages = append(all[2].Pages, more)
+			}
+		}
 		floods, _ := g.Round(l.now, all)
+		for _, f := range g.open {
+			for _, lane := range f.lanes {
+				if len(lane.events) > maxLane {
+					t.Fatalf("%d events of a flood", len(lane.events))
+				}
+			}
+		}
 		for _, f := range floods {
 			if _, err := json.Marshal(f); err != nil || len(f.ID) > 4*recorder.IDBytes || len(f.Steps) > 20 {
 				t.Fatalf("%v %.1000s", err, f.text())

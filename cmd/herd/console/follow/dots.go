@@ -68,8 +68,9 @@ func (d *dots) begin() {
 	for d.clients>>d.n > uint64(d.max) {
 		d.n++
 	}
-	d.slots = make([]dot, 0, d.clients>>d.n)
-	d.ids.at = make([]uint32, 0, d.clients>>d.n)
+	n := int(d.clients >> d.n)
+	d.slots = make([]dot, 0, n)
+	d.ids.reserve(n)
 }
 
 // put has the record of a client, and returns its slot; false if it is not one of those in the array.

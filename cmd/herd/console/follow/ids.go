@@ -59,6 +59,15 @@ func (s *idTable) add(id []byte, hash uint64) (number uint32) {
 	return number
 }
 
+// reserve makes room for n ids in an empty table.
+func (s *idTable) reserve(n int) {
+	size := 1024
+	for 4*n > 3*size {
+		size *= 2
+	}
+	s.table, s.at = make([]uint32, size), make([]uint32, 0, n)
+}
+
 func (s *idTable) grow() {
 	s.table = make([]uint32, max(1024, 2*len(s.table)))
 	for number := range uint32(len(s.at)) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -74,6 +76,30 @@ func TestStudyAgainst(t *testing.T) {
 		`\| longest turn, ms \| herd \| against \|\n.*\n\| 100 k records \| [0-9.]+ \| [0-9.]+ \|`,
 		`Compared with herd `,
 	} {
+		if !regexp.MustCompile(want).MatchString(report) {
+			t.Errorf("the report does not match %q:\n%s", want, report)
+		}
+	}
+}
+
+// A herd of five is measured at a rate and saturated.
+func TestStudyOfUpdates(t *testing.T) {
+	dir := t.TempDir()
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Ten servers with the race detector are started, each of which loads the embedded places.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*processtest.Patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, binary, "--quick", "--only", "herd", "--out", "report")
+	c.Dir = dir
+	if said, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	report := readFile(t, dir, "report/report.md")
+	for _, figure := range []string{"CPU per application, us of all five", "propagation p99, ms"} {
+		want := `\| ` + figure + ` \| herd \|\n.*\n\| 2 k/s, logged \| [0-9.]+ \|\n\| saturated, logged \| [0-9.]+ \|`
 		if !regexp.MustCompile(want).MatchString(report) {
 			t.Errorf("the report does not match %q:\n%s", want, report)
 		}

@@ -89,6 +89,9 @@ func TestMap(t *testing.T) {
 	p.says("source", "neighbor ")
 	p.until(`location.hash.includes("client=` + fragmentOf("kiwi") + `")`)
 	p.has(1, ".ring:not([hidden])")
+	p.has(5, ".inspector .flood-tree [data-outcome=client], .inspector .flood-tree [data-outcome=neighbor]")
+	p.do(chromedp.Click(chromedp.CSS(".inspector .around button")))
+	p.has(1, ".inspector .placesaround[data-state=done] [data-places='0']")
 
 	// It moves, and so do its dot and its ring.
 	h.Ask("Hamilton", "IAMAT kiwi +48.85+002.35 1520023935\n")

@@ -2,6 +2,7 @@
 import { Flood } from "./flood.js";
 import { el, setData, setText } from "./dom.js";
 import { printable } from "./format.js";
+import { Places } from "./places.js";
 import { textOf } from "./ids.js";
 import { words } from "./ages.js";
 
@@ -35,10 +36,11 @@ export class Inspector {
       list,
       el("div", { class: "atline" }, el("h3", {}, "AT line"), copier("Copy AT line", () => this.client.at), this.line));
     this.flood = new Flood();
+    this.places = new Places();
     const again = el("button", { type: "button", class: "copy" }, "Trace again");
     again.addEventListener("click", () => this.flood.show(this.id));
     this.flood.root.append(again);
-    this.modules = el("div", { class: "modules" }, this.flood.root);
+    this.modules = el("div", { class: "modules" }, this.flood.root, this.places.root);
     this.body = el("div", { class: "body", tabindex: "-1" },
       el("div", { class: "head" }, el("h2", {}, el("span", { class: "kind" }, "Client"), this.title), close),
       this.note, this.record, this.modules, times.root);
@@ -54,6 +56,7 @@ export class Inspector {
     setData(this.root, "client", id);
     setData(this.root, "known", "unknown");
     this.flood.show("");
+    this.places.root.hidden = true;
     setText(this.title, printable(textOf(id) || "…"));
     setText(this.note, "Asking the server.");
     this.record.hidden = true;
@@ -66,6 +69,7 @@ export class Inspector {
   // show shows a message about the client.
   show(m) {
     if (m.known && !this.client?.known) this.flood.show(m.id_b64);
+    this.places.show(m);
     this.client = m;
     this.at = performance.now();
     setText(this.title, printable(m.id));

@@ -65,8 +65,8 @@ export class MapView {
       click: (left, top, reach) => this.click(left, top, reach), pick: () => this.click(...this.middle(), Infinity),
       hover: (left, top) => this.tip.hover(left, top), leave: () => this.tip.leave(),
     });
-    this.root.addEventListener("keydown", (e) => {
-      if (e.key === "Escape") this.selection.close();
+    addEventListener("keydown", (e) => {
+      if (e.key === "Escape" && this.shown) this.selection.close();
     });
   }
 
@@ -86,6 +86,10 @@ export class MapView {
     clearTimeout(this.timer);
     clearTimeout(this.saying);
     this.frame = 0;
+  }
+
+  hello(m) {
+    this.selection.inspector.places.greeted(m);
   }
 
   message(m) {

@@ -26,7 +26,7 @@ type limitCase struct {
 var limitCases = []limitCase{
 	{counts: "lines_received replies iamat whatsat stored refused lookups_failed accepted", hit: hitNothing},
 	{counts: "applied links.at_sent links.at_received links.duplicates links.copies links.resumes", hit: hitNoLimitOfLinks},
-	{counts: "links.repairs", hit: hitNoLimitOfRepairs},
+	{counts: "links.repairs links.checks", hit: hitNoLimitOfRepairs},
 	{counts: "foreign", by: "herd/origins_test.go TestARollingChangeOfTheServers"},
 
 	{limits: "max_line", counts: "lines_too_long", hit: hitMaxLine},

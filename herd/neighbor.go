@@ -127,6 +127,7 @@ func (n *neighbor) status() LinkStatus {
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,
 		BadLines: c.badLines, Copies: c.copies, Resumes: c.resumes, Repairs: c.repairs,
 		Stalls: c.stalls, DialsFailed: c.dialsFailed, TakenBack: c.takenBack,
+		Checks: n.heard.Checks(),
 	}
 	n.claims.status(&st)
 	checked, diverged := n.heard.Agreement()

@@ -201,7 +201,9 @@ type LinkStatus struct {
 	Repairs    uint64 `json:"repairs"`     // full copies requested because of a divergence
 	// Stalls is how often sending stopped because of a full window or, for a legacy neighbor, a full output
 	// buffer.
-	Stalls      uint64 `json:"stalls"`
+	Stalls uint64 `json:"stalls"`
+	// Checks counts comparisons with the neighbor's records, whatever the result; see Agreement.
+	Checks      uint64 `json:"checks"`
 	DialsFailed uint64 `json:"dials_failed"`
 	TakenBack   uint64 `json:"taken_back"` // former processes that were accepted again
 }

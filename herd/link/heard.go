@@ -19,7 +19,7 @@ const (
 // Invariants:
 //
 //  1. All of it is about one process of the neighbor: the one that last completed a handshake. With another
-//     process everything is reset, except formers, everSynced, repairDue, closed, nextRepair and pause.
+//     process everything is reset, except formers, everSynced, checks, repairDue, closed, nextRepair and pause.
 //  2. Every record with a position of at most seq was applied here, or dropped: after Close, as a BadLine, or
 //     as feed.Full. The comparison of the states finds a BadLine. After feed.Full there is no comparison:
 //     Status says full.
@@ -40,6 +40,7 @@ type Heard struct {
 	closed     bool           // this server is stopping
 
 	checked       time.Time     // the last comparison; zero: none
+	checks        uint64        // comparisons since this server started
 	divergedSince time.Time     // zero: equal when last compared
 	nextRepair    timer         // not before; 0: now
 	pause         time.Duration // before the repair after that one
@@ -72,6 +73,9 @@ func (h *Heard) EverSynced() bool { return h.everSynced }
 // Agreement returns when the states were last compared (zero: never), and since when they differ (zero: they
 // do not).
 func (h *Heard) Agreement() (checked, divergedSince time.Time) { return h.checked, h.divergedSince }
+
+// Checks returns how often the states were compared since this server started.
+func (h *Heard) Checks() uint64 { return h.checks }
 
 // Close is called when this server is about to stop. It could not forward what it receives, so it neither
 // applies nor acknowledges anything from now on.
@@ -126,6 +130,7 @@ func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
 		return
 	}
 	h.checked = now.Wall
+	h.checks++
 	if m.Count == uint64(h.store.Len()) && m.Digest == h.store.Digest() {
 		h.divergedSince, h.pause = time.Time{}, 0
 		return

@@ -197,6 +197,8 @@ var ofLink = numbers[linkStatus]{
 	link.counter("resumes", "Resumes that were started.", func(l *linkStatus) uint64 { return l.Resumes }),
 	link.counter("repairs", "Full copies requested because of a divergence.",
 		func(l *linkStatus) uint64 { return l.Repairs }),
+	link.counter("checks", "Times that the records were compared with the neighbor's.",
+		func(l *linkStatus) uint64 { return l.Checks }),
 	link.counter("stalls", "Times that sending stopped because of a full window or buffer.",
 		func(l *linkStatus) uint64 { return l.Stalls }),
 	link.counter("dials_failed", "Dials to the neighbor that failed.",

@@ -16,7 +16,7 @@ FIRST ?= 1
 STUDY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint race fuzz cross sim mutants e2e soak bench study clean
+.PHONY: help build run test lint race fuzz cross sim mutants e2e soak bench screenshots study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ soak: ## mixed load and random faults for SOAK
 
 bench: ## Go benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+screenshots: ## make the pictures of the documents with the real page, five servers and the demo
+	PICTURES=$(CURDIR)/cmd/herd/console/pictures go test -count=1 -run '^TestPictures$$' ./cmd/herd/e2e/browser
 
 study: ## measure engines and peers and write report/, in an hour (STUDY=--quick: two minutes)
 	go build -ldflags=-w -o bin/ ./cmd/herd ./cmd/study

@@ -102,4 +102,16 @@ func TestTryByKeyboard(t *testing.T) {
 	p.tabTo(".links-out a")
 	p.keys(kb.Enter)
 	p.has(1, "html[data-view=map]")
+
+	// What is around it is asked for by a click that names who is asked, and not before.
+	p.has(1, ".inspector[data-known=true] .placesaround:not([hidden])")
+	p.until(`document.querySelector(".around button").textContent === "Ask the file of places"`)
+	if n := h.Status("Alford").Counters.WHATSAT; n != 0 {
+		t.Errorf("%d WHATSATs before the click", n)
+	}
+	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".around button").click()`))
+	p.has(1, ".placesaround[data-state=done] .places[data-places='0']")
+	if n := h.Status("Alford").Counters.WHATSAT; n != 1 {
+		t.Errorf("%d WHATSATs after the click", n)
+	}
 }

@@ -91,6 +91,7 @@ type LiveServer struct {
 	Name  string `json:"name"`
 	State string `json:"state"` // "ready", "starting", "down" (it does not answer) or "hidden" (it has no console)
 	Text  string `json:"text"`  // the state in words: of a server that answered its agreement with its neighbors
+	Short string `json:"short"` // Text in fewer words
 	Level string `json:"level"` // of Text: good, unknown, notice or bad
 	// Detail is what a server that starts waits for, or why it does not answer.
 	Detail      string  `json:"detail,omitempty"`
@@ -143,13 +144,13 @@ func liveServer(a ask.Status, old *herd.Status, h *view.Herd) LiveServer {
 	s := a.Status
 	switch {
 	case a.NoConsole:
-		return LiveServer{Name: a.Server, State: "hidden", Text: a.Error, Level: view.Unknown.String()}
+		return LiveServer{Name: a.Server, State: "hidden", Text: a.Error, Short: a.Error, Level: view.Unknown.String()}
 	case s == nil:
-		return LiveServer{Name: a.Server, State: "down", Text: "no answer", Level: view.Bad.String(), Detail: short(a.Error)}
+		return LiveServer{Name: a.Server, State: "down", Text: "no answer", Short: "no answer", Level: view.Bad.String(), Detail: short(a.Error)}
 	}
 	agreement := h.Agreement(s)
 	one := LiveServer{
-		Name: a.Server, State: "ready", Text: agreement.Text, Level: agreement.Level.String(),
+		Name: a.Server, State: "ready", Text: agreement.Text, Short: agreement.Short(), Level: agreement.Level.String(),
 		Version: short(s.Version), Records: &s.Records, Connections: &s.Connections,
 	}
 	if !s.Ready {

@@ -34,7 +34,7 @@ func (h *Herd) direction(from, to string) Direction {
 			l = &herd.LinkStatus{}
 		}
 		d.Behind, d.Sent = h.Lag(sender, l), &l.ATSent
-		d.State = sending(*l, d.Behind)
+		d.State = sending(*l, d.Behind, float64(d.Behind) <= h.growth(sender))
 	case receiver == nil:
 		d.State = Text{Unknown, "unknown: neither server answers"}
 	case receiver.Link(from) != nil && receiver.Link(from).Receiving:
@@ -45,11 +45,11 @@ func (h *Herd) direction(from, to string) Direction {
 	return d
 }
 
-// sending is the state of a link to a neighbor.
-func sending(l herd.LinkStatus, behind uint64) Text {
+// sending is the state of a link to a neighbor. Busy: the neighbor lacks no more than has just come.
+func sending(l herd.LinkStatus, behind uint64, busy bool) Text {
 	switch l.State {
 	case "live":
-		if behind > 0 {
+		if behind > 0 && !busy {
 			return Text{Notice, Count(behind) + " behind"}
 		}
 		return Text{Good, "live"}

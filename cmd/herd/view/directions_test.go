@@ -2,6 +2,7 @@ package view
 
 import (
 	"testing"
+	"time"
 
 	"serverherd/cmd/herd/ask"
 	"serverherd/herd"
@@ -37,6 +38,15 @@ func TestDirections(t *testing.T) {
 		d := got[0]
 		if len(got) != 2 || d.From != "A" || d.To != "B" || got[1].From != "B" || d.State != test.want || d.Behind != test.behind || (d.Sent != nil) != test.sent {
 			t.Errorf("%s: %+v, want %v", test.what, got, test.want)
+		}
+	}
+	// What is under way is not what a neighbor lacks.
+	for behind, want := range map[uint64]Text{200: {Good, "live"}, 201: {Notice, "201 behind"}} {
+		before, now := answered("A", herd.LinkStatus{}), answered("A", herd.LinkStatus{Neighbor: "B", State: "live", Behind: behind})
+		now.Status.Now = time.Unix(100, 0)
+		before.Status.Now, before.Status.Tail = now.Status.Now.Add(-underWay), now.Status.Tail-200
+		if d := Of([]ask.Status{before, silent("B")}, []ask.Status{now, silent("B")}).Directions(servers)[0]; d.State != want || d.Behind != behind {
+			t.Errorf("%+v, want %v", d, want)
 		}
 	}
 	if got := Of(nil, []ask.Status{silent("A")}).Directions([]config.Server{{Name: "A"}}); got != nil {

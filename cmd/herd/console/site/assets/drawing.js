@@ -85,9 +85,10 @@ export class Drawing {
       if (!b) return;
       setData(b.root, "state", s.state);
       setData(b.root, "level", s.level);
-      b.words = s.state === "starting" ? "starting" : printable(s.text);
-      setText(b.full, [printable(s.name), b.words, printable(s.detail ?? "")].filter(Boolean).join(": "));
-      setAttribute(b.root, "aria-label", `${printable(s.name)}: ${b.words}`);
+      const words = s.state === "starting" ? "starting" : printable(s.text);
+      b.words = s.state === "starting" ? "starting" : printable(s.short);
+      setText(b.full, [printable(s.name), words, printable(s.detail ?? "")].filter(Boolean).join(": "));
+      setAttribute(b.root, "aria-label", `${printable(s.name)}: ${words}`);
     });
     for (const l of m.links) {
       const a = this.arrows.find((one) => one.root.dataset.from === l.from && one.root.dataset.to === l.to);

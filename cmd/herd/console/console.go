@@ -58,12 +58,14 @@ type console struct {
 	// encoders has an element for each answer that is being encoded.
 	encoders chan struct{}
 	sends    chan struct{} // likewise, for each line that is being sent
+	// sendTimeout is herd.ConsoleSendTimeout, but in tests.
+	sendTimeout time.Duration
 }
 
 // New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
-	c := &console{Options: o, exposed: metrics.NewPage()}
+	c := &console{Options: o, exposed: metrics.NewPage(), sendTimeout: herd.ConsoleSendTimeout}
 	c.encoders = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	c.sends = make(chan struct{}, herd.ConsoleSends)
 	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)

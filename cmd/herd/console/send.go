@@ -55,7 +55,7 @@ func (c *console) send(w http.ResponseWriter, r *http.Request) {
 	late := &client.TimeoutError{}
 	switch {
 	case errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded):
-		fail(w, http.StatusGatewayTimeout, fmt.Sprintf("%s: no reply within %v", request.Server, herd.ConsoleSendTimeout))
+		fail(w, http.StatusGatewayTimeout, fmt.Sprintf("%s: no reply within %v", request.Server, c.sendTimeout))
 	case err != nil:
 		fail(w, http.StatusBadGateway, request.Server+": "+protocol.Escape([]byte(short(err.Error()))))
 	default:
@@ -108,7 +108,7 @@ func (c *console) server(name string) (config.Server, bool) {
 
 // ask sends a line on a connection of its own.
 func (c *console) ask(ctx context.Context, request SendRequest) (answer SendAnswer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, herd.ConsoleSendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.sendTimeout)
 	defer cancel()
 	dialect, err := protocol.ParseDialect(c.Config.Herd.Dialect)
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *console) ask(ctx context.Context, request SendRequest) (answer SendAnsw
 	}
 	s, _ := c.server(request.Server)
 	conn, err := client.Dial(ctx, s.Address, client.Options{
-		Dialect: dialect, Timeout: herd.ConsoleSendTimeout, MaxReply: herd.ConsoleSendReply,
+		Dialect: dialect, Timeout: c.sendTimeout, MaxReply: herd.ConsoleSendReply,
 	})
 	if err != nil {
 		return answer, err

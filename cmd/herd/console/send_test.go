@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"serverherd/herd"
 	"serverherd/herd/config"
@@ -187,42 +189,53 @@ func TestSendToBadServers(t *testing.T) {
 	}
 }
 
-// A server that hangs does not hold what stops: the browser's leaving, and the end of the console.
-func TestSendThatHangs(t *testing.T) {
-	reached, left := make(chan struct{}, 9), make(chan struct{}, 9)
-	ball := clientPort(t, func(c net.Conn, _ string) {
-		_, _ = io.WriteString(c, "AT Ball\n")
-		reached <- struct{}{}
-		_, _ = io.Copy(io.Discard, c)
-		left <- struct{}{}
-	})
-	addr := sender(t, ball, "paper")
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
+// sendConsole is a console with another timeout of /send.
+func sendConsole(t *testing.T, ball string, timeout time.Duration) (*http.Server, string) {
+	t.Helper()
+	c := &console{
+		Options:     Options{Config: &config.Config{Limits: config.Limits{MaxLine: 100}, Servers: []config.Server{{Name: "Ball", Address: ball}}}},
+		sends:       make(chan struct{}, herd.ConsoleSends),
+		encoders:    make(chan struct{}, 1),
+		sendTimeout: timeout,
 	}
-	_, _ = io.WriteString(c, "POST /send HTTP/1.1\r\nHost: "+addr+"\r\nOrigin: http://"+addr+
-		"\r\nContent-Type: application/json\r\nContent-Length: 44\r\n\r\n"+whatsat)
-	<-reached
-	c.Close()
-	<-left // at once, not after herd.ConsoleSendTimeout
-
-	cfg := &config.Config{Herd: config.Herd{Dialect: "paper"}, Limits: config.Limits{MaxLine: 100}, Servers: []config.Server{{Name: "Ball", Address: ball}}}
-	s := New(Options{Status: fixed(well("Ball")), Name: "Ball", Config: cfg, Pages: NewPages()})
+	c.Config.Herd.Dialect = "paper"
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &http.Server{Handler: serve([]route{{"/send", []string{"POST"}, operate, page, c.send}})}
 	go func() { _ = Serve(s, l) }()
-	if c, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { s.Close() })
+	return s, l.Addr().String()
+}
+
+// hanging is a server that begins a reply.
+func hanging(c net.Conn, _ string) {
+	_, _ = io.WriteString(c, "AT Ball\n")
+	_, _ = io.Copy(io.Discard, c)
+}
+
+// A server that hangs holds neither a browser that leaves nor the end of the console.
+func TestSendThatHangs(t *testing.T) {
+	reached, left := make(chan struct{}), make(chan struct{})
+	ball := clientPort(t, func(c net.Conn, line string) {
+		reached <- struct{}{}
+		hanging(c, line)
+		left <- struct{}{}
+	})
+	s, addr := sendConsole(t, ball, time.Hour)
+	for _, end := range []func(c net.Conn){func(c net.Conn) { c.Close() }, func(net.Conn) { Close(s) }} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "POST /send HTTP/1.1\r\nHost: "+addr+"\r\nOrigin: http://"+addr+
+			"\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(whatsat))+"\r\n\r\n"+whatsat)
+		<-reached
+		end(c)
+		<-left
 	}
-	defer c.Close()
-	_, _ = io.WriteString(c, "POST /send HTTP/1.1\r\nHost: "+l.Addr().String()+"\r\nOrigin: http://"+l.Addr().String()+
-		"\r\nContent-Type: application/json\r\nContent-Length: 44\r\n\r\n"+whatsat)
-	<-reached
-	Close(s)
-	<-left
 }
 
 // Only a few lines are sent at once.
@@ -247,13 +260,9 @@ func TestSendsAreLimited(t *testing.T) {
 
 // A reply has a time, however much of it comes.
 func TestSendTimeout(t *testing.T) {
-	t.Parallel()
-	ball := clientPort(t, func(c net.Conn, _ string) {
-		_, _ = io.WriteString(c, "AT Ball\n")
-		_, _ = io.Copy(io.Discard, c)
-	})
-	code, body := post(t, sender(t, ball, "paper"), whatsat)
-	if code != 504 || errorOf(body) != "Ball: no reply within 10s" {
+	_, addr := sendConsole(t, clientPort(t, hanging), 100*time.Millisecond)
+	code, body := post(t, addr, whatsat)
+	if code != 504 || errorOf(body) != "Ball: no reply within 100ms" {
 		t.Errorf("%d %s", code, body)
 	}
 }

@@ -64,3 +64,21 @@ func TestFrames(t *testing.T) {
 		p.has(1, ".map[data-clients='100000']")
 	}
 }
+
+// FirstPaint prints when a page of the console shows something, and when it has the state of all servers, since its
+// loading began. It asserts that it does.
+func TestFirstPaint(t *testing.T) {
+	if !testing.Verbose() {
+		t.Skip("prints figures: go test -run FirstPaint -v")
+	}
+	h := processtest.StartHerd(t, "", all...)
+	for _, view := range []string{"herd", "map", "herd", "map", "herd", "map"} {
+		p := open(t, url(h, "Alford")+"#view="+view, 1280, 900)
+		p.has(1, "#state[data-answered='5']")
+		p.until(`performance.getEntriesByName("first-contentful-paint").length === 1`)
+		t.Logf("%s: first paint after %.0f ms; %d files, %d bytes", view,
+			value[float64](p, `performance.getEntriesByName("first-contentful-paint")[0].startTime`),
+			value[int](p, `performance.getEntriesByType("resource").length + 1`),
+			value[int](p, `[...performance.getEntriesByType("resource"), ...performance.getEntriesByType("navigation")].reduce((n, e) => n + e.transferSize, 0)`))
+	}
+}

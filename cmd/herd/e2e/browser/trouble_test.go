@@ -2,6 +2,10 @@ package browser
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -77,4 +81,33 @@ func TestTwoHundredPages(t *testing.T) {
 	p.has(1, ".map[data-clients='1']")
 	h.Kill("Welsh")
 	p.has(1, "#state[data-answered='1'][data-of='2']")
+}
+
+// Ten thousand clients connect, say where they are and leave, while a page looks: it has all of them.
+func TestClientsComeAndGo(t *testing.T) {
+	t.Parallel()
+	const n, callers = 10_000, 16
+	h := processtest.StartHerd(t, quiet, "Alford")
+	p := open(t, url(h, "Alford")+"#view=map", 800, 700)
+	p.has(1, ".map[data-done=true][data-clients='0']")
+	var group sync.WaitGroup
+	for k := range callers {
+		group.Go(func() {
+			for i := k; i < n; i += callers {
+				c, err := net.Dial("tcp", h.Server("Alford").Address)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, err = fmt.Fprintf(c, "IAMAT visitor%d %+06.2f%+07.2f 1520023934.918963997\nquit\n", i, float64(i%170)-85, float64(i%360)-180)
+				if _, last := io.Copy(io.Discard, c); err != nil || last != nil {
+					t.Error(err, last)
+				}
+				c.Close()
+			}
+		})
+	}
+	group.Wait()
+	p.has(1, fmt.Sprintf(".map[data-done=true][data-clients='%d']", n))
+	p.until(`document.querySelector("[data-value=connections]").textContent === "0"`)
 }

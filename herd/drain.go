@@ -141,7 +141,6 @@ func (srv *Server) stopApplying() {
 // the shutdown began counts as connected: what its process had acknowledged counts as handed over.
 func (srv *Server) unreplicated(former bool) (n int) {
 	from := srv.store.Head()
-	defer from.Close()
 	if srv.journal != nil {
 		from.MoveTo(srv.journal.synced)
 	}

@@ -234,7 +234,6 @@ func (j *journaling) behind() uint64 {
 func (j *journaling) unwritten() (n int) {
 	j.checkLosses()
 	c := j.server.store.Head()
-	defer c.Close()
 	c.MoveTo(j.synced)
 	for _, more := c.Next(); more; _, more = c.Next() {
 		n++

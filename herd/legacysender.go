@@ -130,7 +130,6 @@ func (lg *legacySender) dialNextLine(done bool) {
 
 func (lg *legacySender) close() {
 	lg.stopProbe()
-	lg.machine.Close()
 }
 
 func (lg *legacySender) pump() (more bool) {

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"encoding/binary"
 	"time"
 )
 
@@ -34,6 +35,34 @@ func MakeRecord(buf []byte, origin string, now time.Time, c Command) (r Record) 
 func (r Record) CloneInto(buf []byte) Record {
 	r.text = append(buf[:0], r.text...)
 	return r
+}
+
+// packedHeader is the size of what Pack writes before the text.
+const packedHeader = 18
+
+// PackedLen is how many bytes Pack needs.
+func (r Record) PackedLen() int { return packedHeader + len(r.text) }
+
+// Pack writes r into p in a form of fixed layout, which Unpack reads without parsing. It is for memory, not for files
+// or the wire.
+func (r Record) Pack(p []byte) {
+	binary.LittleEndian.PutUint64(p, uint64(r.seconds))
+	binary.LittleEndian.PutUint16(p[8:], r.origin)
+	binary.LittleEndian.PutUint16(p[10:], r.diff)
+	binary.LittleEndian.PutUint16(p[12:], r.client)
+	binary.LittleEndian.PutUint16(p[14:], r.coords)
+	binary.LittleEndian.PutUint16(p[16:], uint16(len(r.text)))
+	copy(p[packedHeader:], r.text)
+}
+
+// Unpack returns the record that Pack wrote. It aliases p.
+func Unpack(p []byte) Record {
+	offsets := binary.LittleEndian.Uint64(p[8:])
+	end := packedHeader + int(binary.LittleEndian.Uint16(p[16:]))
+	return Record{
+		text: p[packedHeader:end:end], seconds: int64(binary.LittleEndian.Uint64(p)),
+		origin: uint16(offsets), diff: uint16(offsets >> 16), client: uint16(offsets >> 32), coords: uint16(offsets >> 48),
+	}
 }
 
 // Text returns the fields joined by single spaces, which is what a digest hashes. It aliases the record, as do

@@ -1,6 +1,6 @@
 // Package feed is the state of one server: the newest record of each client (Store), in the order in which this
 // server applied them (the feed), and positions in that order (Cursor). A follower, such as a link or the
-// journal, owns cursors and needs no queue of its own.
+// journal, has cursors and needs no queue of its own.
 //
 // The package is pure: it does no I/O, reads no clock and starts no goroutine. One goroutine owns a Store and
 // all of its cursors.
@@ -17,13 +17,24 @@
 //
 // A cursor that lags costs nothing. It returns each client once, however often the client has moved.
 //
+// # Memory
+//
+//	clients (index)                 feed (positions)
+//	hash of the id  -> cell         1: -   2: b1's cell   3: -   4: a2's cell   5: c2's cell
+//	                      \          |
+//	                       cells (slabs): position, hash, sender, time of storing, record
+//
+// Records are in cells, blocks of bytes of some sizes, and refer to each other by numbers. So the garbage collector has
+// nothing to look at, and 1,000,000 clients with usual ids take 168 bytes each (BenchmarkMemoryOfAMillion). The index
+// grows by splitting one of its tables of 1,024 slots at a time, and the feed by segments of 4,096 positions, which are
+// given back when all of their records have moved on. So no call takes long.
+//
 // # Invariants
 //
 // Of a Store:
 //
-//  1. The ring contains one entry for each client, and markers. entries maps each client to its entry.
-//  2. Positions increase from the head to the tail. A position is assigned once: tail only grows, and no entry
-//     has a greater position.
+//  1. Each client has one cell. The index has it under the client, and the feed at its position.
+//  2. A position is assigned once: tail only grows, and no record has a greater position.
 //  3. A record is replaced only by a greater one of its client (protocol.Record.Compare). So two stores that
 //     were offered the same records, in any order and any number of times, are equal. There are three
 //     exceptions: a full store drops records and reports that (Overflowed); ApplyLegacy drops some, see there;
@@ -31,13 +42,11 @@
 //  4. digest is the sum of the hashes of all records. Two stores of the same number of records and the same
 //     digest hold the same records.
 //
-// Of a Cursor that is not closed:
+// Of a Cursor:
 //
-//  5. It is at one marker, and a marker counts the cursors that are at it. A marker without cursors is not in the
-//     ring.
-//  6. Each record up to its Position has been returned, or passed by Advance, or replaced by one beyond that
+//  5. Each record up to its Position has been returned, or passed by Advance, or replaced by one beyond that
 //     Position. A follower that was sent everything up to p and later resumes at p has missed nothing.
-//  7. The positions of the records that it returns increase, until MoveTo or Rewind. Position never decreases
+//  6. The positions of the records that it returns increase, until MoveTo or Rewind. Position never decreases
 //     otherwise.
 //
 // A record's bytes belong to the Store and are valid until it is changed, see Item.

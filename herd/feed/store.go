@@ -9,24 +9,23 @@ import (
 	"serverherd/protocol"
 )
 
-// Store is the whole state of a server: the newest record of each client, linked into the feed in the order in
-// which this server applied them. Loop only.
+// Store is the whole state of a server: the newest record of each client, and the feed, which is the order in which
+// this server applied them. Loop only.
 //
 // It is a last-writer-wins map: records may arrive in any order, any number of times, and the state is the same.
 // A client that is updated moves to the tail of the feed, so the feed contains each client once, with its newest
 // record, and a follower that lags costs nothing.
 type Store struct {
-	entries     map[string]*node
-	root        node   // sentinel of the ring: root.next is the head, root.prev the tail
-	tail        uint64 // position of the last applied record
-	digest      protocol.Digest
-	offered     uint64 // hash of the record that was last offered
-	maxClients  int
-	overflowed  bool   // a record of another server was dropped because of maxClients
-	hashed      []byte // scratch: the herd's name, LF, then a record's text
-	prefix      int    // length of the name and LF in hashed
-	freeMarkers []*node
-	now         int64 // the time of records that are stored, in Unix nanoseconds
+	cells      slabs     // the entries of all clients
+	clients    index     // by client
+	feed       positions // by position
+	digest     protocol.Digest
+	offered    uint64 // hash of the record that was last offered
+	maxClients int
+	overflowed bool   // a record of another server was dropped because of maxClients
+	hashed     []byte // scratch: the herd's name, LF, then a record's text
+	prefix     int    // length of the name and LF in hashed
+	now        int64  // the time of records that are stored, in Unix nanoseconds
 }
 
 // Outcome is the result of offering a record to a Store.
@@ -43,12 +42,11 @@ const (
 // the digests of two herds differ.
 func NewStore(herd string, maxClients int) *Store {
 	s := &Store{
-		entries:    make(map[string]*node),
+		clients:    newIndex(),
 		maxClients: maxClients,
 		hashed:     append([]byte(herd), '\n'),
 	}
 	s.prefix = len(s.hashed)
-	s.root.prev, s.root.next = &s.root, &s.root
 	return s
 }
 
@@ -56,18 +54,32 @@ func NewStore(herd string, maxClients int) *Store {
 // because reading a clock for each record would take as long as storing it.
 func (s *Store) SetTime(now time.Time) { s.now = now.UnixNano() }
 
+// known is what is known about a client before a record of it is put: the hash of its id in the index, its cell, or 0
+// if there is none, and what is in that.
+type known struct {
+	id   uint32
+	cell ref
+	Item
+}
+
+func (s *Store) find(client []byte, k *known) {
+	k.id = s.clients.hash(client)
+	k.cell = s.clients.find(k.id, client, &s.cells, &k.Item)
+}
+
 // Apply offers a record that came from the process from. It is stored if it is greater than the client's current
 // record.
 func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
-	n := s.entries[string(r.Client())]
-	if n != nil && r.Compare(n.record) <= 0 {
-		s.offered = n.hash
-		if !bytes.Equal(r.Text(), n.record.Text()) {
+	var k known
+	s.find(r.Client(), &k)
+	if k.cell != 0 && r.Compare(k.Record) <= 0 {
+		s.offered = k.Hash
+		if !bytes.Equal(r.Text(), k.Record.Text()) {
 			s.offered = s.hash(r.Text())
 		}
 		return Dropped
 	}
-	outcome := s.put(n, r, from)
+	outcome := s.put(&k, r, from)
 	s.overflowed = s.overflowed || outcome == Full
 	return outcome
 }
@@ -79,8 +91,9 @@ func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 // So the stored record may depend on which of the two comes first. All servers of the herd still end with the
 // same one, as each stored record is sent to all of them and offered by Apply.
 func (s *Store) ApplyLegacy(r protocol.Record, from protocol.Epoch) Outcome {
-	if n := s.entries[string(r.Client())]; n != nil && r.SameUpdate(n.record) {
-		s.offered = n.hash
+	var k known
+	if s.find(r.Client(), &k); k.cell != 0 && r.SameUpdate(k.Record) {
+		s.offered = k.Hash
 		return Dropped
 	}
 	return s.Apply(r, from)
@@ -89,34 +102,34 @@ func (s *Store) ApplyLegacy(r protocol.Record, from protocol.Epoch) Outcome {
 // ApplyOwn offers a record that this server made from a client's IAMAT. It is stored only if its time is strictly
 // greater: a repeated IAMAT is not flooded again, whatever the clock says.
 func (s *Store) ApplyOwn(r protocol.Record) Outcome {
-	n := s.entries[string(r.Client())]
-	if n != nil && r.CompareTime(n.record) <= 0 {
+	var k known
+	s.find(r.Client(), &k)
+	if k.cell != 0 && r.CompareTime(k.Record) <= 0 {
 		return Dropped
 	}
-	return s.put(n, r, 0)
+	return s.put(&k, r, 0)
 }
 
-// put makes r the newest record of its client. n is the client's node, or nil for a new client.
-func (s *Store) put(n *node, r protocol.Record, from protocol.Epoch) Outcome {
-	if n == nil {
-		if len(s.entries) >= s.maxClients {
-			return Full
-		}
-		n = &node{}
-		s.entries[string(r.Client())] = n
-	} else {
-		s.digest -= protocol.Digest(n.hash)
-		n.unlink()
+// put makes r the newest record of its client.
+func (s *Store) put(k *known, r protocol.Record, from protocol.Epoch) Outcome {
+	if k.cell == 0 && s.clients.count >= s.maxClients {
+		return Full
 	}
-	n.record = r.CloneInto(n.record.Text())
-	n.from = from
-	n.applied = s.now
-	n.hash = s.hash(n.record.Text())
-	s.digest += protocol.Digest(n.hash)
-	s.offered = n.hash
-	s.tail++
-	n.seq = s.tail
-	n.linkAfter(s.root.prev)
+	item := Item{Hash: s.hash(r.Text()), From: from, Applied: s.now, Record: r, Seq: s.feed.tail + 1}
+	cell := s.cells.put(k.cell, &item)
+	switch {
+	case k.cell == 0:
+		s.clients.add(k.id, cell)
+	default:
+		s.digest -= protocol.Digest(k.Hash)
+		s.feed.remove(k.Seq)
+		if cell != k.cell {
+			s.clients.replace(k.id, k.cell, cell)
+		}
+	}
+	s.feed.add(cell)
+	s.digest += protocol.Digest(item.Hash)
+	s.offered = item.Hash
 	return Stored
 }
 
@@ -129,11 +142,12 @@ func (s *Store) hash(text []byte) uint64 {
 
 // Lookup returns the newest record of a client. See Item for how long it is valid.
 func (s *Store) Lookup(client []byte) (Item, bool) {
-	n := s.entries[string(client)]
-	if n == nil {
+	var k known
+	s.find(client, &k)
+	if k.cell == 0 {
 		return Item{}, false
 	}
-	return n.item(), true
+	return k.Item, true
 }
 
 // Offered returns the hash of the record that Apply or ApplyLegacy was last called with, unless the outcome was Full, or
@@ -141,10 +155,10 @@ func (s *Store) Lookup(client []byte) (Item, bool) {
 func (s *Store) Offered() uint64 { return s.offered }
 
 // Len returns the number of clients.
-func (s *Store) Len() int { return len(s.entries) }
+func (s *Store) Len() int { return s.clients.count }
 
 // Tail returns the position of the last applied record; 0 in an empty store.
-func (s *Store) Tail() uint64 { return s.tail }
+func (s *Store) Tail() uint64 { return s.feed.tail }
 
 // Digest returns the sum modulo 2^64 of the hashes of all records. Two stores hold the same records if their
 // lengths and digests are equal and neither has Overflowed.
@@ -157,15 +171,17 @@ func (s *Store) Overflowed() bool { return s.overflowed }
 // Damage corrupts the Store, for tests of divergence and repair: it replaces the client's record by r, however
 // old r is, or deletes the client if r is nil. The digest changes accordingly.
 func (s *Store) Damage(client []byte, r *protocol.Record) {
-	n := s.entries[string(client)]
-	if n == nil {
+	var k known
+	s.find(client, &k)
+	if k.cell == 0 {
 		return
 	}
 	if r != nil {
-		s.put(n, *r, 0)
+		s.put(&k, *r, 0)
 		return
 	}
-	s.digest -= protocol.Digest(n.hash)
-	n.unlink()
-	delete(s.entries, string(client))
+	s.digest -= protocol.Digest(k.Hash)
+	s.feed.remove(k.Seq)
+	s.clients.remove(k.id, k.cell)
+	s.cells.remove(k.cell)
 }

@@ -128,36 +128,6 @@ func TestCursorReturnsOnlyTheNewest(t *testing.T) {
 	}
 }
 
-func TestCaughtUpCursorsShareOneMarker(t *testing.T) {
-	s := NewStore("ucla", 100)
-	s.Apply(at(t, "a", 1), 1)
-	var cursors []*Cursor
-	for range 1000 {
-		c := s.Head()
-		drainAll(c)
-		cursors = append(cursors, c)
-	}
-	s.Apply(at(t, "b", 1), 1)
-	markers := 0
-	for n := s.root.next; n != &s.root; n = n.next {
-		if n.isMarker() {
-			markers++
-		}
-	}
-	if markers != 1 {
-		t.Errorf("%d markers for 1,000 cursors at one position", markers)
-	}
-	for i, c := range cursors {
-		if got := drainAll(c); !slices.Equal(got, []string{"b"}) {
-			t.Fatalf("cursor %d got %q", i, got)
-		}
-		c.Close()
-	}
-	if n := s.root.prev; n.isMarker() {
-		t.Error("a marker remained although all cursors are closed")
-	}
-}
-
 // TestCursorsAgainstAModel compares random operations with a model: a slice of (client, seq), of which a follower
 // at position p must still get everything with a greater seq.
 func TestCursorsAgainstAModel(t *testing.T) {
@@ -190,7 +160,6 @@ func TestCursorsAgainstAModel(t *testing.T) {
 				if len(cursors) < 8 {
 					cursors, places = append(cursors, s.Head()), append(places, 0)
 				} else if r.IntN(2) == 0 {
-					cursors[i].Close()
 					cursors[i], places[i] = s.End(), s.Tail()
 				} else {
 					cursors[i].Rewind()
@@ -198,7 +167,7 @@ func TestCursorsAgainstAModel(t *testing.T) {
 				}
 			}
 			checkPosition(t, seed, step, cursors[i], places[i], s, model)
-			checkRing(t, s, cursors)
+			checkStore(t, s)
 		}
 	}
 }
@@ -239,36 +208,53 @@ func checkPosition(t *testing.T, seed uint64, step int, c *Cursor, place uint64,
 	}
 }
 
-// checkRing checks the invariants of doc.go for a store and all of its cursors.
-func checkRing(t *testing.T, s *Store, cursors []*Cursor) {
+// checkStore checks the invariants of doc.go.
+func checkStore(t *testing.T, s *Store) {
 	t.Helper()
-	standing := map[*node]int{}
-	for _, c := range cursors {
-		standing[c.at]++
-	}
 	entries, last, digest := 0, uint64(0), protocol.Digest(0)
-	for n := s.root.next; n != &s.root; n = n.next {
-		if n.next.prev != n {
-			t.Fatal("the ring is broken")
+	for seq, r, ok := s.feed.next(0); ok; seq, r, ok = s.feed.next(seq) {
+		var e Item
+		s.cells.read(r, &e)
+		if e.Seq != seq || seq <= last || seq > s.feed.tail {
+			t.Fatalf("a record of position %d at %d, behind %d; the tail is %d", e.Seq, seq, last, s.feed.tail)
 		}
-		if n.isMarker() {
-			if n.cursors != standing[n] {
-				t.Fatalf("a marker counts %d cursors: %d are at it", n.cursors, standing[n])
+		var k known
+		if s.find(e.Record.Client(), &k); k.cell != r {
+			t.Fatalf("the index has %q in cell %x, the feed in %x", e.Record.Client(), k.cell, r)
+		}
+		entries, last, digest = entries+1, seq, digest+protocol.Digest(s.hash(e.Record.Text()))
+	}
+	used, segments, groups := 0, 0, 0
+	for k := range s.cells.classes {
+		for _, b := range s.cells.classes[k].slabs {
+			if used += b.used; b.used > 0 != (b.cells != nil) {
+				t.Fatalf("a slab with %d entries has %d bytes", b.used, len(b.cells))
 			}
-			delete(standing, n)
+		}
+	}
+	for i, g := range s.feed.groups {
+		if g == nil {
 			continue
 		}
-		if s.entries[string(n.record.Client())] != n {
-			t.Fatalf("the entry of %q is not the one in the map", n.record.Client())
+		groups++
+		n := 0
+		for k, one := range g.segments {
+			if one == nil {
+				continue
+			}
+			n++
+			number := (s.feed.first+uint64(i))<<groupBits | uint64(k)
+			if one.count == 0 && number != s.feed.tail>>segmentBits {
+				t.Fatalf("segment %d of %d is empty", number, s.feed.tail>>segmentBits)
+			}
+			segments++
 		}
-		if n.seq <= last || n.seq > s.tail {
-			t.Fatalf("position %d follows %d; the tail is %d", n.seq, last, s.tail)
+		if n != g.count || n == 0 {
+			t.Fatalf("a group of %d segments counts %d", n, g.count)
 		}
-		entries, last, digest = entries+1, n.seq, digest+protocol.Digest(s.hash(n.record.Text()))
 	}
-	if entries != len(s.entries) || digest != s.digest || len(standing) > 0 {
-		t.Fatalf("%d entries of %d, digest %v for %v, %d unlinked markers",
-			entries, len(s.entries), s.digest, digest, len(standing))
+	if entries != s.Len() || used != entries || digest != s.digest {
+		t.Fatalf("%d records in the feed, %d in the index, %d in cells; digest %v for %v", entries, s.Len(), used, s.digest, digest)
 	}
 }
 

@@ -153,7 +153,6 @@ func (e *end) check(in *Inbound) (lines [][]byte) {
 	if s.acked > s.highest || s.cursor.Position() != at.Position() {
 		e.t.Fatalf("Sent: acked %d, highest %d, cursor at %d instead of %d", s.acked, s.highest, s.cursor.Position(), at.Position())
 	}
-	at.Close()
 	o := e.dial
 	if o == nil || !o.Sending() {
 		return lines

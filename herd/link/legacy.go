@@ -54,12 +54,6 @@ func (l *Legacy) CaughtUp() bool { return l.cursor.CaughtUp() }
 // Position returns the position up to which everything has been sent.
 func (l *Legacy) Position() uint64 { return l.cursor.Position() }
 
-// Close ends the copy. No method may be called after it.
-func (l *Legacy) Close() {
-	l.cursor.Close()
-	l.line.Close()
-}
-
 // Next is called when a connection that carried a line is lost, and reports whether to dial another one. A
 // line that was not delivered is sent once more, on that one.
 func (l *Legacy) Next(delivered bool) (more bool) {

@@ -144,10 +144,7 @@ func (o *Outbound) Tick(now Time, out *Output) {
 // Close ends the connection, for whatever reason. No method may be called after it.
 func (o *Outbound) Close() {
 	o.state = Ended
-	if o.cursor != nil {
-		o.cursor.Close()
-		o.cursor = nil
-	}
+	o.cursor = nil
 }
 
 func (o *Outbound) drop(reason error, out *Output) {

@@ -100,7 +100,6 @@ func (w *world) checkEqual(greatest []*record) {
 		for c := h.server.Store().Head(); ; {
 			item, ok := c.Next()
 			if !ok {
-				c.Close()
 				break
 			}
 			text := string(item.Record.Text())

@@ -155,7 +155,6 @@ func (t *tap) checkWelcome(c *wire, line []byte) {
 	for feed := p.server.Store().Head(); ; {
 		item, ok := feed.Next()
 		if !ok || item.Seq > since {
-			feed.Close()
 			return
 		}
 		r := w.model.accepted[string(item.Record.Text())]

@@ -43,7 +43,7 @@ type ClientsMark struct {
 type walk struct {
 	prefix []byte
 	after  uint64
-	cursor *feed.Cursor // nil before the first and after the last turn
+	cursor *feed.Cursor // nil before the first turn
 }
 
 // stop is where a walk is after a turn.
@@ -57,26 +57,17 @@ func (k *walk) next(srv *herd.Server, b *follow.Batch) stop {
 	store := srv.Store()
 	if k.cursor == nil {
 		k.cursor = store.Head()
+		k.cursor.Advance(k.after)
 	}
 	b.Reset()
 	b.Fill(k.cursor, follow.TurnRecords, follow.TurnBytes, srv.Source, func(i feed.Item) bool {
-		return i.Seq > k.after && bytes.HasPrefix(i.Record.Client(), k.prefix)
+		return bytes.HasPrefix(i.Record.Client(), k.prefix)
 	})
 	s := stop{tail: store.Tail(), mark: ClientsMark{
 		Server: srv.Name(), Epoch: srv.Epoch().String(),
 		After: k.cursor.Position(), Records: uint64(store.Len()), Complete: k.cursor.CaughtUp(),
 	}}
-	if s.mark.Complete {
-		k.close()
-	}
 	return s
-}
-
-func (k *walk) close() {
-	if k.cursor != nil {
-		k.cursor.Close()
-		k.cursor = nil
-	}
 }
 
 // queryWalk reads the parameters prefix and after.
@@ -106,8 +97,6 @@ func (c *console) clients(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	// The loop closes the cursor even if it is stuck now.
-	defer func() { go c.Do(context.Background(), func(*herd.Server) { k.close() }) }()
 	var text bytes.Buffer
 	at, ok := c.turn(r.Context(), k, &text)
 	switch {

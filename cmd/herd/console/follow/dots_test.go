@@ -156,7 +156,6 @@ func (s *screen) same(l *loop) {
 	got := s.byID()
 	l.do(func() {
 		c := l.store.Head()
-		defer c.Close()
 		for item, ok := c.Next(); ok; item, ok = c.Next() {
 			id := string(item.Record.Client())
 			if one, ok := got[id]; ok && one != dotOf(item.Record) || !ok && s.reset.OneOf == 1 {

@@ -386,7 +386,6 @@ func TestMoreThanATurn(t *testing.T) {
 			}
 			r, b := f.reader, NewBatch(0, herd.FollowBytes)
 			c := l.store.Head()
-			defer c.Close()
 			if more := (&reader{o: r.o, cursor: c}).fill(b); !more || len(b.Updates) != herd.FollowRecords {
 				t.Errorf("%d records in one turn, more: %v", len(b.Updates), more)
 			}
@@ -409,7 +408,6 @@ func TestLongRecords(t *testing.T) {
 				l.moveNow(t, strings.Repeat("x", protocol.MaxClientID-3)+fmt.Sprintf("%03d", i))
 			}
 			b, c := NewBatch(0, herd.FollowBytes), l.store.Head()
-			defer c.Close()
 			(&reader{o: f.reader.o, cursor: c}).fill(b)
 			if n := len(b.Updates); b.Size() > herd.FollowBytes+2000 || n < 100 || n > 600 {
 				t.Errorf("%d bytes of %d records in one turn", len(b.text), n)

@@ -63,19 +63,11 @@ func (r *reader) start() {
 
 func (r *reader) stop() {
 	r.stopped = true
-	if r.cursor != nil {
-		r.cursor.Close()
-		r.cursor = nil
-	}
+	r.cursor = nil
 	r.endWalk()
 }
 
-func (r *reader) endWalk() {
-	if r.walker != nil {
-		r.walker.Close()
-		r.walker = nil
-	}
-}
+func (r *reader) endWalk() { r.walker = nil }
 
 func (r *reader) readAfter(d time.Duration) { r.o.Later(d, r.read) }
 
@@ -118,7 +110,6 @@ func (r *reader) walkOn(of *dots, has func(id []byte) bool) {
 		r.walk = b
 	}
 	if b.walk != of {
-		r.endWalk()
 		r.walker, r.walkerEnd = store.Head(), store.Tail()
 	}
 	b.Reset()

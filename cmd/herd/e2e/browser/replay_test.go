@@ -176,6 +176,9 @@ func TestReplayOfHostileIDs(t *testing.T) {
 			t.Error("an element from a text")
 		}
 		p.fits()
+		if tall := value[int](p, `document.querySelector(".flood-name").offsetHeight`); tall > 100 {
+			t.Errorf("the name is %d pixels tall", tall)
+		}
 		p.picture(fmt.Sprintf("replay-phone-%d", i))
 	}
 }

@@ -185,11 +185,18 @@ func Check(p *herd.EventPage) error {
 	if len(p.Events) > herd.MaxEvents {
 		return fmt.Errorf("bad answer: it has more than %d events", herd.MaxEvents)
 	}
-	if k := slices.MaxFunc(append(slices.Clip(p.Events), recorder.Event{K: p.K}), func(a, b recorder.Event) int { return a.K - b.K }).K; k > maxK {
-		return fmt.Errorf("bad answer: it has K %d", k)
+	if !plausibleK(p.K) {
+		return fmt.Errorf("bad answer: it has K %d", p.K)
+	}
+	for i := range p.Events {
+		if k := p.Events[i].K; !plausibleK(k) {
+			return fmt.Errorf("bad answer: an event has K %d", k)
+		}
 	}
 	return nil
 }
+
+func plausibleK(k int) bool { return k >= 0 && k <= maxK }
 
 // recent reports whether an event is of the last minute.
 func (g *Gatherer) recent(p *process, e *recorder.Event) bool {

@@ -221,6 +221,8 @@ func TestManyFloods(t *testing.T) {
 func TestBadAnswers(t *testing.T) {
 	for _, bad := range []herd.EventPage{
 		{FlightStamp: herd.FlightStamp{K: 64}}, {Events: []recorder.Event{{K: maxK + 1}}}, {Events: make([]recorder.Event, herd.MaxEvents+1)},
+		{FlightStamp: herd.FlightStamp{K: -1}}, {Events: []recorder.Event{{K: -1}}},
+		{FlightStamp: herd.FlightStamp{K: math.MinInt}, Events: []recorder.Event{{K: math.MaxInt}}},
 	} {
 		if Check(&bad) == nil {
 			t.Errorf("accepted %d events, K %d", len(bad.Events), bad.K)

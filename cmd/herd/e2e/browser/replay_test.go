@@ -46,6 +46,7 @@ func TestReplay(t *testing.T) {
 	p.keys(kb.Home)
 	p.has(1, ".replay[data-position='0']")
 	p.has(5, ".replay .box[data-has=false]")
+	p.until(`[...document.querySelectorAll(".replay .box .text")].every((e) => e.textContent === "not yet")`)
 	n := value[int](p, `Number(document.querySelector(".replay").dataset.length)`)
 	if n < 9 || n > 13 { // 5 servers have it; 4, 5 or 6 AT lines, each sent, and those beyond 4 duplicates
 		t.Errorf("%d steps", n)
@@ -61,6 +62,7 @@ func TestReplay(t *testing.T) {
 		looks = append(looks, now)
 	}
 	p.has(5, ".replay .box[data-has=true]")
+	p.until(`[...document.querySelectorAll(".replay .box .text")].every((e) => /^(from a client|after .+)$/.test(e.textContent))`)
 	p.has(4, ".replay .arrow[data-carried=new]")
 	p.has(0, ".replay .pulse")
 	p.until(`/^5 servers in [\d.]+ (µs|ms|s), [456] AT lines, [012] duplicates?\.$/.test(document.querySelector(".caption").textContent)`)

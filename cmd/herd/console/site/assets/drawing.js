@@ -86,7 +86,7 @@ export class Drawing {
       setData(b.root, "state", s.state);
       setData(b.root, "level", s.level);
       const words = s.state === "starting" ? "starting" : printable(s.text);
-      b.words = s.state === "starting" ? "starting" : printable(s.short);
+      b.words = s.state === "starting" ? "starting" : printable(s.short ?? s.text);
       setText(b.full, [printable(s.name), words, printable(s.detail ?? "")].filter(Boolean).join(": "));
       setAttribute(b.root, "aria-label", `${printable(s.name)}: ${words}`);
     });

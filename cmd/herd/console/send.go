@@ -1,13 +1,16 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"serverherd/cmd/herd/client"
 	"serverherd/herd"
@@ -66,10 +69,17 @@ func (c *console) send(w http.ResponseWriter, r *http.Request) {
 // sendRequest reads a request. An error has an HTTP status.
 func (c *console) sendRequest(w http.ResponseWriter, r *http.Request) (request SendRequest, status int, err error) {
 	most := int64(2*c.Config.Limits.MaxLine + 1024) // escapes and all
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err = d.Decode(&request); err == nil && d.More() {
-		err = errors.New("more than one value")
+	switch {
+	case err != nil:
+	case !utf8.Valid(text): // the decoder would change the line
+		err = errors.New("not UTF-8")
+	default:
+		if err = d.Decode(&request); err == nil && d.Decode(new(any)) != io.EOF {
+			err = errors.New("more than one value")
+		}
 	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return request, http.StatusRequestEntityTooLarge, fmt.Errorf("the request is longer than %d bytes", most)

@@ -127,6 +127,9 @@ func TestSendRefuses(t *testing.T) {
 	}{
 		"no origin":           {403, whatsat, []string{"Origin", ""}},
 		"another site":        {403, whatsat, []string{"Origin", "http://example.com"}},
+		"a bracket behind":    {400, whatsat + "]", nil},
+		"a brace behind":      {400, whatsat + "}", nil},
+		"not UTF-8":           {400, `{"server":"Ball","line":"WHATSAT ki` + "\xff" + `wi 10 5"}`, nil},
 		"another port":        {403, whatsat, []string{"Origin", "http://127.0.0.1:1"}},
 		"no site":             {403, whatsat, []string{"Origin", "null"}},
 		"a form":              {403, whatsat, []string{"Content-Type", "application/x-www-form-urlencoded"}},

@@ -264,6 +264,10 @@ func (s *supervisor) welcome(after time.Duration, again bool) []string {
 		fmt.Sprintf("  %s trace kiwi.cs.ucla.edu", self),
 		fmt.Sprintf("  %s status", self),
 		fmt.Sprintf("  %s top", self),
+		fmt.Sprintf("  %s demo", self),
+	}
+	if i := slices.IndexFunc(s.servers, func(server config.Server) bool { return server.Console != "" }); i >= 0 {
+		lines = append(lines, "The page: http://"+browsable(s.servers[i].Console)+"/")
 	}
 	lines = append(lines, logsOf(&s.cfg.Log, len(s.servers), s.links())...)
 	return append(lines, "Ctrl-C stops the herd.")

@@ -191,14 +191,14 @@ func TestWelcome(t *testing.T) {
 		{"all", cfg.Servers, false, []string{
 			"5 servers, 10 links live in 0.4 s. In another terminal:", kiwi + "Alford",
 			"  bin/herd whatsat kiwi.cs.ucla.edu 10 3 --at Welsh", "  bin/herd trace kiwi.cs.ucla.edu",
-			"  bin/herd status", "  bin/herd top",
-		}, 9},
+			"  bin/herd status", "  bin/herd top", "  bin/herd demo", "The page: http://localhost:11600/",
+		}, 11},
 		{"all, again", cfg.Servers, true, []string{"5 servers, 10 links live again"}, 1},
 		{"no links", cfg.Servers[:2], false, []string{
 			"2 servers ready in 0.4 s. In another terminal:", kiwi + "Alford", "  bin/herd whatsat kiwi.cs.ucla.edu 10 3 --at Alford",
-		}, 9},
-		{"one", cfg.Servers[:1], false, []string{"1 server ready in 0.4 s. In another terminal:"}, 9},
-		{"one without a console", silent, false, []string{"5 servers ready in 0.4 s. In another terminal:"}, 9},
+		}, 11},
+		{"one", cfg.Servers[:1], false, []string{"1 server ready in 0.4 s. In another terminal:"}, 11},
+		{"one without a console", silent, false, []string{"5 servers ready in 0.4 s. In another terminal:"}, 11},
 		{"one without a console, again", silent, true, []string{"5 servers ready again"}, 1},
 	} {
 		s := &supervisor{cfg: cfg, file: defaultConfig, servers: test.servers}

@@ -500,8 +500,8 @@ func TestUpSecondSignal(t *testing.T) {
 	}
 }
 
-// The start of a herd of five prints fourteen lines: one per server, the number of live links, what to type
-// next, and where the logs are. Nothing else follows until something happens.
+// The start of a herd of five prints sixteen lines: one per server, the number of live links, what to type
+// next, where the page is, and where the logs are. Nothing else follows until something happens.
 func TestUpIsQuiet(t *testing.T) {
 	t.Parallel()
 	out := &processtest.Output{}
@@ -513,6 +513,8 @@ func TestUpIsQuiet(t *testing.T) {
 		`herd     \|   \S+ --config \S+ trace \S+`,
 		`herd     \|   \S+ --config \S+ status`,
 		`herd     \|   \S+ --config \S+ top`,
+		`herd     \|   \S+ --config \S+ demo`,
+		`herd     \| The page: http://\S+:\d+/`,
 		`herd     \| Logs: \S+, at most 3\.1 GB in total \(log\.max_size\)`,
 		`herd     \|   1,000 updates/s add 2\.\d+ MB/s to 5\.\d+ MB/s \(log\.lines = true\)`,
 		`herd     \| Ctrl-C stops the herd\.`,

@@ -10,6 +10,7 @@ const apart = 5; // px from the line between two servers to each of the arrows
 const tip = 7;
 const crowded = 24; // arrows: with more of them, only those of the selected server have labels
 const character = 6.6; // px, about
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 2 }); // 1.2K
 
 export class Drawing {
   constructor(select) {
@@ -99,6 +100,7 @@ export class Drawing {
       const state = printable(l.text).split(":")[0].split(",")[0];
       a.words = l.level === "good" ? `${rate(l.rate)}/s` : l.behind > 0 ? `${count(l.behind)} behind` : state;
       if (l.rate === undefined && l.level === "good") a.words = "";
+      a.fewer = l.level === "good" && a.words ? `${compact.format(l.rate)}/s` : a.words;
     }
     this.write();
   }
@@ -113,9 +115,10 @@ export class Drawing {
       const of = a.root.dataset;
       const near = of.from === this.selected || of.to === this.selected;
       const shown = near || (this.selected === "" && this.arrows.length <= crowded);
-      const text = shown && a.room ? cut(a.words, a.room) : "";
+      const words = a.words.length > a.room ? a.fewer : a.words;
+      const text = shown && a.room ? cut(words, a.room) : "";
       setText(a.label, text);
-      if (text) placeLabel(a, text.length);
+      if (text) placeLabel(a, text.length, this.width);
     }
   }
 
@@ -142,7 +145,7 @@ function arrow(from, to, fromName, toName) {
   const root = svg("g", {
     class: "arrow", "aria-hidden": "true", "data-from": fromName, "data-to": toName, "data-level": "unknown", "data-near": "true",
   }, full, line, head, label);
-  return { root, line, head, label, full, from, to, words: "", room: 0, middle: null };
+  return { root, line, head, label, full, from, to, words: "", fewer: "", room: 0, middle: null };
 }
 
 // placeArrow draws an arrow on the left of the line between two servers, seen from the first one.
@@ -162,10 +165,12 @@ function placeArrow(a, from, to, w, h) {
   a.room = visible < 34 ? 0 : Math.max(4, Math.round(Math.abs(ux) * (visible / character) + Math.abs(uy) * 16));
 }
 
-// placeLabel puts a label of some characters beside the middle of its arrow, so far away that it does not touch it.
-function placeLabel(a, characters) {
+// placeLabel puts a label of some characters beside the middle of its arrow, so far away that it does not touch it,
+// and inside the drawing.
+function placeLabel(a, characters, width) {
   const { x, y, nx, ny } = a.middle;
   const away = 4 + (Math.abs(nx) * characters * 6.4) / 2 + Math.abs(ny) * 6;
-  setAttribute(a.label, "x", (x + nx * away).toFixed(1));
+  const half = (characters * 6.4) / 2;
+  setAttribute(a.label, "x", Math.max(half, Math.min(width - half, x + nx * away)).toFixed(1));
   setAttribute(a.label, "y", (y + ny * away + 4).toFixed(1));
 }

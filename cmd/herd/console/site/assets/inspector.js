@@ -7,7 +7,7 @@ import { textOf } from "./ids.js";
 import { words } from "./ages.js";
 
 const rows = [
-  ["age", "Age"], ["position", "Position"], ["time", "Client's time"], ["origin", "Told"], ["server", "Shown by"],
+  ["age", "Age"], ["position", "Position"], ["time", "Client's time"], ["origin", "Sent to"], ["server", "Shown by"],
   ["applied", "Stored there"], ["source", "Received from"],
 ];
 

@@ -2,6 +2,9 @@
 import { el, setData, setText } from "./dom.js";
 import { count, printable, rate } from "./format.js";
 
+const words = "A record is the latest update of one client; servers that are in sync have the same ones. Behind is how many " +
+  "records the neighbor may still lack. Loop lag is how long work waits for the server's event loop: 99 of 100 times at most that.";
+
 export class Links {
   constructor() {
     this.body = el("tbody");
@@ -10,7 +13,7 @@ export class Links {
       el("thead", {}, el("tr", {}, ...["From", "To", "State"].map((t) => el("th", { scope: "col" }, t)),
         ...["Lines/s", "Behind"].map((t) => el("th", { scope: "col", class: "number" }, t)))),
       this.body);
-    this.root = el("div", { class: "scroll" }, this.table);
+    this.root = el("div", { class: "scroll" }, this.table, el("p", { class: "words" }, words));
     this.rows = [];
   }
 

@@ -48,8 +48,8 @@ export class MapView {
     });
     this.surface.append(this.selection.ring);
     this.counts = el("p", { class: "counts", role: "status" }, "Waiting for the clients");
-    this.empty = el("p", { class: "empty", hidden: "" }, "No client has told where it is. ", el("code", {}, "bin/herd demo"),
-      " makes some that travel.");
+    this.empty = el("p", { class: "empty", hidden: "" }, "No client has sent its position yet. ", el("code", {}, "bin/herd demo"),
+      " starts some that travel, and ", el("b", {}, "Try it"), " sends one.");
     const find = new Find((id) => this.selection.open(id, true));
     const zoom = (by) => () => this.zoom(...this.middle(), by);
     const stage = el("div", { class: "stage" }, land, dots, this.surface, find.root,

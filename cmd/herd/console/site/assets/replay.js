@@ -46,7 +46,7 @@ export class ReplayView {
     this.polite = el("p", { class: "unseen", "aria-live": "polite" });
     this.story = new Story((position) => this.seek(position));
     this.scale = el("span", { class: "scale" });
-    this.note = el("p", { class: "banner", role: "status" }, "Waiting for an update. ", el("code", {}, "bin/herd demo"), " makes some.");
+    this.note = el("p", { class: "banner", role: "status" }, "Waiting for an update: its way from server to server is a flood, shown here. ", el("code", {}, "bin/herd demo"), " starts clients that send some, and ", el("b", {}, "Try it"), " sends one.");
     this.root = el("div", { class: "replay" }, this.counts, this.timeline.root, this.note,
       el("div", { class: "flood" },
         el("section", { class: "drawing", "aria-label": "Drawing of the flood" }, el("div", { class: "flood-head" }, this.heading, this.link),
@@ -134,8 +134,8 @@ export class ReplayView {
     for (const [hash, f] of this.floods) if (now - f.at > minute) this.floods.delete(hash);
     this.ordered = [...this.floods.values()].sort((a, b) => a.at - b.at);
     this.timeline.show(this.ordered, now);
-    const n = this.ordered.length, shown = this.oneOf > 1 ? `1 of ${count(this.oneOf)} floods is shown` : "all floods are shown";
-    setText(this.counts, this.of === undefined ? "" : `${count(n)} ${n === 1 ? "flood" : "floods"} of the last minute; ${shown}` +
+    const n = this.ordered.length, shown = this.oneOf > 1 ? `of many, 1 in ${count(this.oneOf)} is shown` : "all are shown";
+    setText(this.counts, this.of === undefined ? "" : `${count(n)} ${n === 1 ? "flood" : "floods"} in the last minute; ${shown}` +
       (this.answered < this.of ? `. ${this.answered} of ${this.of} servers answer` : ""));
     setData(this.root, "floods", n);
   }

@@ -42,7 +42,7 @@ function fields(at) {
   const row = (text, ...words) => el("div", {}, el("dt", {}, el("code", {}, printable(text))), el("dd", {}, ...words));
   return el("dl", { class: "atfields" },
     row("AT", "where a client is"),
-    row(at.server, "the server that the client told"),
+    row(at.server, "the server that the client sent it to"),
     row(at.diff, `${late}. The two clocks may differ`),
     row(at.client, "the client"),
     row(at.coords, position(at)),

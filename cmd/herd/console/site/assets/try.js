@@ -1,5 +1,5 @@
 // The Try it view: sends lines to servers, as a client does, and explains the replies.
-import { el, setData, setText } from "./dom.js";
+import { el, setAttribute, setData, setText } from "./dom.js";
 import { printable } from "./format.js";
 import { budget, provider } from "./places.js";
 import { coordsOf, send } from "./send.js";
@@ -53,8 +53,8 @@ export class TryView {
       e.preventDefault();
       this.send();
     });
-    this.hint = el("div", { class: "hint" }, el("h2", {}, "How a herd is spoken to"),
-      el("p", {}, "A client sends one line to any server, and gets one reply. ", el("b", {}, "IAMAT"), " tells where it is; the server floods that to all others. ",
+    this.hint = el("div", { class: "hint" }, el("h2", {}, "How to talk to a herd"),
+      el("p", {}, "A client sends one line to any server, and gets one reply. ", el("b", {}, "IAMAT"), " says where the client is; the server floods that to all others. ",
         el("b", {}, "WHATSAT"), " asks any server what is near a client."),
       el("p", {}, "Send the IAMAT. Then ask ", el("b", {}, "another"), " server WHATSAT: it knows the client, too, and its AT line is the same."));
     this.replies = el("div", { class: "replies", role: "log", "aria-label": "Replies" });
@@ -97,7 +97,9 @@ export class TryView {
     setText(this.note, this.edited ? "Edited by hand: it is sent as it is. A change above replaces it." : "You may edit it, for example to see what a server says to a bad line.");
     setData(this.form, "edited", this.edited);
     if (this.edited || document.activeElement === this.line) return;
-    const client = this.client.value.trim(), time = this.time.value.trim() || (Date.now() / 1000).toFixed(3);
+    const client = this.client.value.trim();
+    setAttribute(this.client, "aria-invalid", /\s/.test(client));
+    const time = this.time.value.trim() || (Date.now() / 1000).toFixed(3);
     const line = this.verb === "IAMAT" ? `IAMAT ${client} ${coordsOf(this.lat.value, this.lng.value)} ${time}` :
       `WHATSAT ${client} ${this.radius.value.trim()} ${this.bound.value.trim()}`;
     if (this.line.value !== line) this.line.value = line;

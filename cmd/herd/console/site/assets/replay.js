@@ -134,7 +134,7 @@ export class ReplayView {
     for (const [hash, f] of this.floods) if (now - f.at > minute) this.floods.delete(hash);
     this.ordered = [...this.floods.values()].sort((a, b) => a.at - b.at);
     this.timeline.show(this.ordered, now);
-    const n = this.ordered.length, shown = this.oneOf > 1 ? `of many, 1 in ${count(this.oneOf)} is shown` : "all are shown";
+    const n = this.ordered.length, shown = this.oneOf > 1 ? `1 of ${count(this.oneOf)} updates is shown` : "every update is shown";
     setText(this.counts, this.of === undefined ? "" : `${count(n)} ${n === 1 ? "flood" : "floods"} in the last minute; ${shown}` +
       (this.answered < this.of ? `. ${this.answered} of ${this.of} servers answer` : ""));
     setData(this.root, "floods", n);

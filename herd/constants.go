@@ -58,6 +58,8 @@ const (
 	DotsIDs       = 32 << 20
 	DotsPause     = 100 * time.Millisecond
 	DotsMessage   = 64 << 10
+	DotsRate      = 32 << 20 // of all pages
+	DotsBurst     = 8 << 20
 )
 
 // Limits of the console's streams. The console's server applies them.
@@ -155,6 +157,8 @@ func Constants() []Constant {
 		{"dots_ids", DotsIDs, "bytes of their ids, likewise"},
 		{"dots_pause", DotsPause, "between two times that a page gets changed positions"},
 		{"dots_message", DotsMessage, "bytes of a message with positions"},
+		{"dots_rate", DotsRate, "bytes of such messages a second, of all pages together, so that clients need not wait for pages"},
+		{"dots_burst", DotsBurst, "bytes of them at once"},
 		{"watch_heartbeat", WatchHeartbeat, "without an update, after which /watch sends an empty line"},
 		{"console_stall", ConsoleStall, "for which a reader of the console may take nothing: it is closed"},
 		{"console_close", ConsoleClose, "for which a server that stops lets requests to its console end; then they are cut off"},

@@ -100,6 +100,7 @@ var limitCases = []limitCase{
 	{limits: "replay_floods", by: "cmd/herd/console/replay/replay_test.go TestManyFloods"},
 	{limits: "replay_kept replay_pause replay_bytes replay_message", by: "cmd/herd/console/floods_test.go TestKeptFloods"},
 	{limits: "dots_clients dots_message", by: "cmd/herd/console/follow/dots_test.go TestDotsOneOf"},
+	{limits: "dots_rate dots_burst", by: "cmd/herd/console/wsdots_test.go TestDotsOfAllPagesTogether"},
 	{limits: "dots_ids", by: "cmd/herd/console/follow/dots_test.go TestDotsOfLongIDs"},
 	{limits: "dots_pause", by: "cmd/herd/console/follow/dots_test.go TestFrames"},
 	{limits: "page_request", by: "cmd/herd/console/wsdots_test.go TestWSInvalid"},

@@ -15,6 +15,8 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"serverherd/cmd/herd/console/follow"
 	"serverherd/cmd/herd/console/metrics"
 	"serverherd/herd"
@@ -54,7 +56,8 @@ type console struct {
 	herdWide *herdWide // nil without Config
 	flights  *flights  // likewise
 	// walks has a value for each walk that may begin a turn: memory for it, or nil. See turn.
-	walks chan *follow.Batch
+	walks    chan *follow.Batch
+	dotsRate *rate.Limiter // bytes of dots of all pages
 	// encoders has an element for each answer that is being encoded.
 	encoders chan struct{}
 	sends    chan struct{} // likewise, for each line that is being sent
@@ -65,7 +68,7 @@ type console struct {
 // New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
-	c := &console{Options: o, exposed: metrics.NewPage(), sendTimeout: herd.ConsoleSendTimeout}
+	c := &console{Options: o, dotsRate: rate.NewLimiter(herd.DotsRate, herd.DotsBurst), exposed: metrics.NewPage(), sendTimeout: herd.ConsoleSendTimeout}
 	c.encoders = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	c.sends = make(chan struct{}, herd.ConsoleSends)
 	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)

@@ -140,6 +140,14 @@ func live(servers []config.Server, before []ask.Status, h *view.Herd) []byte {
 	return viewer.Text(m).Data
 }
 
+// fewWords is an agreement for a box of the drawing. How many records a neighbor lacks is at its arrow.
+func fewWords(agreement view.Text) string {
+	if strings.HasPrefix(agreement.Text, "a neighbor is ") && strings.HasSuffix(agreement.Text, " behind") {
+		return "neighbor behind"
+	}
+	return agreement.Short()
+}
+
 func liveServer(a ask.Status, old *herd.Status, h *view.Herd) LiveServer {
 	s := a.Status
 	switch {
@@ -150,7 +158,7 @@ func liveServer(a ask.Status, old *herd.Status, h *view.Herd) LiveServer {
 	}
 	agreement := h.Agreement(s)
 	one := LiveServer{
-		Name: a.Server, State: "ready", Text: agreement.Text, Short: agreement.Short(), Level: agreement.Level.String(),
+		Name: a.Server, State: "ready", Text: agreement.Text, Short: fewWords(agreement), Level: agreement.Level.String(),
 		Version: short(s.Version), Records: &s.Records, Connections: &s.Connections,
 	}
 	if !s.Ready {

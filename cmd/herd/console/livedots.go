@@ -3,6 +3,8 @@ package console
 import (
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"serverherd/cmd/herd/console/follow"
 	"serverherd/cmd/herd/console/viewer"
 	"serverherd/herd"
@@ -31,7 +33,9 @@ type dotsStream struct {
 	wake     chan struct{}
 	page     *follow.Page // nil: not wanted
 	buffer   []byte
-	names    []LiveName // answers that wait
+	rate     *rate.Limiter // of all pages together, in bytes
+	due      time.Time     // before which the rate allows no more dots
+	names    []LiveName    // answers that wait
 }
 
 func (*dotsStream) Requests() []string { return []string{"dots", "name"} }
@@ -62,6 +66,9 @@ func (s *dotsStream) Next(now time.Time) (m viewer.Message, again time.Time) {
 		m, s.names = viewer.Text(s.names[0]), s.names[1:]
 		return m, again
 	}
+	if now.Before(s.due) {
+		return m, s.due
+	}
 	n, again := s.page.Next(s.buffer, now)
 	switch {
 	case n.Reset:
@@ -70,6 +77,8 @@ func (s *dotsStream) Next(now time.Time) (m viewer.Message, again time.Time) {
 		m = viewer.Text(LiveDots{Type: "dots-done", Generation: n.Generation, Clients: n.Clients})
 	default:
 		m = viewer.Message{Binary: true, Data: n.Dots}
+		// It goes at once, whatever the rate is. The next one waits for both.
+		s.due = now.Add(s.rate.ReserveN(now, len(n.Dots)).DelayFrom(now))
 	}
 	return m, again
 }

@@ -92,7 +92,7 @@ func (c *console) streams(wake chan struct{}) []viewer.Stream {
 	}
 	if c.Follower != nil {
 		all = append(all,
-			&dotsStream{follower: c.Follower, wake: wake},
+			&dotsStream{follower: c.Follower, wake: wake, rate: c.dotsRate},
 			&clientStream{follower: c.Follower, wake: wake})
 	}
 	return all

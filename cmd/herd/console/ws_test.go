@@ -485,3 +485,19 @@ func TestLiveIsShort(t *testing.T) {
 		t.Errorf("%d bytes: %q", len(d), d)
 	}
 }
+
+// What a box of the drawing says fits into it.
+func TestFewWords(t *testing.T) {
+	for text, want := range map[string]string{
+		"a neighbor is 1,052 behind": "neighbor behind",
+		"a neighbor is full":         "neighbor full",
+		"catching up (1,052 behind)": "1,052 behind",
+		view.UnderWay.Text:           "under way",
+		"in sync":                    "in sync",
+		"diverged since 20:59:07":    "diverged 20:59:07",
+	} {
+		if got := fewWords(view.Text{Text: text}); got != want || len(got) > 18 {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -375,6 +375,40 @@ func TestManyWSDots(t *testing.T) {
 	})
 }
 
+// Many pages that load the map at once share a rate, so that they do not take all processors.
+func TestDotsOfAllPagesTogether(t *testing.T) {
+	const pages, clients = 100, 20_000
+	inPageBubbleOf(t, clients, func(p *paged) {
+		var all []string
+		for i := range clients {
+			all = append(all, fmt.Sprint("c", i))
+		}
+		p.move(wsTime, all...)
+		var group sync.WaitGroup
+		begun := time.Now()
+		for range pages {
+			s := p.open()
+			group.Go(func() {
+				defer s.CloseNow()
+				s.ask(`{"type":"dots","on":true}`)
+				for {
+					if m, err := s.message(); err != nil {
+						t.Error(err)
+						return
+					} else if m.kind == "dots-done" {
+						return
+					}
+				}
+			})
+		}
+		group.Wait()
+		took := time.Since(begun).Seconds() // the last message of each page waits for nothing
+		if least := float64(pages*(16*clients-herd.DotsMessage)-herd.DotsBurst) / herd.DotsRate; took < least || took > 2*least+1 {
+			t.Errorf("%.2f s, at least %.2f", took, least)
+		}
+	})
+}
+
 // The server stops at any time.
 func TestWSDotsEnd(t *testing.T) {
 	for i := range 7 { // dots, client, three with dots, dots-done

@@ -34,7 +34,7 @@ func (h *Herd) direction(from, to string) Direction {
 			l = &herd.LinkStatus{}
 		}
 		d.Behind, d.Sent = h.Lag(sender, l), &l.ATSent
-		d.State = sending(*l, d.Behind, float64(d.Behind) <= h.growth(sender))
+		d.State = sending(*l, d.Behind, receiver != nil && float64(d.Behind) <= h.growth(sender))
 	case receiver == nil:
 		d.State = Text{Unknown, "unknown: neither server answers"}
 	case receiver.Link(from) != nil && receiver.Link(from).Receiving:
@@ -45,7 +45,7 @@ func (h *Herd) direction(from, to string) Direction {
 	return d
 }
 
-// sending is the state of a link to a neighbor. Busy: the neighbor lacks no more than has just come.
+// sending is the state of a link to a neighbor. Busy: the neighbor answers, and lacks no more than has just come.
 func sending(l herd.LinkStatus, behind uint64, busy bool) Text {
 	switch l.State {
 	case "live":

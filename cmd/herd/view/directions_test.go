@@ -45,8 +45,13 @@ func TestDirections(t *testing.T) {
 		before, now := answered("A", herd.LinkStatus{}), answered("A", herd.LinkStatus{Neighbor: "B", State: "live", Behind: behind})
 		now.Status.Now = time.Unix(100, 0)
 		before.Status.Now, before.Status.Tail = now.Status.Now.Add(-underWay), now.Status.Tail-200
-		if d := Of([]ask.Status{before, silent("B")}, []ask.Status{now, silent("B")}).Directions(servers)[0]; d.State != want || d.Behind != behind {
+		b := answered("B", herd.LinkStatus{Neighbor: "A"})
+		if d := Of([]ask.Status{before, b}, []ask.Status{now, b}).Directions(servers)[0]; d.State != want || d.Behind != behind {
 			t.Errorf("%+v, want %v", d, want)
+		}
+		want = Text{Notice, Count(behind) + " behind"}
+		if d := Of([]ask.Status{before, b}, []ask.Status{now, silent("B")}).Directions(servers)[0]; d.State != want {
+			t.Errorf("%+v without an answer, want %v", d, want)
 		}
 	}
 	if got := Of(nil, []ask.Status{silent("A")}).Directions([]config.Server{{Name: "A"}}); got != nil {

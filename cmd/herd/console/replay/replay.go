@@ -221,7 +221,7 @@ func (g *Gatherer) add(hash uint64, server int, p *process, e *recorder.Event) {
 	f := g.open[hash]
 	if f == nil {
 		age := p.stamp.NowNS - e.At.Nanoseconds()
-		if len(g.open) >= maxOpen || bits.LeadingZeros64(hash) < g.k || g.round > 1 && age > late.Nanoseconds() {
+		if len(g.open) >= maxOpen || bits.LeadingZeros64(hash) < g.k || g.round > 1 && age > late.Nanoseconds() || g.finished(hash) {
 			return
 		}
 		f = &open{hash: hash, began: g.round, lanes: make([]lane, len(g.servers))}
@@ -243,6 +243,12 @@ func (g *Gatherer) add(hash uint64, server int, p *process, e *recorder.Event) {
 	l.events = append(l.events, *e)
 	l.settled = p.stamp.NowNS-e.At.Nanoseconds() >= Settled.Nanoseconds()
 	f.changed = g.round
+}
+
+// finished reports whether a flood that does not change any more was given. Of events that come still, such as those of a
+// neighbor that hung, only a part of the flood could be built, and the page would show that instead of the whole.
+func (g *Gatherer) finished(hash uint64) bool {
+	return slices.ContainsFunc(g.ready, func(r ready) bool { return r.hash == hash })
 }
 
 func (f *open) settled() bool {

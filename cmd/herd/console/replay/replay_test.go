@@ -275,3 +275,24 @@ func TestBadAnswers(t *testing.T) {
 		}
 	}
 }
+
+// A neighbor that hung for longer than a flood may change applies it late. The flood that was given stays.
+func TestLateForFinishedFlood(t *testing.T) {
+	l, g := newLine(), New(servers)
+	const hash = 1<<63 | 1
+	l.recorders[0].Stored(l.now, hash, 1, []byte("kiwi"))
+	l.recorders[1].Applied(l.now, 0, hash, 1, []byte("kiwi"))
+	floods, _ := g.Round(l.now, l.answers(time.Second))
+	if len(floods) != 1 || len(floods[0].Missing) != 1 {
+		t.Fatalf("got %v, want a flood without Carol", floods)
+	}
+	for range rounds {
+		floods, _ = g.Round(l.now, l.answers(herd.ReplayPause))
+		expect(t, "given", floods)
+	}
+	l.recorders[2].Applied(l.now, 0, hash, 1, []byte("kiwi"))
+	for range 3 {
+		floods, _ = g.Round(l.now, l.answers(time.Second))
+		expect(t, "late", floods)
+	}
+}

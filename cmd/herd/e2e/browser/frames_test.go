@@ -7,11 +7,11 @@ import (
 	"serverherd/cmd/herd/e2e/processtest"
 )
 
-// moving gives a map view 100,000 dots and then, ten times a second as a server may, another place for each of them, while
+// moving gives a map view 100,000 dots and then, ten times a second as a server may, another place for MOVED of them, while
 // the map is dragged with each frame. It resolves to what that took.
 const moving = `(async () => {
 	const view = document.querySelector(".map").view, n = 100000, rounds = 8, generation = 4000000000;
-	const frames = Array.from({ length: rounds }, (_, round) => {
+	const places = (round, n) => {
 		const data = new DataView(new ArrayBuffer(8 + 16 * n));
 		data.setUint8(0, 1);
 		data.setUint32(4, generation, true);
@@ -23,9 +23,10 @@ const moving = `(async () => {
 			data.setUint32(20 + 16 * i, i % 100000, true);
 		}
 		return data;
-	});
+	};
+	const frames = Array.from({ length: rounds }, (_, round) => places(round, MOVED));
 	view.message({ type: "dots", generation, clients: n, shown: n, one_of: 1 });
-	view.binary(frames[0]);
+	view.binary(places(0, n));
 	view.message({ type: "dots-done", generation, clients: n });
 	const next = () => new Promise(requestAnimationFrame);
 	await next();
@@ -46,7 +47,7 @@ const moving = `(async () => {
 	const seconds = (performance.now() - begun) / 1000, draws = view.draws - before;
 	const size = document.querySelector("canvas.dots");
 	return draws + " frames in " + seconds.toFixed(1) + " s: " + (draws / seconds).toFixed(1) + " a second, of " + size.width + " x " +
-		size.height + " pixels; " + (draw / draws).toFixed(1) + " ms to draw one, " + (binary / message).toFixed(1) + " ms to take 100,000 positions";
+		size.height + " pixels; " + (draw / draws).toFixed(1) + " ms to draw one, " + (binary / message).toFixed(1) + " ms to take " + MOVED + " positions";
 })()`
 
 // Frames prints how many frames a second there are while 100,000 dots and the map move. It asserts that they are drawn,
@@ -56,11 +57,12 @@ func TestFrames(t *testing.T) {
 		t.Skip("prints figures: go test -run Frames -v")
 	}
 	h := processtest.StartHerd(t, "", "Alford")
-	for _, zoom := range []string{"0", "3"} {
+	for _, with := range []struct{ zoom, moved int }{{0, 1000}, {0, 100_000}, {3, 1000}, {3, 100_000}} {
 		p := open(t, url(h, "Alford")+"#view=map", 1280, 800)
 		p.has(1, "html[data-connection=open]")
 		p.until(`Number(document.querySelector("canvas.land").dataset.points) > 0`)
-		t.Logf("zoomed in by %s: %s", zoom, p.async(fmt.Sprintf("((ZOOM) => %s)(%s)", moving, zoom)))
+		t.Logf("zoomed in by %d, %d updates/s: %s", with.zoom, 10*with.moved,
+			p.async(fmt.Sprintf("((ZOOM, MOVED) => %s)(%d, %d)", moving, with.zoom, with.moved)))
 		p.has(1, ".map[data-clients='100000']")
 	}
 }

@@ -209,6 +209,8 @@ func exampleOfServers(t *testing.T, line string) {
 		case !ok:
 		case verb == "top": // without --once it needs a terminal
 			p.must(t, "herd top --once")
+		case verb == "demo": // it goes on until Ctrl-C
+			p.must(t, "herd demo -d 200ms")
 		case line == "herd up" || verb != "status" && verb != "trace": // these fail without the other servers
 			p.must(t, "herd "+next)
 		}

@@ -144,6 +144,7 @@ func (p *process) run(pprof bool) error {
 	if _, err := p.server.Start(listener); err != nil {
 		return err
 	}
+	p.watchSignals() // before the console, whose page takes a moment to be prepared
 	if consoleListener != nil {
 		p.onLoop = console.NewLoop(p.reactor.CallFromThread, p.server)
 		f := console.NewFollower(p.server, p.reactor.CallFromThread, func(d time.Duration, call func()) {
@@ -162,7 +163,6 @@ func (p *process) run(pprof bool) error {
 		defer f.Close()
 		defer pages.Close()
 	}
-	p.watchSignals()
 	parent.Watch(func() { p.stop("parent process exited") })
 	p.starter.ready()
 	if err := p.reactor.Run(); err != nil {

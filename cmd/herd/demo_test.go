@@ -94,7 +94,7 @@ func TestDemoRefuses(t *testing.T) {
 	}{
 		{near, 1, "no server can be reached; Alford: connection refused; are the servers running? see herd status\n", ""},
 		{far, 2, "Ball at 192.0.2.1:2 may be another machine, and the clients of the demo would stay in its herd: set --yes if that is wanted\n", ""},
-		{far, 1, "no server can be reached; Alford: connection refused", "--yes --timeout 10ms"},
+		{far, 1, "no server can be reached; Alford: connection refused", "--yes --timeout 2s"},
 		{near, 2, "--clients: want a whole number from 1 to 1000000, got 0;", "--clients 0"},
 		{near, 2, "--rate: want a whole number from 1 to 100000, got 100001;", "--rate 100001"},
 		{near, 2, "--seed: want a whole number from 0 to ", "--seed -1"},

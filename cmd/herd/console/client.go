@@ -49,13 +49,8 @@ func record(u follow.Update) Record {
 
 // client is /client.json?id=: one client's record.
 func (c *console) client(w http.ResponseWriter, r *http.Request) {
-	given, err := query(r, "id")
-	var id []byte
-	if err == nil {
-		id, err = queryID(given)
-	}
-	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
+	id, ok := onlyID(w, r)
+	if !ok {
 		return
 	}
 	type result struct {

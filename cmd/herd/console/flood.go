@@ -20,13 +20,8 @@ type FloodStatus struct {
 
 // flood is /flood.json?id=.
 func (c *console) flood(w http.ResponseWriter, r *http.Request) {
-	given, err := query(r, "id")
-	var id []byte
-	if err == nil {
-		id, err = queryID(given)
-	}
-	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
+	id, ok := onlyID(w, r)
+	if !ok {
 		return
 	}
 	h := c.herdWide

@@ -39,6 +39,7 @@ type flights struct {
 	count   uint64     // number of the last one in kept
 	bytes   int
 	running bool
+	left    chan struct{} // receives when a page has left
 }
 
 // kept is a flood for the pages.
@@ -50,7 +51,7 @@ type kept struct {
 }
 
 func newFlights(h *herdWide, own Loop) *flights {
-	return &flights{herdWide: h, own: own, pages: make(map[*flightsStream]struct{})}
+	return &flights{herdWide: h, own: own, pages: make(map[*flightsStream]struct{}), left: make(chan struct{}, 1)}
 }
 
 // join begins to ask if a page is the first one.
@@ -68,6 +69,10 @@ func (f *flights) leave(s *flightsStream) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.pages, s)
+	select {
+	case f.left <- struct{}{}:
+	default:
+	}
 }
 
 // run asks until no page is left.
@@ -82,8 +87,25 @@ func (f *flights) run() {
 		if !f.publish(answers, floods, oneOf) {
 			return
 		}
-		time.Sleep(herd.ReplayPause - time.Since(begun))
+		for pause := time.After(herd.ReplayPause - time.Since(begun)); pause != nil; {
+			select {
+			case <-pause:
+				pause = nil
+			case <-f.left:
+				if !f.wanted() {
+					return
+				}
+			}
+		}
 	}
+}
+
+// wanted reports whether there is a page. If not, run ends.
+func (f *flights) wanted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running = len(f.pages) > 0
+	return f.running
 }
 
 // source is where a server's events continue.

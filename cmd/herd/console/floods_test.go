@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -194,4 +196,33 @@ func TestKeptFloods(t *testing.T) {
 	if f.publish(nil, nil, 1) {
 		t.Error("it goes on without a page")
 	}
+}
+
+// When the last page leaves, the asking ends at once. One that comes then begins it again.
+func TestFlightsEndAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlights(newHerdWide(Options{Config: &config.Config{}}), nil)
+		running := func() bool {
+			synctest.Wait()
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.running
+		}
+		begun := time.Now()
+		for range 3 {
+			one, other := &flightsStream{}, &flightsStream{}
+			f.join(one)
+			f.join(other)
+			f.leave(one)
+			if !running() {
+				t.Error("it has ended while a page is there")
+			}
+			if f.leave(other); running() {
+				t.Error("it goes on without a page")
+			}
+		}
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("that took %v", took)
+		}
+	})
 }

@@ -91,3 +91,15 @@ func queryID(given map[string]string) ([]byte, error) {
 	}
 	return []byte(id), nil
 }
+
+// onlyID returns the id of a request that has no other parameter. If there is an error, it answers with it.
+func onlyID(w http.ResponseWriter, r *http.Request) (id []byte, ok bool) {
+	given, err := query(r, "id")
+	if err == nil {
+		id, err = queryID(given)
+	}
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+	}
+	return id, err == nil
+}

@@ -3,7 +3,7 @@
 // and the servers that the study starts as child processes: bare and slow-server.
 //
 //	study --quick                    two minutes, every row, too few runs for conclusions
-//	study                            everything, under an hour
+//	study                            every row that is not on demand, about an hour
 //	study --only memory,churn        measure these rows again, into the same report
 //	study --from report/raw.json     write the report again, from the measured figures
 package main
@@ -123,7 +123,11 @@ func given(f *flag.FlagSet, name string) (is bool) {
 // listRows prints all rows.
 func listRows(out io.Writer) error {
 	for _, e := range lab.All() {
-		if _, err := fmt.Fprintf(out, "%-16s %s\n", e.Name, e.Question); err != nil {
+		when := ""
+		if e.OnDemand {
+			when = " (only by --only)"
+		}
+		if _, err := fmt.Fprintf(out, "%-16s %s%s\n", e.Name, e.Question, when); err != nil {
 			return err
 		}
 	}

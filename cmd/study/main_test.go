@@ -98,8 +98,35 @@ func TestStudyOfUpdates(t *testing.T) {
 		t.Fatalf("%v: %s", err, said)
 	}
 	report := readFile(t, dir, "report/report.md")
-	for _, figure := range []string{"CPU per application, us of all five", "propagation p99, ms"} {
+	for _, figure := range []string{"CPU per application, us of all servers", "propagation p99, ms"} {
 		want := `\| ` + figure + ` \| herd \|\n.*\n\| 2 k/s, logged \| [0-9.]+ \|\n\| saturated, logged \| [0-9.]+ \|`
+		if !regexp.MustCompile(want).MatchString(report) {
+			t.Errorf("the report does not match %q:\n%s", want, report)
+		}
+	}
+}
+
+// A server restarts from its journal with all clients, and is copied. A herd is measured idle and loaded.
+func TestStudyOfScale(t *testing.T) {
+	dir := t.TempDir()
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*processtest.Patience) // as TestStudyOfUpdates
+	defer cancel()
+	c := exec.CommandContext(ctx, binary, "--quick", "--only", "many-clients,many-servers", "--out", "report")
+	c.Dir = dir
+	if said, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	report := readFile(t, dir, "report/report.md")
+	for figure, setting := range map[string]string{
+		"heap per record": "100 k clients", "update p99": "100 k clients", "GC at first updates": "100 k clients",
+		"restart": "100 k clients", "copy": "100 k clients", "longest turn": "100 k clients",
+		"idle": "5 servers, 2 k/s", "AT lines per accepted": "5 servers, 2 k/s", "propagation p99": "5 servers, 2 k/s",
+	} {
+		want := `\n\| ` + figure + `, [^|]* \| herd \|\n.*\n\| ` + setting + ` \| [0-9.]+ \|`
 		if !regexp.MustCompile(want).MatchString(report) {
 			t.Errorf("the report does not match %q:\n%s", want, report)
 		}
@@ -177,7 +204,8 @@ func TestStudyUsage(t *testing.T) {
 		t.Errorf("help: exit code %d: %s%s", code, out, said)
 	}
 	out, _, code = study(t, t.TempDir(), "--list")
-	if code != 0 || !strings.Contains(out, "\nflood-or-ask ") {
+	if code != 0 || !strings.Contains(out, "\nflood-or-ask ") ||
+		!regexp.MustCompile(`\nmany-clients .*\? \(only by --only\)\n`).MatchString(out) {
 		t.Errorf("the list of rows: exit code %d:\n%s", code, out)
 	}
 }

@@ -84,7 +84,7 @@ func TestOneBinary(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := contents(t, dir)[markdownFile]
-	if !strings.Contains(report, "| CPU per application, us of all five | herd |\n") ||
+	if !strings.Contains(report, "| CPU per application, us of all servers | herd |\n") ||
 		!strings.Contains(report, "| a copy of 1,000,000 records: longest turn | herd |") {
 		t.Errorf("the report has no figures or no targets:\n%s", report)
 	}

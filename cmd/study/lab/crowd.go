@@ -18,10 +18,8 @@ type crowd []net.Conn
 
 // connectCrowd opens n connections, several concurrently, and if active, exchanges some lines on each.
 func connectCrowd(ctx context.Context, addr string, n int, active bool) (crowd, error) {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && uint64(limit.Cur) < uint64(n)+700 {
-		return nil, Cannot("%d connections need %d file descriptors, but the limit is %d: raise ulimit -n",
-			n, n+700, limit.Cur)
+	if err := checkDescriptors(n); err != nil {
+		return nil, err
 	}
 	all := make(crowd, n)
 	var group sync.WaitGroup
@@ -44,6 +42,17 @@ func connectCrowd(ctx context.Context, addr string, n int, active bool) (crowd, 
 		}
 	}
 	return all, nil
+}
+
+// checkDescriptors returns an error if a process, a server or this one, cannot have n connections.
+func checkDescriptors(n int) error {
+	const reserved = 700 // of a server's descriptors, for other files
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && uint64(limit.Cur) < uint64(n)+reserved {
+		return Cannot("%d connections need %d file descriptors, but the limit is %d: raise ulimit -n",
+			n, n+reserved, limit.Cur)
+	}
+	return nil
 }
 
 // close closes all connections.

@@ -21,7 +21,7 @@
 //
 // A run of real servers consists of startHerd (for engines of the herd) or startAny (for all subjects), then
 // apply (which is herd load) or a blast (which hardly checks replies), and then verdict, which checks that
-// the servers are alive, agree, and have dropped no log entries. idle.go is an example in fifty lines. A
+// the servers are alive, agree, and have dropped no log entries. churn.go is an example. A
 // simulated run uses sim.NewCalm; growservers.go is an example.
 //
 // # What can be compared

@@ -14,6 +14,11 @@ type Experiment struct {
 	// Simulated means that runs use virtual time and are valid on a busy machine. A quick study does as
 	// many rounds as a full one.
 	Simulated bool
+	// OnDemand means that the row runs only if --only names it, and once unless --rounds says otherwise: a run
+	// takes minutes, or gigabytes.
+	OnDemand bool
+	// Timeout is the timeout of a run, in addition to ten times the measured time. 0 means runTimeout.
+	Timeout time.Duration
 	// Measure does one run of a subject at a setting and returns the values of its figures by name. It
 	// stops when ctx is done. An error made by Void means that the run is invalid; any other error means
 	// that it failed.

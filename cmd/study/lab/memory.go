@@ -52,10 +52,7 @@ func memory() *Experiment {
 			return nil, err
 		}
 		defer held.close()
-		if err := p.until(ctx, "connected", func() bool {
-			s, err := p.status()
-			return err == nil && s.Connections >= n
-		}); err != nil {
+		if err := p.connected(ctx, n); err != nil {
 			return nil, err
 		}
 		after, err := p.runtimeStats()

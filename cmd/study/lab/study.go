@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,17 +26,18 @@ type Options struct {
 	Other    string    // version of the other herd binary
 	Out      string    // directory of the report
 	Quick    bool      // fewer settings, shorter runs: two minutes
-	Only     []string  // names of rows; empty for all
+	Only     []string  // names of rows; empty for all that are not on demand
 	From     string    // a raw.json to write the report of, instead of measuring; Out may be ""
 	Rounds   int       // of each row; 0 for the default
 	Progress io.Writer // for progress lines
 }
 
 const (
-	fullRounds  = 5
-	fullLength  = time.Second
-	quickRounds = 1
-	quickLength = 200 * time.Millisecond
+	fullRounds     = 5
+	fullLength     = time.Second
+	quickRounds    = 1
+	quickLength    = 200 * time.Millisecond
+	onDemandRounds = 1
 )
 
 // ErrInterrupted is the error of an interrupted study. The report so far has been written.
@@ -127,12 +129,17 @@ func reportAgain(o Options, experiments []*Experiment) error {
 	return nil
 }
 
-// choose finds rows by name.
+// choose finds rows by name. Without names it returns all that are not on demand.
 func choose(experiments []*Experiment, only []string) ([]*Experiment, error) {
-	if len(only) == 0 {
-		return experiments, nil
-	}
 	var chosen []*Experiment
+	if len(only) == 0 {
+		for _, e := range experiments {
+			if !e.OnDemand {
+				chosen = append(chosen, e)
+			}
+		}
+		return chosen, nil
+	}
 	for _, e := range experiments {
 		if slices.Contains(only, e.Name) {
 			chosen = append(chosen, e)
@@ -166,6 +173,9 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 	}
 	if o.Quick {
 		e, rounds, b.Length = quick(e), quickRounds, quickLength
+	}
+	if e.OnDemand {
+		rounds = onDemandRounds
 	}
 	if e.Simulated {
 		rounds, b.Length = fullRounds, 0
@@ -238,7 +248,7 @@ const runTimeout = 90 * time.Second
 
 // one does one run in a temporary directory. A panic counts as an error, so that the study continues.
 func one(ctx context.Context, e *Experiment, b *Bench, r Run) (values Values, err error) {
-	ctx, cancel := context.WithTimeout(ctx, runTimeout+10*b.Length)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.Timeout, runTimeout)+10*b.Length)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

@@ -136,6 +136,50 @@ func TestOnlyReplacesItsRow(t *testing.T) {
 	}
 }
 
+// A row on demand runs only if it is named, once.
+func TestOnDemand(t *testing.T) {
+	dir := t.TempDir()
+	big := fake("marathon")
+	big.OnDemand = true
+	rows := []*Experiment{fake("race"), big}
+	for _, o := range []Options{{Rounds: 2}, {Only: []string{"marathon"}}, {}} {
+		o.Out, o.Progress = dir, io.Discard
+		if err := run(context.Background(), o, rows); err != nil {
+			t.Fatal(err)
+		}
+		r, err := readResults(filepath.Join(dir, rawFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := len(o.Only) > 0
+		if got := len(r.Rows) == 2; got != named {
+			t.Errorf("%+v: there are %d rows", o, len(r.Rows))
+		}
+		if named && r.Rows[1].Rounds != onDemandRounds {
+			t.Errorf("%d rounds", r.Rows[1].Rounds)
+		}
+	}
+}
+
+// In a ring of 20, ten servers have a third neighbor. Every server names those that name it.
+func TestCrossedRing(t *testing.T) {
+	for n, edges := range map[int]int{5: 5, 20: 25} {
+		names, neighbors := crossedRing(n)
+		ends := 0
+		for _, name := range names {
+			ends += len(neighbors[name])
+			for _, other := range neighbors[name] {
+				if !slices.Contains(neighbors[other], name) || other == name {
+					t.Errorf("of %d: %s is no neighbor of %s", n, name, other)
+				}
+			}
+		}
+		if len(names) != n || ends != 2*edges {
+			t.Errorf("%d servers have %d edges, want %d", len(names), ends/2, edges)
+		}
+	}
+}
+
 // Failed, void and missing subjects do not affect others.
 func TestTroubleStaysWhereItIs(t *testing.T) {
 	e := fake("race")

@@ -1,10 +1,8 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"slices"
 
 	"serverherd/cmd/herd/load"
@@ -17,12 +15,11 @@ const (
 	bareLoop       = "bare gnet loop"
 	bareGoroutines = "bare goroutines"
 	redis          = "Redis GEOADD"
+	redisBenchmark = "Redis GEOADD by redis-benchmark"
 )
 
 // BareServer is the study's subcommand that runs a bare server.
 const BareServer = "bare"
-
-const redisProcess = "redis"
 
 // startAny starts one server of any subject.
 func startAny(ctx context.Context, b *Bench, subject string, logged bool) (servers, error) {
@@ -33,7 +30,7 @@ func startAny(ctx context.Context, b *Bench, subject string, logged bool) (serve
 		return startBare(ctx, b, subject, "gnet")
 	case subject == bareGoroutines:
 		return startBare(ctx, b, subject, "goroutines")
-	case subject == redis:
+	case subject == redis || subject == redisBenchmark:
 		return startRedis(ctx, b)
 	}
 	return startPeer(ctx, subject, peers.Options{Dir: b.Dir, Lines: logged})
@@ -58,22 +55,6 @@ func startBare(ctx context.Context, b *Bench, name, kind string) (servers, error
 	return listening(ctx, p)
 }
 
-// startRedis starts Redis without persistence.
-func startRedis(ctx context.Context, b *Bench) (servers, error) {
-	addr, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	_, port, _ := bytes.Cut([]byte(addr), []byte(":"))
-	p, err := spawn(redisProcess, b.Dir, nil, nil, "redis-server", "--port", string(port), "--bind", "127.0.0.1",
-		"--save", "", "--appendonly", "no", "--daemonize", "no")
-	if err != nil {
-		return nil, err
-	}
-	p.addr = addr
-	return listening(ctx, p)
-}
-
 func listening(ctx context.Context, p *process) (servers, error) {
 	if err := p.listening(ctx); err != nil {
 		p.stop()
@@ -87,17 +68,14 @@ func missing(subject string) string {
 	switch {
 	case slices.Contains(engines, subject) || subject == bareLoop || subject == bareGoroutines:
 		return ""
-	case subject == redis:
-		if _, err := exec.LookPath("redis-server"); err != nil {
-			return "redis-server is not installed: apt-get install redis-server"
-		}
-		return ""
+	case subject == redis || subject == redisBenchmark:
+		return missingRedis(subject)
 	}
 	return missingPeer(subject)
 }
 
 // applyAny loads a server in a closed loop: with IAMATs, or Redis with GEOADDs of the same ids and
-// positions. The loader checks every reply.
+// positions. The loader checks every reply. For redisBenchmark, see benchmarkRedis.
 func (b *Bench) applyAny(ctx context.Context, to servers, conns, pipeline int) (loaded, error) {
 	return b.apply(ctx, to, load.Options{
 		Connections: conns, Pipeline: pipeline, Redis: to[0].name == redisProcess,

@@ -77,10 +77,10 @@ func atRate(thousands float64, series string) string {
 
 func updateFigures() []Figure {
 	return []Figure{
-		{Name: "CPU per application", Unit: "us of all five", Better: Lower, Chart: true, LogY: true},
-		{Name: "CPU per accepted update", Unit: "us of all five", Better: Lower},
+		{Name: "CPU per application", Unit: "us of all servers", Better: Lower, Chart: true, LogY: true},
+		{Name: "CPU per accepted update", Unit: "us of all servers", Better: Lower},
 		{Name: "accepted", Unit: "updates/s", Better: Higher},
-		{Name: "applications per accepted", Unit: "5 if every update is applied everywhere", Better: Higher},
+		{Name: "applications per accepted", Unit: "the number of servers if every update is applied everywhere", Better: Higher},
 		{Name: "propagation p50", Unit: "ms", Better: Lower},
 		{Name: "propagation p99", Unit: "ms", Better: Lower, Chart: true, LogY: true},
 		{Name: "behind", Unit: "records that a neighbor lacks, the most"},

@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"net/http"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,7 +29,9 @@ type Page struct {
 // NewPage returns a new Page.
 func NewPage() *Page {
 	p := &Page{registry: prometheus.NewRegistry()}
-	p.registry.MustRegister(collectors.NewGoCollector(), collector{p})
+	// The CPU time of garbage collection, which is not among the defaults.
+	gc := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/gc/total:cpu-seconds$`)}
+	p.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(gc)), collector{p})
 	return p
 }
 

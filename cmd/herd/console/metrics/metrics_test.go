@@ -295,7 +295,10 @@ func TestWhatIsUnknown(t *testing.T) {
 // The page has what the Go runtime reports.
 func TestRuntime(t *testing.T) {
 	all := parse(t, page(t, full()))
-	for _, name := range []string{"go_goroutines", "go_gc_duration_seconds", "go_memstats_heap_alloc_bytes"} {
+	for _, name := range []string{
+		"go_goroutines", "go_gc_duration_seconds", "go_memstats_heap_alloc_bytes",
+		"go_cpu_classes_gc_total_cpu_seconds_total",
+	} {
 		if all[name] == nil {
 			t.Errorf("no %s", name)
 		}

@@ -8,13 +8,13 @@ import (
 )
 
 // gnet cannot stop reading a socket. So a connection that must not be read for a while leaves gnet, with a duplicate of
-// its descriptor, and is read here from then on, when the Conn requests it. While there is nothing to read, a goroutine
-// waits for input with Go's own poller.
+// its descriptor, and is read here, when the Conn requests it. Once there is nothing left to read, gnet gets it back. If
+// that fails, for lack of descriptors, a goroutine waits for input with Go's own poller.
 
 // reads is shared by these sockets.
 type reads struct {
 	buffer  [readBuffer]byte
-	waiting sync.WaitGroup // goroutines that wait for input or close a file
+	waiting sync.WaitGroup // goroutines that give a socket back, wait for input or close a file
 }
 
 // PauseReading implements reactor.Socket. A socket that gnet reads leaves gnet at the end of the event.
@@ -49,6 +49,8 @@ func (s *socket) read() {
 	case n > 0:
 		s.conn.Input(buffer[:n])
 		s.readable()
+	case err == unix.EAGAIN && s.file == nil:
+		s.rejoin()
 	case err == unix.EAGAIN:
 		s.await()
 	case err != nil:

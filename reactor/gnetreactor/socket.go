@@ -13,14 +13,14 @@ import (
 )
 
 // socket is the descriptor of a connection. It belongs to gnet until gnet lets go of the connection, because of the
-// peer's end of file or because reading was paused. From then on it is our own duplicate. Loop only.
+// peer's end of file or because reading was paused. Then it is our own duplicate, until gnet has it again. Loop only.
 type socket struct {
 	r    *Reactor
 	conn *reactor.Conn
 	gnet gnet.Conn // nil once gnet has let go, or was told to
 	fd   int       // -1 once closed: the number may be reused
 	file *os.File  // fd, once it is registered with Go's poller
-	pull func()    // read, once gnet does not read any more
+	pull func()    // read, while gnet does not
 
 	inEvent    bool // gnet is calling: it closes the descriptor itself when the call returns
 	watched    bool // in r.watch
@@ -91,9 +91,17 @@ func (h *handler) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 		return nil, gnet.None
 	}
 	t.outcome = nil
+	c.SetSafeContext(nil) // EnrollContext has stored the ticket there, too
+	if t.again != nil {
+		c.SetContext(t.again)
+		if !t.again.rejoined(c) {
+			c.SetContext(nil)
+			return nil, gnet.Close
+		}
+		return nil, gnet.None
+	}
 	s := &socket{r: h.r, gnet: c, fd: c.Fd(), inEvent: true}
 	c.SetContext(s)
-	c.SetSafeContext(nil) // EnrollContext has stored the ticket there, too
 	if h.r.Ending() {
 		t.outcome = reactor.ErrConnectionAborted
 	} else {
@@ -123,6 +131,7 @@ func (h *handler) OnTraffic(c gnet.Conn) gnet.Action {
 		s.keep(c)
 		return gnet.Close
 	}
+	h.r.turnIfDue()
 	s.inEvent = false
 	return s.action()
 }

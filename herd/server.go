@@ -71,8 +71,9 @@ func NewServer(o Options) (*Server, error) {
 		if addresses[name] == "" {
 			return nil, fmt.Errorf("neighbor %q of %s is no server", name, srv.name)
 		}
-		n := &neighbor{server: srv, index: len(srv.neighbors), name: name, addr: addresses[name], heard: link.NewHeard(srv.store)}
+		n := &neighbor{server: srv, index: len(srv.neighbors), name: name, addr: addresses[name]}
 		n.link = newOutbound(n)
+		n.heard = link.NewHeard(srv.store, n.link.sent)
 		srv.neighbors = append(srv.neighbors, n)
 	}
 	srv.recorder = recorder.New(o.Reactor.Now(), srv.self.Neighbors)

@@ -21,6 +21,8 @@ type Store struct {
 	feed       positions // by position
 	digest     protocol.Digest
 	offered    uint64 // hash of the record that was last offered
+	same       uint64 // see Same
+	recent     recent // the last applications
 	maxClients int
 	overflowed bool   // a record of another server was dropped because of maxClients
 	hashed     []byte // scratch: the herd's name, LF, then a record's text
@@ -73,9 +75,9 @@ func (s *Store) Apply(r protocol.Record, from protocol.Epoch) Outcome {
 	var k known
 	s.find(r.Client(), &k)
 	if k.cell != 0 && r.Compare(k.Record) <= 0 {
-		s.offered = k.Hash
+		s.offered, s.same = k.Hash, k.Seq
 		if !bytes.Equal(r.Text(), k.Record.Text()) {
-			s.offered = s.hash(r.Text())
+			s.offered, s.same = s.hash(r.Text()), 0
 		}
 		return Dropped
 	}
@@ -128,6 +130,7 @@ func (s *Store) put(k *known, r protocol.Record, from protocol.Epoch) Outcome {
 		}
 	}
 	s.feed.add(cell)
+	s.recent.add(item.Seq, application{hash: item.Hash, replaced: k.Hash, first: k.cell == 0, from: from})
 	s.digest += protocol.Digest(item.Hash)
 	s.offered = item.Hash
 	return Stored
@@ -153,6 +156,10 @@ func (s *Store) Lookup(client []byte) (Item, bool) {
 // Offered returns the hash of the record that Apply or ApplyLegacy was last called with, unless the outcome was Full, or
 // that ApplyOwn stored. A copy that ApplyLegacy dropped as the same update counts as the stored record.
 func (s *Store) Offered() uint64 { return s.offered }
+
+// Same returns the position of the record that Apply last dropped, if the Store has exactly that record; 0 if it has
+// a greater one.
+func (s *Store) Same() uint64 { return s.same }
 
 // Len returns the number of clients.
 func (s *Store) Len() int { return s.clients.count }

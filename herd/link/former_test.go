@@ -30,7 +30,7 @@ func TestAdmit(t *testing.T) {
 		"a pause is forgotten": {{0, 1, 0, false, Accept, 0}, {0, 2, 0, false, Accept, 0}, {0, 1, 0, false, TakenBack, MinReturnPause},
 			{0, 3, 0, false, Accept, 0}, {MinReturnPause + ReturnQuiet, 1, 0, false, TakenBack, MinReturnPause}},
 	} {
-		h := NewHeard(feed.NewStore("ucla", 1))
+		h := NewHeard(feed.NewStore("ucla", 1), nil)
 		now := Time{time.Unix(1520000000, 0), time.Hour}
 		for i, s := range steps {
 			now.Steady += s.after

@@ -32,7 +32,8 @@ type end struct {
 func newEnd(t *testing.T, name, peer string, epoch protocol.Epoch) *end {
 	e := &end{t: t, peer: peer, store: feed.NewStore("ucla", 40), taken: map[*Inbound]uint64{}}
 	e.self = Self{Herd: "ucla", Name: name, Epoch: epoch}
-	e.sent, e.heard = NewSent(e.store), NewHeard(e.store)
+	e.sent = NewSent(e.store)
+	e.heard = NewHeard(e.store, e.sent)
 	return e
 }
 

@@ -7,6 +7,9 @@ import (
 	"serverherd/protocol"
 )
 
+// MovingPause is the time after a comparison within which states that change are not compared again.
+const MovingPause = time.Second
+
 // A repair that does not help is repeated after a pause that doubles.
 const (
 	MinRepairPause = 10 * time.Second
@@ -19,16 +22,19 @@ const (
 // Invariants:
 //
 //  1. All of it is about one process of the neighbor: the one that last completed a handshake. With another
-//     process everything is reset, except formers, everSynced, checks, repairDue, closed, nextRepair and pause.
+//     process everything is reset, except formers, everSynced, checks, nextMoving, repairDue, closed, nextRepair and
+//     pause.
 //  2. Every record with a position of at most seq was applied here, or dropped: after Close, as a BadLine, or
 //     as feed.Full. The comparison of the states finds a BadLine. After feed.Full there is no comparison:
 //     Status says full.
 //  3. Only the MARKs of current count, the connection that last completed a handshake. A connection that was
 //     replaced never counts again, not even when its replacement is gone: it may be a former process's.
 //  4. A repair that is due makes the next WELCOME ask for everything.
-//  5. Two states are compared only if both feeds are complete on the other side: then a difference is real.
+//  5. Two states are compared only if it is known which records the other side had when it sent its digest: then
+//     a difference is real. See expected.
 type Heard struct {
 	store      *feed.Store
+	sent       *Sent          // to the same neighbor
 	epoch      protocol.Epoch // its process; 0: none has completed a handshake yet
 	current    *Inbound       // nil once it is gone
 	formers    []*former      // former processes, the oldest first
@@ -39,7 +45,13 @@ type Heard struct {
 	repairDue  bool           // a repair is due
 	closed     bool           // this server is stopping
 
+	// Positions in our own feed. same[seq%feed.Recent] is seq if the process has sent the record at that position
+	// itself, though it was here already. older is our tail when it last sent a record older than ours.
+	same  []uint64
+	older uint64
+
 	checked       time.Time     // the last comparison; zero: none
+	nextMoving    timer         // states that change are not compared before; 0: now
 	checks        uint64        // comparisons since this server started
 	divergedSince time.Time     // zero: equal when last compared
 	nextRepair    timer         // not before; 0: now
@@ -47,7 +59,7 @@ type Heard struct {
 }
 
 // NewHeard returns a Heard for a neighbor that has not connected yet.
-func NewHeard(store *feed.Store) *Heard { return &Heard{store: store} }
+func NewHeard(store *feed.Store, sent *Sent) *Heard { return &Heard{store: store, sent: sent} }
 
 // Epoch returns the process that last completed a handshake; 0: none.
 func (h *Heard) Epoch() protocol.Epoch { return h.epoch }
@@ -95,6 +107,7 @@ func (h *Heard) join(in *Inbound) {
 		h.rememberFormer()
 		h.epoch, h.seq, h.seqKnown, h.full = in.epoch, 0, false, false
 		h.checked, h.divergedSince = time.Time{}, time.Time{}
+		h.same, h.older = nil, 0
 	}
 	h.current = in
 }
@@ -126,12 +139,16 @@ func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
 	}
 	h.everSynced = h.everSynced || m.Seq == m.Tail
 	h.full = m.Full
-	if m.Seq != m.Tail || !m.HeardAny || m.Heard != h.store.Tail() || m.Full || h.store.Overflowed() {
+	if m.Seq != m.Tail || !m.HeardAny || m.Full || h.store.Overflowed() {
 		return
 	}
-	h.checked = now.Wall
+	count, digest, ok := h.expected(m.Heard, now)
+	if !ok {
+		return
+	}
+	h.checked, h.nextMoving = now.Wall, now.in(MovingPause)
 	h.checks++
-	if m.Count == uint64(h.store.Len()) && m.Digest == h.store.Digest() {
+	if m.Count == count && m.Digest == digest {
 		h.divergedSince, h.pause = time.Time{}, 0
 		return
 	}
@@ -145,4 +162,52 @@ func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
 	h.nextRepair = now.in(h.pause)
 	h.repairDue = true
 	out.add(Event{Kind: Diverged, Mark: m})
+}
+
+// dropped notes that the process from has sent a record that is not newer than ours. It is called after
+// feed.Store.Apply.
+func (h *Heard) dropped(from protocol.Epoch) {
+	switch seq := h.store.Same(); {
+	case from != h.epoch:
+	case seq == 0:
+		h.older = h.store.Tail()
+	default:
+		if h.same == nil {
+			h.same = make([]uint64, feed.Recent)
+		}
+		h.same[seq%feed.Recent] = seq
+	}
+}
+
+// expected returns the number and digest of the records that the neighbor had when it sent a MARK whose seq is its
+// tail and whose heard is a position in our feed; false if that is not known.
+//
+// If heard is our tail, each side has everything of the other, and so the same records. Under load it never is: while
+// the MARK was on its way, we have applied further records. These are taken back, unless the neighbor had them:
+//
+//  1. What the neighbor had and has not received from us, it has sent to us before the MARK: we know from whom we have
+//     a record, and same and older say what it sent although we had it.
+//  2. What it received from us is what we held at heard, if our MARK was complete, that is if its seq was our tail.
+//     Otherwise a record may have been replaced, before it was sent, by one that was not sent yet.
+//  3. It may also have received what we have sent after that MARK. Then, and if it has sent a record older than ours
+//     and heard is before that, there is no comparison; the next MARK will do.
+func (h *Heard) expected(heard uint64, now Time) (count uint64, digest protocol.Digest, ok bool) {
+	if heard == h.store.Tail() {
+		return uint64(h.store.Len()), h.store.Digest(), true
+	}
+	if h.nextMoving != 0 && !h.nextMoving.due(now) {
+		return 0, 0, false
+	}
+	if h.sent.peer != h.epoch || heard <= h.sent.incomplete || heard < h.older {
+		return 0, 0, false
+	}
+	return h.store.StateWith(heard, func(seq uint64, from protocol.Epoch) feed.Had {
+		switch {
+		case from == h.epoch || h.same != nil && h.same[seq%feed.Recent] == seq:
+			return feed.HadIt
+		case seq <= h.sent.highest:
+			return feed.HadUnknown
+		}
+		return feed.HadNot
+	})
 }

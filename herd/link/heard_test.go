@@ -1,6 +1,7 @@
 package link
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -24,7 +25,8 @@ func TestMarkNamesOnlyTheFeedOfItsProcess(t *testing.T) {
 		"restarted, no MARK": {2, 3, false, false},
 	} {
 		store := feed.NewStore("ucla", 1)
-		sent, heard := NewSent(store), NewHeard(store)
+		sent := NewSent(store)
+		heard := NewHeard(store, sent)
 		now := Time{time.Unix(1520000000, 0), time.Hour}
 		var out Output
 		if c.from != 0 {
@@ -43,6 +45,53 @@ func TestMarkNamesOnlyTheFeedOfItsProcess(t *testing.T) {
 		}
 		if l.Mark.HeardAny != c.want || c.want && l.Mark.Heard != 7 {
 			t.Errorf("%s: %q", name, out.Lines)
+		}
+	}
+}
+
+// What the neighbor had when it sent a MARK is known only under the conditions of expected.
+func TestExpected(t *testing.T) {
+	now := Time{time.Unix(1520000000, 0), time.Hour}
+	for name, c := range map[string]struct {
+		heard uint64
+		then  func(h *Heard, s *Sent)
+		want  bool
+	}{
+		"nothing on its way":      {2, func(*Heard, *Sent) {}, true},
+		"our tail":                {5, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 5, Tail: 5}) }, true},
+		"beyond our tail":         {6, func(*Heard, *Sent) {}, false},
+		"records on their way":    {2, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 4}) }, false},
+		"they have arrived":       {4, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 4}) }, true},
+		"our MARK was incomplete": {4, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 5}) }, false},
+		"one of them": {4, func(_ *Heard, s *Sent) {
+			s.marked(protocol.Mark{Seq: 3, Tail: 5})
+			s.marked(protocol.Mark{Seq: 4, Tail: 4})
+		}, true},
+		"sent to another process": {2, func(_ *Heard, s *Sent) { s.peer = 3 }, false},
+		"a copy begins":           {2, func(_ *Heard, s *Sent) { s.welcomed(1, protocol.Welcome{Epoch: 2}) }, false},
+		"too soon":                {2, func(h *Heard, _ *Sent) { h.nextMoving = now.in(1) }, false},
+		"our tail is never too soon": {5, func(h *Heard, s *Sent) {
+			s.marked(protocol.Mark{Seq: 5, Tail: 5})
+			h.nextMoving = now.in(1)
+		}, true},
+		"it has sent an older record": {2, func(h *Heard, _ *Sent) { h.older = 5 }, false},
+		"and what replaced it since":  {2, func(h *Heard, _ *Sent) { h.older = 2 }, true},
+	} {
+		store := feed.NewStore("ucla", 10)
+		sent := NewSent(store)
+		heard := NewHeard(store, sent)
+		for i := range 5 {
+			l, err := protocol.ParseLink(fmt.Appendf(nil, "AT Alford +0.1 c%d +1-1 1 Alford", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			store.ApplyOwn(l.Record)
+		}
+		heard.epoch, sent.peer = 2, 2
+		sent.marked(protocol.Mark{Seq: 2, Tail: 2})
+		c.then(heard, sent)
+		if _, _, ok := heard.expected(c.heard, now); ok != c.want {
+			t.Errorf("%s: %v", name, ok)
 		}
 	}
 }

@@ -20,6 +20,7 @@ type honest struct {
 	there, back [][]byte          // lines on their way
 	in          *Inbound          // at the other end
 	checked     uint64            // this much of the history is at the other end
+	third       []protocol.Record // of a third server, on their way to this end
 }
 
 func newHonest(e *end) *honest { return &honest{end: e, tap: e.store.Head()} }
@@ -61,23 +62,31 @@ func (h *honest) check(t *testing.T, other *end) {
 }
 
 // TestHonestEdge runs an edge whose ends keep to the protocol, while connections are cut and processes restart. An
-// end never has a position in the other's feed before it has all records up to it, and the window is kept.
+// end never has a position in the other's feed before it has all records up to it, the window is kept, and the states
+// are never found to differ. A third server sends records to both ends, to each in its own time.
 func TestHonestEdge(t *testing.T) {
-	for seed := range uint64(20) {
+	moving := 0
+	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		script := make([]byte, 1500)
 		for i := range script {
-			script[i] = "\x00\x01\x01\x01\x02\x02\x03\x03\x03\x03\x04\x04\x04\x05\x05\x06"[r.IntN(16)] | byte(r.IntN(8))<<4
+			script[i] = "\x00\x01\x01\x01\x02\x02\x03\x03\x03\x03\x04\x04\x04\x05\x0a\x0b"[r.IntN(16)] | byte(r.IntN(8))<<4
+			if r.IntN(40) == 0 {
+				script[i] = byte(r.IntN(256)&0xf0) | 6
+			}
 			if r.IntN(150) == 0 {
 				script[i] = byte(r.IntN(256)&0xf0) | byte(7+r.IntN(3))
 			}
 		}
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { runHonest(t, script) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { moving += runHonest(t, script) })
+	}
+	if moving < 100 {
+		t.Errorf("%d comparisons while records were on their way", moving)
 	}
 }
 
-// runHonest runs a script: each byte is a step of one end.
-func runHonest(t *testing.T, script []byte) {
+// runHonest runs a script: each byte is a step of one end. It returns how often states were compared while they changed.
+func runHonest(t *testing.T, script []byte) (moving int) {
 	long := strings.Repeat("x", 1000)
 	now := Time{time.Unix(1520000000, 0), time.Hour}
 	ways := [2]*honest{newHonest(newEnd(t, "Alford", "Ball", 1)), newHonest(newEnd(t, "Ball", "Alford", 2))}
@@ -89,7 +98,10 @@ func runHonest(t *testing.T, script []byte) {
 		sync := func(at *end, in *Inbound, q *[][]byte) {
 			lost := false
 			for _, event := range at.out.Events {
-				lost = lost || event.Kind == Closed || event.Kind == Diverged
+				if event.Kind == Diverged {
+					t.Fatalf("%s differs from %s without damage: %+v", at.self.Name, at.peer, event.Mark)
+				}
+				lost = lost || event.Kind == Closed
 			}
 			*q = append(*q, at.check(in)...)
 			if lost {
@@ -123,7 +135,7 @@ func runHonest(t *testing.T, script []byte) {
 		case 2:
 			pump()
 		case 3: // up to 8 lines arrive
-			for range 8 {
+			for range 1 + op/32 {
 				if len(way.there) == 0 {
 					break
 				}
@@ -134,7 +146,12 @@ func runHonest(t *testing.T, script []byte) {
 					other.accept(line, now)
 					way.in = other.calls[0]
 				} else {
+					other.heard.nextMoving = 0
+					checks := other.heard.checks
 					other.call(way.in, line, now)
+					if mark, err := protocol.ParseLink(line); err == nil && other.heard.checks > checks && mark.Mark.Heard != other.store.Tail() {
+						moving++
+					}
 				}
 				sync(other, way.in, &way.back)
 			}
@@ -163,7 +180,27 @@ func runHonest(t *testing.T, script []byte) {
 			way.cut(other)
 			back.cut(e)
 			ways[side] = newHonest(newEnd(t, e.self.Name, e.peer, e.self.Epoch+2))
+			ways[side].third = way.third
 			back.checked = 0
+		case 10: // the third server gets a record
+			second++
+			l, _ := protocol.ParseLink(fmt.Appendf(nil, "AT Campbell +0.1 c%d +1-1 %d Campbell", op/32, second))
+			way.third, back.third = append(way.third, l.Record), append(back.third, l.Record)
+		case 11: // the next one of its records arrives, or the newest one of its client instead of those before
+			if len(way.third) == 0 {
+				break
+			}
+			next := way.third[0]
+			way.third = way.third[1:]
+			for i := len(way.third) - 1; i >= 0 && op/64%2 == 0; i-- {
+				if bytes.Equal(way.third[i].Client(), next.Client()) {
+					next = way.third[i]
+					break
+				}
+			}
+			e.store.Apply(next, 99)
+			e.out.Reset()
+			sync(e, nil, &way.there)
 		case 9: // more than a window, of which nothing is acknowledged; once, as it is slow
 			if burst || e.dial == nil || !e.dial.Sending() {
 				break
@@ -177,4 +214,5 @@ func runHonest(t *testing.T, script []byte) {
 			}
 		}
 	}
+	return moving
 }

@@ -215,7 +215,11 @@ func (in *Inbound) at(l *protocol.LinkLine, size int, now Time, out *Output) (at
 		return AT{}
 	}
 	in.unacked += size
-	return AT{true, in.heard.store.Apply(l.Record, in.epoch), in.caughtUp, !in.copied, l.Record}
+	outcome := in.heard.store.Apply(l.Record, in.epoch)
+	if outcome == feed.Dropped {
+		in.heard.dropped(in.epoch)
+	}
+	return AT{true, outcome, in.caughtUp, !in.copied, l.Record}
 }
 
 // markReceived handles a MARK, whose records have all been applied, and schedules the ACK.

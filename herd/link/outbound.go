@@ -299,7 +299,7 @@ func (o *Outbound) Mark(now Time, out *Output) {
 	}
 	m.Heard, m.HeardAny = o.heard.seqOf(o.sent.peer)
 	o.anyMark, o.lastMark, o.beatsSinceMark = true, m.Seq, 0
-	o.sent.highest = max(o.sent.highest, m.Seq)
+	o.sent.marked(m)
 	if k := len(o.marks) - 1; k >= 0 && o.marks[k].seq == m.Seq {
 		o.marks[k].bytes = o.sentBytes
 	} else {

@@ -22,6 +22,7 @@ type Sent struct {
 	cursor      *feed.Cursor   // at acked
 	acked       uint64         // everything up to here was acknowledged
 	highest     uint64         // seq of the greatest MARK sent to peer
+	incomplete  uint64         // the MARKs sent to peer beyond this position had our tail as their seq
 	skipNothing bool           // in a repair: records received from peer are sent to it, too
 	repairDue   bool           // the next WELCOME begins a repair, whatever it asks for
 }
@@ -53,9 +54,17 @@ func (s *Sent) welcomed(self protocol.Epoch, w protocol.Welcome) (resumed, grown
 	// A process that had a position and asks for everything has lost records, perhaps some that it once sent
 	// us. An interrupted repair remains one until it is complete.
 	s.skipNothing = s.repairDue || known && (s.acked > 0 || s.skipNothing)
-	s.acked, s.highest = 0, 0
+	s.acked, s.highest, s.incomplete = 0, 0, s.store.Tail()
 	s.cursor.Rewind()
 	return false, false
+}
+
+// marked notes a MARK that is sent to peer.
+func (s *Sent) marked(m protocol.Mark) {
+	s.highest = max(s.highest, m.Seq)
+	if m.Seq != m.Tail {
+		s.incomplete = max(s.incomplete, m.Seq)
+	}
 }
 
 // acknowledged records that peer has the feed up to seq, and reports whether acked has advanced.

@@ -20,7 +20,7 @@ func TestDeadlines(t *testing.T) {
 			t.Fatalf("due in %v, %v; want %v", at-now.Steady, ok, want)
 		}
 	}
-	o := NewOutbound(&self, "Ball", NewSent(store), NewHeard(store), 0, protocol.Nonce{}, now, &out)
+	o := NewOutbound(&self, "Ball", NewSent(store), NewHeard(store, nil), 0, protocol.Nonce{}, now, &out)
 	deadline(o, HandshakeTimeout)
 	now.Wall = now.Wall.Add(-time.Hour)
 	o.Tick(now, out.Reset())

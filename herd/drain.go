@@ -41,7 +41,7 @@ func (srv *Server) stop(done func()) {
 	if srv.journal != nil {
 		srv.journal.beginDrain()
 	}
-	srv.pumpSoon()
+	srv.pumpNow()
 	srv.checkDrained()
 }
 

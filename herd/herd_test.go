@@ -373,12 +373,12 @@ func TestARepairThatIsCutGoesOn(t *testing.T) {
 				config.Server{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}})
 			cfg.Limits.MaxClients = 10_000
 			w := newWorld(t, cfg).startAll()
-			for i := range 3 {
+			for i := range 9 {
 				w.updates("Alford", 1000*i, 1000*(i+1), stamp)
 			}
 			w.until("equal", w.equal)
 			w.net.RunFor(5 * time.Second)
-			w.servers["Alford"].store.Damage([]byte("c2999"), nil)
+			w.servers["Alford"].store.Damage([]byte("c8999"), nil)
 			back := w.servers["Ball"].neighbors[0]
 			w.until("a copy under way", func() bool {
 				return back.counters.copies == 2 && back.link.state == linkCopying && back.link.sent.Acked() > 0 == acknowledged

@@ -62,6 +62,7 @@ var limitCases = []limitCase{
 	{limits: "bad_lines bad_lines_time", counts: "links_garbled links.bad_lines", hit: hitBadLines},
 	{limits: "bad_lines", counts: "links_garbled links.bad_lines", hit: hitBadLinesOfAcceptor},
 	{limits: "link_unread", counts: "links_unread", hit: hitLinkUnread},
+	{limits: "pump_pause", by: "herd/pump_test.go TestPumpPause"},
 	{limits: "link_window", counts: "links.stalls", hit: hitLinkWindow},
 	{limits: "slow_link_window slow_link_time", counts: "links.stalls", hit: hitSlowLinkWindow},
 	{limits: "marks_in_flight", counts: "links_unacknowledged", hit: hitMarksInFlight},

@@ -111,7 +111,9 @@ func (ls *linkSender) welcomed(e link.Event) {
 	ls.acknowledged(e)
 	ls.setState(linkCopying)
 	ls.neighbor.pingOthers()
-	ls.pump()
+	if ls.pump() {
+		ls.server.pumpNow()
+	}
 	ls.progress()
 }
 

@@ -48,7 +48,7 @@ func NewServer(o Options) (*Server, error) {
 	srv.store.SetTime(o.Reactor.Now())
 	srv.handshakeOptional = o.Config.Peers.Handshake == "optional"
 	srv.lookups.init(srv)
-	srv.pump = srv.pumpLinks
+	srv.pump.f = srv.pumpLinks
 	srv.identity = link.Self{Herd: o.Config.Herd.Name, Name: srv.name, Epoch: srv.epoch, Secrets: o.Config.Herd.Secrets}
 	var err error
 	if srv.dialect, err = protocol.ParseDialect(o.Config.Herd.Dialect); err != nil {
@@ -104,20 +104,6 @@ func (srv *Server) Start(l reactor.Listener) (reactor.Port, error) {
 	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
 	srv.reactor.BeforeShutdown(srv.stop)
 	return port, nil
-}
-
-func (srv *Server) pumpLinks() {
-	srv.pumping = false
-	more := false
-	for _, n := range srv.neighbors {
-		more = n.link.pump() || more
-	}
-	if srv.journal != nil {
-		srv.journal.pump()
-	}
-	if more {
-		srv.pumpSoon()
-	}
 }
 
 // sweepPeriod returns how often time limits are checked: an eighth of the shortest of them.

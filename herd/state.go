@@ -58,9 +58,8 @@ type Server struct {
 	lastSweep         time.Time // time of the last sweep
 	sweepLate         bool      // that sweep was late: the process was stopped, or its loop was busy
 
-	pumping bool // a pump is scheduled for the end of this batch of events
-	pump    func()
-	drain   drain
+	pump  pump
+	drain drain
 
 	// Scratch buffers, reused from line to line. No part of them is kept.
 	record     protocol.Record
@@ -93,18 +92,6 @@ func (srv *Server) neighbor(name []byte) *neighbor {
 func (srv *Server) nextID() uint64 {
 	srv.lastConnID++
 	return srv.lastConnID
-}
-
-// pumpSoon schedules all links to send at the end of this batch of events: updates that arrive together are
-// sent together.
-func (srv *Server) pumpSoon() {
-	if len(srv.neighbors) == 0 && srv.journal == nil {
-		return // no followers
-	}
-	if !srv.pumping {
-		srv.pumping = true
-		srv.reactor.CallSoon(srv.pump)
-	}
 }
 
 // countForeign counts a stored record whose origin is not in herd.toml.

@@ -144,6 +144,7 @@
 // # Reading order
 //
 // Package config is herd.toml, and package feed keeps the state. opening.go detects what a connection is.
+// prefetch.go reads ahead what a chunk of lines needs of the store.
 // session.go answers a client, within limits.go and, for the memory of all clients together, memory.go. lookups.go
 // sends its WHATSATs to the places provider, in the order of turns.go. pump.go decides when outbound.go and
 // linksender.go send the feed, and inbound.go receives one, with the protocol of package link. legacysender.go, probe.go and

@@ -86,6 +86,7 @@ func (s *session) DataReceived(p []byte) {
 	if !s.identified {
 		p = s.open(p)
 	}
+	s.server.prefetch(p)
 	s.reader.DataReceived(p)
 	s.noteUnfinished(lines)
 	if s.inbound == nil {

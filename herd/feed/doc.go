@@ -29,6 +29,9 @@
 // grows by splitting one of its tables of 1,024 slots at a time, and the feed by segments of 4,096 positions, which are
 // given back when all of their records have moved on. So no call takes long.
 //
+// A record that is applied to one of 1,000,000 clients waits for memory several times: for the slot in the index, the cell,
+// and the place in the feed. Prefetch does that for many clients at once.
+//
 // # Invariants
 //
 // Of a Store:

@@ -61,6 +61,17 @@ func (x *index) find(hash uint32, client []byte, cells *slabs, item *Item) ref {
 	}
 }
 
+// first returns the cell of the first client with a hash, which is not always the one that is looked for; 0: none.
+func (x *index) first(hash uint32) ref {
+	t := x.table(hash)
+	for i := home(hash); t.slots[i] != 0; i = next(i) {
+		if t.slots[i].hash() == hash {
+			return t.slots[i].ref()
+		}
+	}
+	return 0
+}
+
 // home is where the search for a hash begins.
 func home(hash uint32) uint32 { return hash % tableSlots }
 

@@ -85,6 +85,28 @@ func memoryLimit(root string) int {
 	return least
 }
 
+// recordSize is the memory of a record with a usual id, in bytes.
+const recordSize = 170
+
+// memoryNeeded is what records with usual ids and clients' buffers take when they have reached their limits, in
+// bytes. Garbage is not included.
+func memoryNeeded(l *config.Limits) int { return l.MaxClients*recordSize + l.MaxBuffered }
+
+// memory is memoryLimit or, if there is none, the machine's memory; 0 if that is unknown.
+func memory() int {
+	if n := memoryLimit("/"); n > 0 {
+		return n
+	}
+	proc, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0
+	}
+	if info, err := proc.Meminfo(); err == nil && info.MemTotalBytes != nil {
+		return int(*info.MemTotalBytes)
+	}
+	return 0
+}
+
 // readLimit reads a file with a number of bytes; 0 if it says "max" or a number that means no limit.
 func readLimit(file string) int {
 	text, _ := os.ReadFile(file)

@@ -34,6 +34,10 @@ const serveName = "serve"
 // slowTurnMessage is logged after a slow turn of the event loop.
 const slowTurnMessage = "slow turn"
 
+// littleMemoryMessage is logged at the start if the memory may not be enough for max_clients. Without it, the
+// system may kill the server, which then cannot say why.
+const littleMemoryMessage = "max_clients may need more memory than there is"
+
 func newServe(o *options) *cobra.Command {
 	var pprof bool
 	var engine string
@@ -108,6 +112,10 @@ func serve(
 func (p *process) run(pprof bool) error {
 	if err := p.cfg.CheckDescriptors(descriptors()); err != nil {
 		return err
+	}
+	if has, needs := memory(), memoryNeeded(&p.cfg.Limits); 0 < has && has < needs {
+		p.log.Warn(littleMemoryMessage, zap.Int("max_clients", p.cfg.Limits.MaxClients), zap.Int("needed", needs),
+			zap.Int("memory", has))
 	}
 	var err error
 	if p.places, err = newProvider(&p.cfg.Places, p.self.Name, p.log.Logger); err != nil {

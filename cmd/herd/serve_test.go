@@ -44,6 +44,23 @@ func entries(h *processtest.Herd, name string) (messages []string, all string) {
 	return messages, string(text)
 }
 
+// A server that has too little memory for max_clients says so at its start, and no other one does.
+func TestLittleMemory(t *testing.T) {
+	for limit, want := range map[string]int{"1GiB": 0, "200MiB": 1} {
+		h, listeners := processtest.NewHerd(t, processtest.Embedded, "Alford")
+		h.Env = append(h.Env, "GOMEMLIMIT="+limit)
+		h.Start("Alford", listeners["Alford"]...)
+		h.UntilLive()
+		h.Stop("Alford")
+		const entry = `"msg":"max_clients may need more memory than there is","max_clients":1000000,` +
+			`"needed":222428800,"memory":209715200}`
+		_, all := entries(h, "Alford")
+		if strings.Count(all, entry) != want || strings.Count(all, littleMemoryMessage) != want {
+			t.Errorf("with %s:\n%s", limit, all)
+		}
+	}
+}
+
 // The log of a server from start to stop, with all lines.
 func TestLog(t *testing.T) {
 	h := processtest.StartHerd(t, processtest.Embedded, "Alford")

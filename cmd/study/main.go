@@ -146,11 +146,11 @@ func conduct(o lab.Options) (err error) {
 		if o.Herd == "" {
 			o.Herd = filepath.Join(filepath.Dir(o.Self), "herd")
 		}
-		if o.Version, err = versionOf(o.Herd); err != nil {
+		if o.Herd, o.Version, err = herdBinary(o.Herd); err != nil {
 			return err
 		}
 		if o.Against != "" {
-			if o.Other, err = versionOf(o.Against); err != nil {
+			if o.Against, o.Other, err = herdBinary(o.Against); err != nil {
 				return err
 			}
 		}
@@ -168,15 +168,19 @@ func conduct(o lab.Options) (err error) {
 	return err
 }
 
-// versionOf runs herd version, which prints "herd VERSION ...".
-func versionOf(herd string) (string, error) {
-	out, err := exec.Command(herd, "version").Output()
+// herdBinary returns the absolute path of a herd binary, as runs have directories of their own, and its version.
+// It runs herd version, which prints "herd VERSION ...".
+func herdBinary(file string) (path, version string, err error) {
+	out, err := exec.Command(file, "version").Output()
 	if err != nil {
-		return "", fmt.Errorf("%w; build a herd binary with make build", err)
+		return "", "", fmt.Errorf("%w; build a herd binary with make build", err)
 	}
 	words := strings.Fields(string(out))
 	if len(words) < 2 || words[0] != "herd" {
-		return "", fmt.Errorf("%s is not a herd binary: its version is %q", herd, out)
+		return "", "", fmt.Errorf("%s is not a herd binary: its version is %q", file, out)
 	}
-	return words[1], nil
+	if path, err = exec.LookPath(file); err == nil {
+		path, err = filepath.Abs(path)
+	}
+	return path, words[1], err
 }

@@ -179,13 +179,13 @@ func (w *world) checkNode(h *host, r *record, n *trace.Node) string {
 	if n.Holds != (newest == r) {
 		return fmt.Sprintf("it has %v", newest)
 	}
-	// A repair stores a damaged record again. The tree has the first time.
+	// A repair stores a damaged record again, perhaps from another neighbor. The tree has the first time and sender.
 	if n.Holds && n.At != nil && n.Outcome != trace.Copied && h.storedAt[r.client] > h.clockSet && !w.damaged {
 		if at := w.onClock(h, h.storedAt[r.client]); !n.At.Equal(at) {
 			return fmt.Sprintf("it was stored at %v", at)
 		}
 	}
-	if p := w.processes[first.from]; n.Holds && n.From != "" && arrived && p != nil && p.server != nil && !p.absent {
+	if p := w.processes[first.from]; n.Holds && n.From != "" && arrived && p != nil && p.server != nil && !p.absent && !w.damaged {
 		if gone := p.epoch != first.from; n.Restarted != gone {
 			return fmt.Sprintf("the process of %s that sent it is gone: %v", n.From, gone)
 		}

@@ -351,10 +351,14 @@ func lingers(t *testing.T, h Harness, p *recorder, protocol reactor.Protocol, th
 		t.Parallel() // it takes 10 s
 	}
 	var began time.Time
+	write := p.onData
+	p.onData = func(b []byte) {
+		began = h.Reactor().Now()
+		write(b)
+	}
 	peer := h.Dial(serveOne(t, h, protocol))
 	peer.Send([]byte("x"))
 	then(peer)
-	h.Wait("the write", func() bool { began = h.Reactor().Now(); return len(p.in) > 0 })
 	lostFor(t, h, p, reactor.ErrLinger)
 	h.Do(func() {
 		if waited := h.Reactor().Now().Sub(began); waited < reactor.Linger-time.Second {

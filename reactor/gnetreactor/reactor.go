@@ -116,8 +116,8 @@ func (r *Reactor) schedule() {
 	_ = r.eventLoop.Execute(context.Background(), (*turn)(r))
 }
 
-// timerSlack is by how much the timer fires late. Under load an event comes first, and a turn after it serves the calls
-// that are due: the timer would take another thread and two system calls.
+// timerSlack is by how much the timer fires late. Under load an event comes first, and requests the turn that serves the
+// calls that are due: the timer would take another thread and two system calls.
 const timerSlack = 250 * time.Microsecond
 
 // WakeAt implements reactor.Engine.
@@ -145,10 +145,11 @@ func (t *turn) Run(context.Context) error {
 	return nil
 }
 
-// turnIfDue takes a turn after an event if a delayed call is due.
-func (r *Reactor) turnIfDue() {
+// wakeIfDue requests a turn if a delayed call is due. The turn does not run within an event: it may close connections that
+// have further events in gnet's batch.
+func (r *Reactor) wakeIfDue() {
 	if r.armed != disarmed && r.Elapsed() >= r.armed {
-		_ = (*turn)(r).Run(context.Background())
+		r.Wake()
 	}
 }
 

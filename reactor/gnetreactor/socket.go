@@ -131,7 +131,7 @@ func (h *handler) OnTraffic(c gnet.Conn) gnet.Action {
 		s.keep(c)
 		return gnet.Close
 	}
-	h.r.turnIfDue()
+	h.r.wakeIfDue()
 	s.inEvent = false
 	return s.action()
 }

@@ -37,7 +37,8 @@ func (r *Reactor) take(c net.Conn, t *ticket) error {
 	return t.outcome
 }
 
-// rejoin gives a socket back to gnet, through yet another duplicate. Until gnet has it, nobody reads it.
+// rejoin gives a socket back to gnet, through yet another duplicate. Until gnet has it, nobody reads it. If that fails,
+// for lack of descriptors or because the connection has broken, a goroutine waits for input.
 func (s *socket) rejoin() {
 	fd, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -46,9 +47,7 @@ func (s *socket) rejoin() {
 	}
 	r := s.r
 	r.reads.waiting.Go(func() {
-		f := os.NewFile(uintptr(fd), "socket")
-		c, err := net.FileConn(f)
-		f.Close()
+		c, err := connOf(fd)
 		if err == nil {
 			err = r.take(c, &ticket{again: s})
 		}
@@ -58,12 +57,30 @@ func (s *socket) rejoin() {
 	})
 }
 
+// connOf returns a descriptor as a net.Conn. Of a connection that has broken, the kernel does not know the peer's address
+// any more, without which gnet panics.
+func connOf(fd int) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "socket")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err == nil && c.RemoteAddr() == nil {
+		c.Close()
+		err = unix.ENOTCONN
+	}
+	return c, err
+}
+
 // rejoined is called when gnet has the socket again. It is false if the connection was closed meanwhile.
 func (s *socket) rejoined(c gnet.Conn) bool {
 	if s.fd < 0 {
 		return false
 	}
-	_ = unix.Close(s.fd)
+	if s.file != nil {
+		s.file.Close() // at once: nobody waits for input
+		s.file = nil
+	} else {
+		_ = unix.Close(s.fd)
+	}
 	s.gnet, s.fd = c, c.Fd()
 	return true
 }

@@ -9,7 +9,7 @@ import (
 
 // gnet cannot stop reading a socket. So a connection that must not be read for a while leaves gnet, with a duplicate of
 // its descriptor, and is read here, when the Conn requests it. Once there is nothing left to read, gnet gets it back. If
-// that fails, for lack of descriptors, a goroutine waits for input with Go's own poller.
+// that fails, a goroutine waits for input with Go's own poller, and it is tried again when that was read.
 
 // reads is shared by these sockets.
 type reads struct {
@@ -49,10 +49,8 @@ func (s *socket) read() {
 	case n > 0:
 		s.conn.Input(buffer[:n])
 		s.readable()
-	case err == unix.EAGAIN && s.file == nil:
-		s.rejoin()
 	case err == unix.EAGAIN:
-		s.await()
+		s.rejoin()
 	case err != nil:
 		s.conn.Broken(os.NewSyscallError("read", err))
 	default:

@@ -17,6 +17,7 @@ var heldTests = []test{
 	{"ResetWhileReadPaused", resetWhileReadPaused},
 	{"ResumeReadingRepeatedly", resumeReadingRepeatedly},
 	{"HeldInputIsShared", heldInputIsShared},
+	{"ManyResumeAtOnce", manyResumeAtOnce},
 }
 
 // received returns the number of bytes that the reactor has read from all connections. Loop only.
@@ -278,5 +279,69 @@ func resumeReadingRepeatedly(t *testing.T, h Harness) {
 		end(peer)
 		h.Wait("the loss", func() bool { return p.lost == 1 })
 		peer.Close()
+	}
+}
+
+// Two hundred connections pause at every piece of their input and resume a moment later, in which their peers stop, close
+// or reset them, or they are closed or aborted here. Nothing is lost, and each of them ends once.
+func manyResumeAtOnce(t *testing.T, h Harness) {
+	const many = 200
+	input := pattern(3 * reactor.MaxHeldInput)
+	ends := []struct {
+		whole bool // all input arrives
+		here  func(*recorder)
+		there func(Peer)
+	}{
+		{true, nil, Peer.CloseWrite},
+		{false, nil, Peer.Reset},
+		{false, func(p *recorder) { p.t.LoseConnection() }, Peer.CloseWrite},
+		{false, func(p *recorder) { p.t.AbortConnection() }, Peer.CloseWrite},
+		{false, func(p *recorder) { p.t.LoseConnection() }, Peer.Reset},
+	}
+	var all []*recorder
+	var began uint64
+	h.Do(func() { began = received(h) })
+	addr := serve(t, h, func(string) reactor.Protocol {
+		n := len(all)
+		end := ends[n%len(ends)]
+		p := &recorder{test: t}
+		all = append(all, p)
+		p.onMade = func() { p.t.PauseReceiving() }
+		p.onData = func([]byte) {
+			if end.here != nil && len(p.in) > len(input)/many*n {
+				end.here(p)
+				return
+			}
+			p.t.PauseReceiving()
+			h.Reactor().CallLater(time.Duration(n%3)*time.Millisecond, p.t.ResumeReceiving)
+		}
+		return p
+	})
+	var peers []Peer
+	for n := range many {
+		peer := h.Dial(addr)
+		h.Wait("the connection", func() bool { return len(all) > n })
+		peer.Send(input)
+		peers = append(peers, peer)
+	}
+	h.Wait("held input", func() bool { return received(h)-began >= many*reactor.MaxHeldInput })
+	h.Do(func() {
+		for _, p := range all {
+			p.t.ResumeReceiving()
+		}
+	})
+	for n, peer := range peers {
+		end, p := ends[n%len(ends)], all[n]
+		if end.here != nil {
+			h.Wait("the end", func() bool { return len(p.in) > len(input)/many*n })
+		}
+		end.there(peer)
+	}
+	for n, p := range all {
+		h.Wait("ConnectionLost", func() bool { return p.lost == 1 })
+		if ends[n%len(ends)].whole {
+			same(t, p.in, input)
+		}
+		peers[n].Close()
 	}
 }

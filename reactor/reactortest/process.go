@@ -89,6 +89,7 @@ func (s kernel) noLeaks(t *testing.T) {
 		ends[n%len(ends)](p)
 	}
 	h.Wait("all losses", func() bool { return open == 0 })
+	manyResumeAtOnce(t, h)
 	h.Stop()
 	back(t, "descriptors", fds, func() int { return openDescriptors(t) })
 	back(t, "goroutines", goroutines, runtime.NumGoroutine)

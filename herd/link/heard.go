@@ -46,7 +46,7 @@ type Heard struct {
 	closed     bool           // this server is stopping
 
 	// Positions in our own feed. same[seq%feed.Recent] is seq if the process has sent the record at that position
-	// itself, though it was here already. older is our tail when it last sent a record older than ours.
+	// itself, though it was here already, and no later one with the same remainder. older is our tail when it last sent a record older than ours.
 	same  []uint64
 	older uint64
 
@@ -139,7 +139,7 @@ func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
 	}
 	h.everSynced = h.everSynced || m.Seq == m.Tail
 	h.full = m.Full
-	if m.Seq != m.Tail || !m.HeardAny || m.Full || h.store.Overflowed() {
+	if m.Seq != m.Tail || !m.HeardAny || m.Full || h.store.Overflowed() || h.closed {
 		return
 	}
 	count, digest, ok := h.expected(m.Heard, now)
@@ -175,7 +175,9 @@ func (h *Heard) dropped(from protocol.Epoch) {
 		if h.same == nil {
 			h.same = make([]uint64, feed.Recent)
 		}
-		h.same[seq%feed.Recent] = seq
+		if at := &h.same[seq%feed.Recent]; seq > *at {
+			*at = seq
+		}
 	}
 }
 

@@ -95,3 +95,47 @@ func TestExpected(t *testing.T) {
 		}
 	}
 }
+
+// That the neighbor has sent an old record, as in a copy, does not make forgotten that it has sent a recent one.
+func TestSameOfACopy(t *testing.T) {
+	now := Time{time.Unix(1520000000, 0), time.Hour}
+	store := feed.NewStore("ucla", 2*feed.Recent)
+	sent := NewSent(store)
+	heard := NewHeard(store, sent)
+	heard.epoch, sent.peer = 2, 2
+	record := func(i int) protocol.Record {
+		l, err := protocol.ParseLink(fmt.Appendf(nil, "AT Campbell +0.1 c%d +1-1 1 Campbell", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Record
+	}
+	for i := range feed.Recent + 1 {
+		store.Apply(record(i), 99)
+	}
+	sent.marked(protocol.Mark{Seq: feed.Recent, Tail: feed.Recent})
+	for _, i := range []int{feed.Recent, 0} {
+		store.Apply(record(i), 2)
+		heard.dropped(2)
+	}
+	if count, digest, ok := heard.expected(feed.Recent, now); count != feed.Recent+1 || digest != store.Digest() || !ok {
+		t.Errorf("%d records with digest %v, %v", count, digest, ok)
+	}
+}
+
+// A server that is about to stop drops what it receives, so it does not compare.
+func TestNoComparisonAfterClose(t *testing.T) {
+	store := feed.NewStore("ucla", 10)
+	sent := NewSent(store)
+	heard := NewHeard(store, sent)
+	in := &Inbound{self: &Self{Epoch: 1}, name: "Ball", epoch: 2}
+	in.Join(heard)
+	heard.Close()
+	var out Output
+	for _, line := range []string{"AT Ball +0.1 c1 +1-1 1 Ball", "MARK 1 1 0 1 0000000000000001"} {
+		in.Line([]byte(line), Time{time.Unix(1520000000, 0), time.Hour}, &out)
+	}
+	if heard.Checks() > 0 {
+		t.Error("compared")
+	}
+}

@@ -7,18 +7,14 @@ import (
 	"serverherd/protocol"
 )
 
-// With fewer clients, most of the store is in the processor's cache. With fewer bytes there are too few lines.
-// See BenchmarkChunks.
-const (
-	prefetchClients = 16_384
-	prefetchBytes   = 512
-)
+// prefetchBytes is the size of a chunk with enough lines for reading ahead: see BenchmarkChunks.
+const prefetchBytes = 512
 
 // prefetch has the store read ahead the clients of the lines in a chunk, which are then executed one by one as ever.
 // The first line of the chunk may be the end of one, and what looks like an AT line or IAMAT may be invalid: then what
 // is read is of no use.
 func (srv *Server) prefetch(chunk []byte) {
-	if len(chunk) < prefetchBytes || srv.store.Len() < prefetchClients {
+	if len(chunk) < prefetchBytes || srv.store.Len() < feed.PrefetchClients {
 		return
 	}
 	var clients [feed.PrefetchMax][]byte

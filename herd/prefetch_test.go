@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/herd/feed"
 	"serverherd/herd/herdtest"
 )
 
@@ -37,8 +38,8 @@ func knownClient(i int) string { return fmt.Sprintf("client%07d.cs.ucla.edu", i)
 // Reading ahead changes nothing: whatever is in a chunk, and however it is cut, state and replies are the same as line by
 // line.
 func TestPrefetchChangesNothing(t *testing.T) {
-	whole, wholeWelsh, wholeClient := manyClients(t, prefetchClients)
-	single, singleWelsh, singleClient := manyClients(t, prefetchClients)
+	whole, wholeWelsh, wholeClient := manyClients(t, feed.PrefetchClients)
+	single, singleWelsh, singleClient := manyClients(t, feed.PrefetchClients)
 	var replies [2]bytes.Buffer
 	wholeClient.t, singleClient.t = &recorded{out: &replies[0]}, &recorded{out: &replies[1]}
 	r := rand.New(rand.NewPCG(3, 3))
@@ -95,7 +96,7 @@ func TestPrefetchChangesNothing(t *testing.T) {
 
 // randomLine returns a line of a neighbor or a client: of a few clients, of all, of an unknown one, or a bad one.
 func randomLine(r *rand.Rand, round int, iamat bool) string {
-	id := knownClient(r.IntN(1 + r.IntN(prefetchClients)))
+	id := knownClient(r.IntN(1 + r.IntN(feed.PrefetchClients)))
 	switch r.IntN(40) {
 	case 0:
 		id = fmt.Sprintf("unknown%d", r.IntN(10_000))
@@ -133,7 +134,7 @@ func (r *recorded) Write(p []byte) { r.out.Write(p) }
 // BenchmarkChunks reads AT lines of a neighbor, or IAMATs, of random known clients: by default 90 in a chunk, as many as one
 // read may return. It does every other chunk without reading ahead, and reports the medians, per line.
 func BenchmarkChunks(b *testing.B) {
-	for _, clients := range []int{1000, 10_000, prefetchClients, 100_000, 1_000_000} {
+	for _, clients := range []int{1000, 10_000, feed.PrefetchClients, 100_000, 1_000_000} {
 		_, welsh, client := manyClients(b, clients)
 		for _, lines := range []int{3, 6, 12, 90} {
 			b.Run(fmt.Sprintf("AT/clients=%d/lines=%d", clients, lines), func(b *testing.B) {

@@ -18,6 +18,7 @@ type Item struct {
 type Cursor struct {
 	store *Store
 	seq   uint64 // everything up to here has been returned, or replaced by a record beyond
+	ahead uint64 // records up to here were read ahead
 }
 
 // Head returns a cursor before the first record of the feed.
@@ -42,10 +43,39 @@ func (c *Cursor) peek() (ref, bool) {
 func (c *Cursor) Next() (item Item, ok bool) {
 	r, ok := c.peek()
 	if ok {
+		if c.seq >= c.ahead && c.store.feed.tail-c.seq > nextAheadLag && c.store.Len() >= PrefetchClients {
+			c.readAhead()
+		}
 		c.seq++
 		c.store.cells.read(r, &item)
 	}
 	return item, ok
+}
+
+// Next reads nextAhead records ahead, unless one of the last nextAheadLag positions is reached, whose records were written a
+// short while ago and are in the processor's cache.
+const (
+	nextAhead    = 32
+	nextAheadLag = 1 << segmentBits
+)
+
+// readAhead reads the cells of the next records, so that the processor waits for all of them at once: see Store.Prefetch.
+func (c *Cursor) readAhead() {
+	var cells [nextAhead]ref
+	n := 0
+	for c.ahead = c.seq; n < nextAhead; n++ {
+		seq, r, ok := c.store.feed.next(c.ahead)
+		if !ok {
+			break
+		}
+		c.ahead, cells[n] = seq, r
+	}
+	read := uint64(0)
+	for _, r := range cells[:n] {
+		p := c.store.cells.cell(r)
+		read += uint64(p[0]) + uint64(p[len(p)/2]) + uint64(p[len(p)-1])
+	}
+	c.store.prefetched = read
 }
 
 // Position is the greatest p such that every record up to p has been returned.
@@ -64,7 +94,7 @@ func (c *Cursor) CaughtUp() bool {
 func (c *Cursor) Advance(seq uint64) { c.seq = max(c.seq, min(seq, c.store.feed.tail)) }
 
 // MoveTo moves the cursor to the position of o.
-func (c *Cursor) MoveTo(o *Cursor) { c.seq = o.seq }
+func (c *Cursor) MoveTo(o *Cursor) { c.seq, c.ahead = o.seq, o.ahead }
 
 // Rewind moves the cursor before the first record of the feed.
-func (c *Cursor) Rewind() { c.seq = 0 }
+func (c *Cursor) Rewind() { c.seq, c.ahead = 0, 0 }

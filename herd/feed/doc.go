@@ -30,7 +30,7 @@
 // given back when all of their records have moved on. So no call takes long.
 //
 // A record that is applied to one of 1,000,000 clients waits for memory several times: for the slot in the index, the cell,
-// and the place in the feed. Prefetch does that for many clients at once.
+// and the place in the feed. Prefetch does that for many clients at once. A cursor that lags does it for the cells of the records that follow.
 //
 // # Invariants
 //

@@ -2,8 +2,12 @@ package feed
 
 import "encoding/binary"
 
-// PrefetchMax is how many clients Prefetch takes at a time.
-const PrefetchMax = 128
+// PrefetchMax is how many clients Prefetch takes at a time. With fewer than PrefetchClients in the Store, reading ahead
+// takes more time than it saves, because most of the Store is in the processor's cache.
+const (
+	PrefetchMax     = 128
+	PrefetchClients = 16_384
+)
 
 // Prefetch reads what Apply, ApplyLegacy and ApplyOwn will need for up to PrefetchMax clients, so that it is in the
 // processor's cache by then. It changes nothing else, and an id may be anything: that of an unknown client, or not an

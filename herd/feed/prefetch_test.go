@@ -94,6 +94,77 @@ func FuzzPrefetch(f *testing.F) {
 	})
 }
 
+// A cursor that lags, and reads ahead, returns what follows, whatever is changed meanwhile.
+func TestCursorThatReadsAhead(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	const clients = PrefetchClients + 5000
+	s := NewStore("ucla", clients)
+	for i := range clients {
+		s.Apply(at(t, fmt.Sprint("c", i), 0), 1)
+	}
+	c, other, place, ahead := s.Head(), s.Head(), uint64(0), 0
+	for step := range 100_000 {
+		switch k := r.IntN(1000); {
+		case k < 200:
+			s.Apply(at(t, fmt.Sprint("c", r.IntN(clients)), step+1), 1)
+		case k < 220:
+			s.Damage(fmt.Appendf(nil, "c%d", r.IntN(clients)), nil)
+		case k == 220:
+			c.Rewind()
+			place = 0
+		case k == 221:
+			other.MoveTo(c)
+			other.Next()
+			c.MoveTo(other)
+			place = other.Position()
+		case k == 222:
+			place = max(place, min(place+r.Uint64N(1000), s.Tail()))
+			c.Advance(place)
+		default:
+			before := c.ahead
+			item, ok := c.Next()
+			seq, cell, want := s.feed.next(place)
+			var expected Item
+			if want {
+				s.cells.read(cell, &expected)
+				place = seq
+			}
+			if ok != want || item.Seq != expected.Seq || string(item.Record.Text()) != string(expected.Record.Text()) {
+				t.Fatalf("step %d: %q at %d, want %q at %d", step, item.Record.Text(), item.Seq, expected.Record.Text(), expected.Seq)
+			}
+			if c.ahead != before {
+				ahead++
+			}
+		}
+	}
+	if ahead < 100 {
+		t.Errorf("read ahead %d times", ahead)
+	}
+}
+
+// BenchmarkLaggingCursor follows a feed whose records have moved at random, as in a copy, and formats lines for a link.
+func BenchmarkLaggingCursor(b *testing.B) {
+	for _, n := range []int{10_000, 100_000, 1_000_000} {
+		s, records := million(b, n)
+		r := rand.New(rand.NewPCG(8, 8))
+		for second := range 3 * n {
+			s.Apply(at(b, string(records[r.IntN(n)].Client()), 1520023935+second), 2)
+		}
+		b.Run(fmt.Sprintf("clients=%d", n), func(b *testing.B) {
+			c := s.Head()
+			line := make([]byte, 0, 1024)
+			for b.Loop() {
+				item, ok := c.Next()
+				if !ok {
+					c.Rewind()
+					continue
+				}
+				line = item.Record.AppendLinkAT(line[:0], "Ball")
+			}
+		})
+	}
+}
+
 // BenchmarkApplyBatches applies records of random known clients, 90 at a time. It prefetches every other batch, and
 // reports the medians, per record.
 func BenchmarkApplyBatches(b *testing.B) {

@@ -28,7 +28,7 @@ type Store struct {
 	hashed     []byte // scratch: the herd's name, LF, then a record's text
 	prefix     int    // length of the name and LF in hashed
 	now        int64  // the time of records that are stored, in Unix nanoseconds
-	prefetched uint64 // of no meaning, see Prefetch
+	prefetched uint64 // of no meaning, see Prefetch and Cursor.readAhead
 }
 
 // Outcome is the result of offering a record to a Store.

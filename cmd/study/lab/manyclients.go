@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"serverherd/cmd/herd/load"
 )
 
@@ -70,8 +72,42 @@ const (
 	clientsLimit = 100_000_000
 )
 
+// Bytes that a client takes at both servers together: of memory, and of disk with what is compacted.
+const (
+	clientMemory = 450
+	clientDisk   = 300
+)
+
+// roomFor returns an error if there is too little memory or disk for a number of clients, in bytes; 0 is
+// unknown. Dir is where the disk is.
+func roomFor(clients int, memory, disk float64, dir string) error {
+	const gb = 1e9
+	n := float64(clients)
+	if memory > 0 && memory < n*clientMemory {
+		return Cannot("%d clients need %.1f GB of memory, and %.1f GB are available", clients, n*clientMemory/gb, memory/gb)
+	}
+	if disk > 0 && disk < n*clientDisk {
+		return Cannot("%d clients need %.1f GB of disk, and %s has %.1f GB: set TMPDIR to another directory",
+			clients, n*clientDisk/gb, dir, disk/gb)
+	}
+	return nil
+}
+
+// available is what the machine has of memory and of disk at dir, in bytes; 0 if it is unknown.
+func available(dir string) (memory, disk float64) {
+	var s unix.Statfs_t
+	if unix.Statfs(dir, &s) == nil {
+		disk = float64(s.Bavail) * float64(s.Bsize)
+	}
+	return 1024 * lineValue("/proc/meminfo", "MemAvailable:"), disk
+}
+
 // measureClients does one run of manyClients.
 func measureClients(ctx context.Context, b *Bench, program []string, clients int) (Values, error) {
+	memory, disk := available(b.Dir)
+	if err := roomFor(clients, memory, disk, b.Dir); err != nil {
+		return nil, err
+	}
 	o := herdOptions{
 		program: program, engine: engines[0], servers: []string{"Alford"}, args: []string{"--pprof"},
 		toml: fmt.Sprintf("[limits]\nmax_clients = %d\n[storage]\ndir = \"journal\"\n", clientsLimit),

@@ -161,6 +161,24 @@ func TestOnDemand(t *testing.T) {
 	}
 }
 
+// What does not fit is not run, and it is said what is missing.
+func TestRoomForClients(t *testing.T) {
+	for _, c := range []struct {
+		memory, disk float64
+		want         string
+	}{
+		{0, 0, ""}, {4.5e9, 3e9, ""},
+		{4e9, 3e9, "10000000 clients need 4.5 GB of memory, and 4.0 GB are available"},
+		{5e9, 2e9, "10000000 clients need 3.0 GB of disk, and /tmp has 2.0 GB: set TMPDIR to another directory"},
+	} {
+		err := roomFor(10_000_000, c.memory, c.disk, "/tmp")
+		_, cannot := classify(err)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || err.Error() != c.want || !cannot) {
+			t.Errorf("memory %v, disk %v: %v, want %q", c.memory, c.disk, err, c.want)
+		}
+	}
+}
+
 // In a ring of 20, ten servers have a third neighbor. Every server names those that name it.
 func TestCrossedRing(t *testing.T) {
 	for n, edges := range map[int]int{5: 5, 20: 25} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"serverherd/reactor"
+	"serverherd/reactor/memreactor"
 )
 
 // oneMessage plays, in place of the server Welsh, a server that takes all of a connection for one
@@ -159,6 +160,25 @@ func TestANeighborThatProvesItselfBetweenTwoLines(t *testing.T) {
 	}
 	w.until("asked", func() bool { return o.state == linkGreeting })
 	p.untilServed("a", "a") // it had nothing to say
+}
+
+// A connection of one line does not wait for the pause between two pumps.
+func TestCloseAfterWriteDoesNotPause(t *testing.T) {
+	w := closeRing(t, "close-after-write")
+	w.net = memreactor.NewWorld(1, memreactor.Options{}) // no delay
+	w.start("Alford")
+	p := w.startOneMessage()
+	w.until("legacy", func() bool { return w.linkToWelsh().state == linkLegacy })
+	const n = 100
+	for i := range n {
+		w.servers["Alford"].store.ApplyOwn(at(t, fmt.Sprint("c", i), 100))
+	}
+	w.servers["Alford"].pumpSoon()
+	begun := w.net.Elapsed()
+	w.until("sent", func() bool { return len(p.messages) == n })
+	if d := w.net.Elapsed() - begun; d > n*PumpPause/2 {
+		t.Errorf("%d lines took %v", n, d)
+	}
 }
 
 // One that never closes costs a second for each line, and of a client the last place.

@@ -68,7 +68,9 @@ func newLegacySender(o *outbound) *legacySender {
 func (lg *legacySender) connected() {
 	lg.machine.Connected()
 	if lg.state == linkLegacy { // the next one of a series
-		lg.server.pumpSoon()
+		if lg.pump() { // one line: there is nothing to collect in a pause
+			lg.server.pumpNow()
+		}
 		lg.server.checkDrained()
 		return
 	}

@@ -114,7 +114,7 @@ func Constants() []Constant {
 		{"ack_after", link.AckAfter, "from the PONG that a MARK has been read to its ACK; the link is dropped up to 500 ms later"},
 		{"min_retry", reactor.MinRetryDelay, "before the second dial, plus or minus a half (125 to 375 ms); it doubles up to max_retry"},
 		{"max_retry", reactor.MaxRetryDelay, "between two dials, plus or minus a half (2.5 to 7.5 s)"},
-		{"pump_pause", PumpPause, "between two times that updates are sent to neighbors, if there is no more to send than one time holds"},
+		{"pump_pause", PumpPause, "from a send of updates to neighbors to the next one, unless there was more than one send holds"},
 		{"link_window", link.Window, "bytes of AT lines on a link without their ACK"},
 		{"slow_link_window", link.SlowWindow, "the same, on a link whose ACKs take longer than slow_link_time"},
 		{"slow_link_time", link.SlowAfter, "see slow_link_window"},

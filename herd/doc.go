@@ -61,8 +61,8 @@
 // knows which of its records the sender lacks: none if heard is the end of its own feed, and usually those after heard,
 // see link.Heard.expected. Then a difference is real, and both sides send each other everything: a repair.
 //
-// A pump, which sends what is new to all neighbors, comes at once if there was none for [pump_pause], and otherwise when
-// that is over. So under load many updates share a write, a MARK and the neighbor's wake-up. A copy does not pause.
+// A pump sends what is new to all neighbors: at once, or [pump_pause] after the last one that sent records. So under load
+// many updates share a write, a MARK and the neighbor's wake-up. A copy and a shutdown do not pause.
 //
 // A MARK follows each batch of AT lines. It is also sent alone: 5 s after the last MARK; 1 s after more of the
 // neighbor's feed was applied; 1 s after the position advanced without an AT line, in a copy or a shutdown at once.

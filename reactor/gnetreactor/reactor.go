@@ -116,15 +116,11 @@ func (r *Reactor) schedule() {
 	_ = r.eventLoop.Execute(context.Background(), (*turn)(r))
 }
 
-// timerSlack is by how much the timer fires late. Under load an event comes first, and requests the turn that serves the
-// calls that are due: the timer would take another thread and two system calls.
-const timerSlack = 250 * time.Microsecond
-
 // WakeAt implements reactor.Engine.
 func (r *Reactor) WakeAt(at time.Duration) {
 	if at != r.armed {
 		r.armed = at
-		r.timer.Reset(at + timerSlack - r.Elapsed())
+		r.timer.Reset(at - r.Elapsed())
 	}
 }
 
@@ -145,8 +141,9 @@ func (t *turn) Run(context.Context) error {
 	return nil
 }
 
-// wakeIfDue requests a turn if a delayed call is due. The turn does not run within an event: it may close connections that
-// have further events in gnet's batch.
+// wakeIfDue requests a turn after an event if a delayed call is due. The timer takes another thread and is late: Go waits
+// for whole milliseconds. The turn does not run within the event: it may close connections that have further events in
+// gnet's batch.
 func (r *Reactor) wakeIfDue() {
 	if r.armed != disarmed && r.Elapsed() >= r.armed {
 		r.Wake()

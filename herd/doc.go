@@ -59,7 +59,7 @@
 // the sender has no position in the feed of the receiver's process. The digest is "full" if the sender has dropped
 // records because of max_clients. The receiver compares the states only if seq is tail, neither server is full, and it
 // knows which of its records the sender lacks: none if heard is the end of its own feed, and usually those after heard,
-// see link.Heard.expected. Then a difference is real, and both sides send each other everything: a repair.
+// see link.Heard.compare. Then a difference is real, and both sides send each other everything: a repair.
 //
 // A pump sends what is new to all neighbors: at once, or [pump_pause] after the last one that sent records. So under load
 // many updates share a write, a MARK and the neighbor's wake-up. A copy and a shutdown do not pause.

@@ -24,24 +24,14 @@ func (rc *recent) add(seq uint64, a application) {
 	(*rc)[(seq-1)%Recent] = a
 }
 
-// Had is whether another server had a record at some moment.
-type Had uint8
-
-// Had or not. Of a record that was on its way it may be unknown.
-const (
-	HadNot Had = iota
-	HadIt
-	HadUnknown
-)
-
 // StateWith returns the number of records and the digest of a server that had everything that this Store held at the
 // position since, and nothing newer but what had reports, which is asked about positions after since. It is false if that
-// is too long ago or had does not know. Example, with since 2 and only a3 known to the other server:
+// is too long ago. Example, with since 2 and only a3 known to the other server:
 //
 //	a1@1 b1@2 | b2@3 a2@4 a3@5 c1@6      a server with a3 and b1: c1 and b2 are taken back, a3 stays
 //
 // O(positions after since).
-func (s *Store) StateWith(since uint64, had func(seq uint64, from protocol.Epoch) Had) (count uint64, digest protocol.Digest, ok bool) {
+func (s *Store) StateWith(since uint64, had func(seq uint64, from protocol.Epoch) bool) (count uint64, digest protocol.Digest, ok bool) {
 	tail := s.feed.tail
 	if since > tail || tail-since > uint64(len(s.recent)) {
 		return 0, 0, false
@@ -50,15 +40,7 @@ func (s *Store) StateWith(since uint64, had func(seq uint64, from protocol.Epoch
 	var older map[uint64]bool // records that one which the other server had has replaced
 	for seq := tail; seq > since; seq-- {
 		a := s.recent[(seq-1)%Recent]
-		stays := older[a.hash]
-		if !stays {
-			switch had(seq, a.from) {
-			case HadUnknown:
-				return 0, 0, false
-			case HadIt:
-				stays = true
-			}
-		}
+		stays := older[a.hash] || had(seq, a.from)
 		switch {
 		case stays && !a.first:
 			if older == nil {

@@ -27,7 +27,7 @@
 // The state of a connection is never reset: a new connection has new state. The invariants are documented on
 // the types. Only two methods combine Sent and Heard, and both only if the process that we send to is the one that we
 // receive from: a MARK contains our position in the neighbor's feed (Heard.seqOf), and states are compared while records
-// are on their way (Heard.expected).
+// are on their way (Heard.compare).
 //
 // # Owners
 //

@@ -7,8 +7,12 @@ import (
 	"serverherd/protocol"
 )
 
-// MovingPause is the time after a comparison within which states that change are not compared again.
-const MovingPause = time.Second
+// States that change are compared again MovingPause after the last comparison, or movingRetry after one that could not
+// tell.
+const (
+	MovingPause = time.Second
+	movingRetry = 10 * time.Millisecond
+)
 
 // A repair that does not help is repeated after a pause that doubles.
 const (
@@ -30,8 +34,8 @@ const (
 //  3. Only the MARKs of current count, the connection that last completed a handshake. A connection that was
 //     replaced never counts again, not even when its replacement is gone: it may be a former process's.
 //  4. A repair that is due makes the next WELCOME ask for everything.
-//  5. Two states are compared only if it is known which records the other side had when it sent its digest: then
-//     a difference is real. See expected.
+//  5. Two states are found to differ only if it is known which records the other side had when it sent its digest:
+//     then a difference is real. See compare.
 type Heard struct {
 	store      *feed.Store
 	sent       *Sent          // to the same neighbor
@@ -46,7 +50,8 @@ type Heard struct {
 	closed     bool           // this server is stopping
 
 	// Positions in our own feed. same[seq%feed.Recent] is seq if the process has sent the record at that position
-	// itself, though it was here already, and no later one with the same remainder. older is our tail when it last sent a record older than ours.
+	// itself, though it was here already, and no later one with the same remainder. older is our tail when it last sent
+	// a record older than ours.
 	same  []uint64
 	older uint64
 
@@ -142,13 +147,13 @@ func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
 	if m.Seq != m.Tail || !m.HeardAny || m.Full || h.store.Overflowed() || h.closed {
 		return
 	}
-	count, digest, ok := h.expected(m.Heard, now)
-	if !ok {
+	compared, equal := h.compare(m, now)
+	if !compared {
 		return
 	}
 	h.checked, h.nextMoving = now.Wall, now.in(MovingPause)
 	h.checks++
-	if m.Count == count && m.Digest == digest {
+	if equal {
 		h.divergedSince, h.pause = time.Time{}, 0
 		return
 	}
@@ -181,35 +186,36 @@ func (h *Heard) dropped(from protocol.Epoch) {
 	}
 }
 
-// expected returns the number and digest of the records that the neighbor had when it sent a MARK whose seq is its
-// tail and whose heard is a position in our feed; false if that is not known.
+// compare compares the states if it is known what the neighbor's should be, and reports whether it did and whether they
+// are equal. m is a MARK whose seq is the neighbor's tail.
 //
-// If heard is our tail, each side has everything of the other, and so the same records. Under load it never is: while
-// the MARK was on its way, we have applied further records. These are taken back, unless the neighbor had them:
+// If its heard is our tail, each side has everything of the other, and so the same records. Under load it never is:
+// while the MARK was on its way, we have applied further records. These are taken back, unless the neighbor had them:
 //
 //  1. What the neighbor had and has not received from us, it has sent to us before the MARK: we know from whom we have
 //     a record, and same and older say what it sent although we had it.
 //  2. What it received from us is what we held at heard, if our MARK was complete, that is if its seq was our tail.
 //     Otherwise a record may have been replaced, before it was sent, by one that was not sent yet.
-//  3. It may also have received what we have sent after that MARK. Then, and if it has sent a record older than ours
-//     and heard is before that, there is no comparison; the next MARK will do.
-func (h *Heard) expected(heard uint64, now Time) (count uint64, digest protocol.Digest, ok bool) {
-	if heard == h.store.Tail() {
-		return uint64(h.store.Len()), h.store.Digest(), true
+//  3. It may also have received what we have sent after that MARK.
+//
+// If one of these leaves a doubt, only equality is certain: it cannot be by chance. Of a difference the next MARK may
+// tell more.
+func (h *Heard) compare(m protocol.Mark, now Time) (compared, equal bool) {
+	if m.Heard == h.store.Tail() {
+		return true, m.Count == uint64(h.store.Len()) && m.Digest == h.store.Digest()
 	}
 	if h.nextMoving != 0 && !h.nextMoving.due(now) {
-		return 0, 0, false
+		return false, false
 	}
-	if h.sent.peer != h.epoch || heard <= h.sent.incomplete || heard < h.older {
-		return 0, 0, false
-	}
-	return h.store.StateWith(heard, func(seq uint64, from protocol.Epoch) feed.Had {
-		switch {
-		case from == h.epoch || h.same != nil && h.same[seq%feed.Recent] == seq:
-			return feed.HadIt
-		case seq <= h.sent.highest:
-			return feed.HadUnknown
+	h.nextMoving = now.in(movingRetry)
+	doubt := h.sent.peer != h.epoch || m.Heard <= h.sent.incomplete || m.Heard < h.older
+	count, digest, ok := h.store.StateWith(m.Heard, func(seq uint64, from protocol.Epoch) bool {
+		if from == h.epoch || h.same != nil && h.same[seq%feed.Recent] == seq {
+			return true
 		}
-		return feed.HadNot
+		doubt = doubt || seq <= h.sent.highest
+		return false
 	})
+	equal = ok && m.Count == count && m.Digest == digest
+	return equal || ok && !doubt, equal
 }

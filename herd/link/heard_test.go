@@ -49,49 +49,62 @@ func TestMarkNamesOnlyTheFeedOfItsProcess(t *testing.T) {
 	}
 }
 
-// What the neighbor had when it sent a MARK is known only under the conditions of expected.
-func TestExpected(t *testing.T) {
+// A difference counts only if it is known what the neighbor had when it sent its MARK. Equality counts always.
+func TestCompare(t *testing.T) {
 	now := Time{time.Unix(1520000000, 0), time.Hour}
 	for name, c := range map[string]struct {
 		heard uint64
 		then  func(h *Heard, s *Sent)
-		want  bool
+		want  string // what is noticed: equality, a difference
 	}{
-		"nothing on its way":      {2, func(*Heard, *Sent) {}, true},
-		"our tail":                {5, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 5, Tail: 5}) }, true},
-		"beyond our tail":         {6, func(*Heard, *Sent) {}, false},
-		"records on their way":    {2, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 4}) }, false},
-		"they have arrived":       {4, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 4}) }, true},
-		"our MARK was incomplete": {4, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 5}) }, false},
+		"nothing on its way":      {2, func(*Heard, *Sent) {}, "both"},
+		"our tail":                {5, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 5, Tail: 5}) }, "both"},
+		"beyond our tail":         {6, func(*Heard, *Sent) {}, "neither"},
+		"records on their way":    {2, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 4}) }, "equality"},
+		"they have arrived":       {4, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 4}) }, "both"},
+		"our MARK was incomplete": {4, func(_ *Heard, s *Sent) { s.marked(protocol.Mark{Seq: 4, Tail: 5}) }, "equality"},
 		"one of them": {4, func(_ *Heard, s *Sent) {
 			s.marked(protocol.Mark{Seq: 3, Tail: 5})
 			s.marked(protocol.Mark{Seq: 4, Tail: 4})
-		}, true},
-		"sent to another process": {2, func(_ *Heard, s *Sent) { s.peer = 3 }, false},
-		"a copy begins":           {2, func(_ *Heard, s *Sent) { s.welcomed(1, protocol.Welcome{Epoch: 2}) }, false},
-		"too soon":                {2, func(h *Heard, _ *Sent) { h.nextMoving = now.in(1) }, false},
+		}, "both"},
+		"sent to another process": {2, func(_ *Heard, s *Sent) { s.peer = 3 }, "equality"},
+		"a copy begins":           {2, func(_ *Heard, s *Sent) { s.welcomed(1, protocol.Welcome{Epoch: 2}) }, "equality"},
+		"too soon":                {2, func(h *Heard, _ *Sent) { h.nextMoving = now.in(1) }, "neither"},
 		"our tail is never too soon": {5, func(h *Heard, s *Sent) {
 			s.marked(protocol.Mark{Seq: 5, Tail: 5})
 			h.nextMoving = now.in(1)
-		}, true},
-		"it has sent an older record": {2, func(h *Heard, _ *Sent) { h.older = 5 }, false},
-		"and what replaced it since":  {2, func(h *Heard, _ *Sent) { h.older = 2 }, true},
+		}, "both"},
+		"it has sent an older record": {2, func(h *Heard, _ *Sent) { h.older = 5 }, "equality"},
+		"and what replaced it since":  {2, func(h *Heard, _ *Sent) { h.older = 2 }, "both"},
 	} {
-		store := feed.NewStore("ucla", 10)
-		sent := NewSent(store)
-		heard := NewHeard(store, sent)
-		for i := range 5 {
-			l, err := protocol.ParseLink(fmt.Appendf(nil, "AT Alford +0.1 c%d +1-1 1 Alford", i))
-			if err != nil {
-				t.Fatal(err)
+		for _, equal := range []bool{true, false} {
+			store, theirs := feed.NewStore("ucla", 10), feed.NewStore("ucla", 10)
+			sent := NewSent(store)
+			heard := NewHeard(store, sent)
+			for i := range 5 {
+				l, err := protocol.ParseLink(fmt.Appendf(nil, "AT Alford +0.1 c%d +1-1 1 Alford", i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				store.ApplyOwn(l.Record)
+				if i < int(c.heard) {
+					theirs.Apply(l.Record, 1)
+				}
 			}
-			store.ApplyOwn(l.Record)
-		}
-		heard.epoch, sent.peer = 2, 2
-		sent.marked(protocol.Mark{Seq: 2, Tail: 2})
-		c.then(heard, sent)
-		if _, _, ok := heard.expected(c.heard, now); ok != c.want {
-			t.Errorf("%s: %v", name, ok)
+			heard.epoch, sent.peer = 2, 2
+			sent.marked(protocol.Mark{Seq: 2, Tail: 2})
+			c.then(heard, sent)
+			m := protocol.Mark{Heard: c.heard, Count: uint64(theirs.Len()), Digest: theirs.Digest()}
+			if !equal {
+				m.Digest++
+			}
+			compared, same := heard.compare(m, now)
+			if want := c.want == "both" || equal && c.want == "equality"; compared != want || same != (want && equal) {
+				t.Errorf("%s, equal %v: compared %v, equal %v", name, equal, compared, same)
+			}
+			if again, _ := heard.compare(m, now); again && c.heard != 5 {
+				t.Errorf("%s: compared again at once", name)
+			}
 		}
 	}
 }
@@ -118,8 +131,9 @@ func TestSameOfACopy(t *testing.T) {
 		store.Apply(record(i), 2)
 		heard.dropped(2)
 	}
-	if count, digest, ok := heard.expected(feed.Recent, now); count != feed.Recent+1 || digest != store.Digest() || !ok {
-		t.Errorf("%d records with digest %v, %v", count, digest, ok)
+	m := protocol.Mark{Heard: feed.Recent, Count: feed.Recent + 1, Digest: store.Digest()}
+	if compared, equal := heard.compare(m, now); !compared || !equal {
+		t.Errorf("compared %v, equal %v", compared, equal)
 	}
 }
 

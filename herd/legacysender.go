@@ -168,7 +168,7 @@ func (lg *legacySender) drained() bool {
 
 func (lg *legacySender) status(st *LinkStatus) {
 	sent := lg.machine.Position()
-	st.Sent, st.Acknowledged, st.Behind = sent, 0, lg.server.store.Tail()-sent
+	st.Sent, st.Acknowledged, st.Behind = sent, 0, min(lg.server.store.Tail()-sent, uint64(lg.server.store.Len()))
 	if lg.t != nil {
 		st.Unacknowledged = lg.t.Backlog()
 	}

@@ -118,10 +118,11 @@ func (n *neighbor) status() LinkStatus {
 	o, c := n.link, &n.counters
 	acked := o.sent.Acked()
 	heard, _ := n.heard.Seq()
+	store := n.server.store
 	st := LinkStatus{
 		Neighbor: n.name, Address: n.addr,
 		State: o.state.String(), Since: o.since, Error: o.downReason,
-		Sent: acked, Acknowledged: acked, Behind: n.server.store.Tail() - acked,
+		Sent: acked, Acknowledged: acked, Behind: min(store.Tail()-acked, uint64(store.Len())),
 		Receiving: len(n.inbounds)+n.legacyInbounds > 0, Heard: heard,
 		Agreement: Agreements[notCompared],
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,

@@ -46,6 +46,9 @@ func TestALaggingNeighborGetsTheLastOnly(t *testing.T) {
 		c.SendString(fmt.Sprintf("IAMAT kiwi +1-1 %d\n", stamp+i))
 	}
 	w.net.RunFor(time.Second)
+	if st := w.servers["Alford"].Status(); st.Links[0].Behind != 1 {
+		t.Errorf("%d records behind", st.Links[0].Behind)
+	}
 	before := w.atSent()
 	w.net.HealAll()
 	w.until("live", w.live)

@@ -57,9 +57,10 @@
 // A MARK says: every record up to seq was sent to you or came from you; my feed ends at tail; of your feed I have
 // applied everything up to heard; my whole state, up to tail, has count records and this digest. heard is "-" if
 // the sender has no position in the feed of the receiver's process. The digest is "full" if the sender has dropped
-// records because of max_clients. The receiver compares the states only if seq is tail, neither server is full, and it
-// knows which of its records the sender lacks: none if heard is the end of its own feed, and usually those after heard,
-// see link.Heard.compare. Then a difference is real, and both sides send each other everything: a repair.
+// records because of max_clients. The receiver compares the states only if seq is tail and neither server is full. If
+// heard is the end of its own feed, both must have the same records. If it is not, the receiver takes back what the sender
+// had not received yet, and a difference counts only if that is certain: see link.Heard.compare. Then both sides send each
+// other everything: a repair.
 //
 // A pump sends what is new to all neighbors: at once, or [pump_pause] after the last one that sent records. So under load
 // many updates share a write, a MARK and the neighbor's wake-up. A copy and a shutdown do not pause.
@@ -143,12 +144,11 @@
 //
 // # Reading order
 //
-// Package config is herd.toml, and package feed keeps the state. opening.go detects what a connection is.
-// prefetch.go reads ahead what a chunk of lines needs of the store.
-// session.go answers a client, within limits.go and, for the memory of all clients together, memory.go. lookups.go
-// sends its WHATSATs to the places provider, in the order of turns.go. pump.go decides when outbound.go and
-// linksender.go send the feed, and inbound.go receives one, with the protocol of package link. legacysender.go, probe.go and
-// legacyinbound.go serve legacy neighbors. neighbor.go joins both directions of an edge, and claims.go detects
-// duplicates of its name. journal.go is the follower with a disk. drain.go is the shutdown, and linkdrain.go a
-// link's part of it. state.go is what all of these share, and server.go is the rest.
+// Package config is herd.toml, and package feed keeps the state. opening.go detects what a connection is. session.go
+// answers a client, within limits.go and, for the memory of all clients together, memory.go; prefetch.go reads ahead
+// what a chunk of lines needs of the store. lookups.go sends a client's WHATSATs to the places provider, in the order of
+// turns.go. pump.go decides when outbound.go and linksender.go send the feed, and inbound.go receives one, with the
+// protocol of package link. legacysender.go, probe.go and legacyinbound.go serve legacy neighbors. neighbor.go joins both
+// directions of an edge, and claims.go detects duplicates of its name. journal.go is the follower with a disk. drain.go is
+// the shutdown, and linkdrain.go a link's part of it. state.go is what all of these share, and server.go is the rest.
 package herd

@@ -7,10 +7,10 @@ import (
 	"serverherd/protocol"
 )
 
-// States that change are compared again MovingPause after the last comparison, or movingRetry after one that could not
+// States that change are compared again movingPause after the last comparison, or movingRetry after one that could not
 // tell.
 const (
-	MovingPause = time.Second
+	movingPause = time.Second
 	movingRetry = 10 * time.Millisecond
 )
 
@@ -151,7 +151,7 @@ func (h *Heard) marked(m protocol.Mark, now Time, out *Output) {
 	if !compared {
 		return
 	}
-	h.checked, h.nextMoving = now.Wall, now.in(MovingPause)
+	h.checked, h.nextMoving = now.Wall, now.in(movingPause)
 	h.checks++
 	if equal {
 		h.divergedSince, h.pause = time.Time{}, 0

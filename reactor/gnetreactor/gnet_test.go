@@ -68,17 +68,23 @@ func serve(t testing.TB, r *Reactor, f reactor.Factory) string {
 	return l.Addr().String()
 }
 
-// Fact 1: package net sets TCP_NODELAY and keepalive, and Enroll's duplicate keeps them.
-func TestSocketOptions(t *testing.T) {
-	r := New(Options{})
-	run(t, r)
+// connected returns both ends of a connection whose other end echoes.
+func connected(t *testing.T, r *Reactor) (net.Conn, reactor.Transport) {
+	t.Helper()
 	made := make(chan reactor.Transport, 1)
 	c, err := net.Dial("tcp", serve(t, r, &echo{made: made}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	tr := <-made
+	t.Cleanup(func() { c.Close() })
+	return c, <-made
+}
+
+// Fact 1: package net sets TCP_NODELAY and keepalive, and Enroll's duplicate keeps them.
+func TestSocketOptions(t *testing.T) {
+	r := New(Options{})
+	run(t, r)
+	_, tr := connected(t, r)
 	do(r, func() {
 		var fd int
 		for candidate := range 200 { // the server's end is the one whose peer is c

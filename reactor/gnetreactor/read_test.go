@@ -104,13 +104,8 @@ func TestReadByGnetAgain(t *testing.T) {
 func TestReadByGnetLater(t *testing.T) {
 	r := New(Options{})
 	run(t, r)
-	made := make(chan reactor.Transport, 1)
-	c, err := net.Dial("tcp", serve(t, r, &echo{made: made}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	resume := pause(t, r, c, <-made)
+	c, tr := connected(t, r)
+	resume := pause(t, r, c, tr)
 	release := useUpDescriptors(t)
 	defer release()
 	resume()
@@ -154,11 +149,7 @@ func useUpDescriptors(t *testing.T) (release func()) {
 func TestDelayedCallsAfterAnEvent(t *testing.T) {
 	r := New(Options{})
 	run(t, r)
-	c, err := net.Dial("tcp", serve(t, r, &echo{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c, _ := connected(t, r)
 	trips := 0
 	roundTrips(t, c, func() bool { trips++; return trips > 1 })
 	called := false

@@ -203,9 +203,7 @@ func TestLoadBesideAServerThatHangs(t *testing.T) {
 	t.Parallel()
 	h := processtest.StartHerd(t, "", "Alford", "Hamilton")
 	hanging := h.Running["Hamilton"].Cmd.Process
-	if err := hanging.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	processtest.Suspend(t, hanging.Pid)
 	defer func() { _ = hanging.Signal(syscall.SIGCONT) }()
 	rows := func(args ...string) int {
 		notes := loadNotes(t, h, append([]string{"--at", "Alford", "-c", "2", "--warmup", "0s", "-d", "4s", "--csv", "s.csv"}, args...)...)

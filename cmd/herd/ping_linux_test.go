@@ -86,7 +86,7 @@ func TestPingOfASilentServer(t *testing.T) {
 	h := processtest.StartHerd(t, "", "Alford")
 	s := onTerminal(t, h, nil, "ping", "--interval", "10ms", "--timeout", "2s")
 	s.sees("Alford")
-	_ = h.Running["Alford"].Cmd.Process.Signal(syscall.SIGSTOP)
+	processtest.Suspend(t, h.Running["Alford"].Cmd.Process.Pid)
 	s.sees("no reply for ")
 	s.sees("no reply in 2s")
 	_ = h.Running["Alford"].Cmd.Process.Signal(syscall.SIGCONT)

@@ -77,7 +77,7 @@ func TestShellAndARestart(t *testing.T) {
 	h.Start("Alford")
 	s.sees("connected to Alford again")
 	s.sees("AT Alford +")
-	_ = h.Running["Alford"].Cmd.Process.Signal(syscall.SIGSTOP)
+	processtest.Suspend(t, h.Running["Alford"].Cmd.Process.Pid)
 	s.types("help\r")
 	s.sees("> help\r\n")
 	const interrupted = "interrupted: the line may have been executed"

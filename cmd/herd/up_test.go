@@ -469,7 +469,7 @@ func TestUpKillsWhatDoesNotStop(t *testing.T) {
 	}
 	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), welcomed) })
 	stuck := pid(h, "Welsh")
-	_ = syscall.Kill(stuck, syscall.SIGSTOP)
+	processtest.Suspend(t, stuck)
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if code := waitUp(t, c); code != exitFailed || !strings.Contains(out.String(), "Welsh did not stop cleanly") {
 		t.Errorf("exit code %d: %s", code, out)
@@ -485,7 +485,7 @@ func TestUpSecondSignal(t *testing.T) {
 	out := &processtest.Output{}
 	h, c := startUp(t, out)
 	stuck := pid(h, "Welsh")
-	_ = syscall.Kill(stuck, syscall.SIGSTOP)
+	processtest.Suspend(t, stuck)
 	_ = c.Process.Signal(os.Interrupt)
 	processtest.Eventually(t, "up says that it stops", func() bool { return strings.Contains(out.String(), "stopping") })
 	stop := signalUntil(c.Process)

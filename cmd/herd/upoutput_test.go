@@ -23,7 +23,7 @@ func TestFailuresWhileTheOutputIsBlocked(t *testing.T) {
 	nothing := func(*testing.T, *processtest.Herd) {}
 	stopped := func(t *testing.T, h *processtest.Herd) {
 		processtest.Eventually(t, "both answer", func() bool { return pid(h, "Alford") != 0 && pid(h, "Welsh") != 0 })
-		_ = syscall.Kill(pid(h, "Welsh"), syscall.SIGSTOP)
+		processtest.Suspend(t, pid(h, "Welsh"))
 	}
 	for _, f := range []struct {
 		name    string

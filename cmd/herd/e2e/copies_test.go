@@ -120,7 +120,7 @@ func TestMemoryOfAMillion(t *testing.T) {
 	everything()
 	everything()
 	before := c.memory("Alford")
-	c.signal("Ball", syscall.SIGSTOP)
+	c.suspend("Ball")
 	most := before
 	for range sized(2, 3) {
 		everything()

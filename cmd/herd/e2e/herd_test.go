@@ -220,6 +220,12 @@ func (c *cluster) signal(name string, s syscall.Signal) {
 	}
 }
 
+// suspend stops a server's process until SIGCONT.
+func (c *cluster) suspend(name string) {
+	c.T.Helper()
+	processtest.Suspend(c.T, c.Running[name].Cmd.Process.Pid)
+}
+
 // memory returns the resident set size of a server's process, in bytes.
 func (c *cluster) memory(name string) int {
 	c.T.Helper()

@@ -33,7 +33,7 @@ func TestStopped(t *testing.T) {
 	before := max(c.memory("Holiday"), c.memory("Welsh"))
 
 	begun := time.Now()
-	c.signal("Ball", syscall.SIGSTOP)
+	c.suspend("Ball")
 	second := 1520023935
 	processtest.Eventually(t, "its neighbors drop it", func() bool {
 		c.update("Alford", 0, n/10, second)

@@ -197,7 +197,7 @@ func TestStopBesideANewProcess(t *testing.T) {
 	c.UntilEqual(n)
 	c.Kill("Welsh")
 	processtest.Eventually(t, "the link is down", func() bool { return c.link("Alford", "Welsh").State == "down" })
-	c.signal("Alford", syscall.SIGSTOP) // so that it sees both at the same moment
+	c.suspend("Alford") // so that it sees both at the same moment
 	c.Start("Welsh")
 	c.now("Welsh")
 	begun := time.Now()

@@ -171,7 +171,7 @@ func (c *cluster) fault(chance *rand.Rand) (what string) {
 		c.Start(a)
 		return lasts(a + " killed")
 	case 1:
-		c.signal(a, syscall.SIGSTOP)
+		c.suspend(a)
 		time.Sleep(length)
 		c.signal(a, syscall.SIGCONT)
 		return lasts(a + " stopped")

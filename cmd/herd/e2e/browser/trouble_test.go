@@ -21,9 +21,7 @@ func TestServerHangs(t *testing.T) {
 	p := open(t, url(h, "Alford"), 800, 700)
 	p.has(3, ".box[data-level=good]")
 	pid := h.Status("Ball").PID
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	processtest.Suspend(t, pid)
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
 	p.has(1, ".box[data-server=Ball][data-level=bad][data-state=down]")
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {

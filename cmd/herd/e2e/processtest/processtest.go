@@ -97,6 +97,23 @@ func Within(t *testing.T, patience time.Duration, what string, holds func() bool
 	}
 }
 
+// Suspend sends a process SIGSTOP and waits until each of its threads has stopped. On a busy machine some of them run
+// for a while after the signal, and answer.
+func Suspend(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, "all threads have stopped", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid)) // none where there is no /proc
+		return !slices.ContainsFunc(threads, func(stat string) bool {
+			text, err := os.ReadFile(stat)
+			_, state, _ := bytes.Cut(text, []byte(") "))
+			return err == nil && !bytes.HasPrefix(state, []byte("T"))
+		})
+	})
+}
+
 // RemoveAll is os.RemoveAll for a directory in which a server may still create files.
 func RemoveAll(dir string) error {
 	for {

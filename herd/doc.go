@@ -28,6 +28,9 @@
 // its second position when the disk has written them. While the disk stalls, the feed is the queue. When records
 // that were on the disk are lost, both of its cursors go back to the head.
 //
+// A bridge is a follower whose other end is a bucket that several herds share, each a cell. It is also a source of
+// records, as a neighbor is: what the bucket shows is applied by the same rule. See bridge.
+//
 // # Between servers
 //
 // Each server dials each of its neighbors and sends on that connection, so that an edge is two
@@ -149,6 +152,7 @@
 // what a chunk of lines needs of the store. lookups.go sends a client's WHATSATs to the places provider, in the order of
 // turns.go. pump.go decides when outbound.go and linksender.go send the feed, and inbound.go receives one, with the
 // protocol of package link. legacysender.go, probe.go and legacyinbound.go serve legacy neighbors. neighbor.go joins both
-// directions of an edge, and claims.go detects duplicates of its name. journal.go is the follower with a disk. drain.go is
-// the shutdown, and linkdrain.go a link's part of it. state.go is what all of these share, and server.go is the rest.
+// directions of an edge, and claims.go detects duplicates of its name. journal.go is the follower with a disk, and
+// bridge.go the one with a bucket. drain.go is the shutdown, and linkdrain.go a link's part of it. state.go is what all
+// of these share, and server.go is the rest.
 package herd

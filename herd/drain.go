@@ -63,6 +63,10 @@ func (srv *Server) checkDrained() {
 		srv.journal.pump()
 		return
 	}
+	if srv.bridge != nil && !srv.bridge.idle() {
+		srv.bridge.pump()
+		return
+	}
 	if srv.retriesCrashed() && srv.unreplicated(true) > 0 {
 		return
 	}
@@ -114,6 +118,9 @@ const NotHandedOverMessage = "records not handed over"
 func (srv *Server) finishDrain(lost int) {
 	done := srv.drain.done
 	srv.stopApplying()
+	if srv.bridge != nil {
+		srv.bridge.close()
+	}
 	for _, n := range srv.neighbors {
 		for _, in := range n.inbounds {
 			in.session.t.LoseConnection()
@@ -145,6 +152,9 @@ func (srv *Server) unreplicated(former bool) (n int) {
 		from.MoveTo(srv.journal.synced)
 	}
 	var connected []protocol.Epoch
+	if srv.bridge != nil {
+		connected = append(connected, srv.bridge.epoch) // the bucket has them
+	}
 	for _, n := range srv.neighbors {
 		o := n.link
 		if o.sending() || former && o.drain.wasUp && o.sent.Peer() != 0 {

@@ -10,7 +10,7 @@ import (
 // together: otherwise every chunk from a client or neighbor would cost each neighbor a wake-up, a write and a MARK.
 const PumpPause = time.Millisecond
 
-// pump schedules when the links and the journal send what is new. Loop only.
+// pump schedules when the links, the journal and the bridge send what is new. Loop only.
 type pump struct {
 	f         func()               // Server.pumpLinks
 	scheduled bool                 // it will be called
@@ -21,7 +21,7 @@ type pump struct {
 // pumpSoon schedules a pump: at the end of this batch of events, so that updates that arrive together are sent
 // together, or at the end of the pause after the last one.
 func (srv *Server) pumpSoon() {
-	if len(srv.neighbors) == 0 && srv.journal == nil {
+	if len(srv.neighbors) == 0 && srv.journal == nil && srv.bridge == nil {
 		return // no followers
 	}
 	if p := &srv.pump; !p.scheduled {
@@ -48,7 +48,7 @@ func (srv *Server) pumpNow() {
 	srv.reactor.CallSoon(p.f)
 }
 
-// pumpLinks sends to each neighbor, and to the journal, what is new.
+// pumpLinks sends to each neighbor, to the journal and to the bridge what is new.
 func (srv *Server) pumpLinks() {
 	srv.pump.scheduled, srv.pump.paused = false, nil
 	more, sent := false, false
@@ -59,6 +59,9 @@ func (srv *Server) pumpLinks() {
 	}
 	if srv.journal != nil {
 		srv.journal.pump()
+	}
+	if srv.bridge != nil {
+		srv.bridge.pump()
 	}
 	if sent {
 		srv.pump.next = srv.reactor.Elapsed() + PumpPause

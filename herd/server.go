@@ -17,7 +17,7 @@ import (
 	"serverherd/reactor"
 )
 
-// Options are the parts of a Server. All but Lines and Journal are required.
+// Options are the parts of a Server. All but Lines, Journal and Bucket are required.
 type Options struct {
 	Config  *config.Config
 	Name    string // of this server in Config.Servers
@@ -28,8 +28,12 @@ type Options struct {
 	Rand    *rand.Rand // for epochs, nonces and back-off; must be seeded unpredictably
 	Engine  string     // what Reactor is, for log and status
 	Journal Journal    // nil: records are kept in memory only
-	Version string     // of the program, likewise
-	PID     int        // of the process, likewise
+	Bucket  Bucket     // shared with other herds; nil: none
+	// BridgeRank is how many servers of the herd with the same Bucket come before this one: it publishes what they
+	// have not published within BridgeRank seconds.
+	BridgeRank int
+	Version    string // of the program, for log and status
+	PID        int    // of the process, likewise
 }
 
 // NewServer makes the server called o.Name, loads its journal and returns it, ready to start. Errors are
@@ -82,6 +86,9 @@ func NewServer(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
+	if o.Bucket != nil {
+		srv.bridge = newBridge(srv, o.Bucket, o.BridgeRank)
+	}
 	return srv, nil
 }
 
@@ -99,6 +106,9 @@ func (srv *Server) Start(l reactor.Listener) (reactor.Port, error) {
 		zap.Int("pid", srv.options.PID))
 	for _, n := range srv.neighbors {
 		n.link.dial()
+	}
+	if srv.bridge != nil {
+		srv.bridge.open()
 	}
 	srv.boundMemory(0)
 	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
@@ -132,6 +142,9 @@ func (srv *Server) sweep() {
 	if srv.journal != nil {
 		srv.journal.sweep(now)
 	}
+	if srv.bridge != nil {
+		srv.bridge.sweep()
+	}
 	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
 }
 
@@ -154,6 +167,9 @@ func (srv *Server) Status() Status {
 	}
 	if srv.journal != nil {
 		st.Journal = srv.journal.currentStatus()
+	}
+	if srv.bridge != nil {
+		st.Bridge = srv.bridge.currentStatus()
 	}
 	st.Ready = st.Waiting == ""
 	for _, n := range srv.neighbors {

@@ -45,6 +45,7 @@ type Server struct {
 	configHash string
 	lookups    lookups
 	journal    *journaling // nil if there is none
+	bridge     *bridge     // likewise
 	port       reactor.Port
 
 	sessions          []*session

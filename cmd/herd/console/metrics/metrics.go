@@ -91,6 +91,10 @@ func (c collector) Collect(all chan<- prometheus.Metric) {
 	if s.Journal != nil {
 		ofJournal.collect(all, s.Journal)
 	}
+	if s.Bridge != nil {
+		ofBridge.collect(all, s.Bridge)
+		bridgeState.collect(all, s.Bridge.State)
+	}
 	if s.Places != nil && s.Places.Network != nil {
 		ofNetwork.collect(all, s.Places.Network)
 		placesBreaker.collect(all, s.Places.Network.Breaker)
@@ -104,9 +108,9 @@ func (c collector) Collect(all chan<- prometheus.Metric) {
 func everything() []*prometheus.Desc {
 	return slices.Concat([]*prometheus.Desc{
 		buildInfo, serverInfo, loopLag.desc, loopWork.desc, propagation.desc, lookups.desc,
-		linkState.desc, linkAgreement.desc, placesBreaker.desc,
+		linkState.desc, linkAgreement.desc, placesBreaker.desc, bridgeState.desc,
 	}, ofServer.descs(), ofProcess.descs(), ofCounters.descs(), ofLink.descs(), ofClock.descs(), ofJournal.descs(),
-		ofNetwork.descs(), ofFile.descs())
+		ofBridge.descs(), ofNetwork.descs(), ofFile.descs())
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

@@ -34,7 +34,7 @@ func full() *herd.Status {
 			Neighbor: "Hamilton", State: "live", Since: at, Agreement: "in sync", Checked: &at, DivergedSince: &at,
 			Clock: &herd.ClockStatus{},
 		}},
-		Journal: &herd.JournalStatus{},
+		Journal: &herd.JournalStatus{}, Bridge: &herd.BridgeStatus{State: herd.BridgeLive},
 		Places: &places.Report{
 			Network: &places.NetworkReport{Breaker: "closed"}, File: &places.FileReport{Read: at},
 		},
@@ -130,7 +130,7 @@ var omitted = map[string]string{
 	"Propagation.P99": "likewise", "Propagation.Max": "not over time",
 	"Links.Address": "configuration", "Links.Error": "text", "Links.DuplicateSince": "herd_link_duplicate over time",
 	"Links.Sent": "a position, see herd_link_behind_records", "Links.Acknowledged": "likewise", "Links.Heard": "likewise",
-	"Journal.Error": "text", "Places.Provider": "configuration", "Places.File.Path": "configuration",
+	"Journal.Error": "text", "Bridge.Error": "text", "Places.Provider": "configuration", "Places.File.Path": "configuration",
 	"Places.File.Refused": "herd_places_file_ok", "Places.Network.Budget.Day": "text",
 	"Log.File": "configuration", "Log.Lines": "configuration",
 	"Limits.MaxLine": "configuration", "Limits.MaxClientID": "configuration", "Limits.MaxFuture": "configuration",
@@ -193,7 +193,7 @@ func TestEveryFieldIsShown(t *testing.T) {
 func change(t *testing.T, path string, v reflect.Value) {
 	t.Helper()
 	texts := map[string]string{
-		"Digest": "full", "Links.State": "down", "Links.Agreement": "full", "Places.Network.Breaker": "half-open",
+		"Digest": "full", "Bridge.State": "down", "Links.State": "down", "Links.Agreement": "full", "Places.Network.Breaker": "half-open",
 	}
 	switch v.Kind() {
 	case reflect.String:

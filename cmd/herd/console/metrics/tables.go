@@ -38,6 +38,8 @@ var (
 		"1 for the outcome of the last comparison with a neighbor's records, 0 for the others.", "neighbor", "agreement"), herd.Agreements}
 	placesBreaker = states{describe("herd_places_breaker",
 		"1 for the state of the circuit breakers of the places provider, 0 for the other states.", "state"), places.BreakerStates}
+	bridgeState = states{describe("herd_bridge_state", "1 for the state of the bridge, 0 for the other states.", "state"),
+		herd.BridgeStates}
 )
 
 type status = herd.Status
@@ -245,6 +247,30 @@ var ofJournal = numbers[journalStatus]{
 	journal.gauge("not_taken_records", "Records beyond max_clients at the start.",
 		func(j *journalStatus) float64 { return float64(j.NotTaken) }),
 	journal.gauge("load_seconds", "How long reading them took.", func(j *journalStatus) float64 { return j.LoadTime }),
+}
+
+type bridgeStatus = herd.BridgeStatus
+
+var bridge = table[bridgeStatus]{prefix: "herd_bridge_"}
+
+var ofBridge = numbers[bridgeStatus]{
+	bridge.gauge("behind_records", "Upper bound on the number of records not published.",
+		func(b *bridgeStatus) float64 { return float64(b.Behind) }),
+	bridge.gauge("shown_records", "Records that it will not publish because the bucket has them.",
+		func(b *bridgeStatus) float64 { return float64(b.Shown) }),
+	bridge.counter("sessions", "Sessions begun.", func(b *bridgeStatus) uint64 { return b.Sessions }),
+	bridge.counter("published", "Records put in the bucket.", func(b *bridgeStatus) uint64 { return b.Published }),
+	bridge.counter("refused", "Records for which the bucket had no room.", func(b *bridgeStatus) uint64 { return b.Refused }),
+	bridge.counter("conflicts", "Records not put because there was a later entry.",
+		func(b *bridgeStatus) uint64 { return b.Conflicts }),
+	bridge.counter("cures", "Attempts to replace an entry older than this server's record.",
+		func(b *bridgeStatus) uint64 { return b.Cures }),
+	bridge.counter("read", "Entries read from the bucket.", func(b *bridgeStatus) uint64 { return b.Read }),
+	bridge.counter("applied", "Entries that were new here.", func(b *bridgeStatus) uint64 { return b.Applied }),
+	bridge.counter("invalid", "Entries that were no record of their client.",
+		func(b *bridgeStatus) uint64 { return b.Invalid }),
+	bridge.counter("future", "Entries further ahead of this server's clock than max_future.",
+		func(b *bridgeStatus) uint64 { return b.Future }),
 }
 
 type networkReport = places.NetworkReport

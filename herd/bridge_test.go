@@ -1,0 +1,292 @@
+package herd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"serverherd/herd/config"
+	"serverherd/reactor/memreactor"
+)
+
+// memBucket is a Bucket in virtual time with one session, which passes each entry once.
+type memBucket struct {
+	net      *memreactor.World
+	err      error // of Open
+	full     bool
+	stalled  bool // Publish is not answered
+	values   map[string]string
+	revision uint64
+	puts     []string
+	largest  int
+	reader   BucketReader
+	pending  []BucketEntry // not passed yet
+	asked    bool
+	opened   int
+}
+
+func (m *memBucket) Open(r BucketReader) BucketSession {
+	m.opened++
+	m.reader = r
+	m.net.At(time.Millisecond, func() {
+		if m.err != nil {
+			r.Ended(m.err)
+			return
+		}
+		entries := m.pending
+		m.pending = nil
+		r.Entries(entries, true)
+	})
+	return m
+}
+
+func (m *memBucket) Close() {}
+
+func (m *memBucket) Next() {
+	m.asked = true
+	m.pass()
+}
+
+// pass passes one pending entry.
+func (m *memBucket) pass() {
+	if m.asked && len(m.pending) > 0 {
+		m.asked = false
+		e := m.pending[:1]
+		m.pending = m.pending[1:]
+		m.net.At(time.Millisecond, func() { m.reader.Entries(e, false) })
+	}
+}
+
+// add has somebody else put an entry, or shows it as one of this session.
+func (m *memBucket) add(client, value string) { m.addEntry(client, value, false) }
+
+func (m *memBucket) addEntry(client, value string, own bool) {
+	m.revision++
+	m.values[client] = value
+	m.pending = append(m.pending,
+		BucketEntry{Client: []byte(client), Value: []byte(value), Revision: m.revision, Own: own})
+	m.pass()
+}
+
+func (m *memBucket) Publish(puts []BucketPut, done func([]BucketResult)) {
+	m.largest = max(m.largest, len(puts))
+	results := make([]BucketResult, len(puts))
+	for i, p := range puts {
+		client, value := string(p.Record.Client()), string(p.Record.AppendAT(nil))
+		if m.full && m.values[client] == "" {
+			results[i] = BucketRefused
+			continue
+		}
+		m.revision++
+		m.values[client] = value
+		m.puts = append(m.puts, value)
+	}
+	if !m.stalled {
+		m.net.At(time.Millisecond, func() { done(results) })
+	}
+}
+
+// bridged is a server without neighbors, with a bridge, and its log.
+func bridged(t *testing.T, change func(*memBucket)) (*world, *memBucket, *Server, *observer.ObservedLogs) {
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
+	cfg.Limits.MaxClients = 100_000
+	w := newWorld(t, cfg)
+	m := &memBucket{net: w.net, values: map[string]string{}}
+	if change != nil {
+		change(m)
+	}
+	r := w.net.NewReactor("Alford")
+	o := w.options("Alford", r, nil)
+	core, logs := observer.New(zap.InfoLevel)
+	o.Log, o.Bucket = zap.New(core), m
+	srv, err := NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := srv.Start(r.Listen("Alford:1")); err != nil {
+		t.Fatal(err)
+	}
+	w.reactors["Alford"], w.servers["Alford"] = r, srv
+	return w, m, srv, logs
+}
+
+// What is no record of its client is not stored, and is replaced by the server's record if it has one.
+func TestBridgeInvalidEntries(t *testing.T) {
+	w, m, srv, _ := bridged(t, nil)
+	long := strings.Repeat("\xff", 1024)
+	w.iamat("Alford", "known", stamp)
+	w.iamat("Alford", long, stamp)
+	w.until("published", func() bool { return len(m.values) == 2 })
+	at := func(client string, time int64) string { return fmt.Sprintf("AT Ball +0.1 %s +1+1 %d", client, time) }
+	far := w.net.Now().Add(24 * time.Hour).Unix()
+	for _, value := range []string{
+		"", "garbage", at("other", stamp+1), at("known", far), at("known", stamp+1) + " Ball", strings.Repeat("x", 1<<20),
+		"AT Ball +0.1 known +91+1 1", "MARK 1 1 - 0 0000000000000000", "AT Ball +0.1 known +1+1 5\r\n?",
+	} {
+		for _, client := range []string{"known", "unknown", long} {
+			before := m.values[client]
+			m.add(client, value)
+			w.net.RunFor(time.Second)
+			if got := m.values[client]; client != "unknown" && got != before || client == "unknown" && got != value {
+				t.Errorf("%.40q of %.10q became %.40q", value, client, got)
+			}
+		}
+	}
+	if st := srv.Status(); st.Records != 2 || st.Bridge.Invalid != 3*8 || st.Bridge.Cures != 2*9 || st.Bridge.State != BridgeLive {
+		t.Errorf("%d records, %+v", st.Records, st.Bridge)
+	}
+}
+
+// A record that another herd's clock allows is neither stored nor replaced: that herd would put it back.
+func TestBridgeFuture(t *testing.T) {
+	w, m, srv, _ := bridged(t, nil)
+	w.iamat("Alford", "kiwi", stamp)
+	soon := fmt.Sprintf("AT Ball +0.1 kiwi +1+1 %d", w.net.Now().Add(90*time.Minute).Unix())
+	m.add("kiwi", soon)
+	w.net.RunFor(time.Minute)
+	if st := srv.Status(); st.Bridge.Future != 1 || st.Bridge.Cures != 0 || st.Bridge.Applied != 0 || m.values["kiwi"] != soon {
+		t.Errorf("%+v, the bucket has %q", st.Bridge, m.values["kiwi"])
+	}
+}
+
+// Without a bucket the server serves on and logs that once; then everything is published.
+func TestBridgeDown(t *testing.T) {
+	w, m, srv, logs := bridged(t, func(m *memBucket) { m.err = errors.New("no servers available for connection") })
+	w.updates("Alford", 0, 500, stamp)
+	w.net.RunFor(time.Minute)
+	st := srv.Status()
+	if st.Bridge.State != BridgeDown || st.Bridge.Error != m.err.Error() || st.Bridge.Behind != 500 || !st.Ready {
+		t.Errorf("ready %v, %+v", st.Ready, st.Bridge)
+	}
+	if m.opened < 10 || m.opened > 50 {
+		t.Errorf("%d sessions in a minute", m.opened)
+	}
+	m.err = nil
+	m.add("c7", fmt.Sprintf("AT Ball +0.1 c7 +1+1 %d", stamp+1))
+	w.until("all published", func() bool { return len(m.values) == 500 && srv.Status().Bridge.Behind == 0 })
+	if n := len(m.puts); n != 499 {
+		t.Errorf("%d puts, want all but the one that the bucket had", n)
+	}
+	if item, _ := srv.store.Lookup([]byte("c7")); string(item.Record.Origin()) != "Ball" {
+		t.Errorf("the server has %q", item.Record.Text())
+	}
+	if down, up := logs.FilterMessage("bridge down").Len(), logs.FilterMessage("bridge recovered").Len(); down != 1 || up != 1 {
+		t.Errorf("logged %d times that it is down, %d times that it recovered", down, up)
+	}
+}
+
+// A full bucket refuses new clients. The others are published, and these once there is room.
+func TestBridgeRefused(t *testing.T) {
+	w, m, srv, logs := bridged(t, nil)
+	w.updates("Alford", 0, 100, stamp)
+	w.until("published", func() bool { return len(m.values) == 100 })
+	m.full = true
+	w.updates("Alford", 50, 150, stamp+1)
+	w.until("published, or refused", func() bool { return srv.Status().Bridge.Behind == 0 })
+	if st := srv.Status().Bridge; st.Refused != 50 || st.Published != 150 || st.Error != errRefusedByBucket.Error() {
+		t.Errorf("%+v", st)
+	}
+	m.full = false
+	w.net.RunFor(bridgeRefusedPass + time.Second)
+	if st := srv.Status().Bridge; len(m.values) != 150 || st.Error != "" || st.Sessions != 2 {
+		t.Errorf("%d entries, %+v", len(m.values), st)
+	}
+	if n := logs.FilterMessage("bridge: records refused").Len(); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
+// Everything is compared every bridgePass.
+func TestBridgePass(t *testing.T) {
+	w, m, srv, logs := bridged(t, nil)
+	w.updates("Alford", 0, 100, stamp)
+	w.net.RunFor(bridgePass / 2)
+	m.values = map[string]string{} // somebody has purged it
+	w.net.RunFor(bridgePass/2 + 2*time.Second)
+	if len(m.values) != 100 || srv.Status().Bridge.Sessions != 2 || logs.FilterMessage("bridge down").Len() != 0 {
+		t.Errorf("%d entries, %+v", len(m.values), srv.Status().Bridge)
+	}
+}
+
+// A batch is bounded, and so is what is kept for a bucket that shows entries and does not answer.
+func TestBridgeBounds(t *testing.T) {
+	w, m, srv, _ := bridged(t, func(m *memBucket) { m.err = errors.New("down") })
+	const clients = 3*bridgeRecords + 7
+	w.updates("Alford", 0, clients, stamp)
+	m.err = nil
+	w.until("all published", func() bool { return len(m.values) == clients })
+	if m.largest != bridgeRecords {
+		t.Errorf("a batch of %d records", m.largest)
+	}
+	m.stalled = true
+	w.iamat("Alford", "stalled", stamp)
+	most := 0
+	for i := range 2 * clients {
+		m.add("moving", fmt.Sprintf("AT Ball +0.1 moving +1+1 %d", stamp+i))
+		w.until("read", func() bool { return m.asked })
+		most = max(most, srv.Status().Bridge.Shown)
+	}
+	if limit := clients + 2 + bridgeRecords; most > limit+1 || most < limit {
+		t.Errorf("%d positions kept for %d records", most, srv.store.Len())
+	}
+}
+
+// A server that stops publishes the rest, and does not wait for a bucket that is not there.
+func TestBridgeDrain(t *testing.T) {
+	for _, err := range []error{nil, errors.New("down")} {
+		w, m, srv, _ := bridged(t, func(m *memBucket) { m.err = err })
+		w.net.RunFor(time.Second)
+		w.updates("Alford", 0, 100, stamp)
+		begun := w.net.Elapsed()
+		w.reactors["Alford"].Stop()
+		w.until("stopped", w.reactors["Alford"].Stopped)
+		if took := w.net.Elapsed() - begun; took > 2*time.Second {
+			t.Errorf("%v: stopped after %v", err, took)
+		}
+		if want := map[bool]int{true: 100}[err == nil]; len(m.values) != want {
+			t.Errorf("%v: %d of %d records published", err, len(m.values), want)
+		}
+		if err := srv.StopError(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A lesser entry that replaces a greater one in the bucket is replaced by it, also if it was put in this session, and if
+// the walk has not come to the greater one yet.
+func TestBridgeLesserEntryLast(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		for _, wait := range []time.Duration{0, 3 * bridgeForeign} {
+			w, m, srv, _ := bridged(t, nil)
+			w.iamat("Alford", "kiwi", stamp)
+			w.until("published", func() bool { return len(m.puts) == 1 })
+			lesser, greater := m.puts[0], fmt.Sprintf("AT Ball +0.1 kiwi +1+1 %d", stamp+1)
+			m.add("kiwi", greater)
+			w.net.RunFor(wait)
+			m.addEntry("kiwi", lesser, own)
+			w.net.RunFor(3 * bridgeForeign)
+			if m.values["kiwi"] != greater {
+				t.Errorf("own %v after %v: the bucket has %q, and the server %+v", own, wait, m.values["kiwi"], srv.Status().Bridge)
+			}
+		}
+	}
+}
+
+// An own entry is not replaced while the record that followed it is on its way.
+func TestBridgeOwnEntryBehind(t *testing.T) {
+	w, m, srv, _ := bridged(t, nil)
+	w.iamat("Alford", "kiwi", stamp)
+	w.iamat("Alford", "kiwi", stamp+1)
+	w.until("published", func() bool { return len(m.puts) == 2 })
+	m.pending = append(m.pending, BucketEntry{Client: []byte("kiwi"), Value: []byte(m.puts[0]), Revision: 1, Own: true})
+	m.pass()
+	w.net.RunFor(time.Minute)
+	if st := srv.Status().Bridge; st.Read != 1 || st.Cures != 0 {
+		t.Errorf("%+v", st)
+	}
+}

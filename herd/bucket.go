@@ -1,0 +1,98 @@
+package herd
+
+import "serverherd/protocol"
+
+// Bucket keeps the newest record of each client for several herds, as a bucket of an engine such as NATS JetStream
+// does. It keeps the record that was put last, which need not be the greatest: see bridge.
+type Bucket interface {
+	// Open begins a session, off the loop: it connects and reads all entries, and then each change. It is called on
+	// the loop, when there is no other session. Results are passed to r, on the loop, after Open has returned.
+	Open(r BucketReader) BucketSession
+}
+
+// BucketSession is one connection to a Bucket. The Bucket ends it with Ended when the connection is lost, when it
+// does not make progress for a while, and when entries may have been lost: the bucket was deleted and created again,
+// or a revision is not greater than an earlier one. The methods are called on the loop, and not after Ended.
+type BucketSession interface {
+	// Publish puts records, in any order, and then calls done on the loop with a result for each. It is not called
+	// again before done. The records' bytes do not change until done; once the session has ended, they never do.
+	Publish(puts []BucketPut, done func(results []BucketResult))
+	// Next asks for the next batch of entries. It is called once for each batch, when that is applied.
+	Next()
+	// Close ends the session, without a call of Ended. Afterwards neither the reader nor done is called.
+	Close()
+}
+
+// BucketReader is told what happens in a BucketSession.
+type BucketReader interface {
+	// Entries passes a batch of at most BucketBatch entries. Entries of one client are in the order of their revisions,
+	// and may be repeated from any revision on; an entry that a later one has replaced may be missing. complete: all
+	// that was in the bucket when the session began has been passed.
+	Entries(entries []BucketEntry, complete bool)
+	// Ended reports that the session is over. The result of a Publish in progress is unknown.
+	Ended(err error)
+}
+
+// BucketEntry is an entry of a Bucket. Its bytes are valid during the call only.
+type BucketEntry struct {
+	Client   []byte // that the entry's key names
+	Value    []byte // an AT line as clients are sent it; empty: the entry was deleted
+	Revision uint64 // its position in the bucket
+	Own      bool   // it was put in this session
+}
+
+// BucketPut is a record to put.
+type BucketPut struct {
+	Record protocol.Record
+	// Revision is that of the entry to replace: if there is a later one of this client, the result is BucketConflict.
+	// 0: whatever there is, is replaced.
+	Revision uint64
+}
+
+// BucketResult is the result of a BucketPut.
+type BucketResult uint8
+
+// The results of a BucketPut.
+const (
+	BucketStored   BucketResult = iota
+	BucketRefused               // there is no room, or the bucket is read-only
+	BucketConflict              // see BucketPut.Revision
+)
+
+// BucketBatch is the maximum number of entries in a batch.
+const BucketBatch = 256
+
+// BridgeStatus is the state of a server's bridge to a Bucket.
+type BridgeStatus struct {
+	// State is down: there is no session; reading: the bucket's entries are being read; publishing: it lacks
+	// records that were stored before that; or live.
+	State string `json:"state"`
+	Error string `json:"error,omitempty"` // why it is down, or why records were refused
+	// Behind is an upper bound on the records that were not published: all of them while State is down or reading.
+	Behind   uint64 `json:"behind"`
+	Sessions uint64 `json:"sessions"` // begun
+	// Published counts records put. Refused and Conflicts count those that the bucket did not take: it had no room, or
+	// a later entry than the one to replace.
+	Published uint64 `json:"published"`
+	Refused   uint64 `json:"refused"`
+	Conflicts uint64 `json:"conflicts"`
+	Cures     uint64 `json:"cures"` // of those, how many were to replace an entry older than this server's record
+	Shown     int    `json:"shown"` // records that it will not publish because the bucket has them; some were replaced since
+	// Read counts entries read, Applied those that were new here. Invalid were no records of their client, and Future
+	// were further ahead of this server's clock than max_future.
+	Read    uint64 `json:"read"`
+	Applied uint64 `json:"applied"`
+	Invalid uint64 `json:"invalid"`
+	Future  uint64 `json:"future"`
+}
+
+// The values of BridgeStatus.State.
+const (
+	BridgeDown       = "down"
+	BridgeReading    = "reading"
+	BridgePublishing = "publishing"
+	BridgeLive       = "live"
+)
+
+// BridgeStates are the values of BridgeStatus.State.
+var BridgeStates = []string{BridgeDown, BridgeReading, BridgePublishing, BridgeLive}

@@ -15,6 +15,10 @@ func (w *world) checkPhase() {
 	for _, h := range w.hosts {
 		h.follow()
 	}
+	equalWithin := equalWithin
+	if w.bucket != nil {
+		equalWithin = cellsEqualWithin
+	}
 	greatest := w.greatest()
 	if !w.until(liveWithin, w.live) {
 		w.fail("links", "not live %v after the heal:%s", liveWithin, w.describe())
@@ -35,6 +39,11 @@ func (w *world) checkPhase() {
 	if !w.until(15*time.Second, func() bool { return w.inSync(begun) }) {
 		w.fail("agreement", "not measured:%s", w.describe())
 	}
+	if w.bucket != nil {
+		w.floodCells()
+		w.inspectAll()
+		return
+	}
 	if w.rand.IntN(3) == 0 {
 		w.repair()
 		w.checkEqual(greatest)
@@ -53,6 +62,9 @@ func (w *world) greatest() []*record {
 			}
 		}
 	}
+	if w.bucket != nil {
+		w.bucket.raise(all)
+	}
 	return all
 }
 
@@ -68,15 +80,18 @@ func (w *world) live() bool {
 	return true
 }
 
-// equal reports whether all servers have the same count and digest.
+// equal reports whether all servers of each herd have the same count and digest, and the herds the same records.
 func (w *world) equal() bool {
 	first := w.hosts[0].server.Store()
-	for _, h := range w.hosts[1:] {
+	for i, h := range w.hosts[1:] {
+		if h.cell != w.hosts[i].cell {
+			first = h.server.Store()
+		}
 		if s := h.server.Store(); s.Len() != first.Len() || s.Digest() != first.Digest() {
 			return false
 		}
 	}
-	return true
+	return w.bucket == nil || w.cellsEqual()
 }
 
 // inSync reports whether each server has found since then to be in sync with each neighbor, for which the MARKs of each
@@ -109,7 +124,7 @@ func (w *world) checkEqual(greatest []*record) {
 				return
 			}
 			count++
-			digest += xxhash.Sum64String(w.cfg.Herd.Name + "\n" + text)
+			digest += xxhash.Sum64String(h.cfg.Herd.Name + "\n" + text)
 		}
 		if s := h.server.Store(); count != s.Len() || digest != uint64(s.Digest()) {
 			w.fail("agreement", "%s reports %d records and digest %s; it has %d and %016x", h.self.Name,

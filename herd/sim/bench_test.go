@@ -9,7 +9,7 @@ func BenchmarkRingOfFive(b *testing.B) {
 	var simulated float64
 	seed := uint64(0)
 	for b.Loop() {
-		for seed++; newWorld(seed).result.Topology != "ring of 5"; seed++ {
+		for seed++; newWorld(seed, drawTopology).result.Topology != "ring of 5"; seed++ {
 		}
 		r, err := Run(seed)
 		if err != nil {

@@ -57,7 +57,7 @@ func (w *world) startDuplicate() string {
 		d = w.span(0, 12*time.Second)
 	}
 	p := &duplicate{w: w, of: h, to: to}
-	p.hello = fmt.Sprintf("HELLO herd/1 %s %s %s %016x %032x", w.cfg.Herd.Name, a, b, epoch, w.rand.Uint64())
+	p.hello = fmt.Sprintf("HELLO herd/1 %s %s %s %016x %032x", h.config().Herd.Name, a, b, epoch, w.rand.Uint64())
 	how, wait := fmt.Sprintf(" with %s epoch at %s for %v", whose, b, d), duplicateEvery
 	switch {
 	case epoch == h.epoch:

@@ -6,12 +6,15 @@ import (
 	"time"
 )
 
-// faultKinds are the kinds of faults, each with its frequency. A fault with a duration ends by itself, or at the heal.
-var faultKinds = []struct {
+// faultKind is a kind of faults.
+type faultKind struct {
 	name   string
 	weight int
 	inject func(w *world) string // returns what it did, for the event log; "" if nothing
-}{
+}
+
+// faultKinds are the kinds of faults, each with its frequency. A fault with a duration ends by itself, or at the heal.
+var faultKinds = []faultKind{
 	{"cut", 8, (*world).cut},
 	{"one-way cut", 6, (*world).cutOneWay},
 	{"split", 3, (*world).split},
@@ -35,11 +38,12 @@ var faultKinds = []struct {
 // injectFault injects one fault and schedules the next.
 func (w *world) injectFault() {
 	total := 0
-	for _, f := range faultKinds {
+	kinds := w.faultKinds()
+	for _, f := range kinds {
 		total += f.weight
 	}
 	n := w.rand.IntN(total)
-	for _, f := range faultKinds {
+	for _, f := range kinds {
 		if n -= f.weight; n < 0 {
 			if what := f.inject(w); what != "" {
 				w.log(f.name + " " + what)

@@ -25,8 +25,11 @@ type host struct {
 	lastFault  time.Duration // when it was last paused or disconnected
 	faultUntil time.Duration // until when there may be a fault between it and others
 
-	disk   *disk // nil: it has no journal
-	absent bool  // it has not joined the herd yet, or has left it
+	disk   *disk          // nil: it has no journal
+	cell   *config.Config // nil: the herd.toml of all hosts is world.cfg
+	bridge bool           // it has a bridge to the bucket
+	rank   int            // of that
+	absent bool           // it has not joined the herd yet, or has left it
 
 	// sent contains the well-formed IAMATs that clients have sent here, without their verb.
 	sent map[string]bool
@@ -44,6 +47,7 @@ type host struct {
 	storedAt   []time.Duration // when these were stored
 	touched    bool            // in world.touched
 	tap        *tap
+	session    *bucketSession // of its bridge, the last
 	epoch      uint64
 	resuming   []resuming
 }
@@ -58,7 +62,7 @@ type resuming struct {
 func (h *host) start() {
 	w := h.w
 	h.generation++
-	h.cfg = w.cfg
+	h.cfg = h.config()
 	h.reactor = w.net.NewReactor(h.self.Name)
 	h.reactor.SetClock(h.clock)
 	h.reactor.SetWork(w.lookup)
@@ -67,9 +71,13 @@ func (h *host) start() {
 	if h.disk != nil {
 		journal = h.disk
 	}
+	var shared herd.Bucket
+	if h.bridge {
+		shared = bridgeTo{h}
+	}
 	server, err := herd.NewServer(herd.Options{
-		Journal: journal,
-		Config:  w.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
+		Journal: journal, Bucket: shared, BridgeRank: h.rank,
+		Config: h.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
 		Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
 		Engine: "mem", Version: "sim",
 	})
@@ -89,10 +97,21 @@ func (h *host) start() {
 	h.follow()
 }
 
+// config returns the current herd.toml of the host's herd.
+func (h *host) config() *config.Config {
+	if h.cell != nil {
+		return h.cell
+	}
+	return h.w.cfg
+}
+
 // crash ends the process as kill -9 does.
 func (h *host) crash() {
 	if h.server == nil {
 		return
+	}
+	if h.session != nil {
+		h.session.crash()
 	}
 	h.reactor.Crash()
 	h.server = nil

@@ -24,6 +24,7 @@ type Result struct {
 	Faults    int
 	Handovers int            // of all records to a neighbor by a server that stopped
 	Crowds    int            // see crowd
+	Published int            // records that the bucket had to have, by checkPublished
 	Traced    map[string]int // servers in the trees of traced updates, by outcome
 	Events    []string       // faults and other events, for reading
 }
@@ -34,12 +35,13 @@ type Failure struct {
 	At      time.Duration // virtual time
 	Checker string        // see the package's documentation
 	What    string
+	Test    string // that runs the seed again
 }
 
 // Error implements error. It ends with the command that runs the seed again.
 func (f *Failure) Error() string {
-	return fmt.Sprintf("seed %d at %v: %s: %s\n\tgo test ./herd/sim -run 'TestSeeds$' -seed %d -v",
-		f.Seed, f.At, f.Checker, f.What, f.Seed)
+	return fmt.Sprintf("seed %d at %v: %s: %s\n\tgo test ./herd/sim -run '%s$' -seed %d -v",
+		f.Seed, f.At, f.Checker, f.What, f.Test, f.Seed)
 }
 
 // Once all faults have ended, links are live within liveWithin, and then all servers are equal within equalWithin. Damage
@@ -63,6 +65,7 @@ type world struct {
 	touched   []*host          // those whose stores may have changed since the last check
 	stopping  []*host          // those that are stopping in good order
 	change    *change          // nil: herd.toml does not change
+	bucket    *bucket          // that the cells share; nil: there is one herd
 	result    Result
 	failure   *Failure
 	observer  *rand.Rand // of traces
@@ -83,8 +86,9 @@ type world struct {
 }
 
 // Run runs the herd that seed determines. Its error is a *Failure.
-func Run(seed uint64) (result Result, err error) {
-	w := newWorld(seed)
+func Run(seed uint64) (Result, error) { return newWorld(seed, drawTopology).run() }
+
+func (w *world) run() (result Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.fail("panic", "%v\n%s", p, debug.Stack())
@@ -102,9 +106,9 @@ func Run(seed uint64) (result Result, err error) {
 }
 
 // newWorld draws everything that is decided before the first event.
-func newWorld(seed uint64) *world {
+func newWorld(seed uint64, draw func(*rand.Rand) topology) *world {
 	chance := rand.New(rand.NewPCG(seed, 1))
-	w := &world{topology: drawTopology(chance), processes: map[uint64]*host{}, observer: newObserver(seed), byName: map[string]*host{},
+	w := &world{topology: draw(chance), processes: map[uint64]*host{}, observer: newObserver(seed), byName: map[string]*host{},
 		duplicatePairs: map[[2]uint64]bool{}}
 	o := memreactor.Options{MinDelay: time.Duration(chance.IntN(1000)) * time.Microsecond}
 	o.MaxDelay = o.MinDelay + time.Duration(chance.IntN(20_000))*time.Microsecond
@@ -127,7 +131,11 @@ func newWorld(seed uint64) *world {
 	w.lookup = w.span(0, 300*time.Millisecond)
 	w.pace = w.span(500*time.Millisecond, 4*time.Second)
 	w.configure()
-	w.planChange()
+	if w.topology.cells == 0 {
+		w.planChange()
+	} else {
+		w.shareBucket()
+	}
 	if w.change != nil {
 		w.result.Topology += w.change.String()
 	}
@@ -142,7 +150,10 @@ func (w *world) span(least, most time.Duration) time.Duration {
 // fail records the first violated rule, which ends the run.
 func (w *world) fail(checker, format string, args ...any) {
 	if w.failure == nil {
-		w.failure = &Failure{w.result.Seed, w.net.Elapsed(), checker, fmt.Sprintf(format, args...)}
+		w.failure = &Failure{w.result.Seed, w.net.Elapsed(), checker, fmt.Sprintf(format, args...), "TestSeeds"}
+		if w.bucket != nil {
+			w.failure.Test = "TestCells"
+		}
 	}
 }
 
@@ -202,6 +213,9 @@ func (w *world) faultPhase() {
 // heal ends all faults: all servers run, everything is connected, no clock jumps.
 func (w *world) heal() {
 	w.busy, w.breaks = false, 0
+	if w.bucket != nil {
+		w.bucket.heal()
+	}
 	for _, p := range w.duplicates {
 		if !p.done && !p.stays {
 			p.leave()
@@ -237,6 +251,9 @@ func (w *world) describe() string {
 		for _, l := range s.Links {
 			fmt.Fprintf(&b, " %s %s (%s) acked %d recv %v heard %d %s;", l.Neighbor, l.State, l.Error,
 				l.Acknowledged, l.Receiving, l.Heard, l.Agreement)
+		}
+		if s.Bridge != nil {
+			fmt.Fprintf(&b, " bridge %+v;", *s.Bridge)
 		}
 	}
 	return b.String()

@@ -37,7 +37,7 @@ func run(seed uint64) (Result, error) {
 		return r, err
 	}
 	if again, _ := Run(seed); again.Trace != r.Trace {
-		return r, &Failure{seed, r.Simulated, "trace", "the same seed ran differently"}
+		return r, &Failure{seed, r.Simulated, "trace", "the same seed ran differently", "TestSeeds"}
 	}
 	return r, nil
 }

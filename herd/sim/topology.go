@@ -15,6 +15,7 @@ type topology struct {
 	name    string
 	servers []config.Server
 	edges   int
+	cells   int // servers in the first of two herds; 0: there is one
 }
 
 // drawTopology draws a topology: half of them are the paper's ring of five.

@@ -17,7 +17,7 @@ import (
 // traceOne traces an update as an observer would, while anything may be happening, and compares what the tree says about
 // each server with what was seen there. It is a client's latest update or an earlier one.
 func (w *world) traceOne() {
-	if len(w.model.records) == 0 {
+	if len(w.model.records) == 0 || w.bucket != nil {
 		return
 	}
 	client := w.observer.IntN(len(w.model.records))

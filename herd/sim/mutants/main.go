@@ -78,18 +78,16 @@ func try(m mutant, scratch string, seeds int) (caught bool, err error) {
 	if err := os.WriteFile(list, text, 0o600); err != nil {
 		return false, err
 	}
-	args := []string{"test", "-overlay", list, "-count=1", "-timeout=10m"}
-	if m.test != "" {
-		args = append(args, m.pkg, "-run=^"+m.test+"$")
-	} else {
-		args = append(args, "./herd/sim", "-run=^TestSeeds$", "-once", "-failures=1", fmt.Sprint("-seeds=", seeds))
+	args := []string{"test", "-overlay", list, "-count=1", "-timeout=10m", m.pkg, "-run=^" + m.test + "$"}
+	if m.pkg == simulation {
+		args = append(args, "-once", "-failures=1", fmt.Sprint("-seeds=", seeds))
 	}
 	begun := time.Now()
 	out, err := exec.Command("go", args...).CombinedOutput()
 	took := time.Since(begun).Seconds()
 	found := failure.FindSubmatch(out)
 	switch {
-	case err != nil && m.test != "" && bytes.Contains(out, []byte("--- FAIL: "+m.test)):
+	case err != nil && m.pkg != simulation && bytes.Contains(out, []byte("--- FAIL: "+m.test)):
 		fmt.Printf("| %s | %s | | | %.0f |\n", m.name, m.test, took)
 		return true, nil
 	case err == nil:

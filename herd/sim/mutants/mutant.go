@@ -12,10 +12,13 @@ import (
 // mutant is a bug to be detected.
 type mutant struct {
 	name  string // of its file, without .txt
-	test  string // that detects it; "" for the simulation
+	test  string // that detects it
 	pkg   string // of test, as an argument of go test
 	edits []edit
 }
+
+// simulation is the package whose tests run seeds.
+const simulation = "./herd/sim"
 
 // edit replaces old, which must occur in file exactly once, by new.
 type edit struct {
@@ -49,10 +52,10 @@ func readMutants(dir string) ([]mutant, error) {
 
 // parseMutant parses a file of testdata/mutants: comments with #, then a file name and edits of that file, each with
 // lines with - and then lines with +. An empty line separates edits. The last line with - may be a prefix of a line. If no
-// seed detects the mutant, a comment names the test that does: "caught by TestName", of package herd, or "caught by
-// TestName in ./reactor".
+// seed of TestSeeds detects the mutant, a comment names the test that does: "caught by TestName", of package herd, or
+// "caught by TestName in ./reactor".
 func parseMutant(name, text string) (mutant, error) {
-	m := mutant{name: name}
+	m := mutant{name: name, test: "TestSeeds", pkg: simulation}
 	file := ""
 	for _, block := range strings.Split(strings.TrimRight(text, "\n"), "\n\n") {
 		var old, replacement []string

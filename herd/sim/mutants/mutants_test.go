@@ -29,7 +29,7 @@ func TestMutantsApply(t *testing.T) {
 
 func TestMutantsAreCaughtBy(t *testing.T) {
 	for _, c := range []struct{ comment, test, pkg string }{
-		{"# a comment", "", ""},
+		{"# a comment", "TestSeeds", "./herd/sim"},
 		{"# caught by TestThis", "TestThis", "./herd"},
 		{"# caught by TestThat in ./reactor", "TestThat", "./reactor"},
 	} {

@@ -1,6 +1,10 @@
 package herd
 
-import "serverherd/protocol"
+import (
+	"time"
+
+	"serverherd/protocol"
+)
 
 // Bucket keeps the newest record of each client for several herds, as a bucket of an engine such as NATS JetStream
 // does. It keeps the record that was put last, which need not be the greatest: see bridge.
@@ -21,6 +25,15 @@ type BucketSession interface {
 	Next()
 	// Close ends the session, without a call of Ended. Afterwards neither the reader nor done is called.
 	Close()
+}
+
+// Asker reads single entries of a Bucket, for a server that does not keep the records of other herds. Several calls may
+// be in progress.
+type Asker interface {
+	// Ask reads the entry of a client, off the loop, and calls done once, on the loop, after Ask has returned: with the
+	// entry's value, which is empty if there is none, or with an error. That is at most about timeout later. client does
+	// not change, value is valid during the call only.
+	Ask(client []byte, timeout time.Duration, done func(value []byte, err error))
 }
 
 // BucketReader is told what happens in a BucketSession.

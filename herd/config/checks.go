@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"serverherd/places"
 	"serverherd/protocol"
@@ -165,6 +166,42 @@ func (p *Places) checkFallback() string {
 		return fmt.Sprintf("unknown value %q, expected one of: embedded, \"\"", p.Fallback)
 	case !p.Network():
 		return `requires provider = "google" or "google-legacy"`
+	}
+	return ""
+}
+
+// checkURL: a user and a password belong in the file creds, which only its owner can read.
+func (j *JetStream) checkURL() string {
+	if j.URL == "" {
+		return ""
+	}
+	for text := range strings.SplitSeq(j.URL, ",") {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err == nil && u.User != nil {
+			return "must not contain a user or a password: write them to a file and set creds"
+		}
+		if err != nil || !slices.Contains([]string{"nats", "tls"}, u.Scheme) || u.Host == "" ||
+			u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+			return fmt.Sprintf("expected addresses such as nats://127.0.0.1:4222, separated by commas, got %q", text)
+		}
+	}
+	return ""
+}
+
+// checkBucket: a bucket's name is part of a NATS subject.
+func (j *JetStream) checkBucket() string {
+	valid := func(r rune) bool {
+		return r < 128 && (r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r))
+	}
+	if j.Bucket == "" || len(j.Bucket) > 64 || strings.ContainsFunc(j.Bucket, func(r rune) bool { return !valid(r) }) {
+		return fmt.Sprintf("invalid name %q: expected up to 64 letters, digits, _ or -", j.Bucket)
+	}
+	return ""
+}
+
+func (j *JetStream) checkPair() string {
+	if (j.TLSCert == "") != (j.TLSKey == "") {
+		return "tls_cert and tls_key require each other"
 	}
 	return ""
 }

@@ -4,13 +4,14 @@ import "time"
 
 // Config is herd.toml with all defaults filled in. It is not changed after loading, so any goroutine may read it.
 type Config struct {
-	Herd    Herd
-	Peers   Peers
-	Places  Places
-	Log     Log
-	Storage Storage
-	Limits  Limits
-	Servers []Server // in the order of the file, at least one
+	Herd      Herd
+	Peers     Peers
+	Places    Places
+	Log       Log
+	Storage   Storage
+	JetStream JetStream
+	Limits    Limits
+	Servers   []Server // in the order of the file, at least one
 }
 
 // Herd is the table [herd].
@@ -82,6 +83,25 @@ type Storage struct {
 	Dir string // of the journals, absolute or relative to the working directory; "" for none
 }
 
+// JetStream is the table [jetstream]: NATS servers with buckets for the records of several herds.
+type JetStream struct {
+	URL        string // of NATS servers, separated by commas, without a user or a password; "": not used
+	Bucket     string // the key-value bucket, or with partitions the beginning of their names
+	Partitions int    // number of buckets
+	Replicas   int    // of a bucket that is created
+	Mode       string // one of BucketModes
+	// AskAfter is for mode ask: a WHATSAT for a client whose record is older asks the bucket.
+	AskAfter time.Duration
+	// Creds, TLSCA, TLSCert and TLSKey are files, absolute or relative to the working directory; "" for none.
+	Creds, TLSCA, TLSCert, TLSKey string
+}
+
+// BucketModes are the valid values of JetStream.Mode.
+var BucketModes = []string{"publish", "share", "ask"}
+
+// Enabled reports whether a bucket is configured.
+func (j *JetStream) Enabled() bool { return j.URL != "" }
+
 // Limits is the table [limits]. The JSON names are the keys of the table; durations in JSON are nanoseconds.
 type Limits struct {
 	MaxLine            int           `json:"max_line"`      // bytes, without terminator
@@ -105,4 +125,5 @@ type Server struct {
 	Listen    string // what to bind; by default Address
 	Console   string // "" for none
 	Neighbors []string
+	Bridge    bool // it exchanges records with the buckets of [jetstream]
 }

@@ -24,6 +24,8 @@ address = "127.0.0.1:11501"
 neighbors = ["Alford"]
 `
 
+const bridged = "[jetstream]\nurl = \"nats://127.0.0.1:4222\"\n" + twoServers + "bridge = true\n"
+
 func parse(text string) (*Config, error) {
 	return Parse("herd.toml", []byte(text), "", Resources{Descriptors: 20000})
 }
@@ -42,6 +44,7 @@ func TestConfigDefaults(t *testing.T) {
 		Log: Log{
 			Dir: "logs", Lines: true, Level: "info", Format: "json", MaxSize: 104857600, MaxFiles: 5,
 		},
+		JetStream: JetStream{Bucket: "herd", Partitions: 1, Replicas: 1, Mode: "publish", AskAfter: time.Minute},
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 10000, MaxClients: 1000000,
 			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second, OutputHard: 4194304,
@@ -100,7 +103,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"tables instead of one", "[[limits]]\n" + twoServers, "herd.toml:1: limits: expected a table [limits], got an array of tables"},
 		{"one server in single brackets", "[server]\nname = \"Alford\"\n", "herd.toml:1: server: expected an array of tables [[server]], got a table"},
 		{"key twice", strings.Replace(twoServers, "[[server]]", "[[server]]\nname = \"A\"", 1), "herd.toml:4: server.name: Key 'server.name' has already been defined."},
-		{"key outside of tables", "name = \"x\"\n" + twoServers, "herd.toml:1: name: unknown table; known tables: [herd], [peers], [places], [log], [storage], [limits], [[server]]"},
+		{"key outside of tables", "name = \"x\"\n" + twoServers, "herd.toml:1: name: unknown table; known tables: [herd], [peers], [places], [log], [storage], [jetstream], [limits], [[server]]"},
 		{"table in a table", "[herd.x]\ny = 1\n" + twoServers, "herd.toml:1: herd.x: unknown key; known keys: name, dialect, unfinished_line, secret_file"},
 		{"dotted key", "# limits\nlimits.drain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
@@ -128,8 +131,8 @@ func configMistakes() []struct{ name, text, want string } {
 		{"idle_timeout", "[limits]\nidle_timeout = \"9000h\"\n" + twoServers, "herd.toml:2: limits.idle_timeout: 9000h0m0s is not between 0s and 8760h0m0s"},
 		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; known keys: name, dialect, unfinished_line, secret_file"},
 		{"key of another table", "[log]\nmax_line = 1\n" + twoServers, "herd.toml:2: log.max_line: unknown key; it belongs to [limits]; known keys: dir, lines, level, format, max_size, max_files, compress"},
-		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; known keys: name, address, listen, console, neighbors"},
-		{"unknown table", "[metrics]\ndir = \"x\"\n" + twoServers, "herd.toml:1: metrics: unknown table; known tables: [herd], [peers], [places], [log], [storage], [limits], [[server]]"},
+		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; known keys: name, address, listen, console, neighbors, bridge"},
+		{"unknown table", "[metrics]\ndir = \"x\"\n" + twoServers, "herd.toml:1: metrics: unknown table; known tables: [herd], [peers], [places], [log], [storage], [jetstream], [limits], [[server]]"},
 		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is required"},
 		{"herd's name", "[herd]\nname = \"a b\"\n" + twoServers, `herd.toml:2: herd.name: invalid name "a b": expected a letter and up to 31 letters, digits, _ or -`},
 		{"dialect", "[herd]\ndialect = \"c\"\n" + twoServers, `herd.toml:2: herd.dialect: unknown value "c", expected one of: paper, cs131`},
@@ -179,6 +182,16 @@ func configMistakes() []struct{ name, text, want string } {
 		{"no secret", strings.ReplaceAll(twoServers, "127.0.0.1", "10.0.0.1"), "herd.toml:4: server.address: 10.0.0.1:11500 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},
 		{"no secret, listening everywhere", twoServers + "listen = \"0.0.0.0:11501\"\n", "herd.toml:11: server.listen: 0.0.0.0:11501 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},
 		{"no secret, a host's name", strings.ReplaceAll(twoServers, "127.0.0.1", "ball.ucla.edu"), "herd.toml:4: server.address: ball.ucla.edu:11500 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},
+		{"a user in the URL", "[jetstream]\nurl = \"nats://herd:x@127.0.0.1:4222\"\n" + twoServers, "herd.toml:2: jetstream.url: must not contain a user or a password: write them to a file and set creds"},
+		{"no URL", "[jetstream]\nurl = \"nats://a:4222, b:4222\"\n" + twoServers, `herd.toml:2: jetstream.url: expected addresses such as nats://127.0.0.1:4222, separated by commas, got " b:4222"`},
+		{"no bridge", "[jetstream]\nurl = \"nats://127.0.0.1:4222\"\n" + twoServers, "herd.toml:2: jetstream.url: requires bridge = true at one [[server]] or two"},
+		{"a bridge to nothing", twoServers + "bridge = true\n", "herd.toml:11: server.bridge: requires jetstream.url"},
+		{"bucket", strings.Replace(bridged, "[jetstream]", "[jetstream]\nbucket = \"a.b\"", 1), `herd.toml:2: jetstream.bucket: invalid name "a.b": expected up to 64 letters, digits, _ or -`},
+		{"partitions", strings.Replace(bridged, "[jetstream]", "[jetstream]\npartitions = 65", 1), "herd.toml:2: jetstream.partitions: 65 is not between 1 and 64"},
+		{"replicas", strings.Replace(bridged, "[jetstream]", "[jetstream]\nreplicas = 0", 1), "herd.toml:2: jetstream.replicas: 0 is not between 1 and 5"},
+		{"mode", strings.Replace(bridged, "[jetstream]", "[jetstream]\nmode = \"mirror\"", 1), `herd.toml:2: jetstream.mode: unknown value "mirror", expected one of: publish, share, ask`},
+		{"ask_after", strings.Replace(bridged, "[jetstream]", "[jetstream]\nask_after = \"9000h\"", 1), "herd.toml:2: jetstream.ask_after: 9000h0m0s is not between 0s and 8760h0m0s"},
+		{"a certificate without a key", strings.Replace(bridged, "[jetstream]", "[jetstream]\ntls_cert = \"x\"", 1), "herd.toml:2: jetstream.tls_cert: tls_cert and tls_key require each other"},
 		{"secret file missing", "[herd]\nsecret_file = \"nowhere\"\n" + twoServers, "herd.toml:2: herd.secret_file: open nowhere: no such file or directory"},
 	}
 }

@@ -65,6 +65,7 @@ func defaults(r Resources) *Config {
 		Log: Log{
 			Dir: "logs", Lines: true, Level: "info", Format: "json", MaxSize: 100 << 20, MaxFiles: 5,
 		},
+		JetStream: JetStream{Bucket: "herd", Partitions: 1, Replicas: 1, Mode: "publish", AskAfter: time.Minute},
 		Limits: Limits{
 			MaxLine: 16384, MaxClientID: protocol.MaxClientID, MaxClients: 1_000_000,
 			MaxConnections: max(16, min(10_000, r.Descriptors-reservedDescriptors)),

@@ -18,11 +18,23 @@ func parsed(t *testing.T) *Config {
 
 // A change of a key changes the fingerprint if the servers must agree on it, and only then.
 func TestFingerprint(t *testing.T) {
+	plain := parsed(t).Fingerprint()
+	parsed := func(t *testing.T) *Config {
+		t.Helper()
+		c, err := parse(bridged)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
 	same := parsed(t).Fingerprint()
+	if same == plain {
+		t.Error("a bucket does not change it")
+	}
 	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(same) {
 		t.Errorf("%q", same)
 	}
-	own := regexp.MustCompile(`^(places|log|storage)\.|\.(secret_file|listen|max_connections|max_buffered)$`)
+	own := regexp.MustCompile(`^(places|log|storage)\.|^jetstream\.(url|replicas|creds|tls_.*)$|\.(secret_file|listen|max_connections|max_buffered)$`)
 	change := func(c *Config, keys []key, i int) {
 		switch v := keys[i].value.(type) {
 		case *string:

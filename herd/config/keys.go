@@ -17,7 +17,7 @@ type key struct {
 
 // keys returns the keys of all tables but [[server]], in the order in which they are printed.
 func (c *Config) keys() []key {
-	h, p, g, m := &c.Herd, &c.Places, &c.Log, &c.Limits
+	h, p, g, j, m := &c.Herd, &c.Places, &c.Log, &c.JetStream, &c.Limits
 	const year = 365 * 24 * time.Hour
 	return []key{
 		{"herd", "name", &h.Name, checkName(&h.Name)},
@@ -53,6 +53,17 @@ func (c *Config) keys() []key {
 
 		{"storage", "dir", &c.Storage.Dir, nil},
 
+		{"jetstream", "url", &j.URL, j.checkURL},
+		{"jetstream", "bucket", &j.Bucket, j.checkBucket},
+		{"jetstream", "partitions", &j.Partitions, intRange(&j.Partitions, 1, 64)},
+		{"jetstream", "replicas", &j.Replicas, intRange(&j.Replicas, 1, 5)},
+		{"jetstream", "mode", &j.Mode, oneOf(&j.Mode, BucketModes...)},
+		{"jetstream", "ask_after", &j.AskAfter, durationRange(&j.AskAfter, 0, year)},
+		{"jetstream", "creds", &j.Creds, nil},
+		{"jetstream", "tls_ca", &j.TLSCA, nil},
+		{"jetstream", "tls_cert", &j.TLSCert, j.checkPair},
+		{"jetstream", "tls_key", &j.TLSKey, nil},
+
 		{"limits", "max_line", &m.MaxLine, m.checkMaxLine},
 		{"limits", "max_client_id", &m.MaxClientID, intRange(&m.MaxClientID, 1, protocol.MaxClientID)},
 		{"limits", "max_connections", &m.MaxConnections, intRange(&m.MaxConnections, 1, 1_000_000)},
@@ -76,6 +87,7 @@ func (s *Server) keys() []key {
 		{"server", "listen", &s.Listen, optionalAddress(&s.Listen)},
 		{"server", "console", &s.Console, optionalAddress(&s.Console)},
 		{"server", "neighbors", &s.Neighbors, nil},
+		{"server", "bridge", &s.Bridge, nil},
 	}
 }
 

@@ -111,6 +111,7 @@ func Parse(file string, text []byte, secret string, r Resources) (*Config, error
 		l.checkPorts,
 		l.checkNeighbors,
 		l.checkSecretRequired,
+		l.checkBridges,
 	} {
 		if step(); len(l.errs) > 0 {
 			return nil, slices.MinFunc(l.errs, func(a, b *Error) int {
@@ -243,6 +244,7 @@ func (l *loader) checkValues() {
 	for _, path := range []*string{
 		&c.Herd.SecretFile,
 		&c.Places.KeyFile, &c.Places.Path, &c.Places.PlacesState, &c.Log.Dir, &c.Storage.Dir,
+		&c.JetStream.Creds, &c.JetStream.TLSCA, &c.JetStream.TLSCert, &c.JetStream.TLSKey,
 	} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(filepath.Dir(l.file), *path)

@@ -89,6 +89,35 @@ func (l *loader) checkNeighbors() {
 	}
 }
 
+// checkBridges: without a bridge nothing would be published, and without a bucket there is nothing to bridge to.
+func (l *loader) checkBridges() {
+	bridges := 0
+	for i, s := range l.config.Servers {
+		if s.Bridge {
+			bridges++
+			if !l.config.JetStream.Enabled() {
+				l.fail("server", i, "bridge", "requires jetstream.url")
+			}
+		}
+	}
+	if bridges == 0 && l.config.JetStream.Enabled() {
+		l.fail("jetstream", 0, "url", "requires bridge = true at one [[server]] or two")
+	}
+}
+
+// BridgeRank returns how many bridges are before a server in the file.
+func (c *Config) BridgeRank(name string) (n int) {
+	for _, s := range c.Servers {
+		if s.Name == name {
+			break
+		}
+		if s.Bridge {
+			n++
+		}
+	}
+	return n
+}
+
 func (l *loader) checkSecretRequired() {
 	for _, e := range l.config.endpoints() {
 		if err := l.config.CheckSecret(e.text); err != nil && e.key != "console" {

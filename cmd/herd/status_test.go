@@ -91,6 +91,15 @@ func TestStatus(t *testing.T) {
 		{"a journal that was lost", func(all map[string]*herd.Status) {
 			all["Ball"].Journal = &herd.JournalStatus{OK: true, Losses: 2}
 		}, 0, []string{"Ball: journal lost and rewritten 2 times\n"}},
+		{"a bridge that is down", func(all map[string]*herd.Status) {
+			all["Ball"].Bridge = &herd.BridgeStatus{State: herd.BridgeDown, Error: "no servers available"}
+		}, 1, []string{"Ball: bridge down: no servers available\n"}},
+		{"a bridge to a full bucket", func(all map[string]*herd.Status) {
+			all["Ball"].Bridge = &herd.BridgeStatus{State: herd.BridgeLive, Error: "the bucket refuses records"}
+		}, 1, []string{"Ball: bridge live: the bucket refuses records\n"}},
+		{"foreign entries in the bucket", func(all map[string]*herd.Status) {
+			all["Ball"].Bridge = &herd.BridgeStatus{State: herd.BridgeLive, Invalid: 1, Future: 2}
+		}, 0, []string{"Ball: 1 invalid entry read from the bucket\n", "Ball: 2 entries of the bucket ahead of the clock by more than max_future\n"}},
 		{"acknowledged late", func(all map[string]*herd.Status) { all["Ball"].Links[0].Behind = 5 }, 0,
 			[]string{"Alford     34s    1/1        7        0        -  in sync\n"}},
 		{"behind", func(all map[string]*herd.Status) {

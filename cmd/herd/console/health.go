@@ -28,6 +28,9 @@ func (c *console) readyz(w http.ResponseWriter, r *http.Request) {
 	if s.Journal != nil && !s.Journal.OK { // it serves clients anyway
 		_, _ = fmt.Fprintf(w, "journal: behind by %d records: %s\n", s.Journal.Behind, s.Journal.Error)
 	}
+	if s.Bridge != nil && s.Bridge.Error != "" { // likewise
+		_, _ = fmt.Fprintf(w, "bridge: %s: %s\n", s.Bridge.State, s.Bridge.Error)
+	}
 }
 
 func (c *console) currentStatus(r *http.Request) (herd.Status, bool) {

@@ -73,6 +73,18 @@ func (m *Model) serverBody() (lines []string) {
 	} else {
 		add("journal", "none: records are in memory only")
 	}
+	if b := status.Bridge; b != nil {
+		bridged := func(count func(*herd.BridgeStatus) uint64) string {
+			return text(s.rate(func(s *herd.Status) float64 {
+				if s.Bridge == nil {
+					return 0
+				}
+				return float64(count(s.Bridge))
+			}), view.Rate) + "/s"
+		}
+		add("bridge", "%s, %s behind, %s published, %s applied", b.State, view.Plural(b.Behind, "record", "records"),
+			bridged(func(b *herd.BridgeStatus) uint64 { return b.Published }), bridged(func(b *herd.BridgeStatus) uint64 { return b.Applied }))
+	}
 	add("log", "%s, %s/s", status.Log.File, text(s.rate(func(s *herd.Status) float64 { return float64(s.Log.Written) }), size))
 	lines = append(lines, "")
 	lines = append(lines, m.serverLinks(s, status)...)

@@ -130,6 +130,7 @@ func hostile(all []ask.Status) {
 	s.Process.CPU, s.Loop.Slowest = -1e300, 1e300
 	s.Started = time.Time{}
 	s.Journal = &herd.JournalStatus{Error: evil, Behind: 1<<64 - 1}
+	s.Bridge = &herd.BridgeStatus{State: evil, Error: evil, Behind: 1<<64 - 1, Published: 1<<64 - 1}
 	s.Links = append(s.Links, herd.LinkStatus{Neighbor: evil, State: evil, Error: evil + strings.Repeat("x", 10000), Behind: 1<<64 - 1,
 		Clock: &herd.ClockStatus{Ahead: -1e300, Uncertainty: -1}}, herd.LinkStatus{Neighbor: "Ball"}, herd.LinkStatus{}, s.Links[0])
 	dead(&all[3])

@@ -39,6 +39,9 @@ func Remarks(s *herd.Status) (all []Text) {
 	if j := s.Journal; j != nil && !j.OK {
 		bad(journalRemark(j))
 	}
+	if b := s.Bridge; b != nil && b.Error != "" {
+		bad(join(": ", "bridge "+b.State, b.Error))
+	}
 	if p := s.Places; p != nil {
 		for _, text := range placesRemarks(p) {
 			bad(text)
@@ -50,6 +53,14 @@ func Remarks(s *herd.Status) (all []Text) {
 	}
 	if j := s.Journal; j != nil && j.Losses > 0 {
 		notice("journal lost and rewritten " + Plural(j.Losses, "time", "times"))
+	}
+	if b := s.Bridge; b != nil {
+		if b.Invalid > 0 {
+			notice(Plural(b.Invalid, "invalid entry", "invalid entries") + " read from the bucket")
+		}
+		if b.Future > 0 {
+			notice(Plural(b.Future, "entry", "entries") + " of the bucket ahead of the clock by more than max_future")
+		}
 	}
 	for _, text := range events(&s.Counters) {
 		notice(text)

@@ -106,6 +106,14 @@ func (s Screen) details(v *herd.Status, h *view.Herd) (lines []string) {
 		add("journal", level, fmt.Sprintf("%s, %s written in %s", text, view.Plural(j.Records, "record", "records"),
 			view.Plural(j.Commits, "commit", "commits")))
 	}
+	if b := v.Bridge; b != nil {
+		level := plain
+		if b.Error != "" {
+			level = view.Bad
+		}
+		add("bridge", level, fmt.Sprintf("%s, %s behind, %s published, %s applied", b.State, view.Plural(b.Behind, "record", "records"),
+			view.Count(b.Published), view.Count(b.Applied)))
+	}
 	add("log", plain, v.Log.File)
 	var clocks []string
 	for _, l := range v.Links {

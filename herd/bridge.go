@@ -51,6 +51,9 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 // back. A pass does not ask what the bucket lost since the last session, or whether: two revisions cannot tell if
 // other bridges have published since.
 //
+// That is mode share. In the other modes an entry of another herd is not applied. If it is at least our record of its
+// client, our record is shown, so it is not put over that entry.
+//
 // There are two walks. One publishes records of this herd, the other one, later, those of other herds. Usually their own
 // bridges have put them. A record of another herd may reach this server from another bridge of this herd before it is
 // shown; published at once, it would be put back.
@@ -60,6 +63,9 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 // A bucket keeps what was put last. If a lesser entry than our record is read, either the cursor has not come to our
 // record, and publishes it, or it has: then the entry is cured. It is replaced on condition that it is still the
 // last one. Of several bridges that cure it, one succeeds, so cures do not answer each other.
+//
+// An update may be less than an entry of another herd that this server does not have: it has not read it yet, or has not
+// applied it because of the mode. That entry is replaced, and the other herd's bridges cure that.
 //
 // # Invariants
 //
@@ -71,6 +77,7 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 type bridge struct {
 	server  *Server
 	bucket  Bucket
+	mode    BucketMode
 	rank    int            // it publishes what rank bridges before it have not published in time
 	epoch   protocol.Epoch // the sender of its records in the feed
 	session *bridgeSession // nil: none
@@ -141,8 +148,9 @@ type cure struct {
 	revision uint64
 }
 
-func newBridge(srv *Server, bucket Bucket, rank int) *bridge {
-	return &bridge{server: srv, bucket: bucket, rank: rank, epoch: newEpoch(srv.rand)}
+func newBridge(srv *Server, bucket Bucket) *bridge {
+	o := &srv.options
+	return &bridge{server: srv, bucket: bucket, mode: o.BucketMode, rank: o.BridgeRank, epoch: newEpoch(srv.rand)}
 }
 
 // open begins a session.
@@ -227,6 +235,11 @@ func (s *bridgeSession) read(e *BucketEntry, now time.Time) {
 		b.status.Future++ // not cured: its herd's clock allows it, and that herd would put it back
 		return
 	}
+	if b.mode != BucketShare && !srv.origins[string(r.Origin())] {
+		b.status.Foreign++
+		s.compare(e, r)
+		return
+	}
 	switch srv.store.Apply(r, b.epoch) {
 	case feed.Stored:
 		b.status.Applied++
@@ -241,6 +254,18 @@ func (s *bridgeSession) read(e *BucketEntry, now time.Time) {
 		} else {
 			s.lesser(e)
 		}
+	}
+}
+
+// compare handles an entry that is not applied. If it is at least our record of its client, that is not put over it.
+func (s *bridgeSession) compare(e *BucketEntry, r protocol.Record) {
+	item, ok := s.bridge.server.store.Lookup(e.Client)
+	switch {
+	case !ok:
+	case r.Compare(item.Record) >= 0:
+		s.show(item.Record, item.Seq)
+	default:
+		s.lesser(e)
 	}
 }
 
@@ -431,6 +456,7 @@ func (b *bridge) idle() bool {
 // currentStatus is the bridge's part of Status.
 func (b *bridge) currentStatus() *BridgeStatus {
 	st := b.status
+	st.Mode = b.mode.String()
 	st.State, st.Behind = BridgeDown, uint64(b.server.store.Len())
 	switch s := b.session; {
 	case b.err != nil:

@@ -17,6 +17,7 @@ import (
 // memBucket is a Bucket in virtual time with one session, which passes each entry once.
 type memBucket struct {
 	net      *memreactor.World
+	mode     BucketMode
 	err      error // of Open
 	full     bool
 	stalled  bool // Publish is not answered
@@ -96,14 +97,14 @@ func bridged(t *testing.T, change func(*memBucket)) (*world, *memBucket, *Server
 	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Limits.MaxClients = 100_000
 	w := newWorld(t, cfg)
-	m := &memBucket{net: w.net, values: map[string]string{}}
+	m := &memBucket{net: w.net, mode: BucketShare, values: map[string]string{}}
 	if change != nil {
 		change(m)
 	}
 	r := w.net.NewReactor("Alford")
 	o := w.options("Alford", r, nil)
 	core, logs := observer.New(zap.InfoLevel)
-	o.Log, o.Bucket = zap.New(core), m
+	o.Log, o.Bucket, o.BucketMode = zap.New(core), m, m.mode
 	srv, err := NewServer(o)
 	if err != nil {
 		t.Fatal(err)
@@ -288,5 +289,72 @@ func TestBridgeOwnEntryBehind(t *testing.T) {
 	w.net.RunFor(time.Minute)
 	if st := srv.Status().Bridge; st.Read != 1 || st.Cures != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// Names of modes are parsed.
+func TestBucketModes(t *testing.T) {
+	for _, m := range []BucketMode{BucketPublish, BucketShare, BucketAsk} {
+		if got, err := ParseBucketMode(m.String()); err != nil || got != m {
+			t.Errorf("%v: %v, %v", m, got, err)
+		}
+	}
+	if _, err := ParseBucketMode("Share"); err == nil {
+		t.Error("Share is a mode")
+	}
+}
+
+// In each mode entries of this herd are applied, and lesser ones of other herds replaced. Greater ones of other herds are
+// not replaced, and are applied in mode share only.
+func TestBridgeModes(t *testing.T) {
+	for _, mode := range []BucketMode{BucketPublish, BucketShare, BucketAsk} {
+		w, m, srv, _ := bridged(t, func(m *memBucket) { m.mode, m.err = mode, errors.New("down") })
+		at := func(origin, client string, time int) string {
+			return fmt.Sprintf("AT %s +0.1 %s +1+1 %d", origin, client, time)
+		}
+		for _, client := range []string{"greater", "same", "lesser"} {
+			w.iamat("Alford", client, stamp)
+		}
+		ours := func(client string) string {
+			item, ok := srv.store.Lookup([]byte(client))
+			if !ok {
+				return ""
+			}
+			return string(item.Record.AppendAT(nil))
+		}
+		lesser, same := ours("lesser"), ours("same")
+		m.add("restored", at("Alford", "restored", stamp))
+		m.add("unknown", at("Other", "unknown", stamp))
+		m.add("greater", at("Other", "greater", stamp+1))
+		m.add("same", same)
+		m.add("lesser", at("Other", "lesser", stamp-1))
+		before := map[string]string{}
+		for client, value := range m.values {
+			before[client] = value
+		}
+		m.err = nil
+		w.net.RunFor(3 * bridgeForeign)
+		share := mode == BucketShare
+		for client, stored := range map[string]bool{"restored": true, "unknown": share, "greater": share} {
+			if got := ours(client); (got == before[client]) != stored {
+				t.Errorf("%v: the server has %q of %s", mode, got, client)
+			}
+		}
+		before["lesser"] = lesser
+		for client, want := range before {
+			if got := m.values[client]; got != want {
+				t.Errorf("%v: the bucket has %q of %s", mode, got, client)
+			}
+		}
+		m.add("lesser", at("Other", "lesser", stamp-1)) // after the walk
+		m.add("greater", at("Other", "greater", stamp+2))
+		w.net.RunFor(3 * bridgeForeign)
+		if got := m.values["lesser"]; got != lesser || len(m.puts) != 2 {
+			t.Errorf("%v: the bucket has %q after %q", mode, got, m.puts)
+		}
+		st := srv.Status().Bridge
+		if foreign := map[bool]uint64{false: 5}[share]; st.Mode != mode.String() || st.Foreign != foreign || st.Cures != 1 {
+			t.Errorf("%v: %+v", mode, st)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package herd
 
 import (
+	"fmt"
 	"time"
 
 	"serverherd/protocol"
@@ -13,6 +14,35 @@ type Bucket interface {
 	// the loop, when there is no other session. Results are passed to r, on the loop, after Open has returned.
 	Open(r BucketReader) BucketSession
 }
+
+// BucketMode says what a server does with the records of other herds in a Bucket. In each mode it publishes its own herd's
+// records, reads the whole bucket and applies what it lacks of its own herd's.
+type BucketMode uint8
+
+const (
+	// BucketPublish leaves other herds' records in the bucket. One that is greater than this server's record of the
+	// client is not replaced.
+	BucketPublish BucketMode = iota
+	// BucketShare applies them, as those of a neighbor: the herds have the same records.
+	BucketShare
+	// BucketAsk leaves them there, as BucketPublish does. A WHATSAT asks for one when it needs it.
+	BucketAsk
+)
+
+var bucketModes = [...]string{BucketPublish: "publish", BucketShare: "share", BucketAsk: "ask"}
+
+// ParseBucketMode returns the mode with a name, publish, share or ask.
+func ParseBucketMode(name string) (BucketMode, error) {
+	for m, n := range bucketModes {
+		if n == name {
+			return BucketMode(m), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown mode %q, expected one of: publish, share, ask", name)
+}
+
+// String returns the mode's name.
+func (m BucketMode) String() string { return bucketModes[m] }
 
 // BucketSession is one connection to a Bucket. The Bucket ends it with Ended when the connection is lost, when it
 // does not make progress for a while, and when entries may have been lost: the bucket was deleted and created again,
@@ -77,6 +107,7 @@ const BucketBatch = 256
 
 // BridgeStatus is the state of a server's bridge to a Bucket.
 type BridgeStatus struct {
+	Mode string `json:"mode"` // publish, share or ask, see BucketMode
 	// State is down: there is no session; reading: the bucket's entries are being read; publishing: it lacks
 	// records that were stored before that; or live.
 	State string `json:"state"`
@@ -91,10 +122,12 @@ type BridgeStatus struct {
 	Conflicts uint64 `json:"conflicts"`
 	Cures     uint64 `json:"cures"` // of those, how many were to replace an entry older than this server's record
 	Shown     int    `json:"shown"` // records that it will not publish because the bucket has them; some were replaced since
-	// Read counts entries read, Applied those that were new here. Invalid were no records of their client, and Future
-	// were further ahead of this server's clock than max_future.
+	// Read counts entries read, Applied those that were new here. Foreign were other herds' and not applied because of
+	// Mode. Invalid were no records of their client, and Future were further ahead of this server's clock than
+	// max_future.
 	Read    uint64 `json:"read"`
 	Applied uint64 `json:"applied"`
+	Foreign uint64 `json:"foreign"`
 	Invalid uint64 `json:"invalid"`
 	Future  uint64 `json:"future"`
 }

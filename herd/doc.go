@@ -29,7 +29,8 @@
 // that were on the disk are lost, both of its cursors go back to the head.
 //
 // A bridge is a follower whose other end is a bucket that several herds share, each a cell. It is also a source of
-// records, as a neighbor is: what the bucket shows is applied by the same rule. See bridge.
+// records, as a neighbor is: what the bucket shows is applied by the same rule, as far as the mode allows. See bridge
+// and BucketMode.
 //
 // # Between servers
 //

@@ -32,8 +32,9 @@ type Options struct {
 	// BridgeRank is how many servers of the herd with the same Bucket come before this one: it publishes what they
 	// have not published within BridgeRank seconds.
 	BridgeRank int
-	Version    string // of the program, for log and status
-	PID        int    // of the process, likewise
+	BucketMode BucketMode // what becomes of other herds' records in Bucket
+	Version    string     // of the program, for log and status
+	PID        int        // of the process, likewise
 }
 
 // NewServer makes the server called o.Name, loads its journal and returns it, ready to start. Errors are
@@ -87,7 +88,7 @@ func NewServer(o Options) (*Server, error) {
 		}
 	}
 	if o.Bucket != nil {
-		srv.bridge = newBridge(srv, o.Bucket, o.BridgeRank)
+		srv.bridge = newBridge(srv, o.Bucket)
 	}
 	return srv, nil
 }

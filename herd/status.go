@@ -40,7 +40,7 @@ type Status struct {
 	Links       []LinkStatus      `json:"links"` // in the order of herd.toml
 	Propagation PropagationStatus `json:"propagation"`
 	Journal     *JournalStatus    `json:"journal,omitempty"` // if records are kept on a disk
-	Bridge      *BridgeStatus     `json:"bridge,omitempty"`  // if records are shared with other herds
+	Bridge      *BridgeStatus     `json:"bridge,omitempty"`  // if it has a bridge to a Bucket
 	// Places is about the provider. The caller of Server.Status fills it in.
 	Places *places.Report `json:"places,omitempty"`
 	// Log is about the log file. The caller of Server.Status fills it in.

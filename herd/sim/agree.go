@@ -52,18 +52,28 @@ func (w *world) checkPhase() {
 	w.inspectAll()
 }
 
-// greatest returns, for each client, the greatest record that any server has.
-func (w *world) greatest() []*record {
+// greatest returns, for each client, the greatest record that any server has. Of a cell it is the greatest one that a server
+// of that cell has, or the bucket if the cell takes it.
+func (w *world) greatest() map[*cell][]*record {
+	if w.bucket == nil {
+		return map[*cell][]*record{nil: w.greatestOf(w.hosts)}
+	}
+	by := map[*cell][]*record{}
+	for _, c := range w.cells {
+		by[c] = w.greatestOf(c.hosts)
+		w.bucket.raise(by[c], c)
+	}
+	return by
+}
+
+func (w *world) greatestOf(hosts []*host) []*record {
 	all := make([]*record, len(w.model.records))
-	for _, h := range w.hosts {
+	for _, h := range hosts {
 		for client, r := range h.newest {
 			if r != nil && (all[client] == nil || r.compare(all[client]) > 0) {
 				all[client] = r
 			}
 		}
-	}
-	if w.bucket != nil {
-		w.bucket.raise(all)
 	}
 	return all
 }
@@ -80,7 +90,7 @@ func (w *world) live() bool {
 	return true
 }
 
-// equal reports whether all servers of each herd have the same count and digest, and the herds the same records.
+// equal reports whether all servers of each herd have the same count and digest, and the herds and the bucket agree.
 func (w *world) equal() bool {
 	first := w.hosts[0].server.Store()
 	for i, h := range w.hosts[1:] {
@@ -109,7 +119,7 @@ func (w *world) inSync(since time.Duration) bool {
 
 // checkEqual checks that equal digests mean equal records, that each store contains what it was seen to store, and that
 // no record is older than greatest.
-func (w *world) checkEqual(greatest []*record) {
+func (w *world) checkEqual(greatest map[*cell][]*record) {
 	for _, h := range w.hosts {
 		count, digest := 0, uint64(0)
 		for c := h.server.Store().Head(); ; {
@@ -130,11 +140,15 @@ func (w *world) checkEqual(greatest []*record) {
 			w.fail("agreement", "%s reports %d records and digest %s; it has %d and %016x", h.self.Name,
 				s.Len(), s.Digest(), count, digest)
 		}
-		for client, want := range greatest {
+		first := w.hosts[0]
+		if h.cell != nil {
+			first = h.cell.hosts[0]
+		}
+		for client, want := range greatest[h.cell] {
 			got := h.newestOf(client)
 			switch {
-			case got != w.hosts[0].newestOf(client):
-				w.fail("agreement", "%s and %s differ, but their digests are equal", h.self.Name, w.hosts[0].self.Name)
+			case got != first.newestOf(client):
+				w.fail("agreement", "%s and %s differ, but their digests are equal", h.self.Name, first.self.Name)
 			case want != nil && (got == nil || got.compare(want) < 0):
 				w.fail("greatest", "%s has %s; %q existed when faults ended", h.self.Name,
 					got, want.text)

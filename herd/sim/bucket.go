@@ -48,6 +48,7 @@ type bucketSession struct {
 	asked    bool   // for the next batch
 	reading  bool   // read will be called
 	busy     bool   // Publish has not called done
+	landed   int    // of that Publish, how many puts have arrived
 	refused  bool
 	shown    map[string]string // by client: the value that the bridge was shown last
 }
@@ -202,7 +203,7 @@ func (s *bucketSession) Publish(puts []herd.BucketPut, done func([]herd.BucketRe
 	if s.busy {
 		w.fail("buffers", "%s publishes twice at once", s.host.self.Name)
 	}
-	s.busy = true
+	s.busy, s.landed = true, 0
 	sent := make([]put, len(puts))
 	for i, p := range puts {
 		sent[i] = put{string(p.Record.Client()), string(p.Record.AppendAT(nil)), p.Revision}
@@ -247,6 +248,7 @@ func (b *bucket) land(s *bucketSession, puts []put, which []int, results []herd.
 			results[i] = herd.BucketStored
 			b.put(p.client, p.value, s)
 			b.puts++
+			s.landed++
 		}
 	}
 	return true

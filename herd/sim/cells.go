@@ -3,11 +3,25 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
+
+// cell is one of the two herds.
+type cell struct {
+	cfg   *config.Config
+	mode  herd.BucketMode
+	hosts []*host
+}
+
+// takes reports whether the herd stores a record: of the other herd it does so in mode share only.
+func (c *cell) takes(r *record) bool {
+	return c.mode == herd.BucketShare || c.hosts[0].w.byName[r.origin].cell == c
+}
 
 // RunCells runs the two herds that seed determines, cells that share a bucket. Its error is a *Failure.
 func RunCells(seed uint64) (Result, error) { return newWorld(seed, drawCells).run() }
@@ -46,6 +60,13 @@ func drawCells(r *rand.Rand) topology {
 func (w *world) shareBucket() {
 	w.bucket = &bucket{w: w, entries: map[string]*entry{}}
 	n := w.topology.cells
+	modes := []herd.BucketMode{herd.BucketShare, herd.BucketShare}
+	if w.rand.IntN(2) == 0 {
+		for i := range modes {
+			modes[i] = herd.BucketMode(w.rand.IntN(3))
+		}
+	}
+	w.result.Topology += fmt.Sprintf(", modes %v and %v", modes[0], modes[1])
 	for i, hosts := range [][]*host{w.hosts[:n], w.hosts[n:]} {
 		cfg := *w.cfg
 		cfg.Herd.Name = fmt.Sprintf("cell%d", i)
@@ -53,8 +74,10 @@ func (w *world) shareBucket() {
 		if i == 1 {
 			cfg.Servers = w.topology.servers[n:]
 		}
+		c := &cell{&cfg, modes[i], hosts}
+		w.cells = append(w.cells, c)
 		for _, h := range hosts {
-			h.cell = &cfg
+			h.cell = c
 		}
 		first := w.rand.IntN(len(hosts))
 		hosts[first].bridge = true
@@ -167,10 +190,9 @@ func (w *world) stranger() string {
 
 // crashCell ends all processes of a herd. They are restarted, and have only what is on their disks and in the bucket.
 func (w *world) crashCell() string {
-	cell := w.anyHost().cell
 	names := ""
-	for _, h := range w.hosts {
-		if h.cell != cell || h.gone() || h.stopping {
+	for _, h := range w.anyHost().cell.hosts {
+		if h.gone() || h.stopping {
 			continue
 		}
 		h.crash()
@@ -183,11 +205,12 @@ func (w *world) crashCell() string {
 // heal ends all faults of the bucket.
 func (b *bucket) heal() { b.absent, b.full, b.slow = 0, 0, 0 }
 
-// raise replaces, in the greatest records that servers have, those to which the bucket has a greater one.
-func (b *bucket) raise(all []*record) {
+// raise replaces, in the greatest records that servers of a cell have, those to which the bucket has a greater one that
+// the cell takes.
+func (b *bucket) raise(all []*record, c *cell) {
 	for _, e := range b.order {
 		r := b.recordOf(e)
-		if b.entries[e.client] == e && r != nil && (all[r.client] == nil || r.compare(all[r.client]) > 0) {
+		if b.entries[e.client] == e && r != nil && c.takes(r) && (all[r.client] == nil || r.compare(all[r.client]) > 0) {
 			all[r.client] = r
 		}
 	}
@@ -211,12 +234,26 @@ func (b *bucket) recordOf(e *entry) *record {
 	return nil
 }
 
-// cellsEqual reports whether a server of each cell has the same records.
+// cellsEqual reports whether the bucket has the greatest record of each client, and each cell has it, too, if it takes
+// it. All servers of a cell must have the same records.
 func (w *world) cellsEqual() bool {
-	a, b := w.hosts[0], w.hosts[len(w.hosts)-1]
 	for client := range w.model.records {
-		if a.newestOf(client) != b.newestOf(client) {
+		var greatest *record
+		for _, c := range w.cells {
+			if r := c.hosts[0].newestOf(client); r != nil && (greatest == nil || r.compare(greatest) > 0) {
+				greatest = r
+			}
+		}
+		if greatest == nil {
+			continue
+		}
+		if kept := w.bucket.entries[greatest.clientID]; kept == nil || w.bucket.recordOf(kept) != greatest {
 			return false
+		}
+		for _, c := range w.cells {
+			if c.takes(greatest) && c.hosts[0].newestOf(client) != greatest {
+				return false
+			}
 		}
 	}
 	return true
@@ -232,6 +269,10 @@ const (
 // crash ends the session of a process that crashes.
 func (s *bucketSession) crash() {
 	if !s.closed {
+		other := func(o *bucketSession) bool { return o != s && o.host.cell == s.host.cell }
+		if s.busy && s.landed > 0 && slices.ContainsFunc(s.bucket.sessions, other) {
+			s.bucket.w.result.Unanswered++
+		}
 		s.checkPublished()
 		s.drop()
 	}
@@ -267,8 +308,8 @@ func (s *bucketSession) checkPublished() {
 	}
 }
 
-// floodCells checks the cost of an update without faults: each bridge's neighbors have it, the other cell, too, and it is
-// put in the bucket once.
+// floodCells checks the cost of an update without faults: all servers of the cell have it, those of the
+// other cell, too, if that shares, and it is put in the bucket once.
 func (w *world) floodCells() {
 	b := w.bucket
 	w.pass(2 * publishedForeign)
@@ -289,15 +330,15 @@ func (w *world) floodCells() {
 		u.expect(acknowledged, id+" +1+1 1")
 		client := w.model.client(id)
 		everywhere := func() bool {
-			for _, h := range w.hosts {
-				if h.newestOf(client) == nil {
+			for _, o := range w.hosts {
+				if o.newestOf(client) == nil && (o.cell == h.cell || o.cell.mode == herd.BucketShare) {
 					return false
 				}
 			}
 			return true
 		}
 		if !w.until(published, everywhere) {
-			w.fail("flood", "%s has not reached all servers of both cells after %v:%s", id, published, w.describe())
+			w.fail("flood", "%s has not reached all servers after %v:%s", id, published, w.describe())
 			return
 		}
 		w.pass(publishedForeign)

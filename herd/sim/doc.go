@@ -33,12 +33,14 @@
 //	handover    a server that stops in good order hands everything over to its neighbors
 //	journal     what was acknowledged a while before a crash is on the disk
 //	published   what a server with a bridge stored a while ago is in the bucket
+//	foreign     a server stores records of the other herd only in mode share
 //	echo        no bridge publishes a record that it was shown last, and without faults an update is put once
 //	panic       no server panics
 //
 // RunCells runs two herds that share a bucket, each with one or two bridges. The bucket is absent, full or slow, loses its
 // last entries or all of them, ends sessions, passes entries late, again and in another order, and takes what was put
-// in a session that is over. Somebody else writes to it, and whole herds crash. In the end both have the same records.
+// in a session that is over. Somebody else writes to it, and whole herds crash. Each herd has its own herd.BucketMode. In the end the bucket has
+// the greatest record of each client, and so has each herd in mode share; the others have their own records.
 //
 // The caller checks that the same seed gives the same run, byte for byte, by calling Run twice.
 //

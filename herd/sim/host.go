@@ -25,11 +25,11 @@ type host struct {
 	lastFault  time.Duration // when it was last paused or disconnected
 	faultUntil time.Duration // until when there may be a fault between it and others
 
-	disk   *disk          // nil: it has no journal
-	cell   *config.Config // nil: the herd.toml of all hosts is world.cfg
-	bridge bool           // it has a bridge to the bucket
-	rank   int            // of that
-	absent bool           // it has not joined the herd yet, or has left it
+	disk   *disk // nil: it has no journal
+	cell   *cell // nil: there is one herd
+	bridge bool  // it has a bridge to the bucket
+	rank   int   // of that
+	absent bool  // it has not joined the herd yet, or has left it
 
 	// sent contains the well-formed IAMATs that clients have sent here, without their verb.
 	sent map[string]bool
@@ -76,7 +76,7 @@ func (h *host) start() {
 		shared = bridgeTo{h}
 	}
 	server, err := herd.NewServer(herd.Options{
-		Journal: journal, Bucket: shared, BridgeRank: h.rank,
+		Journal: journal, Bucket: shared, BridgeRank: h.rank, BucketMode: h.mode(),
 		Config: h.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
 		Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
 		Engine: "mem", Version: "sim",
@@ -100,9 +100,17 @@ func (h *host) start() {
 // config returns the current herd.toml of the host's herd.
 func (h *host) config() *config.Config {
 	if h.cell != nil {
-		return h.cell
+		return h.cell.cfg
 	}
 	return h.w.cfg
+}
+
+// mode returns what its herd does with the records of the other herd.
+func (h *host) mode() herd.BucketMode {
+	if h.cell != nil {
+		return h.cell.mode
+	}
+	return 0
 }
 
 // crash ends the process as kill -9 does.
@@ -198,6 +206,9 @@ func (h *host) stored(item feed.Item) {
 		if r = h.originated(item); r == nil {
 			return
 		}
+	}
+	if h.cell != nil && !h.cell.takes(r) {
+		w.fail("foreign", "%s stored %q in mode %v", h.self.Name, r.text, h.cell.mode)
 	}
 	before := h.newestOf(r.client)
 	h.setNewest(r.client, r)

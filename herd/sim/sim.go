@@ -22,11 +22,14 @@ type Result struct {
 	Updates   int           // records accepted
 	ATLines   int           // sent between servers
 	Faults    int
-	Handovers int            // of all records to a neighbor by a server that stopped
-	Crowds    int            // see crowd
-	Published int            // records that the bucket had to have, by checkPublished
-	Traced    map[string]int // servers in the trees of traced updates, by outcome
-	Events    []string       // faults and other events, for reading
+	Handovers int // of all records to a neighbor by a server that stopped
+	Crowds    int // see crowd
+	Published int // records that the bucket had to have, by checkPublished
+	// Unanswered counts crashes of a server whose bridge had put records and was not told so yet, while the other bridge
+	// of its herd had a session.
+	Unanswered int
+	Traced     map[string]int // servers in the trees of traced updates, by outcome
+	Events     []string       // faults and other events, for reading
 }
 
 // Failure is a violated rule.
@@ -66,6 +69,7 @@ type world struct {
 	stopping  []*host          // those that are stopping in good order
 	change    *change          // nil: herd.toml does not change
 	bucket    *bucket          // that the cells share; nil: there is one herd
+	cells     []*cell          // the two herds; none: there is one
 	result    Result
 	failure   *Failure
 	observer  *rand.Rand // of traces

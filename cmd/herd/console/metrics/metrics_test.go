@@ -130,7 +130,7 @@ var omitted = map[string]string{
 	"Propagation.P99": "likewise", "Propagation.Max": "not over time",
 	"Links.Address": "configuration", "Links.Error": "text", "Links.DuplicateSince": "herd_link_duplicate over time",
 	"Links.Sent": "a position, see herd_link_behind_records", "Links.Acknowledged": "likewise", "Links.Heard": "likewise",
-	"Journal.Error": "text", "Bridge.Error": "text", "Places.Provider": "configuration", "Places.File.Path": "configuration",
+	"Journal.Error": "text", "Bridge.Error": "text", "Bridge.Mode": "configuration", "Places.Provider": "configuration", "Places.File.Path": "configuration",
 	"Places.File.Refused": "herd_places_file_ok", "Places.Network.Budget.Day": "text",
 	"Log.File": "configuration", "Log.Lines": "configuration",
 	"Limits.MaxLine": "configuration", "Limits.MaxClientID": "configuration", "Limits.MaxFuture": "configuration",

@@ -267,6 +267,8 @@ var ofBridge = numbers[bridgeStatus]{
 		func(b *bridgeStatus) uint64 { return b.Cures }),
 	bridge.counter("read", "Entries read from the bucket.", func(b *bridgeStatus) uint64 { return b.Read }),
 	bridge.counter("applied", "Entries that were new here.", func(b *bridgeStatus) uint64 { return b.Applied }),
+	bridge.counter("foreign", "Entries of other herds that were not applied because of the mode.",
+		func(b *bridgeStatus) uint64 { return b.Foreign }),
 	bridge.counter("invalid", "Entries that were no record of their client.",
 		func(b *bridgeStatus) uint64 { return b.Invalid }),
 	bridge.counter("future", "Entries further ahead of this server's clock than max_future.",

@@ -29,11 +29,16 @@ run: build ## start the five servers of herd.toml
 
 test: lint race fuzz cross ## everything that CI runs
 
+# A module of its own: tests of the bucket with a real nats-server, which the product does not depend on.
+NATSTEST = cmd/herd/jetstream/natstest
+
 lint: ## gofmt, go mod tidy, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
 	go mod tidy -diff
 	go vet ./...
 	go tool staticcheck ./...
+	cd $(NATSTEST) && go mod tidy -diff
+	cd $(NATSTEST) && go vet ./...
 
 race: ## all tests, with the race detector
 	@/usr/bin/python3 -c 'import twisted, tomllib' 2>/dev/null || \
@@ -46,6 +51,7 @@ race: ## all tests, with the race detector
 	  echo "NOT RUN: the page in a browser: apt-get install chromium"
 	go test -race -timeout 30m ./...
 	go test ./herd/sim
+	cd $(NATSTEST) && go test -race -timeout 30m ./...
 
 fuzz: ## run each fuzz target for FUZZTIME: a number of inputs, or a duration
 	grep -r --include='*_test.go' '^func Fuzz' . | \

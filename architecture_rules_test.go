@@ -49,6 +49,12 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 			[]string{"imports serverherd/protocol: of this module places/google"}},
 		{"anything in cmd", "cmd/herd", "_ \"serverherd/herd\"\n_ \"sync\"\n_ \"net/http\"", "", nil},
 
+		{"NATS in cmd", "cmd/herd", `_ "github.com/nats-io/nats.go"`, "",
+			[]string{"imports github.com/nats-io/nats.go: only cmd/herd/jetstream may import github.com/nats-io/..."}},
+		{"a part of it in herd", "herd", `_ "github.com/nats-io/nats.go/jetstream"`, "",
+			[]string{"imports github.com/nats-io/nats.go/jetstream: only cmd/herd/jetstream"}},
+		{"NATS in its package", "cmd/herd/jetstream", `_ "github.com/nats-io/nats.go"`, "", nil},
+
 		{"sync in herd", "herd", `_ "sync"`, "", []string{"imports sync: one goroutine owns"}},
 		{"atomics in herd", "herd", `_ "sync/atomic"`, "", []string{"imports sync/atomic: one"}},
 		{"sync in an engine", "reactor/gnetreactor", `_ "sync"`, "", nil},
@@ -152,6 +158,10 @@ func TestArchitectureOfPrograms(t *testing.T) {
 		{"tests, and a circle", map[string]string{
 			"serverherd/cmd/herd": "a b", "a": "b testing", "b": "a",
 		}, []string{"cmd/herd -> a -> testing: only the study"}},
+		{"nats-server", map[string]string{
+			"serverherd/cmd/herd":           "serverherd/cmd/herd/jetstream",
+			"serverherd/cmd/herd/jetstream": "github.com/nats-io/nats-server/v2/server",
+		}, []string{"cmd/herd -> cmd/herd/jetstream -> github.com/nats-io/nats-server/v2/server: only tests and demon"}},
 		{"in another program", map[string]string{
 			"serverherd/cmd/study": "gonum.org/v1/plot", "serverherd/cmd/herd": "os"}, nil},
 	} {

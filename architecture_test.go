@@ -75,7 +75,13 @@ var layers = []layer{
 	{path: "herd/sim/mutants", stdOnly: true},
 	{path: "herd/...", ours: []string{"protocol", "places", "reactor", "reactor/memreactor", "herd/..."},
 		never: noEngine, loop: true},
+	{path: "cmd/herd/jetstream", ours: []string{"places", "reactor", "herd/config", "herd"}},
 	{path: "cmd/...", ours: []string{"..."}},
+}
+
+// onlyIn are modules that one package of this module may import: pattern to package.
+var onlyIn = map[string]string{
+	"github.com/nats-io/...": "cmd/herd/jetstream",
 }
 
 // program is a binary with the packages that it must not contain, whichever package imports them.
@@ -91,6 +97,7 @@ var programs = []program{
 		module + "cmd/study/...": laboratory, module + "herd/sim": laboratory, module + "herd/herdtest": laboratory,
 		module + "reactor/memreactor": laboratory, module + "reactor/reactortest": laboratory,
 		"gonum.org/v1/...": laboratory, "testing": laboratory,
+		"github.com/nats-io/nats-server/...": "only tests and demonstrations need it: see cmd/herd/jetstream/natstest",
 	}},
 }
 
@@ -194,6 +201,11 @@ func (s *source) imports(file *ast.File, l *layer, name string, std func(string)
 		if why, never := loopImports[path]; never && l.loop && !(name == l.threads && why == whyThreads) &&
 			!(name == l.hashes && path == "hash/maphash") {
 			add(spec.Pos(), what, why)
+		}
+		for _, pattern := range slices.Sorted(maps.Keys(onlyIn)) {
+			if fits(path, pattern) && s.path != onlyIn[pattern] {
+				add(spec.Pos(), what, "only "+onlyIn[pattern]+" may import "+pattern)
+			}
 		}
 		own, ours := strings.CutPrefix(path, module)
 		switch {
@@ -421,7 +433,14 @@ func TestArchitecture(t *testing.T) {
 			t.Error(b)
 		}
 	}
-	for _, must := range []string{"protocol", "reactor", "reactor/memreactor", "places", "herd/feed", "herd/link", "herd/config", "herd"} {
+	text, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "nats-server") {
+		t.Error("go.mod requires nats-server: it belongs in cmd/herd/jetstream/natstest/go.mod")
+	}
+	for _, must := range []string{"cmd/herd/jetstream", "protocol", "reactor", "reactor/memreactor", "places", "herd/feed", "herd/link", "herd/config", "herd"} {
 		if !checked[must] {
 			t.Errorf("no package of layer %s was found: the test is void", must)
 		}

@@ -140,5 +140,30 @@ const (
 	BridgeLive       = "live"
 )
 
+// AskStatus is about the WHATSATs for which the bucket is asked. An ask is one read of a client's entry.
+type AskStatus struct {
+	OK       bool   `json:"ok"`              // no ask has failed, or asks have succeeded again for ask_quiet
+	Error    string `json:"error,omitempty"` // of the last one that failed, unless OK
+	Open     int    `json:"open"`            // WHATSATs that wait for the bucket
+	InFlight int    `json:"in_flight"`       // asks in progress, at most ask_in_flight
+	// Sent counts asks that were begun. Each has one of the following results. Found: a record greater than this server's,
+	// or the first one. Older: a record that is not greater. None: there is no record. Invalid: the entry is no record of
+	// its client, or is further ahead of this server's clock than max_future. Failed: there was no answer in time, or the
+	// bucket could not be reached.
+	Sent    uint64 `json:"sent"`
+	Found   uint64 `json:"found"`
+	Older   uint64 `json:"older"`
+	None    uint64 `json:"none"`
+	Invalid uint64 `json:"invalid"`
+	Failed  uint64 `json:"failed"`
+	// Shared counts WHATSATs that waited for the ask of another one, and Cached those that were given the result of an ask
+	// less than ask_kept ago.
+	Shared uint64 `json:"shared"`
+	Cached uint64 `json:"cached"`
+	// Busy counts WHATSATs whose ask was given up because its turn did not come within ask_timeout. Those without a record
+	// here got BUSY.
+	Busy uint64 `json:"busy"`
+}
+
 // BridgeStates are the values of BridgeStatus.State.
 var BridgeStates = []string{BridgeDown, BridgeReading, BridgePublishing, BridgeLive}

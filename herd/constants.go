@@ -186,6 +186,11 @@ func Constants() []Constant {
 		{"bridge_foreign", bridgeForeign, "for which it lets another herd publish its own records first"},
 		{"bridge_skew", bridgeSkew, "by which another herd's clock may be ahead: its records beyond that and max_future are replaced"},
 		{"bucket_batch", BucketBatch, "entries of a bucket that one turn applies"},
+		{"ask_timeout", askTimeout, "for the bucket's answer about a client, or half of what is left of places.timeout; before that, as long for its turn"},
+		{"ask_in_flight", askInFlight, "asks of the bucket at once, an eighth of them for addresses without one; others wait for their turn"},
+		{"ask_kept", askKept, "for which the bucket's answer is used again"},
+		{"ask_results", askResults, "answers kept for that; the oldest is dropped"},
+		{"ask_quiet", askQuiet, "without a failed ask, after which the bucket is said to answer again"},
 		{"turn_share", reactor.TurnShare, "for which the loop serves connections that send much before others have their turn"},
 		{"slow_turn", reactor.SlowTurn, "for which an event may block the loop before it is logged"},
 	}

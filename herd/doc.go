@@ -30,7 +30,7 @@
 //
 // A bridge is a follower whose other end is a bucket that several herds share, each a cell. It is also a source of
 // records, as a neighbor is: what the bucket shows is applied by the same rule, as far as the mode allows. See bridge
-// and BucketMode.
+// and BucketMode. In mode ask a WHATSAT reads single entries of the bucket, which are not stored. See asks.
 //
 // # Between servers
 //
@@ -151,7 +151,7 @@
 // Package config is herd.toml, and package feed keeps the state. opening.go detects what a connection is. session.go
 // answers a client, within limits.go and, for the memory of all clients together, memory.go; prefetch.go reads ahead
 // what a chunk of lines needs of the store. lookups.go sends a client's WHATSATs to the places provider, in the order of
-// turns.go. pump.go decides when outbound.go and linksender.go send the feed, and inbound.go receives one, with the
+// turns.go, and ask.go asks the bucket before that. pump.go decides when outbound.go and linksender.go send the feed, and inbound.go receives one, with the
 // protocol of package link. legacysender.go, probe.go and legacyinbound.go serve legacy neighbors. neighbor.go joins both
 // directions of an edge, and claims.go detects duplicates of its name. journal.go is the follower with a disk, and
 // bridge.go the one with a bucket. drain.go is the shutdown, and linkdrain.go a link's part of it. state.go is what all

@@ -110,6 +110,10 @@ var limitCases = []limitCase{
 	{limits: "commit_pause commit_records commit_bytes", by: "herd/journal_test.go TestManyRecordsAreWrittenInManyTurns"},
 	{limits: "journal_check", by: "herd/journal/directory_test.go TestDirectoryChangedByOthers"},
 	{limits: "journal_late", by: "herd/journal_test.go TestAStalledDiskDoesNotGrow"},
+	{limits: "ask_timeout ask_in_flight", counts: "asks.sent asks.failed asks.busy", hit: hitAskInFlight},
+	{limits: "ask_kept", counts: "asks.found asks.older asks.none asks.invalid asks.shared asks.cached", hit: hitAskKept},
+	{limits: "ask_results", by: "herd/ask_test.go TestAskResultsAreBounded"},
+	{limits: "ask_quiet", by: "herd/ask_test.go TestAskFailuresAreLoggedOnce"},
 	{limits: "turn_share", by: "reactor/share_test.go TestEventsHaveAShare"},
 	{limits: "slow_turn", by: "reactor/loop_test.go TestSlowTurnAlarm"},
 }
@@ -148,6 +152,7 @@ func TestLimits(t *testing.T) {
 			counters = append(counters, name)
 		}
 	}
+	counters = append(counters, jsonNames(AskStatus{}, "asks.")...)
 	mustBeAll(t, "limit", limits, hit)
 	mustBeAll(t, "counter", counters, counted)
 }
@@ -189,14 +194,19 @@ func jsonNames(of any, prefix string) (names []string) {
 	return names
 }
 
-// countOf is a counter as /status.json shows it, of all links together.
+// countOf is a counter as /status.json shows it, of asks, or of all links together.
 func countOf(s Status, name string) (n float64) {
 	text, _ := json.Marshal(s)
 	var shown struct {
 		Counters map[string]float64
 		Links    []map[string]any
+		Asks     map[string]any
 	}
 	_ = json.Unmarshal(text, &shown)
+	if ofAsks, isAsks := strings.CutPrefix(name, "asks."); isAsks {
+		count, _ := shown.Asks[ofAsks].(float64)
+		return count
+	}
 	ofLink, isLinks := strings.CutPrefix(name, "links.")
 	if !isLinks {
 		return shown.Counters[name]

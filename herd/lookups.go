@@ -14,7 +14,7 @@ import (
 	"serverherd/reactor"
 )
 
-// maxWaiting is how many lookups may wait, either for their turn or for an answer that another one asked for.
+// maxWaiting is how many lookups may wait: for the bucket, for their turn or for an answer that another one asked for.
 // Beyond it one gets BUSY, see makeRoom.
 const maxWaiting = 1024
 
@@ -22,10 +22,11 @@ const maxWaiting = 1024
 type lookup struct {
 	session  *session
 	slot     *slot
-	flight   *flight
+	flight   *flight // nil while it waits for the bucket
+	ask      *ask    // that it waits for; nil otherwise
 	query    places.Query
 	bound    int
-	at       []byte    // the AT line as it was stored when the request was read
+	at       []byte    // the AT line as it was stored when the request was read, or the bucket had answered
 	line     []byte    // the request
 	deadline time.Time // for the answer: places.timeout after the request was read
 	status   string    // of the answer, as the provider calls it
@@ -93,8 +94,14 @@ func (q *lookups) init(srv *Server) {
 	q.provider, _ = srv.places.(places.Paced)
 }
 
-// ask queues l, or lets it share the answer to the same question; false if too many are waiting already.
-func (q *lookups) ask(l *lookup) bool {
+// locate sets the record that l is about.
+func (l *lookup) locate(r protocol.Record) {
+	l.at = r.AppendAT(nil)
+	l.query.Lat, l.query.Lng = r.Position()
+}
+
+// enter makes l a waiting lookup; false if too many are waiting already.
+func (q *lookups) enter(l *lookup) bool {
 	c := q.turnsOf(l.session)
 	l.deadline = q.server.reactor.Now().Add(q.server.cfg.Places.Timeout)
 	if q.waiting >= maxWaiting && !q.makeRoom(c) {
@@ -103,6 +110,11 @@ func (q *lookups) ask(l *lookup) bool {
 	l.open = true
 	q.open = append(q.open, l)
 	q.count(c, 1)
+	return true
+}
+
+// begin queues l, or lets it share the answer to the same question.
+func (q *lookups) begin(l *lookup) {
 	if q.join(l) {
 		q.server.counters.LookupsShared++
 	}
@@ -111,7 +123,6 @@ func (q *lookups) ask(l *lookup) bool {
 		q.server.counters.LookupsWaited++
 		q.expireAt(l.deadline)
 	}
-	return true
 }
 
 // join adds l to the flight with the same question, or to a new one.
@@ -414,6 +425,10 @@ func (q *lookups) abandon(l *lookup) {
 		return // it has its answer
 	}
 	q.remove(l)
+	if l.ask != nil {
+		q.server.asks.leave(l)
+		return
+	}
 	f := l.flight
 	if f.askers = without(f.askers, l); len(f.askers) > 0 {
 		return

@@ -17,7 +17,7 @@ import (
 	"serverherd/reactor"
 )
 
-// Options are the parts of a Server. All but Lines, Journal and Bucket are required.
+// Options are the parts of a Server. All but Lines, Journal, Bucket and Asker are required.
 type Options struct {
 	Config  *config.Config
 	Name    string // of this server in Config.Servers
@@ -33,8 +33,11 @@ type Options struct {
 	// have not published within BridgeRank seconds.
 	BridgeRank int
 	BucketMode BucketMode // what becomes of other herds' records in Bucket
-	Version    string     // of the program, for log and status
-	PID        int        // of the process, likewise
+	Asker      Asker      // asked about clients that may be at other herds; nil: none is
+	// AskAfter is the age from which a record is old: a WHATSAT for its client asks Asker, as for an unknown one.
+	AskAfter time.Duration
+	Version  string // of the program, for log and status
+	PID      int    // of the process, likewise
 }
 
 // NewServer makes the server called o.Name, loads its journal and returns it, ready to start. Errors are
@@ -89,6 +92,9 @@ func NewServer(o Options) (*Server, error) {
 	}
 	if o.Bucket != nil {
 		srv.bridge = newBridge(srv, o.Bucket)
+	}
+	if o.Asker != nil {
+		srv.asks = newAsks(srv, o.Asker, o.AskAfter)
 	}
 	return srv, nil
 }
@@ -146,6 +152,9 @@ func (srv *Server) sweep() {
 	if srv.bridge != nil {
 		srv.bridge.sweep()
 	}
+	if srv.asks != nil {
+		srv.asks.sweep()
+	}
 	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
 }
 
@@ -171,6 +180,9 @@ func (srv *Server) Status() Status {
 	}
 	if srv.bridge != nil {
 		st.Bridge = srv.bridge.currentStatus()
+	}
+	if srv.asks != nil {
+		st.Asks = srv.asks.currentStatus()
 	}
 	st.Ready = st.Waiting == ""
 	for _, n := range srv.neighbors {

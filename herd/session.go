@@ -207,24 +207,46 @@ func (s *session) iamat(line []byte, c protocol.Command) {
 	s.reply(srv.dialect.AppendAck(srv.scratch[:0], srv.record))
 }
 
-// whatsat asks the places provider about the position that is stored now. The reply contains that position
-// and its AT line, even if an update arrives before the provider's answer.
+// whatsat asks the places provider about the position that is stored now. If that is unknown or old, the bucket may
+// have a newer one.
 func (s *session) whatsat(line []byte, c protocol.Command) {
 	srv := s.server
 	item, ok := srv.store.Lookup(c.Client)
-	if !ok {
+	switch {
+	case srv.asks != nil && (!ok || srv.asks.outdated(item.Record, s.now)):
+		srv.asks.whatsat(s, line, c)
+	case !ok:
 		s.reply(s.appendRefusal(srv.scratch[:0], line, protocol.UnknownClient(srv.name, c.Client)))
-		return
+	default:
+		s.lookUp(line, c, item.Record)
 	}
-	srv.counters.WHATSAT++
-	l := &lookup{session: s, bound: c.Bound, at: item.Record.AppendAT(nil), line: bytes.Clone(line)}
-	l.query.Lat, l.query.Lng = item.Record.Position()
+}
+
+// lookUp asks the places provider about the position in a record. The reply contains that position and its AT line,
+// even if an update arrives before the provider's answer.
+func (s *session) lookUp(line []byte, c protocol.Command, r protocol.Record) {
+	s.server.counters.WHATSAT++
+	l := s.newLookup(line, c)
+	l.locate(r)
+	if s.enter(l) {
+		s.server.lookups.begin(l)
+	}
+}
+
+func (s *session) newLookup(line []byte, c protocol.Command) *lookup {
+	l := &lookup{session: s, bound: c.Bound, line: bytes.Clone(line)}
 	l.query.RadiusM = c.RadiusM
-	if !srv.lookups.ask(l) {
+	return l
+}
+
+// enter makes l a waiting lookup and reserves its reply. It replies and reports false if too many are waiting.
+func (s *session) enter(l *lookup) bool {
+	if !s.server.lookups.enter(l) {
 		s.reply(l.busy())
-		return
+		return false
 	}
 	l.slot = s.replies.reserve(l)
+	return true
 }
 
 // replySyntaxError answers a known verb with invalid fields.

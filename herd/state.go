@@ -46,6 +46,7 @@ type Server struct {
 	lookups    lookups
 	journal    *journaling // nil if there is none
 	bridge     *bridge     // likewise
+	asks       *asks       // likewise
 	port       reactor.Port
 
 	sessions          []*session

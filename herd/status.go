@@ -41,6 +41,7 @@ type Status struct {
 	Propagation PropagationStatus `json:"propagation"`
 	Journal     *JournalStatus    `json:"journal,omitempty"` // if records are kept on a disk
 	Bridge      *BridgeStatus     `json:"bridge,omitempty"`  // if it has a bridge to a Bucket
+	Asks        *AskStatus        `json:"asks,omitempty"`    // if WHATSATs ask the bucket of other herds
 	// Places is about the provider. The caller of Server.Status fills it in.
 	Places *places.Report `json:"places,omitempty"`
 	// Log is about the log file. The caller of Server.Status fills it in.
@@ -87,8 +88,8 @@ func newHistogram(h reactor.Histogram) Histogram { return Histogram{h.Counts, h.
 type LookupStatus struct {
 	Open     int `json:"open"`      // WHATSATs without a reply
 	InFlight int `json:"in_flight"` // requests to the provider, see places_in_flight
-	// Waiting is how many WHATSATs wait for their turn, or for the answer to another one with the same
-	// question; at most waiting_lookups.
+	// Waiting is how many WHATSATs wait for the bucket, for their turn, or for the answer to another one with
+	// the same question; at most waiting_lookups.
 	Waiting int `json:"waiting"`
 	// Answered, Failed and Busy are how long WHATSATs took from the request to the reply: with places, because
 	// the provider gave none, and with BUSY. A WHATSAT whose client is gone is in none of them.

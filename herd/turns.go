@@ -43,6 +43,7 @@ type connTurns struct {
 	started int           // lookups started in the current turn
 	waiting int           // lookups without an answer, except those whose turn has come
 	running int           // flights that were started on its turn
+	asking  int           // asks of the bucket in flight that were sent on its turn
 }
 
 // addressTurns is the state of the lookups of one client address. Loop only.
@@ -53,6 +54,7 @@ type addressTurns struct {
 	waiting      int          // the sum over its connections
 	waitingConns int          // connections with waiting lookups
 	running      int          // flights that were started on its turn, lost connections included
+	asking       int          // the same, of asks
 }
 
 // turnsOf returns the session's turns, and registers its address.
@@ -77,10 +79,10 @@ func (q *lookups) sessionLost(s *session) {
 	}
 }
 
-// forgetAddress removes an address without connections and running lookups. One that reconnects earlier still
-// has its running lookups counted, so it gains nothing by that.
+// forgetAddress removes an address without connections, running lookups and asks. One that reconnects earlier still
+// has these counted, so it gains nothing by that.
 func (q *lookups) forgetAddress(addr *addressTurns) {
-	if addr.connections == 0 && addr.running == 0 {
+	if addr.connections == 0 && addr.running == 0 && addr.asking == 0 {
 		delete(q.addresses, addr.host)
 	}
 }

@@ -76,6 +76,13 @@ func UnknownClient(server string, client []byte) error {
 		" for client "+Printable(client))
 }
 
+// BucketFailed is the reason for a WHATSAT about a client without a record if the bucket, where other herds may have
+// put one, did not answer.
+func BucketFailed(server string, client []byte) error {
+	return reason("WHATSAT", "BUCKET", "There is no location data at server "+server+
+		" for client "+Printable(client)+", and other herds could not be asked")
+}
+
 // PlacesFailed is the reason for a lookup that failed with err.
 func PlacesFailed(err error) error {
 	return reason("WHATSAT", "PLACES", printable([]byte(err.Error()), maxFailure))

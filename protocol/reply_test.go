@@ -46,6 +46,7 @@ func TestReasons(t *testing.T) {
 		UnknownClient("Ball", []byte("kiwi")),
 		UnknownClient("Ball", odd),
 		UnknownClient("Ball", long),
+		BucketFailed("Ball", odd),
 		PlacesFailed(errors.New("no answer within 5s")),
 		PlacesFailed(errors.New("two\nlines\x1b[0m")),
 		PlacesFailed(errors.New(strings.Repeat("y", 257))),

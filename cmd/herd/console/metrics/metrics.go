@@ -95,6 +95,9 @@ func (c collector) Collect(all chan<- prometheus.Metric) {
 		ofBridge.collect(all, s.Bridge)
 		bridgeState.collect(all, s.Bridge.State)
 	}
+	if s.Asks != nil {
+		ofAsks.collect(all, s.Asks)
+	}
 	if s.Places != nil && s.Places.Network != nil {
 		ofNetwork.collect(all, s.Places.Network)
 		placesBreaker.collect(all, s.Places.Network.Breaker)
@@ -110,7 +113,7 @@ func everything() []*prometheus.Desc {
 		buildInfo, serverInfo, loopLag.desc, loopWork.desc, propagation.desc, lookups.desc,
 		linkState.desc, linkAgreement.desc, placesBreaker.desc, bridgeState.desc,
 	}, ofServer.descs(), ofProcess.descs(), ofCounters.descs(), ofLink.descs(), ofClock.descs(), ofJournal.descs(),
-		ofBridge.descs(), ofNetwork.descs(), ofFile.descs())
+		ofBridge.descs(), ofAsks.descs(), ofNetwork.descs(), ofFile.descs())
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

@@ -34,7 +34,7 @@ func full() *herd.Status {
 			Neighbor: "Hamilton", State: "live", Since: at, Agreement: "in sync", Checked: &at, DivergedSince: &at,
 			Clock: &herd.ClockStatus{},
 		}},
-		Journal: &herd.JournalStatus{}, Bridge: &herd.BridgeStatus{State: herd.BridgeLive},
+		Journal: &herd.JournalStatus{}, Bridge: &herd.BridgeStatus{State: herd.BridgeLive}, Asks: &herd.AskStatus{},
 		Places: &places.Report{
 			Network: &places.NetworkReport{Breaker: "closed"}, File: &places.FileReport{Read: at},
 		},
@@ -130,7 +130,7 @@ var omitted = map[string]string{
 	"Propagation.P99": "likewise", "Propagation.Max": "not over time",
 	"Links.Address": "configuration", "Links.Error": "text", "Links.DuplicateSince": "herd_link_duplicate over time",
 	"Links.Sent": "a position, see herd_link_behind_records", "Links.Acknowledged": "likewise", "Links.Heard": "likewise",
-	"Journal.Error": "text", "Bridge.Error": "text", "Bridge.Mode": "configuration", "Places.Provider": "configuration", "Places.File.Path": "configuration",
+	"Journal.Error": "text", "Bridge.Error": "text", "Asks.Error": "text", "Bridge.Mode": "configuration", "Places.Provider": "configuration", "Places.File.Path": "configuration",
 	"Places.File.Refused": "herd_places_file_ok", "Places.Network.Budget.Day": "text",
 	"Log.File": "configuration", "Log.Lines": "configuration",
 	"Limits.MaxLine": "configuration", "Limits.MaxClientID": "configuration", "Limits.MaxFuture": "configuration",
@@ -285,7 +285,7 @@ func TestStates(t *testing.T) {
 // What is absent or unknown has no metric: not zero.
 func TestWhatIsUnknown(t *testing.T) {
 	text := ours(page(t, &herd.Status{Links: []herd.LinkStatus{{Neighbor: "Hamilton"}}}))
-	for _, part := range []string{"herd_journal_", "herd_places_", "_clock_", "compared_timestamp", "diverged_timestamp"} {
+	for _, part := range []string{"herd_journal_", "herd_bridge_", "herd_asks_", "herd_places_", "_clock_", "compared_timestamp", "diverged_timestamp"} {
 		if strings.Contains(text, part) {
 			t.Errorf("%s without a value", part)
 		}

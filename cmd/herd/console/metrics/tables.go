@@ -103,7 +103,7 @@ var ofCounters = numbers[counts]{
 		func(c *counts) uint64 { return c.LinesReceived }),
 	count.counter("replies", "Replies to clients.", func(c *counts) uint64 { return c.Replies }),
 	count.counter("iamat", "Well-formed IAMATs.", func(c *counts) uint64 { return c.IAMAT }),
-	count.counter("whatsat", "Well-formed WHATSATs about known clients.", func(c *counts) uint64 { return c.WHATSAT }),
+	count.counter("whatsat", "Well-formed WHATSATs about clients with a record.", func(c *counts) uint64 { return c.WHATSAT }),
 	count.counter("stored", "IAMATs that were new.", func(c *counts) uint64 { return c.Stored }),
 	count.counter("applied", "Records from neighbors that were new.", func(c *counts) uint64 { return c.Applied }),
 	count.counter("foreign", "New records of servers that herd.toml does not name.",
@@ -273,6 +273,29 @@ var ofBridge = numbers[bridgeStatus]{
 		func(b *bridgeStatus) uint64 { return b.Invalid }),
 	bridge.counter("future", "Entries further ahead of this server's clock than max_future.",
 		func(b *bridgeStatus) uint64 { return b.Future }),
+}
+
+type askStatus = herd.AskStatus
+
+var ask = table[askStatus]{prefix: "herd_asks_"}
+
+var ofAsks = numbers[askStatus]{
+	ask.flag("ok", "1 if the bucket answers.", func(a *askStatus) bool { return a.OK }),
+	ask.gauge("open", "WHATSATs that wait for the bucket.", func(a *askStatus) float64 { return float64(a.Open) }),
+	ask.gauge("in_flight", "Asks in progress.", func(a *askStatus) float64 { return float64(a.InFlight) }),
+	ask.counter("sent", "Asks: reads of a client's entry for a WHATSAT.", func(a *askStatus) uint64 { return a.Sent }),
+	ask.counter("found", "Asks that found a record greater than this server's, or the first one.",
+		func(a *askStatus) uint64 { return a.Found }),
+	ask.counter("older", "Asks that found a record not greater than this server's.",
+		func(a *askStatus) uint64 { return a.Older }),
+	ask.counter("none", "Asks that found no record.", func(a *askStatus) uint64 { return a.None }),
+	ask.counter("invalid", "Asks that found what is no record of the client, or one too far in the future.",
+		func(a *askStatus) uint64 { return a.Invalid }),
+	ask.counter("failed", "Asks without an answer.", func(a *askStatus) uint64 { return a.Failed }),
+	ask.counter("shared", "WHATSATs that waited for the ask of another one.", func(a *askStatus) uint64 { return a.Shared }),
+	ask.counter("cached", "WHATSATs that were given the result of a recent ask.",
+		func(a *askStatus) uint64 { return a.Cached }),
+	ask.counter("busy", "WHATSATs whose ask did not get its turn in time.", func(a *askStatus) uint64 { return a.Busy }),
 }
 
 type networkReport = places.NetworkReport

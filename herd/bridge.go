@@ -26,6 +26,8 @@ const (
 	// much it lets the herd of a record's origin.
 	bridgeTurn    = time.Second
 	bridgeForeign = 5 * time.Second
+	// bridgeRestore is for how long a server that starts without records waits for those in the bucket.
+	bridgeRestore = 10 * time.Second
 	// bridgeSkew is by how much the clocks of two herds may differ.
 	bridgeSkew = time.Hour
 )
@@ -58,6 +60,13 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 // bridges have put them. A record of another herd may reach this server from another bridge of this herd before it is
 // shown; published at once, it would be put back.
 //
+// # Restore
+//
+// A server whose store is empty when it starts, its journal loaded, is not ready before its first pass is complete: its
+// whole herd may have lost its records. It waits for that for bridgeRestore. It does not wait if a neighbor has records:
+// it has received the neighbor's whole feed, and that was not empty when it was complete for the first time. The pass goes
+// on in any case.
+//
 // # Cures
 //
 // A bucket keeps what was put last. If a lesser entry than our record is read, either the cursor has not come to our
@@ -84,6 +93,8 @@ type bridge struct {
 	retry   time.Duration  // the last pause between sessions; 0: the last session was complete
 	err     error          // why there is no session, if that was logged
 	status  BridgeStatus   // what is counted
+	started time.Duration
+	empty   bool // it started without records, and no neighbor had some
 }
 
 // bridgeSession is what a bridge keeps for one session. Nothing of it is used in the next one.
@@ -150,7 +161,28 @@ type cure struct {
 
 func newBridge(srv *Server, bucket Bucket) *bridge {
 	o := &srv.options
-	return &bridge{server: srv, bucket: bucket, mode: o.BucketMode, rank: o.BridgeRank, epoch: newEpoch(srv.rand)}
+	return &bridge{server: srv, bucket: bucket, mode: o.BucketMode, rank: o.BridgeRank, epoch: newEpoch(srv.rand),
+		empty: srv.store.Len() == 0}
+}
+
+// start begins the first session.
+func (b *bridge) start() {
+	b.started = b.server.reactor.Elapsed()
+	b.open()
+}
+
+// restoring reports whether the server waits for the records in the bucket.
+func (b *bridge) restoring() bool {
+	return b.empty && !b.status.Restored && b.server.reactor.Elapsed()-b.started < bridgeRestore
+}
+
+// restored is called when a pass is complete.
+func (b *bridge) restored() {
+	if b.empty && !b.status.Restored {
+		b.server.log.Info("records restored", zap.Uint64("records", b.status.Applied),
+			zap.Duration("took", b.server.reactor.Elapsed()-b.started))
+	}
+	b.status.Restored = true
 }
 
 // open begins a session.
@@ -210,6 +242,7 @@ func (s *bridgeSession) Entries(entries []BucketEntry, complete bool) {
 	if complete && !s.complete {
 		s.complete = true
 		b.retry = 0
+		b.restored()
 		if b.err != nil {
 			b.err = nil
 			b.server.log.Info("bridge recovered", zap.Int("records", b.server.store.Len()))

@@ -21,6 +21,7 @@ type memBucket struct {
 	err      error // of Open
 	full     bool
 	stalled  bool // Publish is not answered
+	held     bool // reading is not complete, see release
 	values   map[string]string
 	revision uint64
 	puts     []string
@@ -39,11 +40,26 @@ func (m *memBucket) Open(r BucketReader) BucketSession {
 			r.Ended(m.err)
 			return
 		}
+		if m.held {
+			return
+		}
 		entries := m.pending
 		m.pending = nil
 		r.Entries(entries, true)
 	})
 	return m
+}
+
+// release lets a session that is held read all entries.
+func (m *memBucket) release() {
+	m.held = false
+	entries := m.pending
+	m.pending = nil
+	m.net.At(time.Millisecond, func() { m.reader.Entries(entries, true) })
+}
+
+func newMemBucket(w *world) *memBucket {
+	return &memBucket{net: w.net, mode: BucketShare, values: map[string]string{}}
 }
 
 func (m *memBucket) Close() {}
@@ -97,14 +113,15 @@ func bridged(t *testing.T, change func(*memBucket)) (*world, *memBucket, *Server
 	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
 	cfg.Limits.MaxClients = 100_000
 	w := newWorld(t, cfg)
-	m := &memBucket{net: w.net, mode: BucketShare, values: map[string]string{}}
+	m := newMemBucket(w)
+	w.buckets = map[string]*memBucket{"Alford": m}
 	if change != nil {
 		change(m)
 	}
 	r := w.net.NewReactor("Alford")
-	o := w.options("Alford", r, nil)
+	o := w.options("Alford", r, w.journals["Alford"])
 	core, logs := observer.New(zap.InfoLevel)
-	o.Log, o.Bucket, o.BucketMode = zap.New(core), m, m.mode
+	o.Log = zap.New(core)
 	srv, err := NewServer(o)
 	if err != nil {
 		t.Fatal(err)

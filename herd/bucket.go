@@ -108,6 +108,9 @@ const BucketBatch = 256
 // BridgeStatus is the state of a server's bridge to a Bucket.
 type BridgeStatus struct {
 	Mode string `json:"mode"` // publish, share or ask, see BucketMode
+	// Restored: all entries were read at least once since the server started. A server that starts without records is
+	// not ready before that, or for 10 seconds, unless a neighbor has records.
+	Restored bool `json:"restored"`
 	// State is down: there is no session; reading: the bucket's entries are being read; publishing: it lacks
 	// records that were stored before that; or live.
 	State string `json:"state"`

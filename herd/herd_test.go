@@ -55,6 +55,7 @@ type world struct {
 	reactors map[string]*memreactor.Reactor
 	servers  map[string]*Server
 	journals map[string]Journal // of those that have one
+	buckets  map[string]*memBucket
 }
 
 func newWorld(t testing.TB, cfg *config.Config) *world {
@@ -99,10 +100,14 @@ func (w *world) startWith(name string, cfg *config.Config) *Server {
 }
 
 func (w *world) options(name string, r *memreactor.Reactor, j Journal) Options {
-	return Options{
+	o := Options{
 		Config: w.cfg, Name: name, Reactor: r, Places: w.places, Log: zap.NewNop(), Journal: j,
 		Rand: rand.New(rand.NewPCG(w.net.Rand().Uint64(), 1)), Engine: "mem", Version: "test",
 	}
+	if m := w.buckets[name]; m != nil {
+		o.Bucket, o.BucketMode = m, m.mode
+	}
+	return o
 }
 
 // crash ends a process without a word.

@@ -110,7 +110,7 @@ func (in *inbound) event(e link.Event) {
 		in.proven()
 	case link.HeardMore:
 		in.recordCopied()
-		in.neighbor.markSoon()
+		in.neighbor.heardMore()
 	case link.Diverged:
 		in.neighbor.repair(e.Mark)
 	case link.PingAnswered:

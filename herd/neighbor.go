@@ -25,6 +25,7 @@ type neighbor struct {
 	inbounds   []*inbound  // proven, the newest last
 	claims     claims      // duplicates of its name
 	heard      *link.Heard // how far its feed was received
+	synced     bool        // all of it was received once
 	skew       link.Skew
 	clockWrong bool // as logged: its clock differs too much
 	counters   linkCounters
@@ -87,6 +88,17 @@ func (n *neighbor) repair(m protocol.Mark) {
 		in.session.close(errDiverged)
 	}
 	n.link.repair()
+}
+
+// heardMore is called when more of its feed was received.
+func (n *neighbor) heardMore() {
+	if !n.synced && n.heard.EverSynced() {
+		n.synced = true
+		if seq, _ := n.heard.Seq(); seq > 0 && n.server.bridge != nil {
+			n.server.bridge.empty = false
+		}
+	}
+	n.markSoon()
 }
 
 // markSoon schedules a MARK, which tells the neighbor how far its feed was received.

@@ -115,7 +115,7 @@ func (srv *Server) Start(l reactor.Listener) (reactor.Port, error) {
 		n.link.dial()
 	}
 	if srv.bridge != nil {
-		srv.bridge.open()
+		srv.bridge.start()
 	}
 	srv.boundMemory(0)
 	srv.reactor.CallLater(srv.sweepPeriod(), srv.sweep)
@@ -208,6 +208,9 @@ func (srv *Server) notReadyReason() string {
 		if !n.ready() {
 			return "waiting for the records of " + n.name
 		}
+	}
+	if srv.bridge != nil && srv.bridge.restoring() {
+		return "waiting for the records in the bucket"
 	}
 	return ""
 }

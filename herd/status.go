@@ -25,7 +25,8 @@ type Status struct {
 	Started    time.Time `json:"started"`
 	Now        time.Time `json:"now"`
 	// Ready: the server listens, holds all records of the herd that it received, and the records of every
-	// neighbor have arrived or the neighbor is down. Waiting says what is missing.
+	// neighbor have arrived or the neighbor is down. Of a server with a bridge that started without records those in the
+	// bucket have arrived, too, or 10 seconds have passed, or a neighbor had records. Waiting says what is missing.
 	Ready   bool   `json:"ready"`
 	Waiting string `json:"waiting,omitempty"`
 

@@ -41,6 +41,7 @@ func (w *world) checkPhase() {
 	}
 	if w.bucket != nil {
 		w.floodCells()
+		w.restoreCell()
 		w.inspectAll()
 		return
 	}

@@ -351,3 +351,43 @@ func (w *world) floodCells() {
 		u.check()
 	}
 }
+
+// restoredWithin is within what time a herd has its records back from the bucket.
+const restoredWithin = 20 * time.Second
+
+// restoreCell ends all processes of a herd that has no disks, and starts them again. They get back what the bucket has.
+func (w *world) restoreCell() {
+	c := w.anyHost().cell
+	if w.failure != nil || c.hosts[0].disk != nil {
+		return
+	}
+	w.log("restore of " + c.cfg.Herd.Name)
+	var want []*record
+	for _, e := range w.bucket.order {
+		if r := w.bucket.recordOf(e); w.bucket.entries[e.client] == e && r != nil && c.takes(r) {
+			want = append(want, r)
+		}
+	}
+	for _, h := range c.hosts {
+		h.crash()
+		w.net.At(w.span(0, 2*time.Second), h.restart)
+	}
+	restored := w.until(restoredWithin, func() bool {
+		for _, h := range c.hosts {
+			if h.gone() || !h.server.Status().Ready || h.bridge && !h.server.Status().Bridge.Restored {
+				return false
+			}
+			for _, r := range want {
+				if h.newestOf(r.client) != r {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	w.result.Restored += len(want)
+	if !restored {
+		w.fail("restored", "%s does not have all %d records of the bucket after %v:%s", c.cfg.Herd.Name, len(want),
+			restoredWithin, w.describe())
+	}
+}

@@ -19,7 +19,7 @@ func TestCells(t *testing.T) {
 	}
 	var traces strings.Builder
 	faults, modes := map[string]bool{}, map[string]bool{}
-	unanswered := 0
+	unanswered, restored := 0, 0
 	published, failures := 0, 0
 	for n := range uint64(*seeds) {
 		r, err := runCells(*first + n)
@@ -32,6 +32,7 @@ func TestCells(t *testing.T) {
 		fmt.Fprintf(&traces, "%d %016x\n", r.Seed, r.Trace)
 		published += r.Published
 		unanswered += r.Unanswered
+		restored += r.Restored
 		_, modesOf, _ := strings.Cut(r.Topology, "modes ")
 		modes[modesOf] = true
 		for _, line := range r.Events {
@@ -47,8 +48,8 @@ func TestCells(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d records checked in the bucket, %d crashes with an unknown result", published, unanswered)
-	if published == 0 {
+	t.Logf("%d records checked in the bucket, %d restored, %d crashes with an unknown result", published, restored, unanswered)
+	if published == 0 || restored == 0 {
 		t.Error("the bucket was never checked")
 	}
 	if *seeds < 40 || failures > 0 {

@@ -34,6 +34,7 @@
 //	journal     what was acknowledged a while before a crash is on the disk
 //	published   what a server with a bridge stored a while ago is in the bucket
 //	foreign     a server stores records of the other herd only in mode share
+//	restored    a herd that has lost everything gets back what the bucket has of it
 //	echo        no bridge publishes a record that it was shown last, and without faults an update is put once
 //	panic       no server panics
 //

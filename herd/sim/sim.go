@@ -28,6 +28,7 @@ type Result struct {
 	// Unanswered counts crashes of a server whose bridge had put records and was not told so yet, while the other bridge
 	// of its herd had a session.
 	Unanswered int
+	Restored   int            // records that a herd had to get back from the bucket, by restoreCell
 	Traced     map[string]int // servers in the trees of traced updates, by outcome
 	Events     []string       // faults and other events, for reading
 }

@@ -254,6 +254,8 @@ type bridgeStatus = herd.BridgeStatus
 var bridge = table[bridgeStatus]{prefix: "herd_bridge_"}
 
 var ofBridge = numbers[bridgeStatus]{
+	bridge.flag("restored", "1 if all entries of the bucket were read since the start.",
+		func(b *bridgeStatus) bool { return b.Restored }),
 	bridge.gauge("behind_records", "Upper bound on the number of records not published.",
 		func(b *bridgeStatus) float64 { return float64(b.Behind) }),
 	bridge.gauge("shown_records", "Records that it will not publish because the bucket has them.",

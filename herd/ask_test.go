@@ -502,3 +502,27 @@ func hitAskKept(t *testing.T) *Server {
 	}
 	return srv
 }
+
+// A record that comes here while the bucket is asked, or after that, is answered if it is greater than the bucket's.
+func TestAskGreaterComesLater(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		w, f, _, _ := asking(t, nil)
+		f.values["kiwi"], f.takes = ballsRecord("kiwi", stamp), 100*time.Millisecond
+		c := w.dial("Alford")
+		if later {
+			c.ask(1, "WHATSAT kiwi 1 0\n")
+		}
+		c.SendString("WHATSAT kiwi 1 0\n")
+		w.net.RunFor(10 * time.Millisecond)
+		c.Take()
+		w.iamat("Alford", "kiwi", stamp+1)
+		lines := ""
+		if later {
+			lines = "WHATSAT kiwi 1 0\n"
+		}
+		got := c.ask(1, lines)
+		if !strings.HasPrefix(got, "AT Alford ") || !strings.Contains(got, fmt.Sprintf(" %d\n{", stamp+1)) || len(f.asked) != 1 {
+			t.Errorf("later %v: %q, asked %d times", later, got, len(f.asked))
+		}
+	}
+}

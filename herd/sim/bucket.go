@@ -17,7 +17,8 @@ type bucket struct {
 	revision uint64
 	sessions []*bucketSession // open ones, oldest first
 
-	absent    int // faults that make it absent
+	sent      map[string]int // by client: puts on their way
+	absent    int            // faults that make it absent
 	full      int
 	slow      time.Duration
 	lastFault time.Duration // when the last fault was, or will be over
@@ -207,6 +208,7 @@ func (s *bucketSession) Publish(puts []herd.BucketPut, done func([]herd.BucketRe
 	sent := make([]put, len(puts))
 	for i, p := range puts {
 		sent[i] = put{string(p.Record.Client()), string(p.Record.AppendAT(nil)), p.Revision}
+		s.bucket.sent[sent[i].client]++
 		if s.shown[sent[i].client] == sent[i].value {
 			w.fail("echo", "%s publishes %q, which it was shown last", s.host.self.Name, sent[i].value)
 		}
@@ -231,6 +233,9 @@ func (s *bucketSession) Publish(puts []herd.BucketPut, done func([]herd.BucketRe
 
 // land puts what arrives. It reports whether the bucket is there.
 func (b *bucket) land(s *bucketSession, puts []put, which []int, results []herd.BucketResult) bool {
+	for _, i := range which {
+		b.sent[puts[i].client]--
+	}
 	if b.absent > 0 {
 		return false
 	}

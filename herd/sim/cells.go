@@ -58,7 +58,7 @@ func drawCells(r *rand.Rand) topology {
 
 // shareBucket makes two herds of the hosts, with one or two bridges each.
 func (w *world) shareBucket() {
-	w.bucket = &bucket{w: w, entries: map[string]*entry{}}
+	w.bucket = &bucket{w: w, entries: map[string]*entry{}, sent: map[string]int{}}
 	n := w.topology.cells
 	modes := []herd.BucketMode{herd.BucketShare, herd.BucketShare}
 	if w.rand.IntN(2) == 0 {
@@ -206,14 +206,29 @@ func (w *world) crashCell() string {
 func (b *bucket) heal() { b.absent, b.full, b.slow = 0, 0, 0 }
 
 // raise replaces, in the greatest records that servers of a cell have, those to which the bucket has a greater one that
-// the cell takes.
+// the cell takes. A put that is on its way may still replace it.
 func (b *bucket) raise(all []*record, c *cell) {
 	for _, e := range b.order {
 		r := b.recordOf(e)
-		if b.entries[e.client] == e && r != nil && c.takes(r) && (all[r.client] == nil || r.compare(all[r.client]) > 0) {
+		if b.entries[e.client] == e && b.sent[e.client] == 0 && r != nil && c.takes(r) &&
+			(all[r.client] == nil || r.compare(all[r.client]) > 0) {
 			all[r.client] = r
 		}
 	}
+}
+
+// replaced reports whether a record that a cell has lost may have been replaced in the bucket before the cell read it: by a
+// greater one of the other cell, or by an update there if that cell does not keep records of this one.
+func (b *bucket) replaced(r *record, c *cell) bool {
+	e := b.entries[r.clientID]
+	if e == nil {
+		return false
+	}
+	kept := b.recordOf(e)
+	if kept == nil || b.w.byName[kept.origin].cell == c {
+		return false
+	}
+	return kept.compare(r) > 0 || !b.w.byName[kept.origin].cell.takes(r)
 }
 
 // has reports whether an entry is a record that is at least r.

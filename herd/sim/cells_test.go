@@ -19,7 +19,7 @@ func TestCells(t *testing.T) {
 	}
 	var traces strings.Builder
 	faults, modes := map[string]bool{}, map[string]bool{}
-	unanswered, restored := 0, 0
+	unanswered, restored, asked := 0, 0, 0
 	published, failures := 0, 0
 	for n := range uint64(*seeds) {
 		r, err := runCells(*first + n)
@@ -33,6 +33,7 @@ func TestCells(t *testing.T) {
 		published += r.Published
 		unanswered += r.Unanswered
 		restored += r.Restored
+		asked += r.Asked
 		_, modesOf, _ := strings.Cut(r.Topology, "modes ")
 		modes[modesOf] = true
 		for _, line := range r.Events {
@@ -48,7 +49,8 @@ func TestCells(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d records checked in the bucket, %d restored, %d crashes with an unknown result", published, restored, unanswered)
+	t.Logf("%d records checked in the bucket, %d restored, %d WHATSATs answered from it, %d crashes with an unknown result",
+		published, restored, asked, unanswered)
 	if published == 0 || restored == 0 {
 		t.Error("the bucket was never checked")
 	}
@@ -64,6 +66,9 @@ func TestCells(t *testing.T) {
 		if *seeds >= 200 && !modes[name] {
 			t.Errorf("no herds in modes %s in %d seeds", name, *seeds)
 		}
+	}
+	if asked == 0 {
+		t.Error("no WHATSAT was answered from the bucket")
 	}
 	if unanswered == 0 {
 		t.Error("no server crashed between a put and its result, while the other bridge of its herd ran")

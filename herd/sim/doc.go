@@ -17,7 +17,8 @@
 //
 //	accepted    every record anywhere was sent by a client, and its other fields are the origin's
 //	monotone    on one server a client's record is replaced by greater ones only
-//	replies     each line gets its one reply, in order
+//	replies     each line gets its one reply, in order; a WHATSAT is answered with what the server had when it was
+//	            sent, or something greater, and in mode ask with what the bucket has
 //	returned    no update is sent to the process that it came from
 //	positions   a server that names a position in a neighbor's feed has all of the feed up to it, and is sent
 //	            what follows, not everything
@@ -40,8 +41,9 @@
 //
 // RunCells runs two herds that share a bucket, each with one or two bridges. The bucket is absent, full or slow, loses its
 // last entries or all of them, ends sessions, passes entries late, again and in another order, and takes what was put
-// in a session that is over. Somebody else writes to it, and whole herds crash. Each herd has its own herd.BucketMode. In the end the bucket has
-// the greatest record of each client, and so has each herd in mode share; the others have their own records.
+// in a session that is over. Somebody else writes to it, and whole herds crash. Each herd has its own herd.BucketMode. In
+// the end the bucket has the greatest record of each client, and so has each herd in mode share; the others have their
+// own records.
 //
 // The caller checks that the same seed gives the same run, byte for byte, by calling Run twice.
 //

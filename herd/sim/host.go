@@ -76,7 +76,7 @@ func (h *host) start() {
 		shared = bridgeTo{h}
 	}
 	server, err := herd.NewServer(herd.Options{
-		Journal: journal, Bucket: shared, BridgeRank: h.rank, BucketMode: h.mode(),
+		Journal: journal, Bucket: shared, BridgeRank: h.rank, BucketMode: h.mode(), Asker: h.asker(), AskAfter: askAfter,
 		Config: h.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
 		Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
 		Engine: "mem", Version: "sim",

@@ -25,6 +25,7 @@ type Result struct {
 	Handovers int // of all records to a neighbor by a server that stopped
 	Crowds    int // see crowd
 	Published int // records that the bucket had to have, by checkPublished
+	Asked     int // WHATSATs that only the bucket could answer, by checkAsks
 	// Unanswered counts crashes of a server whose bridge had put records and was not told so yet, while the other bridge
 	// of its herd had a session.
 	Unanswered int

@@ -32,8 +32,10 @@ type user struct {
 
 // reply is an expected reply.
 type reply struct {
-	kind replyKind
-	text string
+	kind       replyKind
+	text       string
+	least      *record // a located reply has at least this record; nil: it may have none
+	generation int     // of the process that had it
 }
 
 type replyKind uint8
@@ -110,7 +112,12 @@ func (u *user) misbehave() {
 }
 
 func (u *user) expect(kind replyKind, text string) {
-	u.pending = append(u.pending, reply{kind, text})
+	u.pending = append(u.pending, reply{kind: kind, text: text})
+}
+
+// expectAtLeast expects the reply to a WHATSAT.
+func (u *user) expectAtLeast(client string, least *record) {
+	u.pending = append(u.pending, reply{located, client, least, u.host.generation})
 }
 
 // line adds one line of any kind to the burst.
@@ -126,7 +133,7 @@ func (u *user) line() {
 	case n < 85:
 		id := w.client()
 		w.buf = append(append(append(w.buf, "WHATSAT "...), id...), " 10 2\n"...)
-		u.expect(located, id)
+		u.expectAtLeast(id, u.host.newestOf(w.model.client(id)))
 	case n < 86:
 		w.buf = append(w.buf, "IAMAT far.future +1+1 9999999999\n"...)
 		u.expect(exactly, "> IAMAT TIME: 9999999999 is more than 1h0m0s ahead of this server\n"+
@@ -301,12 +308,16 @@ func (u *user) matches(got string, want reply) bool {
 	}
 	line, answer, _ := strings.Cut(got, "\n")
 	text, found := strings.CutPrefix(line, "AT ")
+	if want.generation != u.host.generation || u.host.w.damaged {
+		want.least = nil
+	}
 	if !found {
+		unknown := "There is no location data at server " + server + " for client " + escaped(want.text)
 		return line == "> WHATSAT PLACES: the upstream is out of order" ||
 			line == "> WHATSAT PLACES: no answer within 5s" ||
 			line == "> WHATSAT BUSY: too many lookups" ||
-			line == "> WHATSAT REQUEST: There is no location data at server "+server+" for client "+
-				escaped(want.text)
+			want.least == nil && (line == "> WHATSAT REQUEST: "+unknown ||
+				u.host.asker() != nil && line == "> WHATSAT BUCKET: "+unknown+", and other herds could not be asked")
 	}
 	// A record that was replaced within the same chunk was never seen in the store.
 	r := u.host.w.model.accepted[text]
@@ -316,7 +327,7 @@ func (u *user) matches(got string, want reply) bool {
 			return false
 		}
 	}
-	return r.clientID == want.text && json.Valid([]byte(answer))
+	return r.clientID == want.text && (want.least == nil || r.compare(want.least) >= 0) && json.Valid([]byte(answer))
 }
 
 // escaped returns an id as it is quoted in a reason.

@@ -14,9 +14,13 @@ SOAK ?= 10m
 SEEDS ?= 1000
 FIRST ?= 1
 STUDY ?=
+MODE ?= share
+
+# A module of its own: what runs a real nats-server, which the product does not depend on.
+NATSTEST = cmd/herd/jetstream/natstest
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint race fuzz cross sim mutants e2e soak bench screenshots study clean
+.PHONY: help build run cells test lint race fuzz cross sim mutants e2e soak bench screenshots study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,10 +31,11 @@ build: ## build bin/herd
 run: build ## start the five servers of herd.toml
 	bin/herd up
 
-test: lint race fuzz cross ## everything that CI runs
+cells: build ## start two herds and a NATS server; each finds the clients of the other (MODE=share or ask)
+	cd $(NATSTEST) && go build -ldflags=-w -o $(CURDIR)/bin/cells ./demo
+	bin/cells -mode $(MODE)
 
-# A module of its own: tests of the bucket with a real nats-server, which the product does not depend on.
-NATSTEST = cmd/herd/jetstream/natstest
+test: lint race fuzz cross ## everything that CI runs
 
 lint: ## gofmt, go mod tidy, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
@@ -51,7 +56,7 @@ race: ## all tests, with the race detector
 	  echo "NOT RUN: the page in a browser: apt-get install chromium"
 	go test -race -timeout 30m ./...
 	go test ./herd/sim
-	cd $(NATSTEST) && go test -race -timeout 30m ./...
+	cd $(NATSTEST) && go test -count=1 -race -timeout 30m ./...
 
 fuzz: ## run each fuzz target for FUZZTIME: a number of inputs, or a duration
 	grep -r --include='*_test.go' '^func Fuzz' . | \
@@ -87,4 +92,4 @@ study: ## measure engines and peers and write report/, in an hour (STUDY=--quick
 	bin/study $(STUDY)
 
 clean: ## remove binaries and logs
-	rm -rf bin logs
+	rm -rf bin logs cells

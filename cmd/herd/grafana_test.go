@@ -240,7 +240,9 @@ func readDashboard(t *testing.T) (d dashboard) {
 func TestDashboardAndAlertsOfAHerd(t *testing.T) {
 	t.Parallel()
 	h, listeners := processtest.NewHerd(t, "[storage]\ndir = \"journal\"\n[places]\nprovider = \"google-legacy\"\n"+
-		"base_url = \"http://127.0.0.1:1\"\n", "Alford", "Hamilton", "Holiday")
+		"base_url = \"http://127.0.0.1:1\"\n[jetstream]\nurl = \"nats://127.0.0.1:1\"\n", "Alford", "Hamilton", "Holiday")
+	h.Servers[0].Bridge = true
+	h.Write(h.Servers...)
 	h.Env = []string{"GOOGLE_PLACES_API_KEY=" + googletest.Key}
 	for _, s := range h.Servers {
 		h.Start(s.Name, listeners[s.Name]...)
@@ -370,7 +372,7 @@ func TestAlertRules(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"HerdServerDown", "HerdLinkDown", "HerdDiverged", "HerdFull", "HerdNotReady", "HerdJournalFailing",
+	for _, name := range []string{"HerdServerDown", "HerdLinkDown", "HerdDiverged", "HerdFull", "HerdNotReady", "HerdJournalFailing", "HerdBridgeDown",
 		"HerdLogErrors", "HerdLoopLag", "HerdPlacesBreakerOpen", "HerdPlacesBudget", "HerdClockWrong", "HerdDuplicateName", "HerdConfigDiffers"} {
 		if !seen[name] {
 			t.Errorf("no rule %s", name)

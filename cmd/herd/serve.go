@@ -137,12 +137,17 @@ func (p *process) run(pprof bool) error {
 	if err != nil {
 		return err
 	}
-	p.server, err = herd.NewServer(herd.Options{
+	options := herd.Options{
 		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: p.places, Log: p.log.Logger,
 		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: p.engine,
 		Version: version(), PID: os.Getpid(), Journal: kept,
-	})
+	}
+	closeBucket, err := p.openBucket(&options)
 	if err != nil {
+		return err
+	}
+	defer closeBucket()
+	if p.server, err = herd.NewServer(options); err != nil {
 		return err
 	}
 	listener, consoleListener, err := p.listen()

@@ -100,6 +100,9 @@ func TestStatus(t *testing.T) {
 		{"foreign entries in the bucket", func(all map[string]*herd.Status) {
 			all["Ball"].Bridge = &herd.BridgeStatus{State: herd.BridgeLive, Invalid: 1, Future: 2}
 		}, 0, []string{"Ball: 1 invalid entry read from the bucket\n", "Ball: 2 entries of the bucket ahead of the clock by more than max_future\n"}},
+		{"a bucket that cannot be asked", func(all map[string]*herd.Status) {
+			all["Ball"].Asks = &herd.AskStatus{Error: "connection refused", Busy: 1}
+		}, 1, []string{"Ball: the bucket does not answer: connection refused\n", "Ball: 1 WHATSAT did not ask the bucket because too many did\n"}},
 		{"acknowledged late", func(all map[string]*herd.Status) { all["Ball"].Links[0].Behind = 5 }, 0,
 			[]string{"Alford     34s    1/1        7        0        -  in sync\n"}},
 		{"behind", func(all map[string]*herd.Status) {

@@ -42,6 +42,9 @@ func Remarks(s *herd.Status) (all []Text) {
 	if b := s.Bridge; b != nil && b.Error != "" {
 		bad(join(": ", "bridge "+b.State, b.Error))
 	}
+	if a := s.Asks; a != nil && !a.OK {
+		bad(join(": ", "the bucket does not answer", a.Error))
+	}
 	if p := s.Places; p != nil {
 		for _, text := range placesRemarks(p) {
 			bad(text)
@@ -61,6 +64,9 @@ func Remarks(s *herd.Status) (all []Text) {
 		if b.Future > 0 {
 			notice(Plural(b.Future, "entry", "entries") + " of the bucket ahead of the clock by more than max_future")
 		}
+	}
+	if a := s.Asks; a != nil && a.Busy > 0 {
+		notice(Plural(a.Busy, "WHATSAT", "WHATSATs") + " did not ask the bucket because too many did")
 	}
 	for _, text := range events(&s.Counters) {
 		notice(text)

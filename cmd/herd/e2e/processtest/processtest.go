@@ -64,10 +64,15 @@ func Build(name string) (binary string, err error) {
 	return binary, build(binary, "-race")
 }
 
-// build builds the program whose name is that of the binary.
+// build builds the program whose name is that of the binary. A test may be in another module than the program.
 func build(binary string, flags ...string) error {
+	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "serverherd").Output()
+	if err != nil {
+		return fmt.Errorf("go list: %w", err)
+	}
 	args := slices.Concat([]string{"build"}, flags, []string{"-o", binary, "serverherd/cmd/" + filepath.Base(binary)})
 	c := exec.Command("go", args...)
+	c.Dir = strings.TrimSpace(string(module))
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	return c.Run()
 }
@@ -243,6 +248,9 @@ func (h *Herd) Write(servers ...config.Server) {
 			fmt.Fprintf(&text, "%q, ", n)
 		}
 		text.WriteString("]\n")
+		if s.Bridge {
+			text.WriteString("bridge = true\n")
+		}
 	}
 	if err := os.WriteFile(h.Config(), []byte(text.String()), 0o600); err != nil {
 		h.T.Fatal(err)

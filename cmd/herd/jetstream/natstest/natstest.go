@@ -3,6 +3,9 @@
 package natstest
 
 import (
+	"errors"
+	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,24 +19,41 @@ func Start(t testing.TB, o *server.Options) *server.Server {
 	if o == nil {
 		o = &server.Options{}
 	}
-	o.Host, o.NoSigs, o.NoLog = "127.0.0.1", true, true
-	o.JetStream = true
-	if o.Port == 0 {
-		o.Port = server.RANDOM_PORT
-	}
 	if o.StoreDir == "" {
 		o.StoreDir = t.TempDir()
 	}
-	s, err := server.NewServer(o)
+	o.NoLog = true
+	s, err := Run(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start()
 	t.Cleanup(func() { Stop(s) })
-	if !s.ReadyForConnections(time.Minute) {
-		t.Fatal("nats-server is not ready")
-	}
 	return s
+}
+
+// Run starts a nats-server with JetStream on the loopback interface. Port 0 is a free one.
+func Run(o *server.Options) (*server.Server, error) {
+	o.Host, o.NoSigs, o.JetStream = "127.0.0.1", true, true
+	if o.Port == 0 {
+		o.Port = server.RANDOM_PORT
+	} else if o.Port > 0 { // a nats-server that cannot listen only logs it
+		l, err := net.Listen("tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
+		if err != nil {
+			return nil, err
+		}
+		l.Close()
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		return nil, err
+	}
+	s.ConfigureLogger()
+	s.Start()
+	if !s.ReadyForConnections(time.Minute) {
+		Stop(s)
+		return nil, errors.New("nats-server is not ready")
+	}
+	return s, nil
 }
 
 // Stop stops a server and waits until it has stopped. It may be called again.

@@ -114,6 +114,13 @@ func (s Screen) details(v *herd.Status, h *view.Herd) (lines []string) {
 		add("bridge", level, fmt.Sprintf("%s, %s behind, %s published, %s applied", b.State, view.Plural(b.Behind, "record", "records"),
 			view.Count(b.Published), view.Count(b.Applied)))
 	}
+	if a := v.Asks; a != nil {
+		level, text := plain, "ok"
+		if !a.OK {
+			level, text = view.Bad, "failing"
+		}
+		add("asks", level, fmt.Sprintf("%s, %s sent to the bucket, %s found, %s failed", text, view.Count(a.Sent), view.Count(a.Found), view.Count(a.Failed)))
+	}
 	add("log", plain, v.Log.File)
 	var clocks []string
 	for _, l := range v.Links {

@@ -12,9 +12,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"serverherd/cmd/herd/jetstream/natstest"
 )
 
 func main() {
@@ -31,24 +32,13 @@ func run(port int, store string) error {
 	if store == "" {
 		return fmt.Errorf("-store is required")
 	}
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: store, NoSigs: true,
-	})
+	s, err := natstest.Run(&server.Options{Port: port, StoreDir: store})
 	if err != nil {
 		return err
 	}
-	s.ConfigureLogger()
-	s.Start()
-	defer s.WaitForShutdown()
-	defer s.Shutdown()
-	if !s.ReadyForConnections(time.Minute) {
-		return fmt.Errorf("not ready")
-	}
+	defer natstest.Stop(s)
 	fmt.Println(s.ClientURL())
 	<-ctx.Done()
 	return nil

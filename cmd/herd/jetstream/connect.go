@@ -128,7 +128,7 @@ func (b *Bucket) credentials() (options []nats.Option, err error) {
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, nats.UserCredentialBytes(text))
+		options = append(options, user(text))
 	}
 	if c.TLSCA == "" && c.TLSCert == "" {
 		return options, nil
@@ -160,6 +160,15 @@ func (b *Bucket) credentials() (options []nats.Option, err error) {
 		t.Certificates = []tls.Certificate{pair}
 	}
 	return append(options, nats.Secure(t)), nil
+}
+
+// user returns the option for the content of the file creds: NATS credentials, or user:password.
+func user(text []byte) nats.Option {
+	line := strings.TrimSpace(string(text))
+	if name, password, ok := strings.Cut(line, ":"); ok && !strings.ContainsAny(line, "\r\n") {
+		return nats.UserInfo(name, password)
+	}
+	return nats.UserCredentialBytes(text)
 }
 
 func readFile(name string) ([]byte, error) {

@@ -57,6 +57,7 @@ race: ## all tests, with the race detector
 	go test -race -timeout 30m ./...
 	go test ./herd/sim
 	cd $(NATSTEST) && go test -count=1 -race -timeout 30m ./...
+	cd $(NATSTEST) && go test -count=1 -run '^TestBackpressure$$' .
 
 fuzz: ## run each fuzz target for FUZZTIME: a number of inputs, or a duration
 	grep -r --include='*_test.go' '^func Fuzz' . | \

@@ -187,6 +187,8 @@ func (b *Bucket) explain(err error) error {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked),
 		errors.Is(err, nats.ErrAccountAuthExpired):
 		text += ": check the file creds"
+	case errors.Is(err, nats.ErrNoServers): // nats.go does not say that they refused the connection
+		text += ": is nats-server running at " + b.urls + "?"
 	case errors.Is(err, nats.ErrPermissionViolation):
 		text += ": allow it for the user of the file creds"
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"serverherd/herd"
@@ -137,16 +138,16 @@ func (s *session) open(js jetstream.JetStream, p *part, meta bool) error {
 			return err
 		}
 	}
-	deliver := jetstream.DeliverAllPolicy
+	config := jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: inactive,
+		Replicas: 1, MemoryStorage: true,
+	}
 	if info.Config.MaxMsgsPerSubject > 1 {
-		deliver = jetstream.DeliverLastPerSubjectPolicy
+		config.DeliverPolicy, config.FilterSubject = jetstream.DeliverLastPerSubjectPolicy, prefix(p.bucket)+">"
 	}
 	ctx, cancel := s.request()
 	defer cancel()
-	consumer, err := js.CreateConsumer(ctx, streamOf(p.bucket), jetstream.ConsumerConfig{
-		DeliverPolicy: deliver, AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: inactive,
-		Replicas: 1, MemoryStorage: true,
-	})
+	consumer, err := js.CreateConsumer(ctx, streamOf(p.bucket), config)
 	if err != nil {
 		return fmt.Errorf("create consumer: %w", err)
 	}
@@ -164,6 +165,9 @@ func (s *session) stream(js jetstream.JetStream, bucket string) (jetstream.Strea
 		return js.Stream(ctx, streamOf(bucket))
 	}
 	stream, err := find()
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = jetstream.ErrJetStreamNotEnabled
+	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return stream, err
 	}

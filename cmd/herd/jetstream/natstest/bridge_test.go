@@ -175,12 +175,16 @@ func (b *bridge) Ended(err error) {
 // whole waits until everything was read.
 func (b *bridge) whole() {
 	b.t.Helper()
+	var err error
 	b.loop.until(b.t, "complete", func() bool {
 		if b.ended != nil {
-			b.t.Fatalf("session ended: %v", b.ended[0])
+			err = b.ended[0]
 		}
-		return b.complete
+		return b.complete || err != nil
 	})
+	if err != nil {
+		b.t.Fatalf("session ended: %v", err)
+	}
 }
 
 // over waits until the session has ended, and returns why.

@@ -2,7 +2,6 @@ package herd
 
 import (
 	"errors"
-	"math"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,6 +25,9 @@ const (
 	// much it lets the herd of a record's origin.
 	bridgeTurn    = time.Second
 	bridgeForeign = 5 * time.Second
+	// bridgeNeighbors is for how long the first session waits for the records of neighbors.
+	bridgeNeighbors      = 5 * time.Second
+	bridgeNeighborsCheck = 100 * time.Millisecond
 	// bridgeRestore is for how long a server that starts without records waits for those in the bucket.
 	bridgeRestore = 10 * time.Second
 	// bridgeSkew is by how much the clocks of two herds may differ.
@@ -50,7 +52,7 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 //	 b1@2 c1@3 a2@4|                all was read: c1 is published
 //
 // After it, the same cursor publishes what is new. An entry that is read then and stored is shown, so it is not put
-// back. A pass does not ask what the bucket lost since the last session, or whether: two revisions cannot tell if
+// back. Every bridgePass there is a new session. A pass does not ask what the bucket lost since the last session, or whether: two revisions cannot tell if
 // other bridges have published since.
 //
 // That is mode share. In the other modes an entry of another herd is not applied. If it is at least our record of its
@@ -59,6 +61,21 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 // There are two walks. One publishes records of this herd, the other one, later, those of other herds. Usually their own
 // bridges have put them. A record of another herd may reach this server from another bridge of this herd before it is
 // shown; published at once, it would be put back.
+//
+// # Updates while a pass reads
+//
+// Reading may take many seconds, in which the first session of a process, or one after an error, publishes nothing. When
+// a session only ends for the next pass, its cursor of this herd's records goes on in the next one, ahead of the other
+// cursor, which begins at the head. Example, | is the cursor, > the one ahead of it:
+//
+//	 a1@1 b1@2|                     the session ends
+//	|a1@1 b1@2>                     Open, entries are read
+//	|a1@1>c1@3 b2@4                 both are new
+//	|a1@1 c1@3 b2@4>                both are published
+//	 a1@1 c1@3 b2@4|                all was read: a1, if the bucket did not show it, and both cursors are one
+//
+// Between the first position of the cursor ahead and its current one, a record was passed. What it publishes may be less
+// than an entry that the pass has not read yet, as after a pass, see Cures.
 //
 // # Restore
 //
@@ -79,7 +96,7 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 // # Invariants
 //
 //  1. Each record that its walk has passed was published or read in this session, or was refused: see bridgeRefusedPass.
-//  2. A position in shown is beyond its walk's cursor, and no lesser entry of its client was read after that record.
+//  2. A position in shown was not passed by its walk, and no lesser entry of its client was read after that record.
 //  3. cures has at most BucketBatch entries: no further batch is asked for before they are handed over.
 //
 // Loop only.
@@ -88,6 +105,7 @@ type bridge struct {
 	bucket  Bucket
 	mode    BucketMode
 	rank    int            // it publishes what rank bridges before it have not published in time
+	every   time.Duration  // from one pass to the next
 	epoch   protocol.Epoch // the sender of its records in the feed
 	session *bridgeSession // nil: none
 	retry   time.Duration  // the last pause between sessions; 0: the last session was complete
@@ -104,6 +122,7 @@ type bridgeSession struct {
 	opened time.Duration
 
 	complete bool // all entries were read
+	due      bool // for the next pass
 	waiting  bool // the next batch was not asked for
 	own      walk // of records of this herd
 	foreign  walk // of the others
@@ -117,42 +136,6 @@ type bridgeSession struct {
 	texts   []byte // of the batch's records, concatenated
 }
 
-// walk publishes records of the feed.
-type walk struct {
-	cursor *feed.Cursor
-	delay  time.Duration // for which others may publish a record first; 0: none
-	// limit is how far the cursor may go: where the tail was delay ago, or longer. noted is where it was at turn, on
-	// the steady clock.
-	limit, noted uint64
-	turn         time.Duration
-}
-
-// shown is the set of positions of records that the bucket has and no walk has come to. A position that was replaced is
-// never taken. So there are two sets, and the older one is dropped when the walks have passed all of its positions.
-type shown struct {
-	older, recent map[uint64]struct{}
-	newest        uint64 // at least each position in older
-}
-
-func newShown() shown { return shown{older: map[uint64]struct{}{}, recent: map[uint64]struct{}{}} }
-
-func (s *shown) len() int { return len(s.older) + len(s.recent) }
-
-// take removes a position and reports whether it was there.
-func (s *shown) take(position uint64) bool {
-	n := s.len()
-	delete(s.older, position)
-	delete(s.recent, position)
-	return s.len() < n
-}
-
-// forget drops positions that both walks have passed.
-func (s *shown) forget(passed, tail uint64) {
-	if passed >= s.newest && s.len() > 0 {
-		s.older, s.recent, s.newest = s.recent, map[uint64]struct{}{}, tail
-	}
-}
-
 // cure is an entry to be replaced by our record of its client.
 type cure struct {
 	client   []byte
@@ -161,13 +144,22 @@ type cure struct {
 
 func newBridge(srv *Server, bucket Bucket) *bridge {
 	o := &srv.options
-	return &bridge{server: srv, bucket: bucket, mode: o.BucketMode, rank: o.BridgeRank, epoch: newEpoch(srv.rand),
-		empty: srv.store.Len() == 0}
+	b := &bridge{server: srv, bucket: bucket, mode: o.BucketMode, rank: o.BridgeRank, every: o.BridgePass,
+		epoch: newEpoch(srv.rand), started: srv.reactor.Elapsed(), empty: srv.store.Len() == 0}
+	if b.every == 0 {
+		b.every = bridgePass
+	}
+	return b
 }
 
-// start begins the first session.
+// start begins the first session, when the records of neighbors have come: the pass compares them with the bucket. Outside
+// of mode share one that comes later is published though another herd's entry may be greater.
 func (b *bridge) start() {
-	b.started = b.server.reactor.Elapsed()
+	waited := b.server.reactor.Elapsed() - b.started
+	if b.server.neighborNotReady() != nil && waited < bridgeNeighbors {
+		b.server.reactor.CallLater(bridgeNeighborsCheck, b.start)
+		return
+	}
 	b.open()
 }
 
@@ -315,30 +307,6 @@ func (srv *Server) parseEntry(e *BucketEntry) (r protocol.Record, ok bool) {
 	return line.Record, true
 }
 
-// walkOf returns the walk that publishes a record.
-func (s *bridgeSession) walkOf(r protocol.Record) *walk {
-	if s.bridge.server.origins[string(r.Origin())] {
-		return &s.own
-	}
-	return &s.foreign
-}
-
-// passed reports whether the walk that publishes a record has done so, or has skipped it.
-func (s *bridgeSession) passed(r protocol.Record, position uint64) bool {
-	return position <= s.walkOf(r).cursor.Position()
-}
-
-// show notes that the bucket has the record at a position.
-func (s *bridgeSession) show(r protocol.Record, position uint64) {
-	if s.passed(r, position) {
-		return
-	}
-	if s.shown.len() > s.bridge.server.store.Len()+bridgeRecords {
-		s.shown = newShown() // most of them were replaced; the rest is published again
-	}
-	s.shown.recent[position] = struct{}{}
-}
-
 // lesser handles an entry that is less than our record of its client, if there is one.
 func (s *bridgeSession) lesser(e *BucketEntry) {
 	b := s.bridge
@@ -362,6 +330,10 @@ func (b *bridge) pump() {
 }
 
 func (s *bridgeSession) pump() {
+	if s.due && !s.busy && !s.bridge.server.drain.begun {
+		s.bridge.pass()
+		return
+	}
 	if !s.busy {
 		s.collect()
 		if len(s.batch) > 0 {
@@ -387,38 +359,11 @@ func (s *bridgeSession) collect() {
 		}
 		s.cures = s.cures[1:]
 	}
-	if !s.complete {
-		return
-	}
-	looked := s.walk(&s.own, bridgeLook)
-	looked += s.walk(&s.foreign, bridgeLook-looked)
-	s.live = s.live || s.own.cursor.CaughtUp()
+	looked := s.publish(bridgeLook)
 	s.shown.forget(min(s.own.cursor.Position(), s.foreign.cursor.Position()), srv.store.Tail())
 	if looked == bridgeLook && len(s.batch) == 0 {
 		srv.pumpNow()
 	}
-}
-
-// walk adds the next records to the batch. It looks at most records of the feed and returns at how many.
-func (s *bridgeSession) walk(w *walk, most int) (looked int) {
-	limit := w.limit
-	if w.delay == 0 || w == &s.own && s.bridge.server.drain.begun {
-		limit = math.MaxUint64
-	}
-	for looked < most && len(s.batch) < bridgeRecords && len(s.texts) < bridgeBytes && w.cursor.Position() < limit {
-		item, ok := w.cursor.Next()
-		if !ok {
-			break
-		}
-		looked++
-		if s.walkOf(item.Record) != w {
-			continue
-		}
-		if !s.shown.take(item.Seq) {
-			s.put(item.Record, 0)
-		}
-	}
-	return looked
 }
 
 // put adds a copy of a record to the batch.
@@ -468,22 +413,30 @@ func (b *bridge) sweep() {
 			w.limit, w.noted, w.turn = w.noted, b.server.store.Tail(), now
 		}
 	}
-	pass := bridgePass
+	pass := b.every
 	if s.refused {
-		pass = bridgeRefusedPass
+		pass = min(pass, bridgeRefusedPass)
 	}
-	if s.complete && now-s.opened >= pass {
-		b.close()
-		b.open()
-		return
-	}
+	s.due = s.due || s.complete && now-s.opened >= pass
 	s.pump()
+}
+
+// pass begins the next pass, in a new session. Nothing is being published. What is new is published while the pass reads,
+// unless bridges before this one do that.
+func (b *bridge) pass() {
+	last := b.session
+	b.close()
+	b.open()
+	if last.live && b.rank == 0 {
+		b.session.live = true
+		b.session.own.goAhead(&last.own)
+	}
 }
 
 // idle reports whether nothing is left to publish. A bridge that has not read the bucket is not waited for.
 func (b *bridge) idle() bool {
 	s := b.session
-	return s == nil || !s.complete || !s.busy && s.own.cursor.CaughtUp()
+	return s == nil || !s.busy && s.own.idle(s.complete)
 }
 
 // currentStatus is the bridge's part of Status.
@@ -497,15 +450,20 @@ func (b *bridge) currentStatus() *BridgeStatus {
 	case s != nil && s.refused:
 		st.Error = errRefusedByBucket.Error()
 	}
-	if s := b.session; s != nil {
-		st.State, st.Shown = BridgeReading, s.shown.len()
-		if s.complete {
-			st.State = BridgePublishing
-			st.Behind = min(st.Behind, b.server.store.Tail()-s.own.cursor.Position()+uint64(len(s.batch)))
-		}
-		if s.live {
-			st.State = BridgeLive
-		}
+	s := b.session
+	if s == nil {
+		return &st
 	}
+	st.Shown = s.shown.len()
+	switch {
+	case !s.complete && s.own.ahead == nil:
+		st.State = BridgeReading
+		return &st
+	case s.live && (!s.complete || s.own.ahead == nil):
+		st.State = BridgeLive
+	default:
+		st.State = BridgePublishing
+	}
+	st.Behind = min(st.Behind, s.own.behind(s.complete, b.server.store.Tail())+uint64(len(s.batch)))
 	return &st
 }

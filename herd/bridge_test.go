@@ -18,10 +18,12 @@ import (
 type memBucket struct {
 	net      *memreactor.World
 	mode     BucketMode
+	rank     int
 	err      error // of Open
 	full     bool
-	stalled  bool // Publish is not answered
-	held     bool // reading is not complete, see release
+	stalled  bool          // Publish is not answered
+	delay    time.Duration // of its answer
+	held     bool          // reading is not complete, see release
 	values   map[string]string
 	revision uint64
 	puts     []string
@@ -104,7 +106,7 @@ func (m *memBucket) Publish(puts []BucketPut, done func([]BucketResult)) {
 		m.puts = append(m.puts, value)
 	}
 	if !m.stalled {
-		m.net.At(time.Millisecond, func() { done(results) })
+		m.net.At(max(m.delay, time.Millisecond), func() { done(results) })
 	}
 }
 
@@ -373,5 +375,103 @@ func TestBridgeModes(t *testing.T) {
 		if foreign := map[bool]uint64{false: 5}[share]; st.Mode != mode.String() || st.Foreign != foreign || st.Cures != 1 {
 			t.Errorf("%v: %+v", mode, st)
 		}
+	}
+}
+
+// What is new is published while a pass reads, if the session before was live: once, whatever the pass shows.
+func TestBridgePublishesDuringAPass(t *testing.T) {
+	for _, rank := range []int{0, 1} {
+		w, m, srv, _ := bridged(t, func(m *memBucket) { m.rank = rank })
+		w.updates("Alford", 0, 100, stamp)
+		w.until("live", func() bool { return len(m.values) == 100 && srv.Status().Bridge.State == BridgeLive })
+		lost := m.values["c7"]
+		delete(m.values, "c7")
+		for client, value := range m.values {
+			m.revision++
+			m.pending = append(m.pending, BucketEntry{Client: []byte(client), Value: []byte(value), Revision: m.revision})
+		}
+		m.asked, m.held = false, true
+		w.net.RunFor(bridgePass - w.net.Elapsed())
+		w.until("the next pass", func() bool { return m.opened == 2 })
+		puts := len(m.puts)
+		w.updates("Alford", 50, 150, stamp+1)
+		w.net.RunFor(5 * time.Second)
+		st := srv.Status().Bridge
+		if rank > 0 {
+			if len(m.puts) > puts || st.State != BridgeReading {
+				t.Errorf("rank %d: %d puts, %+v", rank, len(m.puts)-puts, st)
+			}
+			continue
+		}
+		if len(m.puts) != puts+100 || st.State != BridgeLive || st.Behind != 0 {
+			t.Errorf("during the pass: %d puts, %+v", len(m.puts)-puts, st)
+		}
+		m.add("c120", fmt.Sprintf("AT Other +0.1 c120 +1+1 %d", stamp))
+		m.release()
+		w.net.RunFor(5 * time.Second)
+		// The pass shows entries that were replaced since, and c120.
+		if st := srv.Status().Bridge; st.State != BridgeLive || m.values["c7"] != lost || st.Cures != 51 || len(m.puts) != puts+101+51 {
+			t.Errorf("after the pass: %d puts, %+v, the bucket has %q", len(m.puts)-puts, st, m.values["c7"])
+		}
+		if got := m.values["c120"]; !strings.HasSuffix(got, fmt.Sprint(stamp+1)) {
+			t.Errorf("after the pass: the bucket has %q", got)
+		}
+		w.updates("Alford", 0, 1, stamp+2)
+		w.until("published", func() bool { return strings.HasSuffix(m.values["c0"], fmt.Sprint(stamp+2)) })
+	}
+}
+
+// A server that stops while a pass reads publishes the rest.
+func TestBridgeDrainsDuringAPass(t *testing.T) {
+	w, m, srv, _ := bridged(t, nil)
+	const clients = 3 * bridgeRecords
+	w.updates("Alford", 0, 100, stamp)
+	w.until("live", func() bool { return len(m.values) == 100 && srv.Status().Bridge.State == BridgeLive })
+	m.held, m.delay = true, time.Second
+	w.net.RunFor(bridgePass - w.net.Elapsed())
+	w.until("the next pass", func() bool { return m.opened == 2 })
+	var lines strings.Builder
+	for i := range clients {
+		fmt.Fprintf(&lines, "IAMAT c%d +1+1 %d\n", i, stamp+1)
+	}
+	w.dial("Alford").SendString(lines.String())
+	w.until("stored", func() bool { return srv.counters.Stored == 100+clients })
+	if n := len(m.puts); n == 100+clients {
+		t.Error("nothing is left to publish")
+	}
+	w.reactors["Alford"].Stop()
+	w.until("stopped", w.reactors["Alford"].Stopped)
+	if n := len(m.puts); n != 100+clients {
+		t.Errorf("%d records published, want %d", n-100, clients)
+	}
+}
+
+// A record that a neighbor has is compared with the bucket, too, when a server starts without records.
+func TestBridgeWaitsForNeighbors(t *testing.T) {
+	w := newWorld(t, testConfig(
+		config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Ball"}},
+		config.Server{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}},
+	))
+	m := newMemBucket(w)
+	m.mode = BucketPublish
+	w.buckets = map[string]*memBucket{"Alford": m}
+	w.start("Ball")
+	w.iamat("Ball", "kiwi", stamp)
+	greater := fmt.Sprintf("AT Other +0.1 kiwi +1+1 %d", stamp+1)
+	m.add("kiwi", greater)
+	w.net.Slow("Alford", "Ball", 300*time.Millisecond)
+	w.start("Alford")
+	w.net.RunFor(time.Minute)
+	if st := w.servers["Alford"].Status(); m.values["kiwi"] != greater || st.Records != 1 || st.Bridge.State != BridgeLive {
+		t.Errorf("%d records, %+v, the bucket has %q", st.Records, st.Bridge, m.values["kiwi"])
+	}
+	// It does not wait for long.
+	w.crash("Alford")
+	w.net.Cut("Alford", "Ball")
+	opened, begun := m.opened, w.net.Elapsed()
+	w.start("Alford")
+	w.until("opened", func() bool { return m.opened > opened })
+	if took := w.net.Elapsed() - begun; took > bridgeNeighbors+bridgeNeighborsCheck {
+		t.Errorf("waited for %v", took)
 	}
 }

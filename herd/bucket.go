@@ -48,8 +48,9 @@ func (m BucketMode) String() string { return bucketModes[m] }
 // does not make progress for a while, and when entries may have been lost: the bucket was deleted and created again,
 // or a revision is not greater than an earlier one. The methods are called on the loop, and not after Ended.
 type BucketSession interface {
-	// Publish puts records, in any order, and then calls done on the loop with a result for each. It is not called
-	// again before done. The records' bytes do not change until done; once the session has ended, they never do.
+	// Publish puts records, in any order, and then calls done on the loop with a result for each. It may be called
+	// before the first entries are passed, and not again before done. The records' bytes do not change until done; once
+	// the session has ended, they never do.
 	Publish(puts []BucketPut, done func(results []BucketResult))
 	// Next asks for the next batch of entries. It is called once for each batch, when that is applied.
 	Next()
@@ -111,8 +112,9 @@ type BridgeStatus struct {
 	// Restored: all entries were read at least once since the server started. A server that starts without records is
 	// not ready before that, or for 10 seconds, unless a neighbor has records.
 	Restored bool `json:"restored"`
-	// State is down: there is no session; reading: the bucket's entries are being read; publishing: it lacks
-	// records that were stored before that; or live.
+	// State is down: there is no session; reading: the bucket's entries are being read, and nothing is published;
+	// publishing: it lacks records that were stored before that; or live: what is new is published, also while a later
+	// pass reads.
 	State string `json:"state"`
 	Error string `json:"error,omitempty"` // why it is down, or why records were refused
 	// Behind is an upper bound on the records that were not published: all of them while State is down or reading.

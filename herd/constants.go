@@ -184,6 +184,7 @@ func Constants() []Constant {
 		{"bridge_refused_pass", bridgeRefusedPass, "the same, after the bucket has refused a record"},
 		{"bridge_turn", bridgeTurn, "for which a bridge lets the one before it publish first"},
 		{"bridge_foreign", bridgeForeign, "for which it lets another herd publish its own records first"},
+		{"bridge_neighbors", bridgeNeighbors, "for which a bridge that starts waits for the records of neighbors before it reads the bucket"},
 		{"bridge_restore", bridgeRestore, "for which a server that starts without records is not ready until it has read the bucket"},
 		{"bridge_skew", bridgeSkew, "by which another herd's clock may be ahead: its records beyond that and max_future are replaced"},
 		{"bucket_batch", BucketBatch, "entries of a bucket that one turn applies"},

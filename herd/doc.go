@@ -151,9 +151,9 @@
 // Package config is herd.toml, and package feed keeps the state. opening.go detects what a connection is. session.go
 // answers a client, within limits.go and, for the memory of all clients together, memory.go; prefetch.go reads ahead
 // what a chunk of lines needs of the store. lookups.go sends a client's WHATSATs to the places provider, in the order of
-// turns.go, and ask.go asks the bucket before that. pump.go decides when outbound.go and linksender.go send the feed, and inbound.go receives one, with the
-// protocol of package link. legacysender.go, probe.go and legacyinbound.go serve legacy neighbors. neighbor.go joins both
-// directions of an edge, and claims.go detects duplicates of its name. journal.go is the follower with a disk, and
-// bridge.go the one with a bucket. drain.go is the shutdown, and linkdrain.go a link's part of it. state.go is what all
-// of these share, and server.go is the rest.
+// turns.go, and ask.go asks the bucket before that. pump.go decides when outbound.go and linksender.go send the feed, and
+// inbound.go receives one, with the protocol of package link. legacysender.go, probe.go and legacyinbound.go serve legacy
+// neighbors. neighbor.go joins both directions of an edge, and claims.go detects duplicates of its name. journal.go is
+// the follower with a disk, and bridge.go the one with a bucket, whose walks of the feed are in bridgewalk.go. drain.go is
+// the shutdown, and linkdrain.go a link's part of it. state.go is what all of these share, and server.go is the rest.
 package herd

@@ -105,7 +105,7 @@ func (w *world) options(name string, r *memreactor.Reactor, j Journal) Options {
 		Rand: rand.New(rand.NewPCG(w.net.Rand().Uint64(), 1)), Engine: "mem", Version: "test",
 	}
 	if m := w.buckets[name]; m != nil {
-		o.Bucket, o.BucketMode = m, m.mode
+		o.Bucket, o.BucketMode, o.BridgeRank = m, m.mode, m.rank
 	}
 	return o
 }

@@ -32,6 +32,8 @@ type Options struct {
 	// BridgeRank is how many servers of the herd with the same Bucket come before this one: it publishes what they
 	// have not published within BridgeRank seconds.
 	BridgeRank int
+	// BridgePass is how often everything is compared with Bucket; 0: as Constants say.
+	BridgePass time.Duration
 	BucketMode BucketMode // what becomes of other herds' records in Bucket
 	Asker      Asker      // asked about clients that may be at other herds; nil: none is
 	// AskAfter is the age from which a record is old: a WHATSAT for its client asks Asker, as for an unknown one.
@@ -204,15 +206,23 @@ func (srv *Server) notReadyReason() string {
 	case srv.store.Overflowed():
 		return "full: lacks records that other servers have, see max_clients"
 	}
-	for _, n := range srv.neighbors {
-		if !n.ready() {
-			return "waiting for the records of " + n.name
-		}
+	if n := srv.neighborNotReady(); n != nil {
+		return "waiting for the records of " + n.name
 	}
 	if srv.bridge != nil && srv.bridge.restoring() {
 		return "waiting for the records in the bucket"
 	}
 	return ""
+}
+
+// neighborNotReady returns a neighbor whose records have not come; nil if there is none.
+func (srv *Server) neighborNotReady() *neighbor {
+	for _, n := range srv.neighbors {
+		if !n.ready() {
+			return n
+		}
+	}
+	return nil
 }
 
 // Name returns the server's name in herd.toml.

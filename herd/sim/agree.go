@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"serverherd/herd"
 )
 
 // checkPhase is the second phase: the herd must agree, and each link must find that it is in sync.
@@ -54,16 +56,20 @@ func (w *world) checkPhase() {
 	w.inspectAll()
 }
 
-// greatest returns, for each client, the greatest record that any server has. Of a cell it is the greatest one that a server
-// of that cell has, or the bucket if the cell takes it.
+// greatest returns, for each client, the greatest record that any server has or, if both cells share, the bucket. Of a cell
+// in another mode it is the greatest one that a server of that cell has.
 func (w *world) greatest() map[*cell][]*record {
-	if w.bucket == nil {
-		return map[*cell][]*record{nil: w.greatestOf(w.hosts)}
-	}
-	by := map[*cell][]*record{}
+	all := w.greatestOf(w.hosts)
+	by := map[*cell][]*record{nil: all}
+	shared := true
 	for _, c := range w.cells {
-		by[c] = w.greatestOf(c.hosts)
-		w.bucket.raise(by[c], c)
+		by[c] = all
+		if c.mode != herd.BucketShare {
+			by[c], shared = w.greatestOf(c.hosts), false
+		}
+	}
+	if w.bucket != nil && shared {
+		w.bucket.raise(all)
 	}
 	return by
 }

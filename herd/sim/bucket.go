@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"serverherd/herd"
+	"serverherd/reactor/memreactor"
 )
 
 // bucket is a herd.Bucket in virtual time, which the cells share. It keeps the entry of each client that was put last;
@@ -16,6 +17,9 @@ type bucket struct {
 	order    []*entry          // by revision; some of them have been replaced
 	revision uint64
 	sessions []*bucketSession // open ones, oldest first
+
+	batch int           // the maximum number of entries in a batch
+	pass  time.Duration // from one pass of a bridge to the next; 0: as usual
 
 	sent      map[string]int // by client: puts on their way
 	absent    int            // faults that make it absent
@@ -37,11 +41,14 @@ type entry struct {
 
 // bucketSession is one session of a server's bridge.
 type bucketSession struct {
-	bucket *bucket
-	host   *host
-	reader herd.BucketReader
-	closed bool
-	opened time.Duration
+	bucket  *bucket
+	host    *host
+	process *memreactor.Reactor // of the host
+	reader  herd.BucketReader
+	closed  bool
+	ceded   bool // the bridge has closed it
+	opened  time.Duration
+	since   time.Duration // since when the bridge publishes its herd's records: a new session for a pass changes nothing
 
 	position uint64 // revision up to which it has read
 	target   uint64 // of the bucket when the session began
@@ -66,6 +73,11 @@ type bridgeTo struct{ host *host }
 func (t bridgeTo) Open(r herd.BucketReader) herd.BucketSession {
 	b := t.host.w.bucket
 	s := &bucketSession{bucket: b, host: t.host, reader: r, shown: map[string]string{}, opened: b.w.net.Elapsed()}
+	s.since = s.opened
+	if last := t.host.session; last != nil && last.process == t.host.reactor && last.ceded && t.host.rank == 0 {
+		s.since = last.since
+	}
+	s.process = t.host.reactor
 	b.sessions = append(b.sessions, s)
 	t.host.session = s
 	s.later(func() {
@@ -121,7 +133,10 @@ func (s *bucketSession) drop() {
 }
 
 // Close implements herd.BucketSession.
-func (s *bucketSession) Close() { s.drop() }
+func (s *bucketSession) Close() {
+	s.ceded = true
+	s.drop()
+}
 
 // Next implements herd.BucketSession.
 func (s *bucketSession) Next() {
@@ -147,14 +162,14 @@ func (s *bucketSession) readSoon() {
 }
 
 // read passes the next batch to the bridge, if there is one: in order of the clients' revisions, but in no order
-// otherwise. Sometimes it starts over.
+// otherwise. Sometimes it repeats some.
 func (s *bucketSession) read() {
 	b := s.bucket
 	w := b.w
 	if s.position > 0 && w.rand.IntN(20) == 0 {
-		s.position = w.rand.Uint64N(s.position)
+		s.position -= min(s.position, w.rand.Uint64N(1000))
 	}
-	most := 1 + w.rand.IntN(herd.BucketBatch)
+	most := 1 + w.rand.IntN(b.batch)
 	i, _ := slices.BinarySearchFunc(b.order, s.position+1, func(e *entry, revision uint64) int {
 		return int(int64(e.revision) - int64(revision))
 	})
@@ -254,6 +269,9 @@ func (b *bucket) land(s *bucketSession, puts []put, which []int, results []herd.
 			b.put(p.client, p.value, s)
 			b.puts++
 			s.landed++
+			if !s.complete {
+				b.w.result.Ahead++
+			}
 		}
 	}
 	return true

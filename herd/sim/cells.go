@@ -59,6 +59,10 @@ func drawCells(r *rand.Rand) topology {
 // shareBucket makes two herds of the hosts, with one or two bridges each.
 func (w *world) shareBucket() {
 	w.bucket = &bucket{w: w, entries: map[string]*entry{}, sent: map[string]int{}}
+	w.bucket.batch = 64 << w.rand.IntN(3)
+	if w.rand.IntN(3) > 0 {
+		w.bucket.pass = w.span(15*time.Second, 40*time.Second)
+	}
 	n := w.topology.cells
 	modes := []herd.BucketMode{herd.BucketShare, herd.BucketShare}
 	if w.rand.IntN(2) == 0 {
@@ -205,12 +209,13 @@ func (w *world) crashCell() string {
 // heal ends all faults of the bucket.
 func (b *bucket) heal() { b.absent, b.full, b.slow = 0, 0, 0 }
 
-// raise replaces, in the greatest records that servers of a cell have, those to which the bucket has a greater one that
-// the cell takes. A put that is on its way may still replace it.
-func (b *bucket) raise(all []*record, c *cell) {
+// raise replaces, in the greatest records that servers have, those to which the bucket has a greater one. That is
+// certain to be kept only if no bridge puts a lesser one over it, as it may if its server does not have that one.
+// No put of the client may be on its way, either.
+func (b *bucket) raise(all []*record) {
 	for _, e := range b.order {
 		r := b.recordOf(e)
-		if b.entries[e.client] == e && b.sent[e.client] == 0 && r != nil && c.takes(r) &&
+		if b.entries[e.client] == e && b.sent[e.client] == 0 && r != nil &&
 			(all[r.client] == nil || r.compare(all[r.client]) > 0) {
 			all[r.client] = r
 		}
@@ -296,7 +301,7 @@ func (s *bucketSession) crash() {
 // checkPublished checks that the bucket has what the process stored a while ago.
 func (s *bucketSession) checkPublished() {
 	b, h := s.bucket, s.host
-	now, quiet := b.w.net.Elapsed(), max(b.lastFault, h.lastFault, s.opened)
+	now, fault := b.w.net.Elapsed(), max(b.lastFault, h.lastFault)
 	if s.refused || h.server.Status().Bridge.State != herd.BridgeLive {
 		return
 	}
@@ -305,9 +310,9 @@ func (s *bucketSession) checkPublished() {
 		if r == nil {
 			continue
 		}
-		within := published
+		within, quiet := published, max(fault, s.since)
 		if b.w.byName[r.origin].cell != h.cell {
-			within = publishedForeign
+			within, quiet = publishedForeign, max(fault, s.opened)
 		}
 		if now-max(quiet, h.storedAt[client]) < within {
 			continue

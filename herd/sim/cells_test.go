@@ -19,7 +19,7 @@ func TestCells(t *testing.T) {
 	}
 	var traces strings.Builder
 	faults, modes := map[string]bool{}, map[string]bool{}
-	unanswered, restored, asked := 0, 0, 0
+	unanswered, restored, ahead, asked := 0, 0, 0, 0
 	published, failures := 0, 0
 	for n := range uint64(*seeds) {
 		r, err := runCells(*first + n)
@@ -34,6 +34,7 @@ func TestCells(t *testing.T) {
 		unanswered += r.Unanswered
 		restored += r.Restored
 		asked += r.Asked
+		ahead += r.Ahead
 		_, modesOf, _ := strings.Cut(r.Topology, "modes ")
 		modes[modesOf] = true
 		for _, line := range r.Events {
@@ -49,8 +50,8 @@ func TestCells(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d records checked in the bucket, %d restored, %d WHATSATs answered from it, %d crashes with an unknown result",
-		published, restored, asked, unanswered)
+	t.Logf("%d records checked in the bucket, %d restored, %d published during a pass, %d WHATSATs answered from it, "+
+		"%d crashes with an unknown result", published, restored, ahead, asked, unanswered)
 	if published == 0 || restored == 0 {
 		t.Error("the bucket was never checked")
 	}
@@ -69,6 +70,12 @@ func TestCells(t *testing.T) {
 	}
 	if asked == 0 {
 		t.Error("no WHATSAT was answered from the bucket")
+	}
+	if *seeds < 200 {
+		return
+	}
+	if ahead == 0 {
+		t.Error("nothing was published while a pass was reading")
 	}
 	if unanswered == 0 {
 		t.Error("no server crashed between a put and its result, while the other bridge of its herd ran")

@@ -72,11 +72,13 @@ func (h *host) start() {
 		journal = h.disk
 	}
 	var shared herd.Bucket
+	var pass time.Duration
 	if h.bridge {
-		shared = bridgeTo{h}
+		shared, pass = bridgeTo{h}, w.bucket.pass
 	}
 	server, err := herd.NewServer(herd.Options{
-		Journal: journal, Bucket: shared, BridgeRank: h.rank, BucketMode: h.mode(), Asker: h.asker(), AskAfter: askAfter,
+		Journal: journal, Bucket: shared, BridgeRank: h.rank, BucketMode: h.mode(), BridgePass: pass,
+		Asker: h.asker(), AskAfter: askAfter,
 		Config: h.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
 		Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
 		Engine: "mem", Version: "sim",

@@ -30,6 +30,7 @@ type Result struct {
 	// of its herd had a session.
 	Unanswered int
 	Restored   int            // records that a herd had to get back from the bucket, by restoreCell
+	Ahead      int            // records published while a pass was reading
 	Traced     map[string]int // servers in the trees of traced updates, by outcome
 	Events     []string       // faults and other events, for reading
 }

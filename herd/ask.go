@@ -41,6 +41,7 @@ type asks struct {
 	kept   []*ask          // with a result, oldest first
 	queue  []*lookup       // whose asks may not be sent yet, oldest first
 
+	open     int // lookups that wait for an answer
 	inFlight int
 	err      error         // the last failure; nil if the bucket answers
 	failed   time.Duration // when that was, on the steady clock
@@ -124,6 +125,7 @@ func (q *asks) ask(l *lookup, client []byte) {
 	}
 	l.ask = a
 	a.askers = append(a.askers, l)
+	q.open++
 	if a.payer != nil {
 		return
 	}
@@ -282,6 +284,7 @@ func (q *asks) settle(a *ask) {
 	srv := q.server
 	askers := a.askers
 	a.askers = nil
+	q.open -= len(askers)
 	r, ok := q.newest(a)
 	for _, l := range askers {
 		l.ask = nil
@@ -325,6 +328,7 @@ func (q *asks) leave(l *lookup) {
 		q.queue = without(q.queue, l)
 	}
 	l.ask = nil
+	q.open--
 	if a.askers = without(a.askers, l); len(a.askers) == 0 && a.payer == nil {
 		q.dequeue(a)
 		q.forget(a)
@@ -334,12 +338,9 @@ func (q *asks) leave(l *lookup) {
 // currentStatus is the part of Status about asks.
 func (q *asks) currentStatus() *AskStatus {
 	st := q.status
-	st.OK, st.InFlight = q.err == nil, q.inFlight
+	st.OK, st.Open, st.InFlight = q.err == nil, q.open, q.inFlight
 	if q.err != nil {
 		st.Error = q.err.Error()
-	}
-	for _, a := range q.asks { // order: they are summed up
-		st.Open += len(a.askers)
 	}
 	return &st
 }

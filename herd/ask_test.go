@@ -311,6 +311,19 @@ func TestAsksAreBounded(t *testing.T) {
 	}
 }
 
+// The connections of an address take turns, too.
+func TestConnectionsTakeTurnsAtAsking(t *testing.T) {
+	w, f, _, _ := asking(t, nil)
+	f.takes = 300 * time.Millisecond
+	askingMany(w, "many", 10)
+	other := client{w.net.DialFrom("many", "Alford:1"), w}
+	begun := w.net.Elapsed()
+	got := other.ask(1, "WHATSAT moa 1 1\n")
+	if took := w.net.Elapsed() - begun; !strings.HasPrefix(got, "> WHATSAT REQUEST") || took > 2*f.takes+20*time.Millisecond {
+		t.Errorf("%q after %v", got, took)
+	}
+}
+
 // With a slow bucket a WHATSAT waits at most a second for its turn and a second for the answer. What is known here is
 // answered then. The bucket has at most half of what is left of places.timeout.
 func TestAskDeadlines(t *testing.T) {

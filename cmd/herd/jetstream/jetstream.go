@@ -18,11 +18,7 @@
 // cannot use one bucket, because a record's origin would be ambiguous. Two herds with the same name cannot be told from
 // one whose herd.toml was changed: the one that came last has its names there.
 //
-// # Permissions
-//
-// A bridge publishes to $KV.<bucket>.>, and to $JS.API.STREAM.INFO, STREAM.CREATE, STREAM.MSG.GET, CONSUMER.CREATE and
-// CONSUMER.MSG.NEXT of the stream KV_<bucket>; to create a bucket also to $JS.API.INFO. A server in mode ask publishes to
-// $JS.API.DIRECT.GET.KV_<bucket>.>. Both subscribe to _INBOX.>.
+// README.md says what is promised, and which permissions the user of a bridge needs.
 package jetstream
 
 import (

@@ -138,16 +138,13 @@ func (s *session) open(js jetstream.JetStream, p *part, meta bool) error {
 			return err
 		}
 	}
-	config := jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: inactive,
-		Replicas: 1, MemoryStorage: true,
-	}
-	if info.Config.MaxMsgsPerSubject > 1 {
-		config.DeliverPolicy, config.FilterSubject = jetstream.DeliverLastPerSubjectPolicy, prefix(p.bucket)+">"
-	}
 	ctx, cancel := s.request()
 	defer cancel()
-	consumer, err := js.CreateConsumer(ctx, streamOf(p.bucket), config)
+	// The history is 1, so all entries are the last ones of their keys.
+	consumer, err := js.CreateConsumer(ctx, streamOf(p.bucket), jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: inactive,
+		Replicas: 1, MemoryStorage: true,
+	})
 	if err != nil {
 		return fmt.Errorf("create consumer: %w", err)
 	}
@@ -188,8 +185,10 @@ func (s *session) stream(js jetstream.JetStream, bucket string) (jetstream.Strea
 func checkStream(bucket string, c *jetstream.StreamConfig) error {
 	subjects := []string{prefix(bucket) + ">"}
 	switch {
-	case !slices.Equal(c.Subjects, subjects) || c.MaxMsgsPerSubject < 1 || c.Mirror != nil || len(c.Sources) > 0:
+	case !slices.Equal(c.Subjects, subjects) || c.Mirror != nil || len(c.Sources) > 0:
 		return fmt.Errorf("the stream %s is not a key-value bucket: choose another name", c.Name)
+	case c.MaxMsgsPerSubject != 1:
+		return fmt.Errorf("its history is %d instead of 1: change it, or choose another name", c.MaxMsgsPerSubject)
 	case c.Discard != jetstream.DiscardNew:
 		return fmt.Errorf("the stream %s discards old entries when it is full: create it with nats kv add", c.Name)
 	}

@@ -31,9 +31,12 @@ func Start(t testing.TB, o *server.Options) *server.Server {
 	return s
 }
 
-// Run starts a nats-server with JetStream on the loopback interface. Port 0 is a free one.
+// Run starts a nats-server with JetStream, on the loopback interface unless o says another one. Port 0 is a free one.
 func Run(o *server.Options) (*server.Server, error) {
-	o.Host, o.NoSigs, o.JetStream = "127.0.0.1", true, true
+	o.NoSigs, o.JetStream = true, true
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
 	if o.Port == 0 {
 		o.Port = server.RANDOM_PORT
 	} else if o.Port > 0 { // a nats-server that cannot listen only logs it

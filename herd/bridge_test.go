@@ -27,7 +27,8 @@ type memBucket struct {
 	values   map[string]string
 	revision uint64
 	puts     []string
-	largest  int
+	largest  int // most records of a batch
+	bytes    int // most bytes of one
 	reader   BucketReader
 	pending  []BucketEntry // not passed yet
 	asked    bool
@@ -95,7 +96,10 @@ func (m *memBucket) addEntry(client, value string, own bool) {
 func (m *memBucket) Publish(puts []BucketPut, done func([]BucketResult)) {
 	m.largest = max(m.largest, len(puts))
 	results := make([]BucketResult, len(puts))
+	bytes := 0
+	defer func() { m.bytes = max(m.bytes, bytes) }()
 	for i, p := range puts {
+		bytes += len(p.Record.Text())
 		client, value := string(p.Record.Client()), string(p.Record.AppendAT(nil))
 		if m.full && m.values[client] == "" {
 			results[i] = BucketRefused

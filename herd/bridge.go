@@ -269,6 +269,11 @@ func (s *bridgeSession) read(e *BucketEntry, now time.Time) {
 	case feed.Stored:
 		b.status.Applied++
 		srv.counters.Applied++
+		if s.complete {
+			srv.recorder.Read(now, srv.store.Offered(), srv.store.Tail(), e.Client)
+		} else {
+			srv.recorder.ReadAll(now)
+		}
 		s.show(r, srv.store.Tail())
 		srv.pumpSoon()
 	case feed.Full:

@@ -106,7 +106,7 @@ type FloodRecord struct {
 	AT       []byte `json:"at_b64"` // the AT line, without CRLF
 	Hash     string `json:"hash"`
 	Seq      uint64 `json:"seq"`                // position in the feed
-	Source   string `json:"source"`             // "client" of this server, "neighbor" or "journal"
+	Source   string `json:"source"`             // "client" of this server, "neighbor", "journal" or "bucket"
 	Neighbor string `json:"neighbor,omitempty"` // its name; "" if that process is not known any more
 	// FromEpoch is the process that sent it, see Status.Epoch; "" if no neighbor did.
 	FromEpoch string `json:"from_epoch,omitempty"`
@@ -129,7 +129,7 @@ func (srv *Server) Flood(client []byte, hash uint64) Flood {
 	if item, ok := srv.store.Lookup(client); ok {
 		f.Latest = &FloodRecord{AT: item.Record.AppendAT(nil), Hash: protocol.Digest(item.Hash).String(), Seq: item.Seq}
 		f.Latest.Source, f.Latest.Neighbor = srv.Source(item)
-		if item.From != 0 {
+		if f.Latest.Source == "neighbor" {
 			f.Latest.FromEpoch = item.From.String()
 		}
 		if hash == 0 {
@@ -146,10 +146,12 @@ func (srv *Server) Flood(client []byte, hash uint64) Flood {
 	return f
 }
 
-// Source returns where a record came from: "client", "journal" or "neighbor", and then the neighbor's name, or "" if it
+// Source returns where a record came from: "client", "journal", "bucket" or "neighbor", and then the neighbor's name, or "" if it
 // was sent by a process that is not known any more. Loop only.
 func (srv *Server) Source(item feed.Item) (source, neighbor string) {
 	switch {
+	case srv.bridge != nil && item.From == srv.bridge.epoch:
+		return "bucket", ""
 	case item.From != 0:
 		return "neighbor", srv.Sender(item.From)
 	case item.Seq <= srv.loaded:

@@ -69,8 +69,9 @@ func (in *inbound) atReceived(at link.AT) {
 		srv.counters.Applied++
 		srv.countForeign(at.Record)
 		srv.pumpSoon()
-		// In a copy or a resume, the age of a record says nothing about propagation time.
-		if at.Fresh {
+		// In a copy or a resume, and of a record that came through a bucket from another herd, the age says nothing about
+		// propagation time.
+		if at.Fresh && srv.origins[string(at.Record.Origin())] {
 			if sent, ok := at.Record.ReceivedAt(); ok {
 				srv.propagation.observe(sent, in.session.now)
 			}

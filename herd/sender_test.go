@@ -1,10 +1,13 @@
 package herd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"serverherd/herd/config"
+	"serverherd/herd/recorder"
 	"serverherd/protocol"
 )
 
@@ -44,6 +47,50 @@ func TestSourceOfARecord(t *testing.T) {
 		if source, _ := srv.Source(item); !ok || source != want {
 			t.Errorf("%s: %q, want %s", client, source, want)
 		}
+	}
+}
+
+// A record from the bucket is known as such. It has an event, unless it was read with all others. A neighbor knows whom it
+// has it from, and does not measure how long it took.
+func TestSourceIsTheBucket(t *testing.T) {
+	w := newWorld(t, testConfig(
+		config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Ball"}},
+		config.Server{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}},
+	))
+	m := newMemBucket(w)
+	w.buckets = map[string]*memBucket{"Alford": m}
+	put := func(client string) { m.add(client, fmt.Sprintf("AT Other +0.1 %s +1+1 %d", client, stamp)) }
+	put("before")
+	w.startAll()
+	w.until("the pass is complete", func() bool { return w.servers["Alford"].Status().Bridge.State == BridgeLive })
+	put("after")
+	w.until("equal", func() bool { return w.servers["Ball"].store.Len() == 2 && w.equal() })
+	srv := w.servers["Alford"]
+	for client, events := range map[string]int{"before": 0, "after": 1} {
+		f := srv.Flood([]byte(client), 0)
+		if f.Latest == nil || f.Latest.Source != "bucket" || f.Latest.Neighbor != "" || f.Latest.FromEpoch != "" {
+			t.Errorf("%s: %+v", client, f.Latest)
+		}
+		read := 0
+		for _, e := range f.Events {
+			if e.Kind == recorder.Read && e.Position == f.Latest.Seq && string(e.ID) == client {
+				read++
+			}
+		}
+		if read != events {
+			t.Errorf("%s: %d events of it, want %d: %+v", client, read, events, f.Events)
+		}
+		if f := w.servers["Ball"].Flood([]byte(client), 0); f.Latest == nil || f.Latest.Neighbor != "Alford" {
+			t.Errorf("%s: Ball has it from %+v", client, f.Latest)
+		}
+	}
+	if srv.recorder.Complete() == 0 {
+		t.Error("all records are said to have events")
+	}
+	w.iamat("Alford", "new", stamp)
+	w.until("equal", w.equal)
+	if st := w.servers["Ball"].Status().Propagation; st.Count != 1 {
+		t.Errorf("the propagation of %d records was measured, want that of the new one only", st.Count)
 	}
 }
 

@@ -235,7 +235,7 @@ func (srv *Server) Epoch() protocol.Epoch { return srv.epoch }
 func (srv *Server) Store() *feed.Store { return srv.store }
 
 // Sender returns the neighbor whose process, now or formerly, has an epoch. It returns "" if from is 0 (a client or the
-// journal), or the process is not known any more. Loop only.
+// journal), or the bridge's, or the process is not known any more. Loop only.
 func (srv *Server) Sender(from protocol.Epoch) string {
 	if from == 0 {
 		return ""

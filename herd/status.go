@@ -100,7 +100,9 @@ type LookupStatus struct {
 }
 
 // PropagationStatus is how long updates took from the server that received them to this one, while the link
-// was caught up. Between different machines it includes the difference of their clocks.
+// was caught up. Between different machines it includes the difference of their clocks. Records that a neighbor has
+// got back from a bucket count with their age, see BridgeStatus.Restored; those of servers that are not in herd.toml do
+// not count.
 type PropagationStatus struct {
 	Count  uint64  `json:"count"`
 	Skewed uint64  `json:"skewed"` // received before they were sent, by the two clocks; not in Count

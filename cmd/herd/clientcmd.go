@@ -115,7 +115,7 @@ func whereIs(client *ask.Client, s config.Server, id string) (*console.ClientSta
 // printClient prints a record. Its strings may be anything.
 func printClient(out io.Writer, c *console.ClientStatus) error {
 	const most = 70 // columns of a value
-	came := map[string]string{"client": "from the client", "journal": "from the journal"}[c.Source]
+	came := map[string]string{"client": "from the client", "journal": "from the journal", "bucket": "from the bucket"}[c.Source]
 	if came == "" {
 		came = "from a neighbor"
 		if c.Neighbor != "" {

@@ -138,6 +138,7 @@ func TestClientInWords(t *testing.T) {
 		{func() {}, "stored    at Ball since 11:00:00.000 ZONE, from Welsh"},
 		{func() { c.Neighbor = "" }, "stored    at Ball since 11:00:00.000 ZONE, from a neighbor"},
 		{func() { c.Source = "journal" }, "stored    at Ball since 11:00:00.000 ZONE, from the journal"},
+		{func() { c.Source = "bucket" }, "stored    at Ball since 11:00:00.000 ZONE, from the bucket"},
 		{func() { c.Source = "client" }, "stored    at Ball since 11:00:00.000 ZONE, from the client"},
 		{func() { c.Age, c.Diff = -2, "-2.5" }, "age       2s in the future (time 1772445475)"},
 		{func() {}, "told      Alford at 11:59:59.500 ZONE, 2.5 s before its time"},

@@ -158,6 +158,8 @@ func cameFrom(r *console.Record) string {
 	switch {
 	case r.Source == "journal":
 		return r.Origin + ", journal"
+	case r.Source == "bucket":
+		return r.Origin + ", bucket"
 	case r.Neighbor != "" && r.Neighbor != r.Origin:
 		return r.Origin + " via " + r.Neighbor
 	}

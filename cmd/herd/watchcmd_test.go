@@ -175,6 +175,8 @@ func TestWatchColumns(t *testing.T) {
 		{line(func(l *console.WatchLine) { l.Present, l.Took, l.Source, l.Neighbor = true, nil, "journal", "" }),
 			"2026-03-02   kiwi              34.068930,-118.445127        Hamilton, journal",
 			"2026-03-02    kiwi               34.068930,-118.445127          Hamilton, journal"},
+		{line(func(l *console.WatchLine) { l.Source, l.Neighbor = "bucket", "" }), "12:34:56.789 kiwi              34.068930,-118.445127 212 us Hamilton, bucket",
+			"12:34:56.789  kiwi               34.068930,-118.445127  212 us  Hamilton, bucket"},
 		{line(func(l *console.WatchLine) { l.ID = "東京\x1b" + strings.Repeat("x", 20) }),
 			`12:34:56.789 東京\x1bxxxxxxx…  34.068930,-118.445127 212 us Hamilton via Holiday`,
 			`12:34:56.789  東京\x1bxxxxxxxxxxxxxxxxxxxx   34.068930,-118.445127  212 us  Hamilton via Holiday`},

@@ -17,6 +17,7 @@
 //	stored                 position       an IAMAT of a client of this server was stored
 //	applied    from        position       an AT line was new
 //	duplicate  from                       an AT line was not
+//	read                   position       an entry of the bucket was new, but not while the whole bucket was read
 //	sent       to          first, last    AT lines were written; one event per pump
 //	copied     from        first, last    AT lines of a copy or resume: numbers of those that were new and of the
 //	                                      others; one event per MARK

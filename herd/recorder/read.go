@@ -10,7 +10,7 @@ import (
 	"serverherd/protocol"
 )
 
-var kindNames = [...]string{Stored: "stored", Applied: "applied", Duplicate: "duplicate", Sent: "sent", Copied: "copied"}
+var kindNames = [...]string{Stored: "stored", Applied: "applied", Duplicate: "duplicate", Read: "read", Sent: "sent", Copied: "copied"}
 
 // String returns the name that JSON has.
 func (k Kind) String() string {
@@ -26,10 +26,10 @@ type Event struct {
 	At       time.Duration // since the recorder was made
 	Kind     Kind
 	K        int    // the K that was in force
-	Neighbor string // "" if Stored
+	Neighbor string // "" if Stored or Read
 
-	Hash     uint64 // Stored, Applied, Duplicate
-	Position uint64 // Stored, Applied
+	Hash     uint64 // Stored, Applied, Duplicate, Read
+	Position uint64 // Stored, Applied, Read
 	ID       []byte // the first IDBytes of the client's id, likewise
 	IDLength int    // the length of the whole id
 
@@ -39,7 +39,7 @@ type Event struct {
 
 func (r *Recorder) event(s *slot) Event {
 	e := Event{At: s.at, Kind: s.kind, K: int(s.k)}
-	if s.kind != Stored {
+	if s.kind != Stored && s.kind != Read {
 		e.Neighbor = r.neighbors[s.neighbor]
 	}
 	switch s.kind {
@@ -124,7 +124,7 @@ func (r *Recorder) Flood(hash, position uint64, most int) []Event {
 }
 
 // Complete returns the time from which on each record that was applied has an event of its own in the recent ring: what
-// was before is not in the ring any more, or came in a copy.
+// was before is not in the ring any more, or came in a copy or when the whole bucket was read.
 func (r *Recorder) Complete() time.Duration {
 	if r.recent.count <= Size {
 		return r.copied
@@ -134,7 +134,7 @@ func (r *Recorder) Complete() time.Duration {
 
 // positionOf returns the position of the record with a hash, if the event says so.
 func (s *slot) positionOf(hash uint64) uint64 {
-	if s.hash == hash && (s.kind == Stored || s.kind == Applied) {
+	if s.hash == hash && (s.kind == Stored || s.kind == Applied || s.kind == Read) {
 		return s.position
 	}
 	return 0

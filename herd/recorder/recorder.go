@@ -30,6 +30,7 @@ const (
 	Stored Kind = iota + 1
 	Applied
 	Duplicate
+	Read
 	Sent
 	Copied
 )
@@ -54,7 +55,7 @@ type Recorder struct {
 
 	now     time.Time // of the last event
 	at      time.Duration
-	copied  time.Duration // of the last Copied
+	copied  time.Duration // of the last Copied or ReadAll
 	recent  ring
 	sampled ring
 
@@ -109,6 +110,14 @@ func (r *Recorder) Applied(now time.Time, neighbor int, hash, position uint64, c
 func (r *Recorder) Duplicate(now time.Time, neighbor int, hash uint64, client []byte) {
 	r.record(Duplicate, now, neighbor, hash, 0, client)
 }
+
+// Read records an entry of the bucket that was new.
+func (r *Recorder) Read(now time.Time, hash, position uint64, client []byte) {
+	r.record(Read, now, 0, hash, position, client)
+}
+
+// ReadAll records that such entries were new while all of them were read, which have no events.
+func (r *Recorder) ReadAll(now time.Time) { r.copied = r.Elapsed(now) }
 
 func (r *Recorder) record(kind Kind, now time.Time, neighbor int, hash, position uint64, client []byte) {
 	s := r.recent.add()

@@ -19,7 +19,7 @@ func TestCells(t *testing.T) {
 	}
 	var traces strings.Builder
 	faults, modes := map[string]bool{}, map[string]bool{}
-	unanswered, restored, ahead, asked := 0, 0, 0, 0
+	unanswered, restored, ahead, asked, traced := 0, 0, 0, 0, 0
 	published, failures := 0, 0
 	for n := range uint64(*seeds) {
 		r, err := runCells(*first + n)
@@ -35,6 +35,7 @@ func TestCells(t *testing.T) {
 		restored += r.Restored
 		asked += r.Asked
 		ahead += r.Ahead
+		traced += r.Traced["bucket"]
 		_, modesOf, _ := strings.Cut(r.Topology, "modes ")
 		modes[modesOf] = true
 		for _, line := range r.Events {
@@ -67,6 +68,9 @@ func TestCells(t *testing.T) {
 		if *seeds >= 200 && !modes[name] {
 			t.Errorf("no herds in modes %s in %d seeds", name, *seeds)
 		}
+	}
+	if traced == 0 {
+		t.Error("no traced update came from the bucket")
 	}
 	if asked == 0 {
 		t.Error("no WHATSAT was answered from the bucket")

@@ -17,8 +17,12 @@ import (
 // traceOne traces an update as an observer would, while anything may be happening, and compares what the tree says about
 // each server with what was seen there. It is a client's latest update or an earlier one.
 func (w *world) traceOne() {
-	if len(w.model.records) == 0 || w.bucket != nil {
+	if len(w.model.records) == 0 {
 		return
+	}
+	hosts := w.hosts
+	if w.bucket != nil {
+		hosts = w.cells[w.observer.IntN(len(w.cells))].hosts
 	}
 	client := w.observer.IntN(len(w.model.records))
 	all := w.model.records[client]
@@ -29,7 +33,7 @@ func (w *world) traceOne() {
 	if w.observer.IntN(2) == 0 {
 		earlier = all[len(all)-1-w.observer.IntN(min(len(all), 5))]
 	}
-	tree := w.trace(all[0].clientID, earlier)
+	tree := w.trace(hosts, all[0].clientID, earlier)
 	if tree == nil {
 		return
 	}
@@ -53,12 +57,13 @@ func (w *world) traceOne() {
 	}
 }
 
-// trace builds the tree of a client's latest update, or of an earlier one if that is not nil; nil if no server has any.
-func (w *world) trace(id string, earlier *record) *trace.Tree {
+// trace builds the tree of a client's latest update in a herd, or of an earlier one if that is not nil; nil if no server
+// has any.
+func (w *world) trace(hosts []*host, id string, earlier *record) *trace.Tree {
 	var servers []config.Server
 	var running []*host
 	var answers []trace.Answer
-	for _, h := range w.hosts {
+	for _, h := range hosts {
 		if h.absent {
 			continue
 		}
@@ -81,7 +86,7 @@ func (w *world) trace(id string, earlier *record) *trace.Tree {
 		return nil
 	}
 	if earlier != nil {
-		hash = fmt.Sprintf("%016x", xxhash.Sum64String(w.cfg.Herd.Name+"\n"+earlier.text))
+		hash = fmt.Sprintf("%016x", xxhash.Sum64String(hosts[0].config().Herd.Name+"\n"+earlier.text))
 		at = append([]byte("AT "), earlier.text...)
 	}
 	for i, h := range running {
@@ -203,6 +208,10 @@ func (w *world) checkNode(h *host, r *record, n *trace.Node) string {
 		if !arrived || first.from != 0 || h.disk == nil {
 			return fmt.Sprintf("it first arrived as %+v", first)
 		}
+	case trace.Bucket:
+		if !arrived || !h.bridge || w.processes[first.from] != nil || first.from == 0 {
+			return fmt.Sprintf("it first arrived as %+v", first)
+		}
 	case trace.Old:
 		if n.From != "" && from != "" && from != n.From {
 			return fmt.Sprintf("it first arrived as %+v from %s", first, from)
@@ -232,7 +241,7 @@ func (w *world) onClock(h *host, at time.Duration) time.Time {
 // checkFlood compares the tree of an update that has reached all servers without faults with what was seen on the
 // links: each server has it from the neighbor that it came from first, after that time, and each AT line is counted.
 func (w *world) checkFlood(id string, atLines int) {
-	tree := w.trace(id, nil)
+	tree := w.trace(w.hosts, id, nil)
 	if tree == nil {
 		w.fail("trace", "no server knows %s", id)
 		return

@@ -21,7 +21,7 @@ type Replay struct {
 
 // Step is something that happened on one server while an update spread.
 type Step struct {
-	Kind     string `json:"kind"` // of the event: stored, sent, applied, duplicate or copied
+	Kind     string `json:"kind"` // of the event: stored, sent, applied, duplicate, read or copied
 	Server   string `json:"server"`
 	Neighbor string `json:"neighbor,omitempty"` // it was sent to, or came from; "" if it is not in herd.toml
 	// NS is when it happened, in nanoseconds since Replay.Start. It is at least that of what it follows from: times are
@@ -267,6 +267,6 @@ func (o *ordering) ready(m *moment) bool {
 		if other.Kind == "sent" {
 			return other.Neighbor == m.Server
 		}
-		return (other.Kind == "stored" || other.Kind == "applied") && !o.parts[m.Server].node.Restarted
+		return (other.Kind == "stored" || other.Kind == "applied" || other.Kind == "read") && !o.parts[m.Server].node.Restarted
 	})
 }

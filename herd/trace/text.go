@@ -83,6 +83,8 @@ func (n *Node) Describe() string {
 		}
 	case Journal:
 		text = "loaded from the journal"
+	case Bucket:
+		text = "from the bucket"
 	case Old:
 		text = from + n.restarted() + ", " + tooOld
 	case Superseded:
@@ -161,7 +163,7 @@ func (t *Tree) Summary() []string {
 		case n.Outcome == Superseded:
 			newer++
 		}
-		exact = exact && (n.Outcome == FromNeighbor || n.Outcome == FromClient && n.At != nil)
+		exact = exact && (n.Outcome == FromNeighbor || n.At != nil && (n.Outcome == FromClient || n.Outcome == Bucket))
 		if n.Outcome == FromNeighbor && n.After != nil && (last == nil || n.After.Seconds > last.Seconds) {
 			last = n.After
 		}

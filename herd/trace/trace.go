@@ -32,6 +32,7 @@ const (
 	FromNeighbor Outcome = "neighbor"   // it came on a link
 	Copied       Outcome = "copied"     // it came in a copy or a resume of a link
 	Journal      Outcome = "journal"    // it was loaded from the journal
+	Bucket       Outcome = "bucket"     // it was read from the bucket that several herds share
 	Old          Outcome = "old"        // it is here; its events are not in the rings any more
 	Superseded   Outcome = "superseded" // a newer one is here: since before this one was sent, or arrived, if Why says so
 	Behind       Outcome = "behind"     // it is not here
@@ -219,6 +220,8 @@ func (b *builder) read(p *part) {
 			p.received++
 		case e.Kind == recorder.Stored:
 			n.Outcome, n.From, n.At = FromClient, "", &wall
+		case e.Kind == recorder.Read:
+			n.Outcome, n.From, n.At = Bucket, "", &wall
 		case e.Kind == recorder.Applied:
 			n.Outcome, n.From, n.At = FromNeighbor, e.Neighbor, &wall
 			p.received++
@@ -231,6 +234,8 @@ func (b *builder) read(p *part) {
 		n.Outcome = FromClient
 	case f.Latest.Source == "journal":
 		n.Outcome = Journal
+	case f.Latest.Source == "bucket":
+		n.Outcome = Bucket
 	default:
 		n.Outcome, n.From = Old, f.Latest.Neighbor
 	}

@@ -76,6 +76,8 @@ func everything() (servers []config.Server, answers []Answer) {
 	add("Heidi", here, flood("Heidi", has("journal", "")), "Grace")
 	add("Ivan", here, flood("Ivan", has("neighbor", "Carol")), "Carol")
 	add("Judy", there, flood("Judy", other(newer)))
+	add("Lea", here, flood("Lea", has("bucket", "")))
+	add("Mia", here, flood("Mia", has("bucket", ""), event(recorder.Read, "", 5000)))
 	full := flood("Kim", other(older))
 	full.Full = true
 	add("Kim", here, full, "Alford")
@@ -98,14 +100,16 @@ Alford from a client
 │  └─ Dean from Ball in a copy or resume after 9.0 ms
 └─ Carol from Alford after 500 us ± 200 us; duplicate from Ball
    └─ Ivan from Carol, too old for the flight recorder
+Mia from the bucket
 Heidi loaded from the journal
+Lea from the bucket
 Egan behind: link from Alford is down: connection refused; Carol has no link to it; Frank did not answer; Gone is not in herd.toml
 Frank no answer at 127.0.0.1:2
 Grace superseded: a newer update was here first
 Judy superseded: it has a newer update
 Kim behind: full: it drops records beyond max_clients
-6 of 11 servers have it, 2 a newer one, the last one after 500 us ± 200 us
-AT lines: 4 are known, 2 of them duplicates; a flood needs at most 14
+8 of 13 servers have it, 2 a newer one, the last one after 500 us ± 200 us
+AT lines: 4 are known, 2 of them duplicates; a flood needs at most 12
 `
 	var b strings.Builder
 	for _, r := range tree.Rows() {

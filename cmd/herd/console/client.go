@@ -21,7 +21,7 @@ type Record struct {
 	Seq    uint64  `json:"seq"`    // position in this server's feed
 	// Applied is when this server stored the record, by its own clock.
 	Applied time.Time `json:"applied"`
-	// Source is "client", "neighbor" or "journal". Neighbor is its name; it is absent if that process is not known any
+	// Source is "client", "neighbor", "journal" or "bucket". Neighbor is its name; it is absent if that process is not known any
 	// more.
 	Source   string `json:"source"`
 	Neighbor string `json:"neighbor,omitempty"`

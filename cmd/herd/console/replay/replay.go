@@ -234,7 +234,7 @@ func (g *Gatherer) add(hash uint64, server int, p *process, e *recorder.Event) {
 	if len(l.events) >= maxLane {
 		return
 	}
-	if (e.Kind == recorder.Stored || e.Kind == recorder.Applied) && e.Position != 0 {
+	if (e.Kind == recorder.Stored || e.Kind == recorder.Applied || e.Kind == recorder.Read) && e.Position != 0 {
 		p.positions = append(p.positions, position{e.Position, hash})
 		if len(p.positions) >= 2*maxPast {
 			p.positions = slices.Delete(p.positions, 0, maxPast)
@@ -291,7 +291,7 @@ func (g *Gatherer) flood(f *open, answers []Answer) (Flood, bool) {
 	flood := Flood{Hash: hash, OneOf: 1 << max(f.k, g.k), Replay: r, Missing: []Missing{}}
 	has := make(map[string]bool)
 	for _, s := range r.Steps {
-		has[s.Server] = has[s.Server] || s.Kind == "stored" || s.Kind == "applied"
+		has[s.Server] = has[s.Server] || s.Kind == "stored" || s.Kind == "applied" || s.Kind == "read"
 	}
 	for i, s := range g.servers {
 		switch {

@@ -15,6 +15,8 @@ export function caption(flood, s) {
   switch (s.kind) {
     case "stored":
       return `${server} received it from a client`;
+    case "read":
+      return `${server} read it from the bucket`;
     case "sent":
       return `${server} sent it to ${neighbor}`;
     case "applied":

@@ -27,7 +27,7 @@ function describe(n) {
   const after = n.after && n.outcome !== "client" ? ` after ${delay(n.after)}` : "";
   const how = {
     client: `from a client${n.at ? "" : ", too old for the flight recorder"}`, neighbor: `${from}${after}`,
-    copied: `${from} in a copy or resume${after}`, journal: "loaded from the journal", old: `${from}, too old for the flight recorder`,
+    copied: `${from} in a copy or resume${after}`, journal: "loaded from the journal", bucket: "from the bucket", old: `${from}, too old for the flight recorder`,
     superseded: `superseded: ${n.why}`, behind: `behind: ${n.why}`,
   };
   const again = (n.duplicates ?? []).map((d) => d.from).join(", ");

@@ -30,7 +30,7 @@ export class FloodDrawing extends Drawing {
         const done = i !== undefined || state.position === flood.steps.length;
         const { silent, why } = missing.get(b.name) ?? {};
         const text = i === undefined ? (silent ? "no answer" : done ? "no event of it" : "not yet") :
-          flood.steps[i].kind === "stored" ? (this.small ? "from client" : "from a client") : flood.steps[i].unknown ? "has it" : `after ${when(flood.steps[i])}`;
+          flood.steps[i].kind === "stored" ? (this.small ? "from client" : "from a client") : flood.steps[i].kind === "read" ? "from the bucket" : flood.steps[i].unknown ? "has it" : `after ${when(flood.steps[i])}`;
         return { name: b.name, state: i === undefined ? "without" : "with", level: silent ? "bad" : i === undefined ? "unknown" : "good", text, detail: why };
       }),
       links: [],

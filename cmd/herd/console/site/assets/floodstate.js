@@ -64,7 +64,7 @@ export function totals(flood) {
 }
 
 function gives(s) {
-  return s.kind === "stored" || s.kind === "applied" || s.kind === "copied";
+  return s.kind === "stored" || s.kind === "applied" || s.kind === "read" || s.kind === "copied";
 }
 
 function came(s) {

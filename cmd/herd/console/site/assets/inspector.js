@@ -81,7 +81,7 @@ export class Inspector {
       return;
     }
     setText(this.line, printable(m.at));
-    const from = { client: "a client", neighbor: m.neighbor ? `neighbor ${printable(m.neighbor)}` : "a neighbor", journal: "the journal" };
+    const from = { client: "a client", neighbor: m.neighbor ? `neighbor ${printable(m.neighbor)}` : "a neighbor", journal: "the journal", bucket: "the bucket" };
     this.set({
       position: `${degrees(m.lat, "N", "S")}, ${degrees(m.lng, "E", "W")}`, origin: printable(m.origin),
       server: printable(m.server), source: from[m.source] ?? printable(m.source),

@@ -23,7 +23,7 @@ const (
 	// connectTimeout is for dialing and for the handshake with each server.
 	connectTimeout = 5 * time.Second
 	// requestTimeout is for requests of JetStream's API, and for ACKs: for so long there may be none.
-	requestTimeout = 10 * time.Second
+	requestTimeout = 5 * time.Second
 	// heartbeat is how often the server says that a connection, and a consumer, is alive. After silence without a
 	// sign of life it is taken for lost.
 	heartbeat = 5 * time.Second

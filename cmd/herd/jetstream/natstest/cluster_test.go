@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,13 @@ func startCluster(t *testing.T) (servers []*server.Server, text string) {
 		}
 		urls = append(urls, s.ClientURL())
 	}
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(patience); !slices.ContainsFunc(servers, (*server.Server).JetStreamIsLeader); <-poll.C {
+		if time.Now().After(deadline) {
+			t.Fatal("no leader")
+		}
+	}
 	return servers, strings.Join(urls, ",")
 }
 
@@ -74,7 +82,7 @@ func TestCluster(t *testing.T) {
 	o := settings(servers[0])
 	o.Config.URL, o.Config.Replicas = urls, 3
 	b := newBridge(t, o)
-	b.reopen() // there is no leader at first
+	b.reopen()
 
 	user := operate(t, urls, nats.MaxReconnects(-1))
 	info := must[*nats.StreamInfo](t)(user.js.StreamInfo("KV_places"))
@@ -83,14 +91,14 @@ func TestCluster(t *testing.T) {
 	}
 	acknowledged := map[string]int{}
 	batch := func(n int) (puts []herd.BucketPut) {
-		for i := range 500 {
-			puts = append(puts, record(fmt.Sprint("kiwi", (n*500+i)%3000), n+1))
+		for i := range 200 {
+			puts = append(puts, record(fmt.Sprint("kiwi", (n*200+i)%1000), n+1))
 		}
 		return puts
 	}
 	killed := -1
-	for n := 0; killed < 0 || n < killed+20; n++ {
-		if n == 10 {
+	for n := 0; killed < 0 || n < killed+8; n++ {
+		if n == 4 {
 			killed = n
 			for _, s := range servers {
 				if s.Name() == info.Cluster.Leader {

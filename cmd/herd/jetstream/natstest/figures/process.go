@@ -98,7 +98,7 @@ type herdServer struct {
 // start starts a herd of one server and waits until it is ready. Without a url it has no bucket.
 func (f *figures) start(name, self, url, mode string) (*herdServer, error) {
 	s := &herdServer{addr: freePort(), console: freePort()}
-	text := fmt.Sprintf("[herd]\nname = %q\n[log]\nlines = false\ndir = %q\n[places]\nprovider = \"file\"\npath = \"places.csv\"\n"+
+	text := fmt.Sprintf("[herd]\nname = %q\n[log]\nlevel = \"warn\"\ndir = %q\n[places]\nprovider = \"file\"\npath = \"places.csv\"\n"+
 		"[limits]\nmax_clients = 10000000\nmax_future = \"24h\"\n", name, name+"-logs")
 	if url != "" {
 		text += fmt.Sprintf("[jetstream]\nurl = %q\nmode = %q\n", url, mode)

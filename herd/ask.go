@@ -21,6 +21,9 @@ const (
 	askResults = 4096
 	// askQuiet is for how long no ask may have failed when the bucket is reported to answer again.
 	askQuiet = 5 * time.Second
+	// askProbe is how long after the last ask the bucket is probed: a bucket that cannot be asked is reported before a
+	// WHATSAT needs it.
+	askProbe = 10 * time.Second
 )
 
 // asks reads clients' entries from the bucket, for WHATSATs about clients that this server does not know or whose record
@@ -45,6 +48,7 @@ type asks struct {
 	inFlight int
 	err      error         // the last failure; nil if the bucket answers
 	failed   time.Duration // when that was, on the steady clock
+	last     time.Duration // when the last ask or probe was sent, likewise
 	status   AskStatus     // what is counted
 }
 
@@ -177,6 +181,7 @@ func (q *asks) send(l *lookup) {
 	a.payer.address.asking++
 	q.inFlight++
 	q.status.Sent++
+	q.last = q.server.reactor.Elapsed()
 	left := a.askers[0].deadline.Sub(q.server.reactor.Now())
 	q.asker.Ask(a.client, max(min(askTimeout, left/2), time.Millisecond), func(value []byte, err error) {
 		q.complete(a, value, err)
@@ -250,16 +255,31 @@ func (q *asks) noteAnswer() {
 // keep makes the result one that is used again.
 func (q *asks) keep(a *ask) {
 	a.done = q.server.reactor.Elapsed()
-	q.sweep()
+	q.expireKept(a.done)
 	if len(q.kept) >= askResults {
 		q.forgetOldest()
 	}
 	q.kept = append(q.kept, a)
 }
 
-// sweep forgets results that are not used any more. It is called periodically.
+// sweep is called periodically. It forgets results that are not used any more, and probes the bucket.
 func (q *asks) sweep() {
 	now := q.server.reactor.Elapsed()
+	q.expireKept(now)
+	if now-q.last >= askProbe && !q.server.drain.begun {
+		q.last = now
+		q.asker.Ask([]byte(q.server.name), askTimeout, func(_ []byte, err error) {
+			if err != nil {
+				q.noteFailure(err)
+			} else {
+				q.noteAnswer()
+			}
+		})
+	}
+}
+
+// expireKept forgets results that are not used any more.
+func (q *asks) expireKept(now time.Duration) {
 	for len(q.kept) > 0 && now-q.kept[0].done >= askKept {
 		q.forgetOldest()
 	}

@@ -562,3 +562,30 @@ func TestAskGreaterComesLater(t *testing.T) {
 		}
 	}
 }
+
+// A bucket that cannot be asked is reported before a WHATSAT needs it, and so is that it answers again. Probes are not
+// counted, and there are none while WHATSATs ask.
+func TestAskProbe(t *testing.T) {
+	w, f, srv, logs := asking(t, nil)
+	f.err = errNoReply
+	w.net.RunFor(askProbe + 2*time.Second)
+	if st := srv.Status().Asks; st.OK || st.Error != errNoReply.Error() || st.Sent != 0 || st.Failed != 0 || len(f.asked) != 1 {
+		t.Errorf("%+v after %d probes", st, len(f.asked))
+	}
+	f.err = nil
+	w.net.RunFor(askProbe)
+	if st := srv.Status().Asks; !st.OK || len(f.asked) != 2 {
+		t.Errorf("%+v after %d probes", st, len(f.asked))
+	}
+	if logs.FilterMessage("bucket does not answer").Len() != 1 || logs.FilterMessage("bucket answers again").Len() != 1 {
+		t.Errorf("log %v", logs.All())
+	}
+	c := w.dial("Alford")
+	for range 8 {
+		w.net.RunFor(askProbe / 2)
+		c.SendString("WHATSAT kiwi 1 0\n")
+	}
+	if i := slices.Index(f.asked, "kiwi"); i < 2 || slices.Contains(f.asked[i:], "Alford") {
+		t.Errorf("asked %q", f.asked)
+	}
+}

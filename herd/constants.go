@@ -192,6 +192,7 @@ func Constants() []Constant {
 		{"ask_in_flight", askInFlight, "asks of the bucket at once, an eighth of them for addresses without one; others wait for their turn"},
 		{"ask_kept", askKept, "for which the bucket's answer is used again"},
 		{"ask_results", askResults, "answers kept for that; the oldest is dropped"},
+		{"ask_probe", askProbe, "without an ask, after which the bucket is probed"},
 		{"ask_quiet", askQuiet, "without a failed ask, after which the bucket is said to answer again"},
 		{"turn_share", reactor.TurnShare, "for which the loop serves connections that send much before others have their turn"},
 		{"slow_turn", reactor.SlowTurn, "for which an event may block the loop before it is logged"},

@@ -123,6 +123,7 @@ var limitCases = []limitCase{
 	{limits: "ask_timeout ask_in_flight", counts: "asks.sent asks.failed asks.busy", hit: hitAskInFlight},
 	{limits: "ask_kept", counts: "asks.found asks.older asks.none asks.invalid asks.shared asks.cached", hit: hitAskKept},
 	{limits: "ask_results", by: "herd/ask_test.go TestAskResultsAreBounded"},
+	{limits: "ask_probe", by: "herd/ask_test.go TestAskProbe"},
 	{limits: "ask_quiet", by: "herd/ask_test.go TestAskFailuresAreLoggedOnce"},
 	{limits: "turn_share", by: "reactor/share_test.go TestEventsHaveAShare"},
 	{limits: "slow_turn", by: "reactor/loop_test.go TestSlowTurnAlarm"},

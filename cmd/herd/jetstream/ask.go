@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/zap"
 
 	"serverherd/reactor"
 )
@@ -20,7 +19,6 @@ import (
 const askQueue = 1024
 
 var (
-	errConnecting = errors.New("connecting")
 	errNotAsk     = errors.New("jetstream.mode is not ask")
 	errAskTimeout = errors.New("no reply in time")
 	errBusy       = errors.New("too many asks were not sent")
@@ -33,7 +31,7 @@ type asker struct {
 	queue  chan query
 
 	mu    sync.Mutex
-	err   error // why there is no connection; nil: there is one
+	err   error // why there is no connection; nil: there is one, or the first is being made
 	asks  map[uint64]*ask
 	count uint64
 }
@@ -51,7 +49,7 @@ type ask struct {
 }
 
 func newAsker(b *Bucket) *asker {
-	return &asker{bucket: b, queue: make(chan query, askQueue), err: errConnecting, asks: map[uint64]*ask{}}
+	return &asker{bucket: b, queue: make(chan query, askQueue), asks: map[uint64]*ask{}}
 }
 
 // Ask implements herd.Asker.
@@ -110,22 +108,11 @@ func (a *asker) lost(err error) {
 // run keeps a connection.
 func (a *asker) run() {
 	b := a.bucket
-	logged := false
 	for delay := time.Duration(0); ; {
 		begun := time.Now()
-		err := a.serve(func() {
-			if logged {
-				logged = false
-				b.o.Log.Info("bucket reachable")
-			}
-		})
-		a.lost(err)
+		a.lost(a.serve())
 		if b.ctx.Err() != nil {
 			return
-		}
-		if !logged {
-			logged = true
-			b.o.Log.Warn("bucket unreachable", zap.Error(err))
 		}
 		if time.Since(begun) > reactor.MaxRetryDelay {
 			delay = 0
@@ -140,7 +127,7 @@ func (a *asker) run() {
 }
 
 // serve connects and sends asks until the connection is lost.
-func (a *asker) serve(connected func()) error {
+func (a *asker) serve() error {
 	b := a.bucket
 	c, err := b.connect(b.ctx, fmt.Sprintf("%s/%s", b.o.Herd, b.o.Server))
 	if err != nil {
@@ -159,7 +146,6 @@ func (a *asker) serve(connected func()) error {
 	a.mu.Lock()
 	a.err = nil
 	a.mu.Unlock()
-	connected()
 	for {
 		select {
 		case q := <-a.queue:

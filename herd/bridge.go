@@ -52,8 +52,8 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 //	 b1@2 c1@3 a2@4|                all was read: c1 is published
 //
 // After it, the same cursor publishes what is new. An entry that is read then and stored is shown, so it is not put
-// back. Every bridgePass there is a new session. A pass does not ask what the bucket lost since the last session, or whether: two revisions cannot tell if
-// other bridges have published since.
+// back. Every bridgePass there is a new session. A pass does not ask what the bucket lost since the last session, or
+// whether: two revisions cannot tell if other bridges have published since.
 //
 // That is mode share. In the other modes an entry of another herd is not applied. If it is at least our record of its
 // client, our record is shown, so it is not put over that entry.
@@ -91,7 +91,8 @@ var errRefusedByBucket = errors.New("the bucket refuses records")
 // last one. Of several bridges that cure it, one succeeds, so cures do not answer each other.
 //
 // An update may be less than an entry of another herd that this server does not have: it has not read it yet, or has not
-// applied it because of the mode. That entry is replaced, and the other herd's bridges cure that.
+// applied it because of the mode. That entry is replaced, and the other herd's bridges cure that. It is lost only if the
+// other herd has lost it, too.
 //
 // # Invariants
 //

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,8 +45,7 @@ func (f *fleet) acknowledged(id, time string) {
 // newCell writes the herd.toml of a herd, whose first server is the bridge. more is in [jetstream].
 func newCell(t *testing.T, f *fleet, name, url, more string, servers ...string) *cell {
 	t.Helper()
-	extra := fmt.Sprintf("[herd]\nname = %q\n[log]\nlines = false\n[jetstream]\nurl = %q\n%s\n", name, url, more)
-	h, listeners := processtest.NewHerd(t, extra, servers...)
+	h, listeners := processtest.NewHerd(t, head("", name, url, more), servers...)
 	for _, each := range listeners {
 		for _, l := range each {
 			l.Close() // the host is this herd's
@@ -56,6 +54,11 @@ func newCell(t *testing.T, f *fleet, name, url, more string, servers ...string) 
 	c := &cell{Herd: h, fleet: f}
 	c.bridge(servers[0])
 	return c
+}
+
+// head is the beginning of a herd.toml. secret is a file; "": none.
+func head(secret, name, url, more string) string {
+	return fmt.Sprintf("[herd]\nname = %q\nsecret_file = %q\n[log]\nlines = false\n[jetstream]\nurl = %q\n%s\n", name, secret, url, more)
 }
 
 // bridge makes servers the bridges, before they are started.
@@ -134,7 +137,7 @@ func (c *cell) until(name, what string, holds func(b *herd.BridgeStatus) bool) {
 	})
 }
 
-// untilDown waits until a server's bridge is down and has been tried again several times, and checks that this is shown.
+// untilDown waits until a server's bridge is down and has been tried again, and checks that this is shown, and logged once.
 func (c *cell) untilDown(name, why string) {
 	c.T.Helper()
 	tried := uint64(0)
@@ -145,7 +148,7 @@ func (c *cell) untilDown(name, why string) {
 		if tried == 0 {
 			tried = b.Sessions
 		}
-		return b.Sessions >= tried+3
+		return b.Sessions >= tried+2
 	})
 	c.within("/readyz shows the error", func() bool {
 		code, text := c.readyz(name)
@@ -345,7 +348,8 @@ func (c *cell) records(server string) (lines map[string]string, err error) {
 	defer r.Body.Close()
 	lines = map[string]string{}
 	complete := false
-	for in := bufio.NewScanner(r.Body); in.Scan(); {
+	in := bufio.NewScanner(r.Body)
+	for in.Scan() {
 		var line struct { // see /clients.ndjson
 			Client   []byte `json:"id_b64"`
 			Origin   string `json:"origin"`
@@ -363,7 +367,7 @@ func (c *cell) records(server string) (lines map[string]string, err error) {
 		}
 	}
 	if !complete {
-		return nil, errors.New("not complete")
+		return nil, fmt.Errorf("after %d clients: not complete, %v", len(lines), in.Err())
 	}
 	return lines, nil
 }

@@ -347,6 +347,15 @@ func (s *bridgeSession) pump() {
 			s.bucket.Publish(s.batch, s.done)
 		}
 	}
+	// After a pass, reading gives way to publishing: there is one batch of entries for each full one of records. In the
+	// bucket only the last entry of each client waits.
+	if !s.complete || !s.busy || len(s.batch) < bridgeRecords {
+		s.next()
+	}
+}
+
+// next asks for more entries.
+func (s *bridgeSession) next() {
 	if s.waiting && len(s.cures) == 0 {
 		s.waiting = false
 		s.bucket.Next()
@@ -403,6 +412,7 @@ func (s *bridgeSession) done(results []BucketResult) {
 			}
 		}
 	}
+	s.next()
 	s.pump()
 	b.server.checkDrained()
 }

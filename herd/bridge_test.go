@@ -479,3 +479,21 @@ func TestBridgeWaitsForNeighbors(t *testing.T) {
 		t.Errorf("waited for %v", took)
 	}
 }
+
+// While there is more to publish than fits a batch, one batch of entries is read for each of records. Then the rest is.
+func TestBridgeReadingGivesWay(t *testing.T) {
+	const full, entries = 4, 32
+	w, m, srv, _ := bridged(t, func(m *memBucket) { m.err, m.delay = errors.New("down"), time.Second })
+	w.updates("Alford", 0, full*bridgeRecords, stamp)
+	m.err = nil
+	w.until("the first batch is published", func() bool { return len(m.puts) > 0 })
+	for i := range entries {
+		client := fmt.Sprintf("weka%d", i)
+		m.add(client, "AT Ball +0.1 "+client+" +1+2 1")
+	}
+	w.until("the last batch is published", func() bool { return len(m.puts) == full*bridgeRecords })
+	if read := srv.Status().Bridge.Read; read > 2*full {
+		t.Errorf("%d entries read beside %d full batches", read, full)
+	}
+	w.until("all is read", func() bool { return srv.store.Len() == full*bridgeRecords+entries })
+}

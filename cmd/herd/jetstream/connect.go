@@ -56,8 +56,8 @@ func parseURLs(text string) (urls string, redact *strings.Replacer, err error) {
 	return strings.Join(all, ","), strings.NewReplacer(hidden...), nil
 }
 
-// connection is a connection to a NATS server. ctx is canceled when it is lost, and it is closed when ctx is canceled.
-// A lost one is not dialed again.
+// connection is a connection to a NATS server. ctx is canceled when it is lost, and it is lost when ctx is canceled, see
+// dialer. It is not dialed again.
 type connection struct {
 	*nats.Conn
 	ctx    context.Context
@@ -109,7 +109,6 @@ func (b *Bucket) connect(parent context.Context, name string) (*connection, erro
 		}
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	context.AfterFunc(ctx, c.Close)
 	return c, nil
 }
 

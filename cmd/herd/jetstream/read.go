@@ -20,7 +20,7 @@ const (
 	inFlightBytes = 4 << 20
 	// expiry is for how long a request for messages is valid, and statuses the number of messages about requests
 	// that may arrive in that time, while nothing is read: heartbeats and the end of each.
-	expiry   = 30 * time.Second
+	expiry   = 10 * time.Second
 	statuses = 64
 	// inactive is how long a consumer without requests exists.
 	inactive = 5 * time.Minute

@@ -87,9 +87,17 @@ func TestAsk(t *testing.T) {
 		}
 		must[uint64](t)(user.existing(name).Put(key("large"), make([]byte, 1<<20-1024)))
 	}
-	got := b.ask(patience, "kiwi", "tui", long, "weka", "moa", "kea", "kiwi", "large")
+	for _, name := range []string{"places-0", "places-1", "places-2"} {
+		deleted := nats.NewMsg("$KV." + name + "." + key("kakapo"))
+		deleted.Header.Set("KV-Operation", "DEL")
+		deleted.Data = []byte("of another client library")
+		if err := user.PublishMsg(deleted); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := b.ask(patience, "kiwi", "tui", long, "weka", "moa", "kea", "kiwi", "large", "kakapo")
 	for i, want := range []string{value("kiwi", 1), "", value(long, 3), value("weka", 4), "", "foreign", value("kiwi", 1),
-		string(make([]byte, 1<<20-1024))} {
+		string(make([]byte, 1<<20-1024)), ""} {
 		if got[i].err != nil || got[i].value != want {
 			t.Errorf("%d: %.100q %v", i, got[i].value, got[i].err)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -298,4 +299,28 @@ func TestForeignEntries(t *testing.T) {
 	a.shown("kea", "")
 	a.publish(record("kiwi", 1))
 	a.shown("kiwi", value("kiwi", 1))
+}
+
+// Requests for messages expire, and are made again.
+func TestIdle(t *testing.T) {
+	t.Parallel() // it waits for that
+	s := Start(t, nil)
+	expired := make(chan struct{}, 100)
+	o := operate(t, s.ClientURL())
+	must[*nats.Subscription](t)(o.Subscribe("_INBOX.>", func(m *nats.Msg) {
+		if m.Header.Get("Status") == "408" {
+			expired <- struct{}{}
+		}
+	}))
+	if err := o.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, settings(s))
+	select {
+	case <-expired:
+	case <-time.After(patience):
+		t.Fatal("no request expired")
+	}
+	b.publish(record("kiwi", 1))
+	b.shown("kiwi", value("kiwi", 1))
 }

@@ -132,7 +132,6 @@ func TestCluster(t *testing.T) {
 	for client, second := range acknowledged {
 		c.shown(client, value(client, second))
 	}
-	// A conflict has another error code in a cluster.
 	put := record("kiwi1", 1000)
 	put.Revision = 1
 	if r := c.publish(put); r[0] != herd.BucketConflict {

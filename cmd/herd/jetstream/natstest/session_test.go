@@ -310,6 +310,17 @@ func TestStalledConnection(t *testing.T) {
 	b.over()
 }
 
+// A lost connection ends the session at once, though it is only reading.
+func TestConnectionIsLost(t *testing.T) {
+	s := Start(t, nil)
+	p := startProxy(t, s)
+	o := settings(s)
+	o.Config.URL = "nats://" + p.listener.Addr().String()
+	b := start(t, o)
+	p.cut()
+	expect(t, b.over(), "connection lost: ")
+}
+
 // proxy forwards the bytes of connections, until it stalls.
 type proxy struct {
 	listener net.Listener
@@ -321,9 +332,7 @@ func startProxy(t *testing.T, s *server.Server) *proxy {
 	p := &proxy{must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0")), make(chan struct{}), make(chan net.Conn, 100)}
 	t.Cleanup(func() {
 		p.listener.Close()
-		for len(p.conns) > 0 {
-			(<-p.conns).Close()
-		}
+		p.cut()
 	})
 	go func() {
 		for {
@@ -346,6 +355,13 @@ func startProxy(t *testing.T, s *server.Server) *proxy {
 }
 
 func (p *proxy) stall() { close(p.stalled) }
+
+// cut closes the connections.
+func (p *proxy) cut() {
+	for len(p.conns) > 0 {
+		(<-p.conns).Close()
+	}
+}
 
 func (p *proxy) forward(to, from net.Conn) {
 	buf := make([]byte, 1<<16)

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,6 +27,7 @@ type cell struct {
 	*processtest.Herd
 	bridges []string
 	fleet   *fleet
+	web     http.Client // for consoles
 }
 
 // fleet knows the clients of all herds of a test.
@@ -51,7 +54,7 @@ func newCell(t *testing.T, f *fleet, name, url, more string, servers ...string) 
 			l.Close() // the host is this herd's
 		}
 	}
-	c := &cell{Herd: h, fleet: f}
+	c := &cell{Herd: h, fleet: f, web: browser(nil)}
 	c.bridge(servers[0])
 	return c
 }
@@ -172,11 +175,14 @@ func within(t *testing.T, what string, holds func() bool) {
 	processtest.Within(t, 3*processtest.Patience, what, holds)
 }
 
-var web = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+// browser returns a client of consoles. A console may be asked many times, and the server restarted meanwhile.
+func browser(dial func(ctx context.Context, network, addr string) (net.Conn, error)) http.Client {
+	return http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, Timeout: 10 * time.Second}
+}
 
 // readyz returns the answer of /readyz, or 0.
 func (c *cell) readyz(name string) (code int, text string) {
-	r, err := web.Get("http://" + c.Server(name).Console + "/readyz")
+	r, err := c.web.Get("http://" + c.Server(name).Console + "/readyz")
 	if err != nil {
 		return 0, ""
 	}
@@ -341,11 +347,14 @@ func (x *traffic) end() {
 
 // records returns the AT lines of all clients that a server has.
 func (c *cell) records(server string) (lines map[string]string, err error) {
-	r, err := web.Get("http://" + c.Server(server).Console + "/clients.ndjson")
+	r, err := c.web.Get("http://" + c.Server(server).Console + "/clients.ndjson")
 	if err != nil {
 		return nil, err
 	}
 	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return nil, errors.New(r.Status)
+	}
 	lines = map[string]string{}
 	complete := false
 	in := bufio.NewScanner(r.Body)

@@ -197,12 +197,13 @@ func (c *cell) log(name string) string {
 	return string(text)
 }
 
-// logged checks how often a server has logged a message.
+// logged checks how often a server has logged a message. It is in the file some time after what it is about.
 func (c *cell) logged(name, message string, times int) {
 	c.T.Helper()
-	log := c.log(name)
-	if n := strings.Count(log, fmt.Sprintf(`"msg":%q`, message)); n != times {
-		c.T.Errorf("%s has logged %q %d times, want %d\n%s", name, message, n, times, log)
+	count := func() int { return strings.Count(c.log(name), fmt.Sprintf(`"msg":%q`, message)) }
+	c.within(fmt.Sprintf("%s has logged %q", name, message), func() bool { return count() >= times })
+	if n := count(); n != times {
+		c.T.Errorf("%s has logged %q %d times, want %d\n%s", name, message, n, times, c.log(name))
 	}
 }
 

@@ -22,10 +22,10 @@ import (
 const (
 	// connectTimeout is for dialing and for the handshake with each server.
 	connectTimeout = 5 * time.Second
-	// requestTimeout is for requests of JetStream's API, and for ACKs: for so long there may be none.
-	requestTimeout = 5 * time.Second
+	// requestTimeout is for requests of JetStream's API.
+	requestTimeout = 10 * time.Second
 	// heartbeat is how often the server says that a connection, and a consumer, is alive. After silence without a
-	// sign of life it is taken for lost.
+	// sign of life, or without an ACK that is missing, it is taken for lost.
 	heartbeat = 5 * time.Second
 	silence   = 3 * heartbeat
 )

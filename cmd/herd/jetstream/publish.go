@@ -59,7 +59,7 @@ func (p *publisher) run() error {
 // put publishes a batch and waits for all ACKs.
 func (p *publisher) put(puts []herd.BucketPut) ([]herd.BucketResult, error) {
 	results := make([]herd.BucketResult, len(puts))
-	progress := time.NewTimer(requestTimeout)
+	progress := time.NewTimer(silence)
 	defer progress.Stop()
 	waiting := 0
 	ack := func(m *nats.Msg) error {
@@ -68,7 +68,7 @@ func (p *publisher) put(puts []herd.BucketPut) ([]herd.BucketResult, error) {
 			return fmt.Errorf("unexpected reply to %s", m.Subject)
 		}
 		waiting--
-		progress.Reset(requestTimeout)
+		progress.Reset(silence)
 		results[i], err = p.result(m, p.s.parts[p.s.bucket.partition(puts[i].Record.Client())])
 		return err
 	}
@@ -98,7 +98,7 @@ func (p *publisher) put(puts []herd.BucketPut) ([]herd.BucketResult, error) {
 				return nil, err
 			}
 		case <-progress.C:
-			return nil, fmt.Errorf("no ACK for %v, %d are missing", requestTimeout, waiting)
+			return nil, fmt.Errorf("no ACK for %v, %d are missing", silence, waiting)
 		case <-p.s.ctx.Done():
 			return nil, context.Cause(p.s.ctx)
 		}

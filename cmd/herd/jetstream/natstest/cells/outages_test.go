@@ -178,3 +178,28 @@ func TestFull(t *testing.T) {
 	west.until("Alford", "no error", func(b *herd.BridgeStatus) bool { return b.Error == "" })
 	west.logged("Alford", "bridge down", 0)
 }
+
+// In mode ask NATS is gone. What a herd knows itself is found, and nobody waits for the rest.
+func TestAskedWhileGone(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t, "")
+	west, east := twoHerds(t, n, mode("ask"))
+	west.iamat("Hamilton", "kiwi")
+	found := func() bool { return strings.HasPrefix(east.whatsat("Holiday", "kiwi"), "AT Hamilton ") }
+	east.within("it is found", found)
+	n.kill()
+	east.within("the asks of Holiday fail", func() bool {
+		east.whatsat("Holiday", "kiwi")
+		s := east.Status("Holiday")
+		return !s.Asks.OK && s.Asks.Failed > 2
+	})
+	if reply := east.whatsat("Holiday", "kiwi"); strings.HasPrefix(reply, "AT ") {
+		t.Errorf("%q", reply)
+	}
+	east.serves()
+	east.logged("Holiday", "bucket does not answer", 1)
+	n.start()
+	east.within("it is found again", found)
+	east.logged("Holiday", "bucket answers again", 1)
+	east.logged("Holiday", "bucket does not answer", 1)
+}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"serverherd/herd/config"
+	"serverherd/herd/herdtest"
 	"serverherd/reactor/memreactor"
 )
 
@@ -278,6 +279,22 @@ func TestBridgeDrain(t *testing.T) {
 		if err := srv.StopError(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A server that stops does not wait if the bucket has already shown what the second bridge would publish next.
+func TestBridgeDrainShown(t *testing.T) {
+	w, m, srv, _ := bridged(t, func(m *memBucket) { m.rank = 1 })
+	w.until("live", func() bool { return srv.Status().Bridge.State == BridgeLive })
+	r := herdtest.Record(t, "Alford +0.1 kiwi +1+1 5")
+	srv.store.Apply(r, 1)
+	m.add("kiwi", string(r.AppendAT(nil))) // the first bridge has put it
+	w.until("shown", func() bool { return srv.Status().Bridge.Shown == 1 })
+	begun := w.net.Elapsed()
+	w.reactors["Alford"].Stop()
+	w.until("stopped", w.reactors["Alford"].Stopped)
+	if took := w.net.Elapsed() - begun; took > time.Second || len(m.puts) > 0 {
+		t.Errorf("stopped after %v, %d puts", took, len(m.puts))
 	}
 }
 

@@ -64,7 +64,6 @@ func (srv *Server) checkDrained() {
 		return
 	}
 	if srv.bridge != nil && !srv.bridge.idle() {
-		srv.bridge.pump()
 		return
 	}
 	if srv.retriesCrashed() && srv.unreplicated(true) > 0 {

@@ -69,4 +69,5 @@ func (srv *Server) pumpLinks() {
 	if more {
 		srv.pumpNow()
 	}
+	srv.checkDrained() // the bridge may have passed the rest without a record to publish
 }

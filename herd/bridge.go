@@ -32,6 +32,10 @@ const (
 	bridgeRestore = 10 * time.Second
 	// bridgeSkew is by how much the clocks of two herds may differ.
 	bridgeSkew = time.Hour
+	// bridgeQuiet is for how long no session may have failed, since one has read everything, when the bridge is
+	// reported to have recovered. A session without permission to publish fails right after it has read everything, and
+	// one without ACKs some seconds later.
+	bridgeQuiet = 10 * time.Second
 )
 
 var errRefusedByBucket = errors.New("the bucket refuses records")
@@ -109,8 +113,9 @@ type bridge struct {
 	every   time.Duration  // from one pass to the next
 	epoch   protocol.Epoch // the sender of its records in the feed
 	session *bridgeSession // nil: none
-	retry   time.Duration  // the last pause between sessions; 0: the last session was complete
-	err     error          // why there is no session, if that was logged
+	retry   time.Duration  // the last pause between sessions; 0: none since the bridge last recovered
+	err     error          // the last failure, which was logged; nil: none since the bridge last recovered
+	read    time.Duration  // when everything was first read since the last failure, on the steady clock; 0: it was not
 	status  BridgeStatus   // what is counted
 	started time.Duration
 	empty   bool // it started without records, and no neighbor had some
@@ -213,7 +218,7 @@ func (s *bridgeSession) Ended(err error) {
 	if b.err == nil {
 		b.server.log.Warn("bridge down", zap.Error(err))
 	}
-	b.err = err
+	b.err, b.read = err, 0
 	b.retry = min(max(2*b.retry, reactor.MinRetryDelay), reactor.MaxRetryDelay)
 	pause := b.retry/2 + time.Duration(b.server.rand.Int64N(int64(b.retry)))
 	b.server.reactor.CallLater(pause, b.open)
@@ -234,12 +239,10 @@ func (s *bridgeSession) Entries(entries []BucketEntry, complete bool) {
 	s.waiting = true
 	if complete && !s.complete {
 		s.complete = true
-		b.retry = 0
-		b.restored()
-		if b.err != nil {
-			b.err = nil
-			b.server.log.Info("bridge recovered", zap.Int("records", b.server.store.Len()))
+		if b.read == 0 {
+			b.read = b.server.reactor.Elapsed()
 		}
+		b.restored()
 	}
 	s.pump()
 }
@@ -417,6 +420,15 @@ func (s *bridgeSession) done(results []BucketResult) {
 	b.server.checkDrained()
 }
 
+// recovered is called while no session has failed for bridgeQuiet.
+func (b *bridge) recovered() {
+	b.retry = 0
+	if b.err != nil {
+		b.err = nil
+		b.server.log.Info("bridge recovered", zap.Int("records", b.server.store.Len()))
+	}
+}
+
 // sweep is called periodically. It moves the limits of walks, and begins the next pass.
 func (b *bridge) sweep() {
 	s := b.session
@@ -424,6 +436,9 @@ func (b *bridge) sweep() {
 		return
 	}
 	now := b.server.reactor.Elapsed()
+	if b.read > 0 && now-b.read >= bridgeQuiet {
+		b.recovered()
+	}
 	for _, w := range []*walk{&s.own, &s.foreign} {
 		if now-w.turn >= w.delay {
 			w.limit, w.noted, w.turn = w.noted, b.server.store.Tail(), now

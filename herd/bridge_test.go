@@ -21,6 +21,7 @@ type memBucket struct {
 	mode     BucketMode
 	rank     int
 	err      error // of Open
+	broken   error // that ends the session, delay after Publish
 	full     bool
 	stalled  bool          // Publish is not answered
 	delay    time.Duration // of its answer
@@ -95,6 +96,10 @@ func (m *memBucket) addEntry(client, value string, own bool) {
 }
 
 func (m *memBucket) Publish(puts []BucketPut, done func([]BucketResult)) {
+	if err := m.broken; err != nil {
+		m.net.At(m.delay, func() { m.reader.Ended(err) })
+		return
+	}
 	m.largest = max(m.largest, len(puts))
 	results := make([]BucketResult, len(puts))
 	bytes := 0
@@ -200,8 +205,43 @@ func TestBridgeDown(t *testing.T) {
 	if item, _ := srv.store.Lookup([]byte("c7")); string(item.Record.Origin()) != "Ball" {
 		t.Errorf("the server has %q", item.Record.Text())
 	}
-	if down, up := logs.FilterMessage("bridge down").Len(), logs.FilterMessage("bridge recovered").Len(); down != 1 || up != 1 {
-		t.Errorf("logged %d times that it is down, %d times that it recovered", down, up)
+	w.net.RunFor(bridgeQuiet + time.Second)
+	wantOutages(t, logs, 1, 1)
+	if st := srv.Status().Bridge; st.Error != "" {
+		t.Errorf("%+v", st)
+	}
+}
+
+// wantOutages checks how often it was logged that the bridge is down, and that it has recovered.
+func wantOutages(t *testing.T, logs *observer.ObservedLogs, down, up int) {
+	t.Helper()
+	d, u := logs.FilterMessage("bridge down").Len(), logs.FilterMessage("bridge recovered").Len()
+	if d != down || u != up {
+		t.Errorf("logged %d times that it is down, %d times that it recovered, want %d and %d", d, u, down, up)
+	}
+}
+
+// A bucket that can be read but not written, as without the permission to publish or without ACKs, is one outage, and is
+// tried no more often than one that is absent.
+func TestBridgeCannotPublish(t *testing.T) {
+	for _, after := range []time.Duration{0, 5 * time.Second} {
+		t.Run(after.String(), func(t *testing.T) {
+			w, m, srv, logs := bridged(t, func(m *memBucket) {
+				m.broken, m.delay = errors.New("no permission to publish"), after
+			})
+			w.updates("Alford", 0, 10, stamp)
+			w.net.RunFor(5 * time.Minute)
+			wantOutages(t, logs, 1, 0)
+			if st := srv.Status().Bridge; m.opened < 20 || m.opened > 150 || st.Error != m.broken.Error() {
+				t.Errorf("%d sessions, %+v", m.opened, st)
+			}
+			m.broken = nil
+			w.net.RunFor(2*bridgeQuiet + after)
+			wantOutages(t, logs, 1, 1)
+			if st := srv.Status().Bridge; len(m.values) != 10 || st.Error != "" {
+				t.Errorf("%d entries, %+v", len(m.values), st)
+			}
+		})
 	}
 }
 

@@ -116,7 +116,7 @@ type BridgeStatus struct {
 	// publishing: it lacks records that were stored before that; or live: what is new is published, also while a later
 	// pass reads.
 	State string `json:"state"`
-	Error string `json:"error,omitempty"` // why it is down, or why records were refused
+	Error string `json:"error,omitempty"` // why it is down, or was until 10 seconds ago; or why records were refused
 	// Behind is an upper bound on the records that were not published: all of them while State is down or reading.
 	Behind   uint64 `json:"behind"`
 	Sessions uint64 `json:"sessions"` // begun

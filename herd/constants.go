@@ -187,6 +187,7 @@ func Constants() []Constant {
 		{"bridge_neighbors", bridgeNeighbors, "for which a bridge that starts waits for the records of neighbors before it reads the bucket"},
 		{"bridge_restore", bridgeRestore, "for which a server that starts without records is not ready until it has read the bucket"},
 		{"bridge_skew", bridgeSkew, "by which another herd's clock may be ahead: its records beyond that and max_future are replaced"},
+		{"bridge_quiet", bridgeQuiet, "without a failure, since everything was read, after which a bridge is said to have recovered"},
 		{"bucket_batch", BucketBatch, "entries of a bucket that one turn applies"},
 		{"ask_timeout", askTimeout, "for the bucket's answer about a client, or half of what is left of places.timeout; before that, as long for its turn"},
 		{"ask_in_flight", askInFlight, "asks of the bucket at once, an eighth of them for addresses without one; others wait for their turn"},

@@ -118,6 +118,7 @@ var limitCases = []limitCase{
 	{limits: "bridge_turn bridge_foreign", by: "herd/bridgelimits_test.go TestBridgeDelays"},
 	{limits: "bridge_neighbors", by: "herd/bridge_test.go TestBridgeWaitsForNeighbors"},
 	{limits: "bridge_restore", by: "herd/restore_test.go TestRestore"},
+	{limits: "bridge_quiet", by: "herd/bridge_test.go TestBridgeCannotPublish"},
 	{limits: "bridge_skew", by: "herd/bridge_test.go TestBridgeFuture"},
 	{limits: "bucket_batch", by: "cmd/herd/jetstream/natstest/bucket_test.go TestBackpressure"},
 	{limits: "ask_timeout ask_in_flight", counts: "asks.sent asks.failed asks.busy", hit: hitAskInFlight},

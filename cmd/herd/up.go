@@ -202,6 +202,7 @@ func (s *supervisor) run(out io.Writer) error {
 		}
 	}()
 	go s.report()
+	parent.Watch(func() { signals <- syscall.SIGTERM })
 	go s.end(signals)
 	children.Wait()
 	if len(s.unclean) > 0 {

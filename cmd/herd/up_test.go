@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/cmd/herd/parent"
 )
 
 // upHerd returns a herd with free ports and a herd up command that is not started yet. extra is prepended
@@ -497,6 +498,33 @@ func TestUpSecondSignal(t *testing.T) {
 	}
 	if alive(stuck) {
 		t.Error("Welsh outlived up")
+	}
+}
+
+// up ends with the process that started it, if that has asked for it.
+func TestUpEndsWithItsParent(t *testing.T) {
+	t.Parallel()
+	out := &processtest.Output{}
+	h, c := upHerd(t, out, "", []string{"Alford", "Welsh"})
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	defer ours.Close()
+	c.ExtraFiles = []*os.File{theirs}
+	c.Env = append(c.Environ(), parent.Variable+"=3")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), welcomed) })
+	servers := []int{pid(h, "Alford"), pid(h, "Welsh")}
+	ours.Close()
+	if code := waitUp(t, c); code != 0 {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if slices.ContainsFunc(servers, alive) {
+		t.Error("a server outlived up")
 	}
 }
 

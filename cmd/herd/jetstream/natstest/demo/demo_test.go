@@ -57,12 +57,14 @@ func TestDemo(t *testing.T) {
 					}
 					return strings.Contains(out.String(), "Ctrl-C stops everything")
 				})
+				_, acknowledged, _ := strings.Cut(out.String(), " iamat ")
+				acknowledged = strings.Split(acknowledged, "\n")[1]
 				stop()
 				if err := <-ended; err != nil {
 					t.Errorf("after Ctrl-C: %v", err)
 				}
 				_, reply, _ := strings.Cut(out.String(), " whatsat ")
-				if !strings.Contains(reply, "\nAT Alford ") || !strings.Contains(reply, " kiwi.cs.ucla.edu +34.068930-118.445127 ") {
+				if !strings.HasPrefix(acknowledged, "AT Alford ") || !strings.Contains(reply, "\n"+acknowledged+"\n") {
 					t.Errorf("no reply in\n%s", out)
 				}
 			}
@@ -85,7 +87,7 @@ func TestDemoThatCannotRun(t *testing.T) {
 	}{
 		"a mode":      {demo{mode: "publish", nats: port + 8, port: port}, `mode "publish": in mode share or ask`},
 		"a NATS port": {demo{mode: "share", nats: taken, port: port}, "address already in use"},
-		"a herd port": {demo{mode: "share", nats: port + 8, port: taken}, "address already in use"},
+		"a herd port": {demo{mode: "share", nats: port + 8, port: taken}, "does it run already"},
 		"no binary":   {demo{mode: "share", nats: port + 8, port: port, binary: "/nowhere/herd"}, "no such file"},
 	} {
 		c.out, c.dir = new(bytes.Buffer), t.TempDir()
@@ -95,5 +97,22 @@ func TestDemoThatCannotRun(t *testing.T) {
 		if err := c.run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", what, err, c.want)
 		}
+	}
+}
+
+// The output of a command that succeeds too early, as with an older location, is not the one that is waited for.
+func TestUntil(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	d, h := demo{binary: "echo"}, &herd{ended: make(chan struct{})}
+	if out, err := d.until(ctx, h, "AT Alford", "AT Alford"); err != nil || out != "AT Alford\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	stop()
+	if out, err := d.until(ctx, h, "AT Alford", "AT Welsh"); err == nil {
+		t.Errorf("%q", out)
+	}
+	close(h.ended)
+	if out, err := d.until(t.Context(), h, "AT Alford", "AT Welsh"); err == nil || !strings.Contains(err.Error(), "ended") {
+		t.Errorf("%q, %v", out, err)
 	}
 }

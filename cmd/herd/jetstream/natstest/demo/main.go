@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -20,6 +21,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"serverherd/cmd/herd/jetstream/natstest"
+	"serverherd/cmd/herd/parent"
 )
 
 // patience is how long the herds may take to start, and a client to be found.
@@ -65,6 +67,13 @@ func (d *demo) run(ctx context.Context) error {
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return err
 	}
+	for _, port := range []int{d.nats, d.port, d.port + 1, d.port + 2, d.port + 3, d.port + 4, d.port + 5, d.port + 6, d.port + 7} {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return fmt.Errorf("%w; does it run already? bin/cells -nats and -port are for other ports", err)
+		}
+		l.Close()
+	}
 	nats, err := natstest.Run(&server.Options{Port: d.nats, StoreDir: filepath.Join(d.dir, "nats"), NoLog: true})
 	if err != nil {
 		return err
@@ -79,35 +88,41 @@ func (d *demo) run(ctx context.Context) error {
 		fmt.Fprintf(d.out, "herd %s, mode %s: %s, which is the bridge, and %s\n", h.name, d.mode, h.first, h.second)
 	}
 	for _, h := range d.herds {
-		if _, err := d.until(ctx, h, "ready", "--config", h.config); err != nil {
+		if _, err := d.until(ctx, h, "", "ready", "--config", h.config); err != nil {
 			return err
 		}
 	}
 	west, east := d.herds[0], d.herds[1]
 	fmt.Fprintln(d.out, "\nA client of west is found from east:")
-	begun := time.Now()
+	begun, at := time.Now(), ""
 	for _, args := range [][]string{
 		{"iamat", "kiwi.cs.ucla.edu", "34.068930,-118.445127", "--config", west.config},
 		{"whatsat", "kiwi.cs.ucla.edu", "10", "1", "--config", east.config},
 	} {
 		h := map[string]*herd{"iamat": west, "whatsat": east}[args[0]]
-		out, err := d.until(ctx, h, args...)
+		out, err := d.until(ctx, h, at, args...) // a bucket of an earlier run may have an older location
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(d.out, "\n$ %s %s\n%s", d.binary, strings.Join(args, " "), out)
+		at, out, _ = strings.Cut(out, "\n")
+		fmt.Fprintf(d.out, "\n$ %s %s\n%s\n", d.binary, strings.Join(args, " "), at)
+		if places, _, more := strings.Cut(out, "\n"); more {
+			fmt.Fprintln(d.out, places, "... the places near it")
+		}
 	}
 	fmt.Fprintf(d.out, "\nBoth took %.2f s. What to type in another terminal:\n\n", time.Since(begun).Seconds())
 	for _, line := range []string{
 		"$HERD iamat kiwi.cs.ucla.edu 37.774930,-122.419416 --config $EAST",
 		"$HERD whatsat kiwi.cs.ucla.edu 10 1 --config $WEST",
+		"$HERD trace kiwi.cs.ucla.edu --config $WEST",
 		"$HERD status Alford --config $WEST",
 		"$HERD top --config $EAST",
-		"nats kv watch herd",
+		"nats kv watch herd   # the NATS CLI, if you have it",
 	} {
 		fmt.Fprintln(d.out, "  "+strings.NewReplacer("$HERD", d.binary, "$WEST", west.config, "$EAST", east.config).Replace(line))
 	}
-	fmt.Fprintln(d.out, "\nCtrl-C stops everything.")
+	fmt.Fprintf(d.out, "\nThe pages: http://localhost:%d/ and http://localhost:%d/\n", d.port+2, d.port+6)
+	fmt.Fprintln(d.out, "Ctrl-C stops everything.")
 	select {
 	case <-ctx.Done():
 		return nil
@@ -151,8 +166,14 @@ func (d *demo) start(name, nats string, port int, first, second string) error {
 		return err
 	}
 	defer log.Close()
+	end, err := parent.End()
+	if err != nil {
+		return err
+	}
 	h.up = exec.Command(d.binary, "up", "--config", h.config)
 	h.up.Stdout, h.up.Stderr = log, log
+	h.up.ExtraFiles = []*os.File{end} // it ends with this process, however this ends
+	h.up.Env = append(os.Environ(), parent.Variable+"=3")
 	h.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is passed on by stop
 	if err := h.up.Start(); err != nil {
 		return err
@@ -180,8 +201,8 @@ func (h *herd) failed() error {
 	return fmt.Errorf("herd %s ended:\n%s", h.name, text)
 }
 
-// until runs a command of herd until it succeeds, and returns its output.
-func (d *demo) until(ctx context.Context, h *herd, args ...string) (out string, err error) {
+// until runs a command of herd until it succeeds with an output that begins with want, and returns the output.
+func (d *demo) until(ctx context.Context, h *herd, want string, args ...string) (out string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -189,10 +210,10 @@ func (d *demo) until(ctx context.Context, h *herd, args ...string) (out string, 
 		c := exec.CommandContext(ctx, d.binary, args...)
 		c.Stdout, c.Stderr = &said, &failed
 		err := c.Run()
-		if err == nil {
+		if err == nil && strings.HasPrefix(said.String(), want) {
 			return said.String(), nil
 		}
-		if exit := new(exec.ExitError); !errors.As(err, &exit) {
+		if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
 			return "", err
 		}
 		select {

@@ -134,7 +134,8 @@ type bridgeSession struct {
 	foreign  walk // of the others
 	shown    shown
 	cures    []cure
-	live     bool // own has caught up once
+	target   uint64 // the feed's tail when all entries were read
+	live     bool   // own has come to target
 
 	busy    bool // Publish has not called done
 	refused bool // a record was refused
@@ -238,7 +239,7 @@ func (s *bridgeSession) Entries(entries []BucketEntry, complete bool) {
 	}
 	s.waiting = true
 	if complete && !s.complete {
-		s.complete = true
+		s.complete, s.target = true, b.server.store.Tail()
 		if b.read == 0 {
 			b.read = b.server.reactor.Elapsed()
 		}
@@ -490,7 +491,7 @@ func (b *bridge) currentStatus() *BridgeStatus {
 	case !s.complete && s.own.ahead == nil:
 		st.State = BridgeReading
 		return &st
-	case s.live && (!s.complete || s.own.ahead == nil):
+	case s.live && b.err == nil && (!s.complete || s.own.ahead == nil):
 		st.State = BridgeLive
 	default:
 		st.State = BridgePublishing

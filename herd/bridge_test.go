@@ -230,7 +230,13 @@ func TestBridgeCannotPublish(t *testing.T) {
 				m.broken, m.delay = errors.New("no permission to publish"), after
 			})
 			w.updates("Alford", 0, 10, stamp)
-			w.net.RunFor(5 * time.Minute)
+			w.until("it has failed", func() bool { return srv.Status().Bridge.Error != "" })
+			for range 300 {
+				w.net.RunFor(time.Second)
+				if srv.Status().Bridge.State == BridgeLive {
+					t.Fatal("it is live")
+				}
+			}
 			wantOutages(t, logs, 1, 0)
 			if st := srv.Status().Bridge; m.opened < 20 || m.opened > 150 || st.Error != m.broken.Error() {
 				t.Errorf("%d sessions, %+v", m.opened, st)
@@ -238,10 +244,25 @@ func TestBridgeCannotPublish(t *testing.T) {
 			m.broken = nil
 			w.net.RunFor(2*bridgeQuiet + after)
 			wantOutages(t, logs, 1, 1)
-			if st := srv.Status().Bridge; len(m.values) != 10 || st.Error != "" {
+			if st := srv.Status().Bridge; len(m.values) != 10 || st.Error != "" || st.State != BridgeLive {
 				t.Errorf("%d entries, %+v", len(m.values), st)
 			}
 		})
+	}
+}
+
+// The second bridge is live while updates go on: what the first one has a second for is not old.
+func TestBridgeSecondIsLive(t *testing.T) {
+	w, m, srv, _ := bridged(t, func(m *memBucket) { m.rank, m.held = 1, true })
+	for i := range 100 {
+		if i == 10 {
+			m.release()
+		}
+		w.updates("Alford", 0, 1, stamp+i)
+		w.net.RunFor(100 * time.Millisecond)
+	}
+	if st := srv.Status().Bridge; st.State != BridgeLive {
+		t.Errorf("%+v", st)
 	}
 }
 

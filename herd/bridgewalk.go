@@ -138,7 +138,7 @@ func (s *bridgeSession) publish(most int) (looked int) {
 	looked += s.walk(&s.own, s.own.cursor, limit, most-looked, 1)
 	s.own.join()
 	looked += s.walk(&s.foreign, s.foreign.cursor, math.MaxUint64, most-looked, 1)
-	s.live = s.live || s.own.ahead == nil && s.own.cursor.CaughtUp()
+	s.live = s.live || s.own.ahead == nil && s.own.cursor.Position() >= s.target
 	return looked
 }
 

@@ -112,9 +112,9 @@ type BridgeStatus struct {
 	// Restored: all entries were read at least once since the server started. A server that starts without records is
 	// not ready before that, or for 10 seconds, unless a neighbor has records.
 	Restored bool `json:"restored"`
-	// State is down: there is no session; reading: the bucket's entries are being read, and nothing is published;
-	// publishing: it lacks records that were stored before that; or live: what is new is published, also while a later
-	// pass reads.
+	// State is down: there is no session; reading: it connects or reads the bucket's entries, and nothing is published;
+	// publishing: the bucket lacks records that were stored before that, or it was down less than 10 seconds ago; or live:
+	// what is new is published, also while a later pass reads.
 	State string `json:"state"`
 	Error string `json:"error,omitempty"` // why it is down, or was until 10 seconds ago; or why records were refused
 	// Behind is an upper bound on the records that were not published: all of them while State is down or reading.
@@ -128,8 +128,8 @@ type BridgeStatus struct {
 	Cures     uint64 `json:"cures"` // of those, how many were to replace an entry older than this server's record
 	Shown     int    `json:"shown"` // records that it will not publish because the bucket has them; some were replaced since
 	// Read counts entries read, Applied those that were new here. Foreign were other herds' and not applied because of
-	// Mode. Invalid were no records of their client, and Future were further ahead of this server's clock than
-	// max_future.
+	// Mode. Future were further ahead of this server's clock than max_future. Invalid were no records of their client, or
+	// further ahead than that and another hour.
 	Read    uint64 `json:"read"`
 	Applied uint64 `json:"applied"`
 	Foreign uint64 `json:"foreign"`

@@ -173,6 +173,6 @@ func answer(m *nats.Msg) (value []byte, err error) {
 	case "503":
 		return nil, errors.New("the bucket does not exist, has no leader or does not allow direct get")
 	default:
-		return nil, fmt.Errorf("%s %s", status, strings.ToLower(m.Header.Get("Description")))
+		return nil, errors.New(printable(status + " " + strings.ToLower(m.Header.Get("Description"))))
 	}
 }

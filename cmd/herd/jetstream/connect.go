@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -179,9 +181,25 @@ func readFile(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, 1<<20))
 }
 
+// maxErrorText is the maximum number of bytes of an error's text. A NATS server may send any text.
+const maxErrorText = 500
+
+// printable returns a text as one line of printable characters and of at most maxErrorText bytes.
+func printable(text string) string {
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText-3] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ReplaceAll(text, "\n", "; "))
+}
+
 // explain returns an error of one line, without passwords, that says what the operator can do.
 func (b *Bucket) explain(err error) error {
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	text := printable(b.redact.Replace(err.Error()))
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked),
 		errors.Is(err, nats.ErrAccountAuthExpired):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -51,6 +52,25 @@ func TestExplain(t *testing.T) {
 	} {
 		if got := b.explain(c.err).Error(); !strings.Contains(strings.ToLower(got), strings.ToLower(c.want)) {
 			t.Errorf("%q instead of %q", got, c.want)
+		}
+	}
+}
+
+// What a NATS server says may be long and have any bytes. The log and /readyz show a line of bounded length.
+func TestServersText(t *testing.T) {
+	b := testBucket(1)
+	_, b.redact, _ = parseURLs("nats://bob:hunter2@a")
+	long := strings.Repeat("x", maxErrorText-8)
+	for _, c := range []struct{ text, want string }{
+		{"bad\x1b[31m\x00\xff\r\nnews é", "bad?[31m???; news é"},
+		{strings.Repeat("y", 1<<20), strings.Repeat("y", maxErrorText-3) + "..."},
+		{long + "hunter2 and more", long + "xxxxx..."},
+	} {
+		header := nats.Header{"Status": {"500"}, "Description": {c.text}}
+		_, err := answer(&nats.Msg{Header: header})
+		if got := b.explain(errors.New(c.text)).Error(); got != c.want || len(err.Error()) > maxErrorText ||
+			strings.ContainsFunc(err.Error(), unicode.IsControl) {
+			t.Errorf("%.80q became %.80q and %.80q, want %.80q", c.text, got, err, c.want)
 		}
 	}
 }

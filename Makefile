@@ -73,7 +73,7 @@ cross: ## build for the other platforms
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/herd ./cmd/study
 
 sim: ## run SEEDS seeds of the simulation from FIRST on, each twice
-	go test -count=1 -v -timeout 24h -run '^TestSeeds$$' ./herd/sim -seeds $(SEEDS) -first $(FIRST)
+	go test -count=1 -v -timeout 24h -run '^Test(Seeds|Cells)$$' ./herd/sim -seeds $(SEEDS) -first $(FIRST)
 
 mutants: ## apply each mutant (a bug) and check that a test detects it
 	go run ./herd/sim/mutants

@@ -87,7 +87,7 @@ func TestDemoThatCannotRun(t *testing.T) {
 	}{
 		"a mode":      {demo{mode: "publish", nats: port + 8, port: port}, `mode "publish": in mode share or ask`},
 		"a NATS port": {demo{mode: "share", nats: taken, port: port}, "address already in use"},
-		"a herd port": {demo{mode: "share", nats: port + 8, port: taken}, "does it run already"},
+		"a herd port": {demo{mode: "share", nats: port + 8, port: taken}, "is it already running"},
 		"no binary":   {demo{mode: "share", nats: port + 8, port: port, binary: "/nowhere/herd"}, "no such file"},
 	} {
 		c.out, c.dir = new(bytes.Buffer), t.TempDir()

@@ -70,7 +70,7 @@ func (d *demo) run(ctx context.Context) error {
 	for _, port := range []int{d.nats, d.port, d.port + 1, d.port + 2, d.port + 3, d.port + 4, d.port + 5, d.port + 6, d.port + 7} {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			return fmt.Errorf("%w; does it run already? bin/cells -nats and -port are for other ports", err)
+			return fmt.Errorf("%w; is it already running? bin/cells -nats and -port set other ports", err)
 		}
 		l.Close()
 	}

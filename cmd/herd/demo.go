@@ -160,7 +160,7 @@ func (f *demoFlags) reportStay(say func(string), logs *lineLogs, missing []strin
 		stay = "stays"
 	}
 	ids := view.Plural(uint64(f.clients), "client", "clients") + " " + demo.Prefix + "..."
-	reportStay(say, ids, stay, logs.first.journaled(), missing, all)
+	reportStay(say, ids, stay, logs.first.kept(), missing, all)
 }
 
 // watch runs the feed and shows what happens until it ends.

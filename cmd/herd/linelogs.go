@@ -156,9 +156,16 @@ func (s logSample) of(name string) *herd.Status {
 	return nil
 }
 
-// journaled reports whether a server has a journal.
-func (s logSample) journaled() bool {
-	return slices.ContainsFunc(s.servers, func(s *herd.Status) bool { return s.Journal != nil })
+// kept says where, besides its servers, the herd keeps records; "" if nowhere.
+func (s logSample) kept() string {
+	kept := ""
+	if slices.ContainsFunc(s.servers, func(s *herd.Status) bool { return s.Journal != nil }) {
+		kept += " and in its journals"
+	}
+	if slices.ContainsFunc(s.servers, func(s *herd.Status) bool { return s.Bridge != nil }) {
+		kept += " and in the bucket"
+	}
+	return kept
 }
 
 // files returns how many servers log lines, and the names of their files with NAME in place of the server's

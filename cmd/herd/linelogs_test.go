@@ -162,6 +162,23 @@ $`)
 	}
 }
 
+// Clients stay where the herd keeps its records, besides its servers.
+func TestReportStay(t *testing.T) {
+	journal, bridge := &herd.Status{Journal: new(herd.JournalStatus)}, &herd.Status{Bridge: new(herd.BridgeStatus)}
+	for want, servers := range map[string][]*herd.Status{
+		"it stays in the herd until all its servers are stopped":     {{}},
+		"it stays in the herd and in its journals":                   {{}, journal},
+		"it stays in the herd and in the bucket":                     {{}, bridge},
+		"it stays in the herd and in its journals and in the bucket": {bridge, journal},
+	} {
+		said := ""
+		reportStay(func(text string) { said = text }, "it", "stays", logSample{servers: servers}.kept(), nil, false)
+		if said != want {
+			t.Errorf("%q, want %q", said, want)
+		}
+	}
+}
+
 // Logs without lines are not reported, and clients in a journal survive a restart.
 func TestLoadTellsOfJournals(t *testing.T) {
 	t.Parallel()

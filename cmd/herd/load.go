@@ -83,7 +83,7 @@ func (f *loadFlags) run(c *cobra.Command) (err error) {
 	if begun || err == nil {
 		defer func() {
 			missing, all := logs.end()
-			f.reportClients(say, logs.first.journaled(), missing, all)
+			f.reportClients(say, logs.first.kept(), missing, all)
 		}()
 	}
 	if err != nil {
@@ -131,9 +131,9 @@ func (f *loadFlags) interrupted(r *load.Report) string {
 	return fmt.Sprintf("interrupted: the report covers %.1f s of %v", r.Length.Seconds(), f.Duration)
 }
 
-// reportClients says which clients stay in the herd. That is unknown if no server answers (all) and there
-// are no journals.
-func (f *loadFlags) reportClients(say func(string), journaled bool, missing []string, all bool) {
+// reportClients says which clients stay in the herd. That is unknown if no server answers (all) and they are
+// kept nowhere else.
+func (f *loadFlags) reportClients(say func(string), kept string, missing []string, all bool) {
 	n, first, last := f.Known()
 	if f.replicated {
 		n, first = 1, load.ReplicationID(&f.Options)
@@ -145,13 +145,13 @@ func (f *loadFlags) reportClients(say func(string), journaled bool, missing []st
 	case 1:
 		ids, stay = "client "+first, "stays"
 	}
-	reportStay(say, ids, stay, journaled, missing, all)
+	reportStay(say, ids, stay, kept, missing, all)
 }
 
 // reportStay says whether clients stay in the herd.
-func reportStay(say func(string), ids, stay string, journaled bool, missing []string, all bool) {
-	if journaled {
-		say(fmt.Sprintf("%s %s in the herd and in its journals", ids, stay))
+func reportStay(say func(string), ids, stay string, kept string, missing []string, all bool) {
+	if kept != "" {
+		say(fmt.Sprintf("%s %s in the herd%s", ids, stay, kept))
 		return
 	}
 	if all {

@@ -240,7 +240,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 func TestDashboardAndAlertsOfAHerd(t *testing.T) {
 	t.Parallel()
 	h, listeners := processtest.NewHerd(t, "[storage]\ndir = \"journal\"\n[places]\nprovider = \"google-legacy\"\n"+
-		"base_url = \"http://127.0.0.1:1\"\n[jetstream]\nurl = \"nats://127.0.0.1:1\"\n", "Alford", "Hamilton", "Holiday")
+		"base_url = \"http://127.0.0.1:1\"\n[jetstream]\nurl = \"nats://127.0.0.1:1\"\nmode = \"ask\"\n", "Alford", "Hamilton", "Holiday")
 	h.Servers[0].Bridge = true
 	h.Write(h.Servers...)
 	h.Env = []string{"GOOGLE_PLACES_API_KEY=" + googletest.Key}
@@ -373,7 +373,7 @@ func TestAlertRules(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"HerdServerDown", "HerdLinkDown", "HerdDiverged", "HerdFull", "HerdNotReady", "HerdJournalFailing", "HerdBridgeDown",
-		"HerdLogErrors", "HerdLoopLag", "HerdPlacesBreakerOpen", "HerdPlacesBudget", "HerdClockWrong", "HerdDuplicateName", "HerdConfigDiffers"} {
+		"HerdBridgeRefused", "HerdAsksFailing", "HerdLogErrors", "HerdLoopLag", "HerdPlacesBreakerOpen", "HerdPlacesBudget", "HerdClockWrong", "HerdDuplicateName", "HerdConfigDiffers"} {
 		if !seen[name] {
 			t.Errorf("no rule %s", name)
 		}

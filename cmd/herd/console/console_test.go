@@ -64,6 +64,8 @@ func TestPages(t *testing.T) {
 		Journal: &herd.JournalStatus{Behind: 3, Error: "no space left on device"}})})
 	apart := start(t, Options{Status: fixed(herd.Status{Server: "Ball", Ready: true,
 		Bridge: &herd.BridgeStatus{State: herd.BridgeDown, Error: "no servers available"}})})
+	alone := start(t, Options{Status: fixed(herd.Status{Server: "Ball", Ready: true,
+		Asks: &herd.AskStatus{Error: "no servers available"}})})
 	profiled := start(t, Options{Status: fixed(herd.Status{}), Pprof: true})
 	for _, test := range []struct {
 		addr, path string
@@ -74,6 +76,7 @@ func TestPages(t *testing.T) {
 		{ready, "/readyz", 200, "ready\n"},
 		{failing, "/readyz", 200, "ready\njournal: behind by 3 records: no space left on device\n"},
 		{apart, "/readyz", 200, "ready\nbridge: down: no servers available\n"},
+		{alone, "/readyz", 200, "ready\nthe bucket does not answer: no servers available\n"},
 		{unready, "/healthz", 200, "ok\n"},
 		{unready, "/readyz", 503, "not ready"},
 		{ready, "/status.json", 200, `"records": 7`},

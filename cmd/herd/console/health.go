@@ -31,6 +31,9 @@ func (c *console) readyz(w http.ResponseWriter, r *http.Request) {
 	if s.Bridge != nil && s.Bridge.Error != "" { // likewise
 		_, _ = fmt.Fprintf(w, "bridge: %s: %s\n", s.Bridge.State, s.Bridge.Error)
 	}
+	if s.Asks != nil && !s.Asks.OK { // likewise
+		_, _ = fmt.Fprintf(w, "the bucket does not answer: %s\n", s.Asks.Error)
+	}
 }
 
 func (c *console) currentStatus(r *http.Request) (herd.Status, bool) {

@@ -471,6 +471,12 @@ func (b *bridge) idle() bool {
 	return s == nil || !s.busy && s.own.idle(s.complete)
 }
 
+// has reports whether the bucket has shown a record, or has acknowledged it in this session.
+func (b *bridge) has(item *feed.Item) bool {
+	s := b.session
+	return item.From == b.epoch || s != nil && !s.busy && !s.refused && s.passed(item.Record, item.Seq)
+}
+
 // currentStatus is the bridge's part of Status.
 func (b *bridge) currentStatus() *BridgeStatus {
 	st := b.status

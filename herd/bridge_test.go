@@ -325,7 +325,7 @@ func TestBridgeBounds(t *testing.T) {
 // A server that stops publishes the rest, and does not wait for a bucket that is not there.
 func TestBridgeDrain(t *testing.T) {
 	for _, err := range []error{nil, errors.New("down")} {
-		w, m, srv, _ := bridged(t, func(m *memBucket) { m.err = err })
+		w, m, srv, logs := bridged(t, func(m *memBucket) { m.err = err })
 		w.net.RunFor(time.Second)
 		w.updates("Alford", 0, 100, stamp)
 		begun := w.net.Elapsed()
@@ -336,6 +336,9 @@ func TestBridgeDrain(t *testing.T) {
 		}
 		if want := map[bool]int{true: 100}[err == nil]; len(m.values) != want {
 			t.Errorf("%v: %d of %d records published", err, len(m.values), want)
+		}
+		if n := logs.FilterMessage(NotHandedOverMessage).Len(); (n == 0) != (err == nil) {
+			t.Errorf("%v: logged %d times that records were not handed over", err, n)
 		}
 		if err := srv.StopError(); err != nil {
 			t.Error(err)

@@ -143,17 +143,14 @@ func (srv *Server) stopApplying() {
 }
 
 // unreplicated counts the records that only this server has, as far as it knows: no connected neighbor has
-// acknowledged or sent them, and they are not in the journal. With former, a neighbor that was connected when
-// the shutdown began counts as connected: what its process had acknowledged counts as handed over.
+// acknowledged or sent them, and they are neither in the journal nor in the bucket. With former, a neighbor that was
+// connected when the shutdown began counts as connected: what its process had acknowledged counts as handed over.
 func (srv *Server) unreplicated(former bool) (n int) {
 	from := srv.store.Head()
 	if srv.journal != nil {
 		from.MoveTo(srv.journal.synced)
 	}
 	var connected []protocol.Epoch
-	if srv.bridge != nil {
-		connected = append(connected, srv.bridge.epoch) // the bucket has them
-	}
 	for _, n := range srv.neighbors {
 		o := n.link
 		if o.sending() || former && o.drain.wasUp && o.sent.Peer() != 0 {
@@ -172,7 +169,7 @@ func (srv *Server) unreplicated(former bool) (n int) {
 		if !ok {
 			return n
 		}
-		if !slices.Contains(connected, item.From) {
+		if !slices.Contains(connected, item.From) && !(srv.bridge != nil && srv.bridge.has(&item)) {
 			n++
 		}
 	}

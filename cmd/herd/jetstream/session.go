@@ -189,6 +189,8 @@ func checkStream(bucket string, c *jetstream.StreamConfig) error {
 		return fmt.Errorf("the stream %s is not a key-value bucket: choose another name", c.Name)
 	case c.MaxMsgsPerSubject != 1:
 		return fmt.Errorf("its history is %d instead of 1: change it, or choose another name", c.MaxMsgsPerSubject)
+	case c.Retention != jetstream.LimitsPolicy:
+		return fmt.Errorf("the stream %s removes entries that were read: create it with nats kv add", c.Name)
 	case c.Discard != jetstream.DiscardNew:
 		return fmt.Errorf("the stream %s discards old entries when it is full: create it with nats kv add", c.Name)
 	}

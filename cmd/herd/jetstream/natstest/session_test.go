@@ -130,6 +130,7 @@ func TestForeignStream(t *testing.T) {
 		"more":     {func(c *nats.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") }, "not a key-value bucket"},
 		"all":      {func(c *nats.StreamConfig) { c.MaxMsgsPerSubject = -1 }, "its history is -1 instead of 1"},
 		"history":  {func(c *nats.StreamConfig) { c.MaxMsgsPerSubject = 5 }, "its history is 5 instead of 1"},
+		"interest": {func(c *nats.StreamConfig) { c.Retention = nats.InterestPolicy }, "removes entries that were read"},
 		"evicts":   {func(c *nats.StreamConfig) { c.Discard = nats.DiscardOld }, "discards old entries"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -116,6 +116,7 @@ type bridge struct {
 	retry   time.Duration  // the last pause between sessions; 0: none since the bridge last recovered
 	err     error          // the last failure, which was logged; nil: none since the bridge last recovered
 	read    time.Duration  // when everything was first read since the last failure, on the steady clock; 0: it was not
+	refused bool           // the bucket refused records, which was logged; it has not taken all of them since
 	status  BridgeStatus   // what is counted
 	started time.Duration
 	empty   bool // it started without records, and no neighbor had some
@@ -138,7 +139,7 @@ type bridgeSession struct {
 	live     bool   // own has come to target
 
 	busy    bool // Publish has not called done
-	refused bool // a record was refused
+	refused bool // a record was refused in this session
 	batch   []BucketPut
 	texts   []byte // of the batch's records, concatenated
 }
@@ -345,6 +346,9 @@ func (s *bridgeSession) pump() {
 		return
 	}
 	if !s.busy {
+		if s.complete && !s.refused && min(s.own.cursor.Position(), s.foreign.cursor.Position()) >= s.target {
+			s.bridge.refused = false
+		}
 		s.collect()
 		if len(s.batch) > 0 {
 			s.busy = true
@@ -410,8 +414,9 @@ func (s *bridgeSession) done(results []BucketResult) {
 			b.status.Conflicts++ // the later entry will be read
 		case BucketRefused:
 			b.status.Refused++
-			if !s.refused {
-				s.refused = true
+			s.refused = true
+			if !b.refused {
+				b.refused = true
 				b.server.log.Warn("bridge: records refused", zap.Int("records", len(results)))
 			}
 		}
@@ -482,10 +487,10 @@ func (b *bridge) currentStatus() *BridgeStatus {
 	st := b.status
 	st.Mode = b.mode.String()
 	st.State, st.Behind = BridgeDown, uint64(b.server.store.Len())
-	switch s := b.session; {
+	switch {
 	case b.err != nil:
 		st.Error = b.err.Error()
-	case s != nil && s.refused:
+	case b.refused:
 		st.Error = errRefusedByBucket.Error()
 	}
 	s := b.session

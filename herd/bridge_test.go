@@ -277,9 +277,16 @@ func TestBridgeRefused(t *testing.T) {
 	if st := srv.Status().Bridge; st.Refused != 50 || st.Published != 150 || st.Error != errRefusedByBucket.Error() {
 		t.Errorf("%+v", st)
 	}
+	for range 5 {
+		w.net.RunFor(bridgeRefusedPass)
+		if st := srv.Status().Bridge; st.Error != errRefusedByBucket.Error() || st.Sessions < 2 {
+			t.Errorf("%+v", st)
+		}
+	}
 	m.full = false
-	w.net.RunFor(bridgeRefusedPass + time.Second)
-	if st := srv.Status().Bridge; len(m.values) != 150 || st.Error != "" || st.Sessions != 2 {
+	sessions := srv.Status().Bridge.Sessions
+	w.net.RunFor(bridgeRefusedPass + 3*bridgeForeign)
+	if st := srv.Status().Bridge; len(m.values) != 150 || st.Error != "" || st.Sessions != sessions+1 {
 		t.Errorf("%d entries, %+v", len(m.values), st)
 	}
 	if n := logs.FilterMessage("bridge: records refused").Len(); n != 1 {

@@ -96,7 +96,10 @@ func TestStatus(t *testing.T) {
 		}, 1, []string{"Ball: bridge down: no servers available\n"}},
 		{"a bridge to a full bucket", func(all map[string]*herd.Status) {
 			all["Ball"].Bridge = &herd.BridgeStatus{State: herd.BridgeLive, Error: "the bucket refuses records"}
-		}, 1, []string{"Ball: bridge live: the bucket refuses records\n"}},
+		}, 1, []string{"Ball: bridge live, last error: the bucket refuses records\n"}},
+		{"a bridge that is well", func(all map[string]*herd.Status) {
+			all["Ball"].Bridge = &herd.BridgeStatus{State: herd.BridgeLive, Behind: 1200}
+		}, 0, []string{"no problems\n", "\nBall: bridge live, 1,200 records behind\n"}},
 		{"foreign entries in the bucket", func(all map[string]*herd.Status) {
 			all["Ball"].Bridge = &herd.BridgeStatus{State: herd.BridgeLive, Invalid: 1, Future: 2}
 		}, 0, []string{"Ball: 1 invalid entry read from the bucket\n", "Ball: 2 entries of the bucket ahead of the clock by more than max_future\n"}},

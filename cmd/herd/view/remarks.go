@@ -40,7 +40,7 @@ func Remarks(s *herd.Status) (all []Text) {
 		bad(journalRemark(j))
 	}
 	if b := s.Bridge; b != nil && b.Error != "" {
-		bad(join(": ", "bridge "+b.State, b.Error))
+		bad(BridgeText(b))
 	}
 	if a := s.Asks; a != nil && !a.OK {
 		bad(join(": ", "the bucket does not answer", a.Error))
@@ -72,6 +72,17 @@ func Remarks(s *herd.Status) (all []Text) {
 		notice(text)
 	}
 	return all
+}
+
+// BridgeText is a bridge's state in words. An error that a connected bridge still shows is an earlier one.
+func BridgeText(b *herd.BridgeStatus) string {
+	switch {
+	case b.Error == "":
+		return fmt.Sprintf("bridge %s, %s behind", b.State, Plural(b.Behind, "record", "records"))
+	case b.State == herd.BridgeDown || b.State == herd.BridgeReading:
+		return "bridge " + b.State + ": " + b.Error
+	}
+	return "bridge " + b.State + ", last error: " + b.Error
 }
 
 // linkRemarks are the problems of a link.

@@ -53,8 +53,22 @@ func (s Screen) Herd(name string, h *view.Herd) (lines []string) {
 		lines = append(append(lines, problems...), "")
 	}
 	lines = append(lines, s.table(h)...)
+	lines = append(lines, s.bridges(h)...)
 	if notes := s.remarks(view.Notice, "- ", v.Notes); len(notes) > 0 {
 		lines = append(append(lines, ""), notes...)
+	}
+	return lines
+}
+
+// bridges are the bridges without an error, which is a problem.
+func (s Screen) bridges(h *view.Herd) (lines []string) {
+	for _, a := range h.All {
+		if v := a.Status; v != nil && v.Bridge != nil && v.Bridge.Error == "" {
+			lines = append(lines, s.wrapped(view.Unknown, "", a.Server+": "+view.BridgeText(v.Bridge))...)
+		}
+	}
+	if len(lines) > 0 {
+		lines = append([]string{""}, lines...)
 	}
 	return lines
 }

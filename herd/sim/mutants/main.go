@@ -87,7 +87,8 @@ func try(m mutant, scratch string, seeds int) (caught bool, err error) {
 	took := time.Since(begun).Seconds()
 	found := failure.FindSubmatch(out)
 	switch {
-	case err != nil && m.pkg != simulation && bytes.Contains(out, []byte("--- FAIL: "+m.test)):
+	case err != nil && m.pkg != simulation && (bytes.Contains(out, []byte("--- FAIL: "+m.test)) || bytes.Contains(out, []byte("\npanic: ")) ||
+		bytes.HasPrefix(out, []byte("panic: "))):
 		fmt.Printf("| %s | %s | | | %.0f |\n", m.name, m.test, took)
 		return true, nil
 	case err == nil:

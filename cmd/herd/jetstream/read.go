@@ -23,7 +23,7 @@ const (
 	expiry   = 10 * time.Second
 	statuses = 64
 	// inactive is how long a consumer without requests exists.
-	inactive = 5 * time.Minute
+	inactive = time.Minute
 )
 
 // reader reads the entries of all partitions. The server sends only what was requested, and the next messages are

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -16,21 +15,18 @@ import (
 	"syscall"
 	"time"
 
+	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
 )
 
 // patience is how long the slowest step may take.
 const patience = 5 * time.Minute
 
-// process is a child. It ends when its standard input is closed.
-type process struct {
-	cmd   *exec.Cmd
-	input io.Closer
-}
+// process is a child. It ends with this process, however that ends.
+type process struct{ cmd *exec.Cmd }
 
 func (p *process) end() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.input.Close()
 	_ = p.cmd.Wait()
 }
 
@@ -68,15 +64,13 @@ type natsServer struct {
 func startNATS(dir string) (*natsServer, error) {
 	s := &natsServer{process: process{cmd: exec.Command(os.Args[0], "nats", dir)}}
 	s.cmd.Stderr = os.Stderr
-	in, err := s.cmd.StdinPipe()
-	if err != nil {
+	if _, err := s.cmd.StdinPipe(); err != nil { // closed by the end of this process
 		return nil, err
 	}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	s.input = in
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -111,13 +105,13 @@ func (f *figures) start(name, self, url, mode string) (*herdServer, error) {
 	if err := os.WriteFile(filepath.Join(f.dir, "places.csv"), []byte("name,lat,lng\nWell,1,2\n"), 0o600); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(f.binary, "serve", self, "--config", config)
-	s.cmd.Stderr = os.Stderr
-	in, err := s.cmd.StdinPipe()
+	end, err := parent.End()
 	if err != nil {
 		return nil, err
 	}
-	s.input = in
+	s.cmd = exec.Command(f.binary, "serve", self, "--config", config)
+	s.cmd.Stderr, s.cmd.ExtraFiles = os.Stderr, []*os.File{end}
+	s.cmd.Env = append(os.Environ(), parent.Variable+"=3")
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}

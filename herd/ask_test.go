@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
 	"serverherd/herd/config"
@@ -62,18 +61,7 @@ func asking(t *testing.T, change func(*config.Config)) (*world, *fakeAsker, *Ser
 	}
 	w := newWorld(t, cfg)
 	f := &fakeAsker{w: w, values: map[string]string{}, takes: time.Millisecond}
-	r := w.net.NewReactor("Alford")
-	o := w.options("Alford", r, nil)
-	core, logs := observer.New(zap.InfoLevel)
-	o.Log, o.Asker, o.AskAfter = zap.New(core), f, time.Minute
-	srv, err := NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := srv.Start(r.Listen("Alford:1")); err != nil {
-		t.Fatal(err)
-	}
-	w.reactors["Alford"], w.servers["Alford"] = r, srv
+	srv, logs := w.logged(func(o *Options) { o.Asker, o.AskAfter = f, time.Minute })
 	return w, f, srv, logs
 }
 

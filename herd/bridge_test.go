@@ -130,19 +130,26 @@ func bridged(t *testing.T, change func(*memBucket)) (*world, *memBucket, *Server
 	if change != nil {
 		change(m)
 	}
+	srv, logs := w.logged(func(*Options) {})
+	return w, m, srv, logs
+}
+
+// logged starts Alford and returns it with its log.
+func (w *world) logged(change func(*Options)) (*Server, *observer.ObservedLogs) {
 	r := w.net.NewReactor("Alford")
 	o := w.options("Alford", r, w.journals["Alford"])
 	core, logs := observer.New(zap.InfoLevel)
 	o.Log = zap.New(core)
+	change(&o)
 	srv, err := NewServer(o)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	if _, err := srv.Start(r.Listen("Alford:1")); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	w.reactors["Alford"], w.servers["Alford"] = r, srv
-	return w, m, srv, logs
+	return srv, logs
 }
 
 // What is no record of its client is not stored, and is replaced by the server's record if it has one.

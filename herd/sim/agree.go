@@ -206,6 +206,18 @@ func (w *world) checkReplies() {
 // floods is the number of updates whose AT lines are counted.
 const floods = 10
 
+// sendFlood tells any host where a new client is.
+func (w *world) sendFlood(i int) (h *host, id string, client int) {
+	h = w.anyHost()
+	u := h.users[0]
+	u.connect()
+	id = fmt.Sprintf("flood%d", i)
+	u.conn.SendString(fmt.Sprintf("IAMAT %s +1+1 1\n", id))
+	h.sent[id+" +1+1 1"] = true
+	u.expect(acknowledged, id+" +1+1 1")
+	return h, id, w.model.client(id)
+}
+
 // flood checks the cost of an update without faults: it reaches all servers, with at most one AT line per directed edge
 // that does not lead back to where the update came from.
 func (w *world) flood() {
@@ -214,15 +226,8 @@ func (w *world) flood() {
 		if w.failure != nil {
 			return
 		}
-		h := w.anyHost()
-		u := h.users[0]
-		u.connect()
 		before := w.result.ATLines
-		id := fmt.Sprintf("flood%d", i)
-		u.conn.SendString(fmt.Sprintf("IAMAT %s +1+1 1\n", id))
-		h.sent[id+" +1+1 1"] = true
-		u.expect(acknowledged, id+" +1+1 1")
-		client := w.model.client(id)
+		h, id, client := w.sendFlood(i)
 		everywhere := func() bool {
 			for _, h := range w.hosts {
 				if h.newestOf(client) == nil {
@@ -241,7 +246,7 @@ func (w *world) flood() {
 		} else {
 			w.checkFlood(id, n)
 		}
-		u.check()
+		h.users[0].check()
 	}
 }
 

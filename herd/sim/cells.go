@@ -340,15 +340,8 @@ func (w *world) floodCells() {
 		if w.failure != nil {
 			return
 		}
-		h := w.anyHost()
-		u := h.users[0]
-		u.connect()
 		puts, rejected, lines := b.puts, b.rejected, w.result.ATLines
-		id := fmt.Sprintf("flood%d", i)
-		u.conn.SendString(fmt.Sprintf("IAMAT %s +1+1 1\n", id))
-		h.sent[id+" +1+1 1"] = true
-		u.expect(acknowledged, id+" +1+1 1")
-		client := w.model.client(id)
+		h, id, client := w.sendFlood(i)
 		everywhere := func() bool {
 			for _, o := range w.hosts {
 				if o.newestOf(client) == nil && (o.cell == h.cell || o.cell.mode == herd.BucketShare) {
@@ -368,7 +361,7 @@ func (w *world) floodCells() {
 		if n := w.result.ATLines - lines; n > 2*w.topology.edges {
 			w.fail("flood", "%d AT lines for one update at %s, on %d edges", n, h.self.Name, w.topology.edges)
 		}
-		u.check()
+		h.users[0].check()
 	}
 }
 

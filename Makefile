@@ -54,7 +54,7 @@ race: ## all tests, with the race detector
 	  echo "NOT RUN: logs rotated by logrotate: apt-get install logrotate"
 	@command -v chromium chromium-browser google-chrome headless-shell >/dev/null || \
 	  echo "NOT RUN: the page in a browser: apt-get install chromium"
-	@unshare --net sh -c 'ip link add sites type bridge && tc qdisc show dev sites' >/dev/null 2>&1 || \
+	@unshare --net sh -c 'ip link add sites type bridge && tc qdisc add dev sites root tbf rate 16mbit burst 32k latency 40ms' >/dev/null 2>&1 || \
 	  echo "NOT RUN: herds and a NATS cluster in network namespaces: as root, apt-get install iproute2"
 	go test -race -timeout 30m ./...
 	go test ./herd/sim

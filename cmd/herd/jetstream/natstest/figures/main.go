@@ -176,7 +176,7 @@ func (f *figures) asking(url string) error {
 		return err
 	}
 	for _, c := range []struct{ connections, rate int }{{16, 1000}, {64, 0}} {
-		all := ask(east.addr, c.connections, c.rate, f.duration/2, func() string { return idOf(rand.IntN(f.clients)) })
+		all := lookUp(east.addr, c.connections, c.rate, f.duration/2, func() string { return idOf(rand.IntN(f.clients)) })
 		if len(all) == 0 {
 			return fmt.Errorf("no WHATSAT was answered")
 		}

@@ -2,12 +2,11 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +14,10 @@ import (
 	"syscall"
 	"time"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // patience is how long the slowest step may take.
@@ -86,20 +87,20 @@ func startNATS(dir string) (*natsServer, error) {
 // server is a herd of one server.
 type herdServer struct {
 	process
-	addr, console string
+	name, addr, console string
 }
 
 // start starts a herd of one server and waits until it is ready. Without a url it has no bucket.
 func (f *figures) start(name, self, url, mode string) (*herdServer, error) {
-	s := &herdServer{addr: freePort(), console: freePort()}
+	s := &herdServer{name: self, addr: freePort(), console: freePort()}
 	text := fmt.Sprintf("[herd]\nname = %q\n[log]\nlevel = \"warn\"\ndir = %q\n[places]\nprovider = \"file\"\npath = \"places.csv\"\n"+
 		"[limits]\nmax_clients = 10000000\nmax_future = \"24h\"\n", name, name+"-logs")
 	if url != "" {
 		text += fmt.Sprintf("[jetstream]\nurl = %q\nmode = %q\n", url, mode)
 	}
 	text += fmt.Sprintf("[[server]]\nname = %q\naddress = %q\nconsole = %q\nneighbors = []\nbridge = %v\n", self, s.addr, s.console, url != "")
-	config := filepath.Join(f.dir, name+".toml")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	file := filepath.Join(f.dir, name+".toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(f.dir, "places.csv"), []byte("name,lat,lng\nWell,1,2\n"), 0o600); err != nil {
@@ -109,7 +110,7 @@ func (f *figures) start(name, self, url, mode string) (*herdServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(f.binary, "serve", self, "--config", config)
+	s.cmd = exec.Command(f.binary, "serve", self, "--config", file)
 	s.cmd.Stderr, s.cmd.ExtraFiles = os.Stderr, []*os.File{end}
 	s.cmd.Env = append(os.Environ(), parent.Variable+"=3")
 	if err := s.cmd.Start(); err != nil {
@@ -122,28 +123,29 @@ func (f *figures) start(name, self, url, mode string) (*herdServer, error) {
 	return s, nil
 }
 
+// consoles asks for the status of servers.
+var consoles = ask.New(ask.Options{Timeout: 5 * time.Second})
+
 // status is the server's status; nil if it does not answer.
 func (s *herdServer) status() *herd.Status {
-	r, err := http.Get("http://" + s.console + "/status.json")
-	if err != nil {
-		return nil
-	}
-	defer r.Body.Close()
-	st := new(herd.Status)
-	if json.NewDecoder(r.Body).Decode(st) != nil {
-		return nil
-	}
-	return st
+	server := config.Server{Name: s.name, Console: s.console}
+	return ask.One[herd.Status](context.Background(), consoles, server, "/status.json").Value
 }
 
 // until polls until the status is as wanted.
 func (s *herdServer) until(what string, holds func(*herd.Status) bool) error {
-	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(20 * time.Millisecond) {
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for {
 		if st := s.status(); st != nil && holds(st) {
 			return nil
 		}
+		select {
+		case <-tick.C:
+		case <-end:
+			return fmt.Errorf("not within %v: %s", patience, what)
+		}
 	}
-	return fmt.Errorf("not within %v: %s", patience, what)
 }
 
 // freePort returns a loopback address whose port was free a moment ago.

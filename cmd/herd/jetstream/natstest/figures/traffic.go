@@ -113,9 +113,9 @@ func sendPaced(addr string, clients, rate int, d time.Duration) (sent int) {
 	return sent
 }
 
-// ask sends WHATSATs, one at a time on each connection, at a rate (0: as fast as they are answered), and returns how long
+// lookUp sends WHATSATs, one at a time on each connection, at a rate (0: as fast as they are answered), and returns how long
 // each took.
-func ask(addr string, connections, rate int, d time.Duration, id func() string) (all []time.Duration) {
+func lookUp(addr string, connections, rate int, d time.Duration, id func() string) (all []time.Duration) {
 	var wait sync.WaitGroup
 	took := make([][]time.Duration, connections)
 	for k := range connections {

@@ -218,6 +218,15 @@ func (c *cell) outages(name string, n int) {
 	c.logged(name, "bridge recovered", n)
 }
 
+// recovered waits until everything is everywhere, and checks that each herd's first bridge was down so many times.
+func recovered(t *testing.T, n *natsServer, times int, cells ...*cell) {
+	t.Helper()
+	settled(t, n, cells)
+	for _, c := range cells {
+		c.outages(c.bridges[0], times)
+	}
+}
+
 // iamat sends an update, which must be acknowledged.
 func (c *cell) iamat(server, id string) {
 	c.T.Helper()

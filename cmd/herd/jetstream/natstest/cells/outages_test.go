@@ -39,9 +39,7 @@ func TestAbsentAtStart(t *testing.T) {
 	x.goesOn(1)
 	x.end()
 	y.end()
-	settled(t, n, []*cell{west, east})
-	west.outages("Alford", 1)
-	east.outages("Ball", 1)
+	recovered(t, n, 1, west, east)
 }
 
 // nats-server is killed under load and started again with its store.
@@ -74,9 +72,7 @@ func TestKilled(t *testing.T) {
 			x.end()
 			y.end()
 			moving.end()
-			settled(t, n, []*cell{west, east})
-			west.outages("Alford", 1)
-			east.outages("Ball", 1)
+			recovered(t, n, 1, west, east)
 		})
 	}
 }

@@ -91,9 +91,7 @@ func TestForeignStream(t *testing.T) {
 	west.untilLive()
 	east.untilLive()
 	x.end()
-	settled(t, n, []*cell{west, east})
-	west.outages("Alford", 1)
-	east.outages("Ball", 1)
+	recovered(t, n, 1, west, east)
 }
 
 // Of two herds with a server of the same name the second one is refused, until it is renamed.

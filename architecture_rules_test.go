@@ -29,6 +29,8 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 			[]string{"imports serverherd/herd: of this module herd/config may import only"}},
 		{"the feed in the configuration", "herd/config", `_ "serverherd/herd/feed"`, "",
 			[]string{"imports serverherd/herd/feed: of this module herd/config may import only"}},
+		{"the configuration in access", "herd/access", `_ "serverherd/herd/config"`, "",
+			[]string{"imports serverherd/herd/config: of this module herd/access may import only"}},
 		{"files in herd", "herd", `_ "os"`, "", []string{"imports os: a disk blocks"}},
 		{"files in the feed", "herd/feed", `_ "os"`, "", []string{"imports os: a disk blocks"}},
 		{"the engine in herd", "herd", `_ "serverherd/reactor/gnetreactor"`, "",

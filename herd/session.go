@@ -105,7 +105,7 @@ func (s *session) setNow(now time.Time) {
 func (s *session) LineReceived(line []byte) {
 	s.linesIn++
 	if log := s.server.lines; log != nil {
-		log.LineReceived(s.id, line)
+		log.LineReceived(s.id, protocol.Redact(line))
 	}
 	if s.inbound != nil {
 		s.inbound.lineReceived(line)
@@ -162,6 +162,8 @@ func (s *session) command(line []byte) {
 		if srv.dialect.QuitCloses() {
 			s.close(errQuit)
 		}
+	case c.Verb == protocol.VerbTOKEN:
+		s.reply(s.appendRefusal(srv.scratch[:0], line, protocol.TokenUnused))
 	default:
 		panic("herd: verb without an answer")
 	}

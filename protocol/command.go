@@ -16,6 +16,7 @@ const (
 	VerbWHATSAT
 	VerbHelp
 	VerbQuit
+	VerbTOKEN
 )
 
 // Command is one parsed line of a client. Its byte fields alias the line.
@@ -28,6 +29,7 @@ type Command struct {
 	Stamp    Stamp   // IAMAT
 	RadiusM  int     // WHATSAT: meters, 0 to 50000
 	Bound    int     // WHATSAT: 0 to 20 results
+	Token    []byte  // TOKEN: a secret, at most MaxToken bytes
 }
 
 // Limits of a WHATSAT, and the maximum length of a client id, in bytes.
@@ -35,6 +37,7 @@ const (
 	MaxRadiusKM = 50
 	MaxBound    = 20
 	MaxClientID = 1024
+	MaxToken    = 256 // bytes of a token
 )
 
 // ErrUnknownVerb is returned by Parse for a line whose first field is not a command, or that has no fields.
@@ -55,6 +58,8 @@ func (d Dialect) Parse(line []byte, maxClientID int) (Command, error) {
 		return bareVerb(&f, VerbHelp)
 	case "quit":
 		return bareVerb(&f, VerbQuit)
+	case "TOKEN":
+		return parseTOKEN(&f)
 	}
 	return Command{}, ErrUnknownVerb
 }
@@ -64,6 +69,16 @@ func bareVerb(f *fields, v Verb) (Command, error) {
 		return Command{}, wrongFields(string(f.at[0]), f.n, 1)
 	}
 	return Command{Verb: v}, nil
+}
+
+func parseTOKEN(f *fields) (c Command, err error) {
+	switch {
+	case f.n != 2:
+		return c, wrongFields("TOKEN", f.n, 2)
+	case len(f.at[1]) > MaxToken:
+		return c, tokenTooLong()
+	}
+	return Command{Verb: VerbTOKEN, Token: f.at[1]}, nil
 }
 
 func parseIAMAT(f *fields, maxClientID int) (c Command, err error) {
@@ -161,6 +176,8 @@ func (c Command) AppendLine(dst []byte) []byte {
 		dst = append(dst, "help"...)
 	case VerbQuit:
 		dst = append(dst, "quit"...)
+	case VerbTOKEN:
+		dst = append(append(dst, "TOKEN "...), c.Token...)
 	}
 	return dst
 }

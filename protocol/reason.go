@@ -91,6 +91,35 @@ func PlacesFailed(err error) error {
 // Busy is the reason for a lookup when the waiting queue is full.
 var Busy error = reason("WHATSAT", "BUSY", "too many lookups")
 
+func tokenTooLong() *SyntaxError { return reason("TOKEN", "TOKEN", tooLong(MaxToken)) }
+
+// Reasons about tokens and rights. None of them says whether a token exists.
+var (
+	TokenRequired error = &SyntaxError{"TOKEN: required: the first line must be TOKEN and your token"}
+	TokenRefused  error = &SyntaxError{"TOKEN: unknown or expired"}
+	TokenExpired  error = &SyntaxError{"TOKEN: expired"}
+	TokenRevoked  error = &SyntaxError{"TOKEN: revoked"}
+	TokenLate     error = &SyntaxError{"TOKEN: no token came in time"}
+	TokenTwice    error = &SyntaxError{"TOKEN: this connection has one already"}
+	TokenUnused   error = &SyntaxError{"TOKEN: this server needs none"}
+)
+
+// NotAllowed is the reason for a command that a token has no right to.
+func NotAllowed(verb, right string) error {
+	return reason(verb, "TOKEN", "without the right "+strconv.Quote(right))
+}
+
+// OutsidePrefix is the reason for an IAMAT for a client that the token may not write.
+func OutsidePrefix(prefix string) error {
+	return reason("IAMAT", "TOKEN", "it may write only clients whose id begins with "+Printable([]byte(prefix)))
+}
+
+// Limit is the reason for a line or a connection beyond a limit: of is "address", "token" or "client", what is what is
+// counted, as "lines a second".
+func Limit(of string, most int, what string) error {
+	return &SyntaxError{"LIMIT: more than " + strconv.Itoa(most) + " " + what + " of this " + of}
+}
+
 // lineTooLong is the reason for a line of more than max bytes.
 func lineTooLong(max int) *SyntaxError {
 	return &SyntaxError{"LINE: " + tooLong(max)}

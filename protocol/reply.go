@@ -39,8 +39,8 @@ func (d Dialect) end(dst []byte) []byte {
 	return append(dst, '\n')
 }
 
-// echo appends "? " and the line.
-func echo(dst, line []byte) []byte { return append(append(dst, "? "...), line...) }
+// echo appends "? " and the line, see Redact.
+func echo(dst, line []byte) []byte { return append(append(dst, "? "...), Redact(line)...) }
 
 // AppendAck appends the reply to an IAMAT.
 func (d Dialect) AppendAck(dst []byte, r Record) []byte { return d.end(r.AppendAT(dst)) }
@@ -92,6 +92,17 @@ func (d Dialect) AppendHelp(dst, line []byte) []byte {
 		return d.end(append(dst, helpText...))
 	}
 	return d.end(echo(dst, line))
+}
+
+// welcome is the beginning of the reply to a TOKEN.
+const welcome = "Welcome"
+
+// AppendWelcome appends the reply to a TOKEN that is valid; in CS131 nothing.
+func (d Dialect) AppendWelcome(dst []byte, name string) []byte {
+	if d == Paper {
+		return d.end(appendReason(dst, welcome+" "+name))
+	}
+	return dst
 }
 
 // AppendGoodbye appends the reply to quit.

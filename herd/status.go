@@ -34,6 +34,10 @@ type Status struct {
 	Digest  string `json:"digest"`  // 16 hex digits, or "full"
 	Tail    uint64 `json:"tail"`    // last position of the feed
 
+	// OpenBeyondLoopback is what everyone may use who reaches it from another machine, without a token: "clients",
+	// "console". The caller of Server.Status fills it in.
+	OpenBeyondLoopback []string `json:"open_beyond_loopback,omitempty"`
+
 	Connections int               `json:"connections"` // of clients and neighbors
 	Buffered    int               `json:"buffered"`    // memory used for clients, see max_buffered; at most a second old
 	Lookups     LookupStatus      `json:"lookups"`

@@ -17,6 +17,11 @@ func newConfig(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, s := range cfg.Servers {
+				if err := cfg.CheckServer(s); err != nil {
+					return err
+				}
+			}
 			if err := cfg.WriteTOML(c.OutOrStdout()); err != nil {
 				return err
 			}

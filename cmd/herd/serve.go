@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"errors"
@@ -79,6 +80,7 @@ type process struct {
 	server  *herd.Server
 	onLoop  console.Loop
 	hangups chan os.Signal
+	open    []string  // see herd.Status.OpenBeyondLoopback
 	starter *notifier // for the process that started this one; nil if it does not ask for notifications
 }
 
@@ -154,6 +156,7 @@ func (p *process) run(pprof bool) error {
 	if err != nil {
 		return err
 	}
+	p.open = p.openBeyondLoopback(listener, consoleListener)
 	if _, err := p.server.Start(listener); err != nil {
 		return err
 	}
@@ -219,23 +222,47 @@ func (p *process) listen() (server, console net.Listener, err error) {
 	}
 	if len(handed) > 0 {
 		server = handed[0]
-		if err := p.cfg.CheckSecret(server.Addr().String()); err != nil {
+		at := server.Addr().String()
+		if err := cmp.Or(p.cfg.CheckSecret(at), p.cfg.CheckClients(at)); err != nil {
 			server.Close()
 			return nil, nil, fmt.Errorf("listener of %s by LISTEN_FDS: %w", p.self.Name, err)
 		}
+	} else if err := p.cfg.CheckClients(p.self.Listen); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", p.self.Name, err)
 	} else if server, err = sockets.Listen(p.self.Listen); err != nil {
 		return nil, nil, fmt.Errorf("%s cannot listen: %w", p.self.Name, err)
 	}
 	if len(handed) > 1 {
+		if err := p.cfg.CheckConsole(handed[1].Addr().String()); err != nil {
+			server.Close()
+			return nil, nil, fmt.Errorf("console of %s by LISTEN_FDS: %w", p.self.Name, err)
+		}
 		return server, handed[1], nil
 	}
 	if p.self.Console != "" {
+		if err := p.cfg.CheckConsole(p.self.Console); err != nil {
+			server.Close()
+			return nil, nil, fmt.Errorf("%s: %w", p.self.Name, err)
+		}
 		if console, err = net.Listen("tcp", p.self.Console); err != nil {
 			server.Close()
 			return nil, nil, fmt.Errorf("console of %s cannot listen: %w", p.self.Name, err)
 		}
 	}
 	return server, console, nil
+}
+
+// openBeyondLoopback is what everyone may use from other machines; it is logged.
+func (p *process) openBeyondLoopback(server, console net.Listener) []string {
+	address := ""
+	if console != nil {
+		address = console.Addr().String()
+	}
+	open := p.cfg.OpenBeyondLoopback(server.Addr().String(), address)
+	if len(open) > 0 {
+		p.log.Warn("open beyond loopback", zap.Strings("open", open))
+	}
+	return open
 }
 
 // status gets the server's status from the loop. It is false if ctx ends first.
@@ -252,6 +279,7 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	s.Counters.LogDropped, s.Counters.LogReopened = p.log.Dropped(), p.log.Reopened()
 	s.Log, s.Process = p.log.Status(), processStatus()
 	s.Places = report(&p.cfg.Places, p.places)
+	s.OpenBeyondLoopback = p.open
 	return s, true
 }
 

@@ -61,6 +61,24 @@ func (h *Herd) checkUnfinished() string {
 	return checkRange(h.UnfinishedLine, 50*time.Millisecond, 10*time.Second)
 }
 
+// checkTokens: a neighbor without a handshake proves nothing, so whoever is at its address would need no token.
+func (c *Config) checkTokens() string {
+	if c.Clients.Required() && c.Peers.Handshake == "optional" {
+		return `requires peers.handshake = "required", because a neighbor without a handshake shows no token; or clients.open = true`
+	}
+	return ""
+}
+
+// checkHosts: names as in a Host header, without a port.
+func (c *Console) checkHosts() string {
+	for _, host := range c.Hosts {
+		if err := CheckAddress(host + ":1"); err != nil {
+			return fmt.Sprintf("%q is not a host name without a port, as in herd.example.org: %v", host, err)
+		}
+	}
+	return ""
+}
+
 func (p *Peers) checkLegacy() string {
 	if wrong := oneOf(&p.Legacy, "keep-open", "close-after-write")(); wrong != "" {
 		return wrong

@@ -6,6 +6,8 @@ import "time"
 type Config struct {
 	Herd      Herd
 	Peers     Peers
+	Clients   Clients
+	Console   Console
 	Places    Places
 	Log       Log
 	Storage   Storage
@@ -31,6 +33,23 @@ type Peers struct {
 	// Legacy is how AT lines are sent to a neighbor without a handshake: "keep-open", all on one
 	// connection, or "close-after-write", one on each.
 	Legacy string
+}
+
+// Clients is the table [clients].
+type Clients struct {
+	// Tokens is a file with the tokens of clients and of whoever uses a console, see access.Parse: absolute, or
+	// relative to the working directory; "" for none. Load does not read it.
+	Tokens string
+	Open   bool // clients need no token
+}
+
+// Required reports whether a client needs a token.
+func (c *Clients) Required() bool { return c.Tokens != "" && !c.Open }
+
+// Console is the table [console].
+type Console struct {
+	Open  bool     // everyone may read, from other machines, too
+	Hosts []string // names by which browsers and programs may ask consoles, besides those of the servers
 }
 
 // Places is the table [places].

@@ -12,11 +12,12 @@ import (
 func (k key) shared() bool {
 	switch k.table {
 	case "herd", "peers", "limits", "server":
-		return !slices.Contains([]string{"secret_file", "listen", "max_connections", "max_buffered"}, k.name)
+		return !slices.Contains([]string{"secret_file", "listen", "max_connections", "max_buffered"}, k.name) &&
+			!strings.Contains(k.name, "_per_")
 	case "jetstream":
 		return slices.Contains([]string{"bucket", "partitions", "mode", "ask_after"}, k.name)
 	}
-	return false // places, log, storage
+	return false // clients, console, places, log, storage
 }
 
 // Fingerprint is 16 hex digits that are equal on all servers whose herd.toml says the same about what the herd must

@@ -28,6 +28,12 @@ func (c *Config) keys() []key {
 		{"peers", "handshake", &c.Peers.Handshake, oneOf(&c.Peers.Handshake, "required", "optional")},
 		{"peers", "legacy", &c.Peers.Legacy, c.Peers.checkLegacy},
 
+		{"clients", "tokens", &c.Clients.Tokens, c.checkTokens},
+		{"clients", "open", &c.Clients.Open, nil},
+
+		{"console", "open", &c.Console.Open, nil},
+		{"console", "hosts", &c.Console.Hosts, c.Console.checkHosts},
+
 		{"places", "provider", &p.Provider, oneOf(&p.Provider, Providers...)},
 		{"places", "base_url", &p.BaseURL, p.checkBase},
 		{"places", "key_file", &p.KeyFile, nil},

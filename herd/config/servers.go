@@ -135,3 +135,61 @@ func (c *Config) CheckSecret(address string) error {
 	return fmt.Errorf("%s is not a loopback address and requires a shared secret: set "+
 		"herd.secret_file or $%s", address, SecretVariable)
 }
+
+// The exact lines that open a door, for who has to choose.
+const (
+	tokensLines = `
+
+    [clients]
+    tokens = "tokens.toml"   # herd token NAME --read --write '' --console --add
+
+`
+	clientsOpenLines = `    [clients]
+    open = true              # everyone who reaches the port may update and find every client`
+	consoleOpenLines = `    [console]
+    open = true              # everyone who reaches the console may read where every client is`
+)
+
+// CheckClients returns an error, with the lines to write, if a listener for clients at an address would be open beyond
+// loopback and herd.toml does not say that it shall be.
+func (c *Config) CheckClients(address string) error {
+	if c.Clients.Tokens != "" || c.Clients.Open || IsLoopback(address) {
+		return nil
+	}
+	return fmt.Errorf("clients at %s are beyond loopback and need tokens. Write into herd.toml either%sor\n\n%s\n",
+		address, tokensLines, clientsOpenLines)
+}
+
+// CheckConsole is CheckClients for a console.
+func (c *Config) CheckConsole(address string) error {
+	if c.Clients.Tokens != "" || c.Console.Open || IsLoopback(address) {
+		return nil
+	}
+	return fmt.Errorf("the console at %s is beyond loopback and needs tokens. Write into herd.toml either%sor\n\n%s\n",
+		address, tokensLines, consoleOpenLines)
+}
+
+// CheckServer is CheckClients and CheckConsole for what a server listens on.
+func (c *Config) CheckServer(s Server) error {
+	if err := c.CheckClients(s.Listen); err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	if s.Console != "" {
+		if err := c.CheckConsole(s.Console); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// OpenBeyondLoopback names what everyone may use who reaches it, from other machines, too: "clients", "console". The
+// addresses are those of the listeners; "" for none.
+func (c *Config) OpenBeyondLoopback(clients, console string) (open []string) {
+	if !c.Clients.Required() && clients != "" && !IsLoopback(clients) {
+		open = append(open, "clients")
+	}
+	if c.Console.Open && console != "" && !IsLoopback(console) {
+		open = append(open, "console")
+	}
+	return open
+}

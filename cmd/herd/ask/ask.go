@@ -10,6 +10,7 @@ package ask
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"serverherd/herd"
+	"serverherd/herd/access"
 	"serverherd/herd/config"
 )
 
@@ -43,6 +45,9 @@ const noConsole = "no console in herd.toml"
 type Options struct {
 	Timeout   time.Duration // of each server's answer; 0: herd.ConsoleAskTimeout
 	MaxAnswer int           // bytes; 0: herd.ConsoleAnswer
+	// Token is sent to the consoles, which must be those of the herd: whoever answers in their place learns it. Without
+	// it, Secret, that of the herd, signs the requests, see access.Sign; it is not sent. Both may be empty.
+	Token, Secret string
 }
 
 // Client asks consoles. Any goroutine may use it.
@@ -170,6 +175,7 @@ func (c *Client) do(ctx context.Context, s config.Server, path string) (*http.Re
 	if err != nil {
 		return nil, err
 	}
+	c.authorize(request, s)
 	r, err := c.http.Do(request)
 	if err != nil {
 		if late := c.timely(ctx, s, err); late != err {
@@ -178,6 +184,19 @@ func (c *Client) do(ctx context.Context, s config.Server, path string) (*http.Re
 		return nil, fmt.Errorf("no answer at %s", s.Console)
 	}
 	return r, nil
+}
+
+// authorize says who asks.
+func (c *Client) authorize(r *http.Request, s config.Server) {
+	switch {
+	case c.o.Token != "":
+		r.Header.Set("Authorization", "Bearer "+c.o.Token)
+	case c.o.Secret != "":
+		var nonce access.Nonce
+		_, _ = rand.Read(nonce[:]) // never fails, says crypto/rand
+		q := access.Question{Server: s.Name, Method: r.Method, Target: r.URL.RequestURI()}
+		r.Header.Set("Authorization", access.Sign(c.o.Secret, q, time.Now(), nonce))
+	}
 }
 
 // timely replaces an error that was caused by the end of ctx.

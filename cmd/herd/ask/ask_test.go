@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"serverherd/herd"
+	"serverherd/herd/access"
 	"serverherd/herd/config"
 )
 
@@ -254,5 +255,28 @@ func TestOpen(t *testing.T) {
 	if _, err := New(Options{Timeout: 20 * time.Millisecond}).Open(t.Context(), slow, "/"); err == nil ||
 		!strings.HasSuffix(err.Error(), "within 20ms") || errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
+	}
+}
+
+// A client with a token sends it, one with the herd's secret signs each request differently, and others say nothing.
+func TestAuthorization(t *testing.T) {
+	var headers []string
+	s := serverAt(t, "Alford", func(w http.ResponseWriter, r *http.Request) {
+		headers = append(headers, r.Header.Get("Authorization"))
+		if q := (access.Question{Server: "Alford", Method: r.Method, Target: r.RequestURI}); len(headers) > 2 {
+			if _, err := access.Verify([]string{"secret"}, q, headers[len(headers)-1], time.Now()); err != nil {
+				t.Error(err)
+			}
+		}
+		fmt.Fprint(w, `{"server":"Alford"}`)
+	})
+	for _, o := range []Options{{}, {Token: "herd_x", Secret: "secret"}, {Secret: "secret"}, {Secret: "secret"}} {
+		o.Timeout = long
+		if a := One[named](t.Context(), New(o), s, "/trace.json?id=%00%20%ff"); a.Error != "" {
+			t.Error(a.Error)
+		}
+	}
+	if headers[0] != "" || headers[1] != "Bearer herd_x" || headers[2] == headers[3] {
+		t.Errorf("%q", headers)
 	}
 }

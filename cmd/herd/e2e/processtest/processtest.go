@@ -236,11 +236,16 @@ func New(t *testing.T, extra string, servers ...config.Server) *Herd {
 	return h
 }
 
-// Write rewrites herd.toml with these servers, for processes that are started from now on.
+// Write rewrites herd.toml with these servers, for processes that are started from now on. Clients beyond loopback need
+// no token, unless extra has [clients].
 func (h *Herd) Write(servers ...config.Server) {
 	h.T.Helper()
 	var text strings.Builder
 	text.WriteString(h.extra)
+	beyond := slices.ContainsFunc(servers, func(s config.Server) bool { return !config.IsLoopback(s.Listen) })
+	if beyond && !strings.Contains(h.extra, "[clients]") {
+		text.WriteString("\n[clients]\nopen = true\n\n[console]\nopen = true\n")
+	}
 	for _, s := range servers {
 		fmt.Fprintf(&text, "\n[[server]]\nname = %q\naddress = %q\nlisten = %q\nconsole = %q\nneighbors = [",
 			s.Name, s.Address, s.Listen, s.Console)

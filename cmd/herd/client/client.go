@@ -27,6 +27,9 @@ type Options struct {
 	Dialect  protocol.Dialect
 	Timeout  time.Duration // of connecting, of sending a line, and of each complete reply
 	MaxReply int           // bytes; 0: MaxReply
+	// Token is presented first, see Handshake; CheckToken has accepted it. Empty: none. Whatever listens at the address
+	// learns it.
+	Token string
 }
 
 // Conn is a connection. One goroutine may send while another one receives.
@@ -37,7 +40,7 @@ type Conn struct {
 	o    Options
 }
 
-// Dial connects to a server.
+// Dial connects to a server. With a token the error is *RefusedError if the server refuses it.
 func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 	if o.MaxReply == 0 {
 		o.MaxReply = MaxReply
@@ -50,11 +53,21 @@ func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{c, addr, bufio.NewReaderSize(c, 64<<10), o}, nil
+	conn := &Conn{c, addr, bufio.NewReaderSize(c, 64<<10), o}
+	if o.Token != "" {
+		if err := conn.present(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return conn, nil
 }
 
-// Ask sends a line and returns its reply without trailing LFs.
+// Ask sends a line and returns its reply without trailing LFs. In cs131 the reply to a TOKEN that is valid is empty.
 func (c *Conn) Ask(line string) (string, error) {
+	if c.o.Dialect == protocol.CS131 && Verb(line) == tokenVerb {
+		return c.askToken(line)
+	}
 	if err := c.Send(line); err != nil {
 		return "", err
 	}
@@ -63,10 +76,14 @@ func (c *Conn) Ask(line string) (string, error) {
 
 // Send sends a line.
 func (c *Conn) Send(line string) error {
+	return c.send(line + "\n")
+}
+
+func (c *Conn) send(text string) error {
 	if err := c.SetWriteDeadline(time.Now().Add(c.o.Timeout)); err != nil {
 		return err
 	}
-	_, err := io.WriteString(c, line+"\n")
+	_, err := io.WriteString(c, text)
 	return err
 }
 
@@ -92,7 +109,7 @@ func (c *Conn) Reply(verb string) (string, error) {
 		text = append(text, part...)
 		switch {
 		case (err == nil || errors.Is(err, bufio.ErrBufferFull)) && !isReply(verb, text):
-			return "", fmt.Errorf("%s is not a herd server: unexpected reply %q", c.addr, firstLine(text))
+			return "", fmt.Errorf("%s is not a herd server: unexpected reply %q", c.addr, c.shown(text))
 		case len(text) > c.o.MaxReply:
 			return "", fmt.Errorf("the reply is longer than %d bytes", c.o.MaxReply)
 		case errors.Is(err, bufio.ErrBufferFull):
@@ -128,12 +145,18 @@ func isReply(verb string, text []byte) bool {
 var helpHead = firstLine(protocol.Paper.AppendHelp(nil, nil))
 
 // Failed reports whether the reply to a request that begins with verb is an error. The reply to quit begins
-// like one.
+// like one, and so does the one to a valid token.
 func Failed(verb, reply string) bool {
-	return Refused(reply) && !(verb == "quit" && strings.HasPrefix(reply, goodbye))
+	return Refused(reply) && !(verb == "quit" && strings.HasPrefix(reply, goodbye)) &&
+		!(verb == tokenVerb && strings.HasPrefix(reply, welcome))
 }
 
 var goodbye = string(firstLine(protocol.Paper.AppendGoodbye(nil, nil)))
+
+// shown is the beginning of a reply for a message, without a token.
+func (c *Conn) shown(text []byte) []byte {
+	return protocol.Redact(firstLine([]byte(hide(string(text), c.o.Token))))
+}
 
 // firstLine is the beginning of the first line of a text, for a message.
 func firstLine(text []byte) []byte {

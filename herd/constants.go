@@ -105,6 +105,7 @@ func Constants() []Constant {
 		{"stall_time", stallTime, "for which a client may read nothing of its replies, however few are pending"},
 		{"reserved_connections", minOverflow, "taken beyond max_connections, and two for each neighbor"},
 		{"accept_pause", reactor.AcceptPause, "after which accepting is tried again if it failed"},
+		{"token_timeout", tokenTimeout, "from the accept, for a client to show a token if one is required: it is closed"},
 		{"linger", reactor.Linger, "without progress, after which a closing connection is given up"},
 		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
 		{"handshake_timeout", link.HandshakeTimeout, "of a handshake, on both sides"},

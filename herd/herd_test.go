@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/access"
 	"serverherd/herd/config"
 	"serverherd/herd/herdtest"
 	"serverherd/places"
@@ -56,6 +57,7 @@ type world struct {
 	servers  map[string]*Server
 	journals map[string]Journal // of those that have one
 	buckets  map[string]*memBucket
+	tokens   *access.Tokens
 }
 
 func newWorld(t testing.TB, cfg *config.Config) *world {
@@ -103,6 +105,7 @@ func (w *world) options(name string, r *memreactor.Reactor, j Journal) Options {
 	o := Options{
 		Config: w.cfg, Name: name, Reactor: r, Places: w.places, Log: zap.NewNop(), Journal: j,
 		Rand: rand.New(rand.NewPCG(w.net.Rand().Uint64(), 1)), Engine: "mem", Version: "test",
+		Tokens: w.tokens,
 	}
 	if m := w.buckets[name]; m != nil {
 		o.Bucket, o.BucketMode, o.BridgeRank = m, m.mode, m.rank

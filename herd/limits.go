@@ -153,6 +153,7 @@ func (s *session) sweep(now time.Time) (memory int) {
 		return 0
 	}
 	s.accountMemory()
+	s.checkToken(now)
 	l := &s.server.cfg.Limits
 	switch {
 	case s.closing:

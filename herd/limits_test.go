@@ -75,6 +75,8 @@ var limitCases = []limitCase{
 	{limits: "plain_unsent", counts: "links.stalls", by: "herd/legacy_test.go TestASlowLegacyNeighbor"},
 	{limits: "min_probe max_probe", by: "herd/probe_test.go TestANeighborThatDoesNotAnswer"},
 	{limits: "repair_pause max_repair_pause", by: "herd/link_test.go TestNoRepairStorm"},
+	{limits: "token_timeout", counts: "tokens_late tokens_missing", hit: hitTokenTimeout},
+	{counts: "tokens_refused tokens_revoked rights_refused", hit: hitTokens},
 	{counts: "other_protocols", hit: hitOtherProtocol},
 	{limits: "refusal_pause refusals_noted", counts: "handshakes_failed", hit: hitRefusals},
 

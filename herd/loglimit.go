@@ -40,10 +40,10 @@ func (lim *logLimiter) sweep(now time.Time) {
 }
 
 // logLimits are the limiters by kind of event.
-type logLimits struct{ links, handshakes, protocols, cuts, lookups logLimiter }
+type logLimits struct{ links, handshakes, protocols, cuts, lookups, tokens, rights logLimiter }
 
 func (ll *logLimits) sweep(now time.Time) {
-	for _, lim := range []*logLimiter{&ll.links, &ll.handshakes, &ll.protocols, &ll.cuts, &ll.lookups} {
+	for _, lim := range []*logLimiter{&ll.links, &ll.handshakes, &ll.protocols, &ll.cuts, &ll.lookups, &ll.tokens, &ll.rights} {
 		lim.sweep(now)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/access"
 	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/herd/link"
@@ -17,7 +18,7 @@ import (
 	"serverherd/reactor"
 )
 
-// Options are the parts of a Server. All but Lines, Journal, Bucket and Asker are required.
+// Options are the parts of a Server. All but Lines, Journal, Bucket, Asker and Tokens are required.
 type Options struct {
 	Config  *config.Config
 	Name    string // of this server in Config.Servers
@@ -38,8 +39,10 @@ type Options struct {
 	Asker      Asker      // asked about clients that may be at other herds; nil: none is
 	// AskAfter is the age from which a record is old: a WHATSAT for its client asks Asker, as for an unknown one.
 	AskAfter time.Duration
-	Version  string // of the program, for log and status
-	PID      int    // of the process, likewise
+	// Tokens are those of clients, see Server.SetTokens; nil: there are none. Config says whether clients need one.
+	Tokens  *access.Tokens
+	Version string // of the program, for log and status
+	PID     int    // of the process, likewise
 }
 
 // NewServer makes the server called o.Name, loads its journal and returns it, ready to start. Errors are
@@ -56,6 +59,7 @@ func NewServer(o Options) (*Server, error) {
 		configHash:  o.Config.Fingerprint(),
 	}
 	srv.store.SetTime(o.Reactor.Now())
+	srv.tokens, srv.tokensRequired = o.Tokens, o.Config.Clients.Required()
 	srv.handshakeOptional = o.Config.Peers.Handshake == "optional"
 	srv.lookups.init(srv)
 	srv.pump.f = srv.pumpLinks
@@ -169,7 +173,7 @@ func (srv *Server) Status() Status {
 		Records: uint64(srv.store.Len()), Digest: srv.store.Digest().String(), Tail: srv.store.Tail(),
 		Connections: len(srv.sessions), Buffered: srv.buffered, Lookups: srv.lookups.status(),
 		Counters: srv.counters, Limits: srv.cfg.Limits,
-		Propagation: srv.propagation.status(), Links: []LinkStatus{},
+		Propagation: srv.propagation.status(), Links: []LinkStatus{}, Tokens: srv.tokensStatus(),
 	}
 	if srv.store.Overflowed() {
 		st.Digest = "full"

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/access"
 	"serverherd/herd/feed"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -26,6 +27,7 @@ type session struct {
 	replies   replies
 	turns     connTurns
 	inbound   *inbound      // nil for a client
+	token     *access.Token // that the client has shown; nil if none
 	legacy    legacyInbound // if the client is a legacy neighbor
 
 	now          time.Time // when the current chunk was received
@@ -146,11 +148,16 @@ func (s *session) command(line []byte) {
 	srv := s.server
 	c, err := srv.dialect.Parse(line, srv.cfg.Limits.MaxClientID)
 	switch {
-	case err == protocol.ErrUnknownVerb && srv.handshakeOptional && s.legacyAT(line):
+	case s.token != nil && s.token.Expired(s.now):
+		s.refuseExpired(line)
+	case err == protocol.ErrUnknownVerb && srv.handshakeOptional && !s.needsToken() && s.legacyAT(line):
 	case err == protocol.ErrUnknownVerb:
 		s.unknownCommand(line)
+	case s.needsToken() && !withoutToken(c.Verb):
+		s.refuseWithoutToken(line)
 	case err != nil:
 		s.replySyntaxError(line, err)
+	case s.token != nil && s.refuseByRights(line, c):
 	case c.Verb == protocol.VerbIAMAT:
 		s.iamat(line, c)
 	case c.Verb == protocol.VerbWHATSAT:
@@ -163,7 +170,7 @@ func (s *session) command(line []byte) {
 			s.close(errQuit)
 		}
 	case c.Verb == protocol.VerbTOKEN:
-		s.reply(s.appendRefusal(srv.scratch[:0], line, protocol.TokenUnused))
+		s.showToken(line, c)
 	default:
 		panic("herd: verb without an answer")
 	}
@@ -183,6 +190,10 @@ func (s *session) unknownCommand(line []byte) {
 }
 
 func (s *session) replyUnknown(line []byte) {
+	if s.needsToken() {
+		s.refuseWithoutToken(line)
+		return
+	}
 	s.server.counters.Refused++
 	s.reply(s.server.dialect.AppendUnknown(s.server.scratch[:0], line))
 }
@@ -218,7 +229,7 @@ func (s *session) whatsat(line []byte, c protocol.Command) {
 	case srv.asks != nil && (!ok || srv.asks.outdated(item.Record, s.now)):
 		srv.asks.whatsat(s, line, c)
 	case !ok:
-		s.reply(s.appendRefusal(srv.scratch[:0], line, protocol.UnknownClient(srv.name, c.Client)))
+		s.refuse(line, protocol.UnknownClient(srv.name, c.Client))
 	default:
 		s.lookUp(line, c, item.Record)
 	}
@@ -261,6 +272,11 @@ func (s *session) replySyntaxError(line []byte, err error) {
 func (s *session) appendRefusal(dst, line []byte, reason error) []byte {
 	s.server.counters.Refused++
 	return s.server.dialect.AppendRefusal(dst, line, reason)
+}
+
+// refuse answers a line that cannot be executed.
+func (s *session) refuse(line []byte, reason error) {
+	s.reply(s.appendRefusal(s.server.scratch[:0], line, reason))
 }
 
 // reply sends a reply after all earlier ones. The text may be in the server's scratch buffer.
@@ -396,6 +412,9 @@ func (s *session) ConnectionLost(reason error) {
 		s.inbound.lost()
 	}
 	s.legacy.lost(s)
+	if s.token != nil {
+		fields = append(fields, zap.String("token", s.token.Name))
+	}
 	switch {
 	case errors.Is(reason, reactor.ErrHeldInput):
 		s.server.counters.InputLimits++

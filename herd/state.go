@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/herd/access"
 	"serverherd/herd/config"
 	"serverherd/herd/feed"
 	"serverherd/herd/link"
@@ -26,6 +27,8 @@ type Server struct {
 	name              string
 	dialect           protocol.Dialect
 	handshakeOptional bool // neighbors may be legacy
+	tokensRequired    bool // of clients
+	tokens            *access.Tokens
 	reactor           reactor.Reactor
 	places            places.Provider
 	log               *zap.Logger

@@ -38,6 +38,8 @@ type Status struct {
 	// "console". The caller of Server.Status fills it in.
 	OpenBeyondLoopback []string `json:"open_beyond_loopback,omitempty"`
 
+	Tokens *TokensStatus `json:"tokens,omitempty"` // if there are any, or clients need one
+
 	Connections int               `json:"connections"` // of clients and neighbors
 	Buffered    int               `json:"buffered"`    // memory used for clients, see max_buffered; at most a second old
 	Lookups     LookupStatus      `json:"lookups"`
@@ -329,6 +331,13 @@ type Counters struct {
 	LinksUnanswered  uint64 `json:"links_unanswered"`  // handshake timeouts, either side
 	LogDropped       uint64 `json:"log_dropped"`       // log entries
 	LogReopened      uint64 `json:"log_reopened"`      // times that the log file was moved, deleted or replaced
+	// TokensRefused are connections closed for an unknown or expired token, and TokensLate those that had shown none in
+	// token_timeout. TokensRevoked were closed because their token was removed or has expired.
+	TokensRefused uint64 `json:"tokens_refused"`
+	TokensLate    uint64 `json:"tokens_late"`
+	TokensRevoked uint64 `json:"tokens_revoked"`
+	TokensMissing uint64 `json:"tokens_missing"` // lines refused because no token was shown
+	RightsRefused uint64 `json:"rights_refused"` // lines refused because the token does not allow them
 	// LinksUnacknowledged counts links dropped because the neighbor answered PINGs and did not acknowledge.
 	LinksUnacknowledged uint64 `json:"links_unacknowledged"`
 }

@@ -72,13 +72,15 @@ func bareVerb(f *fields, v Verb) (Command, error) {
 }
 
 func parseTOKEN(f *fields) (c Command, err error) {
+	c.Verb = VerbTOKEN
 	switch {
 	case f.n != 2:
 		return c, wrongFields("TOKEN", f.n, 2)
 	case len(f.at[1]) > MaxToken:
 		return c, tokenTooLong()
 	}
-	return Command{Verb: VerbTOKEN, Token: f.at[1]}, nil
+	c.Token = f.at[1]
+	return c, nil
 }
 
 func parseIAMAT(f *fields, maxClientID int) (c Command, err error) {

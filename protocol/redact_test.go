@@ -19,9 +19,10 @@ func TestRedact(t *testing.T) {
 		"TOKENsecret":              "TOKEN [redacted]",
 		"\xef\xbb\xbfTOKEN secret": "\xef\xbb\xbfTOKEN [redacted]",
 		"\xff\xfd\x06TOKEN secret": "\xff\xfd\x06TOKEN [redacted]",
-		"\x00\x1b[TOKEN secret":    "\x00\x1b[TOKEN [redacted]",
-		"\"TOKEN secret\"":         "\"TOKEN [redacted]",
-		"IAMAT TOKEN +1+2 3":       "IAMAT TOKEN +1+2 3",
+		"\xff\xfa\x1f\x00P\x00\x18\xff\xf0TOKEN secret": "\xff\xfa\x1f\x00P\x00\x18\xff\xf0TOKEN [redacted]",
+		"\x00\x1b[TOKEN secret":                         "\x00\x1b[TOKEN [redacted]",
+		"\"TOKEN secret\"":                              "\"TOKEN [redacted]",
+		"IAMAT TOKEN +1+2 3":                            "IAMAT TOKEN +1+2 3",
 	} {
 		if got := string(Redact([]byte(line))); got != want {
 			t.Errorf("%q: %q, want %q", line, got, want)

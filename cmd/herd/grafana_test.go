@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/herd/access"
 	"serverherd/herd/config"
 	"serverherd/places/google/googletest"
 )
@@ -240,9 +242,10 @@ func readDashboard(t *testing.T) (d dashboard) {
 func TestDashboardAndAlertsOfAHerd(t *testing.T) {
 	t.Parallel()
 	h, listeners := processtest.NewHerd(t, "[storage]\ndir = \"journal\"\n[places]\nprovider = \"google-legacy\"\n"+
-		"base_url = \"http://127.0.0.1:1\"\n[jetstream]\nurl = \"nats://127.0.0.1:1\"\nmode = \"ask\"\n", "Alford", "Hamilton", "Holiday")
+		"base_url = \"http://127.0.0.1:1\"\n[jetstream]\nurl = \"nats://127.0.0.1:1\"\nmode = \"ask\"\n[clients]\ntokens = \"tokens.toml\"\nopen = true\n", "Alford", "Hamilton", "Holiday")
 	h.Servers[0].Bridge = true
 	h.Write(h.Servers...)
+	writeTokens(t, filepath.Join(h.Dir, "tokens.toml"), "", token("reader", access.Read))
 	h.Env = []string{"GOOGLE_PLACES_API_KEY=" + googletest.Key}
 	for _, s := range h.Servers {
 		h.Start(s.Name, listeners[s.Name]...)

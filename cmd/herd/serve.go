@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"serverherd/cmd/herd/logging"
 	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
+	"serverherd/herd/access"
 	"serverherd/herd/config"
 	"serverherd/herd/journal"
 	"serverherd/places"
@@ -46,11 +48,12 @@ func newServe(o *options) *cobra.Command {
 		Use:   serveName + " NAME",
 		Short: "Run one server in the foreground",
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it\n" +
-			"gracefully, a second one exits immediately. SIGHUP reloads the places file and\n" +
-			"reopens a log file that was moved. With socket activation (LISTEN_FDS), the\n" +
-			"first socket is its listener and the second one its console's. The exit code is\n" +
-			"1 if a connected neighbor did not acknowledge, within the drain time, records\n" +
-			"that no other server has, or if the journal could not write all records.",
+			"gracefully, a second one exits immediately. SIGHUP reloads the tokens and the\n" +
+			"places file and reopens a log file that was moved. With socket activation\n" +
+			"(LISTEN_FDS), the first socket is its listener and the second one its console's.\n" +
+			"The exit code is 1 if a connected neighbor did not acknowledge, within the drain\n" +
+			"time, records that no other server has, or if the journal could not write all\n" +
+			"records.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
@@ -70,18 +73,20 @@ func newServe(o *options) *cobra.Command {
 
 // process is one server and its parts.
 type process struct {
-	cfg     *config.Config
-	self    config.Server
-	log     *logging.Log
-	engine  string
-	reactor engines.Engine
-	journal *journal.Journal // nil without [storage]
-	places  places.Provider
-	server  *herd.Server
-	onLoop  console.Loop
-	hangups chan os.Signal
-	open    []string  // see herd.Status.OpenBeyondLoopback
-	starter *notifier // for the process that started this one; nil if it does not ask for notifications
+	cfg         *config.Config
+	self        config.Server
+	log         *logging.Log
+	engine      string
+	reactor     engines.Engine
+	journal     *journal.Journal // nil without [storage]
+	places      places.Provider
+	server      *herd.Server
+	onLoop      console.Loop
+	hangups     chan os.Signal
+	open        []string // see herd.Status.OpenBeyondLoopback
+	tokens      atomic.Pointer[access.Tokens]
+	tokensState atomic.Pointer[tokensState] // nil without tokens
+	starter     *notifier                   // for the process that started this one; nil if it does not ask for notifications
 }
 
 // serve runs a server until it is stopped.
@@ -123,6 +128,9 @@ func (p *process) run(pprof bool) error {
 	if p.places, err = newProvider(&p.cfg.Places, p.self.Name, p.log.Logger); err != nil {
 		return err
 	}
+	if err := p.loadTokens(); err != nil {
+		return err
+	}
 	if file, ok := p.places.(*places.File); ok {
 		p.log.Info("places file loaded", zap.Int("places", file.Len()), zap.Int("skipped", file.Report().Skipped))
 	}
@@ -142,7 +150,7 @@ func (p *process) run(pprof bool) error {
 	options := herd.Options{
 		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: p.places, Log: p.log.Logger,
 		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: p.engine,
-		Version: version(), PID: os.Getpid(), Journal: kept,
+		Version: version(), PID: os.Getpid(), Journal: kept, Tokens: p.tokens.Load(),
 	}
 	closeBucket, err := p.openBucket(&options)
 	if err != nil {
@@ -280,6 +288,7 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	s.Log, s.Process = p.log.Status(), processStatus()
 	s.Places = report(&p.cfg.Places, p.places)
 	s.OpenBeyondLoopback = p.open
+	p.fillTokens(s.Tokens)
 	return s, true
 }
 
@@ -319,11 +328,16 @@ func (p *process) watchSignals() {
 	}()
 }
 
-// reload reopens the log file if it was moved, and reads the places file again, if there is one. An error
-// leaves the old places in use.
+// reload reopens the log file if it was moved, and reads the tokens and the places file again, if there are any. An
+// error leaves the old ones in use.
 func (p *process) reload() {
 	p.log.CheckFile()
 	p.log.Info("SIGHUP received")
+	p.reloadTokens()
+	p.reloadPlaces()
+}
+
+func (p *process) reloadPlaces() {
 	file, ok := p.places.(*places.File)
 	if !ok {
 		return

@@ -128,6 +128,21 @@ func TestStatus(t *testing.T) {
 			"Ball: 3 links closed because the neighbor did not read\n",
 			"Ball: 4 links closed because of bad lines from the neighbor\n",
 		}},
+		{"open beyond loopback", func(all map[string]*herd.Status) {
+			all["Ball"].OpenBeyondLoopback = []string{"clients", "console"}
+		}, 0, []string{"no problems\n", "- Ball: open to other machines without a token: clients, console\n"}},
+		{"tokens that could not be read again", func(all map[string]*herd.Status) {
+			all["Ball"].Tokens = &herd.TokensStatus{Count: 1, Error: "clients.tokens: tokens.toml:2: not valid TOML"}
+		}, 1, []string{"Ball: serving the tokens read at ", "; the changed file is invalid: clients.tokens: tokens.toml:2: not valid TOML\n"}},
+		{"tokens that were refused", func(all map[string]*herd.Status) {
+			c := &all["Ball"].Counters
+			c.TokensRefused, c.TokensLate, c.TokensMissing, c.RightsRefused = 1, 2, 3, 4
+		}, 0, []string{
+			"Ball: 1 connection closed because of an unknown or expired token\n",
+			"Ball: 2 connections closed because no token came in time\n",
+			"Ball: 3 lines rejected because no token was shown\n",
+			"Ball: 4 lines rejected because the token does not allow them\n",
+		}},
 		{"diverged", func(all map[string]*herd.Status) {
 			since := time.Unix(1520023930, 0)
 			all["Ball"].Links[0].DivergedSince = &since

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"serverherd/herd"
@@ -36,6 +37,10 @@ func Remarks(s *herd.Status) (all []Text) {
 	if s.Log.Error != "" {
 		bad("log error: " + s.Log.Error)
 	}
+	if t := s.Tokens; t != nil && t.Error != "" {
+		bad(fmt.Sprintf("serving the tokens read at %s; the changed file is invalid: %s",
+			t.Loaded.Local().Format(time.DateTime), t.Error))
+	}
 	if j := s.Journal; j != nil && !j.OK {
 		bad(journalRemark(j))
 	}
@@ -53,6 +58,9 @@ func Remarks(s *herd.Status) (all []Text) {
 	notice := func(text string) { all = append(all, Text{Notice, text}) }
 	if s.Engine != DefaultEngine {
 		notice("engine " + s.Engine + " is for comparison only")
+	}
+	if len(s.OpenBeyondLoopback) > 0 {
+		notice("open to other machines without a token: " + strings.Join(s.OpenBeyondLoopback, ", "))
 	}
 	if j := s.Journal; j != nil && j.Losses > 0 {
 		notice("journal lost and rewritten " + Plural(j.Losses, "time", "times"))
@@ -146,6 +154,10 @@ func events(c *herd.Counters) (all []string) {
 		{c.StallLimits, "client", "clients", "disconnected because they read no replies"},
 		{c.MemoryLimits, "client", "clients", "disconnected by max_buffered"},
 		{c.InputLimits, "connection", "connections", "closed because held input made no progress"},
+		{c.TokensRefused, "connection", "connections", "closed because of an unknown or expired token"},
+		{c.TokensLate, "connection", "connections", "closed because no token came in time"},
+		{c.TokensMissing, "line", "lines", "rejected because no token was shown"},
+		{c.RightsRefused, "line", "lines", "rejected because the token does not allow them"},
 		{c.OtherProtocols, "connection", "connections", "closed because of another protocol"},
 		{c.LinksUnacknowledged, "link", "links", "closed because the neighbor sent no ACK"},
 		{c.LinksUnread, "link", "links", "closed because the neighbor did not read"},

@@ -98,6 +98,9 @@ func (c collector) Collect(all chan<- prometheus.Metric) {
 	if s.Asks != nil {
 		ofAsks.collect(all, s.Asks)
 	}
+	if s.Tokens != nil {
+		ofTokens.collect(all, s.Tokens)
+	}
 	if s.Places != nil && s.Places.Network != nil {
 		ofNetwork.collect(all, s.Places.Network)
 		placesBreaker.collect(all, s.Places.Network.Breaker)
@@ -113,7 +116,7 @@ func everything() []*prometheus.Desc {
 		buildInfo, serverInfo, loopLag.desc, loopWork.desc, propagation.desc, lookups.desc,
 		linkState.desc, linkAgreement.desc, placesBreaker.desc, bridgeState.desc,
 	}, ofServer.descs(), ofProcess.descs(), ofCounters.descs(), ofLink.descs(), ofClock.descs(), ofJournal.descs(),
-		ofBridge.descs(), ofAsks.descs(), ofNetwork.descs(), ofFile.descs())
+		ofBridge.descs(), ofAsks.descs(), ofTokens.descs(), ofNetwork.descs(), ofFile.descs())
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

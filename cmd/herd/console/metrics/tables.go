@@ -67,6 +67,8 @@ var ofServer = numbers[status]{
 		func(s *status) float64 { return float64(s.Lookups.InFlight) }),
 	server.gauge("lookups_waiting", "WHATSATs that wait for their turn, or for the answer to the same question.",
 		func(s *status) float64 { return float64(s.Lookups.Waiting) }),
+	server.flag("open_beyond_loopback", "1 if clients or users of the console on other machines need no token.",
+		func(s *status) bool { return len(s.OpenBeyondLoopback) > 0 }),
 	server.counter("loop_turns", "Turns of the event loop.", func(s *status) uint64 { return s.Loop.Turns }),
 	server.counter("loop_slow_turns", "Events, calls and waits of posted calls of at least slow_turn.",
 		func(s *status) uint64 { return s.Loop.SlowTurns }),
@@ -163,6 +165,16 @@ var ofCounters = numbers[counts]{
 		func(c *counts) uint64 { return c.LinksUnanswered }),
 	count.counter("links_unacknowledged", "Links dropped because the neighbor acknowledged nothing.",
 		func(c *counts) uint64 { return c.LinksUnacknowledged }),
+	count.counter("tokens_refused", "Connections closed for an unknown or expired token.",
+		func(c *counts) uint64 { return c.TokensRefused }),
+	count.counter("tokens_late", "Connections closed because they had shown no token in token_timeout.",
+		func(c *counts) uint64 { return c.TokensLate }),
+	count.counter("tokens_revoked", "Connections closed because their token was removed or has expired.",
+		func(c *counts) uint64 { return c.TokensRevoked }),
+	count.counter("tokens_missing", "Lines refused because no token was shown.",
+		func(c *counts) uint64 { return c.TokensMissing }),
+	count.counter("rights_refused", "Lines refused because the token does not allow them.",
+		func(c *counts) uint64 { return c.RightsRefused }),
 	count.counter("log_dropped", "Log entries dropped.", func(c *counts) uint64 { return c.LogDropped }),
 	count.counter("log_reopened", "Times that the log file was moved, deleted or replaced.",
 		func(c *counts) uint64 { return c.LogReopened }),
@@ -298,6 +310,20 @@ var ofAsks = numbers[askStatus]{
 	ask.counter("cached", "WHATSATs that were given the result of a recent ask.",
 		func(a *askStatus) uint64 { return a.Cached }),
 	ask.counter("busy", "WHATSATs whose ask did not get its turn in time.", func(a *askStatus) uint64 { return a.Busy }),
+}
+
+type tokensStatus = herd.TokensStatus
+
+var tokens = table[tokensStatus]{prefix: "herd_tokens_"}
+
+var ofTokens = numbers[tokensStatus]{
+	tokens.gauge("known", "Tokens in the tokens file.", func(t *tokensStatus) float64 { return float64(t.Count) }),
+	tokens.gauge("expired", "Tokens of the file that have expired.", func(t *tokensStatus) float64 { return float64(t.Expired) }),
+	tokens.gauge("connections", "Connections of clients that have shown a token.",
+		func(t *tokensStatus) float64 { return float64(t.Connections) }),
+	tokens.gauge("loaded_timestamp_seconds", "When the tokens in force were read.",
+		func(t *tokensStatus) float64 { return unix(&t.Loaded) }),
+	tokens.flag("ok", "1 unless a later reload of the file failed.", func(t *tokensStatus) bool { return t.Error == "" }),
 }
 
 type networkReport = places.NetworkReport

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/herd"
+	"serverherd/herd/access"
+	"serverherd/herd/config"
+)
+
+// tokensState is about the file with the tokens, for the status.
+type tokensState struct {
+	loaded time.Time // when the tokens in force were read
+	err    string    // why a later version of the file is not in force
+}
+
+// loadTokens reads the file with the tokens, if there is one. If it cannot be read, or has a mistake, the former tokens
+// stay.
+func (p *process) loadTokens() error {
+	file := p.cfg.Clients.Tokens
+	if file == "" {
+		return nil
+	}
+	tokens, err := readTokens(file)
+	if err != nil {
+		if former := p.tokensState.Load(); former != nil {
+			p.tokensState.Store(&tokensState{former.loaded, err.Error()})
+		}
+		return err
+	}
+	p.tokens.Store(tokens)
+	p.tokensState.Store(&tokensState{loaded: time.Now()})
+	return nil
+}
+
+func readTokens(file string) (*access.Tokens, error) {
+	text, err := config.ReadSecret(file)
+	if err != nil {
+		return nil, fmt.Errorf("clients.tokens: %w", err)
+	}
+	tokens, err := access.Parse(file, text)
+	if err != nil {
+		return nil, fmt.Errorf("clients.tokens: %w", err)
+	}
+	return tokens, nil
+}
+
+// reloadTokens reads the file again, and closes the connections whose token is gone.
+func (p *process) reloadTokens() {
+	if p.cfg.Clients.Tokens == "" {
+		return
+	}
+	if err := p.loadTokens(); err != nil {
+		p.log.Error("tokens reload failed, keeping the old tokens", zap.Error(err))
+		return
+	}
+	tokens := p.tokens.Load()
+	p.log.Info("tokens reloaded", zap.Int("tokens", len(tokens.All())))
+	p.reactor.CallFromThread(func() { p.server.SetTokens(tokens) })
+}
+
+// fillTokens adds what the server does not know.
+func (p *process) fillTokens(s *herd.TokensStatus) {
+	if state := p.tokensState.Load(); s != nil && state != nil {
+		s.Loaded, s.Error = state.loaded, state.err
+	}
+}

@@ -1,12 +1,15 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"serverherd/protocol"
 )
@@ -116,6 +119,16 @@ func (e *RefusedError) Error() string {
 	return "the server refused " + what + ": " + strings.TrimPrefix(e.Reason, tokenVerb+": ")
 }
 
+// Present presents Options.Token on a connection that the caller has made, and removes its deadlines. Nothing may come
+// unasked: what is read behind the replies is lost.
+func Present(ctx context.Context, c net.Conn, o Options) error {
+	if o.MaxReply == 0 {
+		o.MaxReply = MaxReply
+	}
+	conn := &Conn{c, c.RemoteAddr().String(), bufio.NewReaderSize(c, 4<<10), o}
+	return conn.present(ctx)
+}
+
 // present presents Options.Token.
 func (c *Conn) present(ctx context.Context) (err error) {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
@@ -136,8 +149,10 @@ func (c *Conn) present(ctx context.Context) (err error) {
 			}
 			return err
 		}
-		if done, err := h.Reply(reply); done || err != nil {
+		if done, err := h.Reply(reply); err != nil {
 			return err
+		} else if done {
+			return c.SetDeadline(time.Time{}) // some callers write without Send
 		}
 	}
 }

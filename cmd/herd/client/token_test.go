@@ -213,3 +213,36 @@ func TestWelcomeIsNoError(t *testing.T) {
 		t.Error("the reply to TOKEN is taken for another one")
 	}
 }
+
+// deadlines remembers the last deadlines.
+type deadlines struct {
+	net.Conn
+	read, write time.Time
+}
+
+func (d *deadlines) SetDeadline(t time.Time) error {
+	d.read, d.write = t, t
+	return d.Conn.SetDeadline(t)
+}
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.read = t; return d.Conn.SetReadDeadline(t) }
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.write = t
+	return d.Conn.SetWriteDeadline(t)
+}
+
+// Later writes are not bounded by the timeout of the exchange.
+func TestPresentLeavesNoDeadline(t *testing.T) {
+	t.Parallel()
+	c, err := net.Dial("tcp", server(t, door(protocol.Paper, map[string]string{"x": "fleet7"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	d := &deadlines{Conn: c}
+	if err := client.Present(context.Background(), d, client.Options{Timeout: patience, Token: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if !d.read.IsZero() || !d.write.IsZero() {
+		t.Errorf("deadlines %v, %v", d.read, d.write)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"serverherd/cmd/herd/client"
 	"serverherd/protocol"
 	"serverherd/reactor"
 	"serverherd/reactor/gnetreactor"
@@ -23,6 +24,7 @@ type FeedOptions struct {
 	Connections int           // distributed round-robin over the targets; at least one to each
 	Timeout     time.Duration // of connecting and of a reply
 	Duration    time.Duration // from the first update to the last; 0: until Run's context ends
+	Token       string        // is presented at the beginning of each connection; empty: none
 
 	// Due is called on the feed's loop with the time since the first update, again and again. It calls send for each
 	// IAMAT, without its LF, that is due, with the index of the target that should get it. Updates of one key use one
@@ -78,6 +80,9 @@ func NewFeed(o FeedOptions) *Feed {
 		u.client = &reactor.ReconnectingClient{
 			Reactor: f.r, Rand: rand.New(rand.NewPCG(uint64(k), 1)), Addr: s.target.Addr, Timeout: o.Timeout, Factory: u,
 			Max: 2 * time.Second,
+		}
+		if o.Token != "" {
+			u.client.Factory = &presenting{u, f.r, client.Handshake{Dialect: o.Dialect, Token: o.Token}, o.Timeout, nil}
 		}
 		s.feeders = append(s.feeders, u)
 	}
@@ -328,6 +333,9 @@ func (u *feeder) BuildProtocol(string) reactor.Protocol { return u }
 // ConnectionFailed implements reactor.ClientFactory.
 func (u *feeder) ConnectionFailed(reason error) {
 	u.s.reason = brief(explained(reason))
+	if refused, ok := errors.AsType[*client.RefusedError](reason); ok && u.s.f.running {
+		u.s.tell("refused", refused.Error())
+	}
 	u.first()
 }
 

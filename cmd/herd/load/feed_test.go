@@ -27,15 +27,21 @@ type fed struct {
 
 func feed(t *testing.T, timeout time.Duration, targets ...Target) *fed {
 	t.Helper()
+	return feedWith(t, FeedOptions{Targets: targets, Timeout: timeout})
+}
+
+func feedWith(t *testing.T, o FeedOptions) *fed {
+	t.Helper()
 	n := 0
 	f := &fed{t: t, done: make(chan error, 1)}
-	f.Feed = NewFeed(FeedOptions{Targets: targets, Connections: 4, Timeout: timeout,
-		Due: func(_ time.Duration, send func([]byte, int, uint64)) {
-			for k := range 8 {
-				n++
-				send(fmt.Appendf(nil, "IAMAT demo%d +1-1 %d.5", k, n), k%len(targets), uint64(k))
-			}
-		}})
+	o.Connections = 4
+	o.Due = func(_ time.Duration, send func([]byte, int, uint64)) {
+		for k := range 8 {
+			n++
+			send(fmt.Appendf(nil, "IAMAT demo%d +1-1 %d.5", k, n), k%len(o.Targets), uint64(k))
+		}
+	}
+	f.Feed = NewFeed(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	f.end = cancel
 	t.Cleanup(cancel)

@@ -42,6 +42,10 @@ type Options struct {
 	// position, and replies are checked accordingly. There are no WHATSATs.
 	Redis bool
 
+	// Token is presented at the beginning of each connection, see client.Handshake. The exchange is in no count and no
+	// latency but Report.Token. Empty: none.
+	Token string
+
 	Seed uint64
 	// Epoch is the time in the first IAMAT, and later ones are a microsecond apart. If it is zero, Check sets it
 	// to the current time, and each IAMAT has the time at which it is sent.
@@ -118,6 +122,9 @@ func (o *Options) Check() error {
 		if !(d.rate == 0 || d.rate >= MinRate && d.rate <= d.most) { // NaN is invalid, too
 			return fmt.Errorf("invalid %s %g per second: expected 0 or from %g to %.0f", d.what, d.rate, MinRate, d.most)
 		}
+	}
+	if err := o.checkToken(); err != nil {
+		return err
 	}
 	switch {
 	case len(o.Targets) == 0:

@@ -103,8 +103,7 @@ type talk struct {
 }
 
 func talkTo(ctx context.Context, target *Target, o *Options) (*talk, error) {
-	dialer := net.Dialer{Timeout: o.Timeout}
-	c, err := dialer.DialContext(ctx, "tcp", target.Addr)
+	c, err := dialBlocking(ctx, o, target)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", target.Name, err)
 	}

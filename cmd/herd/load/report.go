@@ -73,6 +73,8 @@ type Report struct {
 	Raw      Latency `json:"latency_raw"` // from when it was sent
 	Lateness Latency `json:"lateness"`    // from due to sent
 	Churn    Latency `json:"churn"`       // short connections: connect, one request, its reply
+	// Token is how long it took to present Options.Token, of all connections, also before the measured time.
+	Token Latency `json:"token,omitzero"`
 
 	Loader        Usage         `json:"loader"` // this process, in the measured time
 	LoaderPerLine float64       `json:"loader_per_reply"`
@@ -99,6 +101,9 @@ func (r *Report) fill(from *run, measured Counts) *Report {
 	r.Raw, r.Churn = latencyOf(from.total.raw), latencyOf(from.total.churn)
 	if o.Rate == 0 {
 		r.Raw = r.Latency
+	}
+	if from.tokens != nil {
+		r.Token = latencyOf(from.tokens)
 	}
 	r.histogram = from.total.latency
 	if n := float64(measured.Replies); n > 0 && r.Duration > 0 {
@@ -133,12 +138,12 @@ func (r *Report) WriteText(w io.Writer) error {
 		name string
 		l    Latency
 	}{{"from due time", r.Latency}, {"from send time", r.Raw}, {"send delay", r.Lateness},
-		{"connect, request, reply", r.Churn}}
+		{"connect, request, reply", r.Churn}, {"token", r.Token}}
 	if r.Rate == 0 {
 		rows = []struct {
 			name string
 			l    Latency
-		}{{"replies", r.Latency}, rows[3]}
+		}{{"replies", r.Latency}, rows[3], rows[4]}
 	}
 	for _, row := range rows {
 		if l := row.l; l.Count > 0 {

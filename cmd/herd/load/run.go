@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Second is the result of a part of a run, usually of one second.
@@ -27,8 +29,9 @@ type run struct {
 	slow    []net.Conn
 	stop    []func()
 	report  Report
-	total   interval // of the measured time
-	all     Counts   // including warm-up and drain
+	total   interval                // of the measured time
+	all     Counts                  // including warm-up and drain
+	tokens  *hdrhistogram.Histogram // of presenting Options.Token; nil without one
 	begun   time.Time
 	// allLost: all connections that send are lost.
 	allLost bool
@@ -242,11 +245,17 @@ func (r *run) finish(ctx context.Context) *Report {
 	})
 	// Replies after the end count as replies, but not in the rate.
 	drained := newInterval()
+	if r.o.Token != "" {
+		r.tokens = newHistogram()
+	}
 	var mu sync.Mutex
 	r.on(func(w *worker) {
 		mu.Lock()
 		defer mu.Unlock()
 		drained.add(w.collect())
+		if w.tokens != nil {
+			r.tokens.Merge(w.tokens)
+		}
 	})
 	r.all.add(&drained.counts)
 	if !r.report.Began.IsZero() { // else it ended during the warm-up

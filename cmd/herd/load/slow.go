@@ -21,10 +21,9 @@ const (
 // connectSlow makes the connections of slow readers. They are not part of the results; the server
 // disconnects them by its limits.
 func (r *run) connectSlow(ctx context.Context) error {
-	dialer := net.Dialer{Timeout: r.o.Timeout}
 	for k := range r.o.SlowReaders {
 		target := &r.o.Targets[k%len(r.o.Targets)]
-		c, err := dialer.DialContext(ctx, "tcp", target.Addr)
+		c, err := dialBlocking(ctx, r.o, target)
 		if err != nil {
 			return fmt.Errorf("%s, slow reader %d: %w", target.Name, k+1, explained(err))
 		}
@@ -69,8 +68,7 @@ func preload(ctx context.Context, o *Options) error {
 }
 
 func preloadServer(ctx context.Context, o *Options, target *Target) error {
-	dialer := net.Dialer{Timeout: o.Timeout}
-	c, err := dialer.DialContext(ctx, "tcp", target.Addr)
+	c, err := dialBlocking(ctx, o, target)
 	if err != nil {
 		return explained(err)
 	}

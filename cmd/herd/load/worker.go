@@ -76,10 +76,11 @@ type worker struct {
 	nextDue         time.Duration
 	metronome       metronome
 	nextVisit       time.Duration
-	visitors        int           // open visitors
-	done            chan struct{} // closed when all requests have been answered
-	undrained       int           // users that wait for replies
-	settled         bool          // done is closed
+	visitors        int                     // open visitors
+	done            chan struct{}           // closed when all requests have been answered
+	undrained       int                     // users that wait for replies
+	tokens          *hdrhistogram.Histogram // of presenting Options.Token; nil without one
+	settled         bool                    // done is closed
 }
 
 // counted is the current interval.
@@ -90,6 +91,9 @@ const maxDialing = 128
 // newWorker returns a worker whose connections use the source addresses that from returns.
 func newWorker(o *Options, from func(addr string) net.Addr) *worker {
 	w := &worker{options: o, now: newInterval(), ready: make(chan error, 1), done: make(chan struct{})}
+	if o.Token != "" {
+		w.tokens = newHistogram()
+	}
 	w.r = gnetreactor.New(gnetreactor.Options{Source: from})
 	return w
 }
@@ -138,7 +142,7 @@ func (w *worker) connect() {
 		}
 		w.dialed++
 		w.dialing++
-		w.r.ConnectTCP(target.Addr, w.options.Timeout, &dial{w, target, p})
+		w.connectTCP(target.Addr, &dial{w, target, p}, nil)
 	}
 	if w.made == len(w.users)+w.idle {
 		w.reportReady(nil)

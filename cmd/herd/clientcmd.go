@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -72,9 +71,7 @@ func newClient(o *options) *cobra.Command {
 			case err != nil:
 				return err
 			case asJSON:
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(got)
+				return printJSON(c.OutOrStdout(), got)
 			}
 			return printClient(c.OutOrStdout(), got)
 		},

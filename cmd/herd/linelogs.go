@@ -177,7 +177,7 @@ func (s logSample) files() (n int, names []string) {
 		}
 		n++
 		name := strings.Replace(server.Log.File, "server-"+server.Server, "server-NAME", 1)
-		if name = oneLine(view.Escape(name)); !slices.Contains(names, name) {
+		if name = oneLine(name); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/load"
+	"serverherd/cmd/herd/view"
 )
 
 func newLoad(o *options) *cobra.Command {
@@ -52,6 +53,7 @@ func (f *loadFlags) run(c *cobra.Command) (err error) {
 	errOut := direct(c.ErrOrStderr()) // it draws a progress line
 	onTerminal := isTerminal(errOut)
 	say := func(text string) {
+		text = view.OneLine(text)
 		if onTerminal {
 			text = "\r\x1b[K" + text
 		}

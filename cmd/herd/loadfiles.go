@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,9 +53,7 @@ func writeFiles(all []loadFile, r *load.Report, out io.Writer) (first error) {
 }
 
 func writeJSON(w io.Writer, r *load.Report) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return printJSON(w, r)
 }
 
 func writeSeconds(w io.Writer, r *load.Report) error {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"serverherd/cmd/herd/view"
 )
 
 // notifyVariable is the environment variable with the number of a descriptor on which a server reports the
@@ -75,8 +77,10 @@ func isTransient(err error) bool {
 	return false
 }
 
-// oneLine makes an error text a single line.
-func oneLine(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", " ") }
+// oneLine makes an error text, which may contain text of others, a single line that is safe for a terminal.
+func oneLine(text string) string {
+	return view.OneLine(strings.ReplaceAll(strings.TrimSpace(text), "\n", " "))
+}
 
 // outcome is how a server's process ended.
 type outcome struct {

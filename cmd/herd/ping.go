@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -150,7 +149,7 @@ func runPing(w io.Writer, p *ping.Pinger, asJSON bool) error {
 	}
 	results := p.Results()
 	if asJSON {
-		e := json.NewEncoder(w)
+		e := view.NewJSON(w)
 		for _, r := range results {
 			if err := e.Encode(r); err != nil {
 				return err

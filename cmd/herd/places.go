@@ -118,7 +118,7 @@ func (l *lookup) run(out io.Writer) error {
 		return fmt.Errorf("places provider %s: %w%s", cfg.Places.Provider, err, advice(err, status))
 	}
 	if l.json {
-		_, err := fmt.Fprintf(out, "%s\n", places.AppendJSON(nil, r, protocol.MaxBound))
+		_, err := fmt.Fprintf(out, "%s\n", view.JSON(places.AppendJSON(nil, r, protocol.MaxBound)))
 		return err
 	}
 	return printPlaces(out, l.query, r, status)

@@ -74,7 +74,7 @@ func printReady(out io.Writer, all []ask.Readiness) error {
 		case a.NoConsole:
 			level, text = view.Unknown, "unknown"
 		}
-		line := a.Server + ": " + text
+		line := view.OneLine(a.Server) + ": " + text
 		if a.Reason != "" {
 			line += ": " + view.OneLine(a.Reason)
 		}

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/client"
+	"serverherd/cmd/herd/view"
 )
 
 func newSend(o *options) *cobra.Command {
@@ -39,7 +39,7 @@ func newSend(o *options) *cobra.Command {
 			}
 			wrong := client.Failed(client.Verb(line), reply)
 			if asJSON {
-				err = json.NewEncoder(cmd.OutOrStdout()).Encode(sent{c.label, line, reply, []byte(reply), !wrong})
+				err = view.NewJSON(cmd.OutOrStdout()).Encode(sent{c.label, line, reply, []byte(reply), !wrong})
 			} else {
 				p := newPrinter(cmd.OutOrStdout())
 				p.print(reply)

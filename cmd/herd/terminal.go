@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 	"unicode/utf8"
 
@@ -55,7 +54,7 @@ func direct(w io.Writer) io.Writer {
 
 // printJSON prints a value as indented JSON.
 func printJSON(w io.Writer, value any) error {
-	e := json.NewEncoder(w)
+	e := view.NewJSON(w)
 	e.SetIndent("", "  ")
 	return e.Encode(value)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -103,9 +102,7 @@ func topOnce(w io.Writer, opts top.Options, asJSON bool) error {
 		m.AskAll(time.Now())
 	}
 	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(m.Report())
+		return printJSON(w, m.Report())
 	}
 	_, err := io.WriteString(direct(w), m.Whole(width))
 	return err

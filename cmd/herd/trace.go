@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -52,9 +51,7 @@ func newTrace(o *options) *cobra.Command {
 				return &exitError{exitFailed, fmt.Sprintf("%s: %v%s", protocol.Escape(id), err, traceErrors(t.Answers))}
 			}
 			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				err = e.Encode(t)
+				err = printJSON(c.OutOrStdout(), t)
 			} else {
 				out := direct(c.OutOrStdout()) // it is in color, and escapes what others wrote
 				err = printTrace(out, t.Tree, style.For(out))
@@ -92,7 +89,9 @@ func printTrace(out io.Writer, t *trace.Tree, s style.Styles) error {
 	fmt.Fprintf(&b, "%s\n\n", protocol.Escape(t.AT))
 	rows := t.Rows()
 	name := 0
-	for _, r := range rows {
+	for i := range rows {
+		r := &rows[i]
+		r.Server = view.OneLine(r.Server)
 		name = max(name, view.Width(r.Branch+r.Server))
 	}
 	for _, r := range rows {
@@ -115,7 +114,7 @@ func printTrace(out io.Writer, t *trace.Tree, s style.Styles) error {
 	}
 	fmt.Fprintln(&b)
 	for _, line := range t.Summary() {
-		fmt.Fprintln(&b, line)
+		fmt.Fprintln(&b, view.OneLine(line))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err

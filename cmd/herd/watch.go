@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -66,7 +65,7 @@ func newWatch(o *options) *cobra.Command {
 				},
 			}
 			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
+				e := view.NewJSON(c.OutOrStdout())
 				w.Begun = func() error { return nil }
 				w.Line = func(l console.WatchLine) error { return e.Encode(l) }
 			}

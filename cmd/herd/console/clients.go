@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/console/follow"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/herd/feed"
 	"serverherd/protocol"
@@ -111,7 +111,7 @@ func (c *console) clients(w http.ResponseWriter, r *http.Request) {
 	out := patient{w, http.NewResponseController(w)}
 	first := at.mark
 	first.After, first.Complete = k.after, false
-	if json.NewEncoder(out).Encode(first) != nil {
+	if view.NewJSON(out).Encode(first) != nil {
 		return // the reader has gone
 	}
 	for ok { // else without the last line
@@ -121,7 +121,7 @@ func (c *console) clients(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		if at.mark.Complete {
-			_ = json.NewEncoder(out).Encode(at.mark)
+			_ = view.NewJSON(out).Encode(at.mark)
 			return
 		}
 		text.Reset()
@@ -152,7 +152,7 @@ func (c *console) turn(ctx context.Context, k *walk, text *bytes.Buffer) (at sto
 		c.walks <- nil // b belongs to the loop, too
 		return at, false
 	}
-	lines := json.NewEncoder(text)
+	lines := view.NewJSON(text)
 	for _, u := range b.Updates {
 		_ = lines.Encode(record(u)) // a valid position is finite
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 )
 
@@ -21,18 +22,18 @@ func (c *console) readyz(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, stuck(loopTimeout), http.StatusServiceUnavailable)
 		return
 	case !s.Ready:
-		http.Error(w, "not ready: "+s.Waiting, http.StatusServiceUnavailable)
+		http.Error(w, "not ready: "+view.OneLine(s.Waiting), http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = w.Write([]byte("ready\n"))
 	if s.Journal != nil && !s.Journal.OK { // it serves clients anyway
-		_, _ = fmt.Fprintf(w, "journal: behind by %d records: %s\n", s.Journal.Behind, s.Journal.Error)
+		_, _ = fmt.Fprintf(w, "journal: behind by %d records: %s\n", s.Journal.Behind, view.OneLine(s.Journal.Error))
 	}
 	if s.Bridge != nil && s.Bridge.Error != "" { // likewise
-		_, _ = fmt.Fprintf(w, "bridge: %s: %s\n", s.Bridge.State, s.Bridge.Error)
+		_, _ = fmt.Fprintf(w, "bridge: %s: %s\n", view.OneLine(s.Bridge.State), view.OneLine(s.Bridge.Error))
 	}
 	if s.Asks != nil && !s.Asks.OK { // likewise
-		_, _ = fmt.Fprintf(w, "the bucket does not answer: %s\n", s.Asks.Error)
+		_, _ = fmt.Fprintf(w, "the bucket does not answer: %s\n", view.OneLine(s.Asks.Error))
 	}
 }
 

@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -174,7 +173,7 @@ func (h *herdWide) answer(begun time.Time, all *view.Herd) []byte {
 		s.Servers = append(s.Servers, one)
 	}
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+	e := view.NewJSON(&b)
 	e.SetIndent("", "  ")
 	_ = e.Encode(s)
 	return b.Bytes()

@@ -3,13 +3,13 @@ package console
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"serverherd/cmd/herd/view"
 	"serverherd/protocol"
 )
 
@@ -17,7 +17,7 @@ import (
 func (c *console) answer(w http.ResponseWriter, r *http.Request, v any) {
 	var text bytes.Buffer
 	if !c.encode(r, func() {
-		e := json.NewEncoder(&text)
+		e := view.NewJSON(&text)
 		e.SetIndent("", "  ")
 		_ = e.Encode(v)
 	}) {
@@ -45,7 +45,7 @@ func (c *console) encode(r *http.Request, f func()) bool {
 func fail(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
+	_ = view.NewJSON(w).Encode(map[string]string{"error": text})
 }
 
 // ClientID is how every answer names a client: its id may be any bytes, so it is there twice.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/console/follow"
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/protocol"
 )
@@ -75,7 +76,7 @@ func (l WatchLine) encode() []byte {
 	if err != nil {
 		panic(err) // a valid position is finite
 	}
-	return append(text, '\n')
+	return append(view.JSON(text), '\n')
 }
 
 // watchPiece is how many bytes of lines are written at once.

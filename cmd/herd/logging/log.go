@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
@@ -153,9 +155,30 @@ func encoder(text bool) zapcore.Encoder {
 		EncodeDuration: zapcore.SecondsDurationEncoder,
 	}
 	if text {
-		return zapcore.NewConsoleEncoder(c)
+		return printable{zapcore.NewConsoleEncoder(c)}
 	}
-	return zapcore.NewJSONEncoder(c)
+	return printable{zapcore.NewJSONEncoder(c)}
+}
+
+// printable escapes what zap leaves: a field may contain text of a peer, a console or a provider. Fields are JSON in
+// both forms.
+type printable struct{ zapcore.Encoder }
+
+// Clone implements zapcore.Encoder.
+func (p printable) Clone() zapcore.Encoder { return printable{p.Encoder.Clone()} }
+
+// EncodeEntry implements zapcore.Encoder.
+func (p printable) EncodeEntry(e zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+	e.Message = view.OneLine(e.Message) // some are those of gnet
+	b, err := p.Encoder.EncodeEntry(e, fields)
+	if err != nil {
+		return b, err
+	}
+	if text := view.JSON(b.Bytes()); len(text) != b.Len() {
+		b.Reset()
+		_, _ = b.Write(text)
+	}
+	return b, nil
 }
 
 // clock implements zapcore.Clock.

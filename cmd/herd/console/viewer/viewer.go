@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"serverherd/cmd/herd/view"
 	"serverherd/herd"
 )
 
@@ -43,7 +44,7 @@ func Text(object any) Message {
 	if err != nil {
 		panic(err) // all numbers are finite
 	}
-	return Message{Data: text}
+	return Message{Data: view.JSON(text)}
 }
 
 // Serve sends hello and then what streams have, until the page has gone or ended is closed. Of several streams that have

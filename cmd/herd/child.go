@@ -89,7 +89,7 @@ func (s *supervisor) child(server config.Server) *outcome {
 	c.Stdout, c.Stderr = out, out
 	c.WaitDelay = grace
 	c.ExtraFiles = []*os.File{s.parent, w}
-	c.Env = append(slices.DeleteFunc(os.Environ(), isActivation), parent.Variable+"=3", notifyVariable+"=4")
+	c.Env = append(slices.DeleteFunc(os.Environ(), notInherited), parent.Variable+"=3", notifyVariable+"=4")
 	// Its own process group: the terminal sends Ctrl-C to up alone.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	begun := time.Now()
@@ -128,6 +128,8 @@ func (s *supervisor) ready(server config.Server, took time.Duration) {
 	s.out.add(server.Name, fmt.Sprintf("ready at %s in %.1f s", server.Address, took.Seconds()), now)
 }
 
-// isActivation reports whether an environment variable belongs to socket activation, which children do not
-// inherit.
-func isActivation(variable string) bool { return strings.HasPrefix(variable, "LISTEN_") }
+// notInherited reports whether children do not inherit an environment variable: one of socket activation, and the
+// token, which is for clients.
+func notInherited(variable string) bool {
+	return strings.HasPrefix(variable, "LISTEN_") || strings.HasPrefix(variable, tokenVariable+"=")
+}

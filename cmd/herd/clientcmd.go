@@ -25,24 +25,25 @@ func (o *options) consoleFlags(c *cobra.Command) {
 	checkedFlag(c.Flags(), &o.at, "at", "", "a server's name",
 		"server: a `name` of herd.toml (default its first)", func(text string) bool { return text != "" && !strings.Contains(text, ":") })
 	complete(c, "at", o.completeServers)
+	o.tokenFlag(c)
 }
 
-// consoleServer returns the server whose console --at names.
-func (o *options) consoleServer() (s config.Server, err error) {
-	cfg, err := o.load()
+// consoleServer returns the server whose console --at names, and the configuration.
+func (o *options) consoleServer() (s config.Server, cfg *config.Config, err error) {
+	cfg, err = o.load()
 	if err != nil {
-		return s, err
+		return s, nil, err
 	}
 	s = cfg.Servers[0]
 	if o.at != "" {
 		if s, err = findFor("at", cfg, o.at); err != nil {
-			return s, err
+			return s, nil, err
 		}
 	}
 	if s.Console == "" {
 		err = &exitError{exitFailed, s.Name + " has no console in herd.toml"}
 	}
-	return s, err
+	return s, cfg, err
 }
 
 func newClient(o *options) *cobra.Command {
@@ -62,11 +63,11 @@ func newClient(o *options) *cobra.Command {
 			if err := protocol.CheckClientID([]byte(args[0])); err != nil {
 				return usage("client id: %v", err)
 			}
-			s, err := o.consoleServer()
+			s, cfg, err := o.consoleServer()
 			if err != nil {
 				return err
 			}
-			got, err := whereIs(ask.New(ask.Options{Timeout: o.timeout}), s, args[0])
+			got, err := whereIs(o.asker(cfg, o.timeout), s, args[0])
 			switch {
 			case err != nil:
 				return err

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"serverherd/cmd/herd/client"
 	"serverherd/cmd/herd/view"
+	"serverherd/protocol"
 )
 
 // conversation is a client's connection to a server, for a command.
@@ -24,16 +24,24 @@ func dial(o *options) (*conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := t.dial(context.Background(), o.timeout)
+	c, err := o.connect(context.Background(), t)
 	if err != nil {
-		return nil, fmt.Errorf("%w"+isItRunning, err)
+		return nil, unreachable(err)
 	}
 	return c, nil
 }
 
-// dial connects to a server.
-func (t target) dial(ctx context.Context, timeout time.Duration) (*conversation, error) {
-	c, err := client.Dial(ctx, t.addr, client.Options{Dialect: t.dialect, Timeout: timeout})
+// unreachable adds advice to an error of connect.
+func unreachable(err error) error {
+	if _, ok := errors.AsType[*client.RefusedError](err); ok {
+		return err // it runs
+	}
+	return fmt.Errorf("%w"+isItRunning, err)
+}
+
+// connect connects to a server, and presents the token.
+func (o *options) connect(ctx context.Context, t target) (*conversation, error) {
+	c, err := client.Dial(ctx, t.addr, client.Options{Dialect: t.dialect, Timeout: o.timeout, Token: o.token})
 	if err != nil {
 		return nil, ofFlag(err)
 	}
@@ -72,8 +80,13 @@ func refusal(reply string) string {
 	if strings.HasPrefix(reply, "> ") {
 		reply, _, _ = strings.Cut(reply, "\n? ")
 	}
+	if reply == tokenRequired {
+		reply += "; see --token"
+	}
 	return view.Escape(reply)
 }
+
+var tokenRequired = "> " + protocol.TokenRequired.Error()
 
 // checkFields returns an error if an argument is empty or contains white space, because it would not be one
 // field of a request.

@@ -87,6 +87,7 @@ func newDemo(o *options) *cobra.Command {
 	seedFlag(c.Flags(), &f.seed, &f.seeded, "random seed of trips and bursts")
 	c.Flags().BoolVar(&f.yes, "yes", false, "also send to servers beyond this machine")
 	o.timeoutFlag(c, "how long to wait for a connection and for a reply")
+	o.tokenFlag(c)
 	return c
 }
 
@@ -111,7 +112,7 @@ func (f *demoFlags) run(c *cobra.Command, o *options, cfg *config.Config) error 
 	}
 	connections := max(demoConnections, len(targets))
 	screen := newDemoScreen(c.OutOrStdout())
-	logs := lineLogs{cfg: cfg, timeout: o.timeout, say: screen.say}
+	logs := lineLogs{cfg: cfg, client: o.asker(cfg, min(o.timeout, sampleTimeout)), say: screen.say}
 	screen.say(demoPage(cfg.Servers))
 	screen.say(fmt.Sprintf("%s, %s updates/s, %s, seed %d; Ctrl-C ends it", view.Plural(uint64(f.clients), "client", "clients"),
 		thousands(f.rate), view.Plural(uint64(len(targets)), "server", "servers"), f.seed))
@@ -123,7 +124,7 @@ func (f *demoFlags) run(c *cobra.Command, o *options, cfg *config.Config) error 
 	var line []byte
 	feed := load.NewFeed(load.FeedOptions{
 		Targets: targets, Dialect: dialect, Connections: connections, Timeout: o.timeout,
-		Duration: f.duration,
+		Duration: f.duration, Token: o.token,
 		Due: func(elapsed time.Duration, send func(line []byte, target int, key uint64)) {
 			if begun.IsZero() {
 				begun = time.Now().Add(-elapsed)

@@ -45,12 +45,12 @@ func newExport(o *options) *cobra.Command {
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := o.consoleServer()
+			s, cfg, err := o.consoleServer()
 			if err != nil {
 				return err
 			}
 			e := &export{
-				server: s, client: ask.New(ask.Options{Timeout: o.timeout}), prefix: prefix, timeout: o.timeout,
+				server: s, client: o.asker(cfg, o.timeout), prefix: prefix, timeout: o.timeout,
 				pause: exportPause, out: bufio.NewWriterSize(c.OutOrStdout(), 64<<10), say: func(string) {},
 			}
 			if errOut := c.ErrOrStderr(); isTerminal(errOut) && !isTerminal(c.OutOrStdout()) {

@@ -212,14 +212,20 @@ func flagError(c *cobra.Command, err error) error {
 	case errors.As(err, &invalid):
 		f := invalid.GetFlag()
 		value := strings.TrimPrefix(invalid.GetValue(), signMark)
-		text = flagLabel(f) + ": want " + wanted(f) + ", got " + shown(value)
-		if v, ok := f.Value.(*reasonedValue); ok {
+		text = flagLabel(f) + ": want " + wanted(f)
+		switch v := f.Value.(type) {
+		case *secretValue:
 			text += fmt.Sprintf(": %v", v.why(value))
+		case *reasonedValue:
+			text += fmt.Sprintf(", got %s: %v", shown(value), v.why(value))
+		default:
+			text += ", got " + shown(value)
 		}
 	case errors.As(err, &missing):
 		f := missing.GetFlag()
 		text = flagLabel(f) + ": want " + wanted(f) + ", got nothing"
 	}
+	text = writtenToken.ReplaceAllString(text, "${1}[redacted]")
 	return usage("%s; see %s --help", text, c.CommandPath())
 }
 
@@ -229,6 +235,8 @@ func wanted(f *pflag.Flag) string {
 	case *flagValue:
 		return v.want
 	case *reasonedValue:
+		return v.want
+	case *secretValue:
 		return v.want
 	}
 	return "true or false"

@@ -44,7 +44,7 @@ func acceptsZero(f *pflag.Flag, value string) bool {
 // narrow are string flags that accept only some values of TestFlagValues, or none.
 var narrow = map[string]string{
 	"dialect": "", "engine": "", "provider": "", "mix": "", "find-max": "", "fail-if": "", "idle": "0 10",
-	"slow-readers": "0 10", "columns": "", "prefix": allWords,
+	"slow-readers": "0 10", "columns": "", "prefix": allWords, "token": strings.ReplaceAll(allWords, "\x1b[31m ", ""),
 }
 
 // allWords are the values without white space.
@@ -62,6 +62,10 @@ func TestFlagValues(t *testing.T) {
 		n++
 		_, ours := f.Value.(*flagValue)
 		reasoned, hasReason := f.Value.(*reasonedValue)
+		secret, isSecret := f.Value.(*secretValue)
+		if isSecret {
+			reasoned, hasReason = secret.reasonedValue, true
+		}
 		ours = ours || hasReason
 		isBool := f.Value.Type() == "bool"
 		if !ours && !isBool {
@@ -89,7 +93,7 @@ func TestFlagValues(t *testing.T) {
 			for _, form := range forms {
 				err := c.ParseFlags(escapeNegatives(form))
 				if accepted {
-					if got := f.Value.String(); err != nil || got != value && !isBool {
+					if got := f.Value.String(); err != nil || got != value && !isBool && !isSecret || isSecret && got != "" {
 						t.Errorf("%s %q: %v, the value is %q", c.CommandPath(), form, err, got)
 					}
 					continue
@@ -103,6 +107,12 @@ func TestFlagValues(t *testing.T) {
 					reason = fmt.Sprintf(": %v", reasoned.why(value))
 				}
 				got := flagError(c, err).Error()
+				if isSecret { // without the value
+					if want += "a token" + reason + "; see " + c.CommandPath() + " --help"; got != want {
+						t.Errorf("%s %q: %q, want %q", c.CommandPath(), form, got, want)
+					}
+					continue
+				}
 				if !strings.HasPrefix(got, want) || !strings.HasSuffix(got, ", got "+shown(value)+reason+"; see "+c.CommandPath()+" --help") ||
 					strings.Contains(got, "\n") || leaks.MatchString(got) {
 					t.Errorf("%s %q: %q", c.CommandPath(), form, got)
@@ -143,6 +153,10 @@ func TestFlagsWithoutValue(t *testing.T) {
 		"status -x=-5":                     "unknown shorthand flag: 'x' in -x=-5; see herd status --help",
 		"status --config=":                 `--config: want a file, got ""; see herd status --help`,
 		"up --verbose=-5":                  "-v, --verbose: want true or false, got -5; see herd up --help",
+		"iamat kiwi +1+1 --token":          "--token: want a token, got nothing; see herd iamat --help",
+		"iamat kiwi +1+1 --token a\x00b":   "--token: want a token: the token contains white space or a control character; see herd iamat --help",
+		"iamat kiwi +1+1 -token=herd_1":    "unknown shorthand flag: 't' in -token=[redacted]; see herd iamat --help",
+		"load -token=herd_1":               "-t, --threads: want a whole number from 1 to 1024, got oken=[redacted]; see herd load --help",
 		"places 1,2 --provider bing":       "--provider: want one of embedded, file, google, google-legacy, got bing; see herd places --help",
 	} {
 		var out, errOut bytes.Buffer

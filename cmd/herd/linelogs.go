@@ -20,7 +20,7 @@ import (
 // concurrently with the load; a server that hangs delays nothing.
 type lineLogs struct {
 	cfg      *config.Config // nil if the servers are not in herd.toml
-	timeout  time.Duration  // of a request to one server
+	client   *ask.Client    // asks them, see sampleTimeout
 	say      func(text string)
 	first    logSample      // at the start
 	last     logSample      // the latest of the warm-up, or first
@@ -39,9 +39,9 @@ type logSample struct {
 const sampleTimeout = time.Second
 
 // sampleLogs takes a sample of all servers in cfg.
-func sampleLogs(cfg *config.Config, timeout time.Duration) logSample {
+func sampleLogs(cfg *config.Config, client *ask.Client) logSample {
 	s := logSample{at: time.Now()}
-	for _, a := range ask.Statuses(context.Background(), ask.New(ask.Options{Timeout: min(timeout, sampleTimeout)}), cfg.Servers) {
+	for _, a := range ask.Statuses(context.Background(), client, cfg.Servers) {
 		if a.Status != nil {
 			s.servers = append(s.servers, a.Status)
 		}
@@ -53,7 +53,7 @@ func sampleLogs(cfg *config.Config, timeout time.Duration) logSample {
 // one.
 func (l *lineLogs) begin() {
 	if l.cfg != nil {
-		l.first = sampleLogs(l.cfg, l.timeout)
+		l.first = sampleLogs(l.cfg, l.client)
 		asked := *l.cfg
 		asked.Servers = slices.DeleteFunc(slices.Clone(asked.Servers), func(c config.Server) bool {
 			return l.first.of(c.Name) == nil
@@ -86,9 +86,9 @@ func (l *lineLogs) second(s load.Second, duration time.Duration) {
 	}
 	if !l.reported {
 		l.asked, l.warm = make(chan logSample, 1), s.Warmup
-		go func(asked chan<- logSample, cfg *config.Config, timeout time.Duration) {
-			asked <- sampleLogs(cfg, timeout)
-		}(l.asked, l.cfg, l.timeout)
+		go func(asked chan<- logSample, cfg *config.Config, client *ask.Client) {
+			asked <- sampleLogs(cfg, client)
+		}(l.asked, l.cfg, l.client)
 	}
 }
 
@@ -114,7 +114,7 @@ func (l *lineLogs) end() (missing []string, all bool) {
 	if l.asked != nil {
 		l.taken(<-l.asked)
 	}
-	now := sampleLogs(l.cfg, l.timeout)
+	now := sampleLogs(l.cfg, l.client)
 	for _, s := range l.first.servers {
 		if again := now.of(s.Server); again == nil || again.Epoch != s.Epoch {
 			missing = append(missing, s.Server)

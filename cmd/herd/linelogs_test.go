@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/logging"
@@ -258,7 +259,7 @@ func TestLineLogsDoNotWait(t *testing.T) {
 		answers <- &herd.Status{Server: "Ball", Epoch: "a", Log: herd.LogStatus{Lines: true, Written: written, File: "server-Ball.log", MaxBytes: 9000}}
 	}
 	var said []string
-	l := lineLogs{timeout: time.Second, cfg: &config.Config{Servers: []config.Server{{Name: "Ball", Console: console.Listener.Addr().String()}}},
+	l := lineLogs{client: ask.New(ask.Options{Timeout: sampleTimeout}), cfg: &config.Config{Servers: []config.Server{{Name: "Ball", Console: console.Listener.Addr().String()}}},
 		say: func(text string) { said = append(said, text) }}
 	answer()
 	l.begin()

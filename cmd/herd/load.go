@@ -59,7 +59,7 @@ func (f *loadFlags) run(c *cobra.Command) (err error) {
 		}
 		fmt.Fprintln(errOut, text)
 	}
-	logs := lineLogs{cfg: f.herd, timeout: f.Timeout, say: say}
+	logs := lineLogs{cfg: f.herd, client: f.asker, say: say}
 	begun := false
 	f.OnSecond = func(s load.Second) {
 		begun = true

@@ -29,7 +29,8 @@ type loadFlags struct {
 	live, replicated bool
 	seeded           bool // --seed was given
 
-	herd *config.Config // nil if the servers are not in herd.toml
+	herd  *config.Config // nil if the servers are not in herd.toml
+	asker *ask.Client    // of its consoles, with sampleTimeout at most
 }
 
 // Bounds of flags, besides those of package load.
@@ -118,7 +119,7 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 	if f.Targets, f.Dialect, err = f.targets(o); err != nil {
 		return err
 	}
-	f.Timeout = o.timeout
+	f.Timeout, f.Token = o.timeout, o.token
 	f.IAMAT, f.WHATSAT, _ = parseMix(f.mix)
 	if f.Idle, err = share("idle", f.idle, f.Connections); err != nil {
 		return err
@@ -180,7 +181,7 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 		if cfg, err := o.load(); err == nil {
 			for _, s := range cfg.Servers {
 				if s.Address == at.addr {
-					t.Name, t.PID, f.herd = s.Name, pidOf(s), cfg
+					t.Name, t.PID, f.herd = s.Name, f.pidOf(o, cfg, s), cfg
 				}
 			}
 		}
@@ -212,17 +213,20 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 	}
 	f.herd = cfg
 	for _, s := range chosen {
-		all = append(all, load.Target{Name: s.Name, Addr: s.Address, PID: pidOf(s)})
+		all = append(all, load.Target{Name: s.Name, Addr: s.Address, PID: f.pidOf(o, cfg, s)})
 	}
 	return all, d, nil
 }
 
 // pidOf asks the console of a server on this machine for its process id; 0 if that is unknown.
-func pidOf(s config.Server) int {
+func (f *loadFlags) pidOf(o *options, cfg *config.Config, s config.Server) int {
+	if f.asker == nil {
+		f.asker = o.asker(cfg, min(o.timeout, sampleTimeout))
+	}
 	if s.Console == "" || !config.IsLoopback(s.Console) {
 		return 0
 	}
-	a := ask.StatusOf(context.Background(), ask.New(ask.Options{Timeout: time.Second}), s)
+	a := ask.StatusOf(context.Background(), f.asker, s)
 	if a.Status == nil {
 		return 0
 	}

@@ -179,10 +179,11 @@ func newRoot() *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-		PersistentPreRun: func(c *cobra.Command, _ []string) {
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			if c.Name() != serveName && c.Name() != upName {
 				hangup.Default()
 			}
+			return o.readToken(c)
 		},
 	}
 	textFlag(root.PersistentFlags(), &o.config, "config", "", "a file",

@@ -21,6 +21,7 @@ type options struct {
 	at      string // a server's name or an address
 	dialect string // of a server named by its address
 	timeout time.Duration
+	token   string // of --token or $HERD_TOKEN; "" for none
 }
 
 // engineFlag adds --engine.
@@ -58,6 +59,7 @@ func (o *options) serverFlags(c *cobra.Command) {
 	complete(c, "at", o.completeServers)
 	choiceFlag(c, &o.dialect, "dialect", "", []string{protocol.Paper.String(), protocol.CS131.String()},
 		"`dialect` of a server given as HOST:PORT: paper (the default) or cs131")
+	o.tokenFlag(c)
 }
 
 // checkTarget returns an error if text is neither a server's name nor HOST:PORT. Unlike herd.toml, it

@@ -52,7 +52,7 @@ func newPing(o *options) *cobra.Command {
 			var servers []ping.Server
 			for _, t := range targets {
 				servers = append(servers, ping.Server{Name: t.label, Dial: func(ctx context.Context) (ping.Conn, error) {
-					conn, err := t.dial(ctx, o.timeout)
+					conn, err := o.connect(ctx, t)
 					if err != nil {
 						return nil, brief(err)
 					}

@@ -40,7 +40,7 @@ func newReady(o *options) *cobra.Command {
 				}
 				servers = []config.Server{s}
 			}
-			all := ask.Ready(context.Background(), ask.New(ask.Options{Timeout: o.timeout}), servers)
+			all := ask.Ready(context.Background(), o.asker(cfg, o.timeout), servers)
 			if asJSON {
 				err = printJSON(c.OutOrStdout(), all)
 			} else {
@@ -53,6 +53,7 @@ func newReady(o *options) *cobra.Command {
 		},
 	}
 	o.timeoutFlag(c, "how long to wait for each server")
+	o.tokenFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print an array with the reason for each server")
 	return c
 }

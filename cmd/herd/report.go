@@ -80,7 +80,7 @@ func (s *supervisor) noteRestart() {
 // report prints when all servers are ready and linked, what to type next, and which links are not live in
 // time. It does so again after each restart.
 func (s *supervisor) report() {
-	client := ask.New(ask.Options{Timeout: pollTimeout})
+	client := new(options).asker(s.cfg, pollTimeout) // up presents no token: whoever started it may not be who reads this
 	begun, start := s.begun, startReport{welcome: s.welcome}
 	for {
 		all := s.poll(client)

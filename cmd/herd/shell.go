@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/client"
 	"serverherd/cmd/herd/shell"
 	"serverherd/herd"
@@ -74,9 +72,9 @@ func newShell(o *options) *cobra.Command {
 // shellServer returns a target as the shell's server.
 func (o *options) shellServer(t target) shell.Server {
 	return shell.Server{Name: t.label, Dial: func(ctx context.Context) (shell.Conn, error) {
-		c, err := t.dial(ctx, o.timeout)
+		c, err := o.connect(ctx, t)
 		if err != nil {
-			return nil, fmt.Errorf("%w"+isItRunning, err)
+			return nil, unreachable(err)
 		}
 		return shellConn{c}, nil
 	}, IDs: o.knownIDs(t)}
@@ -95,7 +93,7 @@ func (o *options) knownIDs(t target) func(ctx context.Context, prefix string) []
 	if i < 0 {
 		return nil
 	}
-	client := ask.New(ask.Options{})
+	client := o.asker(cfg, 0)
 	return func(ctx context.Context, prefix string) (ids []string) {
 		query := url.Values{}
 		if prefix != "" {

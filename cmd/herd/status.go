@@ -59,7 +59,7 @@ func newStatus(o *options) *cobra.Command {
 			if watch && !c.Flags().Changed("timeout") {
 				o.timeout = herd.ConsoleAskTimeout
 			}
-			s.client = ask.New(ask.Options{Timeout: o.timeout})
+			s.client = o.asker(cfg, o.timeout)
 			if watch {
 				return s.watch(interval)
 			}
@@ -67,6 +67,7 @@ func newStatus(o *options) *cobra.Command {
 		},
 	}
 	o.timeoutFlag(c, "how long to wait for each server")
+	o.tokenFlag(c)
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "update in place until Ctrl-C; print again and again if this is no terminal")
 	durationFlag(c.Flags(), &interval, "interval", time.Second, 100*time.Millisecond, time.Hour, "time between two updates of --watch")
 	c.Flags().BoolVar(&asJSON, "json", false, "print an array of the servers' /status.json")

@@ -45,7 +45,7 @@ func newTop(o *options) *cobra.Command {
 				return err
 			}
 			out := direct(c.OutOrStdout())
-			opts := topOptions(cfg, timeout, interval, style.For(out))
+			opts := topOptions(cfg, o.asker(cfg, timeout), interval, style.For(out))
 			switch {
 			case once:
 				return topOnce(c.OutOrStdout(), opts, asJSON)
@@ -61,14 +61,14 @@ func newTop(o *options) *cobra.Command {
 	}
 	durationFlag(c.Flags(), &interval, "interval", time.Second, 100*time.Millisecond, time.Hour, "time between two questions to a console")
 	durationFlag(c.Flags(), &timeout, "timeout", topTimeout, time.Millisecond, time.Hour, "how long to wait for each console")
+	o.tokenFlag(c)
 	c.Flags().BoolVar(&once, "once", false, "print one screen and exit")
 	c.Flags().BoolVar(&asJSON, "json", false, "with --once: print a JSON object")
 	return c
 }
 
 // topOptions are the options of a model that asks the consoles of a configuration.
-func topOptions(cfg *config.Config, timeout, interval time.Duration, styles style.Styles) top.Options {
-	client := ask.New(ask.Options{Timeout: timeout})
+func topOptions(cfg *config.Config, client *ask.Client, interval time.Duration, styles style.Styles) top.Options {
 	opts := top.Options{Herd: cfg.Herd.Name, Interval: interval, Styles: styles, Ask: func(ctx context.Context, i int) ask.Status {
 		return ask.StatusOf(ctx, client, cfg.Servers[i])
 	}}

@@ -43,7 +43,7 @@ func newTrace(o *options) *cobra.Command {
 			if !slices.ContainsFunc(cfg.Servers, func(s config.Server) bool { return s.Console != "" }) {
 				return &exitError{exitFailed, "no server has a console in herd.toml"}
 			}
-			client := ask.New(ask.Options{Timeout: o.timeout})
+			client := o.asker(cfg, o.timeout)
 			t, err := ask.Trace(cfg.Servers, id, func(s config.Server, hash uint64) trace.Answer {
 				return client.Flood(c.Context(), s, id, hash)
 			})
@@ -63,6 +63,7 @@ func newTrace(o *options) *cobra.Command {
 		},
 	}
 	o.timeoutFlag(c, "how long to wait for each server")
+	o.tokenFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the tree as JSON")
 	return c
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/console"
 	"serverherd/cmd/herd/view"
 	"serverherd/cmd/herd/view/style"
@@ -49,13 +48,13 @@ func newWatch(o *options) *cobra.Command {
 				}
 				path += "?id=" + url.QueryEscape(args[0])
 			}
-			s, err := o.consoleServer()
+			s, cfg, err := o.consoleServer()
 			if err != nil {
 				return err
 			}
 			ctx, stop := untilSignal()
 			defer stop()
-			client := ask.New(ask.Options{Timeout: o.timeout})
+			client := o.asker(cfg, o.timeout)
 			p := newUpdatePrinter(c.OutOrStdout())
 			w := watch.Options{
 				Server: s.Name, Count: count, Begun: p.head, Line: p.print,

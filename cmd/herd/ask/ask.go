@@ -48,6 +48,7 @@ type Options struct {
 	// Token is sent to the consoles, which must be those of the herd: whoever answers in their place learns it. Without
 	// it, Secret, that of the herd, signs the requests, see access.Sign; it is not sent. Both may be empty.
 	Token, Secret string
+	Advice        string // follows the error of a console that does not let the asker in: 401 or 403
 }
 
 // Client asks consoles. Any goroutine may use it.
@@ -164,7 +165,11 @@ func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.R
 	r, err := c.do(ctx, s, path)
 	if err == nil && r.StatusCode != http.StatusOK {
 		defer r.Body.Close()
-		err = &statusError{r.Status, s.Console, reason(r.Body)}
+		refused := &statusError{r.Status, s.Console, reason(r.Body), ""}
+		if r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden {
+			refused.advice = c.o.Advice
+		}
+		err = refused
 	}
 	return r, err
 }
@@ -214,12 +219,15 @@ func (c *Client) timely(ctx context.Context, s config.Server, err error) error {
 }
 
 // statusError is an answer whose status is not 200.
-type statusError struct{ status, console, reason string }
+type statusError struct{ status, console, reason, advice string }
 
 func (e *statusError) Error() string {
 	text := e.status + " from " + e.console
 	if e.reason != "" {
 		text += ": " + e.reason
+	}
+	if e.advice != "" {
+		text += "; " + e.advice
 	}
 	return text
 }

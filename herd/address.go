@@ -25,3 +25,6 @@ func clientAddress(peer string) string {
 	host, _, _ := strings.Cut(peer, ":")
 	return host
 }
+
+// ClientAddress is clientAddress for what limits requests to the console.
+func ClientAddress(peer string) string { return clientAddress(peer) }

@@ -24,10 +24,21 @@ const LogCheck = time.Second
 
 // Limits of a console. The console's server applies them. 16 connections are left for health checks.
 const (
-	ConsoleConnections = 512 // at once
-	ConsoleRequests    = 112 // at once, whose response is being prepared or sent
-	ConsoleStreams     = 384 // at once: responses that go on until their reader leaves
-	ConsoleWalks       = 4   // turns of the loop at once for /clients.ndjson; other requests wait
+	ConsoleConnections = 512      // at once
+	ConsoleRequests    = 112      // at once, whose response is being prepared or sent
+	ConsoleStreams     = 384      // at once: responses that go on until their reader leaves
+	ConsoleWalks       = 4        // turns of the loop at once for /clients.ndjson; other requests wait
+	ConsoleHeader      = 16 << 10 // bytes of a request's header
+	ConsoleBody        = 4 << 10  // bytes of a request's body, but for /send
+)
+
+// Limits of who may use a console. Package door applies them.
+const (
+	ConsoleLogin    = 12 * time.Hour
+	ConsoleSessions = 1024    // logins at once
+	ConsoleNonces   = 1 << 16 // of signed requests, remembered for twice access.SignatureAge
+	RefusalPause    = logPause
+	RefusalsNoted   = maxLogKeys
 )
 
 // Limits of what consoles answer to commands and to each other. Package ask applies them.
@@ -143,6 +154,11 @@ func Constants() []Constant {
 		{"console_requests", ConsoleRequests, "requests to the console at once, but for health and readiness; more get 503"},
 		{"console_streams", ConsoleStreams, "the same, of requests that last: profiles and streams"},
 		{"console_walks", ConsoleWalks, "requests for /clients.ndjson that the loop serves at once; others wait for their turn"},
+		{"console_header", ConsoleHeader, "bytes of the header of a request to the console; for a longer one it is 431"},
+		{"console_body", ConsoleBody, "bytes of the body of a request to the console, but for /send; for a longer one it is 413"},
+		{"console_login", ConsoleLogin, "after which a login to the console ends"},
+		{"console_sessions", ConsoleSessions, "logins to a console; for one more, the oldest of the token that has most of them ends"},
+		{"console_nonces", ConsoleNonces, "signed requests to a console in a minute; more are refused"},
 		{"console_answer", ConsoleAnswer, "bytes of another console's answer; a longer one is an error"},
 		{"console_links", ConsoleLinks, "links in another console's answer; more are an error"},
 		{"console_ask_timeout", ConsoleAskTimeout, "for the answer of another console; commands have --timeout"},

@@ -49,6 +49,8 @@ type Status struct {
 	Journal     *JournalStatus    `json:"journal,omitempty"` // if records are kept on a disk
 	Bridge      *BridgeStatus     `json:"bridge,omitempty"`  // if it has a bridge to a Bucket
 	Asks        *AskStatus        `json:"asks,omitempty"`    // if WHATSATs ask the bucket of other herds
+	// Console is about requests to the console. The caller of Server.Status fills it in.
+	Console *ConsoleStatus `json:"console,omitempty"` // if it has one
 	// Places is about the provider. The caller of Server.Status fills it in.
 	Places *places.Report `json:"places,omitempty"`
 	// Log is about the log file. The caller of Server.Status fills it in.
@@ -136,6 +138,16 @@ type JournalStatus struct {
 	Loaded   uint64  `json:"loaded"`    // records, at the start
 	NotTaken uint64  `json:"not_taken"` // records beyond max_clients, at the start
 	LoadTime float64 `json:"load_time"`
+}
+
+// ConsoleStatus is about who uses the console. Each refused request is in one of the counters, but for those that were
+// refused because there were too many at once.
+type ConsoleStatus struct {
+	// Denied are requests whose token or login was missing, wrong or not enough, and those with a foreign Host or Origin.
+	Denied            uint64 `json:"denied"`
+	LoginsRefused     uint64 `json:"logins_refused"`
+	SignaturesRefused uint64 `json:"signatures_refused"` // of other consoles and of commands
+	Sessions          int    `json:"sessions"`           // logins
 }
 
 // LogStatus is the state of the server's log file.

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/cmd/herd/console"
+	"serverherd/cmd/herd/console/door"
 	"serverherd/cmd/herd/engines"
 	"serverherd/cmd/herd/hangup"
 	"serverherd/cmd/herd/logging"
@@ -82,6 +83,7 @@ type process struct {
 	places      places.Provider
 	server      *herd.Server
 	onLoop      console.Loop
+	door        *door.Door // of the console; it has the tokens, too
 	hangups     chan os.Signal
 	open        []string // see herd.Status.OpenBeyondLoopback
 	tokens      atomic.Pointer[access.Tokens]
@@ -168,6 +170,8 @@ func (p *process) run(pprof bool) error {
 	if _, err := p.server.Start(listener); err != nil {
 		return err
 	}
+	p.door = door.New(door.Options{Config: p.cfg, Name: p.self.Name, Log: p.log.Logger})
+	p.door.SetTokens(p.tokens.Load())
 	p.watchSignals() // before the console, whose page takes a moment to be prepared
 	if consoleListener != nil {
 		p.onLoop = console.NewLoop(p.reactor.CallFromThread, p.server)
@@ -177,6 +181,7 @@ func (p *process) run(pprof bool) error {
 		pages := console.NewPages()
 		c := console.New(console.Options{
 			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Follower: f, Pages: pages, Pprof: pprof,
+			Door: p.door,
 		})
 		go func() {
 			if err := console.Serve(c, consoleListener); err != nil {
@@ -288,6 +293,7 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	s.Log, s.Process = p.log.Status(), processStatus()
 	s.Places = report(&p.cfg.Places, p.places)
 	s.OpenBeyondLoopback = p.open
+	s.Console = p.door.Status() // who asks has come by the console
 	p.fillTokens(s.Tokens)
 	return s, true
 }

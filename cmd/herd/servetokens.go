@@ -48,7 +48,7 @@ func readTokens(file string) (*access.Tokens, error) {
 	return tokens, nil
 }
 
-// reloadTokens reads the file again, and closes the connections whose token is gone.
+// reloadTokens reads the file again, and closes the connections, to the console, too, whose token is gone.
 func (p *process) reloadTokens() {
 	if p.cfg.Clients.Tokens == "" {
 		return
@@ -59,6 +59,7 @@ func (p *process) reloadTokens() {
 	}
 	tokens := p.tokens.Load()
 	p.log.Info("tokens reloaded", zap.Int("tokens", len(tokens.All())))
+	p.door.SetTokens(tokens)
 	p.reactor.CallFromThread(func() { p.server.SetTokens(tokens) })
 }
 

@@ -108,7 +108,7 @@ func (c *console) clients(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := patient{w, http.NewResponseController(w)}
+	out := newPatient(w, r)
 	first := at.mark
 	first.After, first.Complete = k.after, false
 	if view.NewJSON(out).Encode(first) != nil {
@@ -161,14 +161,22 @@ func (c *console) turn(ctx context.Context, k *walk, text *bytes.Buffer) (at sto
 }
 
 // patient is the response to a reader who may take all the time that it needs, as long as it takes something within
-// writeTimeout.
+// writeTimeout, and the request has not ended, as it does with its token.
 type patient struct {
 	io.Writer
 	response *http.ResponseController
+	ctx      context.Context
+}
+
+func newPatient(w http.ResponseWriter, r *http.Request) patient {
+	return patient{w, http.NewResponseController(w), r.Context()}
 }
 
 // Write implements io.Writer.
 func (p patient) Write(b []byte) (int, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
 	_ = p.response.SetWriteDeadline(time.Now().Add(writeTimeout))
 	return p.Writer.Write(b)
 }

@@ -333,7 +333,7 @@ func TestClientsTakeTurns(t *testing.T) {
 		}
 		handler := New(o).Handler
 		get := func(ctx context.Context) *httptest.ResponseRecorder {
-			r := httptest.NewRequestWithContext(ctx, "GET", "/clients.ndjson", nil)
+			r := httptest.NewRequestWithContext(ctx, "GET", "http://localhost/clients.ndjson", nil)
 			r.RemoteAddr = "127.0.0.1:1"
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, r)

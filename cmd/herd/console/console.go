@@ -1,6 +1,6 @@
 // Package console serves one server's HTTP endpoints: health and status, and the records of clients. Each
 // endpoint has a file of its own, and a line in the table of routes.go, which also has what all of them share:
-// rights, methods, limits and errors.
+// methods, limits and errors. Package door decides who may do what.
 //
 // Handlers run in net/http's goroutines. They read the server's state only by OnLoop, and keep only copies.
 package console
@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"serverherd/cmd/herd/console/door"
 	"serverherd/cmd/herd/console/follow"
 	"serverherd/cmd/herd/console/metrics"
 	"serverherd/herd"
@@ -47,6 +48,8 @@ type Options struct {
 	// console, which does not close WebSocket connections.
 	Pages *Pages
 	Pprof bool // serve /debug/pprof
+	// Door decides who may do what; nil: a door without tokens.
+	Door *door.Door
 }
 
 // console is one server's console.
@@ -75,17 +78,20 @@ func New(o Options) *http.Server {
 	for range herd.ConsoleWalks {
 		c.walks <- nil
 	}
+	if o.Door == nil {
+		c.Door = door.New(door.Options{Config: o.Config, Name: o.Name})
+	}
 	if o.Config != nil {
 		c.herdWide = newHerdWide(o)
 		c.flights = newFlights(c.herdWide, o.Do)
 	}
 	return &http.Server{
-		Handler:        noted(local(serve(c.routes()))),
+		Handler:        noted(c.serve(c.routes())),
 		ConnContext:    withConn,
 		ReadTimeout:    5 * time.Second,
 		WriteTimeout:   writeTimeout,
 		IdleTimeout:    time.Minute,
-		MaxHeaderBytes: 16 << 10,
+		MaxHeaderBytes: herd.ConsoleHeader,
 		ErrorLog:       log.New(io.Discard, "", 0), // errors of clients are not logged
 	}
 }

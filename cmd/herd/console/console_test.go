@@ -96,7 +96,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Requests with another Host are rejected (DNS rebinding).
+// Requests with another Host are rejected (DNS rebinding), but for health checks.
 func TestHostHeader(t *testing.T) {
 	addr := start(t, Options{Status: fixed(herd.Status{})})
 	for _, host := range []string{"localhost", "LocalHost:11600", "localhost.", "localhost.:11600", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:11600", "127.9.9.9"} {
@@ -110,9 +110,12 @@ func TestHostHeader(t *testing.T) {
 		}
 	}
 	for request, want := range map[string]string{
-		"GET /healthz HTTP/1.0\r\n\r\n":                       "HTTP/1.0 200 OK\r\n",
-		"GET /healthz HTTP/1.0\r\nHost: evil.example\r\n\r\n": "HTTP/1.0 403 Forbidden\r\n",
-		"GET /healthz HTTP/1.1\r\n\r\n":                       "HTTP/1.1 400 Bad Request: missing required Host header\r\n",
+		"GET /healthz HTTP/1.0\r\n\r\n":                           "HTTP/1.0 200 OK\r\n",
+		"GET /status.json HTTP/1.0\r\nHost: evil.example\r\n\r\n": "HTTP/1.0 403 Forbidden\r\n",
+		"GET /nothing HTTP/1.1\r\nHost: evil.example\r\n\r\n":     "HTTP/1.1 403 Forbidden\r\n",
+		"GET /status.json HTTP/1.1\r\nHost:\r\n\r\n":              "HTTP/1.1 403 Forbidden\r\n",
+		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n":     "HTTP/1.1 200 OK\r\n",
+		"GET /healthz HTTP/1.1\r\n\r\n":                           "HTTP/1.1 400 Bad Request: missing required Host header\r\n",
 	} {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {

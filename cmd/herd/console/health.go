@@ -14,10 +14,15 @@ func (c *console) healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// readyz is /readyz: a rolling restart may go on to the next server.
+// readyz is /readyz: a rolling restart may go on to the next server. Everyone may know whether it is ready, and who may
+// read the console, why.
 func (c *console) readyz(w http.ResponseWriter, r *http.Request) {
 	s, ok := c.currentStatus(r)
+	details := c.Door.MayRead(r)
 	switch {
+	case (!ok || !s.Ready) && !details:
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
 	case !ok:
 		http.Error(w, stuck(loopTimeout), http.StatusServiceUnavailable)
 		return
@@ -26,6 +31,9 @@ func (c *console) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte("ready\n"))
+	if !details {
+		return
+	}
 	if s.Journal != nil && !s.Journal.OK { // it serves clients anyway
 		_, _ = fmt.Fprintf(w, "journal: behind by %d records: %s\n", s.Journal.Behind, view.OneLine(s.Journal.Error))
 	}

@@ -60,9 +60,13 @@ type round struct {
 }
 
 func newHerdWide(o Options) *herdWide {
+	secret := ""
+	if all := o.Config.Herd.Secrets; len(all) > 0 {
+		secret = all[0]
+	}
 	return &herdWide{
 		self: o.Status, name: o.Name, servers: o.Config.Servers,
-		client: ask.New(ask.Options{}),
+		client: ask.New(ask.Options{Secret: secret}),
 	}
 }
 

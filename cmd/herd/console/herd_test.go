@@ -203,7 +203,9 @@ func TestHerdTakesTooLong(t *testing.T) {
 			},
 		}).Handler
 		begun, w := time.Now(), httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest("GET", "/herd.json", nil))
+		r := httptest.NewRequest("GET", "http://localhost/herd.json", nil)
+		r.RemoteAddr = "127.0.0.1:1"
+		handler.ServeHTTP(w, r)
 		if took := time.Since(begun); w.Code != 503 || errorOf(w.Body.String()) == "" || took != herd.ConsoleHerdTimeout {
 			t.Errorf("after %v: %d %s", took, w.Code, w.Body)
 		}

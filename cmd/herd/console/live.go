@@ -26,6 +26,8 @@ type LiveHello struct {
 	Epoch    string         `json:"epoch"`    // of its process
 	Places   string         `json:"places"`   // the provider, see config.Providers
 	Servers  []LiveTopology `json:"servers"`  // in the order of herd.toml
+	// User is the name of the token by which this page has logged in; absent if it has not.
+	User string `json:"user,omitempty"`
 }
 
 // LiveTopology is a server in herd.toml.

@@ -3,6 +3,8 @@ package console
 import (
 	"net/http"
 	"net/http/pprof"
+
+	"serverherd/cmd/herd/console/door"
 )
 
 // profiles are the routes of /debug/pprof. A profile may contain ids of clients, and may take long.
@@ -18,7 +20,7 @@ func profiles() (all []route) {
 		{"", pprof.Index}, // and all profiles by name
 	} {
 		methods := []string{http.MethodGet, http.MethodHead, http.MethodPost}
-		all = append(all, route{"/debug/pprof/" + one.path, methods, read, stream, one.handler})
+		all = append(all, route{"/debug/pprof/" + one.path, methods, door.Profile, stream, one.handler})
 	}
 	return all
 }

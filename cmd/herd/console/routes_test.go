@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"reflect"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,66 +92,6 @@ func TestNameOfASlowTurn(t *testing.T) {
 	}, nil)(t.Context(), func(*herd.Server) {})
 	if !strings.Contains(name, "console.(*request).onLoop") {
 		t.Errorf("the posted call is %s", name)
-	}
-}
-
-// Who may do what.
-func TestRights(t *testing.T) {
-	for _, test := range []struct {
-		from string
-		want []right
-	}{
-		{"127.0.0.1:1", []right{health, read}},
-		{"127.9.9.9:1", []right{health, read}},
-		{"[::1]:1", []right{health, read}},
-		{"[::ffff:127.0.0.1]:1", []right{health, read}},
-		{"192.0.2.1:1", []right{health}},
-		{"[2001:db8::1]:1", []right{health}},
-		{"@", []right{health}}, // a Unix socket
-		{"", []right{health}},
-	} {
-		for _, want := range []right{health, read, operate} {
-			r := httptest.NewRequest("GET", "/", nil)
-			r.RemoteAddr = test.from
-			if got := allow(r, want); got != slices.Contains(test.want, want) {
-				t.Errorf("right %d from %q: %v", want, test.from, got)
-			}
-			served := false
-			w := httptest.NewRecorder()
-			serve([]route{{"/", []string{"GET"}, want, page, func(http.ResponseWriter, *http.Request) { served = true }}}).ServeHTTP(w, r)
-			if served != allow(r, want) || !served && (w.Code != 403 || errorOf(w.Body.String()) == "") {
-				t.Errorf("right %d from %q: %d %s", want, test.from, w.Code, w.Body)
-			}
-		}
-	}
-}
-
-// The right to operate also needs a page of this console, which sends JSON.
-func TestRightToOperate(t *testing.T) {
-	for _, test := range []struct {
-		from, host, origin, kind string
-		want                     bool
-	}{
-		{"127.0.0.1:1", "localhost:11600", "http://localhost:11600", "application/json", true},
-		{"[::1]:1", "LOCALHOST:11600", "http://localhost:11600", "application/json; charset=utf-8", true},
-		{"192.0.2.1:1", "localhost:11600", "http://localhost:11600", "application/json", false},
-		{"127.0.0.1:1", "localhost:11600", "", "application/json", false},
-		{"127.0.0.1:1", "localhost:11600", "null", "application/json", false},
-		{"127.0.0.1:1", "localhost:11600", "http://localhost:11601", "application/json", false},
-		{"127.0.0.1:1", "localhost:11600", "http://localhost", "application/json", false},
-		{"127.0.0.1:1", "localhost:11600", "http://127.0.0.1:11600", "application/json", false},
-		{"127.0.0.1:1", "", "http://", "application/json", false},
-		{"127.0.0.1:1", "localhost:11600", "http://localhost:11600", "text/plain", false},
-		{"127.0.0.1:1", "localhost:11600", "http://localhost:11600", "", false},
-		{"127.0.0.1:1", "localhost:11600", "http://localhost:11600", "application/json-seq", false},
-	} {
-		r := httptest.NewRequest("POST", "/", nil)
-		r.RemoteAddr, r.Host = test.from, test.host
-		r.Header.Set("Origin", test.origin)
-		r.Header.Set("Content-Type", test.kind)
-		if got := allow(r, operate); got != test.want {
-			t.Errorf("%+v: %v", test, got)
-		}
 	}
 }
 

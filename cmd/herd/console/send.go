@@ -44,6 +44,10 @@ func (c *console) send(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "too many lines are being sent at once")
 		return
 	}
+	if !isJSON(r) {
+		fail(w, http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
+		return
+	}
 	request, status, err := c.sendRequest(w, r)
 	if err != nil {
 		fail(w, status, err.Error())

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/console/door"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
@@ -125,17 +126,17 @@ func TestSendRefuses(t *testing.T) {
 		body    string
 		headers []string
 	}{
-		"no origin":           {403, whatsat, []string{"Origin", ""}},
+		"no origin":           {401, whatsat, []string{"Origin", ""}},
 		"another site":        {403, whatsat, []string{"Origin", "http://example.com"}},
 		"a bracket behind":    {400, whatsat + "]", nil},
 		"a brace behind":      {400, whatsat + "}", nil},
 		"not UTF-8":           {400, `{"server":"Ball","line":"WHATSAT ki` + "\xff" + `wi 10 5"}`, nil},
 		"another port":        {403, whatsat, []string{"Origin", "http://127.0.0.1:1"}},
 		"no site":             {403, whatsat, []string{"Origin", "null"}},
-		"a form":              {403, whatsat, []string{"Content-Type", "application/x-www-form-urlencoded"}},
-		"plain text":          {403, whatsat, []string{"Content-Type", "text/plain"}},
-		"no type":             {403, whatsat, []string{"Content-Type", ""}},
-		"two types":           {403, whatsat, []string{"Content-Type", "text/plain, application/json"}},
+		"a form":              {415, whatsat, []string{"Content-Type", "application/x-www-form-urlencoded"}},
+		"plain text":          {415, whatsat, []string{"Content-Type", "text/plain"}},
+		"no type":             {415, whatsat, []string{"Content-Type", ""}},
+		"two types":           {415, whatsat, []string{"Content-Type", "text/plain, application/json"}},
 		"huge":                {413, `{"server":"Ball","line":"IAMAT ` + strings.Repeat("x", 1<<20) + `"}`, nil},
 		"too long":            {400, line("IAMAT " + strings.Repeat("x", 95)), nil},
 		"LF":                  {400, line("IAMAT kiwi +1+1 5\nWHATSAT kiwi 1 1"), nil},
@@ -202,11 +203,12 @@ func sendConsole(t *testing.T, ball string, timeout time.Duration) (*http.Server
 		sendTimeout: timeout,
 	}
 	c.Config.Herd.Dialect = "paper"
+	c.Door = door.New(door.Options{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: serve([]route{{"/send", []string{"POST"}, operate, page, c.send}})}
+	s := &http.Server{Handler: c.serve([]route{{"/send", []string{"POST"}, door.Operate, page, c.send}})}
 	go func() { _ = Serve(s, l) }()
 	t.Cleanup(func() { s.Close() })
 	return s, l.Addr().String()
@@ -255,7 +257,9 @@ func TestSendsAreLimited(t *testing.T) {
 	}
 	<-c.sends
 	w = httptest.NewRecorder()
-	c.send(w, httptest.NewRequest("POST", "/send", strings.NewReader(`{"server":"Ball","line":"quit"}`)))
+	r := httptest.NewRequest("POST", "/send", strings.NewReader(`{"server":"Ball","line":"quit"}`))
+	r.Header.Set("Content-Type", "application/json")
+	c.send(w, r)
 	if w.Code != 400 || len(c.sends) != herd.ConsoleSends-1 {
 		t.Errorf("%d %s, %d sends", w.Code, w.Body, len(c.sends))
 	}

@@ -103,7 +103,7 @@ func (c *console) watch(w http.ResponseWriter, r *http.Request) {
 	defer watcher.Close()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	first := WatchLine{Server: c.Follower.server, Epoch: c.Follower.epoch, Tail: tail}
-	s := watching{watcher, patient{w, http.NewResponseController(w)}}
+	s := watching{watcher, newPatient(w, r)}
 	s.run(r.Context(), first.encode())
 }
 

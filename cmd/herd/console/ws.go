@@ -3,13 +3,13 @@ package console
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"serverherd/cmd/herd/console/door"
 	"serverherd/cmd/herd/console/site"
 	"serverherd/cmd/herd/console/viewer"
 	"serverherd/herd"
@@ -67,9 +67,6 @@ func (c *console) ws(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
 		fail(w, http.StatusUpgradeRequired, "this path is for WebSocket connections")
 		return
-	case !sameOrigin(r):
-		fail(w, http.StatusForbidden, "only a page of this console may connect")
-		return
 	case !c.Pages.begin():
 		fail(w, http.StatusServiceUnavailable, "the server is stopping")
 		return
@@ -81,7 +78,7 @@ func (c *console) ws(w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	wake := make(chan struct{}, 1)
-	viewer.Serve(c.Pages.alive, socket, c.Pages.ended, hello, wake, c.streams(wake))
+	viewer.Serve(c.Pages.alive, socket, c.Pages.ended, r.Context().Done(), hello, wake, c.streams(wake))
 }
 
 // streams are what a page gets.
@@ -98,21 +95,14 @@ func (c *console) streams(wake chan struct{}) []viewer.Stream {
 	return all
 }
 
-// sameOrigin reports whether a request is from a page of this console, or from a program that is not a browser.
-func sameOrigin(r *http.Request) bool {
-	origins := r.Header.Values("Origin")
-	if len(origins) == 0 {
-		return true
-	}
-	u, err := url.Parse(origins[0])
-	return len(origins) == 1 && err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
-}
-
 func (c *console) hello(r *http.Request) viewer.Message {
 	s, _ := c.currentStatus(r) // a loop that is stuck has no epoch
 	h := LiveHello{
 		Type: "hello", Protocol: viewer.Protocol, Page: c.Pages.files.Version(), Herd: c.Config.Herd.Name,
 		Server: c.Name, Epoch: s.Epoch, Places: c.Config.Places.Provider, Servers: []LiveTopology{},
+	}
+	if who := door.Of(r); who.Session {
+		h.User = who.Name
 	}
 	for _, s := range c.Config.Servers {
 		h.Servers = append(h.Servers, LiveTopology{s.Name, s.Console != "", append([]string{}, s.Neighbors...)})

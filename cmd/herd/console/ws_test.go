@@ -144,7 +144,7 @@ func (p *paged) open() socket {
 	s := socket{p.t, c}
 	var h LiveHello
 	s.next("hello", &h)
-	want := LiveHello{"hello", viewer.Protocol, p.pages.files.Version(), "ucla", "Ball", "e1", "embedded", []LiveTopology{{"Ball", true, []string{}}}}
+	want := LiveHello{"hello", viewer.Protocol, p.pages.files.Version(), "ucla", "Ball", "e1", "embedded", []LiveTopology{{"Ball", true, []string{}}}, ""}
 	if !reflect.DeepEqual(h, want) {
 		p.t.Errorf("%+v, want %+v", h, want)
 	}

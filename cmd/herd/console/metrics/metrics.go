@@ -101,6 +101,9 @@ func (c collector) Collect(all chan<- prometheus.Metric) {
 	if s.Tokens != nil {
 		ofTokens.collect(all, s.Tokens)
 	}
+	if s.Console != nil {
+		ofConsole.collect(all, s.Console)
+	}
 	if s.Places != nil && s.Places.Network != nil {
 		ofNetwork.collect(all, s.Places.Network)
 		placesBreaker.collect(all, s.Places.Network.Breaker)
@@ -116,7 +119,7 @@ func everything() []*prometheus.Desc {
 		buildInfo, serverInfo, loopLag.desc, loopWork.desc, propagation.desc, lookups.desc,
 		linkState.desc, linkAgreement.desc, placesBreaker.desc, bridgeState.desc,
 	}, ofServer.descs(), ofProcess.descs(), ofCounters.descs(), ofLink.descs(), ofClock.descs(), ofJournal.descs(),
-		ofBridge.descs(), ofAsks.descs(), ofTokens.descs(), ofNetwork.descs(), ofFile.descs())
+		ofBridge.descs(), ofAsks.descs(), ofTokens.descs(), ofConsole.descs(), ofNetwork.descs(), ofFile.descs())
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

@@ -35,7 +35,7 @@ func full() *herd.Status {
 			Clock: &herd.ClockStatus{},
 		}},
 		Journal: &herd.JournalStatus{}, Bridge: &herd.BridgeStatus{State: herd.BridgeLive}, Asks: &herd.AskStatus{},
-		Tokens: &herd.TokensStatus{Loaded: at}, OpenBeyondLoopback: []string{"clients"},
+		Tokens: &herd.TokensStatus{Loaded: at}, Console: &herd.ConsoleStatus{}, OpenBeyondLoopback: []string{"clients"},
 		Places: &places.Report{
 			Network: &places.NetworkReport{Breaker: "closed"}, File: &places.FileReport{Read: at},
 		},

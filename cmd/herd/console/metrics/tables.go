@@ -289,6 +289,19 @@ var ofBridge = numbers[bridgeStatus]{
 		func(b *bridgeStatus) uint64 { return b.Future }),
 }
 
+type consoleStatus = herd.ConsoleStatus
+
+var console = table[consoleStatus]{prefix: "herd_console_"}
+
+var ofConsole = numbers[consoleStatus]{
+	console.counter("denied", "Requests whose token or login was missing, wrong or not enough, or whose Host or Origin is foreign.",
+		func(c *consoleStatus) uint64 { return c.Denied }),
+	console.counter("logins_refused", "Logins refused.", func(c *consoleStatus) uint64 { return c.LoginsRefused }),
+	console.counter("signatures_refused", "Requests refused because of their signature.",
+		func(c *consoleStatus) uint64 { return c.SignaturesRefused }),
+	console.gauge("sessions", "Logins.", func(c *consoleStatus) float64 { return float64(c.Sessions) }),
+}
+
 type askStatus = herd.AskStatus
 
 var ask = table[askStatus]{prefix: "herd_asks_"}

@@ -47,11 +47,14 @@ func Text(object any) Message {
 	return Message{Data: view.JSON(text)}
 }
 
-// Serve sends hello and then what streams have, until the page has gone or ended is closed. Of several streams that have
+// Revoked is the code with which a connection is closed when its token or its login has ended.
+const Revoked websocket.StatusCode = 4401
+
+// Serve sends hello and then what streams have, until the page has gone, or ended or revoked is closed. Of several streams that have
 // messages each sends one in turn. Wake, with a capacity of 1, is the channel by which streams say that they may have
 // something: without waiting, if there is no room. Alive ends the connection at once.
-func Serve(alive context.Context, socket *websocket.Conn, ended <-chan struct{}, hello Message, wake chan struct{}, streams []Stream) {
-	c := &connection{socket: socket, ended: ended, wake: wake, streams: streams, byType: make(map[string]Stream)}
+func Serve(alive context.Context, socket *websocket.Conn, ended, revoked <-chan struct{}, hello Message, wake chan struct{}, streams []Stream) {
+	c := &connection{socket: socket, ended: ended, revoked: revoked, wake: wake, streams: streams, byType: make(map[string]Stream)}
 	for _, s := range streams {
 		for _, t := range s.Requests() {
 			c.byType[t] = s
@@ -73,6 +76,7 @@ func Serve(alive context.Context, socket *websocket.Conn, ended <-chan struct{},
 type connection struct {
 	socket  *websocket.Conn
 	ended   <-chan struct{}
+	revoked <-chan struct{}
 	wake    chan struct{}
 	streams []Stream
 	turn    int               // of streams: the one that is asked first for the next message
@@ -171,6 +175,9 @@ func (c *connection) write(ctx context.Context, m Message) {
 			case <-c.ended:
 				_ = c.socket.Close(websocket.StatusGoingAway, "the server is stopping")
 				return
+			case <-c.revoked:
+				_ = c.socket.Close(Revoked, "the token or the login has ended")
+				return
 			default:
 			}
 			if m.Data != nil {
@@ -181,6 +188,7 @@ func (c *connection) write(ctx context.Context, m Message) {
 			case <-timer.C:
 			case <-c.wake:
 			case <-c.ended:
+			case <-c.revoked:
 			case <-ctx.Done():
 				return
 			}

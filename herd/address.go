@@ -7,12 +7,15 @@ import (
 	"serverherd/herd/config"
 )
 
+// loopback is the address of all clients on this machine.
+const loopback = "loopback"
+
 // clientAddress returns the address that limits per client address count by: the host of peer (host:port), or
 // the /64 of an IPv6 address, as a provider gives one customer a /64. All of loopback counts as one address,
 // as in config.Machine.
 func clientAddress(peer string) string {
 	if config.IsLoopback(peer) {
-		return "loopback"
+		return loopback
 	}
 	if addr, err := netip.ParseAddrPort(peer); err == nil {
 		ip := addr.Addr().Unmap()

@@ -1,6 +1,12 @@
 package herd
 
-import "serverherd/reactor"
+import (
+	"slices"
+
+	"go.uber.org/zap"
+
+	"serverherd/reactor"
+)
 
 // admission is what an accepted connection counts as.
 type admission uint8
@@ -11,23 +17,24 @@ const (
 	asNeighbor                  // completed a handshake
 )
 
-// BuildProtocol implements reactor.Factory. It accepts a connection, or replies that the server is full.
-// Beyond max_connections a few more are accepted for a short time, because they may be neighbors.
+// BuildProtocol implements reactor.Factory. It accepts a connection, or replies that the server is full, or that the
+// address has too many connections. Beyond max_connections a few more are accepted for a short time, because they may be
+// neighbors. Of an address with too many that is so only if a neighbor has it.
 func (srv *Server) BuildProtocol(peer string) reactor.Protocol {
 	srv.counters.Accepted++
 	s := &session{server: srv, id: srv.nextID(), index: len(srv.sessions), address: clientAddress(peer)}
 	s.reader = reactor.NewLineReceiver(srv.cfg.Limits.MaxLine, s)
+	s.quota = srv.quotas.ofAddress(s.address)
+	crowded := srv.quotas.crowded(s.quota)
 	switch {
-	case srv.admitted[asClient] < srv.cfg.Limits.MaxConnections:
-	case srv.admitted[asOverflow] < srv.maxOverflow():
+	case !crowded && srv.admitted[asClient] < srv.cfg.Limits.MaxConnections:
+	case (!crowded || srv.mayBeNeighbor(peer)) && srv.admitted[asOverflow] < srv.maxOverflow():
 		s.admission = asOverflow
-	case srv.turnedAway < maxTurnedAway:
-		return &turnedAway{srv}
 	default:
-		srv.counters.ServerFull++
-		return nil
+		srv.quotas.release(s.quota)
+		return srv.turnAway(s, crowded, peer)
 	}
-	srv.admitted[s.admission]++
+	srv.admit(s, s.admission)
 	srv.sessions = append(srv.sessions, s)
 	return s
 }
@@ -40,7 +47,7 @@ func (srv *Server) maxOverflow() int { return 2*len(srv.neighbors) + minOverflow
 
 // admitClient turns an overflow connection into a client if there is room now.
 func (srv *Server) admitClient(s *session) bool {
-	if srv.admitted[asClient] >= srv.cfg.Limits.MaxConnections {
+	if srv.admitted[asClient] >= srv.cfg.Limits.MaxConnections || srv.quotas.crowded(s.quota) {
 		return false
 	}
 	srv.setAdmission(s, asClient)
@@ -56,14 +63,37 @@ func (srv *Server) neighborProven(s *session) {
 }
 
 func (srv *Server) setAdmission(s *session, a admission) {
-	srv.admitted[s.admission]--
+	srv.dismiss(s)
+	srv.admit(s, a)
+}
+
+// admit counts a session.
+func (srv *Server) admit(s *session, a admission) {
 	s.admission = a
-	srv.admitted[a]++
+	if srv.admitted[a]++; a == asClient {
+		s.quota.connections++
+	}
+}
+
+// dismiss undoes admit.
+func (srv *Server) dismiss(s *session) {
+	if srv.admitted[s.admission]--; s.admission == asClient {
+		s.quota.connections--
+	}
+}
+
+// mayBeNeighbor reports whether a peer is on the machine of a neighbor.
+func (srv *Server) mayBeNeighbor(peer string) bool {
+	return slices.ContainsFunc(srv.neighbors, func(n *neighbor) bool { return n.isAt(peer) })
 }
 
 // removeSession removes a session whose connection is lost.
 func (srv *Server) removeSession(s *session) {
-	srv.admitted[s.admission]--
+	srv.dismiss(s)
+	srv.quotas.release(s.quota)
+	if s.tokenQuota != nil {
+		s.tokenQuota.connections--
+	}
 	if s.inbound != nil && s.inbound.neighbor == nil {
 		srv.pendingHandshakes--
 	}
@@ -74,17 +104,38 @@ func (srv *Server) removeSession(s *session) {
 	srv.checkDrained()
 }
 
-// turnedAway is a connection beyond the overflow, too: it gets one reply, SERVER FULL. There are at most
-// maxTurnedAway of them; further connections are closed without a reply.
-type turnedAway struct{ server *Server }
+// turnAway refuses a connection: with a reply, unless too many are being refused.
+func (srv *Server) turnAway(s *session, crowded bool, peer string) reactor.Protocol {
+	text := srv.dialect.AppendFull(nil)
+	if crowded {
+		reason := srv.quotas.crowdedReason(s.quota)
+		text = srv.dialect.AppendFinal(nil, reason)
+		srv.counters.LimitConnections++
+		if srv.logLimits.limits.allow(logKey{reason.Error(), s.address}, srv.reactor.Now()) {
+			srv.log.Warn("limit exceeded", zap.String("reason", reason.Error()), zap.Uint64("conn", s.id), zap.String("peer", peer))
+		}
+	} else {
+		srv.counters.ServerFull++
+	}
+	if srv.turnedAway >= maxTurnedAway {
+		return nil
+	}
+	return &turnedAway{srv, text}
+}
+
+// turnedAway is a connection that gets one reply, which says why it is closed. There are at most maxTurnedAway of them;
+// further connections are closed without a reply.
+type turnedAway struct {
+	server *Server
+	text   []byte
+}
 
 const maxTurnedAway = 256
 
 // ConnectionMade implements reactor.Protocol.
 func (ta *turnedAway) ConnectionMade(t reactor.Transport) {
 	ta.server.turnedAway++
-	ta.server.counters.ServerFull++
-	t.Write(ta.server.dialect.AppendFull(nil))
+	t.Write(ta.text)
 	t.LoseConnection()
 }
 

@@ -149,8 +149,9 @@
 // # Reading order
 //
 // Package config is herd.toml, and package feed keeps the state. opening.go detects what a connection is. session.go
-// answers a client, within limits.go and, for the memory of all clients together, memory.go; prefetch.go reads ahead
-// what a chunk of lines needs of the store. lookups.go sends a client's WHATSATs to the places provider, in the order of
+// answers a client, as far as its token allows that (tokens.go), within limits.go, for one address, token or client id
+// quotas.go and, for the memory of all clients together, memory.go; prefetch.go reads ahead what a chunk of lines needs of
+// the store. lookups.go sends a client's WHATSATs to the places provider, in the order of
 // turns.go, and ask.go asks the bucket before that. pump.go decides when outbound.go and linksender.go send the feed, and
 // inbound.go receives one, with the protocol of package link. legacysender.go, probe.go and legacyinbound.go serve legacy
 // neighbors. neighbor.go joins both directions of an edge, and claims.go detects duplicates of its name. journal.go is

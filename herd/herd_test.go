@@ -40,7 +40,8 @@ func testConfig(servers ...config.Server) *config.Config {
 		Places: config.Places{Provider: "embedded", Timeout: 5 * time.Second, Rate: 50},
 		Limits: config.Limits{
 			MaxLine: 16384, MaxClientID: 1024, MaxConnections: 100, MaxClients: 1000,
-			MaxFuture: time.Hour, PartialLineTimeout: 30 * time.Second,
+			ConnectionsPerAddress: 1_000_000, // all clients are on one host
+			MaxFuture:             time.Hour, PartialLineTimeout: 30 * time.Second,
 			OutputHard: 4 << 20, OutputSoft: 1 << 20, MaxBuffered: 256 << 20, PlacesInFlight: 4, Drain: 5 * time.Second,
 		},
 		Servers: servers,

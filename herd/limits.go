@@ -158,7 +158,7 @@ func (s *session) sweep(now time.Time) (memory int) {
 	switch {
 	case s.closing:
 	case s.admission == asOverflow && now.Sub(s.accepted) >= link.HandshakeTimeout && !s.server.admitClient(s):
-		s.refuseFull()
+		s.refuseOverflow()
 	case s.pausedInLine(now):
 		s.executeUnfinished()
 	case l.PartialLineTimeout > 0 && !s.held && !s.partialSince.IsZero() &&

@@ -91,7 +91,8 @@ func (s *session) telnetLine(line []byte) {
 	case next == protocol.TelnetEscape:
 		s.replyUnknown(line[1:])
 	case next == protocol.TelnetText && n > 0:
-		s.command(line)
+		c, err := s.server.dialect.Parse(line, s.server.cfg.Limits.MaxClientID)
+		s.execute(line, c, err)
 	case next == protocol.TelnetText: // 0xff is not a telnet command here
 		s.replyUnknown(line)
 	case len(line) == 1: // IAC alone is not a command

@@ -62,6 +62,7 @@ func NewServer(o Options) (*Server, error) {
 	srv.tokens, srv.tokensRequired = o.Tokens, o.Config.Clients.Required()
 	srv.handshakeOptional = o.Config.Peers.Handshake == "optional"
 	srv.lookups.init(srv)
+	srv.quotas.init(srv)
 	srv.pump.f = srv.pumpLinks
 	srv.identity = link.Self{Herd: o.Config.Herd.Name, Name: srv.name, Epoch: srv.epoch, Secrets: o.Config.Herd.Secrets}
 	var err error
@@ -152,6 +153,7 @@ func (srv *Server) sweep() {
 	}
 	srv.boundMemory(memory)
 	srv.logLimits.sweep(now)
+	srv.quotas.sweep()
 	if srv.journal != nil {
 		srv.journal.sweep(now)
 	}

@@ -16,19 +16,21 @@ import (
 // session is one accepted connection. It serves a client, unless its first line is HELLO: then it is a
 // neighbor's inbound link. A connection with another protocol is closed. Loop only.
 type session struct {
-	server    *Server
-	id        uint64
-	index     int    // in server.sessions
-	address   string // of the client, for limits per address
-	admission admission
-	t         reactor.Transport
-	head      []byte // first bytes, until they show what the connection is
-	reader    *reactor.LineReceiver
-	replies   replies
-	turns     connTurns
-	inbound   *inbound      // nil for a client
-	token     *access.Token // that the client has shown; nil if none
-	legacy    legacyInbound // if the client is a legacy neighbor
+	server     *Server
+	id         uint64
+	index      int    // in server.sessions
+	address    string // of the client, for limits per address
+	admission  admission
+	t          reactor.Transport
+	head       []byte // first bytes, until they show what the connection is
+	reader     *reactor.LineReceiver
+	replies    replies
+	turns      connTurns
+	inbound    *inbound      // nil for a client
+	quota      *quota        // of the address
+	token      *access.Token // that the client has shown; nil if none
+	tokenQuota *quota        // of the token; nil if none
+	legacy     legacyInbound // if the client is a legacy neighbor
 
 	now          time.Time // when the current chunk was received
 	accepted     time.Time
@@ -55,15 +57,16 @@ type session struct {
 
 // Reasons for which this side closes a session. Each has its counter.
 var (
-	errLineTooLong = errors.New("line too long")
-	errServerFull  = errors.New("server full")
-	errQuit        = errors.New("client quit")
-	errIdle        = errors.New("idle timeout")
-	errPartial     = errors.New("unfinished line timeout")
-	errSlowReader  = errors.New("client does not read its replies")
-	errStalled     = errors.New("client read none of its replies for too long")
-	errMemory      = errors.New("clients together exceed max_buffered")
-	errDraining    = errors.New("server is stopping")
+	errLineTooLong    = errors.New("line too long")
+	errServerFull     = errors.New("server full")
+	errAddressCrowded = errors.New("too many connections of the address")
+	errQuit           = errors.New("client quit")
+	errIdle           = errors.New("idle timeout")
+	errPartial        = errors.New("unfinished line timeout")
+	errSlowReader     = errors.New("client does not read its replies")
+	errStalled        = errors.New("client read none of its replies for too long")
+	errMemory         = errors.New("clients together exceed max_buffered")
+	errDraining       = errors.New("server is stopping")
 )
 
 // ConnectionMade implements reactor.Protocol.
@@ -130,16 +133,23 @@ func (s *session) firstLine(line []byte) bool {
 		return true
 	}
 	if s.admission == asOverflow && !s.server.admitClient(s) {
-		s.refuseFull()
+		s.refuseOverflow()
 		return true
 	}
 	return false
 }
 
-// refuseFull replies to a connection beyond max_connections, and closes it.
-func (s *session) refuseFull() {
-	s.server.counters.ServerFull++
-	s.reply(s.server.dialect.AppendFull(s.server.scratch[:0]))
+// refuseOverflow replies to a connection that is not admitted as a client, and closes it.
+func (s *session) refuseOverflow() {
+	srv := s.server
+	if srv.quotas.crowded(s.quota) {
+		srv.counters.LimitConnections++
+		s.replyFinal(srv.quotas.crowdedReason(s.quota))
+		s.close(errAddressCrowded)
+		return
+	}
+	srv.counters.ServerFull++
+	s.reply(srv.dialect.AppendFull(srv.scratch[:0]))
 	s.close(errServerFull)
 }
 
@@ -148,9 +158,19 @@ func (s *session) command(line []byte) {
 	srv := s.server
 	c, err := srv.dialect.Parse(line, srv.cfg.Limits.MaxClientID)
 	switch {
+	case err == protocol.ErrUnknownVerb && srv.handshakeOptional && !s.needsToken() && s.legacyAT(line):
+	case srv.quotas.paced && s.refuseLine(line): // lines of legacy neighbors are not limited
+	default:
+		s.execute(line, c, err)
+	}
+}
+
+// execute is command for a line that is counted.
+func (s *session) execute(line []byte, c protocol.Command, err error) {
+	srv := s.server
+	switch {
 	case s.token != nil && s.token.Expired(s.now):
 		s.refuseExpired(line)
-	case err == protocol.ErrUnknownVerb && srv.handshakeOptional && !s.needsToken() && s.legacyAT(line):
 	case err == protocol.ErrUnknownVerb:
 		s.unknownCommand(line)
 	case s.needsToken() && !withoutToken(c.Verb):
@@ -205,6 +225,9 @@ func (s *session) iamat(line []byte, c protocol.Command) {
 		s.replySyntaxError(line, protocol.TimeAhead(c.Time, max))
 		return
 	}
+	if srv.cfg.Limits.UpdatesPerClient > 0 && s.refuseUpdate(line, c.Client) {
+		return
+	}
 	srv.record = protocol.MakeRecord(srv.record.Text(), srv.name, s.now, c)
 	switch srv.store.ApplyOwn(srv.record) {
 	case feed.Full:
@@ -224,6 +247,9 @@ func (s *session) iamat(line []byte, c protocol.Command) {
 // have a newer one.
 func (s *session) whatsat(line []byte, c protocol.Command) {
 	srv := s.server
+	if srv.quotas.daily && s.refuseWhatsat(line) {
+		return
+	}
 	item, ok := srv.store.Lookup(c.Client)
 	switch {
 	case srv.asks != nil && (!ok || srv.asks.outdated(item.Record, s.now)):
@@ -347,7 +373,7 @@ func (s *session) ReadConnectionLost() {
 	}
 	switch {
 	case s.admission == asOverflow && s.linesIn == 0 && len(s.head) == 0:
-		s.refuseFull()
+		s.refuseOverflow()
 		return
 	case s.server.drain.begun || s.legacy.neighbor != nil && !s.endsInWholeAT():
 		s.head = nil

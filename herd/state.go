@@ -47,6 +47,7 @@ type Server struct {
 	origins    map[string]bool // every server that herd.toml names
 	configHash string
 	lookups    lookups
+	quotas     quotas
 	journal    *journaling // nil if there is none
 	bridge     *bridge     // likewise
 	asks       *asks       // likewise

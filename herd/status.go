@@ -350,6 +350,12 @@ type Counters struct {
 	TokensRevoked uint64 `json:"tokens_revoked"`
 	TokensMissing uint64 `json:"tokens_missing"` // lines refused because no token was shown
 	RightsRefused uint64 `json:"rights_refused"` // lines refused because the token does not allow them
+	// The limits of one address, one token or one client id: LimitConnections are connections closed for them, the others
+	// lines refused, with a reply that begins with LIMIT.
+	LimitConnections uint64 `json:"limit_connections"`
+	LimitLines       uint64 `json:"limit_lines"`
+	LimitUpdates     uint64 `json:"limit_updates"`
+	LimitWhatsats    uint64 `json:"limit_whatsats"`
 	// LinksUnacknowledged counts links dropped because the neighbor answered PINGs and did not acknowledge.
 	LinksUnacknowledged uint64 `json:"links_unacknowledged"`
 }

@@ -22,6 +22,7 @@ const tokenTimeout = 10 * time.Second
 // rights from the next line on. Loop only.
 func (srv *Server) SetTokens(tokens *access.Tokens) {
 	srv.tokens = tokens
+	srv.quotas.setTokens(tokens)
 	for _, s := range slices.Backward(srv.sessions) { // closing one may remove it
 		if s.token == nil || s.closing {
 			continue
@@ -60,13 +61,30 @@ func (s *session) showToken(line []byte, c protocol.Command) {
 		s.refuseToken(line, "unknown", zap.Skip())
 	case t.Expired(s.now):
 		s.refuseToken(line, "expired", zap.String("token", t.Name))
+	case !s.enterToken(t):
+		reason := protocol.Limit("token", srv.cfg.Limits.ConnectionsPerToken, "connections")
+		srv.counters.LimitConnections++
+		s.logLimit(reason)
+		s.refuse(line, reason)
+		s.close(errTokenCrowded)
 	default:
-		s.token = t
 		srv.log.Info("token accepted", zap.String("token", t.Name), zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
 		if text := srv.dialect.AppendWelcome(srv.scratch[:0], t.Name); len(text) > 0 {
 			s.reply(text)
 		}
 	}
+}
+
+// enterToken makes t the session's token, unless it has as many connections as it may have.
+func (s *session) enterToken(t *access.Token) bool {
+	srv := s.server
+	u := srv.quotas.ofToken(t)
+	if most := srv.cfg.Limits.ConnectionsPerToken; most > 0 && u.connections >= most {
+		return false
+	}
+	u.connections++
+	s.token, s.tokenQuota = t, u
+	return true
 }
 
 // refuseToken answers a TOKEN that is not valid, and closes the connection. The reply does not say why.
@@ -163,6 +181,7 @@ func (s *session) tokenName() string {
 // Reasons for which this side closes a session because of a token. Each has its counter.
 var (
 	errTokenRefused = errors.New("token refused")
+	errTokenCrowded = errors.New("too many connections of the token")
 	errTokenLate    = errors.New("no token in time")
 	errTokenRevoked = errors.New("token revoked")
 	errTokenExpired = errors.New("token expired")

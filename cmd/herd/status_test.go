@@ -137,11 +137,16 @@ func TestStatus(t *testing.T) {
 		{"tokens that were refused", func(all map[string]*herd.Status) {
 			c := &all["Ball"].Counters
 			c.TokensRefused, c.TokensLate, c.TokensMissing, c.RightsRefused = 1, 2, 3, 4
+			c.LimitConnections, c.LimitLines, c.LimitUpdates, c.LimitWhatsats = 5, 6, 7, 8
 		}, 0, []string{
 			"Ball: 1 connection closed because of an unknown or expired token\n",
 			"Ball: 2 connections closed because no token came in time\n",
 			"Ball: 3 lines rejected because no token was shown\n",
 			"Ball: 4 lines rejected because the token does not allow them\n",
+			"Ball: 5 connections closed because of the limit of an address or a token\n",
+			"Ball: 6 lines rejected because an address or a token sent too many\n",
+			"Ball: 7 updates rejected by updates_per_client\n",
+			"Ball: 8 WHATSATs rejected because an address or a token sent too many\n",
 		}},
 		{"diverged", func(all map[string]*herd.Status) {
 			since := time.Unix(1520023930, 0)

@@ -135,6 +135,16 @@ type Limits struct {
 	MaxBuffered        int           `json:"max_buffered"`         // bytes buffered for all clients together
 	PlacesInFlight     int           `json:"places_in_flight"`     // concurrent lookups, see herd.MostLookups; up to 1,024 more wait
 	Drain              time.Duration `json:"drain"`                // at shutdown
+
+	// The following are 0 for no limit. An address is a host, or an IPv6 network of 64 bits; all of loopback is one.
+	// Without ConnectionsPerAddress, an address beyond loopback may have half of MaxConnections.
+	ConnectionsPerAddress int `json:"connections_per_address"`
+	ConnectionsPerToken   int `json:"connections_per_token"`
+	LinesPerAddress       int `json:"lines_per_address"`    // a second
+	LinesPerToken         int `json:"lines_per_token"`      // a second
+	UpdatesPerClient      int `json:"updates_per_client"`   // IAMATs a second for one client id
+	WhatsatsPerAddress    int `json:"whatsats_per_address"` // a day (UTC)
+	WhatsatsPerToken      int `json:"whatsats_per_token"`   // likewise
 }
 
 // Server is one [[server]].

@@ -82,6 +82,13 @@ func (c *Config) keys() []key {
 		{"limits", "max_buffered", &m.MaxBuffered, intRange(&m.MaxBuffered, minBuffered, 1<<40)},
 		{"limits", "places_in_flight", &m.PlacesInFlight, intRange(&m.PlacesInFlight, 1, 1024)},
 		{"limits", "drain", &m.Drain, durationRange(&m.Drain, 10*time.Millisecond, time.Hour)},
+		{"limits", "connections_per_address", &m.ConnectionsPerAddress, intRange(&m.ConnectionsPerAddress, 0, 1_000_000)},
+		{"limits", "connections_per_token", &m.ConnectionsPerToken, intRange(&m.ConnectionsPerToken, 0, 1_000_000)},
+		{"limits", "lines_per_address", &m.LinesPerAddress, intRange(&m.LinesPerAddress, 0, 10_000_000)},
+		{"limits", "lines_per_token", &m.LinesPerToken, intRange(&m.LinesPerToken, 0, 10_000_000)},
+		{"limits", "updates_per_client", &m.UpdatesPerClient, intRange(&m.UpdatesPerClient, 0, 1_000_000)},
+		{"limits", "whatsats_per_address", &m.WhatsatsPerAddress, intRange(&m.WhatsatsPerAddress, 0, 1_000_000_000)},
+		{"limits", "whatsats_per_token", &m.WhatsatsPerToken, intRange(&m.WhatsatsPerToken, 0, 1_000_000_000)},
 	}
 }
 

@@ -138,6 +138,10 @@ var omitted = map[string]string{
 	"Limits.IdleTimeout": "configuration", "Limits.PartialLineTimeout": "configuration",
 	"Limits.OutputHard": "configuration", "Limits.OutputSoft": "configuration",
 	"Limits.PlacesInFlight": "configuration", "Limits.Drain": "configuration",
+	"Limits.ConnectionsPerAddress": "configuration", "Limits.ConnectionsPerToken": "configuration",
+	"Limits.LinesPerAddress": "configuration", "Limits.LinesPerToken": "configuration",
+	"Limits.UpdatesPerClient": "configuration", "Limits.WhatsatsPerAddress": "configuration",
+	"Limits.WhatsatsPerToken": "configuration",
 }
 
 // Every field of a status changes the page when it changes, or is omitted for a reason: a new counter cannot be

@@ -208,7 +208,7 @@ func unanswered(answers []ask.Status) string {
 	var all []string
 	for _, a := range answers {
 		if a.Status == nil && !a.NoConsole {
-			all = append(all, a.Server+": "+view.OneLine(a.Error))
+			all = append(all, view.OneLine(a.Server+": "+a.Error))
 		}
 	}
 	return strings.Join(all, "; ")

@@ -73,7 +73,7 @@ func traceErrors(answers []trace.Answer) string {
 	var all []string
 	for _, a := range answers {
 		if a.Error != "" {
-			all = append(all, a.Server+": "+view.OneLine(a.Error))
+			all = append(all, view.OneLine(a.Server+": "+a.Error))
 		}
 	}
 	if len(all) == 0 {

@@ -32,6 +32,16 @@ func Texts() []string {
 	}
 }
 
+// Mixed is all of Texts that are short, one behind the other, for tests that take long for each text. It is a valid id.
+func Mixed() (all string) {
+	for _, text := range Texts() {
+		if len(text) < 100 {
+			all += text
+		}
+	}
+	return all
+}
+
 // Unescaped returns an error that names the first byte or character in output that should have been escaped. LFs and
 // tabs may be there: they separate lines and columns, and a renderer that shows a text of one line escapes those of the
 // text.

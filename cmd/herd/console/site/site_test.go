@@ -87,7 +87,7 @@ func TestSize(t *testing.T) {
 var (
 	reference = regexp.MustCompile(`(?:href|src)="(/page/[^"]*)"`)
 	imported  = regexp.MustCompile(`from "\./([^"]*)"`)
-	forbidden = regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|style=|onclick=|https?://[^w]`)
+	forbidden = regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|setHTML|srcdoc|javascript:|eval\(|new Function|style=|onclick=|https?://[^w]`)
 )
 
 // What files refer to is there, index.html asks for every module at once, and none makes HTML of text or needs another

@@ -36,6 +36,10 @@ type Runner interface{ Run() int }
 // Main is called by a test package's TestMain. It builds cmd/herd, with the race detector or with the given flags of go
 // build, and runs the tests.
 func Main(m Runner, flags ...string) {
+	flag.Parse()
+	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" { // fuzz targets start no programs
+		os.Exit(m.Run())
+	}
 	dir, err := os.MkdirTemp("", "herd")
 	if err != nil {
 		panic(err)
@@ -51,7 +55,6 @@ func Main(m Runner, flags ...string) {
 	// Otherwise a program with the race detector waits for a second before it exits.
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	// Tests mostly wait, for processes and for timeouts of the protocol such as 6 s of silence.
-	flag.Parse()
 	_ = flag.Set("test.parallel", "6")
 	code := m.Run()
 	os.RemoveAll(dir)

@@ -74,7 +74,13 @@ func examples(c *cobra.Command) (lines []string) {
 // Every command has examples, and they work.
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	p := newPasted(t, processtest.StartHerd(t, "", processtest.Names...))
+	h, listeners := processtest.NewHerd(t, "[clients]\ntokens = \"tokens.toml\"\nopen = true\n", processtest.Names...)
+	writeTokens(t, filepath.Join(h.Dir, "tokens.toml"), "") // for the examples of herd token
+	for _, name := range processtest.Names {
+		h.Start(name, listeners[name]...)
+	}
+	h.UntilLive()
+	p := newPasted(t, h)
 	tested := map[string]bool{} // commands, and whole lines
 	for _, line := range examples(newRoot()) {
 		words := strings.Fields(line)

@@ -273,19 +273,24 @@ func TestTokensThatEnd(t *testing.T) {
 
 // A line after the expiry is refused, also before the next sweep.
 func TestTokenExpiresAtUse(t *testing.T) {
+	w := guarded(t, nil, fleet)
 	token := fleet
-	w := guarded(t, nil, token)
-	token.Expires = w.net.Now().Add(2500 * time.Millisecond)
-	w.servers["Alford"].SetTokens(tokensOf(t, token))
+	token.Expires = w.net.Now().Truncate(time.Second).Add(5 * time.Second)
+	// A sweep comes every second after the start: let the expiry be between two of them.
+	w.crash("Alford")
+	w.net.RunFor(token.Expires.Add(-4500 * time.Millisecond).Sub(w.net.Now()))
+	w.tokens = tokensOf(t, token)
+	srv := w.start("Alford")
 	c := w.shown("fleet")
-	w.net.RunFor(token.Expires.Sub(w.net.Now()) - time.Millisecond)
+	w.net.RunFor(token.Expires.Sub(w.net.Now()))
+	if c.Closed() || srv.counters.TokensRevoked != 0 {
+		t.Fatal("closed too early")
+	}
 	got := c.ask(1, "IAMAT fleet/1 +1-1 5\nhelp\n")
-	if got != "> TOKEN: expired\n\n" || !c.EOF() && !c.Closed() {
-		t.Errorf("got %q", got)
+	if got != "> TOKEN: expired\n\n" || srv.store.Len() != 0 || srv.counters.TokensRevoked != 1 {
+		t.Errorf("got %q, %d records, %d counted", got, srv.store.Len(), srv.counters.TokensRevoked)
 	}
-	if w.servers["Alford"].store.Len() != 0 {
-		t.Error("executed")
-	}
+	w.until("closed", c.Closed)
 }
 
 // A reload changes rights at once, and neither the name nor the order matters.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,9 +33,35 @@ func playTranscripts(t *testing.T, engine string) {
 			herdtest.Play(t, "../../testdata/transcripts", dialect, func(t *testing.T) herdtest.Conn {
 				return processtest.Dial(t, h.Server("Alford").Address)
 			})
+			herdtest.Play(t, "../../testdata/transcripts/open", dialect, func(t *testing.T) herdtest.Conn {
+				return processtest.Dial(t, h.Server("Alford").Address)
+			})
 			if code := h.Stop("Alford"); code != 0 {
 				t.Errorf("exit code %d after SIGTERM", code)
 			}
+		})
+	}
+}
+
+// The same of clients with tokens.
+func TestTranscriptsOfTokens(t *testing.T) {
+	t.Parallel()
+	const dir = "../../testdata/transcripts/tokens"
+	tokens, err := os.ReadFile(dir + "/tokens.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dialect := range []string{"paper", "cs131"} {
+		t.Run(dialect, func(t *testing.T) {
+			h, listeners := processtest.NewHerd(t, fmt.Sprintf("[herd]\ndialect = %q\n[clients]\ntokens = \"tokens.toml\"\n", dialect), "Alford")
+			if err := os.WriteFile(filepath.Join(h.Dir, "tokens.toml"), tokens, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h.Start("Alford", listeners["Alford"]...)
+			h.UntilLive()
+			herdtest.Play(t, dir, dialect, func(t *testing.T) herdtest.Conn {
+				return processtest.Dial(t, h.Server("Alford").Address)
+			})
 		})
 	}
 }

@@ -1,6 +1,7 @@
 // Package herdtest contains helpers shared by tests of the herd. Record makes records. Play plays golden transcripts:
 // conversations of one client with the server Alford, in testdata/transcripts, one directory for each dialect. The same
-// files are played against a server in virtual time and against real processes.
+// files are played against a server in virtual time and against real processes. Those in tokens are for a server with
+// the tokens there, those in open for one without, and those in limits for limits that a test sets, in virtual time only.
 //
 // A line of a transcript is
 //

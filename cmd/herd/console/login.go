@@ -29,7 +29,12 @@ func (c *console) refuse(w http.ResponseWriter, r *http.Request, refused *door.R
 		http.SetCookie(w, refused.Cookie)
 	}
 	switch {
-	case refused.Status == http.StatusUnauthorized && r.URL.Path == "/" && c.Pages != nil && acceptsHTML(r):
+	case r.URL.Path != "/" || c.Pages == nil || !acceptsHTML(r):
+		fail(w, refused.Status, refused.Text)
+	case refused.Cookie != nil && c.Door.Open(r): // the page may be loaded without the cookie
+		w.Header().Set("Location", "/")
+		w.WriteHeader(http.StatusSeeOther)
+	case refused.Status == http.StatusUnauthorized:
 		problem := refused.Text
 		if refused.Cookie == nil {
 			problem = "" // nobody has logged in yet

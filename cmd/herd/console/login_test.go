@@ -57,10 +57,16 @@ const (
 
 func guard(t *testing.T, name string) *guarded {
 	t.Helper()
+	return guardAt(t, name, "127.0.0.1:1")
+}
+
+// guardAt is the console of a server with an address for clients.
+func guardAt(t *testing.T, name, address string) *guarded {
+	t.Helper()
 	cfg := &config.Config{
 		Herd: config.Herd{Name: "ucla", Dialect: "paper", Secrets: []string{herdSecret}}, Limits: config.Limits{MaxLine: 100},
 		Console: config.Console{Hosts: []string{beyondHost}},
-		Servers: []config.Server{{Name: name, Address: "127.0.0.1:1", Console: "127.0.0.1:1"}},
+		Servers: []config.Server{{Name: name, Address: address, Console: "127.0.0.1:1"}},
 	}
 	g := &guarded{t: t, door: door.New(door.Options{Config: cfg, Name: name})}
 	g.door.SetTokens(tokensOf(t, "reader="+readerToken+":console", "operator="+operatorToken+":console,operate", "client="+clientToken+":read,write"))
@@ -250,5 +256,53 @@ func TestTwoServersOnOneHost(t *testing.T) {
 		if r, body := g.ask(g.browser(jar), "GET", "/status.json", ""); r.StatusCode != status {
 			t.Errorf("%d %s, want %d", r.StatusCode, body, status)
 		}
+	}
+}
+
+// asking is like ask with a token.
+func (g *guarded) asking(token, method, path, body string, header ...string) (*http.Response, string) {
+	g.t.Helper()
+	if token != "" {
+		header = append([]string{"Authorization", "Bearer " + token}, header...)
+	}
+	return g.ask(g.browser(nil), method, path, body, header...)
+}
+
+// A line is sent with the token of who sends it, by a header or a login.
+func TestSendWithAToken(t *testing.T) {
+	got := make(chan string, 2)
+	ball := clientPort(t, func(c net.Conn, line string) {
+		got <- line
+		if line != "TOKEN "+operatorToken+"\n" {
+			_, _ = io.WriteString(c, "> TOKEN: unknown or expired\n\n")
+			return
+		}
+		_, _ = io.WriteString(c, "> Welcome operator\n\n")
+		_, _ = bufio.NewReader(c).ReadString('\n')
+		_, _ = io.WriteString(c, "AT Ball +0.5 kiwi +1-1 5\n{}\n\n")
+	})
+	g := guardAt(t, "Ball", ball)
+	r, _ := g.ask(g.browser(nil), "POST", "/login", "token="+operatorToken, "Content-Type", formType)
+	cookie := r.Cookies()[0]
+	for name, header := range map[string][]string{
+		"a token": {"Authorization", "Bearer " + operatorToken}, "a login": {"Cookie", cookie.Name + "=" + cookie.Value, "Origin", g.origin()},
+	} {
+		r, body := g.ask(g.browser(nil), "POST", "/send", whatsat, append(header, "Content-Type", jsonType)...)
+		if line := <-got; r.StatusCode != 200 || line != "TOKEN "+operatorToken+"\n" || strings.Contains(body, operatorToken) {
+			t.Errorf("%s: %d %s; sent %q", name, r.StatusCode, body, line)
+		}
+	}
+	// Ball does not have the token yet.
+	g.door.SetTokens(tokensOf(t, "new=herd_new:operate"))
+	r, body := g.asking("herd_new", "POST", "/send", whatsat, "Content-Type", jsonType)
+	if <-got; r.StatusCode != 403 || errorOf(body) != "Ball: the server refused the token: unknown or expired" {
+		t.Errorf("%d %s", r.StatusCode, body)
+	}
+	// The page on this machine has no token, and sends the line without.
+	if code, _ := post(t, g.addr, whatsat); code != 200 {
+		t.Error(code)
+	}
+	if line := <-got; line != "WHATSAT kiwi 10 5\n" {
+		t.Errorf("sent %q", line)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"serverherd/cmd/herd/client"
+	"serverherd/cmd/herd/console/door"
 	"serverherd/herd"
 	"serverherd/herd/config"
 	"serverherd/protocol"
@@ -33,8 +34,9 @@ type SendAnswer struct {
 	Seconds float64 `json:"seconds"` // from the line to its reply
 }
 
-// send is /send: it sends one line to a server's client port, as a client does, and answers with the reply. The line may
-// be for any server of herd.toml, at its address there. Nothing of it runs on the loop.
+// send is /send: it sends one line to a server's client port, as a client does that has the token of the request, and
+// answers with the reply. The line may be for any server of herd.toml, at its address there. Nothing of it runs on the
+// loop.
 func (c *console) send(w http.ResponseWriter, r *http.Request) {
 	select {
 	case c.sends <- struct{}{}:
@@ -57,10 +59,12 @@ func (c *console) send(w http.ResponseWriter, r *http.Request) {
 	response := http.NewResponseController(w)
 	_ = response.SetReadDeadline(time.Time{})
 	_ = response.SetWriteDeadline(time.Time{})
-	answer, err := c.ask(r.Context(), request)
+	answer, err := c.ask(r.Context(), request, door.Of(r).Token)
 	_ = response.SetWriteDeadline(time.Now().Add(writeTimeout))
-	late := &client.TimeoutError{}
+	late, refused := &client.TimeoutError{}, &client.RefusedError{}
 	switch {
+	case errors.As(err, &refused) && refused.Token:
+		fail(w, http.StatusForbidden, request.Server+": "+refused.Error())
 	case errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded):
 		fail(w, http.StatusGatewayTimeout, fmt.Sprintf("%s: no reply within %v", request.Server, c.sendTimeout))
 	case err != nil:
@@ -120,17 +124,22 @@ func (c *console) server(name string) (config.Server, bool) {
 	return c.Config.Servers[i], true
 }
 
-// ask sends a line on a connection of its own.
-func (c *console) ask(ctx context.Context, request SendRequest) (answer SendAnswer, err error) {
+// ask sends a line on a connection of its own, which shows a token if there is one.
+func (c *console) ask(ctx context.Context, request SendRequest, token string) (answer SendAnswer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.sendTimeout)
 	defer cancel()
 	dialect, err := protocol.ParseDialect(c.Config.Herd.Dialect)
 	if err != nil {
 		return answer, err
 	}
+	if token != "" {
+		if err := client.CheckToken(token); err != nil {
+			return answer, err
+		}
+	}
 	s, _ := c.server(request.Server)
 	conn, err := client.Dial(ctx, s.Address, client.Options{
-		Dialect: dialect, Timeout: c.sendTimeout, MaxReply: herd.ConsoleSendReply,
+		Dialect: dialect, Timeout: c.sendTimeout, MaxReply: herd.ConsoleSendReply, Token: token,
 	})
 	if err != nil {
 		return answer, err

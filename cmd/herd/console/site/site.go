@@ -4,6 +4,7 @@
 //	index.html     the frame of the page; views are made by modules
 //	main.js        connects the parts
 //	connection.js  /ws: connects again and again, and says what comes and in which state it is
+//	login.js       the button that ends a login; the page for it is login.html with login.css, see Login
 //	fragment.js    the URL's fragment: what a link to the page shows
 //	theme.js       light or dark
 //	dom.js         makes and changes elements; text is never HTML

@@ -1,8 +1,10 @@
 // The connection to /ws. It is opened again whenever it has ended. The protocol is described in console/viewer/doc.go.
+import { isDenied } from "./login.js";
 
 const protocol = 1;
 const firstPause = 250; // ms before the second attempt; doubled up to lastPause
 const lastPause = 4000;
+const revoked = 4401; // the code of a connection whose login has ended
 const silence = 15000; // ms without a message: something comes every 5 s
 
 export class Connection {
@@ -10,6 +12,7 @@ export class Connection {
   // on.message(object): a text message, the hello among them.
   // on.binary(dataView): a binary message.
   // on.mismatch(version): the server has another version of the protocol; there are no more attempts.
+  // on.denied(): the console wants a login; there are no more attempts.
   constructor(on) {
     this.on = on;
     this.wanted = new Map();
@@ -27,7 +30,7 @@ export class Connection {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     socket.onmessage = (e) => this.socket === socket && this.received(e.data);
-    socket.onclose = () => this.socket === socket && this.lost();
+    socket.onclose = (e) => this.socket === socket && this.lost(e.code);
     this.listen();
   }
 
@@ -71,7 +74,7 @@ export class Connection {
     this.watch = setTimeout(() => this.lost(), silence);
   }
 
-  lost() {
+  async lost(code = 0) {
     clearTimeout(this.watch);
     const socket = this.socket;
     this.socket = null;
@@ -79,6 +82,12 @@ export class Connection {
     if (socket) socket.close();
     if (this.ended) return;
     this.on.state("lost");
+    if (code === revoked || (await isDenied())) {
+      this.ended = true;
+      this.on.denied();
+      return;
+    }
+    if (this.socket || this.ended) return; // see now
     clearTimeout(this.retry);
     // Pages that have lost the same server come back one after another.
     this.retry = setTimeout(() => this.open(), this.pause * (0.75 + Math.random() / 2));

@@ -9,6 +9,7 @@ import { TryView } from "./try.js";
 import { Views } from "./views.js";
 import { setData, setText } from "./dom.js";
 import { clock, printable } from "./format.js";
+import { showUser } from "./login.js";
 
 const fragment = new Fragment();
 const state = new State(document.getElementById("state"));
@@ -31,6 +32,7 @@ function welcome(m) {
   document.title = `Herd ${printable(m.herd)}`;
   setText(document.getElementById("title"), document.title);
   setText(status, `connected to ${server}`);
+  showUser(m.user);
   views.each("hello", m);
   if (!before) return;
   if (before.page !== m.page) {
@@ -65,6 +67,9 @@ const connection = new Connection({
   },
   binary(data) {
     views.each("binary", data);
+  },
+  denied() {
+    location.reload(); // which leads to the login
   },
   mismatch(protocol) {
     say(`The server speaks version ${protocol} of the page's protocol. Load the page again.`);

@@ -75,8 +75,10 @@ func guardAt(t *testing.T, name, address string) *guarded {
 	pages := NewPages()
 	t.Cleanup(follower.Close)
 	t.Cleanup(pages.Close)
+	status := well(name)
+	status.Ready = true
 	g.addr = start(t, Options{
-		Status: fixed(well(name)), Do: NewLoop(loop.post, loop.srv), Name: name, Config: cfg, Pages: pages, Follower: follower, Pprof: true, Door: g.door,
+		Status: fixed(status), Do: NewLoop(loop.post, loop.srv), Name: name, Config: cfg, Pages: pages, Follower: follower, Pprof: true, Door: g.door,
 	})
 	return g
 }

@@ -34,6 +34,7 @@ var LoginPolicy = func() string {
 // empty.
 func Login(herd, server, problem string) []byte {
 	if problem != "" {
+		problem = strings.ToUpper(problem[:1]) + problem[1:] + "."
 		problem = `<p class="problem" role="alert">` + html.EscapeString(problem) + "</p>"
 	}
 	title := html.EscapeString("Herd " + herd + ", " + server)

@@ -67,8 +67,8 @@
 // The server follows each message with a ping, and sends the next one when the pong has come. So at most one message is
 // on its way, whatever the buffers between the two hold, and a page that is slow misses states instead of getting
 // old ones. A page that takes nothing for herd.ConsoleStall is disconnected. At most herd.PageRequests requests of a type
-// wait to be looked at, the oldest is dropped. The server closes with 1001 when it stops. An Origin other than the
-// console's own address is refused with 403.
+// wait to be looked at, the oldest is dropped. The server closes with 1001 when it stops, and with 4401 when the
+// token or the login of the page has ended. An Origin other than the console's own address is refused with 403.
 //
 // # Another stream
 //

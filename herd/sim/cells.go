@@ -94,10 +94,14 @@ func (w *world) shareBucket() {
 
 // faultKinds returns the kinds of faults that may happen.
 func (w *world) faultKinds() []faultKind {
-	if w.bucket == nil {
-		return faultKinds
+	var more []faultKind
+	if w.tokens != nil {
+		more = tokenFaults
 	}
-	return append(bucketFaults[:len(bucketFaults):len(bucketFaults)], faultKinds...)
+	if w.bucket != nil {
+		more = slices.Concat(more, bucketFaults)
+	}
+	return slices.Concat(more, faultKinds)
 }
 
 // bucketFaults are the kinds of faults that only cells have.

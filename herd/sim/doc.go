@@ -11,7 +11,7 @@
 // both directions, slow readers, crashes, orderly stops of one or several servers, pauses, wrong and jumping clocks, a
 // disk that is slow, fails or loses its content, and a duplicate: a second process with a server's name that completes
 // the handshake and leaves or, once in a run, stays. In some herds a server joins or leaves, by a rolling change of
-// herd.toml. Within an open connection nothing is lost or reordered.
+// herd.toml. In every third run clients need a token, which is removed at times. Within an open connection nothing is lost or reordered.
 //
 // The checkers, by the names in a Failure:
 //

@@ -23,6 +23,7 @@ type host struct {
 	clock      time.Duration // how much it is ahead
 	clockSet   time.Duration // when it was last set
 	lastFault  time.Duration // when it was last paused or disconnected
+	revoked    time.Duration // when the token was last removed
 	faultUntil time.Duration // until when there may be a fault between it and others
 
 	disk   *disk // nil: it has no journal
@@ -80,7 +81,7 @@ func (h *host) start() {
 		Journal: journal, Bucket: shared, BridgeRank: h.rank, BucketMode: h.mode(), BridgePass: pass,
 		Asker: h.asker(), AskAfter: askAfter,
 		Config: h.cfg, Name: h.self.Name, Reactor: h.reactor, Places: fakePlaces{}, Log: zap.NewNop(),
-		Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
+		Tokens: w.tokens, Lines: h.tap, Rand: rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())),
 		Engine: "mem", Version: "sim",
 	})
 	if err != nil {

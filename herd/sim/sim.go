@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"serverherd/herd/access"
 	"serverherd/herd/config"
 	"serverherd/reactor/memreactor"
 )
@@ -73,6 +74,7 @@ type world struct {
 	change    *change          // nil: herd.toml does not change
 	bucket    *bucket          // that the cells share; nil: there is one herd
 	cells     []*cell          // the two herds; none: there is one
+	tokens    *access.Tokens   // nil: clients need none
 	result    Result
 	failure   *Failure
 	observer  *rand.Rand // of traces
@@ -138,6 +140,7 @@ func newWorld(seed uint64, draw func(*rand.Rand) topology) *world {
 	w.lookup = w.span(0, 300*time.Millisecond)
 	w.pace = w.span(500*time.Millisecond, 4*time.Second)
 	w.configure()
+	w.requireTokens()
 	if w.topology.cells == 0 {
 		w.planChange()
 	} else {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,7 +145,7 @@ func (m *met) note(r Result) {
 		m.outcomes[outcome] = true
 	}
 	for _, line := range r.Events {
-		for _, f := range faultKinds {
+		for _, f := range slices.Concat(faultKinds, tokenFaults) {
 			if strings.Contains(line, "s  "+f.name+" ") {
 				m.faults[f.name] = true
 			}
@@ -166,7 +167,7 @@ func (m *met) check(t *testing.T) {
 			t.Errorf("no traced update was %q on any server in %d seeds", outcome, *seeds)
 		}
 	}
-	for _, f := range faultKinds {
+	for _, f := range slices.Concat(faultKinds, tokenFaults) {
 		if !m.faults[f.name] {
 			t.Errorf("no %s in %d seeds", f.name, *seeds)
 		}

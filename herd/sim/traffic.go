@@ -83,6 +83,7 @@ func (u *user) connect() {
 	}
 	u.conn = u.host.w.net.DialFrom(u.name, u.host.self.Address)
 	u.pending, u.leaving = u.pending[:0], false
+	u.token()
 }
 
 // misbehave does what clients may do besides sending lines.
@@ -266,6 +267,10 @@ func (u *user) check() {
 		end := bytes.Index(got, []byte("\n\n"))
 		if end < 0 {
 			break
+		}
+		if u.ends(string(got[:end+2])) {
+			got, u.pending, u.leaving = got[end+2:], u.pending[:0], true
+			continue
 		}
 		if len(u.pending) == 0 && u.host.clockSet != 0 && string(got[:end+2]) == timedOut {
 			got = got[end+2:] // and the connection is closed

@@ -117,7 +117,7 @@ func Constants() []Constant {
 		{"reserved_connections", minOverflow, "taken beyond max_connections, and two for each neighbor"},
 		{"accept_pause", reactor.AcceptPause, "after which accepting is tried again if it failed"},
 		{"token_timeout", tokenTimeout, "from the accept, for a client to show a token if one is required: it is closed"},
-		{"addresses_noted", maxIdleAddresses, "addresses without a connection whose use of a limit is remembered; the oldest is forgotten"},
+		{"addresses_noted", maxIdleAddresses, "addresses without a connection whose use of a limit is remembered; of more, one is forgotten"},
 		{"linger", reactor.Linger, "without progress, after which a closing connection is given up"},
 		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
 		{"handshake_timeout", link.HandshakeTimeout, "of a handshake, on both sides"},

@@ -328,7 +328,13 @@ func TestLegacyNeighborsAreNotLimited(t *testing.T) {
 // A limit has the same effect in the other dialect, whose replies give no reason.
 func TestLimitsOfCS131(t *testing.T) {
 	w := alone(t, func(c *config.Config) { c.Herd.Dialect = "cs131"; c.Limits.LinesPerAddress = 2 })
-	c := w.dial("Alford")
+	c := w.dialFrom("telnet") // whose commands are no lines
+	c.SendString("\xff\xfb\x1fIAMAT k +1-1 5\n\xff\xfb\x1fIAMAT k +1-1 5\n\xff\xfb\x1fIAMAT k +1-1 6\n")
+	w.net.RunFor(100 * time.Millisecond)
+	if got := strings.Split(c.Take(), "\n"); len(got) != 4 || !strings.HasPrefix(got[1], "AT ") || !strings.HasPrefix(got[2], "? ") {
+		t.Errorf("with telnet commands: %q", got)
+	}
+	c = w.dial("Alford")
 	c.SendString("IAMAT k +1-1 5\nTOKEN secret\nIAMAT k +1-1 6\n\xff\xfb\x1fTOKEN secret\n")
 	w.net.RunFor(100 * time.Millisecond)
 	lines := strings.Split(c.Take(), "\n")

@@ -3,6 +3,7 @@ package statusview
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/view"
@@ -98,6 +99,14 @@ func (s Screen) details(v *herd.Status, h *view.Herd) (lines []string) {
 		view.Bytes(v.Buffered), view.Plural(uint64(max(0, v.Lookups.Open)), "lookup", "lookups")))
 	add("requests", plain, fmt.Sprintf("%s IAMAT, %s WHATSAT, %s refused, %s replies", view.Count(v.Counters.IAMAT),
 		view.Count(v.Counters.WHATSAT), view.Count(v.Counters.Refused), view.Count(v.Counters.Replies)))
+	if t := v.Tokens; t != nil {
+		level := plain
+		if t.Error != "" {
+			level = view.Bad
+		}
+		add("tokens", level, fmt.Sprintf("%s, %s expired, read at %s; shown on %s", view.Plural(uint64(max(0, t.Count)), "token", "tokens"),
+			view.Count(t.Expired), t.Loaded.Local().Format(time.DateTime), view.Plural(uint64(max(0, t.Connections)), "connection", "connections")))
+	}
 	if j := v.Journal; j != nil {
 		level, text := plain, "ok"
 		if !j.OK {

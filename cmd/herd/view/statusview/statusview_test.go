@@ -209,3 +209,13 @@ func TestColors(t *testing.T) {
 		t.Errorf("red is %q, want %q", got, want)
 	}
 }
+
+// The tokens of a server that has some.
+func TestTokensOfAServer(t *testing.T) {
+	a := server("Alford")
+	a.Status.Tokens = &herd.TokensStatus{Count: 3, Expired: 1, Connections: 12, Loaded: now}
+	got := strings.Join(Screen{Width: 100}.Server(a, view.Of(nil, []ask.Status{a})), "\n")
+	if want := "tokens       3 tokens, 1 expired, read at 2026-03-02 12:00:00; shown on 12 connections\n"; !strings.Contains(got, want) {
+		t.Errorf("%q is not in\n%s", want, got)
+	}
+}

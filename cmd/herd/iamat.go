@@ -279,7 +279,7 @@ func (u *updates) line(n int, line []byte) error {
 		f[1] = coords
 		return u.request(n, f)
 	}
-	return fmt.Errorf("expected CLIENT COORDS [TIME], got %.200q", strings.Join(f, " "))
+	return fmt.Errorf("expected CLIENT COORDS [TIME], got %.200q", client.Redact(strings.Join(f, " ")))
 }
 
 // exportedFields returns client, coords and time of a line of herd export; nil for the first and the last line of

@@ -17,7 +17,8 @@ func newSend(o *options) *cobra.Command {
 		Long: "Send one line of the protocol to a server and print its reply, whatever it is,\n" +
 			"to standard output. Several arguments are joined by spaces. The exit code is 1\n" +
 			"if the reply is an error, which begins with \"? \" or \"> \", and if there is none\n" +
-			"within --timeout. \"> Goodbye\", the reply to quit, is no error.",
+			"within --timeout. \"> Goodbye\", the reply to quit, is no error. A line TOKEN is\n" +
+			"the first of its connection, whatever --token is, and is not printed.",
 		Example: "  herd send help\n" +
 			"  herd send 'IAMAT kiwi +34.068930-118.445127 1520023934.918963997' --at Ball\n" +
 			"  herd send WHATSAT kiwi 10 5 --at Ball",
@@ -26,7 +27,10 @@ func newSend(o *options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			line := strings.Join(args, " ")
 			if strings.Contains(line, "\n") {
-				return usage("want one line, got %q; herd shell sends many", line)
+				return usage("want one line, got %q; herd shell sends many", client.Redact(line))
+			}
+			if client.IsSecret(line) {
+				o.token = "" // that of the line is the first
 			}
 			c, err := dial(o)
 			if err != nil {
@@ -39,8 +43,8 @@ func newSend(o *options) *cobra.Command {
 			}
 			wrong := client.Failed(client.Verb(line), reply)
 			if asJSON {
-				err = view.NewJSON(cmd.OutOrStdout()).Encode(sent{c.label, line, reply, []byte(reply), !wrong})
-			} else {
+				err = view.NewJSON(cmd.OutOrStdout()).Encode(sent{c.label, client.Redact(line), reply, []byte(reply), !wrong})
+			} else if reply != "" { // in cs131 a valid TOKEN has none
 				p := newPrinter(cmd.OutOrStdout())
 				p.print(reply)
 				err = p.Flush()
@@ -60,7 +64,7 @@ func newSend(o *options) *cobra.Command {
 // sent is the output of send --json.
 type sent struct {
 	Server   string `json:"server"`
-	Line     string `json:"line"`
+	Line     string `json:"line"`      // without a token
 	Reply    string `json:"reply"`     // with U+FFFD in place of bytes that are not UTF-8
 	ReplyB64 []byte `json:"reply_b64"` // the bytes
 	OK       bool   `json:"ok"`        // the reply is not an error

@@ -40,7 +40,12 @@ func newShell(o *options) *cobra.Command {
 			s := shell.Options{
 				Failed:    func(line, reply string) bool { return client.Failed(client.Verb(line), reply) },
 				Lost:      lost,
+				Secret:    client.IsSecret,
 				Reconnect: o.timeout,
+				Refused: func(err error) bool {
+					refused, ok := errors.AsType[*client.RefusedError](err)
+					return ok && refused.Token
+				},
 				At: func(name string) (shell.Server, error) {
 					other := *o
 					other.at, other.dialect = name, ""

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/herd/access"
 )
 
 // startShell runs herd shell on a terminal, with a state directory of its own.
@@ -59,7 +61,7 @@ func TestShellOnATerminal(t *testing.T) {
 	}
 	s = startShell(t, h)
 	s.types("\x1b[A\x1b[A\r") // up, up: .at nobody
-	s.sees("unknown server")
+	prompted(s, "unknown server")
 	s.types("\x04")
 	if code := s.ends(); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -87,7 +89,7 @@ func TestShellAndARestart(t *testing.T) {
 	})
 	_ = h.Running["Alford"].Cmd.Process.Signal(syscall.SIGCONT)
 	s.types("again\r")
-	s.sees("? again")
+	prompted(s, "? again")
 	h.Kill("Alford")
 	s.types("\x04")
 	if code := s.ends(); code != 0 {
@@ -103,7 +105,7 @@ func TestShellAndHostileReplies(t *testing.T) {
 	evil := fakeServer(t, answering(func(string) string { return "AT Alford +1 \x1b]0;title\x07\x1b[2J\u202e\xff +1+1 5\n\n" }))
 	s := startShell(t, h, "--at", evil)
 	s.types("WHATSAT x 1 1\r")
-	s.sees(`AT Alford +1 \x1b]0;title\a\x1b[2J\u202e\xff +1+1 5`)
+	prompted(s, `AT Alford +1 \x1b]0;title\a\x1b[2J\u202e\xff +1+1 5`)
 	s.types("\x04")
 	if code := s.ends(); code != 0 || strings.Contains(s.shown.String(), "\x1b]") {
 		t.Errorf("exit code %d, %q", code, s.shown.String())
@@ -159,6 +161,142 @@ func TestShellInAPipe(t *testing.T) {
 	// In this dialect help is answered by an error, which is an answer to a ping.
 	if out, errOut, code := cs131.Command("", "ping", "-c", "3", "--interval", "1ms"); code != 0 {
 		t.Errorf("ping: exit code %d, %q, %q", code, out, errOut)
+	}
+}
+
+// startWithTokens starts servers that need tokens: fleet may read and write.
+func startWithTokens(t *testing.T, extra string, names ...string) *processtest.Herd {
+	t.Helper()
+	h, listeners := processtest.NewHerd(t, extra+"[clients]\ntokens = \"tokens.toml\"\n", names...)
+	writeTokens(t, filepath.Join(h.Dir, "tokens.toml"), "", token("fleet", access.Read|access.Write))
+	for _, name := range names {
+		h.Start(name, listeners[name]...)
+	}
+	h.UntilLive()
+	return h
+}
+
+// prompted waits until the shell reads a line behind a text that it has shown. Ctrl-D before would be lost: the terminal
+// takes it, and not the line editor.
+func prompted(s *screen, behind string) {
+	s.t.Helper()
+	processtest.Eventually(s.t, "a prompt behind "+behind, func() bool {
+		text := s.shown.String()
+		i := strings.LastIndex(text, behind)
+		return i >= 0 && strings.Contains(text[i:], "> ")
+	})
+}
+
+// A token that is typed is presented, and kept nowhere: neither Up nor Ctrl-R finds it, nor the file.
+func TestShellKeepsNoToken(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range []string{"paper", "cs131"} {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			h := startWithTokens(t, "[herd]\ndialect = \""+dialect+"\"\n", "Alford")
+			s := startShell(t, h)
+			s.types("IAMAT early +1+1 5\r")
+			if dialect == "paper" {
+				s.sees("> TOKEN: required: the first line must be TOKEN and your token")
+			} else {
+				s.sees("? IAMAT early")
+			}
+			s.types("TOKEN herd_fleet_secret\r")
+			if dialect == "paper" {
+				s.sees("> Welcome fleet")
+			} else {
+				s.sees("herd: done; there is no reply to this line")
+			}
+			s.types("IAMAT kiwi +1+1 5\r")
+			s.sees("AT Alford +")
+			s.types("TOKEN herd_fleet_secret more\r")
+			s.sees("? TOKEN [redacted]")
+			s.types("tok\tfinal +1+1\x01\x0b") // Tab completes nothing, and the line is deleted
+			s.types("TOK\x12\x12\x03")         // Ctrl-R finds nothing
+			s.sees("^C")
+			s.types("\x1b[A9\r") // Up: the IAMAT
+			prompted(s, " kiwi +1+1 59\r\n")
+			s.types("\x04")
+			if code := s.ends(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			// The terminal shows what is typed, and nothing else shows it.
+			if n := strings.Count(s.shown.String(), "herd_fleet_secret"); n != 2 {
+				t.Errorf("the token is shown %d times: %q", n, s.shown.String())
+			}
+			text := readFile(t, filepath.Join(h.Dir, "state", "herd", "history"))
+			if strings.Contains(strings.ToLower(text), "tok") || !strings.Contains(text, "IAMAT kiwi") {
+				t.Errorf("history %q", text)
+			}
+		})
+	}
+}
+
+// A shell with a token presents it by itself, also at another server and when it connects again.
+func TestShellPresentsItsToken(t *testing.T) {
+	t.Parallel()
+	h := startWithTokens(t, "", "Alford", "Welsh")
+	s := onTerminal(t, h, []string{"XDG_STATE_HOME=" + filepath.Join(h.Dir, "state"), "HERD_TOKEN=herd_fleet_secret"}, "shell")
+	s.sees("> ")
+	s.types("IAMAT kiwi +1+1 5\r")
+	s.sees("AT Alford +")
+	s.types(".at Welsh\r")
+	s.sees("Welsh> ")
+	s.types("IAMAT kiwi +1+1 6\r")
+	s.sees("AT Welsh +")
+	h.Kill("Welsh")
+	s.types("IAMAT kiwi +1+1 7\r")
+	s.sees("connection to Welsh lost, reconnecting")
+	h.Start("Welsh")
+	s.sees("AT Welsh +")
+	s.sees(" kiwi +1+1 7\r\n")
+	// The token is revoked: one attempt, and its reason.
+	writeTokens(t, filepath.Join(h.Dir, "tokens.toml"), "", token("other", access.Read))
+	h.Kill("Welsh")
+	h.Start("Welsh")
+	s.types("IAMAT kiwi +1+1 8\r")
+	prompted(s, "herd: the server refused the token: unknown or expired\r\n")
+	s.types("\x04")
+	if code := s.ends(); code != 0 || strings.Contains(s.shown.String(), "herd_fleet_secret") {
+		t.Errorf("exit code %d, %q", code, s.shown.String())
+	}
+}
+
+// A line TOKEN in a pipe is the first, and send has its own.
+func TestTokenLines(t *testing.T) {
+	t.Parallel()
+	paper, cs131 := startWithTokens(t, "", "Alford"), startWithTokens(t, "[herd]\ndialect = \"cs131\"\n", "Alford")
+	const good, bad, update = "TOKEN herd_fleet_secret\n", "TOKEN herd_fleet_guess\n", "IAMAT kiwi +1+1 5\n"
+	for _, c := range []struct {
+		name, in string
+		args     []string
+		herd     *processtest.Herd
+		code     int
+		out, err string // all of it; the time in an AT is missing
+	}{
+		{"pipe", good + update, []string{"shell"}, paper, 0, "> Welcome fleet\nAT kiwi +1+1 5\n", ""},
+		{"pipe, wrong", bad + update, []string{"shell"}, paper, 1, "> TOKEN: unknown or expired\n",
+			"herd: standard input, line 2: the server closed the connection before a complete reply\n"},
+		{"pipe, twice", good + good + update, []string{"shell"}, paper, 1,
+			"> Welcome fleet\n> TOKEN: this connection has one already\nAT kiwi +1+1 5\n", ""},
+		{"pipe, with --token", update, []string{"shell", "--token", "herd_fleet_secret"}, paper, 0, "AT kiwi +1+1 5\n", ""},
+		{"cs131 pipe", good + update, []string{"shell"}, cs131, 0, "AT kiwi +1+1 5\n", ""},
+		{"cs131 pipe, wrong", bad + update, []string{"shell"}, cs131, 1, "? TOKEN [redacted]\n",
+			"herd: standard input, line 2: the server closed the connection before a complete reply\n"},
+		{"cs131 pipe, twice", good + good + update, []string{"shell"}, cs131, 1, "? TOKEN [redacted]\nAT kiwi +1+1 5\n", ""},
+		{"send", "", []string{"send", "TOKEN", "herd_fleet_secret"}, paper, 0, "> Welcome fleet\n", ""},
+		{"send, beside --token", "", []string{"send", "TOKEN", "herd_fleet_secret", "--token", "x"}, paper, 0, "> Welcome fleet\n", ""},
+		{"send, wrong", "", []string{"send", "TOKEN", "herd_fleet_guess"}, paper, 1, "> TOKEN: unknown or expired\n", ""},
+		{"send, JSON", "", []string{"send", "TOKEN", "herd_fleet_secret", "--json"}, paper, 0,
+			"{\"server\":\"Alford\",\"line\":\"TOKEN [redacted]\",\"reply\":\"\\u003e Welcome fleet\",\"reply_b64\":\"PiBXZWxjb21lIGZsZWV0\",\"ok\":true}\n", ""},
+		{"cs131 send", "", []string{"send", "TOKEN", "herd_fleet_secret"}, cs131, 0, "", ""},
+		{"cs131 send, wrong", "", []string{"send", "TOKEN", "herd_fleet_guess"}, cs131, 1, "? TOKEN [redacted]\n", ""},
+	} {
+		out, errOut, code := c.herd.Command(c.in, c.args...)
+		out = regexp.MustCompile(`AT Alford \+[0-9.]+`).ReplaceAllString(out, "AT")
+		if code != c.code || out != c.out || errOut != c.err {
+			t.Errorf("%s: exit code %d, %q, %q, want %d, %q, %q", c.name, code, out, errOut, c.code, c.out, c.err)
+		}
 	}
 }
 

@@ -38,6 +38,8 @@ type Conn struct {
 	addr string
 	in   *bufio.Reader
 	o    Options
+	// secrets are texts that no message has, because something that is no server of a herd may repeat them.
+	secrets []string
 }
 
 // Dial connects to a server. With a token the error is *RefusedError if the server refuses it.
@@ -53,7 +55,7 @@ func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &Conn{c, addr, bufio.NewReaderSize(c, 64<<10), o}
+	conn := &Conn{Conn: c, addr: addr, in: bufio.NewReaderSize(c, 64<<10), o: o, secrets: []string{o.Token}}
 	if o.Token != "" {
 		if err := conn.present(ctx); err != nil {
 			conn.Close()
@@ -64,10 +66,23 @@ func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 }
 
 // Ask sends a line and returns its reply without trailing LFs. In cs131 the reply to a TOKEN that is valid is empty.
+// The reply to a line with a token, and its error, do not have the token, whatever the server repeats.
 func (c *Conn) Ask(line string) (string, error) {
-	if c.o.Dialect == protocol.CS131 && Verb(line) == tokenVerb {
-		return c.askToken(line)
+	if !IsSecret(line) {
+		return c.ask(line)
 	}
+	verb := strings.TrimSuffix(Redact(line), " [redacted]")
+	c.secrets = append(c.secrets, Fields(line[len(verb):])...)
+	reply, err := "", error(nil)
+	if c.o.Dialect == protocol.CS131 && Verb(line) == tokenVerb {
+		reply, err = c.askToken(line)
+	} else {
+		reply, err = c.ask(line)
+	}
+	return redactLines(reply), err
+}
+
+func (c *Conn) ask(line string) (string, error) {
 	if err := c.Send(line); err != nil {
 		return "", err
 	}
@@ -155,7 +170,11 @@ var goodbye = string(firstLine(protocol.Paper.AppendGoodbye(nil, nil)))
 
 // shown is the beginning of a reply for a message, without a token.
 func (c *Conn) shown(text []byte) []byte {
-	return protocol.Redact(firstLine([]byte(hide(string(text), c.o.Token))))
+	shown := string(text)
+	for _, secret := range c.secrets {
+		shown = hide(shown, secret)
+	}
+	return firstLine(protocol.Redact([]byte(shown)))
 }
 
 // firstLine is the beginning of the first line of a text, for a message.

@@ -31,6 +31,23 @@ func CheckToken(token string) error {
 	return nil
 }
 
+// IsSecret reports whether a line has a token, or begins as if it had one.
+func IsSecret(line string) bool { return Redact(line) != line }
+
+// Redact returns a line without its token, see protocol.Redact.
+func Redact(line string) string { return string(protocol.Redact([]byte(line))) }
+
+// redactLines is Redact for each line of a reply that repeats a line.
+func redactLines(reply string) string {
+	lines := strings.Split(reply, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "? ") {
+			lines[i] = Redact(line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Handshake presents a token at the beginning of a connection. The caller sends Request, and passes each reply to Reply
 // until that says that it is over. The exchange, on a server that takes the token:
 //
@@ -125,7 +142,7 @@ func Present(ctx context.Context, c net.Conn, o Options) error {
 	if o.MaxReply == 0 {
 		o.MaxReply = MaxReply
 	}
-	conn := &Conn{c, c.RemoteAddr().String(), bufio.NewReaderSize(c, 4<<10), o}
+	conn := &Conn{Conn: c, addr: c.RemoteAddr().String(), in: bufio.NewReaderSize(c, 4<<10), o: o, secrets: []string{o.Token}}
 	return conn.present(ctx)
 }
 

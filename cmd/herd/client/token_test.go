@@ -52,6 +52,8 @@ func door(d protocol.Dialect, valid map[string]string) func(n int, line string) 
 		b := []byte(line)
 		c, err := d.Parse(b, protocol.MaxClientID)
 		switch {
+		case err != nil && !errors.Is(err, protocol.ErrUnknownVerb):
+			return string(d.AppendSyntaxError(nil, b, err)), false
 		case c.Verb == protocol.VerbTOKEN && valid == nil:
 			return string(d.AppendRefusal(nil, b, protocol.TokenUnused)), false
 		case c.Verb == protocol.VerbTOKEN && valid[string(c.Token)] == "":
@@ -64,8 +66,6 @@ func door(d protocol.Dialect, valid map[string]string) func(n int, line string) 
 			return string(d.AppendHelp(nil, b)), false
 		case errors.Is(err, protocol.ErrUnknownVerb):
 			return string(d.AppendUnknown(nil, b)), false
-		case err != nil:
-			return string(d.AppendSyntaxError(nil, b, err)), false
 		}
 		return string(d.AppendRefusal(nil, b, protocol.Busy)), false
 	}
@@ -245,4 +245,32 @@ func TestPresentLeavesNoDeadline(t *testing.T) {
 	if !d.read.IsZero() || !d.write.IsZero() {
 		t.Errorf("deadlines %v, %v", d.read, d.write)
 	}
+}
+
+// A token that a person types is neither in the reply nor in an error, whatever the server repeats.
+func TestAskHidesATypedToken(t *testing.T) {
+	t.Parallel()
+	for _, d := range []protocol.Dialect{protocol.Paper, protocol.CS131} {
+		for _, line := range []string{"TOKEN herd_s3cret", "token  herd_s3cret", " \tToken herd_s3cret x", "TOKENherd_s3cret", "\"TOKEN\" herd_s3cret"} {
+			for _, echo := range []string{"? ", "> TOKEN FIELDS: 3 instead of 2\n? ", "you said ", ""} {
+				addr := server(t, func(_ int, line string) (string, bool) { return echo + line + "\n\n", false })
+				conn, err := client.Dial(context.Background(), addr, client.Options{Dialect: d, Timeout: patience})
+				if err != nil {
+					t.Fatal(err)
+				}
+				reply, err := conn.Ask(line)
+				if text := reply + " " + errorText(err); strings.Contains(text, "s3cret") {
+					t.Errorf("%v, %q, %q: %q, %v", d, line, echo, reply, err)
+				}
+				conn.Close()
+			}
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

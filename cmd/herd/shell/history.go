@@ -18,7 +18,9 @@ const (
 type history struct {
 	lines []string
 	file  string // "" if it is not saved
-	err   error  // why it is not saved
+	// secret reports whether a line must not be kept.
+	secret func(line string) bool
+	err    error // why it is not saved
 }
 
 // StateFile returns the history file of the user: in $XDG_STATE_HOME, else in ~/.local/state. It returns "" if
@@ -36,8 +38,8 @@ func StateFile() string {
 }
 
 // openHistory reads a history file. If it has many more lines than are kept, it is written again.
-func openHistory(file string) *history {
-	h := &history{file: file}
+func openHistory(file string, secret func(line string) bool) *history {
+	h := &history{file: file, secret: secret}
 	if file == "" {
 		return h
 	}
@@ -68,7 +70,7 @@ func (h *history) fail(err error) {
 
 // keep adds a line, unless it is not worth it.
 func (h *history) keep(line string) bool {
-	if strings.TrimSpace(line) == "" || len(line) > maxEntry || len(h.lines) > 0 && h.lines[len(h.lines)-1] == line {
+	if strings.TrimSpace(line) == "" || len(line) > maxEntry || h.secret(line) || len(h.lines) > 0 && h.lines[len(h.lines)-1] == line {
 		return false
 	}
 	if h.lines = append(h.lines, line); len(h.lines) > maxHistory {

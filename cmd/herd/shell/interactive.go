@@ -16,6 +16,7 @@ import (
 const helpText = `
 IAMAT CLIENT COORDS TIME     say where a client is, as +34.06-118.44, in seconds
 WHATSAT CLIENT RADIUS BOUND  ask what is near it: 0 to 50 km, 0 to 20 results
+TOKEN TEXT                   present a token; no history keeps this line
 .at NAME|HOST:PORT           talk to another server
 help, .help                  this text; help also asks the server
 quit, Ctrl-D                 end
@@ -35,7 +36,7 @@ func Interactive(in, out *os.File, print io.Writer, server Server, o Options) er
 	say := func(format string, args ...any) { show("herd: " + fmt.Sprintf(format, args...)) }
 	s := &session{Server: server, o: o, say: say, conn: conn}
 	defer func() { s.close() }()
-	h := openHistory(o.History)
+	h := openHistory(o.History, o.Secret)
 	c := &completer{names: o.Names, ids: server.IDs, now: time.Now}
 	e := newEditor(in, out, h, c)
 	var interrupt atomic.Pointer[context.CancelFunc] // of the line that waits for its reply
@@ -87,6 +88,8 @@ func Interactive(in, out *os.File, print io.Writer, server Server, o Options) er
 				return nil
 			case err != nil:
 				say("%v", err)
+			case reply == "":
+				say("done; there is no reply to this line")
 			default:
 				if f[0] != "help" || !wrong {
 					show(reply)

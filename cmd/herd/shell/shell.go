@@ -32,6 +32,10 @@ type Options struct {
 	Failed func(line, reply string) bool
 	// Lost reports whether an error of Ask means that the connection broke.
 	Lost func(err error) bool
+	// Secret reports whether a line has a secret, which no history keeps.
+	Secret func(line string) bool
+	// Refused reports whether an error of Dial remains if it is tried again.
+	Refused func(err error) bool
 	// At returns the server with a name or an address, and Names are those that are known.
 	At    func(name string) (Server, error)
 	Names []string
@@ -70,8 +74,10 @@ func Pipe(ctx context.Context, in io.Reader, out io.Writer, server Server, o Opt
 			if err != nil {
 				return fmt.Errorf("standard input, line %d: %w", n, err)
 			}
-			if _, err := io.WriteString(out, reply+"\n"); err != nil {
-				return err
+			if reply != "" { // some lines have none
+				if _, err := io.WriteString(out, reply+"\n"); err != nil {
+					return err
+				}
 			}
 			failed = failed || o.Failed(line, reply)
 			if isQuit(line) && !o.Failed(line, reply) {
@@ -138,6 +144,9 @@ func (s *session) reconnect(ctx context.Context) (err error) {
 				s.say("connected to %s again", s.Name)
 			}
 			return nil
+		}
+		if s.o.Refused(err) {
+			return err
 		}
 		select {
 		case <-limited.Done():

@@ -37,10 +37,13 @@ func server(c *fake) Server {
 }
 
 var (
-	errLost = errors.New("lost")
-	options = Options{
+	errLost    = errors.New("lost")
+	errRefused = errors.New("refused")
+	options    = Options{
 		Failed:    func(_, reply string) bool { return strings.HasPrefix(reply, "? ") },
 		Lost:      func(err error) bool { return errors.Is(err, errLost) },
+		Secret:    func(line string) bool { return strings.HasPrefix(line, "SECRET") },
+		Refused:   func(err error) bool { return errors.Is(err, errRefused) },
 		Reconnect: time.Minute,
 	}
 )
@@ -52,6 +55,8 @@ func TestPipe(t *testing.T) {
 			return "", errLost
 		case "wrong":
 			return "? wrong", nil
+		case "silent":
+			return "", nil
 		}
 		return "= " + line, nil
 	}
@@ -61,6 +66,7 @@ func TestPipe(t *testing.T) {
 		{"bytes", "\x00\xff\x1b\n", "= \x00\xff\x1b\n", ""},
 		{"an error goes on", "a\nwrong\nb\n", "= a\n? wrong\n= b\n", ErrReplies.Error()},
 		{"no reply", "a\nlost\nb\n", "= a\n", "standard input, line 2: lost"},
+		{"a line without a reply", "a\nsilent\nb\n", "= a\n= b\n", ""},
 		{"quit", "a\nquit\nb\n", "= a\n= quit\n", ""},
 		{"quit after an error", "wrong\nquit\nb\n", "? wrong\n= quit\n", ErrReplies.Error()},
 		{"a long line", "a\n" + strings.Repeat("x", MaxLine) + "\n", "= a\n", "standard input, line 2: longer than 65536 bytes"},
@@ -92,6 +98,7 @@ func cmpOr(text string) string {
 // A line whose connection is lost is sent once more, on a new one.
 func TestReconnect(t *testing.T) {
 	lost := func(string) (string, error) { return "", errLost }
+	refused := &fake{} // the dial is
 	for _, c := range []struct {
 		name  string
 		conns []*fake // nil: the dial fails
@@ -103,6 +110,7 @@ func TestReconnect(t *testing.T) {
 		{"later", []*fake{{answer: lost}, nil, {}}, "= a", nil,
 			"connection to Alford lost, reconnecting\nconnected to Alford again\n"},
 		{"lost again: the line is why", []*fake{{answer: lost}, {answer: lost}}, "", errLost, "connection to Alford lost, reconnecting\n"},
+		{"refused", []*fake{{answer: lost}, refused}, "", errRefused, "connection to Alford lost, reconnecting\n"},
 		{"another error", []*fake{{answer: func(string) (string, error) { return "", io.ErrNoProgress }}}, "", io.ErrNoProgress, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -112,8 +120,11 @@ func TestReconnect(t *testing.T) {
 			s.Server = Server{Name: "Alford", Dial: func(context.Context) (Conn, error) {
 				next := conns[0]
 				conns = conns[1:]
-				if next == nil {
+				switch next {
+				case nil:
 					return nil, io.EOF
+				case refused:
+					return nil, errRefused
 				}
 				return next, nil
 			}}
@@ -167,6 +178,7 @@ func TestComplete(t *testing.T) {
 		{".|", ".|", []string{".at", ".help"}},
 		{"|", "|", []string{".at", ".help", "IAMAT", "WHATSAT", "help", "quit"}},
 		{"x|", "x|", nil},
+		{"T|", "T|", nil}, // no TOKEN: it is typed rarely, and what is behind it is nobody's business
 		{"IAMAT ka|", "IAMAT ka|", []string{"ka1", "kangaroo"}},
 		{"IAMAT kan|", "IAMAT kan|", []string{"kan1", "kangaroo"}},
 		{"IAMAT ki| +1+1 1", "IAMAT ki| +1+1 1", []string{"ki1", "kiwi"}},
@@ -204,10 +216,11 @@ func TestComplete(t *testing.T) {
 
 func TestHistory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state", "herd", "history")
-	h := openHistory(file)
+	h := openHistory(file, options.Secret)
 	for _, line := range []string{"a", "", "  ", "b", "b", "b ", strings.Repeat("x", maxEntry+1), "c"} {
 		h.Add(line)
 	}
+	h.Add("SECRET x")
 	if h.err != nil || strings.Join(h.lines, ",") != "a,b,c" || h.At(0) != "c" || h.At(2) != "a" {
 		t.Fatalf("%v, %q", h.err, h.lines)
 	}
@@ -216,8 +229,20 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%s: %v, %v, want mode %v", path, info, err, want)
 		}
 	}
-	// The next shell reads it, and finds lines.
-	h = openHistory(file)
+	if line, i := h.before(h.Len(), "SEC"); i >= 0 {
+		t.Errorf("%q is found", line)
+	}
+	if text, err := os.ReadFile(file); err != nil || strings.Contains(string(text), "SECRET") {
+		t.Errorf("%q, %v", text, err)
+	}
+	// The next shell reads it, and finds lines, but no secret of a shell that kept them.
+	if err := os.WriteFile(file, []byte("a\nb\nSECRET y\nc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h = openHistory(file, options.Secret)
+	if h.Len() != 3 {
+		t.Errorf("%q", h.lines)
+	}
 	if line, i := h.before(h.Len(), "b"); line != "b" || i != 1 {
 		t.Errorf("%q at %d", line, i)
 	}
@@ -228,7 +253,7 @@ func TestHistory(t *testing.T) {
 	for i := range 2*maxHistory + 1 {
 		h.Add(fmt.Sprint(i))
 	}
-	h = openHistory(file)
+	h = openHistory(file, options.Secret)
 	text, err := os.ReadFile(file)
 	if h.Len() != maxHistory || h.err != nil || err != nil || strings.Count(string(text), "\n") != maxHistory || h.At(0) != fmt.Sprint(2*maxHistory) {
 		t.Errorf("%d lines, %d on disk, %v, %v", h.Len(), strings.Count(string(text), "\n"), h.err, err)
@@ -238,13 +263,13 @@ func TestHistory(t *testing.T) {
 	}
 	// A file that cannot be used is reported, and the session has its history nevertheless.
 	for _, bad := range []string{filepath.Join(file, "x"), filepath.Dir(file)} {
-		h := openHistory(bad)
+		h := openHistory(bad, options.Secret)
 		h.Add("a")
 		if h.err == nil || h.Len() != 1 {
 			t.Errorf("%s: %v, %d lines", bad, h.err, h.Len())
 		}
 	}
-	h = openHistory("")
+	h = openHistory("", options.Secret)
 	if h.Add("a"); h.err != nil || h.Len() != 1 {
 		t.Errorf("%v, %d lines", h.err, h.Len())
 	}

@@ -54,6 +54,20 @@ func (srv *Server) admitClient(s *session) bool {
 	return true
 }
 
+// refuseOverflow replies to a connection that is not admitted as a client, and closes it.
+func (s *session) refuseOverflow() {
+	srv := s.server
+	if srv.quotas.crowded(s.quota) {
+		srv.counters.LimitConnections++
+		s.replyFinal(srv.quotas.crowdedReason(s.quota))
+		s.close(errAddressCrowded)
+		return
+	}
+	srv.counters.ServerFull++
+	s.reply(srv.dialect.AppendFull(srv.scratch[:0]))
+	s.close(errServerFull)
+}
+
 // neighborProven releases the place that a connection took before it completed its handshake. Its input has
 // priority: clients that send much must not delay it.
 func (srv *Server) neighborProven(s *session) {

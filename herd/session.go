@@ -139,20 +139,6 @@ func (s *session) firstLine(line []byte) bool {
 	return false
 }
 
-// refuseOverflow replies to a connection that is not admitted as a client, and closes it.
-func (s *session) refuseOverflow() {
-	srv := s.server
-	if srv.quotas.crowded(s.quota) {
-		srv.counters.LimitConnections++
-		s.replyFinal(srv.quotas.crowdedReason(s.quota))
-		s.close(errAddressCrowded)
-		return
-	}
-	srv.counters.ServerFull++
-	s.reply(srv.dialect.AppendFull(srv.scratch[:0]))
-	s.close(errServerFull)
-}
-
 // command answers one line.
 func (s *session) command(line []byte) {
 	srv := s.server

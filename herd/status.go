@@ -150,6 +150,18 @@ type ConsoleStatus struct {
 	Sessions          int    `json:"sessions"`           // logins
 }
 
+// TokensStatus is about the tokens of clients and of whoever uses the console.
+type TokensStatus struct {
+	Count   int `json:"count"`
+	Expired int `json:"expired"` // of Count
+	// Connections are those of clients that have shown a token.
+	Connections int `json:"connections"`
+	// Loaded is when the file was read that is in force, and Error why a later version of it is not. The caller of
+	// Server.Status fills them in.
+	Loaded time.Time `json:"loaded"`
+	Error  string    `json:"error,omitempty"`
+}
+
 // LogStatus is the state of the server's log file.
 type LogStatus struct {
 	File     string `json:"file"`      // absolute

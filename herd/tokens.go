@@ -125,7 +125,7 @@ func (s *session) refuseByRights(line []byte, c protocol.Command) bool {
 	return true
 }
 
-// logRefused logs that a line was refused because of the token or for want of one, if the limiter allows.
+// logRefused logs that a line was refused because the token does not allow it, or there is none, if the limiter allows.
 func (s *session) logRefused(reason string) {
 	srv, name := s.server, s.tokenName()
 	if srv.logLimits.rights.allow(logKey{name + ": " + reason, s.address}, srv.reactor.Now()) {
@@ -186,18 +186,6 @@ var (
 	errTokenRevoked = errors.New("token revoked")
 	errTokenExpired = errors.New("token expired")
 )
-
-// TokensStatus is about the tokens of clients and of whoever uses the console.
-type TokensStatus struct {
-	Count   int `json:"count"`
-	Expired int `json:"expired"` // of Count
-	// Connections are those of clients that have shown a token.
-	Connections int `json:"connections"`
-	// Loaded is when the file was read that is in force, and Error why a later version of it is not. The caller of
-	// Server.Status fills them in.
-	Loaded time.Time `json:"loaded"`
-	Error  string    `json:"error,omitempty"`
-}
 
 // tokensStatus is nil if there are no tokens.
 func (srv *Server) tokensStatus() *TokensStatus {

@@ -40,7 +40,7 @@ func TestLogin(t *testing.T) {
 
 	_, port, _ := net.SplitHostPort(proxy(t, h.Server("Alford").Console))
 	at := fmt.Sprintf("http://door.localhost:%s/", port)
-	p := open(t, at, 1280, 800, refusals, "WebSocket connection to")
+	p := open(t, at, 1280, 800, refusals, "WebSocket connection to", "Autofocus processing was blocked")
 	p.has(1, "form.login")
 	p.picture("login")
 	p.do(chromedp.EmulateViewport(390, 844))

@@ -180,6 +180,27 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// Where nobody needs a login, a browser whose login has ended loses its cookie and gets the page.
+func TestStaleCookieOnLoopback(t *testing.T) {
+	g := guard(t, "Ball")
+	for accept, want := range map[string]int{htmlType: 303, "*/*": 401} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.addr+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		r.Header.Set("Cookie", "herd.ucla.Ball=x")
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want || len(answer.Cookies()) != 1 || answer.Cookies()[0].MaxAge >= 0 || want == 303 && answer.Header.Get("Location") != "/" {
+			t.Errorf("%s: %d %v", accept, answer.StatusCode, answer.Header)
+		}
+	}
+}
+
 // Programs may log in by JSON. What is neither that nor the form is refused, and nothing of it repeated.
 func TestLoginBodies(t *testing.T) {
 	g := guard(t, "Ball")

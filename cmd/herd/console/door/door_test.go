@@ -441,7 +441,7 @@ func TestSessions(t *testing.T) {
 	for name, end := range map[string]func(d *Door, cookie string){
 		"line":   func(d *Door, _ string) { d.SetTokens(nil) },
 		"right":  func(d *Door, _ string) { d.SetTokens(tokensOf(t, "alice read")) },
-		"expiry": func(*Door, string) { <-time.After(13 * time.Hour) },
+		"expiry": func(*Door, string) { <-time.After(time.Hour) },
 		"12 h":   func(*Door, string) { <-time.After(herd.ConsoleLogin) },
 		"logout": func(d *Door, c string) { d.Logout(request("POST", "/logout", "192.0.2.1:9", "10.0.0.5", "Cookie", c)) },
 		"another": func(d *Door, c string) {
@@ -492,12 +492,16 @@ func TestCookie(t *testing.T) {
 	if secure, _, _ := d.Login(r, "reader"); !secure.Secure {
 		t.Error("not secure under TLS")
 	}
+	r = request("POST", "/login", "127.0.0.1:9", "herd.example.org", "Origin", "https://herd.example.org")
+	if secure, _, _ := d.Login(r, "reader"); !secure.Secure {
+		t.Error("not secure behind a proxy with TLS")
+	}
 	for token, status := range map[string]int{"nothing": 401, "": 401, "old": 401, "client": 403, "operator": 403} {
 		if _, _, refused := d.Login(request("POST", "/login", "192.0.2.1:9", "10.0.0.5"), token); code(refused) != status {
 			t.Errorf("%q: %+v", token, refused)
 		}
 	}
-	if s := d.Status(); s.LoginsRefused != 5 || s.Denied != 0 || s.Sessions != 2 {
+	if s := d.Status(); s.LoginsRefused != 5 || s.Denied != 0 || s.Sessions != 3 {
 		t.Errorf("%+v", s)
 	}
 }

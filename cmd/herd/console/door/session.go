@@ -140,11 +140,12 @@ func (d *Door) cookieKey(r *http.Request) (k key, ok bool) {
 	return sha256.Sum256([]byte(all[0].Value)), true
 }
 
-// newCookie is a cookie of this server. Its name has the server's, as browsers send cookies to all ports of a host.
+// newCookie is a cookie of this server. Its name has the server's, as browsers send cookies to all ports of a host. It is
+// Secure under TLS, also if that ends at a proxy.
 func (d *Door) newCookie(r *http.Request, value string, age int) *http.Cookie {
 	return &http.Cookie{
 		Name: d.cookie, Value: value, Path: "/", MaxAge: age,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://"),
 	}
 }
 

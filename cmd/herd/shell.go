@@ -24,7 +24,8 @@ func newShell(o *options) *cobra.Command {
 		Short: "Type lines of the protocol and see the replies",
 		Long: "Type lines of the protocol and see the replies, with history and completion.\n" +
 			"`.at NAME` changes the server. A connection that is lost is made again, and the\n" +
-			"line is sent once more. The exit code is 0.\n\n" +
+			"line is sent once more. --token is presented on each connection. No history\n" +
+			"keeps a line TOKEN. The exit code is 0.\n\n" +
 			"Without a terminal it sends the lines of standard input and prints all replies\n" +
 			"to standard output, without a prompt. It stops at the first line that gets no\n" +
 			"reply. The exit code is 1 then, and if a reply was an error. quit ends both.",

@@ -74,6 +74,8 @@ func newToken(o *options) *cobra.Command {
 		return ok
 	}}
 	life.define(c.Flags(), "expires", "for how long it is valid, from 1s to "+strconv.Itoa(maxDays)+"d, as 1h or 30d (default: until its line is removed)")
+	complete(c, "write", cobra.NoFileCompletions)
+	complete(c, "expires", cobra.NoFileCompletions)
 	c.Flags().BoolVar(&f.add, "add", false, "append its line to the tokens file, and print only the token")
 	c.Flags().BoolVar(&f.json, "json", false, "print a JSON object, or an array of the tokens of the file")
 	return c

@@ -279,3 +279,15 @@ func TestTokensOfAServer(t *testing.T) {
 		})
 	}
 }
+
+// The shell's completion offers no files for a token or for the name of one.
+func TestTokenCompletion(t *testing.T) {
+	t.Setenv(tokenVariable, aToken)
+	for _, line := range []string{"iamat --token", "status --token", "token", "token x --write", "token x --expires"} {
+		var out, errOut bytes.Buffer
+		code := run(append(append([]string{"__complete"}, strings.Fields(line)...), ""), strings.NewReader(""), &out, &errOut)
+		if code != 0 || out.String() != ":4\n" || strings.Contains(errOut.String(), aToken) { // 4: no files
+			t.Errorf("%s: exit code %d, %q, %q", line, code, &out, &errOut)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"serverherd/cmd/herd/ask"
 	"serverherd/cmd/herd/console"
 	"serverherd/cmd/herd/view"
 	"serverherd/cmd/herd/view/style"
@@ -34,7 +35,7 @@ func newWatch(o *options) *cobra.Command {
 			"line says if more updates came than were read, and only the newest are shown.\n\n" +
 			"If the server is restarted, watch connects again, and says so on standard\n" +
 			"error. The exit code is 0 after Ctrl-C, and 1 if the server does not answer at\n" +
-			"first.",
+			"first, or does not take the token any more.",
 		Example: "  herd watch kiwi.cs.ucla.edu\n" +
 			"  herd watch --at Ball\n" +
 			"  herd watch kiwi.cs.ucla.edu --count 1 --json",
@@ -57,7 +58,7 @@ func newWatch(o *options) *cobra.Command {
 			client := o.asker(cfg, o.timeout)
 			p := newUpdatePrinter(c.OutOrStdout())
 			w := watch.Options{
-				Server: s.Name, Count: count, Begun: p.head, Line: p.print,
+				Server: s.Name, Count: count, Begun: p.head, Line: p.print, Refused: ask.Refused,
 				Open: func(ctx context.Context) (io.ReadCloser, error) { return client.Open(ctx, s, path) },
 				Note: func(text string) {
 					fmt.Fprintf(c.ErrOrStderr(), "herd: %s: %s\n", s.Name, view.OneLine(text))

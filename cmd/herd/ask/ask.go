@@ -165,11 +165,11 @@ func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.R
 	r, err := c.do(ctx, s, path)
 	if err == nil && r.StatusCode != http.StatusOK {
 		defer r.Body.Close()
-		refused := &statusError{r.Status, s.Console, reason(r.Body), ""}
-		if r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden {
-			refused.advice = c.o.Advice
+		answered := &statusError{r.StatusCode, r.Status, s.Console, reason(r.Body), ""}
+		if Refused(answered) {
+			answered.advice = c.o.Advice
 		}
-		err = refused
+		err = answered
 	}
 	return r, err
 }
@@ -219,7 +219,17 @@ func (c *Client) timely(ctx context.Context, s config.Server, err error) error {
 }
 
 // statusError is an answer whose status is not 200.
-type statusError struct{ status, console, reason, advice string }
+type statusError struct {
+	code                            int
+	status, console, reason, advice string
+}
+
+// Refused reports whether an error of Open means that the console does not let the asker in, which remains if it is
+// tried again.
+func Refused(err error) bool {
+	answered, ok := errors.AsType[*statusError](err)
+	return ok && (answered.code == http.StatusUnauthorized || answered.code == http.StatusForbidden)
+}
 
 func (e *statusError) Error() string {
 	text := e.status + " from " + e.console

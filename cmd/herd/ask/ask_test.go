@@ -49,6 +49,28 @@ func TestAll(t *testing.T) {
 	}
 }
 
+// The advice follows the error of a console that does not let the asker in, and no other.
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	client := New(Options{Timeout: long, Advice: "show a token"})
+	for status, refused := range map[int]bool{401: true, 403: true, 404: false, 503: false} {
+		s := serverAt(t, "Ball", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(`{"error": "why"}`))
+		})
+		want := fmt.Sprintf("%d %s from %s: why", status, http.StatusText(status), s.Console)
+		if refused {
+			want += "; show a token"
+		}
+		if a := One[named](t.Context(), client, s, "/"); a.Error != want || a.Code != status || a.Reason != "why" {
+			t.Errorf("%+v, want %q", a, want)
+		}
+		if _, err := client.Open(t.Context(), s, "/"); err == nil || err.Error() != want || Refused(err) != refused {
+			t.Errorf("%v, refused: %v, want %q", err, Refused(err), want)
+		}
+	}
+}
+
 // All servers are asked at once: each answers only after all have been asked.
 func TestServersAreAskedAtOnce(t *testing.T) {
 	const n = 5

@@ -25,11 +25,13 @@ const (
 	maxLine = 64 << 10
 )
 
-// Options configure Run. All but Count are required.
+// Options configure Run. All but Count and Refused are required.
 type Options struct {
 	Server string // its name: another server's answer is an error
 	// Open requests /watch. It returns an error if it does not begin.
 	Open func(context.Context) (io.ReadCloser, error)
+	// Refused reports whether an error of Open remains if it is tried again. Nil: none does.
+	Refused func(error) bool
 	// Begun is called when the server has answered for the first time. An error ends Run.
 	Begun func() error
 	// Line gets each line that is an update, or says that the reader is behind. An error ends Run.
@@ -55,8 +57,8 @@ type runner struct {
 	lastAT string // of the last update
 }
 
-// Run reads until ctx ends, or there are enough updates. It returns an error if the first request fails, or the output
-// does.
+// Run reads until ctx ends, or there are enough updates. It returns an error if the first request fails, if a later one is
+// refused, or if the output fails.
 func Run(ctx context.Context, o Options) error {
 	r := &runner{Options: o}
 	retry := minRetry
@@ -68,7 +70,7 @@ func Run(ctx context.Context, o Options) error {
 			return nil
 		case errors.As(err, &output):
 			return output.error
-		case r.epoch == "":
+		case r.epoch == "", r.Refused != nil && r.Refused(err):
 			return err
 		}
 		if useful {

@@ -166,6 +166,20 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// A console that does not let it in any more ends it.
+func TestRefused(t *testing.T) {
+	s := &server{answers: []func(*io.PipeWriter){says(hello + update("k", 1, false)), nil, says(hello)}}
+	synctest.Test(t, func(t *testing.T) {
+		err := Run(t.Context(), Options{
+			Server: "Ball", Open: s.open, Begun: func() error { return nil }, Line: func(console.WatchLine) error { return nil },
+			Note: func(string) {}, Refused: func(err error) bool { return err.Error() == "refused" },
+		})
+		if err == nil || err.Error() != "refused" || len(s.opened) != 2 {
+			t.Errorf("%v after %d requests", err, len(s.opened))
+		}
+	})
+}
+
 // An output that fails ends it.
 func TestOutputFails(t *testing.T) {
 	s := &server{answers: []func(*io.PipeWriter){says(hello + update("k", 1, false))}}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -53,7 +54,7 @@ var renderers = map[string]func(out io.Writer, text string){
 	"console error": func(out io.Writer, text string) {
 		fmt.Fprint(out, consoleError(config.Server{Name: "Alford"}, text))
 	},
-	"error":   func(out io.Writer, text string) { <-printError(out, text) },
+	"error":   func(out io.Writer, text string) { <-printError(out, errors.New(text)) },
 	"refusal": func(out io.Writer, text string) { fmt.Fprint(out, oneLine(refusal("> "+text))) },
 	"watch": func(out io.Writer, text string) {
 		for _, terminal := range []bool{false, true} {
@@ -313,7 +314,7 @@ func hostileConsoles(text string) map[string]http.HandlerFunc {
 			http.Error(w, text, http.StatusNotFound)
 		}
 	}
-	errors := func(w http.ResponseWriter, _ *http.Request) {
+	failures := func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
 	}
@@ -326,5 +327,5 @@ func hostileConsoles(text string) map[string]http.HandlerFunc {
 		body := `{"server":"` + text + `","error":"` + text + `",` + text
 		fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Length: %d\r\n\r\n%s", 200+len(text)%2*300, text, len(body), body)
 	}
-	return map[string]http.HandlerFunc{"values": values, "errors": errors, "raw": raw}
+	return map[string]http.HandlerFunc{"values": values, "errors": failures, "raw": raw}
 }

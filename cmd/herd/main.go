@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"serverherd/cmd/herd/hangup"
+	"serverherd/cmd/herd/view"
+	"serverherd/herd/config"
 )
 
 // Exit codes. A command that a signal interrupts exits with 128 plus the signal's number, as shells report
@@ -103,10 +105,11 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		e = &exitError{exitFailed, err.Error()}
 		if strings.HasPrefix(e.text, "unknown command") {
 			e = &exitError{exitUsage, strings.TrimSpace(e.text) + "; see herd --help"}
+			err = e
 		}
 	}
 	if e.text != "" {
-		printed := printError(stderr, e.text)
+		printed := printError(stderr, err)
 		if command.Name() == serveName || command.Name() == upName {
 			waitFor(printed, outputWait) // the caller waits for the exit code, not for the text
 		} else {
@@ -116,13 +119,17 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	return e.code
 }
 
-// printError writes an error as one line, in a goroutine, because the output may be blocked. The channel is
-// closed when it is written.
-func printError(w io.Writer, text string) (printed <-chan struct{}) {
+// printError writes an error as one line, unless it has lines to write into herd.toml. It does so in a goroutine,
+// because the output may be blocked. The channel is closed when it is written.
+func printError(w io.Writer, err error) (printed <-chan struct{}) {
+	text := oneLine(err.Error())
+	if _, ok := errors.AsType[*config.Advice](err); ok {
+		text = view.Escape(strings.TrimSpace(err.Error()))
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		fmt.Fprintf(w, "herd: %s\n", oneLine(text))
+		fmt.Fprintf(w, "herd: %s\n", text)
 	}()
 	return done
 }

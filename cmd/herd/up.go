@@ -168,6 +168,11 @@ func (s *supervisor) run(out io.Writer) error {
 	if err := s.checkDescriptors(descriptors()); err != nil {
 		return err
 	}
+	for _, server := range s.servers { // otherwise its process would report it, in one line
+		if err := s.cfg.CheckServer(server); err != nil {
+			return err
+		}
+	}
 	if err := s.portsFree(); err != nil {
 		return err
 	}
@@ -256,7 +261,7 @@ func (s *supervisor) fail(err error) {
 	defer s.mu.Unlock()
 	if s.failure == nil {
 		s.failure = err
-		s.failurePrinted = printError(s.errOut, err.Error())
+		s.failurePrinted = printError(s.errOut, err)
 		close(s.failed)
 	}
 }

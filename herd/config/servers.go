@@ -150,13 +150,21 @@ const (
     open = true              # everyone who reaches the console may read where every client is`
 )
 
+// Advice is an error whose text has lines to write into herd.toml: it is shown with its LFs.
+type Advice struct{ text string }
+
+// Error implements error.
+func (a *Advice) Error() string { return a.text }
+
+func advise(format string, args ...any) error { return &Advice{fmt.Sprintf(format, args...)} }
+
 // CheckClients returns an error, with the lines to write, if a listener for clients at an address would be open beyond
 // loopback and herd.toml does not say that it shall be.
 func (c *Config) CheckClients(address string) error {
 	if c.Clients.Tokens != "" || c.Clients.Open || IsLoopback(address) {
 		return nil
 	}
-	return fmt.Errorf("clients at %s are beyond loopback and need tokens. Write into herd.toml either%sor\n\n%s\n",
+	return advise("clients at %s are beyond loopback and need tokens. Write into herd.toml either%sor\n\n%s\n",
 		address, tokensLines, clientsOpenLines)
 }
 
@@ -165,7 +173,7 @@ func (c *Config) CheckConsole(address string) error {
 	if c.Clients.Tokens != "" || c.Console.Open || IsLoopback(address) {
 		return nil
 	}
-	return fmt.Errorf("the console at %s is beyond loopback and needs tokens. Write into herd.toml either%sor\n\n%s\n",
+	return advise("the console at %s is beyond loopback and needs tokens. Write into herd.toml either%sor\n\n%s\n",
 		address, tokensLines, consoleOpenLines)
 }
 

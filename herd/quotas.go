@@ -184,7 +184,7 @@ func (s *session) refuseLine(line []byte) bool {
 		return false
 	}
 	srv.counters.LimitLines++
-	s.logLimit(reason)
+	s.logLimit(s.tokenName(), reason)
 	s.refuse(line, reason)
 	return true
 }
@@ -198,7 +198,7 @@ func (s *session) refuseUpdate(line, client []byte) bool {
 	}
 	reason := protocol.Limit("client", most, "updates a second")
 	srv.counters.LimitUpdates++
-	s.logLimit(reason)
+	s.logLimit(s.tokenName(), reason)
 	s.refuse(line, reason)
 	return true
 }
@@ -223,7 +223,7 @@ func (s *session) refuseWhatsat(line []byte) bool {
 		return false
 	}
 	srv.counters.LimitWhatsats++
-	s.logLimit(reason)
+	s.logLimit(s.tokenName(), reason)
 	s.refuse(line, reason)
 	return true
 }
@@ -236,11 +236,11 @@ func (u *quota) on(day int64) int {
 	return u.whatsats
 }
 
-// logLimit logs that the client is beyond a limit, if the limiter allows.
-func (s *session) logLimit(reason error) {
+// logLimit logs that the client with a token is beyond a limit, if the limiter allows.
+func (s *session) logLimit(token string, reason error) {
 	srv := s.server
-	if srv.logLimits.limits.allow(logKey{s.tokenName() + ": " + reason.Error(), s.address}, srv.reactor.Now()) {
-		srv.log.Warn("limit exceeded", zap.String("reason", reason.Error()), zap.String("token", s.tokenName()),
+	if srv.logLimits.limits.allow(logKey{token + ": " + reason.Error(), s.address}, srv.reactor.Now()) {
+		srv.log.Warn("limit exceeded", zap.String("reason", reason.Error()), zap.String("token", token),
 			zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
 	}
 }

@@ -64,7 +64,7 @@ func (s *session) showToken(line []byte, c protocol.Command) {
 	case !s.enterToken(t):
 		reason := protocol.Limit("token", srv.cfg.Limits.ConnectionsPerToken, "connections")
 		srv.counters.LimitConnections++
-		s.logLimit(reason)
+		s.logLimit(t.Name, reason)
 		s.refuse(line, reason)
 		s.close(errTokenCrowded)
 	default:

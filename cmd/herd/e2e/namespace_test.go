@@ -40,7 +40,7 @@ func inside(t *testing.T, required, script string) bool {
 			rows++
 		}
 	}
-	if rows == 0 {
+	if rows == 0 && *realSize { // otherwise no table is printed
 		t.Errorf("no figures in\n%s", out)
 	}
 	return false

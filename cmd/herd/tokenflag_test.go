@@ -291,3 +291,37 @@ func TestTokenCompletion(t *testing.T) {
 		}
 	}
 }
+
+// Servers take the signature of a command that has their herd.toml, and refuse that of another secret.
+func TestConsoleChecksSignatures(t *testing.T) {
+	t.Parallel()
+	h, listeners := processtest.NewHerd(t, "[herd]\nsecret_file = \"secret\"\n", "Alford")
+	secret := func(text string) {
+		if err := os.WriteFile(filepath.Join(h.Dir, "secret"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret(aSecret)
+	h.Start("Alford", listeners["Alford"]...)
+	h.UntilLive()
+	if out, errOut, code := h.Command("", "status"); code != 0 {
+		t.Errorf("exit code %d, %s%s", code, out, errOut)
+	}
+	secret("another_secret_0123456789")
+	const want = ": wrong signature: another secret, server, method, path or query; the herd's secret must be the same here and there"
+	if _, errOut, code := h.Command("", "export"); code != exitFailed || !strings.Contains(errOut, want) {
+		t.Errorf("another secret: exit code %d, %s", code, errOut)
+	}
+}
+
+// The servers of up do not inherit the token of whoever starts it.
+func TestUpPassesNoTokenOn(t *testing.T) {
+	t.Parallel()
+	for variable, want := range map[string]bool{
+		"HERD_TOKEN=herd_x": true, "HERD_TOKEN=": true, "LISTEN_FDS=1": true, "HERD_TOKENS=x": false, "HERD_SECRET=x": false, "PATH=/bin": false,
+	} {
+		if notInherited(variable) != want {
+			t.Errorf("%s is inherited: %v", variable, want)
+		}
+	}
+}

@@ -150,7 +150,7 @@ func (o *Options) checkToken() error {
 	case o.Token == "":
 		return nil
 	case o.Redis:
-		return errors.New("Redis servers take no token")
+		return errors.New("a Redis server takes no token")
 	}
 	return client.CheckToken(o.Token)
 }

@@ -220,7 +220,7 @@ func TestRedisTakesNoToken(t *testing.T) {
 	t.Parallel()
 	o := small(Target{Name: "redis"})
 	o.Redis, o.Token = true, testToken
-	if err := o.Check(); err == nil || err.Error() != "Redis servers take no token" {
+	if err := o.Check(); err == nil || err.Error() != "a Redis server takes no token" {
 		t.Error(err)
 	}
 	o.Redis, o.Token = false, "two words"

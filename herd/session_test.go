@@ -10,6 +10,7 @@ import (
 
 	"serverherd/herd/config"
 	"serverherd/places"
+	"serverherd/reactor"
 )
 
 // alone is a herd of one server with the given limits.
@@ -372,16 +373,18 @@ func BenchmarkSessionIAMAT(b *testing.B) {
 // sink is a Transport that takes everything.
 type sink struct{}
 
-func (sink) Write([]byte)     {}
-func (sink) LoseConnection()  {}
-func (sink) AbortConnection() {}
-func (sink) Backlog() int     { return 0 }
-func (sink) Taken() uint64    { return 0 }
-func (sink) Memory() int      { return 0 }
-func (sink) Keep(int)         {}
-func (sink) PauseReceiving()  {}
-func (sink) ResumeReceiving() {}
-func (sink) StopReceiving()   {}
-func (sink) Prioritize()      {}
-func (sink) Peer() string     { return "client:1" }
-func (sink) Host() string     { return "Alford:1" }
+func (sink) Write([]byte)                       {}
+func (sink) LoseConnection()                    {}
+func (sink) AbortConnection()                   {}
+func (sink) Backlog() int                       { return 0 }
+func (sink) Taken() uint64                      { return 0 }
+func (sink) Memory() int                        { return 0 }
+func (sink) Keep(int)                           {}
+func (sink) Security() (s reactor.Security)     { return s }
+func (sink) StartTLS([]byte, reactor.TLSConfig) {}
+func (sink) PauseReceiving()                    {}
+func (sink) ResumeReceiving()                   {}
+func (sink) StopReceiving()                     {}
+func (sink) Prioritize()                        {}
+func (sink) Peer() string                       { return "client:1" }
+func (sink) Host() string                       { return "Alford:1" }

@@ -1,6 +1,10 @@
 package reactor
 
-import "time"
+import (
+	"bytes"
+	"errors"
+	"time"
+)
 
 // Socket is an engine's side of a connection. The Conn calls it, on the loop.
 type Socket interface {
@@ -57,6 +61,7 @@ type Conn struct {
 
 	discarded int   // bytes of input discarded in state writeClosed
 	aborted   error // why the connection is to be closed at once
+	upgrade   *upgrade
 
 	paused        bool // PauseReceiving
 	readPaused    bool // PauseReading was called, because MaxHeldInput bytes are held
@@ -98,6 +103,55 @@ func (c *Conn) Peer() string { return c.peer }
 
 // Host implements Transport.
 func (c *Conn) Host() string { return c.host }
+
+// Security implements Transport.
+func (c *Conn) Security() Security {
+	if s, ok := c.socket.(Secured); ok {
+		return s.Security()
+	}
+	return Security{}
+}
+
+// upgrade is a StartTLS that is done at the end of the event.
+type upgrade struct {
+	data   []byte
+	config TLSConfig
+}
+
+// StartTLS implements Transport.
+func (c *Conn) StartTLS(data []byte, config TLSConfig) {
+	if c.disconnecting || c.lost || c.upgrade != nil {
+		return
+	}
+	if c.written > 0 {
+		panic("reactor: StartTLS after output")
+	}
+	c.upgrade = &upgrade{bytes.Clone(data), config}
+	c.markDirty()
+}
+
+// startTLS replaces the socket. Input that is held follows what the Protocol was given. It reports whether the
+// connection still exists.
+func (c *Conn) startTLS() bool {
+	up := c.upgrade
+	c.upgrade = nil
+	u, ok := c.socket.(Upgrader)
+	if !ok {
+		c.lose(&HandshakeError{errors.New("the engine has no TLS")}, true)
+		return false
+	}
+	up.data = append(up.data, c.held[c.heldAt:]...)
+	c.loop.stats.BytesIn -= uint64(len(up.data)) // BytesIn is without what TLS adds
+	c.held, c.heldAt, c.readPaused, c.eofHeld, c.read = nil, 0, false, false, nil
+	c.stopTimer()
+	next, err := u.StartTLS(up.data, up.config)
+	if err != nil {
+		c.lose(&HandshakeError{err}, true)
+		return false
+	}
+	c.socket = next
+	return true
+}
 
 // Backlog implements Transport.
 func (c *Conn) Backlog() int {

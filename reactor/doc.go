@@ -41,7 +41,8 @@
 // LoseConnection first delivers pending output, however slowly the peer reads, as long as it reads something within
 // Linger. Then it sends an end of file, discards further input for up to a second and closes: closing a socket with
 // unread input would send a reset, which would destroy replies that the peer has not read yet. A peer that
-// half-closes still gets pending output and everything that its Protocol writes later.
+// half-closes still gets pending output and everything that its Protocol writes later. A peer that ends TCP without
+// ending TLS is lost with an error: what it sent may be incomplete.
 //
 // Everything is bounded. A connection that holds MaxHeldInput is not read, and ends with ErrHeldInput if it makes no
 // progress. A closing connection whose peer does not read ends with ErrLinger; before closing, the program watches

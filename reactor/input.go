@@ -18,7 +18,7 @@ func (c *Conn) Input(p []byte) {
 	switch {
 	case c.disconnecting || c.readClosed:
 		c.discard(len(p))
-	case c.paused || len(c.held) > 0:
+	case c.paused || len(c.held) > 0 || c.upgrade != nil:
 		c.hold(p)
 	case len(p) > lightBytes && !c.inRead && (c.queued || c.loop.overShare()):
 		c.loop.stats.InputWaits++

@@ -22,6 +22,9 @@ func (c *Conn) flush() {
 		c.lose(c.aborted, true)
 		return
 	}
+	if c.upgrade != nil && !c.startTLS() {
+		return
+	}
 	if c.pending() > 0 && !c.write() {
 		return
 	}

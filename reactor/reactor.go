@@ -73,10 +73,53 @@ type Transport interface {
 	// Prioritize delivers held input of this connection in each turn, however many others wait. It is for a few
 	// connections, such as the links between servers.
 	Prioritize()
+	// StartTLS continues over TLS, as its server side. It is called in DataReceived, and data are all bytes received of
+	// the handshake so far; the calls of DataReceived after that have what is decrypted. A failed handshake ends the
+	// connection with a *HandshakeError. Nothing may have been written before. It does nothing after LoseConnection or
+	// AbortConnection.
+	StartTLS(data []byte, config TLSConfig)
+	// Security returns what a TLS handshake has shown about the peer; the zero value without TLS.
+	Security() Security
 	// Peer and Host return the addresses of the two ends as host:port, as they are logged.
 	Peer() string
 	Host() string
 }
+
+// Security is what a TLS handshake has shown about the peer.
+type Security struct {
+	TLS     bool
+	Version uint16   // of TLS, as 0x0304 for 1.3
+	Names   []string // DNS names of its certificate, if that was verified; nil otherwise
+}
+
+// TLSConfig is a configuration of the engine's own kind: a *tls.Config for engines with sockets.
+type TLSConfig any
+
+// Limits of TLS handshakes.
+const (
+	// TLSHandshakeTime is how long a handshake may take.
+	TLSHandshakeTime = 5 * time.Second
+	// MaxTLSHandshakes is how many handshakes may be in progress. One more connection is closed at once.
+	MaxTLSHandshakes = 1024
+)
+
+// HandshakeError is why a TLS handshake failed. The reason is for this side's log only.
+type HandshakeError struct{ Reason error }
+
+// Error implements error.
+func (e *HandshakeError) Error() string { return "TLS handshake failed: " + e.Reason.Error() }
+
+// Unwrap returns the reason.
+func (e *HandshakeError) Unwrap() error { return e.Reason }
+
+// Upgrader is implemented by a Socket that can go on over TLS.
+type Upgrader interface {
+	// StartTLS gives the connection to a Socket that begins with data. The Upgrader is not used any more.
+	StartTLS(data []byte, config TLSConfig) (Socket, error)
+}
+
+// Secured is implemented by a Socket over TLS.
+type Secured interface{ Security() Security }
 
 // Factory makes a Protocol for each connection.
 type Factory interface {

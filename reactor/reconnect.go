@@ -16,6 +16,8 @@ type ReconnectingClient struct {
 	// Factory makes the Protocol of each connection and is notified of each failed dial. Its Protocols may
 	// implement HalfCloser and Producer.
 	Factory ClientFactory
+	// Dialing, unless it is nil, is called before each dial. It returns f or one that wraps it, as for TLS.
+	Dialing func(f ClientFactory) ClientFactory
 
 	// The delay before the first retry, its growth per retry and its maximum. Zero means MinRetryDelay, 2 and
 	// MaxRetryDelay.
@@ -78,7 +80,11 @@ func (r *ReconnectingClient) DialNow() bool {
 	}
 	r.cancelRetry()
 	r.busy = true
-	r.Reactor.ConnectTCP(r.Addr, r.Timeout, r)
+	f := ClientFactory(r)
+	if r.Dialing != nil {
+		f = r.Dialing(f)
+	}
+	r.Reactor.ConnectTCP(r.Addr, r.Timeout, f)
 	return true
 }
 

@@ -18,7 +18,7 @@ type Stats struct {
 	Connections int           // open ones, including closing and half-closed ones
 	Posted      int           // posted calls that are waiting
 	Turns       uint64        // turns so far
-	BytesIn     uint64        // delivered to Protocols or discarded
+	BytesIn     uint64        // delivered to Protocols or discarded, without what TLS adds
 	BytesOut    uint64        // taken by the kernel
 	LastLag     time.Duration // wait of the oldest posted call of the last list
 	MaxLag      time.Duration // the longest such wait

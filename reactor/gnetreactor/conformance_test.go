@@ -19,3 +19,5 @@ func TestConformance(t *testing.T) {
 func TestConformanceSockets(t *testing.T) {
 	reactortest.RunSockets(t, create)
 }
+
+func TestConformanceTLS(t *testing.T) { reactortest.RunTLS(t, create) }

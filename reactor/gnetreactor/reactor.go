@@ -165,6 +165,7 @@ func (r *Reactor) Run() error {
 	})
 	<-closed
 	r.Seal()
+	r.WaitStreams()
 	r.reads.waiting.Wait()
 	r.timer.Stop()
 	r.watch.timer.Stop()

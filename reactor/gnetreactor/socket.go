@@ -54,6 +54,20 @@ func (s *socket) Unsent(bool) int { return 0 }
 // Unacked implements reactor.Socket.
 func (s *socket) Unacked() int { return sockets.Unacked(s.fd) }
 
+// StartTLS implements reactor.Upgrader: the connection leaves gnet for good, with a duplicate of its descriptor.
+func (s *socket) StartTLS(data []byte, config reactor.TLSConfig) (reactor.Socket, error) {
+	fd, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	s.Close(false) // the duplicate keeps the connection
+	c, err := connOf(fd)
+	if err != nil {
+		return nil, err
+	}
+	return s.r.Gate.StartTLS(s.conn, c, data, config)
+}
+
 // CloseWrite implements reactor.Socket. An error shows up at the next read.
 func (s *socket) CloseWrite() { _ = unix.Shutdown(s.fd, unix.SHUT_WR) }
 

@@ -129,11 +129,14 @@ func (w *World) dialArrived(l *Listener, e *end, back time.Duration, done func(e
 }
 
 // accepted connects e to a Protocol made by f.
-func (e *end) accepted(f reactor.Factory) {
+func (e *end) accepted(f reactor.Factory) { e.accept(f, e) }
+
+// accept is accepted with another socket than the end itself.
+func (e *end) accept(f reactor.Factory, s reactor.Socket) {
 	if e.closed {
 		return
 	}
-	c := e.r.Accept(f, e, e.peer, e.addr)
+	c := e.r.Accept(f, s, e.peer, e.addr)
 	if c == nil {
 		e.Close(false)
 		return

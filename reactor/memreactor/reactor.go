@@ -226,9 +226,13 @@ func (r *Reactor) ConnectTCP(addr string, timeout time.Duration, f reactor.Clien
 	e.r = r
 	r.world.dial(e, addr, timeout, func(err error) {
 		r.do(func() {
-			if err != nil {
+			t, secure := f.(TLSFactory)
+			switch {
+			case err != nil:
 				f.ConnectionFailed(fmt.Errorf("dial %s: %w", addr, err))
-			} else {
+			case secure:
+				e.connected(t)
+			default:
 				e.accepted(f)
 			}
 		})

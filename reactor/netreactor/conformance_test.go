@@ -30,3 +30,8 @@ func TestConformanceSockets(t *testing.T) {
 		t.Run(m.String(), func(t *testing.T) { reactortest.RunSockets(t, create(m)) })
 	}
 }
+
+func TestConformanceTLS(t *testing.T) {
+	t.Run(netreactor.Goroutines.String(), func(t *testing.T) { reactortest.RunTLS(t, create(netreactor.Goroutines)) })
+	t.Run(netreactor.Owner.String(), func(t *testing.T) { reactortest.RunStartTLS(t, create(netreactor.Owner)) })
+}

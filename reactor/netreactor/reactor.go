@@ -130,6 +130,7 @@ func (r *Reactor) Run() error {
 	})
 	<-closed
 	r.Seal()
+	r.WaitStreams()
 	r.timer.Stop()
 	r.workers.Stop()
 	r.serving.Wait()

@@ -33,6 +33,10 @@ func (r *Reactor) take(c net.Conn, f reactor.Factory) error {
 	r.serving.Go(func() {
 		s.sendOwn()
 		s.readAll()
+		if s.handedOver.Load() {
+			_ = s.net.SetReadDeadline(time.Time{})
+			close(s.readEnded)
+		}
 	})
 	return nil
 }
@@ -40,7 +44,7 @@ func (r *Reactor) take(c net.Conn, f reactor.Factory) error {
 // readAll reads until the connection has ended. While reading is paused it waits for ResumeReading, or for the connection
 // to break.
 func (s *socket) readAll() {
-	for s.err == nil {
+	for s.err == nil && !s.handedOver.Load() {
 		await := s.reading
 		if s.waiting {
 			await = s.tryReset
@@ -60,6 +64,9 @@ func (s *socket) readAll() {
 		}
 		s.sendOwn()
 	}
+	if s.handedOver.Load() {
+		return
+	}
 	if errors.Is(s.err, io.EOF) { // pending output is still sent; only a reset can still be reported
 		if s.raw.Read(s.tryReset) == nil {
 			s.r.loop.do(&s.event)
@@ -70,6 +77,12 @@ func (s *socket) readAll() {
 // handle reports to the Conn what was read. On the loop.
 func (s *socket) handle() {
 	if s.closed {
+		return
+	}
+	if s.handedOver.Load() {
+		if s.err == nil { // what has failed fails again
+			s.rest = append(s.rest, s.in[:s.n]...)
+		}
 		return
 	}
 	s.inEvent = true

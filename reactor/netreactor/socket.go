@@ -2,6 +2,7 @@ package netreactor
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -48,6 +49,7 @@ type socket struct {
 	err     error
 	event   event
 	waiting bool                  // reading was paused as of the last event
+	rest    []byte                // read after StartTLS
 	reading func(fd uintptr) bool // tryRead
 
 	// Fields of the sending goroutine.
@@ -57,6 +59,9 @@ type socket struct {
 	writing  func(fd uintptr) bool // tryWrite
 	awaiting func(fd uintptr) bool // writeSome
 	writable func()                // posted when everything is sent
+
+	handedOver atomic.Bool   // by StartTLS: its goroutine ends
+	readEnded  chan struct{} // closed by that goroutine then
 
 	unsent  atomic.Int64 // bytes in out that the kernel has not taken
 	sending atomic.Bool
@@ -139,6 +144,38 @@ func (s *socket) PauseReading() { s.readPaused = true }
 func (s *socket) ResumeReading() {
 	s.readPaused = false
 	_ = s.net.SetReadDeadline(time.Unix(1, 0))
+}
+
+// StartTLS implements reactor.Upgrader. The goroutine that reads ends first, in its own event or because of an expired
+// deadline.
+func (s *socket) StartTLS(data []byte, config reactor.TLSConfig) (reactor.Socket, error) {
+	s.readEnded = make(chan struct{})
+	s.handedOver.Store(true)
+	if !s.inEvent {
+		_ = s.net.SetReadDeadline(time.Unix(1, 0))
+	}
+	c, ok := s.net.(*net.TCPConn)
+	if !ok {
+		return nil, fmt.Errorf("netreactor: %T is not a TCP connection", s.net)
+	}
+	return s.r.Gate.StartTLS(s.conn, &handover{c, s}, data, config)
+}
+
+// handover is the connection of a socket after StartTLS. It belongs to the goroutine that reads it.
+type handover struct {
+	*net.TCPConn
+	from *socket
+}
+
+// Read implements net.Conn.
+func (h *handover) Read(p []byte) (int, error) {
+	<-h.from.readEnded
+	if rest := h.from.rest; len(rest) > 0 {
+		n := copy(p, rest)
+		h.from.rest = rest[n:]
+		return n, nil
+	}
+	return h.TCPConn.Read(p)
 }
 
 // CloseWrite implements reactor.Socket.

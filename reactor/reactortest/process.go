@@ -23,7 +23,7 @@ import (
 // RunSockets runs the tests about descriptors, listeners and processes, for an engine with real
 // sockets. create makes a reactor that is not running yet.
 func RunSockets(t *testing.T, create func() reactor.Reactor) {
-	s := kernel{create}
+	s := kernel{create: create}
 	t.Run("NoLeaks", s.noLeaks)
 	t.Run("AcceptErrors", s.acceptErrors)
 	t.Run("NoDescriptors", s.noDescriptors)
@@ -37,9 +37,10 @@ func RunSockets(t *testing.T, create func() reactor.Reactor) {
 // kernel are the tests of engines with real sockets.
 type kernel struct {
 	create func() reactor.Reactor
+	layer  *layer // nil without TLS
 }
 
-func (s kernel) harness(t *testing.T) *Sockets { return NewSockets(t, s.create()) }
+func (s kernel) harness(t *testing.T) *Sockets { return newSockets(t, s.create(), s.layer) }
 
 // No descriptor or goroutine is leaked after a thousand connections of each kind of end, some of them with paused
 // reading, and after the reactor itself has ended.
@@ -60,7 +61,7 @@ func (s kernel) noLeaks(t *testing.T) {
 		p.ReceiveAll()
 		p.Close()
 	}}
-	for n := range 1000 {
+	for n := range s.many() {
 		p := h.Dial(addr)
 		p.Send([]byte("hello"))
 		p.Receive(5)
@@ -93,6 +94,22 @@ func (s kernel) noLeaks(t *testing.T) {
 	h.Stop()
 	back(t, "descriptors", fds, func() int { return openDescriptors(t) })
 	back(t, "goroutines", goroutines, runtime.NumGoroutine)
+}
+
+// many is how many connections the tests make that are about many: fewer if each has a handshake.
+func (s kernel) many() int {
+	if s.layer != nil {
+		return 150
+	}
+	return 1000
+}
+
+// listener is l, with TLS if the harness has it.
+func (s kernel) listener(l net.Listener) reactor.Listener {
+	if s.layer != nil && !s.layer.start {
+		return s.layer.listener(l)
+	}
+	return l
 }
 
 // openDescriptors counts the process's open descriptors, including the one used for counting.
@@ -249,7 +266,7 @@ func (s kernel) addressInUse(t *testing.T) {
 
 // Fact 10: Stop with a thousand connections, and listen on the same port again at once.
 func (s kernel) stopWithMany(t *testing.T) {
-	const n = 1000
+	n := s.many()
 	addr := "127.0.0.1:0"
 	for range 2 {
 		h := s.harness(t)
@@ -260,7 +277,7 @@ func (s kernel) stopWithMany(t *testing.T) {
 		addr = l.Addr().String()
 		made, lost := 0, 0
 		h.Do(func() {
-			h.Reactor().ListenTCP(l, factory(func(string) reactor.Protocol {
+			h.Reactor().ListenTCP(s.listener(l), factory(func(string) reactor.Protocol {
 				p := &recorder{test: t}
 				p.onMade = func() { made++ }
 				p.onLost = func() { lost++ }

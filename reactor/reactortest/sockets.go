@@ -16,13 +16,19 @@ import (
 type Sockets struct {
 	t       *testing.T
 	reactor reactor.Reactor
+	layer   *layer // nil without TLS
 	stop    sync.Once
 	ran     chan error
 }
 
 // NewSockets runs r in a goroutine until the test ends.
-func NewSockets(t *testing.T, r reactor.Reactor) *Sockets {
-	h := &Sockets{t: t, reactor: r, ran: make(chan error, 1)}
+func NewSockets(t *testing.T, r reactor.Reactor) *Sockets { return newSockets(t, r, nil) }
+
+func newSockets(t *testing.T, r reactor.Reactor, l *layer) *Sockets {
+	h := &Sockets{t: t, reactor: r, layer: l, ran: make(chan error, 1)}
+	if l != nil {
+		h.reactor = dialing{r, l}
+	}
 	go func() { h.ran <- r.Run() }()
 	t.Cleanup(h.Stop)
 	return h
@@ -40,7 +46,11 @@ func (h *Sockets) Listen() (reactor.Listener, string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return l, l.Addr().String()
+	addr := l.Addr().String()
+	if h.layer != nil && !h.layer.start {
+		return h.layer.listener(l), addr
+	}
+	return l, addr
 }
 
 // Do implements Harness.
@@ -100,8 +110,12 @@ func (h *Sockets) Dial(addr string) Peer {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	p := &socketPeer{t: h.t, c: c.(*net.TCPConn)}
-	p.c.SetReadBuffer(128 << 10) // else the kernel enlarges it so much that the peer is not a slow reader
+	p := &socketPeer{t: h.t, tcp: c.(*net.TCPConn)}
+	p.tcp.SetReadBuffer(128 << 10) // else the kernel enlarges it so much that the peer is not a slow reader
+	p.c = p.tcp
+	if h.layer != nil {
+		p.c = h.layer.handshake(h.t, c)
+	}
 	h.t.Cleanup(func() {
 		p.c.Close()
 		p.sending.Wait()
@@ -109,10 +123,17 @@ func (h *Sockets) Dial(addr string) Peer {
 	return p
 }
 
+// halfCloser is a net.Conn of TCP or TLS.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
 // socketPeer is a Peer on a socket. It sends in order, in a goroutine that exists while there is output.
 type socketPeer struct {
 	t       *testing.T
-	c       *net.TCPConn
+	tcp     *net.TCPConn
+	c       halfCloser // over tcp or TLS
 	sending sync.WaitGroup
 
 	mu    sync.Mutex
@@ -154,8 +175,8 @@ func (p *socketPeer) Close() {
 
 func (p *socketPeer) Reset() {
 	p.sending.Wait()
-	p.c.SetLinger(0)
-	p.c.Close()
+	p.tcp.SetLinger(0)
+	p.tcp.Close()
 }
 
 func (p *socketPeer) Receive(n int) []byte {

@@ -2,6 +2,7 @@ package sockets
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -43,6 +44,9 @@ type Gate struct {
 	dials     context.Context
 	cancel    context.CancelFunc
 
+	handshakes handshakes
+	streams    sync.WaitGroup // goroutines of connections over TLS
+
 	ending   bool
 	shutdown chan struct{} // closed by Shutdown
 }
@@ -52,6 +56,7 @@ func (g *Gate) Init(l *reactor.Loop, o Options) {
 	g.loop, g.opts = l, o
 	g.tokens, g.shutdown = make(chan struct{}, maxTaking), make(chan struct{})
 	g.dials, g.cancel = context.WithCancel(context.Background())
+	g.handshakes = newHandshakes()
 }
 
 // Ending reports whether Shutdown was called: no new connections are accepted.
@@ -75,6 +80,9 @@ func (g *Gate) Wait() {
 	g.taking.Wait()
 }
 
+// WaitStreams returns when the goroutines of connections over TLS have ended. The engine calls it after CloseAll.
+func (g *Gate) WaitStreams() { g.streams.Wait() }
+
 // ListenTCP implements reactor.Reactor. The listener must be a net.Listener, of TCP or Unix sockets.
 func (g *Gate) ListenTCP(l reactor.Listener, f reactor.Factory) (reactor.Port, error) {
 	nl, ok := l.(net.Listener)
@@ -82,6 +90,7 @@ func (g *Gate) ListenTCP(l reactor.Listener, f reactor.Factory) (reactor.Port, e
 		return nil, fmt.Errorf("sockets: %T is not a net.Listener", l)
 	}
 	p := &port{gate: g, l: nl, factory: f, stopped: make(chan struct{})}
+	p.tls, _ = l.(*TLSListener)
 	g.ports = append(g.ports, p)
 	g.loop.CallSoon(func() { // when the loop runs
 		if !p.closed {
@@ -119,6 +128,9 @@ func (g *Gate) connect(addr string, timeout time.Duration, f reactor.Factory) er
 	if err != nil {
 		return err
 	}
+	if t, ok := f.(TLSFactory); ok {
+		return g.secured(c, t.ClientFactory, tls.Client, t.Config)
+	}
 	g.tokens <- struct{}{}
 	return g.take(c, f)
 }
@@ -138,6 +150,7 @@ func (g *Gate) take(c net.Conn, f reactor.Factory) error {
 type port struct {
 	gate    *Gate
 	l       net.Listener
+	tls     *TLSListener // nil without TLS
 	factory reactor.Factory
 	stopped chan struct{} // closed by StopListening
 	closed  bool
@@ -165,7 +178,9 @@ func (p *port) accept() {
 		switch {
 		case err == nil:
 			failing = false
-			g.tokens <- struct{}{}
+			if p.tls == nil {
+				g.tokens <- struct{}{}
+			}
 			g.taking.Add(1)
 			go p.take(c)
 			continue
@@ -189,6 +204,14 @@ func (p *port) take(c net.Conn) {
 	g := p.gate
 	defer g.taking.Done()
 	urgentInline(c)
+	if p.tls != nil {
+		peer := c.RemoteAddr().String()
+		failed := (*reactor.HandshakeError)(nil)
+		if err := g.secured(c, p.factory, tls.Server, p.tls.Config); errors.As(err, &failed) {
+			p.tls.Failed(peer, failed.Reason)
+		}
+		return
+	}
 	if err := g.take(c, p.factory); err != nil && !errors.Is(err, reactor.ErrConnectionAborted) {
 		g.loop.CallFromThread(g.loop.AcceptFailed)
 	}

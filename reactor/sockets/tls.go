@@ -1,0 +1,170 @@
+package sockets
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"slices"
+
+	"serverherd/reactor"
+)
+
+// TLSListener is a net.Listener whose connections begin with a TLS handshake, for Reactor.ListenTCP.
+type TLSListener struct {
+	net.Listener
+	Config *tls.Config
+	// Failed is called when a handshake fails, with the reason, which is for this side's log only. Any goroutine.
+	Failed func(peer string, reason error)
+}
+
+// TLSFactory is a ClientFactory whose connections begin with a TLS handshake, for Reactor.ConnectTCP. The config names
+// the server.
+type TLSFactory struct {
+	reactor.ClientFactory
+	Config *tls.Config
+}
+
+// ErrHandshakes is why a connection is closed at once.
+var ErrHandshakes = fmt.Errorf("more than %d TLS handshakes in progress", reactor.MaxTLSHandshakes)
+
+// handshakes bounds what handshakes cost. The loop must have a processor for itself, so fewer of them compute at once
+// than there are processors. Those that wait for their peer do not count. Any goroutine.
+type handshakes struct {
+	begun     chan struct{} // a token for each in progress
+	computing chan struct{} // a token for each that computes
+}
+
+func newHandshakes() handshakes {
+	return handshakes{make(chan struct{}, reactor.MaxTLSHandshakes), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+}
+
+// side is tls.Client or tls.Server.
+type side func(net.Conn, *tls.Config) *tls.Conn
+
+// run makes the handshake of a connection, and returns what is below and above TLS. It closes c if that fails.
+func (h *handshakes) run(ctx context.Context, c net.Conn, as side, config *tls.Config) (*lower, *tls.Conn, error) {
+	select {
+	case h.begun <- struct{}{}:
+		defer func() { <-h.begun }()
+	default:
+		c.Close()
+		return nil, nil, ErrHandshakes
+	}
+	ctx, cancel := context.WithTimeout(ctx, reactor.TLSHandshakeTime)
+	defer cancel()
+	l := &lower{Conn: c, computing: h.computing}
+	t := as(l, config)
+	h.computing <- struct{}{}
+	err := t.HandshakeContext(ctx)
+	<-h.computing
+	l.computing = nil
+	if err != nil {
+		c.Close()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("TLS handshake: not complete within %v", reactor.TLSHandshakeTime)
+		}
+		return nil, nil, err
+	}
+	return l, t, nil
+}
+
+// lower is the connection below TLS. It belongs to the goroutine of the handshake, then to the one that reads.
+type lower struct {
+	net.Conn
+	computing chan struct{} // the right to compute is given back while the handshake waits for its peer; then nil
+	ended     bool          // the peer has closed TCP
+}
+
+// Read implements net.Conn.
+func (l *lower) Read(p []byte) (int, error) {
+	if l.computing != nil {
+		<-l.computing
+		defer func() { l.computing <- struct{}{} }()
+	}
+	n, err := l.Conn.Read(p)
+	l.ended = errors.Is(err, io.EOF)
+	return n, err
+}
+
+// secured brings a connection onto the loop once its handshake is done.
+func (g *Gate) secured(c net.Conn, f reactor.Factory, as side, config *tls.Config) error {
+	s, err := newStream(g, c)
+	if err != nil {
+		c.Close()
+		return err
+	}
+	if s.lower, s.tls, err = g.handshakes.run(g.dials, c, as, config); err != nil {
+		return &reactor.HandshakeError{Reason: err}
+	}
+	done := make(chan error, 1)
+	g.loop.CallFromThread(func() {
+		err := reactor.ErrConnectionAborted
+		if !g.ending {
+			s.conn = g.loop.Accept(f, s, c.RemoteAddr().String(), c.LocalAddr().String())
+			err = nil
+		}
+		done <- err
+	})
+	if err := <-done; err != nil || s.conn == nil {
+		c.Close()
+		return err
+	}
+	g.streams.Go(s.readAll)
+	return nil
+}
+
+// StartTLS is for engines: it goes on with a connection of theirs over TLS. data was read from c already.
+func (g *Gate) StartTLS(conn *reactor.Conn, c net.Conn, data []byte, config reactor.TLSConfig) (reactor.Socket, error) {
+	s, err := newStream(g, c)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(g.dials)
+	s.conn, s.writing = conn, true
+	g.streams.Go(func() {
+		defer s.cancel()
+		below, t, err := g.handshakes.run(ctx, &resumed{c, data}, tls.Server, config.(*tls.Config))
+		s.post(func() {
+			if err != nil {
+				s.conn.Broken(&reactor.HandshakeError{Reason: err})
+				return
+			}
+			s.lower, s.tls = below, t
+			g.streams.Go(s.readAll)
+			s.sent()
+		})
+	})
+	return s, nil
+}
+
+// resumed is a connection of which something was read already.
+type resumed struct {
+	net.Conn
+	data []byte
+}
+
+// Read implements net.Conn.
+func (r *resumed) Read(p []byte) (int, error) {
+	if len(r.data) > 0 {
+		n := copy(p, r.data)
+		r.data = r.data[n:]
+		return n, nil
+	}
+	return r.Conn.Read(p)
+}
+
+// security is what a handshake has shown about the peer.
+func security(t *tls.Conn) reactor.Security {
+	state := t.ConnectionState()
+	s := reactor.Security{TLS: true, Version: state.Version}
+	if len(state.VerifiedChains) > 0 {
+		s.Names = slices.Clone(state.PeerCertificates[0].DNSNames)
+	}
+	return s
+}

@@ -75,9 +75,10 @@ const (
 
 // Limits of the console's streams. The console's server applies them.
 const (
-	WatchHeartbeat = 5 * time.Second
-	ConsoleStall   = 10 * time.Second
-	ConsoleClose   = time.Second // a stream that has not ended by then is cut off
+	WatchHeartbeat   = 5 * time.Second
+	ConsoleStall     = 10 * time.Second
+	ConsoleFirstByte = 5 * time.Second
+	ConsoleClose     = time.Second // a stream that has not ended by then is cut off
 )
 
 // Limits of what a page is told about the herd, since others' answers may be long.
@@ -119,6 +120,8 @@ func Constants() []Constant {
 		{"token_timeout", tokenTimeout, "from the accept, for a client to show a token if one is required: it is closed"},
 		{"addresses_noted", maxIdleAddresses, "addresses without a connection whose use of a limit is remembered; of more, one is forgotten"},
 		{"linger", reactor.Linger, "without progress, after which a closing connection is given up"},
+		{"tls_handshake", reactor.TLSHandshakeTime, "of a TLS handshake, on both sides"},
+		{"tls_handshakes", reactor.MaxTLSHandshakes, "TLS handshakes in progress; one more connection is closed. GOMAXPROCS minus 1 of them compute at once"},
 		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
 		{"handshake_timeout", link.HandshakeTimeout, "of a handshake, on both sides"},
 		{"ping_after", link.PingAfter, "of silence, after which a neighbor is pinged"},
@@ -179,6 +182,7 @@ func Constants() []Constant {
 		{"dots_rate", DotsRate, "bytes of such messages a second, of all pages together, so that clients need not wait for pages"},
 		{"dots_burst", DotsBurst, "bytes of them at once"},
 		{"watch_heartbeat", WatchHeartbeat, "without an update, after which /watch sends an empty line"},
+		{"console_first_byte", ConsoleFirstByte, "for the first byte of a connection to a console with tls = \"optional\""},
 		{"console_stall", ConsoleStall, "for which a reader of the console may take nothing: it is closed"},
 		{"console_close", ConsoleClose, "for which a server that stops lets requests to its console end; then they are cut off"},
 		{"page_text", PageText, "bytes of a text of another console that the page shows; a longer one is cut"},

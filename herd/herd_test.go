@@ -59,6 +59,7 @@ type world struct {
 	journals map[string]Journal // of those that have one
 	buckets  map[string]*memBucket
 	tokens   *access.Tokens
+	tls      func(name string) *TLS // nil: none
 }
 
 func newWorld(t testing.TB, cfg *config.Config) *world {
@@ -107,6 +108,9 @@ func (w *world) options(name string, r *memreactor.Reactor, j Journal) Options {
 		Config: w.cfg, Name: name, Reactor: r, Places: w.places, Log: zap.NewNop(), Journal: j,
 		Rand: rand.New(rand.NewPCG(w.net.Rand().Uint64(), 1)), Engine: "mem", Version: "test",
 		Tokens: w.tokens,
+	}
+	if w.tls != nil {
+		o.TLS = w.tls(name)
 	}
 	if m := w.buckets[name]; m != nil {
 		o.Bucket, o.BucketMode, o.BridgeRank = m, m.mode, m.rank

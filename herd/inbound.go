@@ -44,6 +44,10 @@ func newInbound(s *session, line []byte, h protocol.Hello) {
 		in.refuse(reason)
 		return
 	}
+	if fault := s.linkFault(h.From); fault != "" {
+		in.refuseFor(fault, "tls")
+		return
+	}
 	in.machine.Challenge(newNonce(srv.rand), in.now, in.out.Reset())
 	in.handleOutput()
 }
@@ -119,9 +123,12 @@ func (in *inbound) event(e link.Event) {
 	}
 }
 
-func (in *inbound) refuse(reason string) {
+func (in *inbound) refuse(reason string) { in.refuseFor(reason, reason) }
+
+// refuseFor is refuse with another text for the neighbor than for the log.
+func (in *inbound) refuseFor(reason, told string) {
 	in.server().handshakeRefused(reason, in.session.t.Peer(), in.machine.Name())
-	in.machine.Refuse(reason, in.out.Reset())
+	in.machine.Refuse(told, in.out.Reset())
 	in.handleOutput()
 	in.session.close(errRefused)
 }

@@ -81,7 +81,7 @@ func (s *session) cutOff(reason error, of int) {
 		c.MemoryLimits++
 	}
 	if s.server.logLimits.cuts.allow(logKey{reason.Error(), s.address}, s.server.reactor.Now()) {
-		s.server.log.Warn("client cut off", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()),
+		s.server.log.Warn("client cut off", zap.Uint64("conn", s.id), zap.String("peer", s.peer),
 			zap.String("reason", reason.Error()), zap.Int("unsent", s.t.Backlog()),
 			zap.Int("memory", s.t.Memory()), zap.Int("address_memory", of))
 	}

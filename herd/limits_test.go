@@ -27,6 +27,11 @@ var limitCases = []limitCase{
 	{counts: "lines_received replies iamat whatsat stored refused lookups_failed accepted", hit: hitNothing},
 	{counts: "applied links.at_sent links.at_received links.duplicates links.copies links.resumes", hit: hitNoLimitOfLinks},
 	{counts: "links.repairs links.checks", hit: hitNoLimitOfRepairs},
+	{limits: "tls_handshake", by: "reactor/reactortest/handshakes.go failedHandshakes"},
+	{limits: "tls_handshakes", by: "reactor/reactortest/handshakes.go manyHandshakes"},
+	{limits: "console_first_byte", by: "cmd/herd/console/tls_test.go TestConsoleWithAndWithoutTLS"},
+	{counts: "tls_failed tls_missing", by: "herd/secure_test.go TestTLSOfClientsAndLinks"},
+	{counts: "proxy_refused", by: "herd/secure_test.go TestProxies"},
 	{counts: "foreign", by: "herd/origins_test.go TestARollingChangeOfTheServers"},
 
 	{limits: "max_line", counts: "lines_too_long", hit: hitMaxLine},

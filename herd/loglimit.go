@@ -40,10 +40,10 @@ func (lim *logLimiter) sweep(now time.Time) {
 }
 
 // logLimits are the limiters by kind of event.
-type logLimits struct{ links, handshakes, protocols, cuts, lookups, tokens, rights, limits logLimiter }
+type logLimits struct{ links, handshakes, tls, protocols, cuts, lookups, tokens, rights, limits logLimiter }
 
 func (ll *logLimits) sweep(now time.Time) {
-	for _, lim := range []*logLimiter{&ll.links, &ll.handshakes, &ll.protocols, &ll.cuts, &ll.lookups, &ll.tokens, &ll.rights, &ll.limits} {
+	for _, lim := range []*logLimiter{&ll.links, &ll.handshakes, &ll.tls, &ll.protocols, &ll.cuts, &ll.lookups, &ll.tokens, &ll.rights, &ll.limits} {
 		lim.sweep(now)
 	}
 }

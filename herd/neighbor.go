@@ -135,6 +135,7 @@ func (n *neighbor) status() LinkStatus {
 		Neighbor: n.name, Address: n.addr,
 		State: o.state.String(), Since: o.since, Error: o.downReason,
 		Sent: acked, Acknowledged: acked, Behind: min(store.Tail()-acked, uint64(store.Len())),
+		TLS:       o.secure,
 		Receiving: len(n.inbounds)+n.legacyInbounds > 0, Heard: heard,
 		Agreement: Agreements[notCompared],
 		ATSent:    c.atSent, ATReceived: c.atReceived, Duplicates: c.duplicates,

@@ -27,10 +27,16 @@ func (s *session) open(p []byte) (lines []byte) {
 		p = p[o.Skip:]
 		switch {
 		case o.Kind == protocol.SkipMore:
-		case o.Kind == protocol.NeedMore && !s.tooLong(p):
+		case o.Kind == protocol.NeedMore && (o.Other == protocol.OtherPROXY && s.mayProxy() || o.Other == "" && !s.tooLong(p)):
 			s.head = append(s.head[:0], p...)
 			return nil
-		case o.Kind == protocol.OtherProtocol:
+		case o.Kind == protocol.ProxyHeader && s.mayProxy():
+			if !s.proxyHeader(o.Source) {
+				return nil
+			}
+		case o.Kind == protocol.TLSHello && s.startTLS(p):
+			return nil
+		case o.Other != "":
 			s.otherProtocol(o.Other)
 			return nil
 		default:
@@ -57,7 +63,7 @@ func (s *session) tooLong(p []byte) bool {
 // opened begins to read lines.
 func (s *session) opened(link bool) {
 	s.identified, s.isLink, s.head = true, link, nil
-	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
+	s.server.log.Info("connection made", zap.Uint64("conn", s.id), zap.String("peer", s.peer))
 }
 
 // otherProtocol closes a connection with another protocol. Nothing that follows is executed. A browser that a
@@ -66,7 +72,7 @@ func (s *session) otherProtocol(what string) {
 	srv := s.server
 	srv.counters.OtherProtocols++
 	if srv.logLimits.protocols.allow(logKey{what, s.address}, srv.reactor.Now()) {
-		srv.log.Warn("other protocol refused", zap.String("protocol", what), zap.String("peer", s.t.Peer()),
+		srv.log.Warn("other protocol refused", zap.String("protocol", what), zap.String("peer", s.peer),
 			zap.Uint64("conn", s.id))
 	}
 	if what == protocol.OtherUTF16 { // for a user who sends a file in this encoding

@@ -60,6 +60,9 @@ type outbound struct {
 	hangUps       int  // handshakes in a row that the neighbor ended without an answer: see handshakeLost
 	probe         *probe
 
+	secure    bool // the current or last dial is over TLS
+	plainNext bool // the next one is not, see dialing
+
 	drain linkDrain
 }
 
@@ -124,9 +127,21 @@ func newOutbound(n *neighbor) *outbound {
 	o := &outbound{server: srv, neighbor: n, sent: link.NewSent(srv.store)}
 	o.since = srv.reactor.Now()
 	o.client = &reactor.ReconnectingClient{
-		Reactor: srv.reactor, Rand: srv.rand, Addr: n.addr, Timeout: dialTimeout, Factory: o,
+		Reactor: srv.reactor, Rand: srv.rand, Addr: n.addr, Timeout: dialTimeout, Factory: o, Dialing: o.dialing,
 	}
 	return o
+}
+
+// dialing makes the next dial one over TLS, if it shall be. With links = "optional" a dial whose handshake fails is followed
+// by one without TLS: the neighbor may not have it yet.
+func (o *outbound) dialing(f reactor.ClientFactory) reactor.ClientFactory {
+	mode := o.server.cfg.TLS.Links
+	o.secure = mode == tlsRequired || mode == tlsOptional && !o.plainNext
+	o.plainNext = false
+	if !o.secure {
+		return f
+	}
+	return o.server.options.TLS.Link(o.neighbor.name, f)
 }
 
 // BuildProtocol implements reactor.ClientFactory.
@@ -147,6 +162,10 @@ func (pd producer) ResumeProducing() { pd.server.pumpSoon() }
 // ConnectionFailed implements reactor.ClientFactory.
 func (o *outbound) ConnectionFailed(reason error) {
 	o.next, o.hangUps = o.next.after(endedOtherwise), 0
+	if handshake := (*reactor.HandshakeError)(nil); errors.As(reason, &handshake) {
+		o.server.counters.TLSFailed++
+		o.plainNext = o.server.cfg.TLS.Links == tlsOptional
+	}
 	o.stopProbe()
 	o.closeSender()
 	o.neighbor.counters.dialsFailed++

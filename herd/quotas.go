@@ -241,7 +241,7 @@ func (s *session) logLimit(token string, reason error) {
 	srv := s.server
 	if srv.logLimits.limits.allow(logKey{token + ": " + reason.Error(), s.address}, srv.reactor.Now()) {
 		srv.log.Warn("limit exceeded", zap.String("reason", reason.Error()), zap.String("token", token),
-			zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
+			zap.Uint64("conn", s.id), zap.String("peer", s.peer))
 	}
 }
 

@@ -1,6 +1,7 @@
 package herd
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -29,6 +30,7 @@ type Options struct {
 	Rand    *rand.Rand // for epochs, nonces and back-off; must be seeded unpredictably
 	Engine  string     // what Reactor is, for log and status
 	Journal Journal    // nil: records are kept in memory only
+	TLS     *TLS       // required if herd.toml has TLS for links or clients
 	Bucket  Bucket     // shared with other herds; nil: none
 	// BridgeRank is how many servers of the herd with the same Bucket come before this one: it publishes what they
 	// have not published within BridgeRank seconds.
@@ -62,10 +64,14 @@ func NewServer(o Options) (*Server, error) {
 	srv.tokens, srv.tokensRequired = o.Tokens, o.Config.Clients.Required()
 	srv.handshakeOptional = o.Config.Peers.Handshake == "optional"
 	srv.lookups.init(srv)
+	srv.proxies = o.Config.Clients.Proxies()
 	srv.quotas.init(srv)
 	srv.pump.f = srv.pumpLinks
 	srv.identity = link.Self{Herd: o.Config.Herd.Name, Name: srv.name, Epoch: srv.epoch, Secrets: o.Config.Herd.Secrets}
 	var err error
+	if o.TLS == nil && (o.Config.TLS.Links != "" && o.Config.TLS.Links != "off" || o.Config.Clients.TLS == tlsRequired) {
+		return nil, errors.New("TLS without certificates")
+	}
 	if srv.dialect, err = protocol.ParseDialect(o.Config.Herd.Dialect); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ type session struct {
 	id         uint64
 	index      int    // in server.sessions
 	address    string // of the client, for limits per address
+	peer       string // the client's host and port: those that a proxy names, or the other end
 	admission  admission
 	t          reactor.Transport
 	head       []byte // first bytes, until they show what the connection is
@@ -45,6 +46,8 @@ type session struct {
 
 	identified     bool // the first bytes have shown what it is, and lines follow
 	isLink         bool // the first line is HELLO
+	secure         bool // TLS was begun on it
+	proxied        bool // a PROXY header has come
 	held           bool // the client's lines are not executed for now
 	wasSilent      bool // at the last sweep, the client was silent within a line: see pausedInLine
 	outputCheckDue bool // checkOutput is scheduled
@@ -71,7 +74,7 @@ var (
 
 // ConnectionMade implements reactor.Protocol.
 func (s *session) ConnectionMade(t reactor.Transport) {
-	s.t = t
+	s.t, s.peer = t, t.Peer()
 	s.accepted = s.server.reactor.Now()
 	s.lastInput = s.accepted
 	if s.server.drain.begun {
@@ -130,6 +133,9 @@ func (s *session) firstLine(line []byte) bool {
 	if s.isLink {
 		hello, _ := protocol.ParseLink(line) // protocol.Open has parsed it before
 		newInbound(s, line, hello.Hello)
+		return true
+	}
+	if s.refuseClient() {
 		return true
 	}
 	if s.admission == asOverflow && !s.server.admitClient(s) {
@@ -418,19 +424,22 @@ func (s *session) ConnectionLost(reason error) {
 		}
 	}
 	s.server.lookups.sessionLost(s)
-	fields := []zap.Field{zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer())}
+	fields := []zap.Field{zap.Uint64("conn", s.id), zap.String("peer", s.peer)}
 	if s.inbound != nil {
 		fields = append(fields, zap.String("neighbor", s.inbound.machine.Name()))
 		s.inbound.lost()
 	}
 	s.legacy.lost(s)
+	var handshake *reactor.HandshakeError
 	if s.token != nil {
 		fields = append(fields, zap.String("token", s.token.Name))
 	}
 	switch {
 	case errors.Is(reason, reactor.ErrHeldInput):
 		s.server.counters.InputLimits++
-		s.server.log.Warn("held input timed out", zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
+		s.server.log.Warn("held input timed out", zap.Uint64("conn", s.id), zap.String("peer", s.peer))
+	case errors.As(reason, &handshake):
+		s.server.HandshakeFailed(s.peer, handshake.Reason)
 	case errors.Is(reason, reactor.ErrLinger):
 		s.server.counters.LingerLimits++
 	}

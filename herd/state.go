@@ -2,6 +2,7 @@ package herd
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,8 +27,9 @@ type Server struct {
 	self              config.Server
 	name              string
 	dialect           protocol.Dialect
-	handshakeOptional bool // neighbors may be legacy
-	tokensRequired    bool // of clients
+	handshakeOptional bool           // neighbors may be legacy
+	proxies           []netip.Prefix // networks whose connections begin with a PROXY header
+	tokensRequired    bool           // of clients
 	tokens            *access.Tokens
 	reactor           reactor.Reactor
 	places            places.Provider

@@ -40,6 +40,9 @@ type Status struct {
 
 	Tokens *TokensStatus `json:"tokens,omitempty"` // if there are any, or clients need one
 
+	// TLS is about certificates, and nil without. The caller of Server.Status fills it in.
+	TLS *TLSStatus `json:"tls,omitempty"`
+
 	Connections int               `json:"connections"` // of clients and neighbors
 	Buffered    int               `json:"buffered"`    // memory used for clients, see max_buffered; at most a second old
 	Lookups     LookupStatus      `json:"lookups"`
@@ -59,6 +62,15 @@ type Status struct {
 	Process  ProcessStatus `json:"process"`
 	Counters Counters      `json:"counters"`
 	Limits   config.Limits `json:"limits"` // in force; herd config prints those that are not keys
+}
+
+// TLSStatus is about TLS and the server's certificate.
+type TLSStatus struct {
+	Links   string    `json:"links"` // off, optional or required, as the next two
+	Clients string    `json:"clients"`
+	Console string    `json:"console"`
+	Expires time.Time `json:"expires"`         // of the certificate
+	Error   string    `json:"error,omitempty"` // why a later version of the files is not in force
 }
 
 // LoopStatus is the latency of the event loop since the process started. The caller of Server.Status fills it
@@ -205,6 +217,8 @@ type LinkStatus struct {
 	// Receiving reports whether the neighbor has completed a handshake on a link to this server, or AT lines
 	// of a legacy neighbor have come.
 	Receiving bool `json:"receiving"`
+	// TLS reports whether the link to the neighbor is, or was last, over TLS.
+	TLS bool `json:"tls"`
 	// Heard is the last position of the neighbor's feed that this server has acknowledged.
 	Heard uint64 `json:"heard"`
 	// Duplicate is not empty while two processes use the neighbor's name, and for 30 s after the last sign of
@@ -347,6 +361,9 @@ type Counters struct {
 	InputLimits      uint64 `json:"input_limits"`      // connections whose held input made no progress
 	Held             uint64 `json:"held"`              // times that a client's further lines were held
 	LingerLimits     uint64 `json:"linger_limits"`     // clients that did not read the last replies before the close
+	TLSFailed        uint64 `json:"tls_failed"`        // TLS handshakes, of accepted connections and of dials to neighbors
+	TLSMissing       uint64 `json:"tls_missing"`       // clients refused without TLS, where it is required
+	ProxyRefused     uint64 `json:"proxy_refused"`     // clients refused that came from a proxy without its header
 	HandshakesFailed uint64 `json:"handshakes_failed"` // refused by this server, or timed out as acceptor
 	LinksSilent      uint64 `json:"links_silent"`      // links dropped, either side: nothing came
 	LinksUnread      uint64 `json:"links_unread"`      // likewise: the neighbor did not read

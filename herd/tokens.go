@@ -68,7 +68,7 @@ func (s *session) showToken(line []byte, c protocol.Command) {
 		s.refuse(line, reason)
 		s.close(errTokenCrowded)
 	default:
-		srv.log.Info("token accepted", zap.String("token", t.Name), zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
+		srv.log.Info("token accepted", zap.String("token", t.Name), zap.Uint64("conn", s.id), zap.String("peer", s.peer))
 		if text := srv.dialect.AppendWelcome(srv.scratch[:0], t.Name); len(text) > 0 {
 			s.reply(text)
 		}
@@ -92,7 +92,7 @@ func (s *session) refuseToken(line []byte, why string, token zap.Field) {
 	srv := s.server
 	srv.counters.TokensRefused++
 	if srv.logLimits.tokens.allow(logKey{why, s.address}, srv.reactor.Now()) {
-		srv.log.Warn("token refused", zap.String("reason", why), token, zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
+		srv.log.Warn("token refused", zap.String("reason", why), token, zap.Uint64("conn", s.id), zap.String("peer", s.peer))
 	}
 	s.refuse(line, protocol.TokenRefused)
 	s.close(errTokenRefused)
@@ -130,7 +130,7 @@ func (s *session) logRefused(reason string) {
 	srv, name := s.server, s.tokenName()
 	if srv.logLimits.rights.allow(logKey{name + ": " + reason, s.address}, srv.reactor.Now()) {
 		srv.log.Warn("line refused", zap.String("reason", reason), zap.String("token", name), zap.Uint64("conn", s.id),
-			zap.String("peer", s.t.Peer()))
+			zap.String("peer", s.peer))
 	}
 }
 
@@ -166,7 +166,7 @@ func (s *session) logTokenEnd(reason error) {
 	srv, name := s.server, s.tokenName()
 	if srv.logLimits.tokens.allow(logKey{name + ": " + reason.Error(), s.address}, srv.reactor.Now()) {
 		srv.log.Warn("connection closed, no valid token", zap.String("reason", reason.Error()),
-			zap.String("token", name), zap.Uint64("conn", s.id), zap.String("peer", s.t.Peer()))
+			zap.String("token", name), zap.Uint64("conn", s.id), zap.String("peer", s.peer))
 	}
 }
 

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 
 	"serverherd/protocol/bom"
@@ -12,8 +13,11 @@ type Opening struct {
 	Kind OpeningKind
 	// Skip is the number of bytes to discard, whatever Kind is.
 	Skip int
-	// Other names the protocol of the peer if Kind is OtherProtocol: OtherHTTP and so on.
+	// Other names the protocol of the peer if Kind is OtherProtocol, TLSHello or ProxyHeader: OtherHTTP and so on. It is
+	// OtherPROXY if Kind is NeedMore and what came is the beginning of a PROXY header.
 	Other string
+	// Source is the address of the client if Kind is ProxyHeader. It is invalid if the proxy does not name one.
+	Source netip.AddrPort
 }
 
 // OpeningKind is what to do with a connection.
@@ -26,6 +30,8 @@ const (
 	OtherProtocol                    // close the connection: it is neither of the following
 	ClientLines                      // a client's lines follow
 	LinkLines                        // a neighbor's lines follow; the first one is HELLO
+	TLSHello                         // go on over TLS
+	ProxyHeader                      // call Open again with what follows the skipped header of a proxy
 
 	noMatch // internal: the next opener decides
 )
@@ -35,12 +41,14 @@ const (
 	OtherHTTP  = "HTTP"
 	OtherTLS   = "TLS"
 	OtherSSH   = "SSH"
+	OtherPROXY = "PROXY"  // a header that is wrong, or from an address that may not send one
 	OtherUTF16 = "UTF-16" // a client's lines, in an unsupported encoding
 )
 
 // openers are called in this order with at least one byte. The first one that does not return noMatch decides;
 // one that needs more bytes returns NeedMore.
 var openers = [...]func(p []byte) Opening{
+	openProxy,
 	openTLS,
 	openUTF16,
 	openMark,
@@ -65,7 +73,7 @@ func Open(p []byte) Opening {
 
 // openTLS matches the record header of a TLS handshake.
 func openTLS(p []byte) Opening {
-	return openPrefix(p, "\x16\x03", Opening{Kind: OtherProtocol, Other: OtherTLS})
+	return openPrefix(p, "\x16\x03", Opening{Kind: TLSHello, Other: OtherTLS})
 }
 
 // openMark matches the UTF-8 byte order mark.

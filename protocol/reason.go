@@ -101,6 +101,7 @@ var (
 	TokenRevoked  error = &SyntaxError{"TOKEN: revoked"}
 	TokenLate     error = &SyntaxError{"TOKEN: no token came in time"}
 	TokenTwice    error = &SyntaxError{"TOKEN: this connection has one already"}
+	TLSRequired   error = &SyntaxError{"TLS: required: this server has no clients without it"}
 	TokenUnused   error = &SyntaxError{"TOKEN: this server needs none"}
 )
 

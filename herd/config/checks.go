@@ -69,6 +69,38 @@ func (c *Config) checkTokens() string {
 	return ""
 }
 
+// checkTLS: a neighbor without a handshake has no TLS either.
+func (c *Config) checkTLS(mode *string) func() string {
+	return func() string {
+		if wrong := oneOf(mode, TLSModes...)(); wrong != "" {
+			return wrong
+		}
+		if *mode == "required" && c.Peers.Handshake == "optional" && !c.Clients.Open {
+			return `"required" requires peers.handshake = "required", because a neighbor without a handshake has no TLS; or clients.open = true`
+		}
+		return ""
+	}
+}
+
+func (c *Config) checkTLSFile(path *string) func() string {
+	return func() string {
+		if *path == "" && c.UsesTLS() {
+			return "must not be empty with TLS"
+		}
+		return ""
+	}
+}
+
+// checkProxies: networks, each with a length.
+func (c *Clients) checkProxies() string {
+	for _, text := range c.ProxyProtocol {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			return fmt.Sprintf("%q is not a network, as in 10.0.0.0/8 or 10.0.0.1/32", text)
+		}
+	}
+	return ""
+}
+
 // checkHosts: names as in a Host header, without a port.
 func (c *Console) checkHosts() string {
 	for _, host := range c.Hosts {

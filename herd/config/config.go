@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
 
 // Config is herd.toml with all defaults filled in. It is not changed after loading, so any goroutine may read it.
 type Config struct {
@@ -8,6 +12,7 @@ type Config struct {
 	Peers     Peers
 	Clients   Clients
 	Console   Console
+	TLS       TLS
 	Places    Places
 	Log       Log
 	Storage   Storage
@@ -40,7 +45,19 @@ type Clients struct {
 	// Tokens is a file with the tokens of clients and of whoever uses a console, see access.Parse: absolute, or
 	// relative to the working directory; "" for none. Load does not read it.
 	Tokens string
-	Open   bool // clients need no token
+	Open   bool   // clients need no token
+	TLS    string // one of TLSModes
+	// ProxyProtocol are the networks of proxies, as 10.0.0.0/8: connections from them begin with a PROXY header, which
+	// says who the client is, unless they are a neighbor's.
+	ProxyProtocol []string
+}
+
+// Proxies returns ProxyProtocol, parsed.
+func (c *Clients) Proxies() (all []netip.Prefix) {
+	for _, text := range c.ProxyProtocol {
+		all = append(all, netip.MustParsePrefix(text).Masked()) // checked by Load
+	}
+	return all
 }
 
 // Required reports whether a client needs a token.
@@ -49,7 +66,37 @@ func (c *Clients) Required() bool { return c.Tokens != "" && !c.Open }
 // Console is the table [console].
 type Console struct {
 	Open  bool     // everyone may read, from other machines, too
+	TLS   string   // one of TLSModes
 	Hosts []string // names by which browsers and programs may ask consoles, besides those of the servers
+}
+
+// TLS is the table [tls]: the files for all connections over TLS, and what links do.
+type TLS struct {
+	// CA has the certificates that sign those of the herd's servers. Cert and Key are a server's own. All are PEM files,
+	// absolute or relative to the working directory; {name} in a path is replaced by the server's name.
+	CA, Cert, Key string
+	Links         string // one of TLSModes
+}
+
+// TLSModes are the values of TLS.Links, Clients.TLS and Console.TLS: without TLS; with or without; only with.
+var TLSModes = []string{"off", "optional", "required"}
+
+// UsesTLS reports whether a server needs a certificate.
+func (c *Config) UsesTLS() bool {
+	for _, mode := range []string{c.TLS.Links, c.Clients.TLS, c.Console.TLS} {
+		if mode == "optional" || mode == "required" {
+			return true
+		}
+	}
+	return false
+}
+
+// Of returns the files of a server.
+func (t TLS) Of(server string) TLS {
+	for _, path := range []*string{&t.CA, &t.Cert, &t.Key} {
+		*path = strings.ReplaceAll(*path, "{name}", server)
+	}
+	return t
 }
 
 // Places is the table [places].

@@ -37,6 +37,8 @@ func TestConfigDefaults(t *testing.T) {
 	}
 	want := &Config{
 		Herd: Herd{Name: "ucla", Dialect: "paper"}, Peers: Peers{Handshake: "required", Legacy: "keep-open"},
+		Clients: Clients{TLS: "off"}, Console: Console{TLS: "off"},
+		TLS: TLS{Links: "off", CA: "tls/ca.pem", Cert: "tls/{name}.pem", Key: "tls/{name}-key.pem"},
 		Places: Places{
 			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second, Rate: 50, DailyBudget: 1000, BudgetShare: 50,
 			PlacesState: "places-state",
@@ -103,7 +105,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"tables instead of one", "[[limits]]\n" + twoServers, "herd.toml:1: limits: expected a table [limits], got an array of tables"},
 		{"one server in single brackets", "[server]\nname = \"Alford\"\n", "herd.toml:1: server: expected an array of tables [[server]], got a table"},
 		{"key twice", strings.Replace(twoServers, "[[server]]", "[[server]]\nname = \"A\"", 1), "herd.toml:4: server.name: Key 'server.name' has already been defined."},
-		{"key outside of tables", "name = \"x\"\n" + twoServers, "herd.toml:1: name: unknown table; known tables: [herd], [peers], [clients], [console], [places], [log], [storage], [jetstream], [limits], [[server]]"},
+		{"key outside of tables", "name = \"x\"\n" + twoServers, "herd.toml:1: name: unknown table; known tables: [herd], [peers], [clients], [console], [tls], [places], [log], [storage], [jetstream], [limits], [[server]]"},
 		{"table in a table", "[herd.x]\ny = 1\n" + twoServers, "herd.toml:1: herd.x: unknown key; known keys: name, dialect, unfinished_line, secret_file"},
 		{"dotted key", "# limits\nlimits.drain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"inline table", "\nlimits = {drain = \"2h\"}\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
@@ -132,7 +134,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; known keys: name, dialect, unfinished_line, secret_file"},
 		{"key of another table", "[log]\nmax_line = 1\n" + twoServers, "herd.toml:2: log.max_line: unknown key; it belongs to [limits]; known keys: dir, lines, level, format, max_size, max_files, compress"},
 		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; known keys: name, address, listen, console, neighbors, bridge"},
-		{"unknown table", "[metrics]\ndir = \"x\"\n" + twoServers, "herd.toml:1: metrics: unknown table; known tables: [herd], [peers], [clients], [console], [places], [log], [storage], [jetstream], [limits], [[server]]"},
+		{"unknown table", "[metrics]\ndir = \"x\"\n" + twoServers, "herd.toml:1: metrics: unknown table; known tables: [herd], [peers], [clients], [console], [tls], [places], [log], [storage], [jetstream], [limits], [[server]]"},
 		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is required"},
 		{"herd's name", "[herd]\nname = \"a b\"\n" + twoServers, `herd.toml:2: herd.name: invalid name "a b": expected a letter and up to 31 letters, digits, _ or -`},
 		{"dialect", "[herd]\ndialect = \"c\"\n" + twoServers, `herd.toml:2: herd.dialect: unknown value "c", expected one of: paper, cs131`},
@@ -182,6 +184,10 @@ func configMistakes() []struct{ name, text, want string } {
 		{"no secret", strings.ReplaceAll(twoServers, "127.0.0.1", "10.0.0.1"), "herd.toml:4: server.address: 10.0.0.1:11500 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},
 		{"no secret, listening everywhere", twoServers + "listen = \"0.0.0.0:11501\"\n", "herd.toml:11: server.listen: 0.0.0.0:11501 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},
 		{"tokens and legacy neighbors", "[clients]\ntokens = \"x\"\n[peers]\nhandshake = \"optional\"\n" + twoServers, "herd.toml:2: clients.tokens: requires peers.handshake = \"required\", because a neighbor without a handshake shows no token; or clients.open = true"},
+		{"an unknown mode", "[tls]\nlinks = \"on\"\n" + twoServers, "herd.toml:2: tls.links: unknown value \"on\", expected one of: off, optional, required"},
+		{"TLS and legacy neighbors", "[tls]\nlinks = \"required\"\n[peers]\nhandshake = \"optional\"\n" + twoServers, "herd.toml:2: tls.links: \"required\" requires peers.handshake = \"required\", because a neighbor without a handshake has no TLS; or clients.open = true"},
+		{"no certificate", "[tls]\nlinks = \"optional\"\ncert = \"\"\n" + twoServers, "herd.toml:3: tls.cert: must not be empty with TLS"},
+		{"a proxy that is no network", "[clients]\nproxy_protocol = [\"10.0.0.1\"]\n" + twoServers, "herd.toml:2: clients.proxy_protocol: \"10.0.0.1\" is not a network, as in 10.0.0.0/8 or 10.0.0.1/32"},
 		{"a host with a port", "[console]\nhosts = [\"herd.example.org:80\"]\n" + twoServers, "herd.toml:2: console.hosts: \"herd.example.org:80\" is not a host name without a port, as in herd.example.org: an IPv6 address must be in brackets, as in [::1]:11500"},
 		{"a negative limit", "[limits]\nlines_per_address = -1\n" + twoServers, "herd.toml:2: limits.lines_per_address: -1 is not between 0 and 10000000"},
 		{"no secret, a host's name", strings.ReplaceAll(twoServers, "127.0.0.1", "ball.ucla.edu"), "herd.toml:4: server.address: ball.ucla.edu:11500 is not a loopback address and requires a shared secret: set herd.secret_file or $HERD_SECRET"},

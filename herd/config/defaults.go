@@ -56,8 +56,10 @@ func (c *Config) CheckDescriptors(descriptors int) error {
 // defaults returns the configuration of an empty file, without servers.
 func defaults(r Resources) *Config {
 	return &Config{
-		Herd:  Herd{Name: "ucla", Dialect: "paper"},
-		Peers: Peers{Handshake: "required", Legacy: "keep-open"},
+		Herd:    Herd{Name: "ucla", Dialect: "paper"},
+		Peers:   Peers{Handshake: "required", Legacy: "keep-open"},
+		Clients: Clients{TLS: "off"}, Console: Console{TLS: "off"},
+		TLS: TLS{Links: "off", CA: "tls/ca.pem", Cert: "tls/{name}.pem", Key: "tls/{name}-key.pem"},
 		Places: Places{
 			Provider: "embedded", Rank: "class", Timeout: 5 * time.Second,
 			Rate: 50, DailyBudget: 1000, BudgetShare: 50, PlacesState: "places-state",

@@ -17,7 +17,7 @@ func (k key) shared() bool {
 	case "jetstream":
 		return slices.Contains([]string{"bucket", "partitions", "mode", "ask_after"}, k.name)
 	}
-	return false // clients, console, places, log, storage
+	return false // clients, console, tls, places, log, storage
 }
 
 // Fingerprint is 16 hex digits that are equal on all servers whose herd.toml says the same about what the herd must

@@ -34,7 +34,7 @@ func TestFingerprint(t *testing.T) {
 	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(same) {
 		t.Errorf("%q", same)
 	}
-	own := regexp.MustCompile(`^(clients|console|places|log|storage)\.|_per_|^jetstream\.(url|replicas|creds|tls_.*)$|\.(secret_file|listen|max_connections|max_buffered)$`)
+	own := regexp.MustCompile(`^(clients|console|tls|places|log|storage)\.|_per_|^jetstream\.(url|replicas|creds|tls_.*)$|\.(secret_file|listen|max_connections|max_buffered)$`)
 	change := func(c *Config, keys []key, i int) {
 		switch v := keys[i].value.(type) {
 		case *string:

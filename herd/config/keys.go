@@ -30,9 +30,17 @@ func (c *Config) keys() []key {
 
 		{"clients", "tokens", &c.Clients.Tokens, c.checkTokens},
 		{"clients", "open", &c.Clients.Open, nil},
+		{"clients", "tls", &c.Clients.TLS, c.checkTLS(&c.Clients.TLS)},
+		{"clients", "proxy_protocol", &c.Clients.ProxyProtocol, c.Clients.checkProxies},
 
 		{"console", "open", &c.Console.Open, nil},
+		{"console", "tls", &c.Console.TLS, oneOf(&c.Console.TLS, TLSModes...)},
 		{"console", "hosts", &c.Console.Hosts, c.Console.checkHosts},
+
+		{"tls", "links", &c.TLS.Links, c.checkTLS(&c.TLS.Links)},
+		{"tls", "ca", &c.TLS.CA, c.checkTLSFile(&c.TLS.CA)},
+		{"tls", "cert", &c.TLS.Cert, c.checkTLSFile(&c.TLS.Cert)},
+		{"tls", "key", &c.TLS.Key, c.checkTLSFile(&c.TLS.Key)},
 
 		{"places", "provider", &p.Provider, oneOf(&p.Provider, Providers...)},
 		{"places", "base_url", &p.BaseURL, p.checkBase},

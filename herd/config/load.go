@@ -242,7 +242,7 @@ func (l *loader) checkValues() {
 		l.fail("server", -1, "", "at least one [[server]] is required")
 	}
 	for _, path := range []*string{
-		&c.Herd.SecretFile, &c.Clients.Tokens,
+		&c.Herd.SecretFile, &c.Clients.Tokens, &c.TLS.CA, &c.TLS.Cert, &c.TLS.Key,
 		&c.Places.KeyFile, &c.Places.Path, &c.Places.PlacesState, &c.Log.Dir, &c.Storage.Dir,
 		&c.JetStream.Creds, &c.JetStream.TLSCA, &c.JetStream.TLSCert, &c.JetStream.TLSKey,
 	} {

@@ -1,0 +1,264 @@
+package herd
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"serverherd/herd/config"
+	"serverherd/reactor"
+	"serverherd/reactor/memreactor"
+)
+
+// pretended is TLS of memreactor for a server whose certificate has some names.
+func pretended(names ...string) *TLS {
+	own := memreactor.TLS{Names: names}
+	return &TLS{
+		Port: own,
+		Link: func(_ string, f reactor.ClientFactory) reactor.ClientFactory {
+			return memreactor.TLSFactory{ClientFactory: f, TLS: own}
+		},
+	}
+}
+
+// secured is a herd of one server that has TLS.
+func secured(t testing.TB, clients string, change func(*config.Config)) *world {
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Ball"}},
+		config.Server{Name: "Ball", Address: "Ball:1", Neighbors: []string{"Alford"}})
+	cfg.Clients.TLS = clients
+	if change != nil {
+		change(cfg)
+	}
+	w := newWorld(t, cfg)
+	w.tls = func(name string) *TLS { return pretended(name) }
+	w.start("Alford")
+	return w
+}
+
+// helloFrom is the beginning of TLS of a peer whose certificate has some names.
+func helloFrom(version int, names string) string {
+	return fmt.Sprintf("\x16\x03%d %s\n", version, names)
+}
+
+const (
+	version12   = 0x0303
+	serverHello = "\x16\x03772 Alford\n"
+	linkHello   = "HELLO herd/1 ucla Ball Alford 00000000000000ff 000102030405060708090a0b0c0d0e0f\n"
+)
+
+// What a connection with or without TLS gets.
+func TestTLSOfClientsAndLinks(t *testing.T) {
+	const help = "Available commands:"
+	for _, c := range []struct {
+		name           string
+		clients, links string
+		sent, want     string // the beginning of what comes
+		closed         bool
+		counter        func(*Counters) uint64 // that is 1 then
+	}{
+		{"plain, optional", tlsOptional, tlsOptional, "help\n", help, false, nil},
+		{"TLS, optional", tlsOptional, "off", helloFrom(version12, "") + "help\n", serverHello + help, false, nil},
+		{"TLS, required", tlsRequired, "off", helloFrom(version13, "") + "help\n", serverHello + help, false, nil},
+		{"plain, required", tlsRequired, "off", "TOKEN secret\nhelp\n", "> TLS: required: this server has no clients without it\n\n", true,
+			func(c *Counters) uint64 { return c.TLSMissing }},
+		{"TLS in TLS", tlsOptional, "off", helloFrom(version13, "") + helloFrom(version13, ""), serverHello, true,
+			func(c *Counters) uint64 { return c.OtherProtocols }},
+		{"HTTP in TLS", tlsOptional, "off", helloFrom(version13, "") + "GET / HTTP/1.1\r\n", serverHello, true,
+			func(c *Counters) uint64 { return c.OtherProtocols }},
+		{"PROXY in TLS", tlsOptional, "off", helloFrom(version13, "") + "PROXY UNKNOWN\r\n", serverHello, true,
+			func(c *Counters) uint64 { return c.OtherProtocols }},
+		{"no TLS behind its mark", tlsOptional, "off", "\x16\x03x\n", "", true, func(c *Counters) uint64 { return c.TLSFailed }},
+
+		{"a plain link", tlsRequired, tlsOptional, linkHello, "CHALLENGE", false, nil},
+		{"a plain link, required", "off", tlsRequired, linkHello, "REFUSE tls", true, func(c *Counters) uint64 { return c.HandshakesFailed }},
+		{"a link", "off", tlsRequired, helloFrom(version13, "Ball") + linkHello, serverHello + "CHALLENGE", false, nil},
+		{"a link, one of several names", "off", tlsRequired, helloFrom(version13, "x,Ball,y") + linkHello, serverHello + "CHALLENGE", false, nil},
+		{"a link with TLS 1.2", "off", tlsRequired, helloFrom(version12, "Ball") + linkHello, serverHello + "REFUSE tls", true,
+			func(c *Counters) uint64 { return c.HandshakesFailed }},
+		{"a link without a certificate", "off", tlsOptional, helloFrom(version13, "") + linkHello, serverHello + "REFUSE tls", true,
+			func(c *Counters) uint64 { return c.HandshakesFailed }},
+		{"a link with another name", "off", tlsOptional, helloFrom(version13, "ball,Ball.example,Alford") + linkHello, serverHello + "REFUSE tls", true,
+			func(c *Counters) uint64 { return c.HandshakesFailed }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, bytewise := range []bool{false, true} {
+				w := secured(t, c.clients, func(cfg *config.Config) { cfg.TLS.Links = c.links })
+				conn := w.dial("Alford")
+				if bytewise {
+					for i := range len(c.sent) {
+						conn.SendString(c.sent[i : i+1])
+						w.net.RunFor(10 * time.Millisecond)
+					}
+				} else {
+					conn.SendString(c.sent)
+				}
+				w.net.RunFor(2 * time.Second)
+				if got := conn.Take(); !strings.HasPrefix(got, c.want) || conn.Closed() != c.closed && !strings.Contains(c.want, "CHALLENGE") {
+					t.Errorf("got %q, closed: %v; want %q", got, conn.Closed(), c.want)
+				}
+				if c.counter != nil && c.counter(&w.servers["Alford"].counters) != 1 {
+					t.Errorf("not counted: %+v", w.servers["Alford"].counters)
+				}
+			}
+		})
+	}
+}
+
+// Without certificates, TLS is another protocol.
+func TestTLSOff(t *testing.T) {
+	w := alone(t, nil)
+	c := w.dial("Alford")
+	c.SendString(helloFrom(version13, "") + "help\n")
+	w.until("closed", c.Closed)
+	if got := c.Take(); got != "" || w.servers["Alford"].counters.OtherProtocols != 1 {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A server that has no certificates does not start if TLS is required.
+func TestTLSWithoutCertificates(t *testing.T) {
+	for _, change := range []func(*config.Config){
+		func(c *config.Config) { c.TLS.Links = tlsOptional },
+		func(c *config.Config) { c.Clients.TLS = tlsRequired },
+	} {
+		cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1"})
+		change(cfg)
+		w := newWorld(t, cfg)
+		if _, err := NewServer(w.options("Alford", w.net.NewReactor("Alford"), nil)); err == nil {
+			t.Errorf("%+v %+v", cfg.TLS, cfg.Clients)
+		}
+	}
+}
+
+// Links go from off to optional to required, one server after another, while clients update. At the end each is over
+// TLS, and nothing is lost.
+func TestRollingChangeToTLS(t *testing.T) {
+	w := newWorld(t, testConfig(ring...)).startAll()
+	updates := 0
+	for _, mode := range []string{tlsOptional, tlsRequired} {
+		for _, c := range ring {
+			cfg := testConfig(ring...)
+			cfg.TLS.Links = mode
+			w.reactors[c.Name].Stop()
+			w.until("stopped", w.reactors[c.Name].Stopped)
+			delete(w.servers, c.Name)
+			w.tls = func(name string) *TLS { return pretended(name) }
+			w.startWith(c.Name, cfg)
+			w.until(c.Name+": all links live, "+mode, w.live)
+			for _, at := range ring {
+				updates++
+				w.iamat(at.Name, fmt.Sprint("kiwi", updates), stamp+updates)
+			}
+			w.until("equal", w.equal)
+		}
+	}
+	for _, c := range ring {
+		st := w.servers[c.Name].Status()
+		if st.Records != uint64(updates) {
+			t.Errorf("%s has %d records of %d", c.Name, st.Records, updates)
+		}
+		for _, l := range st.Links {
+			if !l.TLS {
+				t.Errorf("%s to %s is not over TLS", c.Name, l.Neighbor)
+			}
+		}
+	}
+}
+
+// A server with links = "optional" and one without TLS connect, in either order.
+func TestOptionalTLSAndNone(t *testing.T) {
+	w := newWorld(t, testConfig(ring...))
+	optional := testConfig(ring...)
+	optional.TLS.Links = tlsOptional
+	for i, c := range ring {
+		w.tls = nil
+		cfg := w.cfg
+		if i%2 == 0 {
+			cfg = optional
+			w.tls = func(name string) *TLS { return pretended(name) }
+		}
+		w.startWith(c.Name, cfg)
+	}
+	w.until("all links live", w.live)
+}
+
+// A proxy says who its client is, before anything else, and nobody else may.
+func TestProxies(t *testing.T) {
+	const (
+		header  = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
+		another = "PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n"
+		health  = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
+		help    = "Available commands:"
+	)
+	other := func(c *Counters) uint64 { return c.OtherProtocols }
+	missing := func(c *Counters) uint64 { return c.ProxyRefused }
+	for _, c := range []struct {
+		name, from, sent, want, address string
+		closed                          bool
+		counter                         func(*Counters) uint64
+	}{
+		{"a client behind the proxy", "10.1.2.3", header + "help\n", help, "192.0.2.7", false, nil},
+		{"IPv6", "10.1.2.3", another + "help\n", help, "2001:db8::/64", false, nil},
+		{"with TLS", "10.1.2.3", header + helloFrom(version13, "") + "help\n", serverHello + help, "192.0.2.7", false, nil},
+		{"the proxy's own check", "10.1.2.3", health + "help\n", help, "10.1.2.3", false, nil},
+		{"no header", "10.1.2.3", "help\n", "", "10.1.2.3", true, missing},
+		{"no header in TLS", "10.1.2.3", helloFrom(version13, "") + "help\n", serverHello, "10.1.2.3", true, missing},
+		{"a neighbor", "10.1.2.3", linkHello, "CHALLENGE", "10.1.2.3", false, nil},
+		{"two headers", "10.1.2.3", header + header + "help\n", "", "192.0.2.7", true, other},
+		{"a wrong header", "10.1.2.3", "PROXY TCP4 192.0.2.7\r\n", "", "10.1.2.3", true, other},
+		{"an endless header", "10.1.2.3", "PROXY UNKNOWN " + strings.Repeat("x", 1000), "", "10.1.2.3", true, other},
+		{"somebody else", "10.2.0.1", header + "help\n", "", "10.2.0.1", true, other},
+		{"somebody else, the beginning", "10.2.0.1", "PROXY ", "", "10.2.0.1", true, other},
+		{"somebody else without", "10.2.0.1", "help\n", help, "10.2.0.1", false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := secured(t, tlsOptional, func(cfg *config.Config) { cfg.Clients.ProxyProtocol = []string{"10.1.0.0/16"} })
+			srv := w.servers["Alford"]
+			conn := client{w.net.DialFrom(c.from, "Alford:1"), w}
+			conn.SendString(c.sent)
+			w.until("a session", func() bool { return srv.counters.Accepted == 1 })
+			s := srv.sessions[0]
+			w.net.RunFor(2 * time.Second)
+			if got := conn.Take(); !strings.HasPrefix(got, c.want) || got == "" != (c.want == "") || conn.Closed() != c.closed && !strings.Contains(c.want, "CHALLENGE") {
+				t.Errorf("got %q, closed: %v; want %q", got, conn.Closed(), c.want)
+			}
+			if s.address != c.address {
+				t.Errorf("the address is %s, want %s", s.address, c.address)
+			}
+			if c.counter != nil && c.counter(&srv.counters) != 1 {
+				t.Errorf("not counted: %+v", srv.counters)
+			}
+			conn.Close()
+			w.net.RunFor(2 * time.Second)
+			if len(srv.quotas.addresses) > 0 || len(srv.sessions) > 0 {
+				t.Errorf("left: %v %v", srv.quotas.addresses, srv.sessions)
+			}
+		})
+	}
+}
+
+// Limits per address are about the clients of a proxy, not about the proxy.
+func TestLimitsBehindAProxy(t *testing.T) {
+	w := secured(t, "off", func(cfg *config.Config) {
+		cfg.Clients.ProxyProtocol = []string{"10.1.0.0/16"}
+		cfg.Limits.ConnectionsPerAddress = 2
+	})
+	dial := func(source string) client {
+		c := client{w.net.DialFrom("10.1.2.3", "Alford:1"), w}
+		c.SendString("PROXY TCP4 " + source + " 198.51.100.1 5 443\r\nhelp\n")
+		w.net.RunFor(time.Second)
+		return c
+	}
+	for i := range 6 {
+		for range 2 {
+			if got := dial(fmt.Sprintf("192.0.2.%d", i)).Take(); !strings.HasPrefix(got, "Available") {
+				t.Errorf("address %d: %q", i, got)
+			}
+		}
+	}
+	third := dial("192.0.2.1")
+	if got := third.Take(); got != "> LIMIT: more than 2 connections of this address\n\n" || !third.Closed() {
+		t.Errorf("the third connection of an address: %q", got)
+	}
+}

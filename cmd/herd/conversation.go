@@ -41,7 +41,7 @@ func unreachable(err error) error {
 
 // connect connects to a server, and presents the token.
 func (o *options) connect(ctx context.Context, t target) (*conversation, error) {
-	c, err := client.Dial(ctx, t.addr, client.Options{Dialect: t.dialect, Timeout: o.timeout, Token: o.token})
+	c, err := client.Dial(ctx, t.addr, client.Options{Dialect: t.dialect, Timeout: o.timeout, Token: o.token, TLS: t.tls})
 	if err != nil {
 		return nil, ofFlag(err)
 	}

@@ -88,6 +88,7 @@ func newDemo(o *options) *cobra.Command {
 	c.Flags().BoolVar(&f.yes, "yes", false, "also send to servers beyond this machine")
 	o.timeoutFlag(c, "how long to wait for a connection and for a reply")
 	o.tokenFlag(c)
+	o.tlsFlags(c)
 	return c
 }
 
@@ -108,7 +109,11 @@ func (f *demoFlags) run(c *cobra.Command, o *options, cfg *config.Config) error 
 	})
 	var targets []load.Target
 	for _, s := range cfg.Servers {
-		targets = append(targets, load.Target{Name: s.Name, Addr: s.Address})
+		t, err := o.targetOf(cfg, s)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, load.Target{Name: s.Name, Addr: s.Address, TLS: t.tls})
 	}
 	connections := max(demoConnections, len(targets))
 	screen := newDemoScreen(c.OutOrStdout())

@@ -188,6 +188,7 @@ var commandsAndHostileText = map[string]hostileRuns{
 	"up":         {why: "TestPrefixed, and renderers"},
 	"serve":      {why: "package logging has a fuzz target"},
 	"places":     {why: "asks a provider and no server; renderers"},
+	"cert":       {why: "shows what its arguments and herd.toml say"},
 	"token":      {why: "shows what its arguments and herd.toml say"},
 	"config":     {why: "shows herd.toml"},
 	"study":      {why: "starts another program"},

@@ -177,7 +177,7 @@ func onlyOfLoads(set *pflag.FlagSet) error {
 func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, err error) {
 	if f.servers == "" {
 		at, err := o.target()
-		t := load.Target{Name: at.label, Addr: at.addr}
+		t := load.Target{Name: at.label, Addr: at.addr, TLS: at.tls}
 		if cfg, err := o.load(); err == nil {
 			for _, s := range cfg.Servers {
 				if s.Address == at.addr {
@@ -213,7 +213,11 @@ func (f *loadFlags) targets(o *options) (all []load.Target, d protocol.Dialect, 
 	}
 	f.herd = cfg
 	for _, s := range chosen {
-		all = append(all, load.Target{Name: s.Name, Addr: s.Address, PID: f.pidOf(o, cfg, s)})
+		t, err := o.targetOf(cfg, s)
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, load.Target{Name: s.Name, Addr: s.Address, PID: f.pidOf(o, cfg, s), TLS: t.tls})
 	}
 	return all, d, nil
 }

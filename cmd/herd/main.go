@@ -201,7 +201,7 @@ func newRoot() *cobra.Command {
 		newUp(o), newServe(o),
 		newIamat(o), newWhatsat(o), newSend(o), newShell(o), newPing(o),
 		newTop(o), newStatus(o), newReady(o), newTrace(o), newClient(o), newWatch(o), newExport(o),
-		newPlaces(o), newConfig(o), newToken(o), newDemo(o), newLoad(o), newStudy(), newVersion(),
+		newPlaces(o), newConfig(o), newToken(o), newCert(o), newDemo(o), newLoad(o), newStudy(), newVersion(),
 	)
 	root.Version = version()
 	root.SetVersionTemplate(versionLine())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"os"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ type options struct {
 	config  string
 	at      string // a server's name or an address
 	dialect string // of a server named by its address
+	tls     bool   // --tls
+	ca      string // --ca
 	timeout time.Duration
 	token   string // of --token or $HERD_TOKEN; "" for none
 }
@@ -60,6 +63,7 @@ func (o *options) serverFlags(c *cobra.Command) {
 	choiceFlag(c, &o.dialect, "dialect", "", []string{protocol.Paper.String(), protocol.CS131.String()},
 		"`dialect` of a server given as HOST:PORT: paper (the default) or cs131")
 	o.tokenFlag(c)
+	o.tlsFlags(c)
 }
 
 // checkTarget returns an error if text is neither a server's name nor HOST:PORT. Unlike herd.toml, it
@@ -91,7 +95,8 @@ type target struct {
 	label   string // its name, or its address
 	addr    string
 	dialect protocol.Dialect
-	maxLine int // limits.max_line: bytes of a request without its LF
+	maxLine int         // limits.max_line: bytes of a request without its LF
+	tls     *tls.Config // nil without TLS
 }
 
 // target returns the server that --at names.
@@ -104,7 +109,9 @@ func (o *options) target() (target, error) {
 				return t, usage("--dialect: %v", err)
 			}
 		}
-		return t, nil
+		var err error
+		t.tls, err = o.addressTLS(o.at)
+		return t, err
 	}
 	if o.dialect != "" {
 		return target{}, usage("--dialect requires --at HOST:PORT; the dialect of servers in herd.toml is set there")
@@ -119,13 +126,17 @@ func (o *options) target() (target, error) {
 			return target{}, err
 		}
 	}
-	return targetOf(cfg, s)
+	return o.targetOf(cfg, s)
 }
 
 // targetOf returns a server of a configuration as a target.
-func targetOf(cfg *config.Config, s config.Server) (target, error) {
+func (o *options) targetOf(cfg *config.Config, s config.Server) (target, error) {
 	d, err := protocol.ParseDialect(cfg.Herd.Dialect)
-	return target{s.Name, s.Address, d, cfg.Limits.MaxLine}, err
+	if err != nil {
+		return target{}, err
+	}
+	secure, err := o.clientTLS(cfg, s)
+	return target{s.Name, s.Address, d, cfg.Limits.MaxLine, secure}, err
 }
 
 // find returns the server called name, or an error that lists the valid names.

@@ -86,7 +86,7 @@ func (o *options) pinged(all bool) ([]target, error) {
 	}
 	var targets []target
 	for _, s := range cfg.Servers {
-		t, err := targetOf(cfg, s)
+		t, err := o.targetOf(cfg, s)
 		if err != nil {
 			return nil, err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/cmd/herd/console"
 	"serverherd/cmd/herd/console/door"
 	"serverherd/cmd/herd/engines"
@@ -87,6 +88,8 @@ type process struct {
 	hangups     chan os.Signal
 	open        []string // see herd.Status.OpenBeyondLoopback
 	tokens      atomic.Pointer[access.Tokens]
+	certs       *certs.Certs                // nil without TLS
+	certsError  atomic.Pointer[string]      // why later certificates are not in force
 	tokensState atomic.Pointer[tokensState] // nil without tokens
 	starter     *notifier                   // for the process that started this one; nil if it does not ask for notifications
 }
@@ -154,6 +157,9 @@ func (p *process) run(pprof bool) error {
 		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: p.engine,
 		Version: version(), PID: os.Getpid(), Journal: kept, Tokens: p.tokens.Load(),
 	}
+	if err := p.openTLS(&options); err != nil {
+		return err
+	}
 	closeBucket, err := p.openBucket(&options)
 	if err != nil {
 		return err
@@ -167,11 +173,14 @@ func (p *process) run(pprof bool) error {
 		return err
 	}
 	p.open = p.openBeyondLoopback(listener, consoleListener)
-	if _, err := p.server.Start(listener); err != nil {
+	if _, err := p.server.Start(p.securePort(listener)); err != nil {
 		return err
 	}
 	p.door = door.New(door.Options{Config: p.cfg, Name: p.self.Name, Log: p.log.Logger})
 	p.door.SetTokens(p.tokens.Load())
+	ctx, endWatch := context.WithCancel(context.Background())
+	defer endWatch()
+	p.watchCerts(ctx)
 	p.watchSignals() // before the console, whose page takes a moment to be prepared
 	if consoleListener != nil {
 		p.onLoop = console.NewLoop(p.reactor.CallFromThread, p.server)
@@ -181,10 +190,10 @@ func (p *process) run(pprof bool) error {
 		pages := console.NewPages()
 		c := console.New(console.Options{
 			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Follower: f, Pages: pages, Pprof: pprof,
-			Door: p.door,
+			Door: p.door, ClientTLS: p.clientTLS(),
 		})
 		go func() {
-			if err := console.Serve(c, consoleListener); err != nil {
+			if err := console.ServeTLS(c, consoleListener, p.consoleTLS()); err != nil {
 				p.log.Error("console failed", zap.Error(err))
 			}
 		}()
@@ -293,6 +302,7 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	s.Log, s.Process = p.log.Status(), processStatus()
 	s.Places = report(&p.cfg.Places, p.places)
 	s.OpenBeyondLoopback = p.open
+	s.TLS = p.tlsStatus()
 	s.Console = p.door.Status() // who asks has come by the console
 	p.fillTokens(s.Tokens)
 	return s, true
@@ -340,6 +350,7 @@ func (p *process) reload() {
 	p.log.CheckFile()
 	p.log.Info("SIGHUP received")
 	p.reloadTokens()
+	p.reloadCerts()
 	p.reloadPlaces()
 }
 

@@ -107,7 +107,7 @@ var tokenCommands = []struct {
 // Every command that has a client port or a console to speak to has --token, and those in the table are all of them.
 func TestTokenCommands(t *testing.T) {
 	t.Parallel()
-	without := []string{"up", "serve", "places", "config", "study", "version", "completion", "help", "token"}
+	without := []string{"up", "serve", "places", "config", "study", "version", "completion", "help", "token", "cert"}
 	for _, c := range newRoot().Commands() {
 		has := c.Flags().Lookup(tokenName) != nil
 		if has == slices.Contains(without, c.Name()) {

@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"serverherd/herd"
@@ -48,7 +50,57 @@ type Options struct {
 	// Token is sent to the consoles, which must be those of the herd: whoever answers in their place learns it. Without
 	// it, Secret, that of the herd, signs the requests, see access.Sign; it is not sent. Both may be empty.
 	Token, Secret string
+	TLS           TLS
 	Advice        string // follows the error of a console that does not let the asker in: 401 or 403
+}
+
+// TLS says how consoles are asked: its zero value, and mode off, without TLS.
+type TLS struct {
+	Mode string // one of config.TLSModes; optional: without, if the console has none
+	// Config is for the console of a server.
+	Config func(server string) *tls.Config
+}
+
+// schemes are tried in this order.
+func (t TLS) schemes() []string {
+	switch t.Mode {
+	case "required":
+		return []string{"https"}
+	case "optional":
+		return []string{"https", "http"}
+	}
+	return []string{"http"}
+}
+
+// serverKey is the key of a server's name in the context of a request.
+type serverKey struct{}
+
+// tlsError is a TLS handshake that failed.
+type tlsError struct{ error }
+
+// Unwrap returns the reason.
+func (e tlsError) Unwrap() error { return e.error }
+
+// none reports whether the other side speaks no TLS. It has closed the connection, or has answered something else. What is
+// wrong with its certificate is another error.
+func (e tlsError) none() bool {
+	var other tls.RecordHeaderError
+	return errors.As(e.error, &other) || errors.Is(e.error, io.EOF) || errors.Is(e.error, syscall.ECONNRESET)
+}
+
+// dial connects to a console over TLS.
+func (t TLS) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	name, _ := ctx.Value(serverKey{}).(string)
+	over := tls.Client(c, t.Config(name))
+	if err := over.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, tlsError{err}
+	}
+	return over, nil
 }
 
 // Client asks consoles. Any goroutine may use it.
@@ -68,6 +120,7 @@ func New(o Options) *Client {
 	return &Client{o: o, http: http.Client{
 		Transport: &http.Transport{ // Proxy is nil
 			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+			DialTLSContext: o.TLS.dial,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -175,20 +228,31 @@ func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.R
 }
 
 // do requests a path.
-func (c *Client) do(ctx context.Context, s config.Server, path string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Console+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	c.authorize(request, s)
-	r, err := c.http.Do(request)
-	if err != nil {
+func (c *Client) do(ctx context.Context, s config.Server, path string) (r *http.Response, err error) {
+	for _, scheme := range c.o.TLS.schemes() {
+		in := context.WithValue(ctx, serverKey{}, s.Name)
+		request, err := http.NewRequestWithContext(in, http.MethodGet, scheme+"://"+s.Console+path, nil)
+		if err != nil {
+			return nil, err
+		}
+		c.authorize(request, s)
+		r, err = c.http.Do(request)
+		failed := tlsError{}
+		switch {
+		case err == nil:
+			return r, nil
+		case errors.As(err, &failed) && failed.none() && c.o.TLS.Mode == "optional":
+			continue
+		}
 		if late := c.timely(ctx, s, err); late != err {
 			return nil, late
 		}
-		return nil, fmt.Errorf("no answer at %s", s.Console)
+		if failed.error != nil {
+			return nil, fmt.Errorf("TLS with %s: %w", s.Console, failed.error)
+		}
+		break
 	}
-	return r, nil
+	return nil, fmt.Errorf("no answer at %s", s.Console)
 }
 
 // authorize says who asks.

@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,8 @@ type Options struct {
 	// Token is presented first, see Handshake; CheckToken has accepted it. Empty: none. Whatever listens at the address
 	// learns it.
 	Token string
+	// TLS is for a connection over TLS; nil: none. It has the name that the certificate must have, or checks it itself.
+	TLS *tls.Config
 }
 
 // Conn is a connection. One goroutine may send while another one receives.
@@ -55,6 +58,9 @@ func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c, err = Secure(ctx, c, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", addr, err)
+	}
 	conn := &Conn{Conn: c, addr: addr, in: bufio.NewReaderSize(c, 64<<10), o: o, secrets: []string{o.Token}}
 	if o.Token != "" {
 		if err := conn.present(ctx); err != nil {
@@ -63,6 +69,24 @@ func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
 		}
 	}
 	return conn, nil
+}
+
+// Secure makes the TLS handshake of Options on a connection, if they have TLS. It closes c if that fails.
+func Secure(ctx context.Context, c net.Conn, o Options) (net.Conn, error) {
+	if o.TLS == nil {
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	t := tls.Client(c, o.TLS)
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.Close()
+		if ctx.Err() != nil {
+			return nil, &TimeoutError{"TLS handshake: timeout after", o.Timeout}
+		}
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return t, nil
 }
 
 // Ask sends a line and returns its reply without trailing LFs. In cs131 the reply to a TOKEN that is valid is empty.

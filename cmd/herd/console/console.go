@@ -7,6 +7,7 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -50,6 +51,8 @@ type Options struct {
 	Pprof bool // serve /debug/pprof
 	// Door decides who may do what; nil: a door without tokens.
 	Door *door.Door
+	// ClientTLS is for connections to other servers and their consoles; nil without TLS.
+	ClientTLS func(server string) *tls.Config
 }
 
 // console is one server's console.
@@ -97,8 +100,11 @@ func New(o Options) *http.Server {
 }
 
 // Serve serves until the server is closed, with at most herd.ConsoleConnections connections.
-func Serve(s *http.Server, l net.Listener) error {
-	if err := s.Serve(limit(l)); !errors.Is(err, http.ErrServerClosed) {
+func Serve(s *http.Server, l net.Listener) error { return ServeTLS(s, l, TLS{}) }
+
+// ServeTLS is Serve with TLS.
+func ServeTLS(s *http.Server, l net.Listener, t TLS) error {
+	if err := s.Serve(t.layer(limit(l))); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

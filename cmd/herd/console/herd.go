@@ -66,7 +66,7 @@ func newHerdWide(o Options) *herdWide {
 	}
 	return &herdWide{
 		self: o.Status, name: o.Name, servers: o.Config.Servers,
-		client: ask.New(ask.Options{Secret: secret}),
+		client: ask.New(ask.Options{Secret: secret, TLS: ask.TLS{Mode: o.Config.Console.TLS, Config: o.ClientTLS}}),
 	}
 }
 

@@ -3,6 +3,7 @@ package console
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -127,6 +128,12 @@ func (c *conn) end() {
 type connKey struct{}
 
 func withConn(ctx context.Context, c net.Conn) context.Context {
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn()
+	}
+	if looked, ok := c.(*looked); ok {
+		c = looked.Conn
+	}
 	return context.WithValue(ctx, connKey{}, c)
 }
 

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -138,8 +139,12 @@ func (c *console) ask(ctx context.Context, request SendRequest, token string) (a
 		}
 	}
 	s, _ := c.server(request.Server)
+	var secure *tls.Config
+	if c.Config.Clients.TLS == "required" {
+		secure = c.ClientTLS(s.Name)
+	}
 	conn, err := client.Dial(ctx, s.Address, client.Options{
-		Dialect: dialect, Timeout: c.sendTimeout, MaxReply: herd.ConsoleSendReply, Token: token,
+		Dialect: dialect, Timeout: c.sendTimeout, MaxReply: herd.ConsoleSendReply, Token: token, TLS: secure,
 	})
 	if err != nil {
 		return answer, err

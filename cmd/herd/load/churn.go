@@ -35,7 +35,7 @@ func (w *worker) visit() {
 	w.visitors++
 	w.now.counts.Came++
 	v := &visitor{w: w, target: target, started: w.elapsed()}
-	w.connectTCP(target.Addr, v, func(took time.Duration) { v.started += took }) // the token's exchange does not count
+	w.connectTCP(target, v, func(took time.Duration) { v.started += took }) // the token's exchange does not count
 }
 
 // visitor is a short connection: it sends one request, reads the reply and closes. Used only on its

@@ -79,7 +79,7 @@ func NewFeed(o FeedOptions) *Feed {
 		u := &feeder{s: s}
 		u.client = &reactor.ReconnectingClient{
 			Reactor: f.r, Rand: rand.New(rand.NewPCG(uint64(k), 1)), Addr: s.target.Addr, Timeout: o.Timeout, Factory: u,
-			Max: 2 * time.Second,
+			Max: 2 * time.Second, Dialing: s.target.secure,
 		}
 		if o.Token != "" {
 			u.client.Factory = &presenting{u, f.r, client.Handshake{Dialect: o.Dialect, Token: o.Token}, o.Timeout, nil}

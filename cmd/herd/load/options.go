@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -10,9 +11,10 @@ import (
 
 // Target is a server under load.
 type Target struct {
-	Name string // for the report
-	Addr string // host:port
-	PID  int    // its process id, if it is known and on this machine, to measure its CPU time
+	Name string      // for the report
+	Addr string      // host:port
+	TLS  *tls.Config // nil without TLS
+	PID  int         // its process id, if it is known and on this machine, to measure its CPU time
 }
 
 // Options configure a load. Zero values of Threads to Clients mean the defaults in their comments.

@@ -10,6 +10,7 @@ import (
 
 	"serverherd/cmd/herd/client"
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // presenting makes connections that present a token before their Protocol begins, see client.Handshake. For that
@@ -117,7 +118,7 @@ func (c *presenter) ConnectionLost(reason error) {
 }
 
 // connectTCP dials. With Options.Token, the connection presents it first.
-func (w *worker) connectTCP(addr string, f reactor.ClientFactory, took func(time.Duration)) {
+func (w *worker) connectTCP(target *Target, f reactor.ClientFactory, took func(time.Duration)) {
 	if w.options.Token != "" {
 		f = &presenting{f, w.r, client.Handshake{Dialect: w.options.Dialect, Token: w.options.Token}, w.options.Timeout,
 			func(d time.Duration) {
@@ -127,14 +128,25 @@ func (w *worker) connectTCP(addr string, f reactor.ClientFactory, took func(time
 				}
 			}}
 	}
-	w.r.ConnectTCP(addr, w.options.Timeout, f)
+	w.r.ConnectTCP(target.Addr, w.options.Timeout, target.secure(f))
+}
+
+// secure returns f, or one whose dials are over TLS.
+func (t *Target) secure(f reactor.ClientFactory) reactor.ClientFactory {
+	if t.TLS == nil {
+		return f
+	}
+	return sockets.TLSFactory{ClientFactory: f, Config: t.TLS}
 }
 
 // dialBlocking makes a connection outside the loops. With Options.Token, it presents it first.
 func dialBlocking(ctx context.Context, o *Options, target *Target) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: o.Timeout}
 	c, err := dialer.DialContext(ctx, "tcp", target.Addr)
-	if err != nil || o.Token == "" {
+	if err != nil {
+		return nil, err
+	}
+	if c, err = client.Secure(ctx, c, client.Options{Timeout: o.Timeout, TLS: target.TLS}); err != nil || o.Token == "" {
 		return c, err
 	}
 	if err := client.Present(ctx, c, client.Options{Dialect: o.Dialect, Timeout: o.Timeout, Token: o.Token}); err != nil {

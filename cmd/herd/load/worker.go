@@ -142,7 +142,7 @@ func (w *worker) connect() {
 		}
 		w.dialed++
 		w.dialing++
-		w.connectTCP(target.Addr, &dial{w, target, p}, nil)
+		w.connectTCP(target, &dial{w, target, p}, nil)
 	}
 	if w.made == len(w.users)+w.idle {
 		w.reportReady(nil)

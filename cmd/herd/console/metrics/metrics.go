@@ -98,6 +98,9 @@ func (c collector) Collect(all chan<- prometheus.Metric) {
 	if s.Asks != nil {
 		ofAsks.collect(all, s.Asks)
 	}
+	if s.TLS != nil {
+		ofTLS.collect(all, s.TLS)
+	}
 	if s.Tokens != nil {
 		ofTokens.collect(all, s.Tokens)
 	}
@@ -119,7 +122,7 @@ func everything() []*prometheus.Desc {
 		buildInfo, serverInfo, loopLag.desc, loopWork.desc, propagation.desc, lookups.desc,
 		linkState.desc, linkAgreement.desc, placesBreaker.desc, bridgeState.desc,
 	}, ofServer.descs(), ofProcess.descs(), ofCounters.descs(), ofLink.descs(), ofClock.descs(), ofJournal.descs(),
-		ofBridge.descs(), ofAsks.descs(), ofTokens.descs(), ofConsole.descs(), ofNetwork.descs(), ofFile.descs())
+		ofBridge.descs(), ofAsks.descs(), ofTokens.descs(), ofTLS.descs(), ofConsole.descs(), ofNetwork.descs(), ofFile.descs())
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

@@ -35,7 +35,7 @@ func full() *herd.Status {
 			Clock: &herd.ClockStatus{},
 		}},
 		Journal: &herd.JournalStatus{}, Bridge: &herd.BridgeStatus{State: herd.BridgeLive}, Asks: &herd.AskStatus{},
-		Tokens: &herd.TokensStatus{Loaded: at}, Console: &herd.ConsoleStatus{}, OpenBeyondLoopback: []string{"clients"},
+		TLS: &herd.TLSStatus{Expires: at}, Tokens: &herd.TokensStatus{Loaded: at}, Console: &herd.ConsoleStatus{}, OpenBeyondLoopback: []string{"clients"},
 		Places: &places.Report{
 			Network: &places.NetworkReport{Breaker: "closed"}, File: &places.FileReport{Read: at},
 		},
@@ -133,6 +133,7 @@ var omitted = map[string]string{
 	"Links.Sent": "a position, see herd_link_behind_records", "Links.Acknowledged": "likewise", "Links.Heard": "likewise",
 	"Journal.Error": "text", "Bridge.Error": "text", "Asks.Error": "text", "Bridge.Mode": "configuration", "Places.Provider": "configuration", "Places.File.Path": "configuration",
 	"Places.File.Refused": "herd_places_file_ok", "Places.Network.Budget.Day": "text",
+	"TLS.Links": "configuration", "TLS.Clients": "configuration", "TLS.Console": "configuration",
 	"OpenBeyondLoopback": "herd_open_beyond_loopback", "Log.File": "configuration", "Log.Lines": "configuration",
 	"Limits.MaxLine": "configuration", "Limits.MaxClientID": "configuration", "Limits.MaxFuture": "configuration",
 	"Limits.IdleTimeout": "configuration", "Limits.PartialLineTimeout": "configuration",

@@ -165,6 +165,12 @@ var ofCounters = numbers[counts]{
 		func(c *counts) uint64 { return c.LinksUnanswered }),
 	count.counter("links_unacknowledged", "Links dropped because the neighbor acknowledged nothing.",
 		func(c *counts) uint64 { return c.LinksUnacknowledged }),
+	count.counter("tls_failed", "TLS handshakes that failed, of accepted connections and of dials to neighbors.",
+		func(c *counts) uint64 { return c.TLSFailed }),
+	count.counter("tls_missing", "Clients refused without TLS, where it is required.",
+		func(c *counts) uint64 { return c.TLSMissing }),
+	count.counter("proxy_refused", "Clients refused that came from a proxy without its header.",
+		func(c *counts) uint64 { return c.ProxyRefused }),
 	count.counter("tokens_refused", "Connections closed for an unknown or expired token.",
 		func(c *counts) uint64 { return c.TokensRefused }),
 	count.counter("tokens_late", "Connections closed because they had shown no token in token_timeout.",
@@ -212,6 +218,7 @@ var ofLink = numbers[linkStatus]{
 		func(l *linkStatus) uint64 { return l.ATReceived }),
 	link.counter("duplicates", "AT lines received from the neighbor that were already known.",
 		func(l *linkStatus) uint64 { return l.Duplicates }),
+	link.flag("tls", "1 if the link to the neighbor is over TLS.", func(l *linkStatus) bool { return l.TLS }),
 	link.counter("bad_lines", "Invalid lines received from the neighbor.",
 		func(l *linkStatus) uint64 { return l.BadLines }),
 	link.counter("copies", "Full copies to the neighbor that were started.",
@@ -345,6 +352,15 @@ var ofTokens = numbers[tokensStatus]{
 	tokens.gauge("loaded_timestamp_seconds", "When the tokens in force were read.",
 		func(t *tokensStatus) float64 { return unix(&t.Loaded) }),
 	tokens.flag("ok", "1 unless a later reload of the file failed.", func(t *tokensStatus) bool { return t.Error == "" }),
+}
+
+type tlsStatus = herd.TLSStatus
+
+var ofTLS = numbers[tlsStatus]{
+	table[tlsStatus]{prefix: "herd_certificate_"}.gauge("expires_timestamp_seconds", "When the server's certificate expires.",
+		func(t *tlsStatus) float64 { return unix(&t.Expires) }),
+	table[tlsStatus]{prefix: "herd_certificate_"}.flag("ok", "1 unless a later reload of the certificates failed.",
+		func(t *tlsStatus) bool { return t.Error == "" }),
 }
 
 type networkReport = places.NetworkReport

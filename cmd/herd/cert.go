@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"serverherd/cmd/herd/certs"
+	"serverherd/herd/config"
+)
+
+// maxCertDays bounds --days of herd cert.
+const maxCertDays = 825
+
+func newCert(o *options) *cobra.Command {
+	var days int
+	var force bool
+	c := &cobra.Command{
+		Use:   "cert [NAME...]",
+		Short: "Make a development CA and a certificate for each server",
+		Long: "Make certificates for the servers of herd.toml, or for those that are named, at\n" +
+			"the paths of [tls]: ca, cert and key. The authority (CA) that signs them is made\n" +
+			"at the first time; its key is beside it, as ca-key.pem. Keep that key away from\n" +
+			"the servers: whoever has it can be any of them.\n\n" +
+			"A certificate has the server's name, which neighbors check, and the hosts of its\n" +
+			"addresses and localhost, which clients and browsers check. One that exists is\n" +
+			"kept, unless --force is set. Servers that run read a new one within seconds.",
+		Example: "  herd cert\n  herd cert Alford --force --days 30",
+		Args:    arguments(0, -1), ValidArgsFunction: o.completeServers,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			servers := cfg.Servers
+			if len(args) > 0 {
+				servers = nil
+				for _, name := range args {
+					s, err := find(cfg, name)
+					if err != nil {
+						return err
+					}
+					servers = append(servers, s)
+				}
+			}
+			return makeCerts(c, cfg, servers, time.Duration(days)*24*time.Hour, force)
+		},
+	}
+	wholeFlag(c.Flags(), &days, "days", 365, 1, maxCertDays, "validity of each certificate in days")
+	c.Flags().BoolVar(&force, "force", false, "replace certificates that exist")
+	return c
+}
+
+// makeCerts makes the authority, if there is none, and the servers' certificates, and prints what it writes.
+func makeCerts(c *cobra.Command, cfg *config.Config, servers []config.Server, life time.Duration, force bool) error {
+	out := c.OutOrStdout()
+	made := map[string]bool{} // files
+	for _, s := range servers {
+		files := cfg.TLS.Of(s.Name)
+		if made[files.Cert] || made[files.Key] {
+			return fmt.Errorf("tls.cert and tls.key are the same files for several servers; write {name} into them, as in tls/{name}.pem")
+		}
+		made[files.Cert], made[files.Key] = true, true
+		_, err := os.Stat(files.Cert)
+		switch {
+		case err == nil && !force:
+			fmt.Fprintf(out, "kept     %s (--force replaces it)\n", files.Cert)
+			continue
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		ca, created, err := certs.OpenAuthority(files.CA, cfg.Herd.Name, life)
+		if err != nil {
+			return err
+		}
+		if err := ca.Make(files, s, life); err != nil {
+			return err
+		}
+		for _, file := range append(created, files.Cert, files.Key) {
+			fmt.Fprintf(out, "written  %s\n", file)
+		}
+	}
+	if !cfg.UsesTLS() {
+		fmt.Fprint(out, "\nTo use them, write into herd.toml and restart one server after another:\n\n"+
+			"    [tls]\n    links = \"optional\"     # then, after another round of restarts, \"required\"\n\n"+
+			"    [clients]\n    tls = \"optional\"\n\n    [console]\n    tls = \"optional\"\n")
+	}
+	return nil
+}

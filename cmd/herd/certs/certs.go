@@ -1,0 +1,216 @@
+// Package certs has a server's certificate and the authorities that it trusts, reads them again when their files change,
+// and makes what crypto/tls needs to know for links, clients and consoles.
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"serverherd/herd/config"
+)
+
+// Certs are the files of one server. Any goroutine may use them.
+type Certs struct {
+	files   config.TLS
+	current atomic.Pointer[loaded]
+}
+
+// loaded is what the files had at one time. It is not changed.
+type loaded struct {
+	stamps [3]stamp
+	cert   *tls.Certificate
+	roots  *x509.CertPool
+	server *tls.Config
+}
+
+// stamp tells whether a file has changed.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+// Load reads a server's files, see config.TLS.Of.
+func Load(files config.TLS) (*Certs, error) {
+	c := &Certs{files: files}
+	l, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	c.current.Store(l)
+	return c, nil
+}
+
+// Roots reads a file with the certificates of authorities.
+func Roots(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
+func (c *Certs) load() (*loaded, error) {
+	l := &loaded{stamps: c.stamps()} // before reading: a change meanwhile is noticed later
+	var err error
+	if l.roots, err = Roots(c.files.CA); err != nil {
+		return nil, err
+	}
+	key, err := config.ReadSecret(c.files.Key)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := os.ReadFile(c.files.Cert)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", c.files.Cert, c.files.Key, err)
+	}
+	if now := time.Now(); now.After(pair.Leaf.NotAfter) {
+		return nil, fmt.Errorf("%s has expired on %s", c.files.Cert, pair.Leaf.NotAfter.Format(time.DateTime))
+	} else if now.Before(pair.Leaf.NotBefore) {
+		return nil, fmt.Errorf("%s is not valid before %s", c.files.Cert, pair.Leaf.NotBefore.Format(time.DateTime))
+	}
+	l.cert = &pair
+	l.server = &tls.Config{
+		Certificates: []tls.Certificate{pair}, ClientCAs: l.roots, ClientAuth: tls.VerifyClientCertIfGiven,
+		MinVersion: tls.VersionTLS12,
+		// A resumed session would be that of a certificate that was verified by authorities which may be gone.
+		SessionTicketsDisabled: true,
+	}
+	return l, nil
+}
+
+func (c *Certs) stamps() (all [3]stamp) {
+	for i, file := range []string{c.files.CA, c.files.Cert, c.files.Key} {
+		if info, err := os.Stat(file); err == nil {
+			all[i] = stamp{info.ModTime(), info.Size()}
+		}
+	}
+	return all
+}
+
+// Reload reads the files again if they have changed, or always if force is set. After an error the old ones stay in use.
+func (c *Certs) Reload(force bool) (changed bool, err error) {
+	before := c.current.Load()
+	if !force && before.stamps == c.stamps() {
+		return false, nil
+	}
+	l, err := c.load()
+	if err != nil {
+		return false, err
+	}
+	c.current.Store(l)
+	return true, nil
+}
+
+// CheckPause is how often Watch looks at the files.
+const CheckPause = 5 * time.Second
+
+// Watch reads the files again when they change, until ctx ends. It calls done after each attempt; an error is reported
+// once.
+func (c *Certs) Watch(ctx context.Context, done func(error)) {
+	tick := time.NewTicker(CheckPause)
+	defer tick.Stop()
+	said := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		changed, err := c.Reload(false)
+		switch {
+		case changed:
+			said = ""
+			done(nil)
+		case err != nil && err.Error() != said:
+			said = err.Error()
+			done(err)
+		}
+	}
+}
+
+// Expires returns when the server's certificate expires.
+func (c *Certs) Expires() time.Time { return c.current.Load().cert.Leaf.NotAfter }
+
+// Port is for the port of clients and neighbors. A certificate of the peer is optional, and verified if there is one.
+// Clients have TLS 1.2 at least; who accepts a link requires 1.3.
+func (c *Certs) Port() *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load().server, nil },
+	}
+}
+
+// Console is for the console. It asks for no certificate.
+func (c *Certs) Console() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load().cert, nil },
+	}
+}
+
+// Link is for a link that this server dials. The neighbor's certificate must have exactly the neighbor's name.
+func (c *Certs) Link(neighbor string) *tls.Config {
+	t := c.Client(neighbor)
+	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return c.current.Load().cert, nil
+	}
+	return t
+}
+
+// Client is for connections of this server to another one, as a client. The certificate must have that one's name.
+func (c *Certs) Client(server string) *tls.Config {
+	return named(server, func() *x509.CertPool { return c.current.Load().roots })
+}
+
+// Client is for connections to a server of herd.toml, whose certificate must have its name.
+func Client(roots *x509.CertPool, server string) *tls.Config {
+	return named(server, func() *x509.CertPool { return roots })
+}
+
+func named(server string, roots func() *x509.CertPool) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, ServerName: server,
+		// VerifyConnection does it: crypto/tls would ignore case, and would not see new authorities.
+		InsecureSkipVerify: true,
+		VerifyConnection:   func(s tls.ConnectionState) error { return verify(roots(), s.PeerCertificates, server) },
+	}
+}
+
+// ErrName is why a certificate of a trusted authority is not accepted.
+var ErrName = errors.New("the certificate is not for this name")
+
+// verify checks a server's chain and its name, byte by byte.
+func verify(roots *x509.CertPool, chain []*x509.Certificate, name string) error {
+	if len(chain) == 0 {
+		return errors.New("no certificate")
+	}
+	between := x509.NewCertPool()
+	for _, one := range chain[1:] {
+		between.AddCert(one)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(chain[0].DNSNames, name) {
+		return fmt.Errorf("%w: it has %.200q, not %q", ErrName, chain[0].DNSNames, name)
+	}
+	return nil
+}

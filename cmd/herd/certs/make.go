@@ -1,0 +1,151 @@
+package certs
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"serverherd/herd/config"
+)
+
+// Authority signs the certificates of a herd's servers: a development CA, whose key is a file. A herd that has an
+// authority already uses that instead.
+type Authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// KeyFile is where OpenAuthority has the key of the authority in a file.
+func KeyFile(ca string) string { return strings.TrimSuffix(ca, filepath.Ext(ca)) + "-key.pem" }
+
+// OpenAuthority reads the authority that it has made before, or makes one for a herd. created are the files that it has
+// written.
+func OpenAuthority(ca, herd string, life time.Duration) (a *Authority, created []string, err error) {
+	key := KeyFile(ca)
+	if _, err := os.Stat(ca); err == nil {
+		pair, err := tls.LoadX509KeyPair(ca, key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s exists, but %w", ca, err)
+		}
+		signer, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+		if !ok || !pair.Leaf.IsCA {
+			return nil, nil, fmt.Errorf("%s is not an authority of herd cert", ca)
+		}
+		if time.Now().Add(life).After(pair.Leaf.NotAfter) {
+			return nil, nil, fmt.Errorf("%s expires on %s, before a certificate of %d days would", ca,
+				pair.Leaf.NotAfter.Format(time.DateOnly), life/(24*time.Hour))
+		}
+		return &Authority{cert: pair.Leaf, key: signer}, nil, nil
+	}
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "herd " + herd + ": development CA"}, IsCA: true, BasicConstraintsValid: true,
+		MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	cert, text, err := sign(template, template, signer, signer, 10*life)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := writePair(ca, key, text, signer); err != nil {
+		return nil, nil, err
+	}
+	return &Authority{cert: cert, key: signer}, []string{ca, key}, nil
+}
+
+// Make writes the certificate and the key of a server: for its name, which neighbors check, and for the hosts of its
+// addresses and the machine itself, which clients and browsers check.
+func (a *Authority) Make(files config.TLS, s config.Server, life time.Duration) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: s.Name}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	template.DNSNames, template.IPAddresses = names(s)
+	_, text, err := sign(template, a.cert, key, a.key, life)
+	if err != nil {
+		return err
+	}
+	return writePair(files.Cert, files.Key, text, key)
+}
+
+// names are those in a server's certificate. Its own is the first.
+func names(s config.Server) (dns []string, ips []net.IP) {
+	dns = []string{s.Name, "localhost"}
+	ips = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	for _, address := range []string{s.Address, s.Listen, s.Console} {
+		host, _, err := net.SplitHostPort(address)
+		ip := net.ParseIP(host)
+		switch {
+		case err != nil || host == "":
+		case ip == nil && !slices.Contains(dns, host):
+			dns = append(dns, host)
+		case ip != nil && !ip.IsUnspecified() && !slices.ContainsFunc(ips, ip.Equal):
+			ips = append(ips, ip)
+		}
+	}
+	return dns, ips
+}
+
+// backdate is for clocks that are behind.
+const backdate = time.Hour
+
+func sign(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey, life time.Duration) (*x509.Certificate, []byte, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now()
+	template.SerialNumber, template.NotBefore, template.NotAfter = serial, now.Add(-backdate), now.Add(life)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	return cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), err
+}
+
+// writePair writes a certificate and its key, each at once. The key is for the user only.
+func writePair(certFile, keyFile string, cert []byte, key *ecdsa.PrivateKey) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return errors.Join(replace(keyFile, text, 0o600), replace(certFile, cert, 0o644))
+}
+
+func replace(file string, text []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".cert") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+
+	"serverherd/cmd/herd/certs"
+	"serverherd/cmd/herd/console"
+	"serverherd/herd"
+	"serverherd/reactor"
+	"serverherd/reactor/sockets"
+)
+
+// openTLS reads the certificates, if herd.toml has TLS.
+func (p *process) openTLS(o *herd.Options) error {
+	if !p.cfg.UsesTLS() {
+		return nil
+	}
+	var err error
+	if p.certs, err = certs.Load(p.cfg.TLS.Of(p.self.Name)); err != nil {
+		return err
+	}
+	p.logCerts("certificates loaded")
+	o.TLS = &herd.TLS{
+		Port: p.certs.Port(),
+		Link: func(neighbor string, f reactor.ClientFactory) reactor.ClientFactory {
+			return sockets.TLSFactory{ClientFactory: f, Config: p.certs.Link(neighbor)}
+		},
+	}
+	return nil
+}
+
+func (p *process) logCerts(message string) {
+	p.log.Info(message, zap.Time("expires", p.certs.Expires()))
+}
+
+// securePort is the listener for clients and neighbors. If all of them must have TLS and none comes by a proxy, a
+// connection's handshake is done before the loop sees it.
+func (p *process) securePort(l net.Listener) reactor.Listener {
+	c := p.cfg
+	if c.TLS.Links != "required" || c.Clients.TLS != "required" || len(c.Clients.ProxyProtocol) > 0 {
+		return l
+	}
+	return &sockets.TLSListener{Listener: l, Config: p.certs.Port(), Failed: func(peer string, reason error) {
+		p.reactor.CallFromThread(func() { p.server.HandshakeFailed(peer, reason) })
+	}}
+}
+
+// watchCerts reads certificates again when their files change, until ctx ends.
+func (p *process) watchCerts(ctx context.Context) {
+	if p.certs != nil {
+		go p.certs.Watch(ctx, p.certsRead)
+	}
+}
+
+// reloadCerts reads the certificates again.
+func (p *process) reloadCerts() {
+	if p.certs != nil {
+		_, err := p.certs.Reload(true)
+		p.certsRead(err)
+	}
+}
+
+// certsRead logs what came of reading certificates again. Connections go on with those that they began with.
+func (p *process) certsRead(err error) {
+	if err != nil {
+		p.log.Error("certificates reload failed, keeping the old ones", zap.Error(err))
+	} else {
+		p.logCerts("certificates reloaded")
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	p.certsError.Store(&text)
+}
+
+// tlsStatus is nil without TLS.
+func (p *process) tlsStatus() *herd.TLSStatus {
+	if p.certs == nil {
+		return nil
+	}
+	st := &herd.TLSStatus{
+		Links: p.cfg.TLS.Links, Clients: p.cfg.Clients.TLS, Console: p.cfg.Console.TLS, Expires: p.certs.Expires().UTC().Truncate(time.Second),
+	}
+	if text := p.certsError.Load(); text != nil {
+		st.Error = *text
+	}
+	return st
+}
+
+// consoleTLS is how the console speaks.
+func (p *process) consoleTLS() console.TLS {
+	t := console.TLS{Mode: p.cfg.Console.TLS}
+	if p.certs != nil {
+		t.Config = p.certs.Console()
+	}
+	return t
+}
+
+// clientTLS is for the console's connections to other servers and consoles; nil without TLS.
+func (p *process) clientTLS() func(server string) *tls.Config {
+	if p.certs == nil {
+		return nil
+	}
+	return p.certs.Client
+}

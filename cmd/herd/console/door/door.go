@@ -1,7 +1,8 @@
 // Package door decides who a request to a console is, and what it may do. A request shows who it is by a token
 // (Authorization: Bearer), by the cookie of a login, or by the signature of another console of the herd. Without any of
 // these, a request from this machine may read, and everyone may if herd.toml says so. Credentials that are wrong are
-// refused, also where none would be needed.
+// refused, also where none would be needed. A token counts as none where there is no file with tokens, and a signature
+// where there is no secret: so whoever asks can be given them before the servers.
 package door
 
 import (
@@ -208,27 +209,34 @@ func (d *Door) identify(r *http.Request) (c caller, refused *Refusal) {
 	case len(header[0]) <= len(bearer) || !strings.EqualFold(header[0][:len(bearer)], bearer):
 		return c, wrong(kindToken, "the Authorization header must be: Bearer TOKEN")
 	}
-	c.text = strings.TrimSpace(header[0][len(bearer):])
-	if c.token = d.find(c.text); c.token == nil {
+	text := strings.TrimSpace(header[0][len(bearer):])
+	token, unused := d.find(text)
+	switch {
+	case unused:
+		return c, nil
+	case token == nil:
 		return c, wrong(kindToken, "the token is unknown or has expired")
 	}
-	return c, nil
+	return caller{token: token, text: text}, nil
 }
 
-// find returns the token with a text; nil if there is none, or if it has expired.
-func (d *Door) find(text string) *access.Token {
+// find returns the token with a text; nil if there is none, or if it has expired. Unused reports that there is no file
+// with tokens.
+func (d *Door) find(text string) (t *access.Token, unused bool) {
 	d.mu.Lock()
 	ts := d.tokens
 	d.mu.Unlock()
-	t := ts.Find([]byte(text))
-	if t == nil || t.Expired(time.Now()) {
-		return nil
+	if t = ts.Find([]byte(text)); t == nil || t.Expired(time.Now()) {
+		return nil, ts == nil
 	}
-	return t
+	return t, false
 }
 
 // identifySignature is identify for a question of another console.
 func (d *Door) identifySignature(r *http.Request, header string) (c caller, refused *Refusal) {
+	if len(d.secrets) == 0 {
+		return c, nil
+	}
 	now := time.Now()
 	nonce, err := access.Verify(d.secrets, access.Question{Server: d.name, Method: r.Method, Target: r.RequestURI}, header, now)
 	if err != nil {

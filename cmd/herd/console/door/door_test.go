@@ -202,6 +202,68 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// A token is no credentials at all where there is no file with tokens, and a signature where there is no secret: nothing
+// is refused for them, and nothing is allowed. A file without tokens refuses.
+func TestUnusedCredentials(t *testing.T) {
+	const token, signature = "a token", "a signature"
+	const good = 0
+	for _, test := range []struct {
+		door                 string
+		tokens, secret, open bool
+		shown                string
+		local, beyond        [3]int // Console, Profile, Operate
+	}{
+		{"nothing", false, false, false, token, [3]int{good, good, 401}, [3]int{401, 401, 401}},
+		{"nothing", false, false, false, signature, [3]int{good, good, 401}, [3]int{401, 401, 401}},
+		{"open", false, false, true, token, [3]int{good, good, 401}, [3]int{good, 401, 401}},
+		{"open", false, false, true, signature, [3]int{good, good, 401}, [3]int{good, 401, 401}},
+		{"a secret only", false, true, false, token, [3]int{good, good, 401}, [3]int{401, 401, 401}},
+		{"a secret only", false, true, false, signature, [3]int{401, 401, 401}, [3]int{401, 401, 401}},
+		{"an empty file only", true, false, true, token, [3]int{401, 401, 401}, [3]int{401, 401, 401}},
+		{"an empty file only", true, false, true, signature, [3]int{good, good, 401}, [3]int{good, 401, 401}},
+	} {
+		cfg := &config.Config{
+			Herd:    config.Herd{Name: "ucla"},
+			Console: config.Console{Open: test.open},
+			Servers: []config.Server{{Name: "Ball", Address: "ball.ucla.edu:11501", Listen: "0.0.0.0:11501", Console: "10.0.0.5:11601"}},
+		}
+		if test.secret {
+			cfg.Herd.Secrets = []string{"another secret of the herd"}
+		}
+		d := New(Options{Config: cfg, Name: "Ball"})
+		d.SetTokens(nil)
+		if test.tokens {
+			d.SetTokens(tokensOf(t))
+		}
+		for _, from := range []struct {
+			from, host string
+			want       [3]int
+		}{{"127.0.0.1:9", "localhost:11601", test.local}, {"192.0.2.1:9", "10.0.0.5:11601", test.beyond}} {
+			for i, right := range []Right{Console, Profile, Operate} {
+				header := "Bearer herd_x"
+				if test.shown == signature {
+					header = sign("GET", "Ball", "/x")
+				}
+				r := request("GET", "/x", from.from, from.host, "Authorization", header)
+				_, leave, refused := d.Admit(r, right)
+				if code(refused) != from.want[i] {
+					t.Errorf("%s, %s from %s: right %d: %+v, want %d", test.door, test.shown, from.from, right, refused, from.want[i])
+				}
+				none := test.shown == token && !test.tokens || test.shown == signature && !test.secret
+				if refused != nil && (refused.Kind == kindMissing) != none {
+					t.Errorf("%s, %s from %s: kind %q", test.door, test.shown, from.from, refused.Kind)
+				}
+				if refused == nil {
+					leave()
+				}
+			}
+			if _, _, refused := d.Login(request("POST", "/login", from.from, from.host), "herd_x"); code(refused) != 401 {
+				t.Errorf("%s: a login: %+v", test.door, refused)
+			}
+		}
+	}
+}
+
 func code(f *Refusal) int {
 	if f == nil {
 		return 0

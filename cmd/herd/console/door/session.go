@@ -28,7 +28,7 @@ type session struct {
 func (d *Door) Login(r *http.Request, text string) (cookie *http.Cookie, t *access.Token, refused *Refusal) {
 	defer func() { d.note(r, refused) }()
 	text = strings.TrimSpace(text)
-	switch t = d.find(text); {
+	switch t, _ = d.find(text); {
 	case t == nil:
 		return nil, nil, wrong(kindLogin, "the token is unknown or has expired")
 	case !t.May(access.Console):

@@ -27,6 +27,7 @@ func (s *session) open(p []byte) (lines []byte) {
 		p = p[o.Skip:]
 		switch {
 		case o.Kind == protocol.SkipMore:
+			s.skipped = true
 		case o.Kind == protocol.NeedMore && (o.Other == protocol.OtherPROXY && s.mayProxy() || o.Other == "" && !s.tooLong(p)):
 			s.head = append(s.head[:0], p...)
 			return nil

@@ -37,10 +37,11 @@ var (
 	errProxyMissing = errors.New("no PROXY header")
 )
 
-// startTLS goes on over TLS with the first bytes of a handshake. It reports false if the connection may not.
+// startTLS goes on over TLS with the first bytes of a handshake. It reports false if the connection may not: TLS does not
+// begin behind a byte order mark or telnet commands, which may have been answered.
 func (s *session) startTLS(hello []byte) bool {
 	t := s.server.options.TLS
-	if t == nil || s.secure || s.t.Security().TLS {
+	if t == nil || s.skipped || s.secure || s.t.Security().TLS {
 		return false
 	}
 	s.secure, s.head = true, nil
@@ -108,7 +109,9 @@ func (srv *Server) isProxy(peer string) bool {
 }
 
 // mayProxy reports whether a PROXY header is allowed now.
-func (s *session) mayProxy() bool { return !s.proxied && !s.secure && s.server.isProxy(s.t.Peer()) }
+func (s *session) mayProxy() bool {
+	return !s.proxied && !s.skipped && !s.secure && s.server.isProxy(s.t.Peer())
+}
 
 // proxyHeader takes the header of a proxy: limits and logs are about the client that it names. It reports false if that
 // client's address has too many connections.

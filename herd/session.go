@@ -46,6 +46,7 @@ type session struct {
 
 	identified     bool // the first bytes have shown what it is, and lines follow
 	isLink         bool // the first line is HELLO
+	skipped        bool // a byte order mark or telnet commands came first
 	secure         bool // TLS was begun on it
 	proxied        bool // a PROXY header has come
 	held           bool // the client's lines are not executed for now

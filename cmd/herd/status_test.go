@@ -134,6 +134,25 @@ func TestStatus(t *testing.T) {
 		{"tokens that could not be read again", func(all map[string]*herd.Status) {
 			all["Ball"].Tokens = &herd.TokensStatus{Count: 1, Error: "clients.tokens: tokens.toml:2: not valid TOML"}
 		}, 1, []string{"Ball: serving the tokens read at ", "; the changed file is invalid: clients.tokens: tokens.toml:2: not valid TOML\n"}},
+		{"certificates that could not be read again", func(all map[string]*herd.Status) {
+			all["Ball"].TLS = &herd.TLSStatus{Expires: all["Ball"].Now.Add(30 * 24 * time.Hour), Error: "tls.cert: no such file"}
+		}, 1, []string{"Ball: serving the old certificate; the changed files are invalid: tls.cert: no such file\n"}},
+		{"a certificate that is valid for long", func(all map[string]*herd.Status) {
+			all["Ball"].TLS = &herd.TLSStatus{Expires: all["Ball"].Now.Add(7 * 24 * time.Hour)}
+		}, 0, []string{"no problems\n"}},
+		{"a certificate that expires soon", func(all map[string]*herd.Status) {
+			for _, s := range all {
+				s.TLS = &herd.TLSStatus{Expires: s.Now.Add(7*24*time.Hour - time.Second)}
+			}
+		}, 1, []string{"1 problem\n", "\n! Alford, Ball: the certificate expires at 2018-03-09 ", ": replace it, as herd cert --force does\n"}},
+		{"a certificate that has expired", func(all map[string]*herd.Status) {
+			all["Ball"].TLS = &herd.TLSStatus{Expires: all["Ball"].Now}
+		}, 1, []string{"\n! Ball: the certificate has expired at 2018-03-02 ", ", and is refused: replace it, as herd cert --force does\n"}},
+		{"TLS that failed", func(all map[string]*herd.Status) {
+			c := &all["Ball"].Counters
+			c.TLSFailed, c.TLSMissing, c.ProxyRefused = 1, 2, 3
+		}, 0, []string{"Ball: 1 TLS handshake failed\n", "Ball: 2 clients refused without TLS\n",
+			"Ball: 3 connections of a proxy refused without a PROXY header\n"}},
 		{"tokens that were refused", func(all map[string]*herd.Status) {
 			c := &all["Ball"].Counters
 			c.TokensRefused, c.TokensLate, c.TokensMissing, c.RightsRefused = 1, 2, 3, 4

@@ -113,6 +113,7 @@ type LiveLink struct {
 	Text   string   `json:"text"`
 	Level  string   `json:"level"`
 	Behind uint64   `json:"behind"`
+	TLS    bool     `json:"tls,omitempty"`  // it is up, over TLS
 	Rate   *float64 `json:"rate,omitempty"` // AT lines per second since the answer before
 }
 
@@ -131,7 +132,7 @@ func live(servers []config.Server, before []ask.Status, h *view.Herd) []byte {
 		m.Servers = append(m.Servers, liveServer(a, sameProcess(before, a, i), h))
 	}
 	for _, d := range h.Directions(servers) {
-		l := LiveLink{From: d.From, To: d.To, Text: short(d.State.Text), Level: d.State.Level.String(), Behind: d.Behind}
+		l := LiveLink{From: d.From, To: d.To, Text: short(d.State.Text), Level: d.State.Level.String(), Behind: d.Behind, TLS: d.TLS}
 		for i, a := range all {
 			if old := sameProcess(before, a, i); a.Server == d.From && old != nil && d.Sent != nil {
 				l.Rate = perSecond(old, a.Status, atSent(old, d.To), *d.Sent)

@@ -395,7 +395,7 @@ func TestLive(t *testing.T) {
 	now := time.Now()
 	a := well("A")
 	a.Epoch, a.Ready, a.Now, a.Records, a.Connections = "e", true, now, 9, 3
-	a.Links = []herd.LinkStatus{{Neighbor: "B", State: "live", ATSent: 100}}
+	a.Links = []herd.LinkStatus{{Neighbor: "B", State: "live", TLS: true, ATSent: 100}}
 	a.Counters.LinesReceived = 1000
 	a.Loop.Lags[4] = 1000
 	b := well("B")
@@ -430,10 +430,10 @@ func TestLive(t *testing.T) {
 	if s := m.Servers[0]; *s.Records != 9 || *s.Connections != 3 || *s.Lines != 150 || *s.Lag != 16e-6 {
 		t.Errorf("%+v: %v lines/s, lag %v", s, *s.Lines, *s.Lag)
 	}
-	if l := m.Links[0]; len(m.Links) != 2 || l.From != "A" || l.To != "B" || l.Text != "live" || l.Level != "good" || *l.Rate != 5 {
+	if l := m.Links[0]; len(m.Links) != 2 || l.From != "A" || l.To != "B" || l.Text != "live" || l.Level != "good" || *l.Rate != 5 || !l.TLS {
 		t.Errorf("%+v", m.Links)
 	}
-	if l := m.Links[1]; l.Text != "copying" || l.Level != "notice" || l.Rate != nil {
+	if l := m.Links[1]; l.Text != "copying" || l.Level != "notice" || l.Rate != nil || l.TLS {
 		t.Errorf("%+v", l)
 	}
 	for what, change := range map[string]func(old *herd.Status){

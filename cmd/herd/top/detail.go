@@ -61,6 +61,9 @@ func (m *Model) serverBody() (lines []string) {
 	add("lookups", "%d open, %d in flight, %d waiting; %s, %s failed, %s busy; p99 %s", l.Open, l.InFlight, l.Waiting,
 		rate(func(c *herd.Counters) uint64 { return c.WHATSAT }), rate(func(c *herd.Counters) uint64 { return c.LookupsFailed }),
 		rate(func(c *herd.Counters) uint64 { return c.LookupsBusy }), text(s.p99(func(s *herd.Status) [32]uint64 { return s.Lookups.Answered.Counts }), bound))
+	if t := status.TLS; t != nil {
+		add("tls", "%s", view.TLSText(t))
+	}
 	if j := status.Journal; j != nil {
 		ok := map[bool]string{true: "ok", false: "not ok"}[j.OK]
 		add("journal", "%s, %s behind, %s written, %d failures", ok, view.Plural(j.Behind, "record", "records"),

@@ -267,6 +267,9 @@ func linkState(l *herd.LinkStatus) cell {
 	if l.State == herd.LinkLegacy {
 		what = "legacy"
 	}
+	if view.OverTLS(l) {
+		what += ", TLS"
+	}
 	if l.Error != "" {
 		what += ": " + l.Reason()
 	}

@@ -120,6 +120,18 @@ func trouble(all []ask.Status) {
 	all[4].Status.Counters.LogDropped = 12
 }
 
+// overTLS is a herd that changes over to TLS: Alford's link to Hamilton has none yet, and its certificate expires soon.
+func overTLS(all []ask.Status) {
+	for _, a := range all {
+		for i := range a.Status.Links {
+			a.Status.Links[i].TLS = true
+		}
+	}
+	s := all[0].Status
+	s.Links[0].TLS = false
+	s.TLS = &herd.TLSStatus{Links: "optional", Clients: "optional", Console: "required", Expires: noon.Add(24 * time.Hour)}
+}
+
 // hostile is a herd one of whose consoles is an attacker's.
 func hostile(all []ask.Status) {
 	const evil = "\x1b]0;title\x07\x1b[2J\r\n\t\u202e\u200b\xff\x9b"
@@ -152,6 +164,8 @@ func TestFrames(t *testing.T) {
 		{"server", nil, []string{"j", "enter"}},
 		{"server-trouble", trouble, []string{"j", "j", "j", "enter"}},
 		{"server-dead", trouble, []string{"j", "enter"}},
+		{"links-tls", overTLS, []string{"l"}},
+		{"server-tls", overTLS, []string{"enter"}},
 		{"help", nil, []string{"?"}},
 		{"hostile", hostile, nil},
 		{"server-hostile", hostile, []string{"j", "enter"}},

@@ -11,6 +11,7 @@ type Direction struct {
 	From, To string
 	State    Text
 	Behind   uint64  // records of From's feed that To may lack; 0 if From did not answer
+	TLS      bool    // it is up, over TLS
 	Sent     *uint64 // AT lines since From's process started; nil if From did not answer
 }
 
@@ -24,6 +25,11 @@ func (h *Herd) Directions(servers []config.Server) (links []Direction) {
 	return links
 }
 
+// OverTLS reports whether a link is up, and over TLS.
+func OverTLS(l *herd.LinkStatus) bool {
+	return l.TLS && (l.State == herd.LinkLive || l.State == herd.LinkCopying)
+}
+
 func (h *Herd) direction(from, to string) Direction {
 	d := Direction{From: from, To: to}
 	sender, receiver := h.Status(from), h.Status(to)
@@ -33,7 +39,7 @@ func (h *Herd) direction(from, to string) Direction {
 		if l == nil {
 			l = &herd.LinkStatus{}
 		}
-		d.Behind, d.Sent = h.Lag(sender, l), &l.ATSent
+		d.Behind, d.Sent, d.TLS = h.Lag(sender, l), &l.ATSent, OverTLS(l)
 		d.State = sending(*l, d.Behind, receiver != nil && float64(d.Behind) <= h.growth(sender))
 	case receiver == nil:
 		d.State = Text{Unknown, "unknown: neither server answers"}

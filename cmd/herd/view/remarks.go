@@ -41,6 +41,11 @@ func Remarks(s *herd.Status) (all []Text) {
 		bad(fmt.Sprintf("serving the tokens read at %s; the changed file is invalid: %s",
 			t.Loaded.Local().Format(time.DateTime), t.Error))
 	}
+	if t := s.TLS; t != nil {
+		for _, text := range tlsRemarks(t, s.Now) {
+			bad(text)
+		}
+	}
 	if j := s.Journal; j != nil && !j.OK {
 		bad(journalRemark(j))
 	}
@@ -129,6 +134,30 @@ func journalRemark(j *herd.JournalStatus) string {
 	return join(": ", fmt.Sprintf("journal behind by %s, %.0f s", Plural(j.Behind, "record", "records"), j.Late), j.Error)
 }
 
+// expiresSoon is how long before it expires a certificate is a problem.
+const expiresSoon = 7 * 24 * time.Hour
+
+// tlsRemarks are the problems of a server's certificate.
+func tlsRemarks(t *herd.TLSStatus, now time.Time) (all []string) {
+	if t.Error != "" {
+		all = append(all, "serving the old certificate; the changed files are invalid: "+t.Error)
+	}
+	at := t.Expires.Local().Format(time.DateTime)
+	switch left := t.Expires.Sub(now); {
+	case left <= 0:
+		all = append(all, "the certificate has expired at "+at+", and is refused: replace it, as herd cert --force does")
+	case left < expiresSoon:
+		all = append(all, "the certificate expires at "+at+": replace it, as herd cert --force does")
+	}
+	return all
+}
+
+// TLSText is the modes of TLS, and until when the certificate is valid.
+func TLSText(t *herd.TLSStatus) string {
+	return fmt.Sprintf("links %s, clients %s, console %s; certificate valid until %s", t.Links, t.Clients, t.Console,
+		t.Expires.Local().Format(time.DateTime))
+}
+
 // placesRemarks are the problems of the places provider.
 func placesRemarks(p *places.Report) (all []string) {
 	if p.File != nil && p.File.Refused != nil {
@@ -163,6 +192,9 @@ func events(c *herd.Counters) (all []string) {
 		{c.LimitUpdates, "update", "updates", "rejected by updates_per_client"},
 		{c.LimitWhatsats, "WHATSAT", "WHATSATs", "rejected because an address or a token sent too many"},
 		{c.OtherProtocols, "connection", "connections", "closed because of another protocol"},
+		{c.TLSFailed, "TLS handshake", "TLS handshakes", "failed"},
+		{c.TLSMissing, "client", "clients", "refused without TLS"},
+		{c.ProxyRefused, "connection", "connections", "of a proxy refused without a PROXY header"},
 		{c.LinksUnacknowledged, "link", "links", "closed because the neighbor sent no ACK"},
 		{c.LinksUnread, "link", "links", "closed because the neighbor did not read"},
 		{c.LinksGarbled, "link", "links", "closed because of bad lines from the neighbor"},

@@ -107,6 +107,13 @@ func (s Screen) details(v *herd.Status, h *view.Herd) (lines []string) {
 		add("tokens", level, fmt.Sprintf("%s, %s expired, read at %s; shown on %s", view.Plural(uint64(max(0, t.Count)), "token", "tokens"),
 			view.Count(t.Expired), t.Loaded.Local().Format(time.DateTime), view.Plural(uint64(max(0, t.Connections)), "connection", "connections")))
 	}
+	if t := v.TLS; t != nil {
+		level := plain
+		if t.Error != "" {
+			level = view.Bad
+		}
+		add("tls", level, view.TLSText(t))
+	}
 	if j := v.Journal; j != nil {
 		level, text := plain, "ok"
 		if !j.OK {
@@ -157,7 +164,11 @@ func (s Screen) links(v *herd.Status, h *view.Herd) []string {
 		if l != nil {
 			since, behind, bytes = view.Duration(l.age()), view.Number(l.lag(h)), view.Number(l.Unacknowledged)
 		}
-		rows = append(rows, []string{view.OneLine(direction), view.Cell(state, widestNumber), since, behind, bytes, lines, duplicates})
+		shown := view.Cell(state, widestNumber)
+		if l != nil && view.OverTLS(l.LinkStatus) {
+			shown += ", TLS"
+		}
+		rows = append(rows, []string{view.OneLine(direction), shown, since, behind, bytes, lines, duplicates})
 		good = append(good, state == herd.LinkLive || state == legacy)
 		caughtUp = append(caughtUp, l == nil || l.lag(h) == 0)
 	}

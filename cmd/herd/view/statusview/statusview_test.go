@@ -107,6 +107,34 @@ Welsh: no console in herd.toml`},
 	}
 }
 
+// Which links are over TLS, in which direction: Ball's to Alford is not yet.
+func TestServerWithTLS(t *testing.T) {
+	all := []ask.Status{server("Alford", "Ball"), server("Ball", "Alford")}
+	a := all[0].Status
+	a.Links[0].TLS = true
+	a.TLS = &herd.TLSStatus{Links: "optional", Clients: "required", Console: "off", Expires: now.Add(365 * 24 * time.Hour)}
+	const want = `
+clients      10 connected, 0 B buffered, 0 lookups open
+requests     0 IAMAT, 0 WHATSAT, 0 refused, 0 replies
+tls          links optional, clients required, console off; certificate valid
+             until 2027-03-02 12:00:00
+log          /var/log/herd/server-Alford.log
+clocks       Ball within 300 us
+
+LINK       STATE      FOR  BEHIND  UNACKED B  AT LINES  DUPLICATES
+to Ball    live, TLS  30s       0          0    12,345
+from Ball  live       30s       0          0       678          90
+Ball: 1 full copy`
+	show := func() string { return "\n" + strings.Join(Screen{Width: 80}.Server(all[0], view.Of(nil, all)), "\n") }
+	if got := show(); !strings.HasSuffix(got, want) {
+		t.Errorf("got%s\nwant%s", got, want)
+	}
+	a.Links[0].State = "down" // it was over TLS
+	if got := show(); strings.Contains(got, ", TLS") {
+		t.Error(got)
+	}
+}
+
 func TestHerdThatIsWell(t *testing.T) {
 	all := []ask.Status{server("Alford", "Ball"), server("Ball", "Alford")}
 	want := `ucla: 2 of 2 answered, no problems

@@ -28,7 +28,7 @@ export class Links {
       const r = this.rows.find((one) => one.root.dataset.from === l.from && one.root.dataset.to === l.to);
       if (!r) continue;
       setData(r.root, "level", l.level);
-      setText(r.text, printable(l.text));
+      setText(r.text, printable(l.text) + (l.tls ? ", TLS" : ""));
       setText(r.rate, rate(l.rate));
       setText(r.behind, count(l.behind));
     }

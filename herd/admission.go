@@ -25,7 +25,7 @@ func (srv *Server) BuildProtocol(peer string) reactor.Protocol {
 	s := &session{server: srv, id: srv.nextID(), index: len(srv.sessions), address: clientAddress(peer)}
 	s.reader = reactor.NewLineReceiver(srv.cfg.Limits.MaxLine, s)
 	s.quota = srv.quotas.ofAddress(s.address)
-	crowded := srv.quotas.crowded(s.quota)
+	crowded := srv.quotas.crowded(s.quota) && !srv.isProxy(peer) // see session.crowded
 	switch {
 	case !crowded && srv.admitted[asClient] < srv.cfg.Limits.MaxConnections:
 	case (!crowded || srv.mayBeNeighbor(peer)) && srv.admitted[asOverflow] < srv.maxOverflow():
@@ -45,9 +45,16 @@ const minOverflow = 16
 // maxOverflow is minOverflow and two for each neighbor.
 func (srv *Server) maxOverflow() int { return 2*len(srv.neighbors) + minOverflow }
 
+// crowded reports whether the session's address has as many connections of clients as it may have. A proxy that has not
+// said who its client is has no limit.
+func (s *session) crowded() bool {
+	unnamed := s.peer == s.t.Peer() && s.server.isProxy(s.peer)
+	return !unnamed && s.server.quotas.crowded(s.quota)
+}
+
 // admitClient turns an overflow connection into a client if there is room now.
 func (srv *Server) admitClient(s *session) bool {
-	if srv.admitted[asClient] >= srv.cfg.Limits.MaxConnections || srv.quotas.crowded(s.quota) {
+	if srv.admitted[asClient] >= srv.cfg.Limits.MaxConnections || s.crowded() {
 		return false
 	}
 	srv.setAdmission(s, asClient)
@@ -57,7 +64,7 @@ func (srv *Server) admitClient(s *session) bool {
 // refuseOverflow replies to a connection that is not admitted as a client, and closes it.
 func (s *session) refuseOverflow() {
 	srv := s.server
-	if srv.quotas.crowded(s.quota) {
+	if s.crowded() {
 		srv.counters.LimitConnections++
 		s.replyFinal(srv.quotas.crowdedReason(s.quota))
 		s.close(errAddressCrowded)

@@ -105,7 +105,7 @@ func (in *inbound) event(e link.Event) {
 	case link.Closed:
 		in.session.abort(e.Err)
 	case link.TimedOut:
-		in.server().handshakeRefused("handshake timeout", in.session.t.Peer(), in.machine.Name())
+		in.server().handshakeRefused("handshake timeout", in.session.peer, in.machine.Name())
 		in.session.abort(errHandshake)
 	case link.Pinged:
 		in.neighbor.clockPinged(e.N, e.Ponged)
@@ -127,7 +127,7 @@ func (in *inbound) refuse(reason string) { in.refuseFor(reason, reason) }
 
 // refuseFor is refuse with another text for the neighbor than for the log.
 func (in *inbound) refuseFor(reason, told string) {
-	in.server().handshakeRefused(reason, in.session.t.Peer(), in.machine.Name())
+	in.server().handshakeRefused(reason, in.session.peer, in.machine.Name())
 	in.machine.Refuse(told, in.out.Reset())
 	in.handleOutput()
 	in.session.close(errRefused)

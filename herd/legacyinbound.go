@@ -97,8 +97,8 @@ func (li *legacyInbound) speaksFor(s *session, sender []byte) bool {
 	if li.neighbor != nil {
 		return true
 	}
-	if !n.isAt(s.t.Peer()) {
-		srv.handshakeRefused("legacy: not from the address of "+n.name, s.t.Peer(), n.name)
+	if !n.isAt(s.peer) {
+		srv.handshakeRefused("legacy: not from the address of "+n.name, s.peer, n.name)
 		return false
 	}
 	li.neighbor = n

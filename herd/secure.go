@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -52,9 +53,19 @@ func (s *session) startTLS(hello []byte) bool {
 // HandshakeFailed counts and logs a failed TLS handshake of an accepted connection. Loop only.
 func (srv *Server) HandshakeFailed(peer string, reason error) {
 	srv.counters.TLSFailed++
-	if srv.logLimits.tls.allow(logKey{"handshake", clientAddress(peer)}, srv.reactor.Now()) {
-		srv.log.Warn("TLS handshake failed", zap.String("peer", peer), zap.String("reason", reason.Error()))
+	text := fmt.Sprintf("%.300s", reason) // the names in a certificate may be long
+	if srv.logLimits.tls.allow(logKey{handshakeKind(text), clientAddress(peer)}, srv.reactor.Now()) {
+		srv.log.Warn("TLS handshake failed", zap.String("peer", peer), zap.String("reason", text))
 	}
+}
+
+// handshakeKind is the part of a reason that all failures of its kind have in common: what is before an address, a time,
+// a version, or what the peer has sent, which is quoted.
+func handshakeKind(reason string) string {
+	if i := strings.IndexAny(reason, "0123456789\"["); i >= 0 {
+		return reason[:i]
+	}
+	return reason
 }
 
 // linkFault returns why a neighbor may not say HELLO on this connection; "" if it may. It is for this side's log.

@@ -1,6 +1,7 @@
 package herd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -266,5 +267,85 @@ func TestLimitsBehindAProxy(t *testing.T) {
 	third := dial("192.0.2.1")
 	if got := third.Take(); got != "> LIMIT: more than 2 connections of this address\n\n" || !third.Closed() {
 		t.Errorf("the third connection of an address: %q", got)
+	}
+}
+
+// Connections of a proxy that wait for their headers, or name no client, have no limit per address: its clients have.
+func TestConnectionsOfAProxyBeforeTheirHeaders(t *testing.T) {
+	w := secured(t, "off", func(cfg *config.Config) {
+		cfg.Clients.ProxyProtocol = []string{"10.1.0.0/16"}
+		cfg.Limits.ConnectionsPerAddress, cfg.Limits.MaxConnections = 2, 8
+	})
+	var all []client
+	for range 8 {
+		all = append(all, client{w.net.DialFrom("10.1.2.3", "Alford:1"), w})
+	}
+	w.net.RunFor(time.Second)
+	for i, c := range all {
+		header := fmt.Sprintf("PROXY TCP4 192.0.2.%d 198.51.100.1 5 443", i)
+		if i > 4 {
+			header = "PROXY UNKNOWN"
+		}
+		c.SendString(header + "\r\nhelp\n")
+		w.net.RunFor(time.Second)
+		if got := c.Take(); !strings.HasPrefix(got, "Available") {
+			t.Errorf("connection %d: %q", i, got)
+		}
+	}
+	// One beyond max_connections becomes a client when there is room.
+	late := client{w.net.DialFrom("10.1.2.3", "Alford:1"), w}
+	w.net.RunFor(100 * time.Millisecond)
+	all[0].Close()
+	w.net.RunFor(100 * time.Millisecond)
+	late.SendString("PROXY UNKNOWN\r\nhelp\n")
+	w.net.RunFor(time.Second)
+	if got := late.Take(); !strings.HasPrefix(got, "Available") {
+		t.Errorf("%q", got)
+	}
+	if n := w.servers["Alford"].counters.LimitConnections; n > 0 {
+		t.Errorf("%d connections refused because of their address", n)
+	}
+}
+
+// A client of a proxy is not a legacy neighbor that is on the proxy's machine.
+func TestLegacyNeighborAndAProxyOnOneMachine(t *testing.T) {
+	cfg := testConfig(config.Server{Name: "Alford", Address: "Alford:1", Neighbors: []string{"Welsh"}},
+		config.Server{Name: "Welsh", Address: "10.1.2.3:1", Neighbors: []string{"Alford"}})
+	cfg.Peers.Handshake, cfg.Clients.ProxyProtocol = "optional", []string{"10.1.0.0/16"}
+	w := newWorld(t, cfg)
+	srv := w.start("Alford")
+	for _, source := range []string{"192.0.2.7", "10.1.2.3"} {
+		want := uint64(strings.Count(source, "10.1.2.3"))
+		c := client{w.net.DialFrom("10.1.2.3", "Alford:1"), w}
+		c.SendString("PROXY TCP4 " + source + " 198.51.100.1 5 443\r\n" + legacyKiwi)
+		w.net.RunFor(time.Second)
+		if got := srv.Status().Records; got != want {
+			t.Errorf("a neighbor's line of %s: %d records, want %d", source, got, want)
+		}
+		c.Close()
+		w.net.RunFor(time.Second)
+	}
+}
+
+// The log has one entry for each kind of failure and address, whatever the peer makes of its certificate.
+func TestFailedHandshakesAreLoggedByKind(t *testing.T) {
+	w := secured(t, tlsRequired, nil)
+	srv := w.servers["Alford"]
+	for i := range 100 {
+		for _, reason := range []string{
+			"EOF",
+			"TLS handshake: not complete within 5s",
+			fmt.Sprintf("read tcp 127.0.0.1:1->127.0.0.1:%d: connection reset by peer", i),
+			fmt.Sprintf("tls: client offered only unsupported versions: [%d]", i),
+			fmt.Sprintf(`x509: certificate signed by unknown authority (possibly because of "x" in "%d")`, i),
+			fmt.Sprintf(`x509: certificate signed by unknown authority (possibly because of "%s")`, strings.Repeat("x", 1000*i)),
+		} {
+			for _, address := range []string{"192.0.2.1", "192.0.2.2"} {
+				srv.HandshakeFailed(fmt.Sprintf("%s:%d", address, 1000+i), errors.New(reason))
+			}
+		}
+	}
+	if n := len(srv.logLimits.tls.logged); n != 10 || srv.counters.TLSFailed != 1200 {
+		t.Errorf("%d entries for 5 kinds and 2 addresses, %d counted", n, srv.counters.TLSFailed)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"syscall"
@@ -22,6 +21,8 @@ import (
 type cluster struct {
 	*processtest.Herd
 	net *network
+	// connect opens a client's connection to a server, not through the network; nil: without TLS.
+	connect func(server string) (net.Conn, error)
 }
 
 // newCluster writes the herd.toml of the paper's ring or a part of it, with extra at the beginning. No server is started.
@@ -57,7 +58,7 @@ func newClusterOf(t *testing.T, extra string, edges map[string][]string, names .
 		}
 		servers = append(servers, s)
 	}
-	c := &cluster{processtest.New(t, extra, servers...), n}
+	c := &cluster{Herd: processtest.New(t, extra, servers...), net: n}
 	c.Flags = []string{"--pprof", "--engine", *engine}
 	return c
 }
@@ -168,10 +169,18 @@ func (c *cluster) dropped(server, neighbor string) bool {
 	return l.State != "" && l.State != "live" && l.State != "copying" && !l.Receiving
 }
 
-// dial opens a client's connection to a server, not through the network.
+// client opens a client's connection to a server, not through the network. Any goroutine.
+func (c *cluster) client(name string) (net.Conn, error) {
+	if c.connect != nil {
+		return c.connect(name)
+	}
+	return net.Dial("tcp", c.Server(name).Listen)
+}
+
+// dial is client for the test's goroutine. The connection is closed at the end of the test.
 func (c *cluster) dial(name string) net.Conn {
 	c.T.Helper()
-	conn, err := net.Dial("tcp", c.Server(name).Listen)
+	conn, err := c.client(name)
 	if err != nil {
 		c.T.Fatal(err)
 	}
@@ -259,8 +268,8 @@ func (c *cluster) descriptors(name string) int {
 // goroutines returns the number of goroutines of a server's process.
 func (c *cluster) goroutines(name string) int {
 	c.T.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := client.Get("http://" + c.Server(name).Console + "/debug/pprof/goroutine?debug=1")
+	client, url := c.Console(name)
+	r, err := client.Get(url + "/debug/pprof/goroutine?debug=1")
 	if err != nil {
 		c.T.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestSlowKernelLink(t *testing.T) {
 		}
 		servers = append(servers, s)
 	}
-	c := &cluster{processtest.New(t, quiet, servers...), newNetwork(t)}
+	c := &cluster{Herd: processtest.New(t, quiet, servers...), net: newNetwork(t)}
 	c.Flags = []string{"--pprof"}
 	c.startAll()
 	c.checkConflation(12_500)

@@ -162,7 +162,7 @@ func TestSlowPlacesOfOneHost(t *testing.T) {
 	alford := config.Server{
 		Name: "Alford", Address: "192.0.2.1:7000", Listen: "0.0.0.0:7000", Console: "127.0.0.1:7001",
 	}
-	c := &cluster{processtest.New(t, googleConfig(google, 5*time.Second), alford), newNetwork(t)}
+	c := &cluster{Herd: processtest.New(t, googleConfig(google, 5*time.Second), alford), net: newNetwork(t)}
 	c.Flags, c.Env = []string{"--pprof"}, []string{config.SecretVariable + "=a secret of one server, which nobody else has"}
 	c.startAll()
 	const clients, each = 20, 64

@@ -24,9 +24,9 @@ type visitor struct {
 	unexpected atomic.Int64
 }
 
-func (v *visitor) run(address string, stop func() bool) error {
+func (v *visitor) run(dial func() (net.Conn, error), stop func() bool) error {
 	for !stop() {
-		conn, err := net.Dial("tcp", address)
+		conn, err := dial()
 		if err == nil {
 			err = v.move(conn, stop)
 			conn.Close()
@@ -62,9 +62,9 @@ func (c *cluster) visit(names ...string) *visits {
 func (s *visits) add(name string) {
 	v := &visitor{mover: mover{name: name, pause: sized(250*time.Millisecond, 5*time.Millisecond)}}
 	s.visitors[name] = v
-	address := s.c.Server(name).Listen
+	dial := func() (net.Conn, error) { return s.c.client(name) }
 	s.all.Go(func() {
-		if err := v.run(address, func() bool { return s.stopped.Load() || v.gone.Load() }); err != nil {
+		if err := v.run(dial, func() bool { return s.stopped.Load() || v.gone.Load() }); err != nil {
 			s.c.T.Error(err)
 		}
 	})
@@ -267,7 +267,7 @@ func (c *cluster) missing(name string, m mover) (n int) {
 			fmt.Fprintf(w, "WHATSAT %s-%d 1 0\n", m.name, i)
 		}
 		_ = w.Flush()
-		_ = conn.(*net.TCPConn).CloseWrite()
+		_ = conn.(interface{ CloseWrite() error }).CloseWrite()
 	}()
 	reply, err := io.ReadAll(conn)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/cmd/herd/parent"
 	"serverherd/herd"
 	"serverherd/herd/config"
@@ -157,7 +158,9 @@ type Herd struct {
 	Running map[string]*Process // by server
 	Flags   []string            // additional flags of serve
 	Env     []string            // additional environment variables
-	extra   string              // beginning of herd.toml
+	// CA is the file with the authority of the consoles' certificates, if they require TLS; "": they are asked without.
+	CA    string
+	extra string // beginning of herd.toml
 
 	credential *syscall.Credential // of the servers; nil: the test's
 }
@@ -227,16 +230,24 @@ const Embedded = "[places]\nprovider = \"embedded\"\n"
 // New writes a herd.toml with these servers, none of which is started. extra is put at the beginning. If it has no
 // [places], the provider is a file with one place instead of the embedded data.
 func New(t *testing.T, extra string, servers ...config.Server) *Herd {
-	h := &Herd{T: t, Dir: t.TempDir(), Servers: servers, Running: map[string]*Process{}, extra: extra}
+	h := &Herd{T: t, Dir: t.TempDir(), Servers: servers, Running: map[string]*Process{}}
 	if !strings.Contains(extra, "[places]") {
-		h.extra += fewPlaces
 		if err := os.WriteFile(filepath.Join(h.Dir, "places.csv"), []byte("name,lat,lng\nWell,1,2\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h.Write(servers...)
+	h.Change(extra)
 	t.Cleanup(h.killAll)
 	return h
+}
+
+// Change rewrites herd.toml with another beginning, for processes that are started from now on.
+func (h *Herd) Change(extra string) {
+	h.T.Helper()
+	if h.extra = extra; !strings.Contains(extra, "[places]") {
+		h.extra += fewPlaces
+	}
+	h.Write(h.Servers...)
 }
 
 // Write rewrites herd.toml with these servers, for processes that are started from now on. Clients beyond loopback need
@@ -423,9 +434,26 @@ var console = http.Client{
 	Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second,
 }
 
+// Console returns a client for the console of a server, and its URL.
+func (h *Herd) Console(name string) (client *http.Client, url string) {
+	h.T.Helper()
+	url = h.Server(name).Console
+	if h.CA == "" {
+		return &console, "http://" + url
+	}
+	roots, err := certs.Roots(h.CA)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	secure := console
+	secure.Transport = &http.Transport{DisableKeepAlives: true, TLSClientConfig: certs.Client(roots, name)}
+	return &secure, "https://" + url
+}
+
 // Status returns the status of a server, or nil if it does not answer.
 func (h *Herd) Status(name string) *herd.Status {
-	r, err := console.Get("http://" + h.Server(name).Console + "/status.json")
+	client, url := h.Console(name)
+	r, err := client.Get(url + "/status.json")
 	if err != nil {
 		return nil
 	}

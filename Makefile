@@ -10,6 +10,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -tags=pebblegozstd)
 
 # A number of inputs: with a duration, a run may fail with "context deadline exceeded".
 FUZZTIME ?= 20000x
+FUZZTIME_SLOW ?= 2000x
 SOAK ?= 10m
 SEEDS ?= 1000
 FIRST ?= 1
@@ -61,11 +62,12 @@ race: ## all tests, with the race detector
 	cd $(NATSTEST) && go test -count=1 -race -parallel 8 -timeout 30m ./...
 	cd $(NATSTEST) && go test -count=1 -run '^TestBackpressure$$' .
 
-fuzz: ## run each fuzz target for FUZZTIME: a number of inputs, or a duration
+fuzz: ## run each fuzz target for FUZZTIME, or FUZZTIME_SLOW: a number of inputs, or a duration
 	grep -r --include='*_test.go' '^func Fuzz' . | \
 	  sed -E 's,^(.*)/[^/]*:func (Fuzz[^(]*).*,\1 \2,' | sort | \
 	  while read -r package target; do \
-	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
+	    case $$target in FuzzHygiene) inputs=$(FUZZTIME_SLOW) ;; *) inputs=$(FUZZTIME) ;; esac; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $$inputs -fuzzminimizetime 10x $$package; \
 	  done
 
 cross: ## build for the other platforms

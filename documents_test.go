@@ -273,3 +273,31 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// Every test that the table of attacks names is one.
+func TestAttacksAreTested(t *testing.T) {
+	text := section(t, documents(t)["SECURITY.md"], "## What becomes of an attack")
+	named := regexp.MustCompile("`((?:Test|Fuzz|Run)[A-Z]\\w+)`").FindAllStringSubmatch(text, -1)
+	if len(named) < 20 {
+		t.Fatalf("%d tests are named", len(named))
+	}
+	all := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (\w+)\(`).FindAllSubmatch(text, -1) {
+			all[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range named {
+		if !all[m[1]] {
+			t.Errorf("SECURITY.md: there is no %s", m[1])
+		}
+	}
+}

@@ -21,7 +21,7 @@ func (p *process) openTLS(o *herd.Options) error {
 		return nil
 	}
 	var err error
-	if p.certs, err = certs.Load(p.cfg.TLS.Of(p.self.Name)); err != nil {
+	if p.certs, err = certs.Load(p.cfg.TLS.Of(p.self.Name), p.self.Name); err != nil {
 		return err
 	}
 	p.logCerts("certificates loaded")

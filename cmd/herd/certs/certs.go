@@ -18,8 +18,10 @@ import (
 
 // Certs are the files of one server. Any goroutine may use them.
 type Certs struct {
+	server  string
 	files   config.TLS
 	current atomic.Pointer[loaded]
+	failed  atomic.Bool // the last attempt to read the files failed
 }
 
 // loaded is what the files had at one time. It is not changed.
@@ -36,9 +38,9 @@ type stamp struct {
 	size     int64
 }
 
-// Load reads a server's files, see config.TLS.Of.
-func Load(files config.TLS) (*Certs, error) {
-	c := &Certs{files: files}
+// Load reads a server's files, see config.TLS.Of. With links over TLS its certificate must be one that neighbors accept.
+func Load(files config.TLS, server string) (*Certs, error) {
+	c := &Certs{server: server, files: files}
 	l, err := c.load()
 	if err != nil {
 		return nil, err
@@ -83,6 +85,11 @@ func (c *Certs) load() (*loaded, error) {
 	} else if now.Before(pair.Leaf.NotBefore) {
 		return nil, fmt.Errorf("%s is not valid before %s", c.files.Cert, pair.Leaf.NotBefore.Format(time.DateTime))
 	}
+	if c.files.Links != "off" {
+		if err := c.checkLinks(l.roots, pair.Certificate); err != nil {
+			return nil, fmt.Errorf("%s: neighbors would refuse it: %w", c.files.Cert, err)
+		}
+	}
 	l.cert = &pair
 	l.server = &tls.Config{
 		Certificates: []tls.Certificate{pair}, ClientCAs: l.roots, ClientAuth: tls.VerifyClientCertIfGiven,
@@ -91,6 +98,24 @@ func (c *Certs) load() (*loaded, error) {
 		SessionTicketsDisabled: true,
 	}
 	return l, nil
+}
+
+// checkLinks checks a chain as neighbors do that trust the same authorities, whichever side dials.
+func (c *Certs) checkLinks(roots *x509.CertPool, chain [][]byte) error {
+	var parsed []*x509.Certificate
+	for _, der := range chain {
+		one, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		parsed = append(parsed, one)
+	}
+	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		if err := verify(roots, parsed, c.server, use); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Certs) stamps() (all [3]stamp) {
@@ -104,11 +129,11 @@ func (c *Certs) stamps() (all [3]stamp) {
 
 // Reload reads the files again if they have changed, or always if force is set. After an error the old ones stay in use.
 func (c *Certs) Reload(force bool) (changed bool, err error) {
-	before := c.current.Load()
-	if !force && before.stamps == c.stamps() {
+	if !force && c.current.Load().stamps == c.stamps() && !c.failed.Load() { // after a failure, the old files may be back
 		return false, nil
 	}
 	l, err := c.load()
+	c.failed.Store(err != nil)
 	if err != nil {
 		return false, err
 	}
@@ -187,15 +212,17 @@ func named(server string, roots func() *x509.CertPool) *tls.Config {
 		MinVersion: tls.VersionTLS13, ServerName: server,
 		// VerifyConnection does it: crypto/tls would ignore case, and would not see new authorities.
 		InsecureSkipVerify: true,
-		VerifyConnection:   func(s tls.ConnectionState) error { return verify(roots(), s.PeerCertificates, server) },
+		VerifyConnection: func(s tls.ConnectionState) error {
+			return verify(roots(), s.PeerCertificates, server, x509.ExtKeyUsageServerAuth)
+		},
 	}
 }
 
 // ErrName is why a certificate of a trusted authority is not accepted.
 var ErrName = errors.New("the certificate is not for this name")
 
-// verify checks a server's chain and its name, byte by byte.
-func verify(roots *x509.CertPool, chain []*x509.Certificate, name string) error {
+// verify checks a server's chain for a use, and its name, byte by byte.
+func verify(roots *x509.CertPool, chain []*x509.Certificate, name string, use x509.ExtKeyUsage) error {
 	if len(chain) == 0 {
 		return errors.New("no certificate")
 	}
@@ -204,7 +231,7 @@ func verify(roots *x509.CertPool, chain []*x509.Certificate, name string) error 
 		between.AddCert(one)
 	}
 	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{use},
 	})
 	if err != nil {
 		return err

@@ -1,7 +1,11 @@
 package certs
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"os"
@@ -30,7 +34,7 @@ func made(t *testing.T, dir, name string) *Certs {
 	if err := a.Make(filesIn(dir, name), config.Server{Name: name, Address: "127.0.0.1:1"}, 24*time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(filesIn(dir, name))
+	c, err := Load(filesIn(dir, name), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,8 +130,19 @@ func TestReload(t *testing.T) {
 	first := c.current.Load().cert.Leaf.SerialNumber
 	files := filesIn(dir, "Alford")
 	for name, break_ := range map[string]func(){
-		"no key":       func() { os.Remove(files.Key) },
-		"another key":  func() { made(t, dir, "Ball"); os.Rename(filesIn(dir, "Ball").Key, files.Key) },
+		"no key":      func() { os.Remove(files.Key) },
+		"another key": func() { made(t, dir, "Ball"); os.Rename(filesIn(dir, "Ball").Key, files.Key) },
+		"another name": func() {
+			made(t, dir, "Ball")
+			os.Rename(filesIn(dir, "Ball").Cert, files.Cert)
+			os.Rename(filesIn(dir, "Ball").Key, files.Key)
+		},
+		"another authority": func() {
+			elsewhere := t.TempDir()
+			made(t, elsewhere, "Alford")
+			os.Rename(filesIn(elsewhere, "Alford").Cert, files.Cert)
+			os.Rename(filesIn(elsewhere, "Alford").Key, files.Key)
+		},
 		"no PEM":       func() { os.WriteFile(files.Cert, []byte("nonsense"), 0o644) },
 		"an empty CA":  func() { os.WriteFile(files.CA, nil, 0o644) },
 		"an open key":  func() { os.Chmod(files.Key, 0o644) },
@@ -156,6 +171,65 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// After a failure, the files that are in use may be back, with their times.
+func TestFilesAreBack(t *testing.T) {
+	dir := t.TempDir()
+	c := made(t, dir, "Alford")
+	cert := filesIn(dir, "Alford").Cert
+	if err := os.Rename(cert, cert+".old"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if changed, err := c.Reload(false); changed || err == nil {
+			t.Errorf("%v, %v", changed, err)
+		}
+	}
+	if err := os.Rename(cert+".old", cert); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false} {
+		if changed, err := c.Reload(false); changed != want || err != nil {
+			t.Errorf("%v, %v, want %v", changed, err, want)
+		}
+	}
+}
+
+// A server whose links are without TLS may have any certificate: clients may know it by its host.
+func TestCertificateWithoutLinks(t *testing.T) {
+	dir := t.TempDir()
+	made(t, dir, "Ball")
+	files := filesIn(dir, "Ball")
+	if _, err := Load(files, "Alford"); !errors.Is(err, ErrName) {
+		t.Errorf("with links: %v", err)
+	}
+	files.Links = "off"
+	if _, err := Load(files, "Alford"); err != nil {
+		t.Errorf("without: %v", err)
+	}
+}
+
+// Neighbors accept a certificate only if it may be used on both sides.
+func TestCertificateForServersOnly(t *testing.T) {
+	dir := t.TempDir()
+	a, _, err := OpenAuthority(filepath.Join(dir, "ca.pem"), "ucla", 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{DNSNames: []string{"Alford"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	_, text, err := sign(template, a.cert, key, a.key, time.Hour)
+	files := filesIn(dir, "Alford")
+	if err := errors.Join(err, writePair(files.Cert, files.Key, text, key)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(files, "Alford"); err == nil || !strings.Contains(err.Error(), "neighbors would refuse it: ") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 // Certificates that have expired, or are not valid yet, are not loaded.
 func TestValidity(t *testing.T) {
 	dir := t.TempDir()
@@ -167,7 +241,7 @@ func TestValidity(t *testing.T) {
 	if err := a.Make(files, config.Server{Name: "Alford"}, -time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(files); err == nil || !strings.Contains(err.Error(), "has expired on") {
+	if _, err := Load(files, "Alford"); err == nil || !strings.Contains(err.Error(), "has expired on") {
 		t.Errorf("expired: %v", err)
 	}
 }

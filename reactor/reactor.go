@@ -99,7 +99,8 @@ type TLSConfig any
 const (
 	// TLSHandshakeTime is how long a handshake may take.
 	TLSHandshakeTime = 5 * time.Second
-	// MaxTLSHandshakes is how many handshakes may be in progress. One more connection is closed at once.
+	// MaxTLSHandshakes is how many handshakes of accepted connections may be in progress. One more connection is closed
+	// at once.
 	MaxTLSHandshakes = 1024
 )
 

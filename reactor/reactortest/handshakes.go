@@ -9,10 +9,12 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"serverherd/reactor"
+	"serverherd/reactor/sockets"
 )
 
 // RunTLS runs the suite, and tests of handshakes, for an engine with real sockets: once with TLS from the beginning, and
@@ -216,15 +218,52 @@ func (s kernel) failedHandshakes(t *testing.T) {
 	}
 }
 
+// elsewhere accepts connections over TLS, without a reactor.
+func (l *layer) elsewhere(t *testing.T) (addr string) {
+	t.Helper()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { inner.Close() })
+	go func() {
+		for {
+			c, err := inner.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(io.Discard, tls.Server(c, l.config()))
+			}()
+		}
+	}()
+	return inner.Addr().String()
+}
+
 // Handshakes that go on with nothing are closed beyond MaxTLSHandshakes, at once, and others after TLSHandshakeTime.
-// Connections that have TLS already go on.
+// Connections that have TLS already go on meanwhile, and the reactor still dials.
 func (s kernel) manyHandshakes(t *testing.T) {
+	var refused atomic.Int64
+	s.layer = &layer{start: s.layer.start, failed: func(_ string, reason error) {
+		if errors.Is(reason, sockets.ErrHandshakes) {
+			refused.Add(1)
+		}
+	}}
 	h := s.harness(t)
-	addr := serve(t, h, echoes(t))
+	addr := serve(t, h, func(string) reactor.Protocol {
+		p := &recorder{test: t}
+		p.onData = func(b []byte) { p.t.Write(b) }
+		p.onLost = func() {
+			if failed := (*reactor.HandshakeError)(nil); errors.As(p.reason, &failed) {
+				s.layer.failed("", failed.Reason)
+			}
+		}
+		return p
+	})
 	old := h.Dial(addr)
-	const more = 40
-	conns := make([]net.Conn, reactor.MaxTLSHandshakes+more)
-	for i := range conns {
+	var stalled []net.Conn
+	for refused.Load() == 0 {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
@@ -233,21 +272,31 @@ func (s kernel) manyHandshakes(t *testing.T) {
 		if _, err := c.Write([]byte{22, 3, 1}); err != nil {
 			t.Fatal(err)
 		}
-		conns[i] = c
+		if stalled = append(stalled, c); len(stalled) > 4*reactor.MaxTLSHandshakes {
+			t.Fatalf("none of %d handshakes was refused", len(stalled))
+		}
+		h.Do(func() {})
 	}
-	begun := time.Now()
-	early := 0
-	for _, c := range conns {
+	if n := len(stalled); n <= reactor.MaxTLSHandshakes {
+		t.Errorf("one of %d handshakes was refused", n)
+	}
+	dialed, failed := &recorder{test: t}, []error{}
+	elsewhere := s.layer.elsewhere(t)
+	h.Do(func() {
+		h.Reactor().ConnectTCP(elsewhere, timeout, clientFactory{func(string) reactor.Protocol { return dialed }, &failed})
+	})
+	old.Send([]byte("hello"))
+	same(t, old.Receive(5), []byte("hello"))
+	h.Wait("the dial", func() bool { return dialed.made+len(failed) > 0 })
+	h.Do(func() {
+		if len(failed) > 0 {
+			t.Error("a dial failed:", failed)
+		}
+	})
+	for _, c := range stalled {
 		_ = c.SetReadDeadline(time.Now().Add(timeout))
 		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal("a connection is not closed")
-		}
-		if time.Since(begun) < reactor.TLSHandshakeTime/2 {
-			early++
-		}
-		if early == 1 {
-			old.Send([]byte("hello"))
-			same(t, old.Receive(5), []byte("hello"))
 		}
 	}
 	late := h.Dial(addr)

@@ -129,7 +129,9 @@ func (g *Gate) connect(addr string, timeout time.Duration, f reactor.Factory) er
 		return err
 	}
 	if t, ok := f.(TLSFactory); ok {
-		return g.secured(c, t.ClientFactory, tls.Client, t.Config)
+		return g.secured(c, t.ClientFactory, func() (*lower, *tls.Conn, error) {
+			return g.handshakes.run(g.dials, c, tls.Client, t.Config)
+		})
 	}
 	g.tokens <- struct{}{}
 	return g.take(c, f)
@@ -207,7 +209,8 @@ func (p *port) take(c net.Conn) {
 	if p.tls != nil {
 		peer := c.RemoteAddr().String()
 		failed := (*reactor.HandshakeError)(nil)
-		if err := g.secured(c, p.factory, tls.Server, p.tls.Config); errors.As(err, &failed) {
+		handshake := func() (*lower, *tls.Conn, error) { return g.handshakes.accept(g.dials, c, p.tls.Config) }
+		if err := g.secured(c, p.factory, handshake); errors.As(err, &failed) {
 			p.tls.Failed(peer, failed.Reason)
 		}
 		return

@@ -34,7 +34,7 @@ var ErrHandshakes = fmt.Errorf("more than %d TLS handshakes in progress", reacto
 // handshakes bounds what handshakes cost. The loop must have a processor for itself, so fewer of them compute at once
 // than there are processors. Those that wait for their peer do not count. Any goroutine.
 type handshakes struct {
-	begun     chan struct{} // a token for each in progress
+	begun     chan struct{} // a token for each in progress of an accepted connection
 	computing chan struct{} // a token for each that computes
 }
 
@@ -45,8 +45,8 @@ func newHandshakes() handshakes {
 // side is tls.Client or tls.Server.
 type side func(net.Conn, *tls.Config) *tls.Conn
 
-// run makes the handshake of a connection, and returns what is below and above TLS. It closes c if that fails.
-func (h *handshakes) run(ctx context.Context, c net.Conn, as side, config *tls.Config) (*lower, *tls.Conn, error) {
+// accept is run for a connection that was accepted.
+func (h *handshakes) accept(ctx context.Context, c net.Conn, config *tls.Config) (*lower, *tls.Conn, error) {
 	select {
 	case h.begun <- struct{}{}:
 		defer func() { <-h.begun }()
@@ -54,6 +54,12 @@ func (h *handshakes) run(ctx context.Context, c net.Conn, as side, config *tls.C
 		c.Close()
 		return nil, nil, ErrHandshakes
 	}
+	return h.run(ctx, c, tls.Server, config)
+}
+
+// run makes the handshake of a connection, and returns what is below and above TLS. It closes c if that fails. Dials do
+// not count towards MaxTLSHandshakes: peers that connect must not prevent them.
+func (h *handshakes) run(ctx context.Context, c net.Conn, as side, config *tls.Config) (*lower, *tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, reactor.TLSHandshakeTime)
 	defer cancel()
 	l := &lower{Conn: c, computing: h.computing}
@@ -90,14 +96,14 @@ func (l *lower) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// secured brings a connection onto the loop once its handshake is done.
-func (g *Gate) secured(c net.Conn, f reactor.Factory, as side, config *tls.Config) error {
+// secured brings a connection onto the loop once handshake, which closes c if it fails, is done.
+func (g *Gate) secured(c net.Conn, f reactor.Factory, handshake func() (*lower, *tls.Conn, error)) error {
 	s, err := newStream(g, c)
 	if err != nil {
 		c.Close()
 		return err
 	}
-	if s.lower, s.tls, err = g.handshakes.run(g.dials, c, as, config); err != nil {
+	if s.lower, s.tls, err = handshake(); err != nil {
 		return &reactor.HandshakeError{Reason: err}
 	}
 	done := make(chan error, 1)
@@ -129,7 +135,7 @@ func (g *Gate) StartTLS(conn *reactor.Conn, c net.Conn, data []byte, config reac
 	s.conn, s.writing = conn, true
 	g.streams.Go(func() {
 		defer s.cancel()
-		below, t, err := g.handshakes.run(ctx, &resumed{c, data}, tls.Server, config.(*tls.Config))
+		below, t, err := g.handshakes.accept(ctx, &resumed{c, data}, config.(*tls.Config))
 		s.post(func() {
 			if err != nil {
 				s.conn.Broken(&reactor.HandshakeError{Reason: err})

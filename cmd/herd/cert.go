@@ -55,20 +55,28 @@ func newCert(o *options) *cobra.Command {
 	return c
 }
 
-// makeCerts makes the authority, if there is none, and the servers' certificates, and prints what it writes.
+// makeCerts makes the authority, if there is none, and the servers' certificates, and prints what it writes. It makes none
+// if two of them would have the same file.
 func makeCerts(c *cobra.Command, cfg *config.Config, servers []config.Server, life time.Duration, force bool) error {
-	out := c.OutOrStdout()
-	made := map[string]bool{} // files
+	if err := distinct(cfg, servers); err != nil {
+		return err
+	}
+	out, bad := c.OutOrStdout(), false
+	written := func(files ...string) {
+		for _, file := range files {
+			fmt.Fprintf(out, "written  %s\n", file)
+		}
+	}
 	for _, s := range servers {
 		files := cfg.TLS.Of(s.Name)
-		if made[files.Cert] || made[files.Key] {
-			return fmt.Errorf("tls.cert and tls.key are the same files for several servers; write {name} into them, as in tls/{name}.pem")
-		}
-		made[files.Cert], made[files.Key] = true, true
 		_, err := os.Stat(files.Cert)
 		switch {
 		case err == nil && !force:
-			fmt.Fprintf(out, "kept     %s (--force replaces it)\n", files.Cert)
+			what := ""
+			if err := certs.Check(files, s.Name); err != nil {
+				what, bad = ", but "+err.Error(), true
+			}
+			fmt.Fprintf(out, "kept     %s%s (--force replaces it)\n", files.Cert, what)
 			continue
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return err
@@ -77,17 +85,36 @@ func makeCerts(c *cobra.Command, cfg *config.Config, servers []config.Server, li
 		if err != nil {
 			return err
 		}
+		written(created...)
 		if err := ca.Make(files, s, life); err != nil {
 			return err
 		}
-		for _, file := range append(created, files.Cert, files.Key) {
-			fmt.Fprintf(out, "written  %s\n", file)
-		}
+		written(files.Cert, files.Key)
 	}
 	if !cfg.UsesTLS() {
 		fmt.Fprint(out, "\nTo use them, write into herd.toml and restart one server after another:\n\n"+
 			"    [tls]\n    links = \"optional\"     # then, after another round of restarts, \"required\"\n\n"+
 			"    [clients]\n    tls = \"optional\"\n\n    [console]\n    tls = \"optional\"\n")
+	}
+	if bad {
+		return errFailed
+	}
+	return nil
+}
+
+// distinct returns an error if a file of a server would be written twice.
+func distinct(cfg *config.Config, servers []config.Server) error {
+	made := map[string]bool{}
+	for _, s := range servers {
+		files := cfg.TLS.Of(s.Name)
+		if made[files.Cert] || made[files.Key] {
+			return errors.New("tls.cert or tls.key is the same file for several servers: write {name} into both, as in tls/{name}.pem")
+		}
+		own := map[string]bool{files.Cert: true, files.Key: true, files.CA: true, certs.KeyFile(files.CA): true}
+		if len(own) < 4 {
+			return errors.New("tls.ca, tls.cert, tls.key and the key beside tls.ca must be different files")
+		}
+		made[files.Cert], made[files.Key] = true, true
 	}
 	return nil
 }

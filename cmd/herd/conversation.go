@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/cmd/herd/client"
 	"serverherd/cmd/herd/view"
 	"serverherd/protocol"
@@ -33,8 +34,14 @@ func dial(o *options) (*conversation, error) {
 
 // unreachable adds advice to an error of connect.
 func unreachable(err error) error {
-	if _, ok := errors.AsType[*client.RefusedError](err); ok {
-		return err // it runs
+	if refused, ok := errors.AsType[*client.RefusedError](err); ok { // it runs
+		if refused.Reason == protocol.TLSRequired.Error() {
+			err = fmt.Errorf("%w"+seeTLS, err)
+		}
+		return err
+	}
+	if _, ok := errors.AsType[*certs.HandshakeError](err); ok {
+		return err // likewise
 	}
 	return fmt.Errorf("%w"+isItRunning, err)
 }
@@ -80,13 +87,22 @@ func refusal(reply string) string {
 	if strings.HasPrefix(reply, "> ") {
 		reply, _, _ = strings.Cut(reply, "\n? ")
 	}
-	if reply == tokenRequired {
+	switch reply {
+	case tokenRequired:
 		reply += "; see --token"
+	case tlsRequired:
+		reply += seeTLS
 	}
 	return view.Escape(reply)
 }
 
-var tokenRequired = "> " + protocol.TokenRequired.Error()
+var (
+	tokenRequired = "> " + protocol.TokenRequired.Error()
+	tlsRequired   = "> " + protocol.TLSRequired.Error()
+)
+
+// seeTLS is added to an error of a server that needs TLS.
+const seeTLS = "; see --tls"
 
 // checkFields returns an error if an argument is empty or contains white space, because it would not be one
 // field of a request.

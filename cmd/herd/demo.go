@@ -118,7 +118,7 @@ func (f *demoFlags) run(c *cobra.Command, o *options, cfg *config.Config) error 
 	connections := max(demoConnections, len(targets))
 	screen := newDemoScreen(c.OutOrStdout())
 	logs := lineLogs{cfg: cfg, client: o.asker(cfg, min(o.timeout, sampleTimeout)), say: screen.say}
-	screen.say(demoPage(cfg.Servers))
+	screen.say(demoPage(ctx, cfg.Servers, consoleTLS(cfg)))
 	screen.say(fmt.Sprintf("%s, %s updates/s, %s, seed %d; Ctrl-C ends it", view.Plural(uint64(f.clients), "client", "clients"),
 		thousands(f.rate), view.Plural(uint64(len(targets)), "server", "servers"), f.seed))
 	logs.begin()

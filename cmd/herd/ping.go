@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/cmd/herd/client"
 	"serverherd/cmd/herd/ping"
 	"serverherd/cmd/herd/view"
@@ -110,6 +111,9 @@ func brief(err error) error {
 	var op *net.OpError
 	var call *os.SyscallError
 	var late *timeoutError
+	if failed, ok := errors.AsType[*certs.HandshakeError](err); ok {
+		return failed
+	}
 	switch {
 	case errors.Is(err, client.ErrClosed):
 		return errors.New("connection closed")

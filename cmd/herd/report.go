@@ -267,7 +267,7 @@ func (s *supervisor) welcome(after time.Duration, again bool) []string {
 		fmt.Sprintf("  %s demo", self),
 	}
 	if i := slices.IndexFunc(s.servers, func(server config.Server) bool { return server.Console != "" }); i >= 0 {
-		lines = append(lines, "The page: http://"+browsable(s.servers[i].Console)+"/")
+		lines = append(lines, "The page: "+pageURL(s.cfg.Console.TLS != "off", s.servers[i].Console))
 	}
 	lines = append(lines, logsOf(&s.cfg.Log, len(s.servers), s.links())...)
 	return append(lines, "Ctrl-C stops the herd.")

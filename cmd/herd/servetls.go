@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"time"
 
@@ -11,9 +12,21 @@ import (
 	"serverherd/cmd/herd/certs"
 	"serverherd/cmd/herd/console"
 	"serverherd/herd"
+	"serverherd/herd/config"
 	"serverherd/reactor"
 	"serverherd/reactor/sockets"
 )
+
+// checkCerts returns an error if a server could not read its certificates.
+func checkCerts(cfg *config.Config, s config.Server) error {
+	if !cfg.UsesTLS() {
+		return nil
+	}
+	if _, err := certs.Load(cfg.TLS.Of(s.Name), s.Name); err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	return nil
+}
 
 // openTLS reads the certificates, if herd.toml has TLS.
 func (p *process) openTLS(o *herd.Options) error {
@@ -22,7 +35,7 @@ func (p *process) openTLS(o *herd.Options) error {
 	}
 	var err error
 	if p.certs, err = certs.Load(p.cfg.TLS.Of(p.self.Name), p.self.Name); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", p.self.Name, err)
 	}
 	p.logCerts("certificates loaded")
 	o.TLS = &herd.TLS{

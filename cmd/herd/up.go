@@ -172,6 +172,9 @@ func (s *supervisor) run(out io.Writer) error {
 		if err := s.cfg.CheckServer(server); err != nil {
 			return err
 		}
+		if err := checkCerts(s.cfg, server); err != nil {
+			return err
+		}
 	}
 	if err := s.portsFree(); err != nil {
 		return err

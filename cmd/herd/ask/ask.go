@@ -20,9 +20,9 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/herd"
 	"serverherd/herd/access"
 	"serverherd/herd/config"
@@ -75,19 +75,6 @@ func (t TLS) schemes() []string {
 // serverKey is the key of a server's name in the context of a request.
 type serverKey struct{}
 
-// tlsError is a TLS handshake that failed.
-type tlsError struct{ error }
-
-// Unwrap returns the reason.
-func (e tlsError) Unwrap() error { return e.error }
-
-// none reports whether the other side speaks no TLS. It has closed the connection, or has answered something else. What is
-// wrong with its certificate is another error.
-func (e tlsError) none() bool {
-	var other tls.RecordHeaderError
-	return errors.As(e.error, &other) || errors.Is(e.error, io.EOF) || errors.Is(e.error, syscall.ECONNRESET)
-}
-
 // dial connects to a console over TLS.
 func (t TLS) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -98,7 +85,7 @@ func (t TLS) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	over := tls.Client(c, t.Config(name))
 	if err := over.HandshakeContext(ctx); err != nil {
 		c.Close()
-		return nil, tlsError{err}
+		return nil, &certs.HandshakeError{Reason: err, Console: true}
 	}
 	return over, nil
 }
@@ -237,18 +224,18 @@ func (c *Client) do(ctx context.Context, s config.Server, path string) (r *http.
 		}
 		c.authorize(request, s)
 		r, err = c.http.Do(request)
-		failed := tlsError{}
+		failed, ofTLS := errors.AsType[*certs.HandshakeError](err)
 		switch {
 		case err == nil:
 			return r, nil
-		case errors.As(err, &failed) && failed.none() && c.o.TLS.Mode == "optional":
+		case ofTLS && failed.NoTLS() && c.o.TLS.Mode == "optional":
 			continue
 		}
 		if late := c.timely(ctx, s, err); late != err {
 			return nil, late
 		}
-		if failed.error != nil {
-			return nil, fmt.Errorf("TLS with %s: %w", s.Console, failed.error)
+		if ofTLS {
+			return nil, fmt.Errorf("console at %s: %w", s.Console, failed)
 		}
 		break
 	}

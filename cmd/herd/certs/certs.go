@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -49,6 +50,22 @@ func Load(files config.TLS, server string) (*Certs, error) {
 	return c, nil
 }
 
+// Check returns an error if a server's files cannot be used, for links, too.
+func Check(files config.TLS, server string) error {
+	files.Links = "required"
+	_, err := Load(files, server)
+	return err
+}
+
+// RootsOf reads the authorities of a server, tls.ca of herd.toml.
+func RootsOf(files config.TLS) (*x509.CertPool, error) {
+	roots, err := Roots(files.CA)
+	if err != nil {
+		return nil, ofKey("tls.ca", err)
+	}
+	return roots, nil
+}
+
 // Roots reads a file with the certificates of authorities.
 func Roots(file string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(file)
@@ -62,32 +79,38 @@ func Roots(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// ofKey names the key of herd.toml in an error about its file.
+func ofKey(key string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w; herd cert makes the files of [tls]", key, err)
+	}
+	return fmt.Errorf("%s: %w", key, err)
+}
+
 func (c *Certs) load() (*loaded, error) {
 	l := &loaded{stamps: c.stamps()} // before reading: a change meanwhile is noticed later
 	var err error
-	if l.roots, err = Roots(c.files.CA); err != nil {
-		return nil, err
-	}
-	key, err := config.ReadSecret(c.files.Key)
-	if err != nil {
+	if l.roots, err = RootsOf(c.files); err != nil {
 		return nil, err
 	}
 	chain, err := os.ReadFile(c.files.Cert)
 	if err != nil {
-		return nil, err
+		return nil, ofKey("tls.cert", err)
+	}
+	key, err := config.ReadSecret(c.files.Key)
+	if err != nil {
+		return nil, ofKey("tls.key", err)
 	}
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s and %s: %w", c.files.Cert, c.files.Key, err)
+		return nil, fmt.Errorf("tls.cert and tls.key: %s and %s: %w", c.files.Cert, c.files.Key, err)
 	}
-	if now := time.Now(); now.After(pair.Leaf.NotAfter) {
-		return nil, fmt.Errorf("%s has expired on %s", c.files.Cert, pair.Leaf.NotAfter.Format(time.DateTime))
-	} else if now.Before(pair.Leaf.NotBefore) {
-		return nil, fmt.Errorf("%s is not valid before %s", c.files.Cert, pair.Leaf.NotBefore.Format(time.DateTime))
+	if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
+		return nil, fmt.Errorf("tls.cert: %s %s", c.files.Cert, validity(pair.Leaf, now))
 	}
 	if c.files.Links != "off" {
 		if err := c.checkLinks(l.roots, pair.Certificate); err != nil {
-			return nil, fmt.Errorf("%s: neighbors would refuse it: %w", c.files.Cert, err)
+			return nil, fmt.Errorf("tls.cert: %s: neighbors would refuse it: %w", c.files.Cert, err)
 		}
 	}
 	l.cert = &pair

@@ -36,20 +36,31 @@ func KeyFile(ca string) string { return strings.TrimSuffix(ca, filepath.Ext(ca))
 // written.
 func OpenAuthority(ca, herd string, life time.Duration) (a *Authority, created []string, err error) {
 	key := KeyFile(ca)
-	if _, err := os.Stat(ca); err == nil {
-		pair, err := tls.LoadX509KeyPair(ca, key)
+	text, err := os.ReadFile(ca)
+	if err == nil {
+		secret, err := config.ReadSecret(key)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s exists, but %w", ca, err)
+			return nil, nil, fmt.Errorf("%s exists, but not its key: %w", ca, err)
+		}
+		pair, err := tls.X509KeyPair(text, secret)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s and %s: %w", ca, key, err)
 		}
 		signer, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 		if !ok || !pair.Leaf.IsCA {
 			return nil, nil, fmt.Errorf("%s is not an authority of herd cert", ca)
 		}
 		if time.Now().Add(life).After(pair.Leaf.NotAfter) {
-			return nil, nil, fmt.Errorf("%s expires on %s, before a certificate of %d days would", ca,
-				pair.Leaf.NotAfter.Format(time.DateOnly), life/(24*time.Hour))
+			return nil, nil, fmt.Errorf("%s expires on %s, before a certificate of %d days would: set --days, or move it and %s away",
+				ca, pair.Leaf.NotAfter.Format(time.DateOnly), life/(24*time.Hour), filepath.Base(key))
 		}
 		return &Authority{cert: pair.Leaf, key: signer}, nil, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	if _, err := os.Lstat(key); !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%s exists, but not %s: move it away, or restore its certificate", key, ca)
 	}
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -131,7 +142,10 @@ func writePair(certFile, keyFile string, cert []byte, key *ecdsa.PrivateKey) err
 		return err
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	return errors.Join(replace(keyFile, text, 0o600), replace(certFile, cert, 0o644))
+	if err := replace(keyFile, text, 0o600); err != nil {
+		return err
+	}
+	return replace(certFile, cert, 0o644)
 }
 
 func replace(file string, text []byte, mode fs.FileMode) error {

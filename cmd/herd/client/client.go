@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/protocol"
 )
 
@@ -84,7 +85,7 @@ func Secure(ctx context.Context, c net.Conn, o Options) (net.Conn, error) {
 		if ctx.Err() != nil {
 			return nil, &TimeoutError{"TLS handshake: timeout after", o.Timeout}
 		}
-		return nil, fmt.Errorf("TLS: %w", err)
+		return nil, &certs.HandshakeError{Reason: err}
 	}
 	return t, nil
 }

@@ -96,7 +96,8 @@ func (c *console) serve(routes []route) http.Handler {
 }
 
 // safe sets the headers of every answer, whatever it is; the files of the page have some of their own. Ids in an answer are
-// never HTML, and no other site may show or load an answer.
+// never HTML, and no other site may show or load an answer. Strict-Transport-Security is not among them, also over TLS: a
+// browser would apply it to every port of the host, so to consoles and other programs there that have no TLS.
 func safe(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")

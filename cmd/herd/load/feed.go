@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/cmd/herd/client"
 	"serverherd/protocol"
 	"serverherd/reactor"
@@ -458,6 +459,9 @@ func firstLine(reply []byte) string {
 func brief(err error) error {
 	var op *net.OpError
 	var call *os.SyscallError
+	if failed, ok := errors.AsType[*certs.HandshakeError](err); ok {
+		return failed
+	}
 	switch {
 	case errors.As(err, &call):
 		return call.Err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/protocol"
 	"serverherd/reactor"
 	"serverherd/reactor/gnetreactor"
@@ -173,7 +174,7 @@ func (d *dial) ConnectionFailed(reason error) {
 	w.reportReady(fmt.Errorf("%s, connection %d: %w", d.target.Name, w.made+1, explained(reason)))
 }
 
-// explained adds advice to an error about exhausted ports or descriptors.
+// explained adds advice to an error about exhausted ports or descriptors, and says in words why a TLS handshake failed.
 func explained(reason error) error {
 	switch {
 	case errors.Is(reason, syscall.EADDRNOTAVAIL), errors.Is(reason, syscall.EADDRINUSE):
@@ -181,6 +182,9 @@ func explained(reason error) error {
 		return fmt.Errorf("%w; %s", reason, how)
 	case errors.Is(reason, syscall.EMFILE):
 		return fmt.Errorf("%w; no free file descriptor: raise ulimit -n", reason)
+	}
+	if failed, ok := errors.AsType[*reactor.HandshakeError](reason); ok {
+		return &certs.HandshakeError{Reason: failed.Reason}
 	}
 	return reason
 }
@@ -328,6 +332,9 @@ func (w *worker) wrong(u *user, what, example string) {
 // together.
 func reason(reply []byte) string {
 	text := string(protocol.Printable(bytes.TrimRight(reply[:min(len(reply), 100)], "\n")))
+	if text == tlsRequired {
+		return "> TLS: required; see --tls"
+	}
 	if strings.HasPrefix(text, ">") {
 		if kind, _, found := strings.Cut(text, ":"); found {
 			return kind
@@ -341,6 +348,8 @@ func reason(reply []byte) string {
 	verb, _, _ := strings.Cut(line, " ")
 	return "? " + verb
 }
+
+var tlsRequired = "> " + protocol.TLSRequired.Error()
 
 func shown(reply []byte) string {
 	return string(protocol.Printable(reply[:min(len(reply), 100)]))

@@ -22,7 +22,7 @@ func (s *session) open(p []byte) (lines []byte) {
 		p = s.head
 	}
 	for {
-		o := protocol.Open(p)
+		o := protocol.Open(p, s.mayProxy())
 		s.answerTelnet(p[:o.Skip])
 		p = p[o.Skip:]
 		switch {

@@ -217,6 +217,8 @@ func TestProxies(t *testing.T) {
 		{"a header behind telnet", "10.1.2.3", "\xff\xf1" + header + "help\n", "", "10.1.2.3", true, other},
 		{"somebody else", "10.2.0.1", header + "help\n", "", "10.2.0.1", true, other},
 		{"somebody else, the beginning", "10.2.0.1", "PROXY ", "", "10.2.0.1", true, other},
+		{"an empty line behind the header", "10.1.2.3", header + "\r\n", "? \n\n", "192.0.2.7", false, nil},
+		{"somebody else, an empty line", "10.2.0.1", "\r\n", "? \n\n", "10.2.0.1", false, nil},
 		{"somebody else without", "10.2.0.1", "help\n", help, "10.2.0.1", false, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -388,3 +388,18 @@ func (sink) StopReceiving()                     {}
 func (sink) Prioritize()                        {}
 func (sink) Peer() string                       { return "client:1" }
 func (sink) Host() string                       { return "Alford:1" }
+
+// An empty first line has its reply at once: the header of a proxy begins likewise, but none may come.
+func TestEmptyFirstLine(t *testing.T) {
+	for sent, want := range map[string]string{
+		"\n": "? \n\n", "\r\n": "? \n\n", "\r\n\r\n": "? \n\n? \n\n", "\r\n\r\n\x00\r\nQUIT\n\x21\x11": "",
+	} {
+		w := alone(t, nil)
+		c := w.dial("Alford")
+		c.SendString(sent)
+		w.net.RunFor(time.Second)
+		if got := c.Take(); got != want || c.Closed() != (want == "") {
+			t.Errorf("%q: got %q, closed: %v; want %q", sent, got, c.Closed(), want)
+		}
+	}
+}

@@ -58,10 +58,15 @@ var openers = [...]func(p []byte) Opening{
 }
 
 // Open classifies a connection by all bytes received so far. It needs a complete first line: at EOF, append LF
-// to the bytes. The result does not depend on how the bytes were split into reads.
-func Open(p []byte) Opening {
+// to the bytes. The result does not depend on how the bytes were split into reads, with one exception: unless a PROXY
+// header may come, empty lines are lines at once, although a header of version 2 begins with two. Such a header is then
+// refused only if its mark comes in one piece.
+func Open(p []byte, proxy bool) Opening {
 	if len(p) == 0 {
 		return Opening{Kind: NeedMore}
+	}
+	if !proxy && len(p) >= len("\r\n") && len(p) < len(proxyV2) && string(p) == proxyV2[:len(p)] {
+		return openLine(p)
 	}
 	for _, open := range openers {
 		if o := open(p); o.Kind != noMatch {

@@ -124,6 +124,7 @@ var openingCases = []openingCase{
 // opener handles the first bytes of a connection as herd's opening does.
 type opener struct {
 	Opening
+	alone  bool   // no PROXY header may come
 	bytes  []byte // not skipped
 	answer []byte
 	calls  int
@@ -132,7 +133,7 @@ type opener struct {
 func (o *opener) receive(p []byte) {
 	o.bytes = append(o.bytes, p...)
 	for more := o.Kind == NeedMore; more; more = o.Kind == SkipMore {
-		o.Opening = Open(o.bytes)
+		o.Opening = Open(o.bytes, !o.alone)
 		if o.Skip > len(o.bytes) || o.Kind == NeedMore && o.Skip != 0 || o.Kind == SkipMore && o.Skip == 0 {
 			panic(fmt.Sprintf("%+v for %q", o.Opening, o.bytes))
 		}
@@ -185,6 +186,21 @@ func allCuts(t *testing.T, p []byte) {
 	}
 }
 
+// Where no PROXY header may come, empty lines are lines, and its mark is still refused.
+func TestOpenWithoutProxies(t *testing.T) {
+	for sent, want := range map[string]OpeningKind{
+		"\r": NeedMore, "\r\n": ClientLines, "\r\n\r": ClientLines, "\r\n\r\n": ClientLines, "\r\nhelp\r\n": ClientLines,
+		"PROXY UNKNOWN\r\n": ProxyHeader,
+	} {
+		if got := Open([]byte(sent), false); got.Kind != want {
+			t.Errorf("%q: %+v, want kind %d", sent, got, want)
+		}
+	}
+	if got := Open([]byte(proxyV2), false); got.Other != OtherPROXY {
+		t.Errorf("the mark of a header: %+v", got)
+	}
+}
+
 // Each opener decides at least one case.
 func TestOpenUsesEveryOpener(t *testing.T) {
 	for i, open := range openers {
@@ -201,7 +217,7 @@ func TestOpenUsesEveryOpener(t *testing.T) {
 func TestOpenAllocatesNothing(t *testing.T) {
 	for _, c := range openingCases {
 		p := []byte(c.sent)
-		if n := testing.AllocsPerRun(10, func() { Open(p) }); n != 0 && c.kind != LinkLines && c.kind != ProxyHeader {
+		if n := testing.AllocsPerRun(10, func() { Open(p, true) }); n != 0 && c.kind != LinkLines && c.kind != ProxyHeader {
 			t.Errorf("%s: %v allocations", c.name, n)
 		}
 	}
@@ -216,7 +232,10 @@ func FuzzOpen(f *testing.F) {
 			return // the longest input is a case of the table
 		}
 		allCuts(t, p)
-		if o := opened(p, []byte("\n")); o.Kind == NeedMore && len(o.bytes) > 0 && o.bytes[0] != telnetIAC {
+		o := opener{alone: true}
+		o.receive(p)
+		o.receive([]byte("\n"))
+		if o.Kind == NeedMore && o.Other == "" && len(o.bytes) > 0 && o.bytes[0] != telnetIAC {
 			t.Errorf("%q and LF: undecided, left %q", p, o.bytes)
 		}
 	})
@@ -239,7 +258,7 @@ func BenchmarkOpen(b *testing.B) {
 	line := []byte(paperIAMAT + "\n")
 	b.ReportAllocs()
 	for b.Loop() {
-		if Open(line).Kind != ClientLines {
+		if Open(line, true).Kind != ClientLines {
 			b.Fatal("a client's line is not taken for one")
 		}
 	}

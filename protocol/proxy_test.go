@@ -78,7 +78,7 @@ func TestProxyHeaders(t *testing.T) {
 			}
 			allCuts(t, []byte(c.header+"IAMAT\n"))
 			for end := range len(c.header) { // as soon as it can be nothing else, it is said
-				o := Open([]byte(c.header[:end]))
+				o := Open([]byte(c.header[:end]), true)
 				sure := end >= len(proxyV2) || strings.HasPrefix(c.header[:end], proxyV1)
 				if (o.Other == OtherPROXY) != sure || o.Kind == ProxyHeader {
 					t.Fatalf("%d bytes: %+v", end, o)

@@ -76,7 +76,7 @@ func ownUsage() time.Duration {
 // apply runs a load. The run is void if a reply is wrong or missing.
 func (b *Bench) apply(ctx context.Context, to servers, o load.Options) (loaded, error) {
 	for _, p := range to {
-		o.Targets = append(o.Targets, load.Target{Name: p.name, Addr: p.addr})
+		o.Targets = append(o.Targets, load.Target{Name: p.name, Addr: p.addr, TLS: p.tls})
 	}
 	if o.Duration == 0 {
 		o.Warmup, o.Duration = b.lengths(o.Connections)

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,8 @@ import (
 type process struct {
 	name    string
 	addr    string
-	console string // address, of a herd's server
+	console string      // address, of a herd's server
+	tls     *tls.Config // of clients; nil without TLS
 	cmd     *exec.Cmd
 	output  func() string   // its output, or standard error
 	ended   <-chan struct{} // closed when it has ended

@@ -5,6 +5,6 @@ func All() []*Experiment {
 	return []*Experiment{
 		throughput(), latency(), memory(), idleRatio(), slowHandler(), slowReaders(), churn(),
 		payload(), cores(), updates(), copying(), wholeHerd(), pauses(), floodOrAsk(), growthOfServers(),
-		growthOfRecords(), correctness(), manyClients(), manyServers(),
+		growthOfRecords(), correctness(), manyClients(), manyServers(), tlsCost(),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,11 +19,13 @@ import (
 )
 
 // stream is the reactor.Socket of a connection over TLS, on the loop of any engine. TLS cannot be read or written without
-// blocking, so a goroutine reads, one chunk at a time, and posts each chunk to the loop before it reads the next one.
-// Another one exists while there is output. Both end when the stream is closed.
+// blocking, so a goroutine reads, one chunk at a time, and posts each chunk to the loop before it reads the next one. It
+// also writes what the Protocol answered to that chunk, if that is no more than a record. Other output is written by a
+// goroutine that exists only meanwhile. All end when the stream is closed.
 //
-// The fields for reading belong to the reading goroutine, the rest is loop only. A chunk and its result are handed over by
-// a posted call and a channel.
+// The fields for reading belong to the reading goroutine. Those for writing belong to whoever sends, from the moment that
+// sending is set until it is cleared. The rest is loop only. A chunk and its result are handed over by a posted call and
+// a channel.
 type stream struct {
 	gate *Gate
 	conn *reactor.Conn
@@ -36,14 +39,23 @@ type stream struct {
 	// Loop only.
 	closed     bool
 	readPaused bool
-	writing    bool // the handshake is not done, or a goroutine sends, or its last call is posted
-	wanted     bool // the Conn waits for room
-	unsent     int  // bytes that the kernel has not taken
+	inEvent    bool // a chunk is handled, and the reading goroutine will send what is written meanwhile
+	own        *[]byte
+
+	sending atomic.Bool  // the handshake is not done, or a goroutine sends
+	wanted  atomic.Bool  // the Conn waits for room
+	unsent  atomic.Int64 // bytes that the kernel has not taken
 
 	// Of the reading goroutine.
 	lower   *lower
-	handled chan bool     // receives whether reading is paused, when a chunk was handled
+	handled chan handled  // receives a value when a chunk was handled
 	resume  chan struct{} // holds a token if reading goes on
+}
+
+// handled is what the reading goroutine has to know when a chunk was handled.
+type handled struct {
+	paused bool    // it must not read on
+	own    *[]byte // it must send this
 }
 
 // streamRead is the maximum of one read, as of a read from a socket without TLS.
@@ -74,7 +86,7 @@ func newStream(g *Gate, c net.Conn) (*stream, error) {
 		return nil, err
 	}
 	return &stream{
-		gate: g, tcp: c, raw: raw, gone: make(chan struct{}), handled: make(chan bool, 1), resume: make(chan struct{}, 1),
+		gate: g, tcp: c, raw: raw, gone: make(chan struct{}), handled: make(chan handled, 1), resume: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -95,11 +107,14 @@ func (s *stream) readAll() {
 			err = ErrTruncated
 		}
 		s.gate.loop.CallFromThread(func() { s.input(in[:n], err) })
-		paused := false
+		var done handled
 		select {
-		case paused = <-s.handled:
+		case done = <-s.handled:
 		case <-s.gone:
 			return
+		}
+		if done.own != nil {
+			s.send(done.own)
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) { // pending output is still sent; only a reset can still be reported
@@ -107,7 +122,7 @@ func (s *stream) readAll() {
 			}
 			return
 		}
-		if paused && !s.awaitReset(s.resume) {
+		if done.paused && !s.awaitReset(s.resume) {
 			return
 		}
 	}
@@ -118,6 +133,7 @@ func (s *stream) input(p []byte, err error) {
 	if s.closed {
 		return
 	}
+	s.inEvent = true
 	if len(p) > 0 {
 		s.conn.Input(p)
 	}
@@ -134,7 +150,9 @@ func (s *stream) input(p []byte, err error) {
 		default:
 		}
 	}
-	s.handled <- s.readPaused
+	s.inEvent = false
+	s.handled <- handled{s.readPaused, s.own}
+	s.own = nil
 }
 
 // awaitReset waits for a token of resume and reports true, or for the end of the connection, which it reports to the
@@ -185,15 +203,32 @@ func Reset(fd int) error {
 
 // Write implements reactor.Socket. It takes p, unless it is still sending what it took before.
 func (s *stream) Write(p []byte) (int, error) {
-	if s.writing {
-		s.wanted = true
+	if s.busy() {
 		return 0, nil
 	}
-	s.writing, s.unsent = true, len(p)
+	s.sending.Store(true)
+	s.unsent.Store(int64(len(p)))
 	out := streamBuffers.Get().(*[]byte)
 	*out = append((*out)[:0], p...)
-	s.gate.streams.Go(func() { s.send(out) })
+	if s.inEvent && len(p) <= streamWrite {
+		s.own = out
+	} else {
+		s.gate.streams.Go(func() { s.send(out) })
+	}
 	return len(p), nil
+}
+
+// busy reports whether the stream is sending. If so, the Conn is notified when it has finished.
+func (s *stream) busy() bool {
+	if !s.sending.Load() {
+		return false
+	}
+	s.wanted.Store(true)
+	if s.sending.Load() {
+		return true
+	}
+	s.wanted.Store(false) // finished meanwhile; an extra call of Writable does no harm
+	return false
 }
 
 // send writes out, and reports to the Conn each part that the kernel has taken.
@@ -201,33 +236,25 @@ func (s *stream) send(out *[]byte) {
 	var err error
 	for rest := *out; len(rest) > 0 && err == nil; {
 		n := min(len(rest), streamWrite)
-		_, err = s.tls.Write(rest[:n])
+		if _, err = s.tls.Write(rest[:n]); err != nil {
+			break
+		}
 		rest = rest[n:]
-		if len(rest) > 0 && err == nil {
-			s.post(func() {
-				s.unsent -= n
-				s.conn.Progress()
-			})
+		s.unsent.Add(-int64(n))
+		if len(rest) > 0 {
+			s.post(func() { s.conn.Progress() })
 		}
 	}
 	if cap(*out) <= keepStreamBuffer {
 		streamBuffers.Put(out)
 	}
-	s.post(func() {
-		if err != nil { // the unsent bytes stay counted, and nothing more is taken
-			s.conn.Broken(err)
-			return
-		}
-		s.sent()
-	})
-}
-
-// sent is called when all output was sent.
-func (s *stream) sent() {
-	s.writing, s.unsent = false, 0
-	if s.wanted {
-		s.wanted = false
-		s.conn.Writable()
+	if err != nil { // the unsent bytes stay counted, and nothing more is taken
+		s.post(func() { s.conn.Broken(err) })
+		return
+	}
+	s.sending.Store(false)
+	if s.wanted.Swap(false) {
+		s.post(func() { s.conn.Writable() })
 	}
 }
 
@@ -242,10 +269,10 @@ func (s *stream) post(f func()) {
 
 // Unsent implements reactor.Socket.
 func (s *stream) Unsent(wait bool) int {
-	if s.unsent > 0 && wait {
-		s.wanted = true
+	if wait && !s.busy() {
+		return 0
 	}
-	return s.unsent
+	return int(s.unsent.Load())
 }
 
 // Unacked implements reactor.Socket. It counts what TLS adds, too.
@@ -268,7 +295,7 @@ func (s *stream) ResumeReading() {
 
 // CloseWrite implements reactor.Socket. An error shows at the next read.
 func (s *stream) CloseWrite() {
-	s.writing = true
+	s.sending.Store(true)
 	t := s.tls
 	s.gate.streams.Go(func() {
 		if t != nil {

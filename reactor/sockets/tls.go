@@ -132,7 +132,8 @@ func (g *Gate) StartTLS(conn *reactor.Conn, c net.Conn, data []byte, config reac
 	}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(g.dials)
-	s.conn, s.writing = conn, true
+	s.conn = conn
+	s.sending.Store(true)
 	g.streams.Go(func() {
 		defer s.cancel()
 		below, t, err := g.handshakes.accept(ctx, &resumed{c, data}, config.(*tls.Config))
@@ -143,7 +144,10 @@ func (g *Gate) StartTLS(conn *reactor.Conn, c net.Conn, data []byte, config reac
 			}
 			s.lower, s.tls = below, t
 			g.streams.Go(s.readAll)
-			s.sent()
+			s.sending.Store(false)
+			if s.wanted.Swap(false) {
+				s.conn.Writable()
+			}
 		})
 	})
 	return s, nil

@@ -127,6 +127,7 @@ func (c *Conn) StartTLS(data []byte, config TLSConfig) {
 		panic("reactor: StartTLS after output")
 	}
 	c.upgrade = &upgrade{bytes.Clone(data), config}
+	c.loop.stats.BytesIn -= uint64(len(data)) // BytesIn is without what TLS adds
 	c.markDirty()
 }
 
@@ -141,7 +142,7 @@ func (c *Conn) startTLS() bool {
 		return false
 	}
 	up.data = append(up.data, c.held[c.heldAt:]...)
-	c.loop.stats.BytesIn -= uint64(len(up.data)) // BytesIn is without what TLS adds
+	c.loop.stats.BytesIn -= uint64(len(c.held) - c.heldAt)
 	c.held, c.heldAt, c.readPaused, c.eofHeld, c.read = nil, 0, false, false, nil
 	c.stopTimer()
 	next, err := u.StartTLS(up.data, up.config)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -59,11 +58,17 @@ func (srv *Server) HandshakeFailed(peer string, reason error) {
 	}
 }
 
-// handshakeKind is the part of a reason that all failures of its kind have in common: what is before an address, a time,
-// a version, or what the peer has sent, which is quoted.
+// handshakeKind is the part of a reason that all failures of its kind have in common: what is before a number, such as an
+// address, a time or a version, or before what the peer has sent, which is quoted.
 func handshakeKind(reason string) string {
-	if i := strings.IndexAny(reason, "0123456789\"["); i >= 0 {
-		return reason[:i]
+	word := false // within one: x509 is no number
+	for i := range len(reason) {
+		c := reason[i]
+		digit := '0' <= c && c <= '9'
+		if c == '"' || c == '[' || digit && !word {
+			return reason[:i]
+		}
+		word = digit || 'a' <= c|0x20 && c|0x20 <= 'z'
 	}
 	return reason
 }

@@ -339,15 +339,16 @@ func TestFailedHandshakesAreLoggedByKind(t *testing.T) {
 			"TLS handshake: not complete within 5s",
 			fmt.Sprintf("read tcp 127.0.0.1:1->127.0.0.1:%d: connection reset by peer", i),
 			fmt.Sprintf("tls: client offered only unsupported versions: [%d]", i),
-			fmt.Sprintf(`x509: certificate signed by unknown authority (possibly because of "x" in "%d")`, i),
-			fmt.Sprintf(`x509: certificate signed by unknown authority (possibly because of "%s")`, strings.Repeat("x", 1000*i)),
+			fmt.Sprintf("tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time %d", i),
+			fmt.Sprintf(`tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of "%d")`, i),
+			fmt.Sprintf(`tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of "%s")`, strings.Repeat("x", 1000*i)),
 		} {
 			for _, address := range []string{"192.0.2.1", "192.0.2.2"} {
 				srv.HandshakeFailed(fmt.Sprintf("%s:%d", address, 1000+i), errors.New(reason))
 			}
 		}
 	}
-	if n := len(srv.logLimits.tls.logged); n != 10 || srv.counters.TLSFailed != 1200 {
-		t.Errorf("%d entries for 5 kinds and 2 addresses, %d counted", n, srv.counters.TLSFailed)
+	if n := len(srv.logLimits.tls.logged); n != 12 || srv.counters.TLSFailed != 1400 {
+		t.Errorf("%d entries for 6 kinds and 2 addresses, %d counted", n, srv.counters.TLSFailed)
 	}
 }

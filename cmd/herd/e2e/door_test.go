@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -49,6 +50,7 @@ type guarded struct {
 	*processtest.Herd
 	addr, console string // of Alford
 	begun         time.Time
+	secure        *tls.Config // of clients; nil: without TLS
 
 	mu   sync.Mutex
 	seen bytes.Buffer // all that attackers and others have received
@@ -134,6 +136,14 @@ func (g *guarded) dial(from string) (*client, error) {
 		return nil, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(5 * processtest.Patience))
+	if g.secure != nil {
+		over := tls.Client(&cutting{TCPConn: conn.(*net.TCPConn)}, g.secure)
+		if err := over.Handshake(); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		conn = over
+	}
 	return &client{g, conn, bufio.NewReader(conn)}, nil
 }
 

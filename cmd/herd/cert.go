@@ -27,8 +27,9 @@ func newCert(o *options) *cobra.Command {
 			"at the first time; its key is beside it, as ca-key.pem. Keep that key away from\n" +
 			"the servers: whoever has it can be any of them.\n\n" +
 			"A certificate has the server's name, which neighbors check, and the hosts of its\n" +
-			"addresses and localhost, which clients and browsers check. One that exists is\n" +
-			"kept, unless --force is set. Servers that run read a new one within seconds.",
+			"addresses and localhost, which clients and browsers check, unless that is the\n" +
+			"name of another server. One that exists is kept, unless --force is set. Servers\n" +
+			"that run read a new one within seconds.",
 		Example: "  herd cert\n  herd cert Alford --force --days 30",
 		Args:    arguments(0, -1), ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -68,12 +69,12 @@ func makeCerts(c *cobra.Command, cfg *config.Config, servers []config.Server, li
 		}
 	}
 	for _, s := range servers {
-		files := cfg.TLS.Of(s.Name)
+		files, others := cfg.TLS.Of(s.Name), cfg.Others(s.Name)
 		_, err := os.Stat(files.Cert)
 		switch {
 		case err == nil && !force:
 			what := ""
-			if err := certs.Check(files, s.Name); err != nil {
+			if err := certs.Check(files, s.Name, others...); err != nil {
 				what, bad = ", but "+err.Error(), true
 			}
 			fmt.Fprintf(out, "kept     %s%s (--force replaces it)\n", files.Cert, what)
@@ -86,10 +87,13 @@ func makeCerts(c *cobra.Command, cfg *config.Config, servers []config.Server, li
 			return err
 		}
 		written(created...)
-		if err := ca.Make(files, s, life); err != nil {
+		if err := ca.Make(files, s, life, others...); err != nil {
 			return err
 		}
 		written(files.Cert, files.Key)
+		for _, host := range certs.Omitted(s, others) {
+			fmt.Fprintf(out, "without  %s in %s: it is the name of another server\n", host, files.Cert)
+		}
 	}
 	if !cfg.UsesTLS() {
 		fmt.Fprint(out, "\nTo use them, write into herd.toml and restart one server after another:\n\n"+

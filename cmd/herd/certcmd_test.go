@@ -136,6 +136,20 @@ func TestCert(t *testing.T) {
 		}, []string{"Ball"}, "kept     tls/Ball.pem, but tls.cert: tls/Ball.pem: neighbors would refuse it: x509: certificate signed by unknown authority", "", 1, nil},
 		"longer than its CA": {withTLS, func(_ *testing.T, _ string, cert func(...string)) { cert("Alford", "--days", "1") }, []string{"Ball"}, "",
 			"herd: tls/ca.pem expires on ", 1, nil},
+		"a host that is another server's name": {withTLS, func(t *testing.T, dir string, _ func(...string)) {
+			file := filepath.Join(dir, "herd.toml")
+			writeFile(t, file, strings.ReplaceAll(strings.ReplaceAll(readFile(t, file), "127.0.0.2", "ALFORD"), "[::1]:5000", "ball.:5000"))
+		}, nil, madeCA + madeA + "without  ball. in tls/Alford.pem: it is the name of another server\n" +
+			madeB + "without  ALFORD in tls/Ball.pem: it is the name of another server\n", "", 0,
+			[]string{"ca.pem", "ca-key.pem", "Alford.pem", "Alford-key.pem", "Ball.pem", "Ball-key.pem"}},
+		"a certificate that has another server's name, too": {withTLS, func(t *testing.T, dir string, cert func(...string)) {
+			file := filepath.Join(dir, "herd.toml")
+			text := readFile(t, file)
+			writeFile(t, file, strings.NewReplacer(`"Alford"`, `"Hamilton"`, "127.0.0.2", "alford").Replace(text))
+			cert("Ball")
+			writeFile(t, file, text)
+		}, []string{"Ball"}, `kept     tls/Ball.pem, but tls.cert: tls/Ball.pem: it has "alford", the name of another server: ` +
+			"with its key one could be that server (--force replaces it)\n", "", 1, nil},
 		"no days":       {withTLS, nil, []string{"--days", "0"}, "", "herd: --days: want a whole number from 1 to 825, got 0", 2, nil},
 		"too many days": {withTLS, nil, []string{"--days", "826"}, "", "herd: --days: want a whole number from 1 to 825, got 826", 2, nil},
 	} {

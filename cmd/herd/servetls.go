@@ -22,7 +22,7 @@ func checkCerts(cfg *config.Config, s config.Server) error {
 	if !cfg.UsesTLS() {
 		return nil
 	}
-	if _, err := certs.Load(cfg.TLS.Of(s.Name), s.Name); err != nil {
+	if _, err := certs.Load(cfg.TLS.Of(s.Name), s.Name, cfg.Others(s.Name)...); err != nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	return nil
@@ -34,7 +34,7 @@ func (p *process) openTLS(o *herd.Options) error {
 		return nil
 	}
 	var err error
-	if p.certs, err = certs.Load(p.cfg.TLS.Of(p.self.Name), p.self.Name); err != nil {
+	if p.certs, err = certs.Load(p.cfg.TLS.Of(p.self.Name), p.self.Name, p.cfg.Others(p.self.Name)...); err != nil {
 		return fmt.Errorf("%s: %w", p.self.Name, err)
 	}
 	p.logCerts("certificates loaded")

@@ -91,6 +91,16 @@ func (c *Config) UsesTLS() bool {
 	return false
 }
 
+// Others returns the names of all servers but one.
+func (c *Config) Others(server string) (names []string) {
+	for _, s := range c.Servers {
+		if s.Name != server {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // Of returns the files of a server.
 func (t TLS) Of(server string) TLS {
 	for _, path := range []*string{&t.CA, &t.Cert, &t.Key} {

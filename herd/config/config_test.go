@@ -164,6 +164,8 @@ func configMistakes() []struct{ name, text, want string } {
 		{"places_in_flight", "[limits]\nplaces_in_flight = 0\n" + twoServers, "herd.toml:2: limits.places_in_flight: 0 is not between 1 and 1024"},
 		{"drain", "[limits]\ndrain = \"2h\"\n" + twoServers, "herd.toml:2: limits.drain: 2h0m0s is not between 10ms and 1h0m0s"},
 		{"server's name", strings.Replace(twoServers, `"Ball"`+"\naddress", `"9"`+"\naddress", 1), `herd.toml:8: server.name: invalid name "9": expected a letter and up to 31 letters, digits, _ or -`},
+		{"localhost with links over TLS", "[tls]\nlinks = \"optional\"\n" + strings.ReplaceAll(twoServers, `"Ball"`, `"LocalHost"`),
+			"herd.toml:10: server.name: LocalHost cannot be a server's name with tls.links: every server's certificate may have it"},
 		{"same name", strings.Replace(twoServers, `name = "Ball"`, `name = "Alford"`, 1), "herd.toml:8: server.name: duplicate name Alford, already used by server 1"},
 		{"address", strings.Replace(twoServers, "127.0.0.1:11501", "127.0.0.1", 1), `herd.toml:9: server.address: invalid address "127.0.0.1": missing port`},
 		{"no address", strings.Replace(twoServers, "address = \"127.0.0.1:11501\"\n", "", 1), `herd.toml:7: server.address: invalid address "": empty address`},

@@ -51,6 +51,9 @@ func (l *loader) checkNames() {
 			l.fail("server", i, "name", "duplicate name %s, already used by server %d", s.Name, k+1)
 		}
 		names = append(names, s.Name)
+		if links := l.config.TLS.Links; strings.EqualFold(s.Name, "localhost") && (links == "optional" || links == "required") {
+			l.fail("server", i, "name", "%s cannot be a server's name with tls.links: every server's certificate may have it", s.Name)
+		}
 	}
 }
 

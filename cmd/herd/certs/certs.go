@@ -20,6 +20,7 @@ import (
 // Certs are the files of one server. Any goroutine may use them.
 type Certs struct {
 	server  string
+	others  []string
 	files   config.TLS
 	current atomic.Pointer[loaded]
 	failed  atomic.Bool // the last attempt to read the files failed
@@ -39,9 +40,10 @@ type stamp struct {
 	size     int64
 }
 
-// Load reads a server's files, see config.TLS.Of. With links over TLS its certificate must be one that neighbors accept.
-func Load(files config.TLS, server string) (*Certs, error) {
-	c := &Certs{server: server, files: files}
+// Load reads a server's files, see config.TLS.Of. With links over TLS its certificate must be one that neighbors accept,
+// and have no name of the other servers.
+func Load(files config.TLS, server string, others ...string) (*Certs, error) {
+	c := &Certs{server: server, others: others, files: files}
 	l, err := c.load()
 	if err != nil {
 		return nil, err
@@ -51,9 +53,9 @@ func Load(files config.TLS, server string) (*Certs, error) {
 }
 
 // Check returns an error if a server's files cannot be used, for links, too.
-func Check(files config.TLS, server string) error {
+func Check(files config.TLS, server string, others ...string) error {
 	files.Links = "required"
-	_, err := Load(files, server)
+	_, err := Load(files, server, others...)
 	return err
 }
 
@@ -111,6 +113,12 @@ func (c *Certs) load() (*loaded, error) {
 	if c.files.Links != "off" {
 		if err := c.checkLinks(l.roots, pair.Certificate); err != nil {
 			return nil, fmt.Errorf("tls.cert: %s: neighbors would refuse it: %w", c.files.Cert, err)
+		}
+		for _, name := range pair.Leaf.DNSNames {
+			if name != c.server && isOther(name, c.others) {
+				return nil, fmt.Errorf("tls.cert: %s: it has %.200q, the name of another server: with its key one could be that server",
+					c.files.Cert, name)
+			}
 		}
 	}
 	l.cert = &pair

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,6 +244,45 @@ func TestValidity(t *testing.T) {
 	}
 	if _, err := Load(files, "Alford"); err == nil || !strings.Contains(err.Error(), "has expired on") {
 		t.Errorf("expired: %v", err)
+	}
+}
+
+// A certificate has no name of another server, whatever the hosts of its addresses are, and one that has is not loaded for
+// links. DNS ignores case.
+func TestNamesOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	a, _, err := OpenAuthority(filepath.Join(dir, "ca.pem"), "ucla", 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := filesIn(dir, "Ball")
+	files.Links = "required"
+	ball := config.Server{Name: "Ball", Address: "alford:1", Listen: "Alford.:1", Console: "ball:2"}
+	others := []string{"Alford", "LOCALHOST", "ball"}
+	if err := a.Make(files, ball, time.Hour, others...); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(files, "Ball", others...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := c.current.Load().cert.Leaf.DNSNames; !slices.Equal(names, []string{"Ball"}) {
+		t.Errorf("the certificate is for %q", names)
+	}
+	if omitted := Omitted(ball, others); !slices.Equal(omitted, []string{"localhost", "alford", "Alford.", "ball"}) {
+		t.Errorf("omitted: %q", omitted)
+	}
+	if err := a.Make(files, ball, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for name, refused := range map[string]bool{"Alford": true, "ALFORD": true, "localhost": true, "ball": true, "Alf": false} {
+		_, err := Load(files, "Ball", name)
+		if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "the name of another server") {
+			t.Errorf("where %s is another server: %v", name, err)
+		}
+	}
+	if changed, err := c.Reload(true); changed || err == nil {
+		t.Errorf("read again: %v", err)
 	}
 }
 

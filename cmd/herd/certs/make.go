@@ -81,8 +81,9 @@ func OpenAuthority(ca, herd string, life time.Duration) (a *Authority, created [
 }
 
 // Make writes the certificate and the key of a server: for its name, which neighbors check, and for the hosts of its
-// addresses and the machine itself, which clients and browsers check.
-func (a *Authority) Make(files config.TLS, s config.Server, life time.Duration) error {
+// addresses and the machine itself, which clients and browsers check. It has no name of the other servers: neighbors would
+// take this server for them.
+func (a *Authority) Make(files config.TLS, s config.Server, life time.Duration, others ...string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (a *Authority) Make(files config.TLS, s config.Server, life time.Duration) 
 		Subject: pkix.Name{CommonName: s.Name}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
-	template.DNSNames, template.IPAddresses = names(s)
+	template.DNSNames, template.IPAddresses, _ = names(s, others)
 	_, text, err := sign(template, a.cert, key, a.key, life)
 	if err != nil {
 		return err
@@ -99,22 +100,43 @@ func (a *Authority) Make(files config.TLS, s config.Server, life time.Duration) 
 	return writePair(files.Cert, files.Key, text, key)
 }
 
+// Omitted returns the hosts that Make leaves out of a server's certificate, because they are names of other servers.
+func Omitted(s config.Server, others []string) []string {
+	_, _, omitted := names(s, others)
+	return omitted
+}
+
 // names are those in a server's certificate. Its own is the first.
-func names(s config.Server) (dns []string, ips []net.IP) {
-	dns = []string{s.Name, "localhost"}
+func names(s config.Server, others []string) (dns []string, ips []net.IP, omitted []string) {
+	dns = []string{s.Name}
 	ips = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	add := func(host string) {
+		switch {
+		case slices.Contains(dns, host) || slices.Contains(omitted, host):
+		case isOther(host, others):
+			omitted = append(omitted, host)
+		default:
+			dns = append(dns, host)
+		}
+	}
+	add("localhost")
 	for _, address := range []string{s.Address, s.Listen, s.Console} {
 		host, _, err := net.SplitHostPort(address)
 		ip := net.ParseIP(host)
 		switch {
 		case err != nil || host == "":
-		case ip == nil && !slices.Contains(dns, host):
-			dns = append(dns, host)
-		case ip != nil && !ip.IsUnspecified() && !slices.ContainsFunc(ips, ip.Equal):
+		case ip == nil:
+			add(host)
+		case !ip.IsUnspecified() && !slices.ContainsFunc(ips, ip.Equal):
 			ips = append(ips, ip)
 		}
 	}
-	return dns, ips
+	return dns, ips, omitted
+}
+
+// isOther reports whether a host is the name of another server. DNS ignores case and a dot at the end.
+func isOther(host string, others []string) bool {
+	return slices.ContainsFunc(others, func(name string) bool { return strings.EqualFold(strings.TrimSuffix(host, "."), name) })
 }
 
 // backdate is for clocks that are behind.

@@ -121,7 +121,7 @@ func Constants() []Constant {
 		{"addresses_noted", maxIdleAddresses, "addresses without a connection whose use of a limit is remembered; of more, one is forgotten"},
 		{"linger", reactor.Linger, "without progress, after which a closing connection is given up"},
 		{"tls_handshake", reactor.TLSHandshakeTime, "of a TLS handshake, on both sides"},
-		{"tls_handshakes", reactor.MaxTLSHandshakes, "TLS handshakes of accepted connections in progress; one more connection is closed. GOMAXPROCS minus 1 of them compute at once"},
+		{"tls_handshakes", reactor.MaxTLSHandshakes, "TLS handshakes of accepted connections in progress; for one more, the oldest is given up. GOMAXPROCS minus 1 of them compute at once"},
 		{"dial_timeout", dialTimeout, "of a dial to a neighbor"},
 		{"handshake_timeout", link.HandshakeTimeout, "of a handshake, on both sides"},
 		{"ping_after", link.PingAfter, "of silence, after which a neighbor is pinged"},

@@ -124,7 +124,8 @@ func (c *Conn) StartTLS(data []byte, config TLSConfig) {
 		return
 	}
 	if c.written > 0 {
-		panic("reactor: StartTLS after output")
+		c.abort(&HandshakeError{errors.New("output was sent before TLS")})
+		return
 	}
 	c.upgrade = &upgrade{bytes.Clone(data), config}
 	c.loop.stats.BytesIn -= uint64(len(data)) // BytesIn is without what TLS adds

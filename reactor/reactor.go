@@ -75,7 +75,7 @@ type Transport interface {
 	Prioritize()
 	// StartTLS continues over TLS, as its server side. It is called in DataReceived, and data are all bytes received of
 	// the handshake so far; the calls of DataReceived after that have what is decrypted. A failed handshake ends the
-	// connection with a *HandshakeError. Nothing may have been written before. It does nothing after LoseConnection or
+	// connection with a *HandshakeError, and so does output that was written before. It does nothing after LoseConnection or
 	// AbortConnection.
 	StartTLS(data []byte, config TLSConfig)
 	// Security returns what a TLS handshake has shown about the peer; the zero value without TLS.
@@ -99,8 +99,8 @@ type TLSConfig any
 const (
 	// TLSHandshakeTime is how long a handshake may take.
 	TLSHandshakeTime = 5 * time.Second
-	// MaxTLSHandshakes is how many handshakes of accepted connections may be in progress. One more connection is closed
-	// at once.
+	// MaxTLSHandshakes is how many handshakes of accepted connections may be in progress. For one more, the oldest is
+	// given up. Dials do not count.
 	MaxTLSHandshakes = 1024
 )
 

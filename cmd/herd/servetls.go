@@ -52,10 +52,11 @@ func (p *process) logCerts(message string) {
 }
 
 // securePort is the listener for clients and neighbors. If all of them must have TLS and none comes by a proxy, a
-// connection's handshake is done before the loop sees it.
+// connection's handshake is done before the loop sees it, and before it counts in max_connections, if there are
+// descriptors for that.
 func (p *process) securePort(l net.Listener) reactor.Listener {
 	c := p.cfg
-	if c.TLS.Links != "required" || c.Clients.TLS != "required" || len(c.Clients.ProxyProtocol) > 0 {
+	if c.TLS.Links != "required" || c.Clients.TLS != "required" || len(c.Clients.ProxyProtocol) > 0 || !c.RoomForHandshakes(descriptors()) {
 		return l
 	}
 	return &sockets.TLSListener{Listener: l, Config: p.certs.Port(), Failed: func(peer string, reason error) {

@@ -53,6 +53,12 @@ func (c *Config) CheckDescriptors(descriptors int) error {
 	return nil
 }
 
+// RoomForHandshakes reports whether an open file limit of descriptors has room for connections within a TLS handshake
+// that are not among max_connections.
+func (c *Config) RoomForHandshakes(descriptors int) bool {
+	return descriptors >= c.Limits.MaxConnections+reservedDescriptors+reactor.MaxTLSHandshakes
+}
+
 // defaults returns the configuration of an empty file, without servers.
 func defaults(r Resources) *Config {
 	return &Config{

@@ -36,6 +36,7 @@ func RunTLS(t *testing.T, create func() reactor.Reactor) {
 			t.Run("ManyHandshakes", s.manyHandshakes)
 			t.Run("Truncated", s.truncated)
 			t.Run("Security", s.security)
+			t.Run("OutputBeforeTLS", s.outputBeforeTLS)
 		})
 	}
 }
@@ -280,6 +281,9 @@ func (s kernel) manyHandshakes(t *testing.T) {
 	if n := len(stalled); n <= reactor.MaxTLSHandshakes {
 		t.Errorf("one of %d handshakes was refused", n)
 	}
+	newer := h.Dial(addr) // while as many are in progress as may be
+	newer.Send([]byte("hello"))
+	same(t, newer.Receive(5), []byte("hello"))
 	dialed, failed := &recorder{test: t}, []error{}
 	elsewhere := s.layer.elsewhere(t)
 	h.Do(func() {
@@ -318,6 +322,23 @@ func (s kernel) truncated(t *testing.T) {
 			t.Error("the end was taken for a clean one")
 		}
 	})
+}
+
+// A Protocol that has sent something cannot begin TLS: the peer may have made it do so, and the process goes on.
+func (s kernel) outputBeforeTLS(t *testing.T) {
+	h := NewSockets(t, s.create())
+	p := &recorder{test: t}
+	p.onMade = func() { p.t.Write([]byte("hello")) }
+	p.onData = func(b []byte) { p.t.StartTLS(b, s.layer.config()) }
+	peer := h.Dial(serveOne(t, h, p))
+	peer.Send([]byte("\x16\x03\x01"))
+	h.Wait("ConnectionLost", func() bool { return p.lost > 0 })
+	h.Do(func() {
+		if failed := (*reactor.HandshakeError)(nil); !errors.As(p.reason, &failed) {
+			t.Errorf("lost for %v", p.reason)
+		}
+	})
+	peer.Close()
 }
 
 // The Protocol knows the verified names of its peer.

@@ -56,7 +56,7 @@ func (g *Gate) Init(l *reactor.Loop, o Options) {
 	g.loop, g.opts = l, o
 	g.tokens, g.shutdown = make(chan struct{}, maxTaking), make(chan struct{})
 	g.dials, g.cancel = context.WithCancel(context.Background())
-	g.handshakes = newHandshakes()
+	g.handshakes.init()
 }
 
 // Ending reports whether Shutdown was called: no new connections are accepted.

@@ -322,7 +322,7 @@ func (s *stream) Close(reset bool) {
 		return
 	}
 	s.gate.streams.Go(func() {
-		_ = s.tcp.SetWriteDeadline(time.Now().Add(closeTime))
+		defer time.AfterFunc(closeTime, func() { s.tcp.Close() }).Stop() // crypto/tls would try for 5 s
 		_ = s.tls.Close()
 	})
 }

@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"sync"
 
 	"serverherd/reactor"
 )
@@ -28,32 +30,40 @@ type TLSFactory struct {
 	Config *tls.Config
 }
 
-// ErrHandshakes is why a connection is closed at once.
-var ErrHandshakes = fmt.Errorf("more than %d TLS handshakes in progress", reactor.MaxTLSHandshakes)
+// ErrHandshakes is why a handshake is given up for a newer one.
+var ErrHandshakes = fmt.Errorf("more than %d TLS handshakes in progress: the oldest is given up", reactor.MaxTLSHandshakes)
 
 // handshakes bounds what handshakes cost. The loop must have a processor for itself, so fewer of them compute at once
 // than there are processors. Those that wait for their peer do not count. Any goroutine.
 type handshakes struct {
-	begun     chan struct{} // a token for each in progress of an accepted connection
 	computing chan struct{} // a token for each that computes
+
+	mu       sync.Mutex
+	accepted list.List // of the context.CancelCauseFunc of those of accepted connections, the oldest first
 }
 
-func newHandshakes() handshakes {
-	return handshakes{make(chan struct{}, reactor.MaxTLSHandshakes), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
-}
+func (h *handshakes) init() { h.computing = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)) }
 
 // side is tls.Client or tls.Server.
 type side func(net.Conn, *tls.Config) *tls.Conn
 
-// accept is run for a connection that was accepted.
+// accept is run for a connection that was accepted. There are at most MaxTLSHandshakes: the oldest is given up for one
+// more. Whoever goes on with a handshake needs milliseconds, so connections that begin one and say nothing, however many,
+// end each other and not that one.
 func (h *handshakes) accept(ctx context.Context, c net.Conn, config *tls.Config) (*lower, *tls.Conn, error) {
-	select {
-	case h.begun <- struct{}{}:
-		defer func() { <-h.begun }()
-	default:
-		c.Close()
-		return nil, nil, ErrHandshakes
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	h.mu.Lock()
+	place := h.accepted.PushBack(cancel)
+	if h.accepted.Len() > reactor.MaxTLSHandshakes {
+		h.accepted.Remove(h.accepted.Front()).(context.CancelCauseFunc)(ErrHandshakes)
 	}
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.accepted.Remove(place) // nothing if it was removed
+	}()
 	return h.run(ctx, c, tls.Server, config)
 }
 
@@ -70,7 +80,10 @@ func (h *handshakes) run(ctx context.Context, c net.Conn, as side, config *tls.C
 	l.computing = nil
 	if err != nil {
 		c.Close()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		switch {
+		case errors.Is(context.Cause(ctx), ErrHandshakes):
+			err = ErrHandshakes
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
 			err = fmt.Errorf("TLS handshake: not complete within %v", reactor.TLSHandshakeTime)
 		}
 		return nil, nil, err

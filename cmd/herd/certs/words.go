@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -55,9 +56,9 @@ func (e *HandshakeError) Error() string {
 	case isHost:
 		return fmt.Sprintf("TLS: the certificate is for %.200q, not for %q", namesOf(host.Certificate), host.Host)
 	case isAlert:
-		return "TLS: the server refused the handshake: " + alert.Error()
+		return "TLS: the server refused the handshake: " + strings.TrimPrefix(alert.Error(), "tls: ")
 	case isRemote && remote.Op == "remote error":
-		return "TLS: the server refused the handshake: " + remote.Err.Error()
+		return "TLS: the server refused the handshake: " + strings.TrimPrefix(remote.Err.Error(), "tls: ")
 	}
 	return "TLS: " + reason.Error()
 }

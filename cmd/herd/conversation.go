@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"syscall"
 
 	"serverherd/cmd/herd/certs"
 	"serverherd/cmd/herd/client"
@@ -18,6 +20,7 @@ import (
 type conversation struct {
 	*client.Conn
 	target
+	answered bool // there was a reply
 }
 
 func dial(o *options) (*conversation, error) {
@@ -50,20 +53,48 @@ func unreachable(err error) error {
 func (o *options) connect(ctx context.Context, t target) (*conversation, error) {
 	c, err := client.Dial(ctx, t.addr, client.Options{Dialect: t.dialect, Timeout: o.timeout, Token: o.token, TLS: t.tls})
 	if err != nil {
-		return nil, ofFlag(err)
+		return nil, ofFlag(t.withoutTLS(err))
 	}
-	return &conversation{c, t}, nil
+	return &conversation{Conn: c, target: t}, nil
 }
+
+// withoutTLS adds advice to the error of a connection without TLS that the server has closed before its first reply. A
+// server that requires TLS may read nothing else.
+func (t target) withoutTLS(err error) error {
+	closed := func(reason error) bool { return errors.Is(err, reason) }
+	if t.tls == nil && slices.ContainsFunc([]error{client.ErrClosed, io.EOF, syscall.ECONNRESET, syscall.EPIPE}, closed) {
+		return &closedError{err}
+	}
+	return err
+}
+
+// closedError is the error of withoutTLS.
+type closedError struct{ error }
+
+func (e *closedError) Error() string { return e.error.Error() + needsTLS }
+
+// Unwrap returns the reason.
+func (e *closedError) Unwrap() error { return e.error }
+
+// needsTLS is the advice of a closedError.
+const needsTLS = "; does it need --tls?"
 
 // ask sends a line and returns its reply without trailing LFs.
 func (c *conversation) ask(line string) (string, error) {
-	reply, err := c.Ask(line)
-	return reply, ofFlag(err)
+	return c.noted(c.Ask(line))
 }
 
 // reply reads the reply to a request that begins with verb.
 func (c *conversation) reply(verb string) (string, error) {
-	reply, err := c.Reply(verb)
+	return c.noted(c.Reply(verb))
+}
+
+func (c *conversation) noted(reply string, err error) (string, error) {
+	if err == nil {
+		c.answered = true
+	} else if !c.answered {
+		err = c.withoutTLS(err)
+	}
 	return reply, ofFlag(err)
 }
 

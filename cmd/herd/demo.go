@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"serverherd/cmd/herd/certs"
 	"serverherd/cmd/herd/demo"
 	"serverherd/cmd/herd/load"
 	"serverherd/cmd/herd/view"
@@ -150,6 +151,9 @@ func (f *demoFlags) run(c *cobra.Command, o *options, cfg *config.Config) error 
 	case screen.err != nil:
 		return screen.err
 	case err != nil:
+		if _, ok := errors.AsType[*certs.HandshakeError](err); ok { // they run
+			return err
+		}
 		return fmt.Errorf("%w; are the servers running? see herd status", err)
 	case counts.Updates == 0 && ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -193,7 +193,8 @@ func (f *loadFlags) load(ctx context.Context, out io.Writer) (*load.Report, erro
 		}
 		return r, err
 	}
-	return load.Run(ctx, f.Options)
+	r, err := load.Run(ctx, f.Options)
+	return r, target{tls: f.Targets[0].TLS}.withoutTLS(err)
 }
 
 // progress prints one line of progress. On a terminal, of at least 80 columns, it overwrites the previous

@@ -114,6 +114,9 @@ func brief(err error) error {
 	if failed, ok := errors.AsType[*certs.HandshakeError](err); ok {
 		return failed
 	}
+	if _, ok := errors.AsType[*closedError](err); ok {
+		return errors.New("connection closed" + needsTLS)
+	}
 	switch {
 	case errors.Is(err, client.ErrClosed):
 		return errors.New("connection closed")

@@ -325,3 +325,19 @@ func TestShellAndItsOutput(t *testing.T) {
 		t.Error("exit code 0 after SIGTERM")
 	}
 }
+
+// The shell changes servers over TLS. Each must have its own certificate.
+func TestShellOverTLS(t *testing.T) {
+	t.Parallel()
+	h := startOverTLS(t, "required", "")
+	s := startShell(t, h, "--ca", h.CA)
+	s.sees("Connected to Alford.")
+	s.types("IAMAT kiwi +1+1 5\r")
+	s.sees("kiwi +1+1 5\r\nAlford> ")
+	s.types(".at Hamilton\r")
+	s.sees("Hamilton> ")
+	s.types("IAMAT kiwi +1+1 6\r")
+	s.sees("kiwi +1+1 6\r\nHamilton> ")
+	s.types("\x04")
+	s.ends()
+}

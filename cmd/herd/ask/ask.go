@@ -206,12 +206,23 @@ func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.R
 	if err == nil && r.StatusCode != http.StatusOK {
 		defer r.Body.Close()
 		answered := &statusError{r.StatusCode, r.Status, s.Console, reason(r.Body), ""}
-		if Refused(answered) {
+		switch {
+		case Refused(answered):
 			answered.advice = c.o.Advice
+		case answered.reason == "" && c.mayNeedTLS(r.StatusCode):
+			answered.advice = needsTLS
 		}
 		err = answered
 	}
 	return r, err
+}
+
+// needsTLS is the advice for who asks without TLS.
+const needsTLS = "does it need TLS? Set [console] tls"
+
+// mayNeedTLS reports whether a status is that of a console that requires TLS, for a request without.
+func (c *Client) mayNeedTLS(status int) bool {
+	return status == http.StatusBadRequest && c.o.TLS.schemes()[0] == "http"
 }
 
 // do requests a path.

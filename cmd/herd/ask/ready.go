@@ -41,6 +41,9 @@ func (c *Client) ready(ctx context.Context, s config.Server) Readiness {
 		a.Reason = strings.TrimPrefix(first, "not ready: ")
 	default:
 		a.Reason = "bad answer from " + s.Console
+		if c.mayNeedTLS(status) {
+			a.Reason += "; " + needsTLS
+		}
 	}
 	a.Reason = bounded(a.Reason)
 	return a

@@ -109,14 +109,14 @@ func TestAskOverTLS(t *testing.T) {
 		raw                func(net.Conn)
 		optional, required string // the answer, or the beginning of the error
 	}{
-		"no TLS":             {nil, nil, "plain", "console at ADDRESS: no TLS there: [console] tls is off there, and required here"},
+		"no TLS":             {nil, nil, "plain", "console at ADDRESS: no TLS there: is [console] tls off there? It is required here"},
 		"TLS":                {ours["Alford"].Console(), nil, "TLS", "TLS"},
 		"another server":     {ours["Ball"].Console(), nil, bad + "the certificate is not for this name", bad + "the certificate is not for this name"},
 		"another authority":  {others["Alford"].Console(), nil, bad + "the certificate is not of a trusted authority", bad + "the certificate is not of a trusted authority"},
 		"an older version":   {old, nil, bad + "the server refused the handshake", bad + "the server refused the handshake"},
 		"an alert":           {nil, func(c net.Conn) { _, _ = io.WriteString(c, "\x15\x03\x03\x00\x02\x02\x28") }, bad + "the server refused", bad + "the server refused"},
 		"a wrong answer":     {nil, func(c net.Conn) { _, _ = io.WriteString(c, "\x16\x03\x03\x00\x04\x02\x00\x00\x00") }, bad, bad},
-		"a close":            {nil, func(net.Conn) {}, "no answer at ADDRESS", "console at ADDRESS: the connection was closed in the TLS handshake"},
+		"a close":            {nil, func(net.Conn) {}, "no answer at ADDRESS", "console at ADDRESS: no TLS there: "},
 		"a hanging one":      {nil, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, "no answer at ADDRESS within ", "no answer at ADDRESS within "},
 		"no trusted CA here": {ours["Alford"].Console(), nil, bad + "no CA", bad + "no CA"},
 	} {

@@ -25,13 +25,8 @@ func (e *HandshakeError) Unwrap() error { return e.Reason }
 // NoTLS reports whether the other side speaks no TLS: it has closed the connection, or has answered something else. What is
 // wrong with its certificate, and an alert, are other errors.
 func (e *HandshakeError) NoTLS() bool {
-	return isNoTLS(e.Reason) || errors.Is(e.Reason, io.EOF) || errors.Is(e.Reason, syscall.ECONNRESET)
-}
-
-// isNoTLS reports whether the answer was something other than TLS.
-func isNoTLS(reason error) bool {
-	_, other := errors.AsType[tls.RecordHeaderError](reason)
-	return other
+	_, other := errors.AsType[tls.RecordHeaderError](e.Reason)
+	return other || errors.Is(e.Reason, io.EOF) || errors.Is(e.Reason, syscall.ECONNRESET)
 }
 
 // Error implements error.
@@ -43,12 +38,10 @@ func (e *HandshakeError) Error() string {
 	alert, isAlert := errors.AsType[tls.AlertError](reason)
 	remote, isRemote := errors.AsType[*net.OpError](reason)
 	switch {
-	case isNoTLS(reason) && e.Console:
-		return "no TLS there: [console] tls is off there, and required here"
-	case isNoTLS(reason):
-		return "no TLS there: [clients] tls is off there; try without --tls"
+	case e.NoTLS() && e.Console:
+		return "no TLS there: is [console] tls off there? It is required here"
 	case e.NoTLS():
-		return "the connection was closed in the TLS handshake: is there TLS?"
+		return "no TLS there: is [clients] tls off there? Try without --tls"
 	case unknown:
 		return "TLS: the certificate is not of a trusted authority; set tls.ca or --ca to the file of its CA"
 	case isInvalid && invalid.Reason == x509.Expired:

@@ -54,7 +54,7 @@ func openDoors(t *testing.T, extra string, answer http.HandlerFunc) *doors {
 		d.mu.Lock()
 		d.asked = append(d.asked, r.Header.Get("Authorization"))
 		q := access.Question{Server: "Alford", Method: r.Method, Target: r.URL.RequestURI()}
-		_, err := access.Verify([]string{aSecret}, q, r.Header.Get("Authorization"), time.Now())
+		_, err := access.Verify([]string{aSecret}, q, r.Header.Get("Authorization"), time.Now(), time.Time{})
 		d.errors = append(d.errors, err)
 		d.mu.Unlock()
 		answer(w, r)

@@ -43,16 +43,18 @@ func TestParse(t *testing.T) {
 func TestBadFiles(t *testing.T) {
 	valid := "sha256 = \"" + zero + "\", rights = [\"write\"]"
 	for text, want := range map[string]string{
-		"herd_AAAA":                     "tokens.toml:1: not valid TOML",
-		"\n\nx = {":                     "tokens.toml:3: not valid TOML",
-		"x = 5":                         "tokens.toml:1: x: expected { sha256",
-		"x = {}":                        "tokens.toml:1: x: sha256 is missing",
-		"\nx = { sha256 = \"00\" }":     "tokens.toml:2: x: rights are missing: some of read, write",
-		"x = { sha256 = 5 }":            "tokens.toml:1: x: expected",
-		"\"a b\" = { " + valid + " }":   "tokens.toml:1: the name of a token",
-		"x = { " + valid + ", a = 1 }":  "tokens.toml:1: x: unknown key \"a\"",
-		"x = { expires = 5 }":           "tokens.toml:1: x: expected",
-		"x = { expires = \"tomorrow\"}": "tokens.toml:1: x: expected",
+		"herd_AAAA":                    "tokens.toml:1: not valid TOML",
+		"\n\nx = {":                    "tokens.toml:3: not valid TOML",
+		"x = 5":                        "tokens.toml:1: x: expected { sha256",
+		"x = {}":                       "tokens.toml:1: x: sha256 is missing",
+		"\nx = { sha256 = \"00\" }":    "tokens.toml:2: x: rights are missing: some of read, write",
+		"x = { sha256 = 5 }":           "tokens.toml:1: x: expected",
+		"\"a b\" = { " + valid + " }":  "tokens.toml:1: the name of a token",
+		"x = { " + valid + ", a = 1 }": "tokens.toml:1: x: unknown key \"a\"",
+		"x = { " + valid + ", expires = 0001-01-01T00:00:00Z }":      "tokens.toml:1: x: expires is the zero time",
+		"x = { " + valid + ", expires = 0001-01-01T01:00:00+01:00 }": "tokens.toml:1: x: expires is the zero time",
+		"x = { expires = 5 }":                                                                      "tokens.toml:1: x: expected",
+		"x = { expires = \"tomorrow\"}":                                                            "tokens.toml:1: x: expected",
 		"x = { " + valid + " }\ny = { " + valid + " }":                                             "tokens.toml:2: y: the same token as x",
 		"x = { " + valid + ", prefix = \"a b\" }":                                                  "tokens.toml:1: x: prefix: no client id begins so: contains white space",
 		"x = { sha256 = \"" + zero[1:] + "\", rights = [\"read\"] }":                               "tokens.toml:1: x: sha256 is not 64 hex digits",
@@ -111,7 +113,7 @@ func TestSignature(t *testing.T) {
 	q := Question{"Alford", "GET", "/trace.json?id=a"}
 	nonce := Nonce{1, 2}
 	header := Sign("secret of the herd", q, now, nonce)
-	if got, err := Verify([]string{"another", "secret of the herd"}, q, header, now.Add(30*time.Second)); err != nil || got != nonce {
+	if got, err := Verify([]string{"another", "secret of the herd"}, q, header, now.Add(30*time.Second), time.Time{}); err != nil || got != nonce {
 		t.Fatal(got, err)
 	}
 	secrets := []string{"secret of the herd"}
@@ -119,22 +121,27 @@ func TestSignature(t *testing.T) {
 		{"Ball", q.Method, q.Target}, {q.Server, "HEAD", q.Target}, {q.Server, q.Method, "/trace.json?id=b"},
 		{q.Server, q.Method, "/trace.json"}, {q.Server + "\n" + q.Method, "", q.Target},
 	} {
-		if _, err := Verify(secrets, other, header, now); err != ErrSignature {
+		if _, err := Verify(secrets, other, header, now, time.Time{}); err != ErrSignature {
 			t.Error(other, err)
 		}
 	}
 	for _, d := range []time.Duration{31 * time.Second, -31 * time.Second, 24 * time.Hour} {
-		if _, err := Verify(secrets, q, header, now.Add(d)); err != ErrAge {
+		if _, err := Verify(secrets, q, header, now.Add(d), time.Time{}); err != ErrAge {
 			t.Error(d, err)
 		}
 	}
-	if _, err := Verify(nil, q, header, now); err != ErrSignature {
+	for since, want := range map[time.Duration]error{-time.Second: nil, 0: nil, 999 * time.Millisecond: nil, time.Second: ErrBefore} {
+		if _, err := Verify(secrets, q, header, now.Add(10*time.Second), now.Truncate(time.Second).Add(since)); err != want {
+			t.Errorf("since %v: %v", since, err)
+		}
+	}
+	if _, err := Verify(nil, q, header, now, time.Time{}); err != ErrSignature {
 		t.Error(err)
 	}
-	if _, err := Verify(secrets, q, strings.Replace(header, "nonce=01", "nonce=03", 1), now); err != ErrSignature {
+	if _, err := Verify(secrets, q, strings.Replace(header, "nonce=01", "nonce=03", 1), now, time.Time{}); err != ErrSignature {
 		t.Error(err)
 	}
-	if _, err := Verify(secrets, q, strings.Replace(header, "time=1790000000", "time=1790000001", 1), now); err != ErrSignature {
+	if _, err := Verify(secrets, q, strings.Replace(header, "time=1790000000", "time=1790000001", 1), now, time.Time{}); err != ErrSignature {
 		t.Error(err)
 	}
 	for _, bad := range []string{
@@ -142,7 +149,7 @@ func TestSignature(t *testing.T) {
 		strings.Replace(header, "time=", "time=0", 1), strings.Replace(header, "time=", "time=+", 1), strings.Replace(header, "nonce", "none", 1),
 		header[:len(header)-1], header[:strings.Index(header, ",mac")], "Herd-HMAC-SHA256 time=9999999999999999999999,nonce=,mac=",
 	} {
-		if _, err := Verify(secrets, q, bad, now); err != ErrMalformed {
+		if _, err := Verify(secrets, q, bad, now, time.Time{}); err != ErrMalformed {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

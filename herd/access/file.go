@@ -18,10 +18,10 @@ import (
 
 // entry is the value of one key of a tokens file.
 type entry struct {
-	SHA256  *string   `toml:"sha256"`
-	Rights  []string  `toml:"rights"`
-	Prefix  *string   `toml:"prefix"`
-	Expires time.Time `toml:"expires"`
+	SHA256  *string    `toml:"sha256"`
+	Rights  []string   `toml:"rights"`
+	Prefix  *string    `toml:"prefix"`
+	Expires *time.Time `toml:"expires"`
 }
 
 // Parse reads a tokens file: one key for each token, its name.
@@ -81,15 +81,22 @@ func Parse(file string, text []byte) (*Tokens, error) {
 }
 
 func (e *entry) token(name string) (*Token, error) {
-	t := &Token{Name: name, Expires: e.Expires}
+	t := &Token{Name: name}
 	switch {
 	case e.SHA256 == nil:
 		return nil, errors.New("sha256 is missing")
 	case len(e.Rights) == 0:
 		return nil, fmt.Errorf("rights are missing: some of %s", strings.Join(rightNames[:], ", "))
 	}
-	if n, err := hex.Decode(t.Hash[:], limited(*e.SHA256, 2*sha256.Size)); err != nil || n != sha256.Size {
+	hash, err := hex.DecodeString(*e.SHA256)
+	if err != nil || len(hash) != sha256.Size {
 		return nil, fmt.Errorf("sha256 is not %d hex digits", 2*sha256.Size)
+	}
+	t.Hash = [sha256.Size]byte(hash)
+	if e.Expires != nil {
+		if t.Expires = *e.Expires; t.Expires.IsZero() {
+			return nil, errors.New("expires is the zero time: without expires, a token is valid until its line is removed")
+		}
 	}
 	for _, right := range e.Rights {
 		i := slices.Index(rightNames[:], right)
@@ -108,14 +115,6 @@ func (e *entry) token(name string) (*Token, error) {
 		}
 	}
 	return t, nil
-}
-
-// limited returns text, or one byte more than most of it.
-func limited(text string, most int) []byte {
-	if len(text) != most {
-		return nil
-	}
-	return []byte(text)
 }
 
 // lineOf returns the first line that begins with a name, from 1; 0 if there is none.

@@ -53,11 +53,13 @@ var (
 	ErrMalformed = errors.New("malformed signature")
 	ErrSignature = errors.New("wrong signature: another secret, server, method, path or query")
 	ErrAge       = errors.New("signature is too old or too new: the clocks differ by more than " + SignatureAge.String())
+	ErrBefore    = errors.New("signature is from before this console started: a clock is behind, or it is used again")
 )
 
 // Verify checks the Authorization header of a question against any of the secrets. The caller refuses a nonce that it
-// has seen before, within twice SignatureAge.
-func Verify(secrets []string, q Question, header string, now time.Time) (nonce Nonce, err error) {
+// has seen before, within twice SignatureAge. What was signed before the second of since is refused: the caller began then,
+// and knows no older nonces.
+func Verify(secrets []string, q Question, header string, now, since time.Time) (nonce Nonce, err error) {
 	if !IsSignature(header) {
 		return nonce, ErrMalformed
 	}
@@ -92,6 +94,9 @@ func Verify(secrets []string, q Question, header string, now time.Time) (nonce N
 	}
 	if age := now.Unix() - seconds; age > int64(SignatureAge/time.Second) || age < -int64(SignatureAge/time.Second) {
 		return nonce, ErrAge
+	}
+	if seconds < since.Unix() {
+		return nonce, ErrBefore
 	}
 	return nonce, nil
 }

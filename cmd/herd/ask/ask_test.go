@@ -286,7 +286,7 @@ func TestAuthorization(t *testing.T) {
 	s := serverAt(t, "Alford", func(w http.ResponseWriter, r *http.Request) {
 		headers = append(headers, r.Header.Get("Authorization"))
 		if q := (access.Question{Server: "Alford", Method: r.Method, Target: r.RequestURI}); len(headers) > 2 {
-			if _, err := access.Verify([]string{"secret"}, q, headers[len(headers)-1], time.Now()); err != nil {
+			if _, err := access.Verify([]string{"secret"}, q, headers[len(headers)-1], time.Now(), time.Time{}); err != nil {
 				t.Error(err)
 			}
 		}

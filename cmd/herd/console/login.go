@@ -11,7 +11,7 @@ import (
 
 	"serverherd/cmd/herd/console/door"
 	"serverherd/cmd/herd/console/site"
-	"serverherd/herd/access"
+	"serverherd/protocol"
 )
 
 // LoginAnswer is the answer of /login to a request in JSON.
@@ -113,7 +113,7 @@ func loginToken(r *http.Request) (token string, form bool, err error) {
 			token = *body.Token
 		}
 	}
-	if len(token) > access.MaxToken {
+	if len(token) > protocol.MaxToken {
 		token = "" // no token is so long: it is unknown
 	}
 	return token, form, err

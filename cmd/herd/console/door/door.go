@@ -48,6 +48,7 @@ type Door struct {
 	open    bool            // [console] open
 	hosts   map[string]bool // allowed, besides those of this machine
 	cookie  string          // the name of the cookie
+	started time.Time       // nonces of earlier signatures are not known
 	log     *zap.Logger
 
 	denied, loginsRefused, signaturesRefused atomic.Uint64
@@ -64,7 +65,7 @@ type Door struct {
 // New returns a door without tokens.
 func New(o Options) *Door {
 	d := &Door{
-		name: o.Name, log: o.Log, hosts: make(map[string]bool), cookie: "herd." + o.Name,
+		name: o.Name, log: o.Log, started: time.Now(), hosts: make(map[string]bool), cookie: "herd." + o.Name,
 		sessions: make(map[key]*session), visits: make(map[*visit]struct{}), noted: make(map[noted]time.Time),
 	}
 	d.nonces.seen = make(map[access.Nonce]struct{})
@@ -238,7 +239,7 @@ func (d *Door) identifySignature(r *http.Request, header string) (c caller, refu
 		return c, nil
 	}
 	now := time.Now()
-	nonce, err := access.Verify(d.secrets, access.Question{Server: d.name, Method: r.Method, Target: r.RequestURI}, header, now)
+	nonce, err := access.Verify(d.secrets, access.Question{Server: d.name, Method: r.Method, Target: r.RequestURI}, header, now, now.Add(-now.Sub(d.started)))
 	if err != nil {
 		return c, wrong(kindSignature, err.Error())
 	}

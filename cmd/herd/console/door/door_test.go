@@ -2,6 +2,7 @@ package door
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -283,6 +284,31 @@ func sign(method, server, target string) string {
 	return access.Sign(secret, access.Question{Server: server, Method: method, Target: target}, time.Now(), nonce)
 }
 
+// A signature does not count again after a restart. The first second counts: a console may be asked as soon as it is there.
+func TestSignaturesAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ask := func(d *Door, header string) int {
+			_, leave, refused := d.Admit(request("GET", "/a", "192.0.2.1:9", "10.0.0.5", "Authorization", header), Console)
+			if refused == nil {
+				leave()
+			}
+			return code(refused)
+		}
+		used := sign("GET", "Ball", "/a")
+		if status := ask(newDoor(t, false), used); status != 0 {
+			t.Fatal(status)
+		}
+		<-time.After(time.Second)
+		restarted := newDoor(t, false)
+		if status := ask(restarted, used); status != 401 {
+			t.Error("a signature counted twice:", status)
+		}
+		if status := ask(restarted, sign("GET", "Ball", "/a")); status != 0 {
+			t.Error("a new signature:", status)
+		}
+	})
+}
+
 // Health says more to who may read.
 func TestDetails(t *testing.T) {
 	d := newDoor(t, false)
@@ -339,7 +365,7 @@ func TestHosts(t *testing.T) {
 // A proxy on this machine that says so is not this machine, even if it replaces the Host.
 func TestProxies(t *testing.T) {
 	d := newDoor(t, false)
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "x-forwarded-host", "X-Real-IP", "Via"} {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto", "X-Real-IP", "Via"} {
 		r := request("GET", "/", "127.0.0.1:9", "localhost", name, "")
 		if _, _, refused := d.Admit(r, Console); code(refused) != 401 {
 			t.Errorf("%s: %+v", name, refused)
@@ -369,6 +395,58 @@ func TestForeignOrigins(t *testing.T) {
 		t.Error(refused)
 	} else {
 		leave()
+	}
+}
+
+// A page has the scheme of the console: one by http is not of a console with TLS, where the host is the same.
+func TestOriginScheme(t *testing.T) {
+	d := newDoor(t, true)
+	const host, local = "herd.example.org", "localhost:11601"
+	for _, test := range []struct {
+		name, host, scheme string
+		tls                bool
+		header             []string
+		want               int
+	}{
+		{"no TLS", host, "http", false, nil, 0},
+		{"no TLS on this machine", local, "http", false, nil, 0},
+		{"no TLS on this machine, a page by https", local, "https", false, nil, 403},
+		{"TLS that ends at a proxy without a header", host, "https", false, nil, 0},
+		{"TLS", host, "https", true, nil, 0},
+		{"TLS, a page by http", host, "http", true, nil, 403},
+		{"TLS on this machine", local, "https", true, nil, 0},
+		{"TLS on this machine, a page by http", local, "http", true, nil, 403},
+		{"TLS, whatever the header is", host, "http", true, []string{"X-Forwarded-Proto", "http"}, 403},
+		{"a proxy with TLS", host, "https", false, []string{"X-Forwarded-Proto", "https"}, 0},
+		{"a proxy with TLS, a page by http", host, "http", false, []string{"X-Forwarded-Proto", "https"}, 403},
+		{"a proxy with TLS for WebSockets", host, "http", false, []string{"X-Forwarded-Proto", "WSS"}, 403},
+		{"two proxies, the first with TLS", host, "http", false, []string{"X-Forwarded-Proto", "https, http"}, 403},
+		{"a proxy without TLS", host, "http", false, []string{"X-Forwarded-Proto", "http"}, 0},
+		{"a proxy without TLS, a page by https", host, "https", false, []string{"X-Forwarded-Proto", "http"}, 403},
+		{"Forwarded", host, "https", false, []string{"Forwarded", "for=10.0.0.1; Proto=\"https\", for=10.0.0.2;proto=http"}, 0},
+		{"Forwarded, a page by http", host, "http", false, []string{"Forwarded", "for=10.0.0.1;proto=https"}, 403},
+		{"another scheme", host, "ftp", false, nil, 403},
+	} {
+		for _, does := range []struct {
+			method, upgrade string
+			right           Right
+		}{{"POST", "", Enter}, {"POST", "", Operate}, {"GET", "websocket", Console}} {
+			r := request(does.method, "/x", "127.0.0.1:9", test.host, append(test.header, "Origin", test.scheme+"://"+test.host)...)
+			r.Header.Set("Authorization", "Bearer all")
+			if does.upgrade != "" {
+				r.Header.Set("Upgrade", does.upgrade)
+			}
+			if test.tls {
+				r.TLS = &tls.ConnectionState{}
+			}
+			_, leave, refused := d.Admit(r, does.right)
+			if code(refused) != test.want || refused != nil && refused.Kind != kindOrigin {
+				t.Errorf("%s: %s %s: %+v, want %d", test.name, does.method, does.upgrade, refused, test.want)
+			}
+			if refused == nil {
+				leave()
+			}
+		}
 	}
 }
 
@@ -558,12 +636,16 @@ func TestCookie(t *testing.T) {
 	if secure, _, _ := d.Login(r, "reader"); !secure.Secure {
 		t.Error("not secure behind a proxy with TLS")
 	}
+	r = request("POST", "/login", "127.0.0.1:9", "herd.example.org", "X-Forwarded-Proto", "https")
+	if secure, _, _ := d.Login(r, "reader"); !secure.Secure {
+		t.Error("not secure behind a proxy that says so")
+	}
 	for token, status := range map[string]int{"nothing": 401, "": 401, "old": 401, "client": 403, "operator": 403} {
 		if _, _, refused := d.Login(request("POST", "/login", "192.0.2.1:9", "10.0.0.5"), token); code(refused) != status {
 			t.Errorf("%q: %+v", token, refused)
 		}
 	}
-	if s := d.Status(); s.LoginsRefused != 5 || s.Denied != 0 || s.Sessions != 3 {
+	if s := d.Status(); s.LoginsRefused != 5 || s.Denied != 0 || s.Sessions != 4 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -74,7 +74,7 @@ func isLoopbackHost(name string) bool {
 // isLocal reports whether a request comes from this machine and is meant for it. One that was passed on by a proxy on this
 // machine is not: it has another Host, or says so.
 func isLocal(r *http.Request) bool {
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
 		if len(r.Header.Values(name)) > 0 {
 			return false
 		}
@@ -99,5 +99,40 @@ func sameOrigin(r *http.Request) bool {
 		return true
 	}
 	u, err := url.Parse(origins[0])
-	return len(origins) == 1 && err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return len(origins) == 1 && err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) && sameScheme(r, u.Scheme)
+}
+
+// sameScheme reports whether a page of this console may have been loaded by a scheme. A page by http is no page of a console
+// with TLS: it may be of whoever is on the network. A proxy with TLS may not say so, but none is needed on this machine.
+func sameScheme(r *http.Request, scheme string) bool {
+	switch said := schemeOf(r); {
+	case said != "":
+		return scheme == said
+	case scheme == "https":
+		return !isLocal(r)
+	}
+	return scheme == "http"
+}
+
+// schemeOf is the scheme by which a request was sent, if that is known: TLS is in use, or a proxy says so.
+func schemeOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	said, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",") // the first one is what the browser sent
+	if said == "" {
+		first, _, _ := strings.Cut(r.Header.Get("Forwarded"), ",")
+		for field := range strings.SplitSeq(first, ";") {
+			if name, value, _ := strings.Cut(field, "="); strings.EqualFold(strings.TrimSpace(name), "proto") {
+				said = strings.Trim(strings.TrimSpace(value), `"`)
+			}
+		}
+	}
+	switch strings.ToLower(strings.TrimSpace(said)) {
+	case "https", "wss":
+		return "https"
+	case "http", "ws":
+		return "http"
+	}
+	return ""
 }

@@ -145,7 +145,7 @@ func (d *Door) cookieKey(r *http.Request) (k key, ok bool) {
 func (d *Door) newCookie(r *http.Request, value string, age int) *http.Cookie {
 	return &http.Cookie{
 		Name: d.cookie, Value: value, Path: "/", MaxAge: age,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://"),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: schemeOf(r) == "https" || strings.HasPrefix(r.Header.Get("Origin"), "https://"),
 	}
 }
 

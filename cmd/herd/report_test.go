@@ -202,6 +202,15 @@ func TestWelcome(t *testing.T) {
 		{"one without a console, again", silent, true, []string{"5 servers ready again"}, 1},
 	} {
 		s := &supervisor{cfg: cfg, file: defaultConfig, servers: test.servers}
+		for mode, want := range map[string]string{"off": "http", "optional": "https", "required": "https"} {
+			secure := *cfg
+			secure.Console.TLS = mode
+			with := &supervisor{cfg: &secure, file: defaultConfig, servers: test.servers}
+			page := "The page: " + want + "://localhost:"
+			if all := strings.Join(with.welcome(0, false), "\n"); !strings.Contains(all, page) {
+				t.Errorf("%s, tls %s: no %s in\n%s", test.name, mode, page, all)
+			}
+		}
 		got := s.welcome(400*time.Millisecond, test.again)
 		if len(got) != test.lines || !slices.Equal(got[:min(len(got), len(test.want))], test.want) {
 			t.Errorf("%s: got\n%s", test.name, strings.Join(got, "\n"))

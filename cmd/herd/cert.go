@@ -28,8 +28,9 @@ func newCert(o *options) *cobra.Command {
 			"the servers: whoever has it can be any of them.\n\n" +
 			"A certificate has the server's name, which neighbors check, and the hosts of its\n" +
 			"addresses and localhost, which clients and browsers check, unless that is the\n" +
-			"name of another server. One that exists is kept, unless --force is set. Servers\n" +
-			"that run read a new one within seconds.",
+			"name of another server. One that exists is kept, unless --force is set; if it\n" +
+			"cannot be used, the exit code is 1. Servers that run read a new one within\n" +
+			"seconds.",
 		Example: "  herd cert\n  herd cert Alford --force --days 30",
 		Args:    arguments(0, -1), ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, args []string) error {

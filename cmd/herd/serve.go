@@ -50,9 +50,10 @@ func newServe(o *options) *cobra.Command {
 		Use:   serveName + " NAME",
 		Short: "Run one server in the foreground",
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it\n" +
-			"gracefully, a second one exits immediately. SIGHUP reloads the tokens and the\n" +
-			"places file and reopens a log file that was moved. With socket activation\n" +
-			"(LISTEN_FDS), the first socket is its listener and the second one its console's.\n" +
+			"gracefully, a second one exits immediately. SIGHUP reloads the tokens, the\n" +
+			"certificates and the places file, and reopens a log file that was moved. With\n" +
+			"socket activation (LISTEN_FDS), the first socket is its listener and the second\n" +
+			"one its console's.\n" +
 			"The exit code is 1 if a connected neighbor did not acknowledge, within the drain\n" +
 			"time, records that no other server has, or if the journal could not write all\n" +
 			"records.",

@@ -53,10 +53,9 @@ func newServe(o *options) *cobra.Command {
 			"gracefully, a second one exits immediately. SIGHUP reloads the tokens, the\n" +
 			"certificates and the places file, and reopens a log file that was moved. With\n" +
 			"socket activation (LISTEN_FDS), the first socket is its listener and the second\n" +
-			"one its console's.\n" +
-			"The exit code is 1 if a connected neighbor did not acknowledge, within the drain\n" +
-			"time, records that no other server has, or if the journal could not write all\n" +
-			"records.",
+			"one its console's. The exit code is 1 if a connected neighbor did not\n" +
+			"acknowledge, within the drain time, records that no other server has, or if the\n" +
+			"journal could not write all records.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,

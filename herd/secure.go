@@ -28,6 +28,7 @@ const version13 = 0x0304
 
 // Modes of TLS, see config.TLSModes.
 const (
+	tlsOff      = "off"
 	tlsOptional = "optional"
 	tlsRequired = "required"
 )
@@ -91,8 +92,8 @@ func (s *session) linkFault(from []byte) string {
 	return ""
 }
 
-// refuseClient ends a connection whose first line is a client's, if it may not be that of a client without TLS or
-// without a PROXY header. It reports true then. Nothing that came is executed.
+// refuseClient ends a connection whose first line is a client's, if it may not be that of a client with or without TLS, or
+// without a PROXY header. Where only links have TLS, it is another protocol for clients. It reports true then. Nothing that came is executed.
 func (s *session) refuseClient() bool {
 	srv := s.server
 	switch {
@@ -105,6 +106,8 @@ func (s *session) refuseClient() bool {
 		s.logRefusedClient(errPlain)
 		s.replyFinal(protocol.TLSRequired)
 		s.close(errPlain)
+	case srv.cfg.Clients.TLS == tlsOff && s.t.Security().TLS:
+		s.otherProtocol(protocol.OtherTLS)
 	default:
 		return false
 	}

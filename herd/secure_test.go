@@ -63,6 +63,8 @@ func TestTLSOfClientsAndLinks(t *testing.T) {
 		{"TLS, required", tlsRequired, "off", helloFrom(version13, "") + "help\n", serverHello + help, false, nil},
 		{"plain, required", tlsRequired, "off", "TOKEN secret\nhelp\n", "> TLS: required: this server has no clients without it\n\n", true,
 			func(c *Counters) uint64 { return c.TLSMissing }},
+		{"TLS of a client where links have it", "off", tlsRequired, helloFrom(version13, "") + "IAMAT kiwi +1-1 5\nhelp\n", serverHello, true,
+			func(c *Counters) uint64 { return c.OtherProtocols }},
 		{"TLS in TLS", tlsOptional, "off", helloFrom(version13, "") + helloFrom(version13, ""), serverHello, true,
 			func(c *Counters) uint64 { return c.OtherProtocols }},
 		{"HTTP in TLS", tlsOptional, "off", helloFrom(version13, "") + "GET / HTTP/1.1\r\n", serverHello, true,

@@ -131,6 +131,9 @@ func (l *lineLog) LookupSent(_ uint64, at []byte, _ string, _ int, reply []byte)
 
 // No reply, log entry, logged line or status has a token, right or wrong, however it is sent.
 func TestTokensAreNowhere(t *testing.T) {
+	made := func(before string) string {
+		return before + "herd_" + strings.Repeat("x", 43-len("_secret")) + "_secret"
+	}
 	for _, dialect := range []string{"paper", "cs131"} {
 		for _, change := range []func(*config.Config){
 			func(*config.Config) {},
@@ -148,7 +151,7 @@ func TestTokensAreNowhere(t *testing.T) {
 				"TOKEN %s\nTOKEN %s\n", "token %s\n", "ToKeN\t%s\n", "TOKEN %s x\n", "TOKEN%s\n", "TOKEN:%s\n", "\"TOKEN %s\"\n",
 				"help\n\xff\xfa\x1f\x00P\x00\x18\xff\xf0TOKEN %s\n", "\xff\xfb\x1fTOKEN %s\nquit\n", "x\n\xff\xffTOKEN %s\n", "\xef\xbb\xbfTOKEN %s\n",
 				"x\n\xef\xbb\xbfTOKEN %s\n", "TOKEN %s", "TOKEN %s" + strings.Repeat("x", 20_000) + "\n", "TOKEN %s HTTP/1.1\n", "TOKEN %s\x00\n",
-				"IAMAT\nTOKEN " + strings.Repeat("y", 300) + "%s\n",
+				"IAMAT\nTOKEN " + strings.Repeat("y", 300) + "%s\n", made("TOKN "), made("IAMAT kiwi +1-1 "), made("help\nWHATSAT "), made("x\n=") + ";",
 			} {
 				c := w.dial("Alford")
 				c.SendString(strings.ReplaceAll(format, "%s", secretOf("fleet")))

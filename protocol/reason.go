@@ -18,11 +18,11 @@ const (
 	maxFailure = 256 // of a lookup error, which may quote the provider
 )
 
-// Printable returns text escaped as by %q, without quotes, and cut at 64 bytes: safe for a reason, a log or a
-// terminal.
-func Printable(text []byte) string { return printable(text, maxQuoted) }
+// Printable returns text escaped as by %q, without quotes and what looks like a token, and cut at 64 bytes: safe for a
+// reason, a log or a terminal.
+func Printable(text []byte) string { return printable(redactMade(text), maxQuoted) }
 
-// Escape is Printable without the cut.
+// Escape returns text escaped as by %q, without quotes.
 func Escape(text []byte) string { return printable(text, len(text)) }
 
 func printable(text []byte, max int) string {

@@ -2,8 +2,12 @@ package protocol
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 )
+
+// madeToken looks like one of herd token.
+const madeToken = "herd_abcdefghijklmnopqrstuvwxyz0123456789-_ABCDE"
 
 func TestRedact(t *testing.T) {
 	for line, want := range map[string]string{
@@ -23,6 +27,17 @@ func TestRedact(t *testing.T) {
 		"\x00\x1b[TOKEN secret":                         "\x00\x1b[TOKEN [redacted]",
 		"\"TOKEN secret\"":                              "\"TOKEN [redacted]",
 		"IAMAT TOKEN +1+2 3":                            "IAMAT TOKEN +1+2 3",
+
+		"TOKN " + madeToken: "TOKN [redacted]",
+		madeToken:           "[redacted]",
+		"x=" + madeToken + "-_9;" + madeToken + "\r":     "x=[redacted];[redacted]\r",
+		"herd_x " + madeToken + " y":                     "herd_x [redacted] y",
+		"herd_" + madeToken:                              "[redacted]",
+		"TOKEN " + madeToken + " x":                      "TOKEN [redacted]",
+		madeToken[:len(madeToken)-1]:                     madeToken[:len(madeToken)-1],
+		madeToken[:len(madeToken)-1] + "+":               madeToken[:len(madeToken)-1] + "+",
+		"HERD_" + strings.TrimPrefix(madeToken, "herd_"): "HERD_" + strings.TrimPrefix(madeToken, "herd_"),
+		"IAMAT herd_fleet/7 +1+2 3":                      "IAMAT herd_fleet/7 +1+2 3",
 	} {
 		if got := string(Redact([]byte(line))); got != want {
 			t.Errorf("%q: %q, want %q", line, got, want)
@@ -30,13 +45,28 @@ func TestRedact(t *testing.T) {
 	}
 }
 
+// A line with nothing to hide is not copied.
+func TestRedactDoesNotCopy(t *testing.T) {
+	for _, text := range []string{paperIAMAT, "nonsense", "IAMAT herd_fleet/7 +1+2 3", "TOKEN", ""} {
+		line := []byte(text)
+		if n := testing.AllocsPerRun(100, func() { line = Redact(line) }); n != 0 || string(line) != text {
+			t.Errorf("%q: %v allocations", text, n)
+		}
+	}
+}
+
 // No reply repeats a token, whatever is wrong with its line.
 func TestNoReplyRepeatsAToken(t *testing.T) {
-	for _, line := range []string{"TOKEN secret", "token secret", "TOKEN secret x", " TOKEN\vsecret", "TOKENsecret", "TOKEN " + string(bytes.Repeat([]byte("secret"), 60))} {
+	made := "herd_" + strings.Repeat("secret-", 7)
+	for _, line := range []string{"TOKEN secret", "token secret", "TOKEN secret x", " TOKEN\vsecret", "TOKENsecret", "TOKEN " + string(bytes.Repeat([]byte("secret"), 60)),
+		"TOKN " + made, "IAMAT kiwi " + made + " 5", "IAMAT kiwi +1-1 " + made, "WHATSAT kiwi " + made + " 5", "WHATSAT kiwi 5 " + made,
+		"WHATSAT x" + made + " 5 5", "help " + made, made} {
 		for _, d := range []Dialect{Paper, CS131} {
 			_, err := d.Parse([]byte(line), MaxClientID)
 			if err == nil {
-				err = TokenRefused
+				if err = TokenRefused; d == Paper && bytes.HasPrefix([]byte(line), []byte("WHATSAT")) {
+					err = UnknownClient("Alford", []byte(strings.Fields(line)[1]))
+				}
 			}
 			l := []byte(line)
 			for _, reply := range [][]byte{

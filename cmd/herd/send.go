@@ -29,7 +29,7 @@ func newSend(o *options) *cobra.Command {
 			if strings.Contains(line, "\n") {
 				return usage("want one line, got %q; herd shell sends many", client.Redact(line))
 			}
-			if client.IsSecret(line) {
+			if client.IsToken(line) {
 				o.token = "" // that of the line is the first
 			}
 			c, err := dial(o)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"serverherd/protocol"
 )
 
 // Right is what a token may do. Rights are combined by |.
@@ -79,11 +81,10 @@ func (t *Token) Line() string {
 	return b.String()
 }
 
-// tokenMark begins every token that New makes, so that scanners for leaked secrets find it.
-const tokenMark = "herd_"
-
-// New returns the text of a token made of random bytes.
-func New(random [32]byte) string { return tokenMark + base64.RawURLEncoding.EncodeToString(random[:]) }
+// New returns the text of a token made of random bytes. Scanners for leaked secrets find it by its mark.
+func New(random [32]byte) string {
+	return protocol.TokenMark + base64.RawURLEncoding.EncodeToString(random[:])
+}
 
 // Hash returns what a tokens file has of a token.
 func Hash(token []byte) [sha256.Size]byte { return sha256.Sum256(token) }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"serverherd/protocol"
 )
 
 var zero = hexOf(Hash([]byte("zero")))
@@ -82,6 +84,15 @@ func TestLine(t *testing.T) {
 		ts, err := Parse("x", []byte(want.Line()))
 		if err != nil || len(ts.All()) != 1 || *ts.All()[0] != want || strings.Count(want.Line(), "\n") != 1 {
 			t.Errorf("%s\n%v", want.Line(), err)
+		}
+	}
+}
+
+// A token that was made is found where it should not be.
+func TestMadeTokensAreRedacted(t *testing.T) {
+	for _, random := range [][32]byte{{}, {1, 2, 0xfb, 0xef, 0xff}} {
+		if got := string(protocol.Redact([]byte("TOKN " + New(random)))); got != "TOKN [redacted]" {
+			t.Error(got)
 		}
 	}
 }

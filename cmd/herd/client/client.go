@@ -96,8 +96,7 @@ func (c *Conn) Ask(line string) (string, error) {
 	if !IsSecret(line) {
 		return c.ask(line)
 	}
-	verb := strings.TrimSuffix(Redact(line), " [redacted]")
-	c.secrets = append(c.secrets, Fields(line[len(verb):])...)
+	c.secrets = append(c.secrets, secrets(line)...)
 	reply, err := "", error(nil)
 	if c.o.Dialect == protocol.CS131 && Verb(line) == tokenVerb {
 		reply, err = c.askToken(line)

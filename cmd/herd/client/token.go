@@ -31,6 +31,23 @@ func CheckToken(token string) error {
 	return nil
 }
 
+// IsToken reports whether a line begins like TOKEN, see protocol.IsToken.
+func IsToken(line string) bool { return protocol.IsToken([]byte(line)) }
+
+// secrets are the texts that Redact hides, and that whatever answers might repeat.
+func secrets(line string) (all []string) {
+	if IsToken(line) {
+		verb := strings.TrimSuffix(Redact(line), " [redacted]")
+		return Fields(line[len(verb):])
+	}
+	for _, field := range Fields(line) {
+		if IsSecret(field) {
+			all = append(all, field)
+		}
+	}
+	return all
+}
+
 // IsSecret reports whether a line has a token, or begins as if it had one.
 func IsSecret(line string) bool { return Redact(line) != line }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,11 +123,17 @@ func Parse(file string, text []byte, secret string, r Resources) (*Config, error
 	return l.config, nil
 }
 
+// tableTwice is what the TOML library says of a second [table], such as one whose lines were pasted.
+var tableTwice = regexp.MustCompile(`^Key '([a-z]+)' has already been defined\.$`)
+
 // syntaxError converts an error of the TOML library.
 func syntaxError(file string, err error) error {
 	if p := (toml.ParseError{}); errors.As(err, &p) {
-		return &Error{File: file, Line: p.Position.Line, Key: p.LastKey,
-			Text: strings.TrimPrefix(p.Message, "toml: ")}
+		text := strings.TrimPrefix(p.Message, "toml: ")
+		if m := tableTwice.FindStringSubmatch(text); m != nil {
+			text = fmt.Sprintf("[%s] is there twice: write its keys below the first one", m[1])
+		}
+		return &Error{File: file, Line: p.Position.Line, Key: p.LastKey, Text: text}
 	}
 	return &Error{File: file, Text: strings.TrimPrefix(err.Error(), "toml: ")}
 }

@@ -136,7 +136,7 @@ func (c *Config) CheckSecret(address string) error {
 		return nil
 	}
 	return fmt.Errorf("%s is not a loopback address and requires a shared secret: set "+
-		"herd.secret_file or $%s", address, SecretVariable)
+		"herd.secret_file or $%s; (umask 077; openssl rand -hex 16 > secret) makes one", address, SecretVariable)
 }
 
 // The exact lines that open a door, for who has to choose.

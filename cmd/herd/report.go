@@ -257,15 +257,18 @@ func (s *supervisor) welcome(after time.Duration, again bool) []string {
 	if s.file != defaultConfig {
 		self += " --config " + s.file
 	}
-	lines := []string{
-		fmt.Sprintf("%s in %.1f s. In another terminal:", text, after.Seconds()),
+	lines := []string{fmt.Sprintf("%s in %.1f s. In another terminal:", text, after.Seconds())}
+	if s.cfg.Clients.Required() {
+		lines = append(lines, fmt.Sprintf("  export HERD_TOKEN=...    # %s token --help", self))
+	}
+	lines = append(lines,
 		fmt.Sprintf("  %s iamat kiwi.cs.ucla.edu +34.068930-118.445127 --at %s", self, first.Name),
 		fmt.Sprintf("  %s whatsat kiwi.cs.ucla.edu 10 3 --at %s", self, last.Name),
 		fmt.Sprintf("  %s trace kiwi.cs.ucla.edu", self),
 		fmt.Sprintf("  %s status", self),
 		fmt.Sprintf("  %s top", self),
 		fmt.Sprintf("  %s demo", self),
-	}
+	)
 	if i := slices.IndexFunc(s.servers, func(server config.Server) bool { return server.Console != "" }); i >= 0 {
 		lines = append(lines, "The page: "+pageURL(s.cfg.Console.TLS != "off", s.servers[i].Console))
 	}

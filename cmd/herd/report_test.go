@@ -200,7 +200,15 @@ func TestWelcome(t *testing.T) {
 		{"one", cfg.Servers[:1], false, []string{"1 server ready in 0.4 s. In another terminal:"}, 11},
 		{"one without a console", silent, false, []string{"5 servers ready in 0.4 s. In another terminal:"}, 11},
 		{"one without a console, again", silent, true, []string{"5 servers ready again"}, 1},
+		{"tokens", cfg.Servers, false, []string{
+			"5 servers, 10 links live in 0.4 s. In another terminal:",
+			"  export HERD_TOKEN=...    # bin/herd token --help", kiwi + "Alford",
+		}, 12},
 	} {
+		cfg.Clients.Tokens = ""
+		if test.name == "tokens" {
+			cfg.Clients.Tokens = "tokens.toml"
+		}
 		s := &supervisor{cfg: cfg, file: defaultConfig, servers: test.servers}
 		for mode, want := range map[string]string{"off": "http", "optional": "https", "required": "https"} {
 			secure := *cfg

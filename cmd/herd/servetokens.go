@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,6 +30,8 @@ func (p *process) loadTokens() error {
 	if err != nil {
 		if former := p.tokensState.Load(); former != nil {
 			p.tokensState.Store(&tokensState{former.loaded, err.Error()})
+		} else if errors.Is(err, fs.ErrNotExist) { // not at SIGHUP: a new file would revoke all tokens
+			err = fmt.Errorf("%w; herd token NAME --add creates it", err)
 		}
 		return err
 	}

@@ -173,7 +173,7 @@ func TestTokensWrongAtTheStart(t *testing.T) {
 		l.Close()
 	}
 	for _, c := range []struct{ text, want string }{
-		{"", "no such file"},
+		{"", "no such file or directory; herd token NAME --add creates it"},
 		{"\n\nherd_mistake_secret = 1\n", "tokens.toml:3: "},
 	} {
 		if c.text != "" {

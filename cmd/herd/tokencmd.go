@@ -40,7 +40,8 @@ func newToken(o *options) *cobra.Command {
 			"The first line of standard output is the token, the second one is its line for\n" +
 			"the file that [clients] tokens of herd.toml names. --add appends that line to\n" +
 			"the file, which it creates if need be, and only the token is printed. Servers\n" +
-			"that run read the file at SIGHUP. To revoke a token, remove its line.\n\n" +
+			"that have the file read it again at SIGHUP; others need a restart. To revoke a\n" +
+			"token, remove its line.\n\n" +
 			"PREFIX is compared byte by byte: fleet7 is also the beginning of fleet70, so\n" +
 			"end it as in fleet7/. --write '' is every client.\n\n" +
 			"Without a NAME, the tokens of the file are listed, without their hashes.",
@@ -203,7 +204,7 @@ func (f *tokenFlags) notes(t *access.Token, file tokensFile) string {
 		what = "the token"
 	}
 	line("%s of %s: %s, %s; it cannot be shown again", what, t.Name, may, until)
-	const reload = "servers that run read it at SIGHUP: kill -HUP each `herd serve`"
+	const reload = "servers read it at SIGHUP: kill -HUP each `herd serve`; a server that was started without tokens needs a restart"
 	switch {
 	case f.add:
 		line("its line is in %s; %s", view.OneLine(string(file)), reload)
@@ -216,7 +217,8 @@ func (f *tokenFlags) notes(t *access.Token, file tokensFile) string {
 }
 
 // noTokensFile says how to name a tokens file.
-const noTokensFile = `herd: herd.toml names no tokens file, so no server knows a token. Write into it:
+const noTokensFile = `herd: herd.toml names no tokens file, so no server knows a token. Write into it,
+and restart the servers:
 
     [clients]
     tokens = "tokens.toml"

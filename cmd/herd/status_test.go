@@ -161,7 +161,7 @@ func TestStatus(t *testing.T) {
 			"Ball: 1 connection closed because of an unknown or expired token\n",
 			"Ball: 2 connections closed because no token came in time\n",
 			"Ball: 3 lines rejected because no token was shown\n",
-			"Ball: 4 lines rejected because the token does not allow them\n",
+			"Ball: 4 lines rejected because of the rights of the token\n",
 			"Ball: 5 connections closed because of the limit of an address or a token\n",
 			"Ball: 6 lines rejected because an address or a token sent too many\n",
 			"Ball: 7 updates rejected by updates_per_client\n",

@@ -218,6 +218,9 @@ func TestConsoleRefuses(t *testing.T) {
 				!strings.Contains(errOut.String(), ": no token"+c.want) {
 				t.Errorf("%s, %s: exit code %d, %s", c.name, line, code, &errOut)
 			}
+			if line == "status" && !strings.Contains(out.String(), "  no access\n") {
+				t.Errorf("%s: %s", c.name, &out)
+			}
 		}
 	}
 }

@@ -186,7 +186,7 @@ func events(c *herd.Counters) (all []string) {
 		{c.TokensRefused, "connection", "connections", "closed because of an unknown or expired token"},
 		{c.TokensLate, "connection", "connections", "closed because no token came in time"},
 		{c.TokensMissing, "line", "lines", "rejected because no token was shown"},
-		{c.RightsRefused, "line", "lines", "rejected because the token does not allow them"},
+		{c.RightsRefused, "line", "lines", "rejected because of the rights of the token"},
 		{c.LimitConnections, "connection", "connections", "closed because of the limit of an address or a token"},
 		{c.LimitLines, "line", "lines", "rejected because an address or a token sent too many"},
 		{c.LimitUpdates, "update", "updates", "rejected by updates_per_client"},

@@ -3,6 +3,7 @@ package statusview
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -191,6 +192,8 @@ func agreementOf(a ask.Status, h *view.Herd) view.Text {
 		return view.Text{Level: view.Unknown, Text: a.Error}
 	case a.Code == 0:
 		return view.Text{Level: view.Bad, Text: "no answer"}
+	case a.Code == http.StatusUnauthorized || a.Code == http.StatusForbidden:
+		return view.Text{Level: view.Bad, Text: "no access"}
 	}
 	return view.Text{Level: view.Bad, Text: "bad answer"}
 }

@@ -55,6 +55,10 @@ race: ## all tests, with the race detector
 	  echo "NOT RUN: logs rotated by logrotate: apt-get install logrotate"
 	@command -v chromium chromium-browser google-chrome headless-shell >/dev/null || \
 	  echo "NOT RUN: the page in a browser: apt-get install chromium"
+	@PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || \
+	  echo "NOT RUN: a server behind HAProxy: apt-get install haproxy"
+	@command -v openssl >/dev/null || \
+	  echo "NOT RUN: renegotiation of TLS: apt-get install openssl"
 	@unshare --net sh -c 'ip link add sites type bridge && tc qdisc add dev sites root tbf rate 16mbit burst 32k latency 40ms' >/dev/null 2>&1 || \
 	  echo "NOT RUN: herds and a NATS cluster in network namespaces: as root, apt-get install iproute2"
 	go test -race -timeout 30m ./...

@@ -112,9 +112,9 @@ func openUTF16(p []byte) Opening {
 	return openPrefix(p[3:], "\x00", utf16)
 }
 
-// openTelnet skips the commands of a telnet client.
+// openTelnet skips one command of a telnet client. What follows may be a byte order mark of UTF-16, which is not skipped.
 func openTelnet(p []byte) Opening {
-	n, next := SkipTelnet(p)
+	n, next := telnetCommand(p)
 	switch {
 	case n > 0:
 		return Opening{Kind: SkipMore, Skip: n}

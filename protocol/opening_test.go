@@ -113,6 +113,8 @@ var openingCases = []openingCase{
 	waits("an unfinished subnegotiation", iac+"\xfa\x1f\x00\nIAMAT k +1-1 1\n"),
 	waits("an unfinished request", iac+"\xfb"),
 	lines("an option LF", iac+"\xfd\nhelp\n", "help\n"),
+	refused("UTF-16 behind telnet", iac+"\xf1\xff\xfeI\x00", OtherUTF16),
+	{name: "DONT of an option that is a digit, and perhaps UTF-16", sent: "\xff\xfe0\xff\xfeA", rest: "\xff\xfeA"},
 	{name: "DONT of an option that is a letter", sent: iac + "\xfeAx\n", kind: ClientLines, rest: "x\n"},
 	lines("an endless subnegotiation", iac+"\xfa"+strings.Repeat("x", maxSubnegotiation)+"\n", strings.Repeat("x", maxSubnegotiation)+"\n"),
 	lines("a byte 0xff", iac+iac+"\xf4\n", iac+"\xf4\n"),

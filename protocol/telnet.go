@@ -33,28 +33,35 @@ func IsTelnet(line []byte) bool { return len(line) > 0 && line[0] == telnetIAC }
 // Within a line 0xff is an ordinary byte, because a client id may contain it: telnet clients send commands
 // between lines.
 func SkipTelnet(p []byte) (n int, next TelnetNext) {
-	for n < len(p) && p[n] == telnetIAC {
-		q := p[n:]
-		size := 2
-		switch {
-		case len(q) == 1:
-			return n, TelnetUnfinished
-		case q[1] == telnetIAC:
-			return n, TelnetEscape
-		case q[1] == telnetSB:
-			if size = subnegotiation(q); size == 0 {
-				return n, TelnetUnfinished
-			}
-		case q[1] >= telnetWILL:
-			if size = 3; len(q) < size {
-				return n, TelnetUnfinished
-			}
-		case q[1] < telnetEOF:
-			return n, TelnetText
+	for {
+		size, next := telnetCommand(p[n:])
+		if size == 0 {
+			return n, next
 		}
 		n += size
 	}
-	return n, TelnetText
+}
+
+// telnetCommand returns the size of the command at the beginning of p; 0 and what is there instead if there is none.
+func telnetCommand(p []byte) (size int, next TelnetNext) {
+	switch {
+	case !IsTelnet(p):
+		return 0, TelnetText
+	case len(p) == 1:
+		return 0, TelnetUnfinished
+	case p[1] == telnetIAC:
+		return 0, TelnetEscape
+	case p[1] == telnetSB:
+		return subnegotiation(p), TelnetUnfinished
+	case p[1] >= telnetWILL:
+		if len(p) < 3 {
+			return 0, TelnetUnfinished
+		}
+		return 3, TelnetText
+	case p[1] < telnetEOF:
+		return 0, TelnetText
+	}
+	return 2, TelnetText
 }
 
 // subnegotiation returns the length of the subnegotiation at the beginning of p; 0 if it is incomplete.

@@ -176,7 +176,7 @@ func (c *Conn) deliver() (served bool) {
 			c.dropHeld()
 		}
 	}
-	if len(c.held) == 0 && c.deliverable() {
+	if len(c.held) == 0 && c.deliverable() && c.upgrade == nil { // after StartTLS, the next socket reports the end
 		if c.eofHeld {
 			c.readLost()
 		} else {

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -155,4 +156,42 @@ func TestProducersShareTheTurn(t *testing.T) {
 	w.expect(t, "a turn", 0)
 	w.Turn()
 	w.expect(t, "the next", 1)
+}
+
+// upgradable is a fakeSocket with StartTLS.
+type upgradable struct {
+	*fakeSocket
+	given string // to StartTLS
+}
+
+func (s *upgradable) StartTLS(data []byte, _ TLSConfig) (Socket, error) {
+	s.given += string(data)
+	return &fakeSocket{room: 1 << 30}, nil
+}
+
+// A peer begins TLS and closes, and both wait for the turn. The end of its input is TLS's affair: the Protocol is told
+// how the handshake has failed.
+func TestStartTLSBeforeTheEndThatWaits(t *testing.T) {
+	w := newCrowd(2)
+	s, p := &upgradable{fakeSocket: &fakeSocket{room: 1 << 30}}, &fakeProtocol{}
+	c := w.Accept(p, s, "peer:1", "host:1")
+	p.data = func(b []byte) { p.t.StartTLS(b, nil) }
+	w.send(0, 2*kib)
+	w.send(1, kib)
+	hello := string(make([]byte, kib))
+	c.Input([]byte(hello))
+	c.EndOfInput()
+	if s.given != "" || len(p.lost) > 0 {
+		t.Fatalf("%q before the turn, lost: %v", s.given, p.lost)
+	}
+	w.Turn()
+	w.Turn()
+	if s.given != hello || len(p.lost) > 0 {
+		t.Fatalf("%d bytes given to TLS, lost: %v", len(s.given), p.lost)
+	}
+	failed := &HandshakeError{errors.New("EOF")}
+	c.Broken(failed)
+	if len(p.lost) != 1 || p.lost[0] != failed {
+		t.Errorf("lost: %v", p.lost)
+	}
 }

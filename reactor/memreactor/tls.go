@@ -89,7 +89,13 @@ func (e *end) StartTLS(data []byte, config reactor.TLSConfig) (reactor.Socket, e
 		}
 	}
 	e.sink, e.readPaused = s, false
-	e.r.CallSoon(func() { s.Input(data) })
+	ended := e.in.finRead // the Conn held it
+	e.r.CallSoon(func() {
+		s.Input(data)
+		if ended && !e.closed {
+			e.sink.EndOfInput()
+		}
+	})
 	return s, nil
 }
 

@@ -91,3 +91,30 @@ func TestTLS(t *testing.T) {
 		}
 	}
 }
+
+// pausing is a secureEcho that takes no input until it is resumed.
+type pausing struct{ secureEcho }
+
+func (p *pausing) ConnectionMade(t reactor.Transport) {
+	p.secureEcho.ConnectionMade(t)
+	t.PauseReceiving()
+}
+
+// The end of input that has waited behind the beginning of TLS is the end of the handshake.
+func TestEndBehindTheBeginningOfTLS(t *testing.T) {
+	w := NewWorld(1, Options{})
+	r := w.NewReactor("Ball")
+	p := &pausing{}
+	if _, err := r.ListenTCP(r.Listen("Ball:1"), one{Protocol: p}); err != nil {
+		t.Fatal(err)
+	}
+	c := w.Dial("Ball:1")
+	c.SendString("\x16\x03")
+	c.CloseWrite()
+	w.RunFor(1e9)
+	r.CallSoon(p.t.ResumeReceiving)
+	w.RunFor(1e9)
+	if h := (*reactor.HandshakeError)(nil); !errors.As(p.reason, &h) {
+		t.Errorf("lost for %v", p.reason)
+	}
+}

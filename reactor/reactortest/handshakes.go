@@ -37,6 +37,7 @@ func RunTLS(t *testing.T, create func() reactor.Reactor) {
 			t.Run("Truncated", s.truncated)
 			t.Run("Security", s.security)
 			t.Run("OutputBeforeTLS", s.outputBeforeTLS)
+			t.Run("EndBehindTheHello", s.endBehindTheHello)
 		})
 	}
 }
@@ -339,6 +340,43 @@ func (s kernel) outputBeforeTLS(t *testing.T) {
 		}
 	})
 	peer.Close()
+}
+
+// The peer's first bytes and its end wait together, and then begin TLS: that handshake has failed.
+func (s kernel) endBehindTheHello(t *testing.T) {
+	h := NewSockets(t, s.create())
+	var all []*recorder
+	addr := serve(t, h, func(string) reactor.Protocol {
+		p := &recorder{test: t}
+		p.onMade = func() { p.t.PauseReceiving() }
+		p.onData = func(b []byte) { p.t.StartTLS(b, s.layer.config()) }
+		all = append(all, p)
+		return p
+	})
+	const n = 20
+	for range n {
+		peer := h.Dial(addr)
+		peer.Send([]byte("\x16\x03\x01"))
+		peer.CloseWrite()
+		defer peer.Close()
+	}
+	h.Wait("all connections", func() bool { return len(all) == n })
+	for range 3 {
+		h.Do(func() {})
+	}
+	h.Do(func() {
+		for _, p := range all {
+			p.t.ResumeReceiving()
+		}
+	})
+	for _, p := range all {
+		h.Wait("ConnectionLost", func() bool { return p.lost > 0 })
+		h.Do(func() {
+			if failed := (*reactor.HandshakeError)(nil); !errors.As(p.reason, &failed) {
+				t.Errorf("lost for %v", p.reason)
+			}
+		})
+	}
 }
 
 // The Protocol knows the verified names of its peer.

@@ -20,7 +20,6 @@ import (
 type conversation struct {
 	*client.Conn
 	target
-	answered bool // there was a reply
 }
 
 func dial(o *options) (*conversation, error) {
@@ -90,9 +89,7 @@ func (c *conversation) reply(verb string) (string, error) {
 }
 
 func (c *conversation) noted(reply string, err error) (string, error) {
-	if err == nil {
-		c.answered = true
-	} else if !c.answered {
+	if err != nil && !c.Received() {
 		err = c.withoutTLS(err)
 	}
 	return reply, ofFlag(err)

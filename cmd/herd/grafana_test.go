@@ -242,10 +242,14 @@ func readDashboard(t *testing.T) (d dashboard) {
 func TestDashboardAndAlertsOfAHerd(t *testing.T) {
 	t.Parallel()
 	h, listeners := processtest.NewHerd(t, "[storage]\ndir = \"journal\"\n[places]\nprovider = \"google-legacy\"\n"+
-		"base_url = \"http://127.0.0.1:1\"\n[jetstream]\nurl = \"nats://127.0.0.1:1\"\nmode = \"ask\"\n[clients]\ntokens = \"tokens.toml\"\nopen = true\n", "Alford", "Hamilton", "Holiday")
+		"base_url = \"http://127.0.0.1:1\"\n[jetstream]\nurl = \"nats://127.0.0.1:1\"\nmode = \"ask\"\n"+
+		"[clients]\ntokens = \"tokens.toml\"\nopen = true\ntls = \"optional\"\n", "Alford", "Hamilton", "Holiday")
 	h.Servers[0].Bridge = true
 	h.Write(h.Servers...)
 	writeTokens(t, filepath.Join(h.Dir, "tokens.toml"), "", token("reader", access.Read))
+	if out, errOut, code := h.Command("", "cert"); code != 0 {
+		t.Fatal(out, errOut)
+	}
 	h.Env = []string{"GOOGLE_PLACES_API_KEY=" + googletest.Key}
 	for _, s := range h.Servers {
 		h.Start(s.Name, listeners[s.Name]...)

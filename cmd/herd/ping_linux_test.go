@@ -56,6 +56,11 @@ func (s *screen) types(text string) {
 // ends waits for the program's end and returns its exit code.
 func (s *screen) ends() int {
 	s.t.Helper()
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("%q", s.shown.String())
+		}
+	}()
 	return waitUp(s.t, s.cmd)
 }
 

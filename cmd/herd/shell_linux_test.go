@@ -197,23 +197,23 @@ func TestShellKeepsNoToken(t *testing.T) {
 			s := startShell(t, h)
 			s.types("IAMAT early +1+1 5\r")
 			if dialect == "paper" {
-				s.sees("> TOKEN: required: the first line must be TOKEN and your token")
+				prompted(s, "> TOKEN: required: the first line must be TOKEN and your token")
 			} else {
-				s.sees("? IAMAT early")
+				prompted(s, "? IAMAT early")
 			}
 			s.types("TOKEN herd_fleet_secret\r")
 			if dialect == "paper" {
-				s.sees("> Welcome fleet")
+				prompted(s, "> Welcome fleet")
 			} else {
-				s.sees("herd: done; there is no reply to this line")
+				prompted(s, "herd: done; there is no reply to this line")
 			}
 			s.types("IAMAT kiwi +1+1 5\r")
-			s.sees("AT Alford +")
+			prompted(s, "AT Alford +")
 			s.types("TOKEN herd_fleet_secret more\r")
-			s.sees("? TOKEN [redacted]")
+			prompted(s, "? TOKEN [redacted]")
 			s.types("tok\tfinal +1+1\x01\x0b") // Tab completes nothing, and the line is deleted
 			s.types("TOK\x12\x12\x03")         // Ctrl-R finds nothing
-			s.sees("^C")
+			prompted(s, "^C")
 			s.types("\x1b[A9\r") // Up: the IAMAT
 			prompted(s, " kiwi +1+1 59\r\n")
 			s.types("\x04")
@@ -239,17 +239,17 @@ func TestShellPresentsItsToken(t *testing.T) {
 	s := onTerminal(t, h, []string{"XDG_STATE_HOME=" + filepath.Join(h.Dir, "state"), "HERD_TOKEN=herd_fleet_secret"}, "shell")
 	s.sees("> ")
 	s.types("IAMAT kiwi +1+1 5\r")
-	s.sees("AT Alford +")
+	prompted(s, "AT Alford +")
 	s.types(".at Welsh\r")
 	s.sees("Welsh> ")
 	s.types("IAMAT kiwi +1+1 6\r")
-	s.sees("AT Welsh +")
+	prompted(s, "AT Welsh +")
 	h.Kill("Welsh")
 	s.types("IAMAT kiwi +1+1 7\r")
 	s.sees("connection to Welsh lost, reconnecting")
 	h.Start("Welsh")
 	s.sees("AT Welsh +")
-	s.sees(" kiwi +1+1 7\r\n")
+	prompted(s, " kiwi +1+1 7\r\n")
 	// The token is revoked: one attempt, and its reason.
 	writeTokens(t, filepath.Join(h.Dir, "tokens.toml"), "", token("other", access.Read))
 	h.Kill("Welsh")

@@ -44,7 +44,12 @@ type Conn struct {
 	o    Options
 	// secrets are texts that no message has, because something that is no server of a herd may repeat them.
 	secrets []string
+
+	received bool
 }
+
+// Received reports whether anything has come from the server as a reply. It is for the goroutine that receives.
+func (c *Conn) Received() bool { return c.received }
 
 // Dial connects to a server. With a token the error is *RefusedError if the server refuses it.
 func Dial(ctx context.Context, addr string, o Options) (*Conn, error) {
@@ -146,6 +151,7 @@ func (c *Conn) Reply(verb string) (string, error) {
 	for {
 		part, err := c.in.ReadSlice('\n')
 		text = append(text, part...)
+		c.received = c.received || len(part) > 0
 		switch {
 		case (err == nil || errors.Is(err, bufio.ErrBufferFull)) && !isReply(verb, text):
 			return "", fmt.Errorf("%s is not a herd server: unexpected reply %q", c.addr, c.shown(text))

@@ -136,16 +136,20 @@ func (p *page) async(expression string) string {
 	return v
 }
 
-// until waits until a JavaScript expression is true.
+// until waits until a JavaScript expression is true. A page that is being replaced, as by a form, has no value yet.
 func (p *page) until(expression string) {
 	p.t.Helper()
 	defer func() {
 		if p.t.Failed() {
-			p.t.Logf("the page: %s", value[string](p, "document.body.innerText"))
+			p.t.Logf("the page: %s", value[string](p, "document.body?.innerText ?? ''"))
 		}
 	}()
 	processtest.Eventually(p.t, expression, func() bool {
-		return value[bool](p, "Boolean("+expression+")")
+		is, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		if err != nil && !strings.Contains(err.Error(), "navigated or closed") {
+			p.t.Fatalf("%s: %v", expression, err)
+		}
+		return err == nil && is
 	})
 }
 

@@ -133,7 +133,8 @@ func newOutbound(n *neighbor) *outbound {
 }
 
 // dialing makes the next dial one over TLS, if it shall be. With links = "optional" a dial whose handshake fails is followed
-// by one without TLS: the neighbor may not have it yet.
+// by one without TLS: the neighbor may not have it yet. A neighbor that says nothing, as one that is stopped or
+// overloaded, is no such one, unless it may be a legacy neighbor.
 func (o *outbound) dialing(f reactor.ClientFactory) reactor.ClientFactory {
 	mode := o.server.cfg.TLS.Links
 	o.secure = mode == tlsRequired || mode == tlsOptional && !o.plainNext
@@ -164,7 +165,8 @@ func (o *outbound) ConnectionFailed(reason error) {
 	o.next, o.hangUps = o.next.after(endedOtherwise), 0
 	if handshake := (*reactor.HandshakeError)(nil); errors.As(reason, &handshake) {
 		o.server.counters.TLSFailed++
-		o.plainNext = o.server.cfg.TLS.Links == tlsOptional
+		silent := errors.Is(reason, reactor.ErrTLSTimeout) && !o.server.handshakeOptional
+		o.plainNext = o.server.cfg.TLS.Links == tlsOptional && !silent
 	}
 	o.stopProbe()
 	o.closeSender()

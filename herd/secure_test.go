@@ -354,3 +354,24 @@ func TestFailedHandshakesAreLoggedByKind(t *testing.T) {
 		t.Errorf("%d entries for 6 kinds and 2 addresses, %d counted", n, srv.counters.TLSFailed)
 	}
 }
+
+// With links = "optional", a neighbor that says nothing for a while does not get a link without TLS.
+func TestSilentNeighborKeepsTLS(t *testing.T) {
+	w := secured(t, "off", func(cfg *config.Config) { cfg.TLS.Links = tlsOptional })
+	w.start("Ball")
+	w.until("live", w.live)
+	w.reactors["Ball"].Pause()
+	link := func() LinkStatus { return w.servers["Alford"].Status().Links[0] }
+	w.until("a failed handshake", func() bool { return w.servers["Alford"].counters.TLSFailed > 1 })
+	for range 40 {
+		w.net.RunFor(500 * time.Millisecond)
+		if l := link(); !l.TLS {
+			t.Fatalf("a dial without TLS: %+v", l)
+		}
+	}
+	w.reactors["Ball"].Resume()
+	w.until("live again", func() bool { return w.live() && link().State == LinkLive })
+	if !link().TLS {
+		t.Error("the link has no TLS")
+	}
+}

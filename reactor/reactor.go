@@ -110,6 +110,10 @@ type HandshakeError struct{ Reason error }
 // Error implements error.
 func (e *HandshakeError) Error() string { return "TLS handshake failed: " + e.Reason.Error() }
 
+// ErrTLSTimeout is the reason of a handshake that was not complete within TLSHandshakeTime: whether the peer has TLS is
+// unknown.
+var ErrTLSTimeout = errors.New("not complete within " + TLSHandshakeTime.String())
+
 // Unwrap returns the reason.
 func (e *HandshakeError) Unwrap() error { return e.Reason }
 

@@ -112,6 +112,14 @@ func (e *end) connected(f TLSFactory) {
 			c.Input(rest)
 		}
 	}
+	timeout := e.r.CallLater(reactor.TLSHandshakeTime, func() {
+		if e.sink == s {
+			s.failed(reactor.ErrTLSTimeout)
+		}
+	})
+	done, failed := s.done, s.failed
+	s.done = func(rest []byte) { timeout.Cancel(); done(rest) }
+	s.failed = func(err error) { timeout.Cancel(); failed(err) }
 	e.sink = s
 	e.out.write(f.TLS.hello())
 	e.in.arriveSoon(e.w.now)

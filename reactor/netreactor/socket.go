@@ -31,7 +31,7 @@ var (
 const keepBuffer = 64 << 10
 
 // socket is the engine's side of a connection. The fields for reading belong to its own goroutine. The fields for writing
-// belong to whoever sends, from the moment that sending is set until it is cleared. The rest is loop only.
+// belong to whoever sends, between Begin and End of Sending. The rest is loop only.
 type socket struct {
 	r    *Reactor
 	conn *reactor.Conn // nil if it was refused
@@ -63,9 +63,7 @@ type socket struct {
 	handedOver atomic.Bool   // by StartTLS: its goroutine ends
 	readEnded  chan struct{} // closed by that goroutine then
 
-	unsent  atomic.Int64 // bytes in out that the kernel has not taken
-	sending atomic.Bool
-	wanted  atomic.Bool // the Conn waits for room
+	sockets.Sending
 }
 
 func (r *Reactor) newSocket(c net.Conn) (*socket, error) {
@@ -92,41 +90,19 @@ func (r *Reactor) newSocket(c net.Conn) (*socket, error) {
 
 // Write implements reactor.Socket. It takes p, unless it is still sending what it took before.
 func (s *socket) Write(p []byte) (int, error) {
-	if s.busy() {
+	if s.Busy() {
 		return 0, nil
 	}
 	s.out = writeBuffers.Get().(*[]byte)
 	*s.out = append((*s.out)[:0], p...)
 	s.sent = 0
-	s.unsent.Store(int64(len(p)))
-	s.sending.Store(true)
+	s.Begin(len(p))
 	if s.inEvent {
 		s.written = true
 	} else {
 		s.r.foreign = append(s.r.foreign, s)
 	}
 	return len(p), nil
-}
-
-// busy reports whether the socket is sending. If so, the Conn is notified when it has finished.
-func (s *socket) busy() bool {
-	if !s.sending.Load() {
-		return false
-	}
-	s.wanted.Store(true)
-	if s.sending.Load() {
-		return true
-	}
-	s.wanted.Store(false) // finished meanwhile; an extra call of Writable does no harm
-	return false
-}
-
-// Unsent implements reactor.Socket.
-func (s *socket) Unsent(wait bool) int {
-	if wait && !s.busy() {
-		return 0
-	}
-	return int(s.unsent.Load())
 }
 
 // Unacked implements reactor.Socket.
@@ -242,7 +218,6 @@ func (s *socket) release() {
 	}
 	s.out = nil
 	if err != nil {
-		// The unsent bytes stay counted, and nothing more is taken.
 		s.r.CallFromThread(func() {
 			if !s.closed {
 				s.conn.Broken(err)
@@ -250,9 +225,7 @@ func (s *socket) release() {
 		})
 		return
 	}
-	s.unsent.Store(0)
-	s.sending.Store(false)
-	if s.wanted.Swap(false) {
+	if s.End() {
 		s.r.CallFromThread(s.writable)
 	}
 }
@@ -269,7 +242,7 @@ func (s *socket) tryWrite(fd uintptr) bool {
 		s.sendErr = os.NewSyscallError("write", err)
 	default:
 		s.sent += n
-		s.unsent.Add(int64(-n))
+		s.Sent(n)
 	}
 	return true
 }
@@ -307,10 +280,6 @@ func (s *socket) tryRead(fd uintptr) bool {
 
 // tryReset waits until the connection breaks, while it is not read.
 func (s *socket) tryReset(fd uintptr) bool {
-	errno, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
-	if err == nil && errno == 0 {
-		return false
-	}
-	s.err = os.NewSyscallError("read", unix.Errno(errno))
-	return true
+	s.err = sockets.Reset(int(fd))
+	return s.err != nil
 }

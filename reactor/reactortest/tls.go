@@ -21,6 +21,8 @@ type layer struct {
 	start bool // accepted connections begin without TLS, and go on with it by StartTLS when the first bytes come
 	// cut is how many bytes the peers put into one TLS record, and one write; 0: as many as there are.
 	cut int
+	// trusting: certificates of clients are not verified.
+	trusting bool
 	// failed is called for handshakes that fail; nil: they are logged.
 	failed func(peer string, reason error)
 }
@@ -55,10 +57,14 @@ func (l *layer) config() *tls.Config {
 	c := certificate()
 	pool := x509.NewCertPool()
 	pool.AddCert(c.Leaf)
-	return &tls.Config{
+	conf := &tls.Config{
 		Certificates: []tls.Certificate{c}, RootCAs: pool, ClientCAs: pool, ServerName: name,
 		ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS12,
 	}
+	if l.trusting {
+		conf.ClientAuth = tls.RequestClientCert
+	}
+	return conf
 }
 
 func (l *layer) listener(inner net.Listener) *sockets.TLSListener {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,9 +22,8 @@ import (
 // also writes what the Protocol answered to that chunk, if that is no more than a record. Other output is written by a
 // goroutine that exists only meanwhile. All end when the stream is closed.
 //
-// The fields for reading belong to the reading goroutine. Those for writing belong to whoever sends, from the moment that
-// sending is set until it is cleared. The rest is loop only. A chunk and its result are handed over by a posted call and
-// a channel.
+// The fields for reading belong to the reading goroutine. The rest is loop only. A chunk and its result are handed over
+// by a posted call and a channel.
 type stream struct {
 	gate *Gate
 	conn *reactor.Conn
@@ -42,9 +40,7 @@ type stream struct {
 	inEvent    bool // a chunk is handled, and the reading goroutine will send what is written meanwhile
 	own        *[]byte
 
-	sending atomic.Bool  // the handshake is not done, or a goroutine sends
-	wanted  atomic.Bool  // the Conn waits for room
-	unsent  atomic.Int64 // bytes that the kernel has not taken
+	Sending // also while the handshake is not done
 
 	// Of the reading goroutine.
 	lower   *lower
@@ -203,11 +199,10 @@ func Reset(fd int) error {
 
 // Write implements reactor.Socket. It takes p, unless it is still sending what it took before.
 func (s *stream) Write(p []byte) (int, error) {
-	if s.busy() {
+	if s.Busy() {
 		return 0, nil
 	}
-	s.sending.Store(true)
-	s.unsent.Store(int64(len(p)))
+	s.Begin(len(p))
 	out := streamBuffers.Get().(*[]byte)
 	*out = append((*out)[:0], p...)
 	if s.inEvent && len(p) <= streamWrite {
@@ -216,19 +211,6 @@ func (s *stream) Write(p []byte) (int, error) {
 		s.gate.streams.Go(func() { s.send(out) })
 	}
 	return len(p), nil
-}
-
-// busy reports whether the stream is sending. If so, the Conn is notified when it has finished.
-func (s *stream) busy() bool {
-	if !s.sending.Load() {
-		return false
-	}
-	s.wanted.Store(true)
-	if s.sending.Load() {
-		return true
-	}
-	s.wanted.Store(false) // finished meanwhile; an extra call of Writable does no harm
-	return false
 }
 
 // send writes out, and reports to the Conn each part that the kernel has taken.
@@ -240,7 +222,7 @@ func (s *stream) send(out *[]byte) {
 			break
 		}
 		rest = rest[n:]
-		s.unsent.Add(-int64(n))
+		s.Sent(n)
 		if len(rest) > 0 {
 			s.post(func() { s.conn.Progress() })
 		}
@@ -248,12 +230,11 @@ func (s *stream) send(out *[]byte) {
 	if cap(*out) <= keepStreamBuffer {
 		streamBuffers.Put(out)
 	}
-	if err != nil { // the unsent bytes stay counted, and nothing more is taken
+	if err != nil {
 		s.post(func() { s.conn.Broken(err) })
 		return
 	}
-	s.sending.Store(false)
-	if s.wanted.Swap(false) {
+	if s.End() {
 		s.post(func() { s.conn.Writable() })
 	}
 }
@@ -265,14 +246,6 @@ func (s *stream) post(f func()) {
 			f()
 		}
 	})
-}
-
-// Unsent implements reactor.Socket.
-func (s *stream) Unsent(wait bool) int {
-	if wait && !s.busy() {
-		return 0
-	}
-	return int(s.unsent.Load())
 }
 
 // Unacked implements reactor.Socket. It counts what TLS adds, too.
@@ -295,7 +268,7 @@ func (s *stream) ResumeReading() {
 
 // CloseWrite implements reactor.Socket. An error shows at the next read.
 func (s *stream) CloseWrite() {
-	s.sending.Store(true)
+	s.Begin(0)
 	t := s.tls
 	s.gate.streams.Go(func() {
 		if t != nil {

@@ -84,7 +84,7 @@ func (h *handshakes) run(ctx context.Context, c net.Conn, as side, config *tls.C
 		case errors.Is(context.Cause(ctx), ErrHandshakes):
 			err = ErrHandshakes
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
-			err = fmt.Errorf("TLS handshake: not complete within %v", reactor.TLSHandshakeTime)
+			err = reactor.ErrTLSTimeout
 		}
 		return nil, nil, err
 	}
@@ -146,7 +146,7 @@ func (g *Gate) StartTLS(conn *reactor.Conn, c net.Conn, data []byte, config reac
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(g.dials)
 	s.conn = conn
-	s.sending.Store(true)
+	s.Begin(0)
 	g.streams.Go(func() {
 		defer s.cancel()
 		below, t, err := g.handshakes.accept(ctx, &resumed{c, data}, config.(*tls.Config))
@@ -157,8 +157,7 @@ func (g *Gate) StartTLS(conn *reactor.Conn, c net.Conn, data []byte, config reac
 			}
 			s.lower, s.tls = below, t
 			g.streams.Go(s.readAll)
-			s.sending.Store(false)
-			if s.wanted.Swap(false) {
+			if s.End() {
 				s.conn.Writable()
 			}
 		})

@@ -310,3 +310,29 @@ func TestAuthority(t *testing.T) {
 		t.Errorf("without its key: %v", err)
 	}
 }
+
+// If the certificate cannot be written, as on a full disk, its key is not replaced.
+func TestPairIsReplacedTogether(t *testing.T) {
+	dir := t.TempDir()
+	made(t, dir, "Alford")
+	files := filesIn(dir, "Alford")
+	before, err := os.ReadFile(files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _, err := OpenAuthority(files.CA, "ucla", 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files.Cert = filepath.Join(files.CA, "no directory", "Alford.pem")
+	if err := a.Make(files, config.Server{Name: "Alford"}, 24*time.Hour); err == nil {
+		t.Fatal("no error")
+	}
+	after, err := os.ReadFile(files.Key)
+	if err != nil || string(after) != string(before) {
+		t.Errorf("the key was replaced: %v", err)
+	}
+	if all, _ := filepath.Glob(filepath.Join(dir, ".cert*")); len(all) > 0 {
+		t.Errorf("left: %q", all)
+	}
+}

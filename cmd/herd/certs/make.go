@@ -157,31 +157,42 @@ func sign(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey, lif
 	return cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), err
 }
 
-// writePair writes a certificate and its key, each at once. The key is for the user only.
+// writePair writes a certificate and its key. The key is for the user only. Both are on the disk before one of them takes
+// the place of an old one: a full disk leaves a pair that fits.
 func writePair(certFile, keyFile string, cert []byte, key *ecdsa.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := replace(keyFile, text, 0o600); err != nil {
-		return err
-	}
-	return replace(certFile, cert, 0o644)
-}
-
-func replace(file string, text []byte, mode fs.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".cert") // mode 0600
+	newKey, err := write(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+	defer os.Remove(newKey) // nothing if it was renamed
+	newCert, err := write(certFile, cert, 0o644)
+	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), file)
+	defer os.Remove(newCert)
+	if err := os.Rename(newKey, keyFile); err != nil {
+		return err
+	}
+	return os.Rename(newCert, certFile)
+}
+
+// write writes a text to a new file beside another one, and returns its name.
+func write(beside string, text []byte, mode fs.FileMode) (name string, err error) {
+	if err := os.MkdirAll(filepath.Dir(beside), 0o700); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(filepath.Dir(beside), ".cert") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
 }

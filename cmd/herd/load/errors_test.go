@@ -283,3 +283,14 @@ func TestWhatAWHATSATIsAnswered(t *testing.T) {
 		}
 	}
 }
+
+// The report has the whole reason of a refusal, once for each kind.
+func TestRefusalsAreExplained(t *testing.T) {
+	const why = "> IAMAT TOKEN: it may write only clients whose id begins with a/prefix/of/some/length/that/is/not/cut/at/64/bytes/"
+	o := small(scripted(t, func(int, string) []byte { return []byte(why + "\n\n") }))
+	r := mustRun(t, o)
+	if f := r.All.Failures; len(f) != 1 || !strings.HasSuffix(f[0].What, ": > IAMAT TOKEN") || f[0].Example != why ||
+		f[0].Count != r.All.Errors || r.All.Errors == 0 {
+		t.Errorf("%d errors, %+v", r.All.Errors, f)
+	}
+}

@@ -305,7 +305,12 @@ func (w *worker) answered(sinceDue, sinceSent time.Duration) {
 
 // refused counts an error reply.
 func (w *worker) refused(u *user, reply []byte) {
-	w.now.counts.failed(u.target.Name+": "+reason(reply), 1)
+	kind, example := reason(reply), firstLine(reply)
+	if example == kind || !strings.HasPrefix(example, ">") { // it says no more, or it is the request
+		example = ""
+	}
+	w.now.counts.Errors++
+	w.now.counts.note(u.target.Name+": "+kind, example, 1)
 }
 
 // unsolicited handles data without a request in flight: the error with which a server rejects the
@@ -351,8 +356,12 @@ func reason(reply []byte) string {
 
 var tlsRequired = "> " + protocol.TLSRequired.Error()
 
+// maxShown is how many bytes of a reply a message has.
+const maxShown = 160
+
+// shown is the beginning of a reply, for a message.
 func shown(reply []byte) string {
-	return string(protocol.Printable(reply[:min(len(reply), 100)]))
+	return protocol.Escape(protocol.Redact(reply[:min(len(reply), maxShown)]))
 }
 
 // end stops sending. Replies to requests in flight are still received.

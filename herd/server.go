@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"time"
 
@@ -44,6 +45,7 @@ type Options struct {
 	// Tokens are those of clients, see Server.SetTokens; nil: there are none. Config says whether clients need one.
 	Tokens  *access.Tokens
 	Version string // of the program, for log and status
+	Commit  string // that the program was built from, likewise; "" if it is unknown
 	PID     int    // of the process, likewise
 }
 
@@ -123,6 +125,7 @@ func (srv *Server) Start(l reactor.Listener) (reactor.Port, error) {
 	srv.log.Info("started", zap.String("server", srv.name), zap.String("address", port.Addr()),
 		zap.String("herd", srv.cfg.Herd.Name), zap.Stringer("epoch", srv.epoch),
 		zap.String("engine", srv.options.Engine), zap.String("version", srv.options.Version),
+		zap.String("commit", srv.options.Commit), zap.String("go", runtime.Version()),
 		zap.Int("pid", srv.options.PID))
 	for _, n := range srv.neighbors {
 		n.link.dial()
@@ -176,6 +179,7 @@ func (srv *Server) sweep() {
 func (srv *Server) Status() Status {
 	st := Status{
 		Herd: srv.cfg.Herd.Name, Server: srv.name, Version: srv.options.Version,
+		Commit: srv.options.Commit, Go: runtime.Version(),
 		Engine: srv.options.Engine, Epoch: srv.epoch.String(), ConfigHash: srv.configHash, PID: srv.options.PID,
 		Started: srv.started, Now: srv.reactor.Now(), Waiting: srv.notReadyReason(),
 		Records: uint64(srv.store.Len()), Digest: srv.store.Digest().String(), Tail: srv.store.Tail(),

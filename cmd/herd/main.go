@@ -203,8 +203,9 @@ func newRoot() *cobra.Command {
 		newTop(o), newStatus(o), newReady(o), newTrace(o), newClient(o), newWatch(o), newExport(o),
 		newPlaces(o), newConfig(o), newToken(o), newCert(o), newDemo(o), newLoad(o), newStudy(), newVersion(),
 	)
-	root.Version = version()
-	root.SetVersionTemplate(versionLine())
+	built := thisBuild()
+	root.Version = built.Version
+	root.SetVersionTemplate(built.String())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	help := root.HelpFunc()

@@ -152,10 +152,11 @@ func (p *process) run(pprof bool) error {
 	if err != nil {
 		return err
 	}
+	built := thisBuild()
 	options := herd.Options{
 		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: p.places, Log: p.log.Logger,
 		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: p.engine,
-		Version: version(), PID: os.Getpid(), Journal: kept, Tokens: p.tokens.Load(),
+		Version: built.Version, Commit: built.commit(), PID: os.Getpid(), Journal: kept, Tokens: p.tokens.Load(),
 	}
 	if err := p.openTLS(&options); err != nil {
 		return err

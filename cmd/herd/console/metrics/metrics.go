@@ -5,7 +5,6 @@ package metrics
 import (
 	"net/http"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -67,7 +66,7 @@ func (collector) Describe(all chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c collector) Collect(all chan<- prometheus.Metric) {
 	s := c.page.status
-	constant(all, buildInfo, s.Version, s.Engine, runtime.Version())
+	constant(all, buildInfo, s.Version, s.Engine, s.Go, s.Commit)
 	constant(all, serverInfo, s.Herd, s.Server, s.ConfigHash)
 	ofServer.collect(all, s)
 	ofProcess.collect(all, s)

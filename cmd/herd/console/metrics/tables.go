@@ -13,7 +13,8 @@ import (
 // Names are stable.
 
 var (
-	buildInfo  = describe("herd_build_info", "Always 1. The program and its event loop.", "version", "engine", "goversion")
+	buildInfo = describe("herd_build_info", "Always 1. The program and its event loop.",
+		"version", "engine", "goversion", "commit")
 	serverInfo = describe("herd_server_info",
 		"Always 1. The names of the herd and of this server, and what all servers' herd.toml must say alike.",
 		"herd", "server_name", "config_hash")

@@ -60,6 +60,7 @@ func newServe(o *options) *cobra.Command {
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, args []string) error {
+			onlyOwner()
 			n := newNotifier()
 			cfg, err := o.load()
 			if err == nil {

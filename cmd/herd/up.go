@@ -52,6 +52,7 @@ func newUp(o *options) *cobra.Command {
 		Args:              arguments(0, -1),
 		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, names []string) error {
+			onlyOwner()
 			if err := checkReadable(o.file()); err != nil {
 				return err
 			}

@@ -50,11 +50,11 @@ func mustBeEntries(c *cluster, file string) {
 	}
 }
 
-// mustHaveMode checks that only the owner and the group can read the log.
-func mustHaveMode(c *cluster, name string) {
+// mustHaveMode checks the mode of a log file, and that only the owner can use the directory.
+func mustHaveMode(c *cluster, name string, mode fs.FileMode) {
 	c.T.Helper()
-	for path, want := range map[string]fs.FileMode{logPath(c, name): 0o640, filepath.Dir(logPath(c, name)): 0o750} {
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&^want != 0 {
+	for path, want := range map[string]fs.FileMode{logPath(c, name): mode, filepath.Dir(logPath(c, name)): 0o700} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			c.T.Errorf("%s: %v, %v", path, info, err)
 		}
 	}
@@ -140,7 +140,7 @@ func TestLogrotateCreate(t *testing.T) {
 	logrotate(c, "Alford", "nocreate", "delaycompress", "compress", hangup)
 	processtest.Eventually(t, "the server is notified", func() bool { return c.reopened("Alford") == 2 })
 	logged(c, "Alford", 3)
-	mustHaveMode(c, "Alford")
+	mustHaveMode(c, "Alford", 0o640) // that logrotate gave the former file
 	all := ""
 	for i, file := range []string{".2", ".1", ""} { // the older ones first
 		file = logPath(c, "Alford") + file
@@ -182,7 +182,7 @@ func TestLogFileMovedOrDeleted(t *testing.T) {
 		{"rm -rf logs", func() error { return processtest.RemoveAll(filepath.Dir(file)) }},
 		{"mv logs", func() error { return os.Rename(filepath.Dir(file), filepath.Dir(file)+".old") }},
 		{"another in its place", func() error {
-			return errors.Join(os.WriteFile(file+".new", nil, 0o640), os.Rename(file+".new", file))
+			return errors.Join(os.WriteFile(file+".new", nil, 0o600), os.Rename(file+".new", file))
 		}},
 	} {
 		logged(c, "Alford", 10*i)
@@ -195,7 +195,7 @@ func TestLogFileMovedOrDeleted(t *testing.T) {
 		figure(t, took < 3*time.Second, step.name+" of the log: noticed within 3 s", "%.1f s", took.Seconds())
 		logged(c, "Alford", 10*i+1)
 		mustBeEntries(c, file)
-		mustHaveMode(c, "Alford")
+		mustHaveMode(c, "Alford", 0o600)
 	}
 	s := c.now("Alford")
 	if s.Counters.LogDropped != 0 || s.Log.File != file {

@@ -17,10 +17,10 @@ import (
 )
 
 // Modes of new files and directories: the log has the location of every client. Existing ones keep their
-// modes.
+// modes, and a new file that takes the place of an open one has the mode and the group of that one.
 const (
-	fileMode = 0o640
-	dirMode  = 0o750
+	fileMode = 0o600
+	dirMode  = 0o700
 )
 
 // errorPause is the minimum time between two entries about errors of the log file: on a full disk ten
@@ -90,18 +90,26 @@ func (f *file) start() (err error) {
 	if f.name, err = filepath.Abs(f.name); err != nil {
 		return err
 	}
-	if f.open, err = openLog(f.name); err != nil {
+	if f.open, err = openLog(f.name, nil); err != nil {
 		return err
 	}
 	return f.measure()
 }
 
-// openLog opens a log file for appending. A pipe without a reader is an error; it does not block.
-func openLog(name string) (*os.File, error) {
+// openLog opens a log file for appending. A new one may be read and written by the same as former, which may be nil.
+// A pipe without a reader is an error; it does not block.
+func openLog(name string, former *os.File) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(name), dirMode); err != nil {
 		return nil, fmt.Errorf("log directory: %w", err)
 	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, fileMode)
+	const flags = os.O_APPEND | os.O_WRONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	f, err := os.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, fileMode)
+	if err == nil && former != nil {
+		shareLike(f, former)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(name, flags|os.O_CREATE, fileMode)
+	}
 	if info, e := os.Lstat(name); err != nil && e == nil && info.Mode()&fs.ModeSymlink != 0 {
 		err = fmt.Errorf("%s is a symbolic link, which is not followed: remove it, "+
 			"use a link for the directory, or set log.dir", name)
@@ -110,6 +118,29 @@ func openLog(name string) (*os.File, error) {
 		return nil, fmt.Errorf("log file: %w", err)
 	}
 	return f, nil
+}
+
+// shareLike gives a new file, which only its owner can use, the group and the mode of another one. If it cannot have
+// that group, its group gets no access: it may be another one. After an error its owner alone has access.
+func shareLike(f, other *os.File) {
+	theirs, err1 := other.Stat()
+	ours, err2 := f.Stat()
+	if err1 != nil || err2 != nil {
+		return
+	}
+	mode := theirs.Mode().Perm()
+	if group := groupOf(theirs); group != groupOf(ours) && f.Chown(-1, group) != nil {
+		mode &^= 0o070
+	}
+	_ = f.Chmod(mode)
+}
+
+func groupOf(info fs.FileInfo) int {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1
+	}
+	return int(stat.Gid)
 }
 
 // readable returns the mode of the file and whether it is readable by others.
@@ -164,7 +195,7 @@ func (f *file) rotate(n int) error {
 	if err := os.Rename(f.name, f.unused(time.Now())); err != nil {
 		return err
 	}
-	next, err := openLog(f.name)
+	next, err := openLog(f.name, f.open)
 	if err != nil {
 		return err
 	}
@@ -210,7 +241,7 @@ func (f *file) check() {
 			return
 		}
 	}
-	next, err := openLog(f.name)
+	next, err := openLog(f.name, f.open)
 	if note(&f.openError, err) != nil {
 		_ = f.fail("open", err)
 		// Keep writing to a file that was moved. Entries written to a deleted file would be lost without

@@ -103,14 +103,14 @@ func TestRotation(t *testing.T) {
 	text := ""
 	for _, name := range append(all, f.name) {
 		text += read(t, name)
-		if m := mode(t, name); m != 0o640 {
+		if m := mode(t, name); m != 0o600 {
 			t.Errorf("%s has mode %o", name, m)
 		}
 	}
 	if want := "a\n" + strings.Repeat("b", 100) + "\nc\n1234567890\n1234567\n"; len(all) != 3 || text != want {
 		t.Errorf("%q hold\n%s\nwant\n%s", all, text, want)
 	}
-	if m := mode(t, f.dir()); m != 0o750 {
+	if m := mode(t, f.dir()); m != 0o700 {
 		t.Errorf("the directory has mode %o", m)
 	}
 	if n := f.written.Load(); n != 20+2+101+2+11+8 {
@@ -327,7 +327,7 @@ func TestCompression(t *testing.T) {
 	var left [2]string
 	for i := range left {
 		left[i] = f.rotatedName(time.Unix(int64(i), 0))
-		must(t, os.WriteFile(left[i], []byte(fmt.Sprint("left ", i)), 0o600))
+		must(t, os.WriteFile(left[i], []byte(fmt.Sprint("left ", i)), 0o604))
 	}
 	must(t, os.WriteFile(left[1]+partial, []byte("half"), 0o600))
 	f.compress = true
@@ -342,9 +342,9 @@ func TestCompression(t *testing.T) {
 	text := ""
 	for _, name := range all {
 		text += unzipped(t, name+zipped)
-		want := fs.FileMode(0o640)
+		want := fs.FileMode(0o600)
 		if slices.Contains(left[:], name) {
-			want = 0o600 // keeps its mode
+			want = 0o604 // keeps its mode
 		}
 		if m := mode(t, name+zipped); m != want {
 			t.Errorf("%s: mode %o, want %o", name, m, want)
@@ -402,6 +402,49 @@ func TestModesOfWhatExists(t *testing.T) {
 			t.Errorf("%o, %o: now %o, %o; warned: %v", test.dir, test.file, mode(t, config.Dir), mode(t, name), warned)
 		}
 	}
+}
+
+// Who could read a log file can read those that come after it, however that happens, and whatever the umask is.
+func TestNewFilesAreSharedLikeTheFormer(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	f := newFileTest(t, 20, 5)
+	group := os.Getegid()
+	if groups, err := os.Getgroups(); err == nil {
+		for _, g := range groups {
+			if g != group {
+				group = g // this user may give files to it
+			}
+		}
+	}
+	if os.Geteuid() == 0 {
+		group = 54321
+	}
+	shared := func(what, name string) {
+		t.Helper()
+		info, err := os.Lstat(name)
+		must(t, err)
+		if info.Mode().Perm() != 0o640 || groupOf(info) != group {
+			t.Errorf("%s: mode %o, group %d, want 640, %d", what, info.Mode().Perm(), groupOf(info), group)
+		}
+	}
+	must(t, errors.Join(os.Chown(f.name, -1, group), os.Chmod(f.name, 0o640)))
+	f.write("1234567890123456789", "a")
+	shared("after a rotation", f.name)
+	must(t, os.Rename(f.name, f.name+".1"))
+	f.check()
+	shared("after the file was moved", f.name)
+	must(t, os.RemoveAll(f.dir()))
+	f.check()
+	shared("after the directory was deleted", f.name)
+	if m := mode(t, f.dir()); m != 0o700 {
+		t.Errorf("the new directory has mode %o", m)
+	}
+	f.write("1234567890123456789", "b")
+	all, err := f.rotated()
+	must(t, err)
+	quit := make(chan struct{})
+	must(t, compress(all[0], quit))
+	shared("compressed", all[0]+zipped)
 }
 
 // Many goroutines log while the file is rotated, moved and truncated.

@@ -110,7 +110,7 @@ func (c *compressor) end() {
 	}
 }
 
-// compress writes name+".gz", with the mode of name, and removes name. It replaces a partial file of an
+// compress writes name+".gz", with the mode and the group of name, and removes name. It replaces a partial file of an
 // earlier process.
 func compress(name string, quit <-chan struct{}) error {
 	in, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
@@ -121,17 +121,16 @@ func compress(name string, quit <-chan struct{}) error {
 	if err := os.Remove(name + partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	out, err := os.OpenFile(name+partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(name+partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
 	if err != nil {
 		return err
 	}
 	z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // a valid level; fast, because the servers need the CPU
 	_, err = io.Copy(z, reader{in, quit})
-	if err = errors.Join(err, z.Close(), out.Chmod(info.Mode().Perm()), out.Close()); err == nil {
+	if err = errors.Join(err, z.Close()); err == nil {
+		shareLike(out, in) // not before it is whole
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
 		err = os.Rename(name+partial, name+zipped)
 	}
 	if err != nil {

@@ -385,6 +385,9 @@ func (h *Herd) Unprivileged() {
 	}
 }
 
+// Groups are the groups of the servers' user besides its own. Call it after Unprivileged.
+func (h *Herd) Groups(groups ...uint32) { h.credential.Groups = groups }
+
 // Kill kills a process.
 func (h *Herd) Kill(name string) {
 	r := h.Running[name]

@@ -104,6 +104,7 @@ func hostileStatus(text string, ready bool) *herd.Status {
 	hygiene.Fill(s, text)
 	s.Ready = ready
 	s.Herd, s.Server, s.Version, s.Engine, s.ConfigHash = "ucla", "Alford", "v1", "gnet", "00"
+	s.Commit, s.Go = "1d89d07c0ffe", "go1.26"
 	for i := range s.Links {
 		s.Links[i].Neighbor = "Ball"
 	}

@@ -111,13 +111,13 @@ func TestCert(t *testing.T) {
 		}, []string{"Ball"}, "", "herd: tls/ca-key.pem exists, but not tls/ca.pem: move it away, or restore its certificate\n", 1, nil},
 		"a CA whose key is readable by others": {withTLS, func(_ *testing.T, dir string, cert func(...string)) {
 			cert("Alford")
-			os.Chmod(filepath.Join(dir, "tls", "ca-key.pem"), 0o640)
-		}, []string{"Ball"}, "", "herd: tls/ca.pem exists, but not its key: tls/ca-key.pem is readable by others: change its mode to 600\n", 1, nil},
+			os.Chmod(filepath.Join(dir, "tls", "ca-key.pem"), 0o644)
+		}, []string{"Ball"}, "", "herd: tls/ca.pem exists, but not its key: tls/ca-key.pem is readable by others: change its mode to 600, or to 640 if root owns it\n", 1, nil},
 		"a key that is readable by others": {withTLS, func(_ *testing.T, dir string, cert func(...string)) {
 			cert()
 			os.Chmod(filepath.Join(dir, "tls", "Ball-key.pem"), 0o604)
 		}, nil, "kept     tls/Alford.pem (--force replaces it)\n" +
-			"kept     tls/Ball.pem, but tls.key: tls/Ball-key.pem is readable by others: change its mode to 600 (--force replaces it)\n", "", 1, nil},
+			"kept     tls/Ball.pem, but tls.key: tls/Ball-key.pem is readable by others: change its mode to 600, or to 640 if root owns it (--force replaces it)\n", "", 1, nil},
 		"a certificate without its key": {withTLS, func(_ *testing.T, dir string, cert func(...string)) {
 			cert()
 			os.Remove(filepath.Join(dir, "tls", "Ball-key.pem"))

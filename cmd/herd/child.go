@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"serverherd/cmd/herd/parent"
+	"serverherd/cmd/herd/service"
 	"serverherd/herd/config"
 )
 
@@ -128,8 +129,9 @@ func (s *supervisor) ready(server config.Server, took time.Duration) {
 	s.out.add(server.Name, fmt.Sprintf("ready at %s in %.1f s", server.Address, took.Seconds()), now)
 }
 
-// notInherited reports whether children do not inherit an environment variable: one of socket activation, and the
-// token, which is for clients.
+// notInherited reports whether children do not inherit an environment variable: one of socket activation or of
+// a service manager's notifications, and the token, which is for clients.
 func notInherited(variable string) bool {
-	return strings.HasPrefix(variable, "LISTEN_") || strings.HasPrefix(variable, tokenVariable+"=")
+	name, _, _ := strings.Cut(variable, "=")
+	return strings.HasPrefix(name, "LISTEN_") || name == tokenVariable || slices.Contains(service.Variables, name)
 }

@@ -25,6 +25,7 @@ import (
 	"serverherd/cmd/herd/hangup"
 	"serverherd/cmd/herd/logging"
 	"serverherd/cmd/herd/parent"
+	"serverherd/cmd/herd/service"
 	"serverherd/herd"
 	"serverherd/herd/access"
 	"serverherd/herd/config"
@@ -62,9 +63,14 @@ func newServe(o *options) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			onlyOwner()
 			n := newNotifier()
+			manager := service.New()
+			defer manager.Close()
 			cfg, err := o.load()
 			if err == nil {
-				err = serve(cfg, args[0], engine, pprof, newOutput(direct(c.ErrOrStderr())), n)
+				err = serve(cfg, args[0], engine, pprof, newOutput(direct(c.ErrOrStderr())), n, manager)
+			}
+			if err != nil {
+				manager.Failed(oneLine(err.Error()))
 			}
 			return n.failed(err)
 		},
@@ -93,11 +99,13 @@ type process struct {
 	certsError  atomic.Pointer[string]      // why later certificates are not in force
 	tokensState atomic.Pointer[tokensState] // nil without tokens
 	starter     *notifier                   // for the process that started this one; nil if it does not ask for notifications
+	service     *service.Notifier           // for a service manager; nil likewise
 }
 
 // serve runs a server until it is stopped.
 func serve(
 	cfg *config.Config, name, engine string, pprof bool, stderr io.Writer, starter *notifier,
+	manager *service.Notifier,
 ) error {
 	self, err := find(cfg, name)
 	if err != nil {
@@ -106,7 +114,7 @@ func serve(
 	// A closed output must not kill the server.
 	signal.Ignore(syscall.SIGPIPE)
 	p := &process{
-		cfg: cfg, self: self, engine: engine, hangups: hangup.Signals, starter: starter,
+		cfg: cfg, self: self, engine: engine, hangups: hangup.Signals, starter: starter, service: manager,
 	}
 	signal.Notify(p.hangups, syscall.SIGHUP) // also if it was ignored
 	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
@@ -114,6 +122,7 @@ func serve(
 		return err
 	}
 	defer p.log.Close()
+	p.service.OnFailure(func(err error) { p.log.Warn("service manager not notified", zap.Error(err)) })
 	defer func() { _ = p.closeJournal() }()
 	if err := p.run(pprof); err != nil {
 		p.log.File.Error("server failed", zap.Error(err)) // main prints it to standard error
@@ -149,6 +158,9 @@ func (p *process) run(pprof bool) error {
 	})
 	p.log.UseLoopTime(p.reactor.Now)
 	// The journal is loaded before clients can connect.
+	if dir := p.cfg.Storage.Dir; dir != "" {
+		p.service.Status("loading the journal in " + dir)
+	}
 	kept, err := p.openJournal()
 	if err != nil {
 		return err
@@ -205,6 +217,8 @@ func (p *process) run(pprof bool) error {
 	}
 	parent.Watch(func() { p.stop("parent process exited") })
 	p.starter.ready()
+	p.service.Watch(p.reactor)
+	p.service.Ready(listening(listener, consoleListener))
 	if err := p.reactor.Run(); err != nil {
 		return err
 	}
@@ -289,6 +303,15 @@ func (p *process) openBeyondLoopback(server, console net.Listener) []string {
 	return open
 }
 
+// listening is the line of status of a server that is ready.
+func listening(server, console net.Listener) string {
+	text := "listening on " + server.Addr().String()
+	if console != nil {
+		text += ", console on " + console.Addr().String()
+	}
+	return text
+}
+
 // status gets the server's status from the loop. It is false if ctx ends first.
 func (p *process) status(ctx context.Context) (herd.Status, bool) {
 	s, ok := console.OnLoop(ctx, p.onLoop, func(srv *herd.Server) herd.Status {
@@ -313,6 +336,7 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 // stop stops the server gracefully, and exits if that takes longer than hardStop.
 func (p *process) stop(why string) {
 	p.log.Info("stopping", zap.String("reason", why))
+	p.service.Stopping("stopping (" + why + "): handing records over")
 	p.reactor.Stop()
 	time.AfterFunc(hardStop(p.cfg), func() { p.exit("stop timeout exceeded") })
 }
@@ -349,6 +373,7 @@ func (p *process) watchSignals() {
 // reload reopens the log file if it was moved, and reads the tokens and the places file again, if there are any. An
 // error leaves the old ones in use.
 func (p *process) reload() {
+	defer p.service.Reloading()()
 	p.log.CheckFile()
 	p.log.Info("SIGHUP received")
 	p.reloadTokens()

@@ -184,7 +184,7 @@ func TestTokenIsNotAdded(t *testing.T) {
 		mode       os.FileMode
 		want       string
 	}{
-		{"readable by all", a.Line(), 0o644, "FILE is readable by others: change its mode to 600"},
+		{"readable by all", a.Line(), 0o644, "FILE is readable by others: change its mode to 600, or to 640 if root owns it"},
 		{"a name that exists", strings.Replace(a.Line(), "a =", "new =", 1), 0o600, "FILE has a token new already; choose another name, or remove its line"},
 		{"a mistake", a.Line() + "herd_secret\n", 0o600, "FILE:2: not valid TOML; a token's line is: NAME = { sha256 = \"...\", rights = [\"read\"] }"},
 		{"a table at its end", fmt.Sprintf("[a]\nsha256 = \"%x\"\nrights = [\"read\"]\n", a.Hash), 0o600, "FILE:1: a: unknown key \"new\"; known keys: sha256, rights, prefix, expires"},

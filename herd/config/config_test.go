@@ -305,7 +305,7 @@ func TestSecretFile(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(c.Herd.Secrets, []string{first, second}) {
 		t.Errorf("secrets %q, %v", c.Herd.Secrets, err)
 	}
-	if _, err := load(first+"\n", 0o644); err == nil || !strings.HasSuffix(err.Error(), "is readable by others: change its mode to 600") {
+	if _, err := load(first+"\n", 0o644); err == nil || !strings.HasSuffix(err.Error(), "is readable by others: change its mode to 600, or to 640 if root owns it") {
 		t.Errorf("a file that others can read: %v", err)
 	}
 	for _, wrong := range []string{"", first + "\n" + second + "\n" + first + "\n"} {

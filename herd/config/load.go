@@ -77,16 +77,16 @@ func readText(f *os.File) ([]byte, error) {
 	return text, err
 }
 
-// ReadSecret reads a file with a secret or an API key. It refuses a file that others can read, and anything but
-// a regular file: opening a pipe would block.
+// ReadSecret reads a file with a secret or an API key. It refuses a file that is open to others, and anything but a
+// regular file: opening a pipe would block.
 func ReadSecret(file string) ([]byte, error) {
 	f, info, err := places.OpenRegular(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s is readable by others: change its mode to 600", file)
+	if places.OpenToOthers(info) {
+		return nil, fmt.Errorf("%s is readable by others: change its mode to 600, or to 640 if root owns it", file)
 	}
 	return readText(f)
 }

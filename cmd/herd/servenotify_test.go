@@ -35,7 +35,7 @@ func TestServiceManager(t *testing.T) {
 				})
 			}
 			expect()
-			h.UntilLive() // what listens before it is ready would do so after it, too
+			h.UntilLive()     // what listens before it is ready would do so after it, too
 			alive := func() { // it says so again
 				t.Helper()
 				before := manager.Count(processtest.Alive)

@@ -20,8 +20,11 @@ MODE ?= share
 # A module of its own: what runs a real nats-server, which the product does not depend on.
 NATSTEST = cmd/herd/jetstream/natstest
 
+# Another one: what checks the code. What the tools need is not required by the product.
+TOOLS = $(CURDIR)/bin/tools
+
 .DEFAULT_GOAL := help
-.PHONY: help build run cells test lint race fuzz cross sim mutants e2e soak bench screenshots study clean
+.PHONY: help build run cells test tools lint race fuzz cross sim mutants e2e soak bench screenshots study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,13 +41,21 @@ cells: build ## start two herds and a NATS server; each finds the clients of the
 
 test: lint race fuzz cross ## everything that CI runs
 
-lint: ## gofmt, go mod tidy, go vet, staticcheck
+tools: ## build the tools of tools/go.mod into bin/tools
+	cd tools && go build -o $(TOOLS)/ tool
+
+lint: tools ## gofmt, go mod tidy, go vet, staticcheck, gosec
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
 	go mod tidy -diff
 	go vet ./...
-	go tool staticcheck ./...
+	$(TOOLS)/staticcheck ./...
+	go vet -vettool=$(TOOLS)/gosec ./...
 	cd $(NATSTEST) && go mod tidy -diff
 	cd $(NATSTEST) && go vet ./...
+	cd $(NATSTEST) && go vet -vettool=$(TOOLS)/gosec ./...
+	cd tools && go mod tidy -diff
+	cd tools && go vet ./...
+	cd tools && $(TOOLS)/staticcheck ./...
 
 race: ## all tests, with the race detector
 	@/usr/bin/python3 -c 'import twisted, tomllib' 2>/dev/null || \
@@ -65,6 +76,7 @@ race: ## all tests, with the race detector
 	go test ./herd/sim
 	cd $(NATSTEST) && go test -count=1 -race -parallel 8 -timeout 30m ./...
 	cd $(NATSTEST) && go test -count=1 -run '^TestBackpressure$$' .
+	cd tools && go test ./...
 
 fuzz: ## run each fuzz target for FUZZTIME, or FUZZTIME_SLOW: a number of inputs, or a duration
 	grep -r --include='*_test.go' '^func Fuzz' . | \

@@ -46,6 +46,7 @@ func newNonce(r *rand.Rand) (n protocol.Nonce) {
 	for i := 0; i < len(n); i += 8 {
 		v := r.Uint64()
 		for j := range 8 {
+			// #nosec G115 -- the lowest byte is wanted
 			n[i+j] = byte(v >> (8 * j))
 		}
 	}

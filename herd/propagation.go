@@ -39,6 +39,7 @@ func (pr *propagation) observe(sent, now time.Time) {
 func (pr *propagation) status() PropagationStatus {
 	seconds := func(us int64) float64 { return time.Duration(us * 1000).Seconds() }
 	return PropagationStatus{
+		// #nosec G115 -- a count is not negative
 		Count: uint64(pr.delays.TotalCount()), Skewed: pr.skewed,
 		P50: seconds(pr.delays.ValueAtQuantile(50)), P90: seconds(pr.delays.ValueAtQuantile(90)),
 		P99: seconds(pr.delays.ValueAtQuantile(99)), Max: seconds(pr.delays.Max()),

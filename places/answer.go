@@ -96,6 +96,7 @@ func appendDegrees(dst []byte, v int32) []byte {
 	}
 	dst = append(dst, '.')
 	for scale := int32(10000); v > 0; scale /= 10 {
+		// #nosec G115 -- it is a digit
 		dst = append(dst, byte('0'+v/scale))
 		v %= scale
 	}
@@ -119,6 +120,8 @@ func appendPlusCode(dst []byte, lat, lng int32) []byte {
 }
 
 // appendID appends a place_id: a hash of name, types and position, stable as long as these do not change.
+//
+// #nosec G115 -- each byte of a coordinate is wanted by itself
 func appendID(dst []byte, p Place, types, source string) []byte {
 	var d xxhash.Digest
 	d.Reset()

@@ -221,6 +221,8 @@ func newBuilder() *builder {
 }
 
 // add adds a place; at is its position in the file.
+//
+// #nosec G115 -- maxFilePlaces and maxFileKinds limit them, and the size of a file the bytes of names
 func (b *builder) add(e entry, at position) error {
 	types := typesJSON(e.types)
 	kind, known := b.kindOf[types]
@@ -263,6 +265,7 @@ func (b *builder) index() *Index {
 	names.Grow(len(b.names))
 	for _, i := range order {
 		names.WriteString(b.place(i).Name)
+		// #nosec G115 -- builder.add has limited it
 		t.nameEnd = append(t.nameEnd, uint32(names.Len()))
 		t.word, t.kind = append(t.word, b.word[i]), append(t.kind, b.kind[i])
 		t.lat, t.lng = append(t.lat, b.lat[i]), append(t.lng, b.lng[i])

@@ -82,7 +82,9 @@ func opens(line []byte) bool {
 func readArray(in *input, add func(entry, position) error) error {
 	o, s := objects{columns: in.columns}, scanner{in: in, position: position{line: 1, column: 1}}
 	const end = "the array does not end: is the file truncated?"
-	s.skip()
+	if _, err := s.skip(); err != nil {
+		return err
+	}
 	s.take() // the bracket
 	for first := true; ; first = false {
 		c, err := s.skip()

@@ -138,6 +138,7 @@ func (u *unpacker) count() int {
 	if u.err != nil {
 		return 0
 	}
+	// #nosec G115 -- it is at most len(u.p)
 	return int(v)
 }
 
@@ -162,6 +163,7 @@ func (u *unpacker) deltas(dst []int32, n int, most int64) []int32 {
 			return dst
 		}
 		u.p = u.p[size:]
+		// #nosec G115 -- it is from -most to most, which are coordinates
 		dst = append(dst, int32(v))
 	}
 	return dst
@@ -189,6 +191,7 @@ func (t *table) place(i uint32) Place {
 	}
 	return Place{
 		Name: t.names[start:t.nameEnd[i]], Vicinity: t.words[t.word[i]],
+		// #nosec G115 -- only embedded places have a meaningful Kind, and unpack has checked it
 		Lat: t.lat[i], Lng: t.lng[i], Kind: Kind(t.kind[i]),
 	}
 }
@@ -234,12 +237,14 @@ func (t *table) unpack(raw []byte) error {
 	for range n {
 		w := firstWord + u.uvarint()
 		u.check(w < uint64(len(t.words)))
+		// #nosec G115 -- it is below len(t.words), or the file is refused
 		t.word = append(t.word, uint32(w))
 	}
 	at := uint64(len(t.names))
 	for range n {
 		at += u.uvarint()
 		u.check(at <= math.MaxUint32)
+		// #nosec G115 -- at most math.MaxUint32, or the file is refused
 		t.nameEnd = append(t.nameEnd, uint32(at))
 	}
 	t.names += string(u.bytes(at - uint64(len(t.names))))

@@ -183,6 +183,7 @@ func (l *LinkLine) parseHandshake(line []byte, f *fields) bool {
 	case "REFUSE":
 		l.Verb = LinkRefuse
 		_, reason, _ := bytes.Cut(line, f.at[0])
+		// #nosec G115 -- r is below 0x80
 		l.Reason = bytes.TrimFunc(reason, func(r rune) bool { return r < 0x80 && isSpace(byte(r)) })
 		return f.n >= 2
 	}

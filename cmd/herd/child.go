@@ -84,6 +84,7 @@ func (s *supervisor) child(server config.Server) *outcome {
 		return o
 	}
 	defer r.Close()
+	// #nosec G204 -- it starts itself, without a shell, with names that herd.toml permits
 	c := exec.Command(self, serveName, server.Name, "--config", s.file, "--engine", s.engine)
 	out := s.out.writer(server.Name, func(e logEntry) bool { return s.printed(server, e) })
 	defer out.Close()

@@ -148,6 +148,7 @@ type printer struct{ *bufio.Writer }
 
 func newPrinter(out io.Writer) printer { return printer{bufio.NewWriter(out)} }
 
+// #nosec G104 -- the error of a bufio.Writer stays until Flush, which handles it
 func (p printer) print(reply string) {
 	p.WriteString(reply)
 	p.WriteByte('\n')

@@ -321,6 +321,7 @@ func (u *updates) request(n int, f []string) error {
 	if _, _, _, ok := parsePosition(f[1]); !ok {
 		hint = "; want " + positionForms
 	}
+	// #nosec G104 -- the error of a bufio.Writer stays until Flush, which handles it
 	u.out.WriteString(text + "\n")
 	u.sent.Add(1)
 	u.pass(step{line: n, hint: hint})

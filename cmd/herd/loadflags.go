@@ -132,6 +132,7 @@ func (f *loadFlags) read(o *options, set *pflag.FlagSet) (err error) {
 	}
 	f.Connections -= f.Idle + f.SlowReaders
 	if !f.seeded {
+		// #nosec G404 -- a seed need not be secret
 		f.Seed = uint64(rand.Uint32())
 	}
 	switch {

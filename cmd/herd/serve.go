@@ -168,6 +168,7 @@ func (p *process) run(pprof bool) error {
 	built := thisBuild()
 	options := herd.Options{
 		Config: p.cfg, Name: p.self.Name, Reactor: p.reactor, Places: p.places, Log: p.log.Logger,
+		// #nosec G404 -- ChaCha8 with 256 bits of crypto/rand is as good
 		Lines: p.log.Lines, Rand: rand.New(rand.NewChaCha8(seed())), Engine: p.engine,
 		Version: built.Version, Commit: built.commit(), PID: os.Getpid(), Journal: kept, Tokens: p.tokens.Load(),
 	}

@@ -217,6 +217,7 @@ func (f *tokenFlags) notes(t *access.Token, file tokensFile) string {
 }
 
 // noTokensFile says how to name a tokens file.
+// #nosec G101 -- it is a text about tokens and has none
 const noTokensFile = `herd: herd.toml names no tokens file, so no server knows a token. Write into it,
 and restart the servers:
 

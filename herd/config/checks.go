@@ -34,6 +34,9 @@ func oneOf(value *string, words ...string) func() string {
 	}
 }
 
+// MostClients is the maximum of limits.max_clients: herd/feed has numbers for no more.
+const MostClients = 67_000_000
+
 func intRange(value *int, least, most int) func() string {
 	return func() string { return checkRange(*value, least, most) }
 }

@@ -81,7 +81,7 @@ func (c *Config) keys() []key {
 		{"limits", "max_line", &m.MaxLine, m.checkMaxLine},
 		{"limits", "max_client_id", &m.MaxClientID, intRange(&m.MaxClientID, 1, protocol.MaxClientID)},
 		{"limits", "max_connections", &m.MaxConnections, intRange(&m.MaxConnections, 1, 1_000_000)},
-		{"limits", "max_clients", &m.MaxClients, intRange(&m.MaxClients, 1, 100_000_000)},
+		{"limits", "max_clients", &m.MaxClients, intRange(&m.MaxClients, 1, MostClients)},
 		{"limits", "max_future", &m.MaxFuture, durationRange(&m.MaxFuture, 0, 100*year)},
 		{"limits", "idle_timeout", &m.IdleTimeout, durationRange(&m.IdleTimeout, 0, year)},
 		{"limits", "partial_line_timeout", &m.PartialLineTimeout, durationRange(&m.PartialLineTimeout, 0, year)},

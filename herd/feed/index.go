@@ -34,7 +34,9 @@ const (
 func newSlot(hash uint32, r ref) slot { return slot(hash)<<32 | slot(r) }
 
 func (s slot) hash() uint32 { return uint32(s >> 32) }
-func (s slot) ref() ref     { return ref(s) }
+
+// #nosec G115 -- the lower half is wanted
+func (s slot) ref() ref { return ref(s) }
 
 func newIndex() index {
 	return index{seed: maphash.MakeSeed(), tables: []*table{{}}}

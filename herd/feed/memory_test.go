@@ -8,9 +8,22 @@ import (
 	"slices"
 	"testing"
 
+	"serverherd/herd/config"
 	"serverherd/herd/herdtest"
 	"serverherd/protocol"
 )
+
+// As many items as a server may have, all of one class, have cells whose numbers fit in a ref.
+func TestMaxItems(t *testing.T) {
+	if config.MostClients > MaxItems {
+		t.Errorf("limits.max_clients may be %d, more than %d", config.MostClients, MaxItems)
+	}
+	_, size := classOf(1)
+	last := MaxItems - 1 + slabBytes/size
+	if cells := 1 << numberBits; last >= cells || last+1+slabBytes/size < cells {
+		t.Errorf("the last of MaxItems may have the number %d of %d", last, cells)
+	}
+}
 
 // jump takes all positions up to a later one, as if their records had moved at once.
 func (p *positions) jump(to uint64) {

@@ -24,6 +24,10 @@ const (
 	numberBits = 32 - classBits
 )
 
+// MaxItems is how many items there may be: if all of their cells are of the smallest class, the last slab still has
+// numbers for its cells.
+const MaxItems = 1<<numberBits - slabBytes/cellStep
+
 // slabs is the memory of all items: cells, which contain no pointers, so that the garbage collector has nothing to
 // look at in a million of them. Cells of one class have one size. A slab is a block of cells of one class; one without
 // items is given back.
@@ -85,6 +89,7 @@ func (s *slabs) read(r ref, item *Item) {
 	item.Seq = binary.LittleEndian.Uint64(p[atSeq:])
 	item.Hash = binary.LittleEndian.Uint64(p[atHash:])
 	item.From = protocol.Epoch(binary.LittleEndian.Uint64(p[atFrom:]))
+	// #nosec G115 -- put made it of an int64
 	item.Applied = int64(binary.LittleEndian.Uint64(p[atApplied:]))
 }
 
@@ -103,12 +108,15 @@ func (s *slabs) put(old ref, item *Item) ref {
 	binary.LittleEndian.PutUint64(p[atSeq:], item.Seq)
 	binary.LittleEndian.PutUint64(p[atHash:], item.Hash)
 	binary.LittleEndian.PutUint64(p[atFrom:], uint64(item.From))
+	// #nosec G115 -- read makes an int64 of it again
 	binary.LittleEndian.PutUint64(p[atApplied:], uint64(item.Applied))
 	item.Record.Pack(p[atRecord:])
 	return r
 }
 
 // add returns a free cell for n bytes.
+//
+// #nosec G115 -- a class has at most 1<<numberBits cells, see MaxItems
 func (s *slabs) add(n int) ref {
 	k, size := classOf(n)
 	c := &s.classes[k]
@@ -160,6 +168,7 @@ func (c *class) withRoom() int {
 func (s *slabs) remove(r ref) {
 	c := &s.classes[r>>numberBits]
 	n := int(r & (1<<numberBits - 1))
+	// #nosec G115 -- n has numberBits bits
 	number, i := n>>c.shift, uint32(n&(1<<c.shift-1))
 	b := &c.slabs[number]
 	if b.used--; b.used == 0 {

@@ -110,6 +110,7 @@ func (o *Outbound) State() State { return o.state }
 func (o *Outbound) Sending() bool { return o.state == Copying || o.state == Live }
 
 // Unacknowledged returns how many bytes of AT lines are unacknowledged.
+// #nosec G115 -- the window limits the difference
 func (o *Outbound) Unacknowledged() int { return int(o.sentBytes - o.ackedBytes) }
 
 // Position returns the position up to which everything has been sent. The connection must be Sending.

@@ -55,6 +55,8 @@ func IsClock(n uint64) bool { return n >= firstClock && n < 10*firstClock }
 
 // Pinged takes the number of a PING that was received, and of the last PONG before it on the same connection,
 // or 0.
+//
+// #nosec G115 -- IsClock numbers are far below 1<<63
 func (k *Skew) Pinged(n, ponged uint64, now time.Time) {
 	if !IsClock(n) {
 		return

@@ -39,6 +39,7 @@ func (w *writer) inner(in string, value json.RawMessage, o object, names ...stri
 	empty := true
 	for i := 0; i < len(names); i += 2 {
 		if v, there := of[names[i]]; there {
+			// #nosec G602 -- names are pairs
 			w.member(names[i+1], v)
 			empty = false
 		}

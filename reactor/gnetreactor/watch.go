@@ -97,6 +97,7 @@ func (w *watch) collect() time.Duration {
 		}
 		every = min(every, s.every())
 		kept = append(kept, s)
+		// #nosec G115 -- descriptors are of C int
 		w.fds = append(w.fds, unix.PollFd{Fd: int32(s.fd), Events: events})
 	}
 	clear(w.sockets[len(kept):])

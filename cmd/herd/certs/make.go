@@ -36,6 +36,7 @@ func KeyFile(ca string) string { return strings.TrimSuffix(ca, filepath.Ext(ca))
 // written.
 func OpenAuthority(ca, herd string, life time.Duration) (a *Authority, created []string, err error) {
 	key := KeyFile(ca)
+	// #nosec G304 -- herd.toml or a flag names it
 	text, err := os.ReadFile(ca)
 	if err == nil {
 		secret, err := config.ReadSecret(key)
@@ -191,6 +192,7 @@ func write(beside string, text []byte, mode fs.FileMode) (name string, err error
 	}
 	_, err = f.Write(text)
 	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		// #nosec G104 -- the error before it is reported
 		os.Remove(f.Name())
 		return "", err
 	}

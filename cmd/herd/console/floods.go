@@ -121,6 +121,7 @@ func (f *flights) askAll(sources []source) []replay.Answer {
 	links := f.herdWide.links()
 	at := make(map[string]*source)
 	for i, s := range f.herdWide.servers {
+		// #nosec G602 -- there is one source for each server
 		at[s.Name] = &sources[i]
 	}
 	return ask.Each(f.herdWide.servers, func(s config.Server) (a replay.Answer) {

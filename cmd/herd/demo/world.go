@@ -84,6 +84,7 @@ func Embedded() (airports, cities []Point, err error) {
 // New returns a world in which all clients are on their way.
 func New(o Options) *World {
 	w := &World{
+		// #nosec G404 -- one seed is one world
 		o: o, travellers: make([]traveller, o.Clients), chance: rand.New(rand.NewPCG(o.Seed, 1<<63)),
 		interval: max(1, time.Duration(float64(time.Second)/o.Rate)),
 	}
@@ -121,6 +122,7 @@ func (w *World) update(k int, now time.Duration) Update {
 // than a trip takes. The first one is already under way.
 func (w *World) depart(k int, now time.Duration) {
 	t := &w.travellers[k]
+	// #nosec G404 -- one seed is one world
 	chance := rand.New(rand.NewPCG(w.o.Seed, uint64(k)<<32|uint64(t.trips)))
 	arrived := t.begun + t.takes
 	t.takes = between(chance, minTrip, maxTrip)
@@ -184,6 +186,8 @@ func between(chance *rand.Rand, least, most time.Duration) time.Duration {
 }
 
 // home is a client's own server.
+//
+// #nosec G104 G115 -- a hash accepts all bytes; there is at least one server, and at most hundreds
 func (w *World) home(k int) int {
 	h := fnv.New32a()
 	h.Write(AppendID(nil, k))

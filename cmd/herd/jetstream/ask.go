@@ -119,6 +119,7 @@ func (a *asker) run() {
 		}
 		delay = min(max(2*delay, reactor.MinRetryDelay), reactor.MaxRetryDelay)
 		select {
+		// #nosec G404 -- a delay need not be secret
 		case <-time.After(delay/2 + rand.N(delay)):
 		case <-b.ctx.Done():
 			return

@@ -182,6 +182,7 @@ func (r *reader) status(p *part, m *nats.Msg) error {
 		}
 		p.complete = p.complete || number("Nats-Last-Stream") >= p.target
 	case status == "408", status == "409" && (text == "Message Size Exceeds MaxBytes" || text == "Batch Completed"):
+		// #nosec G115 -- p.requested is not negative, and the result is not above it
 		p.requested -= int(min(number("Nats-Pending-Messages"), uint64(p.requested)))
 	case status == "503":
 		return nats.ErrNoResponders

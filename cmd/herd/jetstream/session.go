@@ -48,6 +48,7 @@ var errClosed = errors.New("closed")
 func newSession(b *Bucket, r herd.BucketReader) *session {
 	s := &session{bucket: b, reader: r, next: make(chan struct{}, 1), publish: make(chan batch, 1)}
 	s.ctx, s.cancel = context.WithCancelCause(b.ctx)
+	// #nosec G404 -- it tells sessions apart and opens nothing
 	s.via = fmt.Sprintf("%s/%s/%016x", b.o.Herd, b.o.Server, rand.Uint64())
 	return s
 }

@@ -26,6 +26,7 @@ func (w *worker) visits() {
 
 // visit starts one visitor.
 func (w *worker) visit() {
+	// #nosec G115 -- a count of visitors stays far below 1<<63
 	target := &w.options.Targets[int(w.now.counts.Came)%len(w.options.Targets)]
 	if w.visitors == maxVisitors {
 		what := fmt.Sprintf("%s: churn: %d connections are already open", target.Name, maxVisitors)

@@ -79,6 +79,7 @@ func NewFeed(o FeedOptions) *Feed {
 		s := f.servers[k%len(f.servers)]
 		u := &feeder{s: s}
 		u.client = &reactor.ReconnectingClient{
+			// #nosec G404 -- delays of reconnecting need not be secret
 			Reactor: f.r, Rand: rand.New(rand.NewPCG(uint64(k), 1)), Addr: s.target.Addr, Timeout: o.Timeout, Factory: u,
 			Max: 2 * time.Second, Dialing: s.target.secure,
 		}

@@ -26,6 +26,7 @@ type lines struct {
 func newLines(o *Options, k, n int) *lines {
 	source := rand.NewPCG(o.Seed, uint64(k))
 	l := &lines{
+		// #nosec G404 -- one seed is one load
 		random: rand.New(source), clients: uint64(o.Clients), iamat: o.IAMAT, all: o.IAMAT + o.WHATSAT,
 		stamp: uint64(o.Epoch.UnixMicro()) + uint64(k), step: uint64(n),
 		redis: o.Redis,
@@ -116,6 +117,7 @@ func appendDigits(dst []byte, v uint64, digits int) []byte {
 // appendPreload appends IAMATs for a range of ids, with times before those of the run.
 func appendPreload(dst []byte, o *Options, from, to int) []byte {
 	stamp := uint64(o.Epoch.Add(-time.Second).UnixMicro())
+	// #nosec G404 -- one seed is one load
 	random := rand.New(rand.NewPCG(o.Seed, 1<<63))
 	for id := from; id < to; id++ {
 		dst = append(appendIAMAT(dst, uint64(id), random.Uint64(), stamp), '\n')

@@ -43,6 +43,7 @@ func openHistory(file string, secret func(line string) bool) *history {
 	if file == "" {
 		return h
 	}
+	// #nosec G304 -- the user has named it, or it is in their home directory
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h
@@ -88,6 +89,7 @@ func (h *history) rewrite() error {
 	defer os.Remove(f.Name())
 	w := bufio.NewWriter(f)
 	for _, line := range h.lines {
+		// #nosec G104 -- the error of a bufio.Writer stays until Flush
 		w.WriteString(line + "\n")
 	}
 	if err := errors.Join(w.Flush(), f.Close()); err != nil {

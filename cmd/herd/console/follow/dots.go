@@ -50,6 +50,8 @@ func dotOf(r protocol.Record) dot {
 }
 
 // appendTo appends the dot as it is sent at now, in 0.1 s.
+//
+// #nosec G115 -- a page reads the bits as int32 again
 func (d dot) appendTo(b []byte, slot uint32, now int64) []byte {
 	b = binary.LittleEndian.AppendUint32(b, slot)
 	b = binary.LittleEndian.AppendUint32(b, uint32(d.lat))
@@ -63,6 +65,8 @@ func tenths(t time.Time) int64 { return t.UnixMilli() / 100 }
 func (d *dots) has(hash uint64) bool { return hash&(1<<d.n-1) == 0 }
 
 // begin is called with the first batch of the walk.
+//
+// #nosec G115 -- d.max is not negative, and the loop ends with at most that many
 func (d *dots) begin() {
 	d.begun = true
 	for d.clients>>d.n > uint64(d.max) {

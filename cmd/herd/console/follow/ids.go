@@ -42,6 +42,8 @@ func (s *idTable) find(id []byte, hash uint64) (number uint32, ok bool) {
 }
 
 // add gives an id that has none a number.
+//
+// #nosec G115 -- a chunk has 64 KiB, so an id is shorter; herd.DotsIDs limits the number of chunks
 func (s *idTable) add(id []byte, hash uint64) (number uint32) {
 	if 4*(len(s.at)+1) > 3*len(s.table) {
 		s.grow()
@@ -68,6 +70,7 @@ func (s *idTable) reserve(n int) {
 	s.table, s.at = make([]uint32, size), make([]uint32, 0, n)
 }
 
+// #nosec G115 -- there are at most as many ids as clients: see feed.MaxItems
 func (s *idTable) grow() {
 	s.table = make([]uint32, max(1024, 2*len(s.table)))
 	for number := range uint32(len(s.at)) {

@@ -134,6 +134,7 @@ func (p *Page) take(d *dots, buffer []byte, now int64) []byte {
 			}
 			bit := bits.TrailingZeros64(p.dirty[p.word])
 			p.dirty[p.word] &^= 1 << bit
+			// #nosec G115 -- it is an index of d.slots
 			slot := uint32(p.word*64 + bit)
 			b = d.slots[slot].appendTo(b, slot, now)
 		}

@@ -49,7 +49,10 @@ func (srv *Server) stop(done func()) {
 // waits for may have completed. A shutdown does not wait for connections in the middle of a handshake.
 func (srv *Server) checkDrained() {
 	clients := srv.admitted[asClient] + srv.admitted[asOverflow] - srv.pendingHandshakes
-	if srv.drain.done == nil || clients > 0 {
+	if srv.drain.late && srv.journal.idle() {
+		srv.drainTimeout()
+	}
+	if srv.drain.done == nil || srv.drain.late || clients > 0 {
 		return
 	}
 	all := true
@@ -83,8 +86,18 @@ func (srv *Server) retriesCrashed() bool {
 // drainTimeout finishes the shutdown though something is pending. A client that does not read its replies is
 // not an error, nor is a neighbor that lacks records that another neighbor has. Records that only this server
 // has are an error if there is a neighbor that could have taken them.
+//
+// Neighbors may send records until the end. Those that came last are not on the disk yet: a disk that works gets a moment
+// for them.
 func (srv *Server) drainTimeout() {
 	if srv.drain.done == nil {
+		return
+	}
+	if j := srv.journal; j != nil && !srv.drain.late && !j.idle() && j.problem(srv.reactor.Now()) == "" {
+		srv.drain.late = true
+		srv.refuseRecords()
+		j.pump()
+		srv.reactor.CallLater(maxDrainRetry, srv.drainTimeout)
 		return
 	}
 	srv.log.Warn("drain timed out", zap.Int("connections", len(srv.sessions)))
@@ -137,6 +150,11 @@ func (srv *Server) finishDrain(lost int) {
 // stopApplying ends the acceptance of records: they could not be handed over to anyone.
 func (srv *Server) stopApplying() {
 	srv.drain.done = nil
+	srv.refuseRecords()
+}
+
+// refuseRecords makes links ignore further records of neighbors, without an acknowledgement.
+func (srv *Server) refuseRecords() {
 	for _, n := range srv.neighbors {
 		n.heard.Close()
 	}

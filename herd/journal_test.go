@@ -241,6 +241,42 @@ func TestDrainingWaitsForTheDisk(t *testing.T) {
 	}
 }
 
+// A client that does not read makes the stop take the drain time, in which a neighbor goes on sending. What it has sent
+// last is written, too: nothing is wrong with the disk.
+func TestDrainingWritesWhatCameLast(t *testing.T) {
+	for _, test := range []struct {
+		delay time.Duration // of the disk
+		want  string
+	}{{30 * time.Millisecond, ""}, {time.Hour, "records are not on the disk: the disk has not answered for 5s"}} {
+		w := newWorld(t, testConfig(ring...))
+		d := w.newDisk()
+		w.journals = map[string]Journal{"Alford": d}
+		srv := w.start("Alford")
+		w.start("Welsh")
+		w.until("live", w.live)
+		deaf := w.dial("Alford")
+		deaf.Stall()
+		deaf.SendString(strings.Repeat("help\n", 10_000))
+		w.net.RunFor(time.Second)
+		d.delay = test.delay
+		w.reactors["Alford"].Stop()
+		stopped := w.net.Elapsed()
+		for i := 0; !w.reactors["Alford"].Stopped(); i++ {
+			w.iamat("Welsh", "kiwi", stamp+i)
+			w.net.RunFor(10 * time.Millisecond)
+		}
+		if took := w.net.Elapsed() - stopped; took < srv.cfg.Limits.Drain || took > srv.cfg.Limits.Drain+maxDrainRetry+time.Second {
+			t.Errorf("a disk that takes %v: stopped in %v", test.delay, took)
+		}
+		if err := srv.StopError(); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("a disk that takes %v: %v, want %q", test.delay, err, test.want)
+		}
+		if test.want == "" && !d.holds(srv.store) {
+			t.Errorf("the disk has %v", d.kept)
+		}
+	}
+}
+
 // A disk that fails is not asked over and over while the server waits for it.
 func TestDrainingWithAFailingDisk(t *testing.T) {
 	w, d := journaled(t)

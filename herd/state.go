@@ -80,12 +80,13 @@ type Server struct {
 type drain struct {
 	begun bool
 	since time.Time
+	late  bool    // the drain time is over, and only the journal is waited for
 	done  func()  // tells the reactor that the server has finished; nil once called
 	errs  []error // what the shutdown could not complete
 }
 
 // over reports whether the server is about to exit: what is received now is not handed over to anyone.
-func (d *drain) over() bool { return d.begun && d.done == nil }
+func (d *drain) over() bool { return d.begun && (d.late || d.done == nil) }
 
 // neighbor finds a neighbor by name; nil if there is none. O(n); n is a handful.
 func (srv *Server) neighbor(name []byte) *neighbor {

@@ -12,6 +12,8 @@ export GOFLAGS := $(strip $(GOFLAGS) -tags=pebblegozstd)
 FUZZTIME ?= 20000x
 FUZZTIME_SLOW ?= 2000x
 SOAK ?= 10m
+SOAK_DIR ?= soak
+SEED ?= 0
 SEEDS ?= 1000
 FIRST ?= 1
 STUDY ?=
@@ -99,8 +101,9 @@ mutants: ## apply each mutant (a bug) and check that a test detects it
 e2e: ## test herds of real processes under faults, in real size, with figures
 	go test -count=1 -v -timeout 60m ./cmd/herd/e2e -e2e.real
 
-soak: ## mixed load and random faults for SOAK
-	go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/herd/e2e -e2e.real -e2e.soak $(SOAK)
+soak: ## load, faults and attacks together for SOAK; the report is in SOAK_DIR
+	SOAK_DIR=$(abspath $(SOAK_DIR)) go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/herd/e2e -e2e.real \
+	  -e2e.soak $(SOAK) -e2e.seed $(SEED)
 
 bench: ## Go benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...

@@ -189,8 +189,17 @@ func (n *network) carry(c *net.TCPConn, name, address string) {
 	defer c.Close()
 	_ = c.SetReadDeadline(time.Now().Add(processtest.Patience))
 	r := bufio.NewReader(c)
-	first, err := r.ReadString('\n')
-	from := dialedBy(first)
+	begin, err := r.Peek(1)
+	if err != nil {
+		return
+	}
+	var first, from string
+	if begin[0] == tlsRecord {
+		from = serverBehind(c)
+	} else {
+		first, err = r.ReadString('\n')
+		from = dialedBy(first)
+	}
 	if err != nil || from == "" {
 		return
 	}

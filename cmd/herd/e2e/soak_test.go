@@ -1,193 +1,340 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/cmd/herd/e2e/soak"
+	"serverherd/herd/access"
 )
 
 var (
 	soakTime = flag.Duration("e2e.soak", 20*time.Second, "how long the soak lasts")
-	soakSeed = flag.Uint64("e2e.seed", 0, "the soak's faults; 0: others each time")
+	soakSeed = flag.Uint64("e2e.seed", 0, "the soak's load and faults; 0: others each time")
 )
 
-// load is a client of each server, which sends mixed requests about a fixed number of clients until the test ends. While
-// pause is held it is quiet. Any goroutine.
-type load struct {
-	pause   sync.RWMutex
-	replies atomic.Int64
-	broken  atomic.Int64 // connections that were closed, or without a reply for a second
+// kept are the servers that are never restarted: only they would show a leak. They are stopped and cut off as others.
+var kept = []string{"Alford", "Holiday"}
+
+// soaked is a herd under load, faults and attacks. Its methods are for the test's goroutine, but for those of its parts.
+type soaked struct {
+	*cluster
+	g    *guarded // the same herd, for its files and tokens
+	seed uint64
+	// questions is how many WHATSATs a day an address may send: more than well-behaved clients do.
+	questions int
+	begun     time.Time
+	faults    faults
+	load      load
+	raids     raids
+	by        []*witness
+	sample    sampler
+	log       logWatch
+
+	mu     sync.Mutex
+	errors []string
+	harm   map[string]int // by attack that was going on
 }
 
-// soakClients is the number of clients that are updated.
-const soakClients = 500
+// records is the number of records in the herd, once each client was updated.
+func (s *soaked) records() int { return soakClients + len(names) + 1 }
 
-// run is the loop of one client.
-func (l *load) run(ctx context.Context, address string, chance *rand.Rand) {
-	var conn net.Conn
-	buf := make([]byte, 64<<10)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		<-tick.C
-		l.pause.RLock()
-		var err error
-		if conn == nil {
-			conn, err = net.DialTimeout("tcp", address, time.Second)
-		}
-		if err == nil {
-			err = ask(conn, mixed(chance), buf)
-		}
-		l.pause.RUnlock()
-		if err == nil {
-			l.replies.Add(1)
-			continue
-		}
-		l.broken.Add(1)
-		if conn != nil {
-			conn.Close()
-			conn = nil
-		}
-	}
-	if conn != nil {
-		conn.Close()
-	}
-}
-
-// mixed returns one line of any kind.
-func mixed(chance *rand.Rand) string {
-	client := chance.IntN(soakClients)
-	switch chance.IntN(10) {
-	case 0:
-		return fmt.Sprintf("WHATSAT client%07d 50 3\n", client)
-	case 1:
-		return "nonsense\n"
-	case 2: // stale
-		return fmt.Sprintf("IAMAT client%07d -1.5+2.5 %d\n", client, chance.IntN(1e9))
-	case 3: // several with the same time
-		return fmt.Sprintf("IAMAT client%07d -1.5+2.5 %d\n", client, time.Now().Unix())
-	}
-	return fmt.Sprintf("IAMAT client%07d +%d.5-118.445127 %.9f\n", client, chance.IntN(90),
-		float64(time.Now().UnixNano())/1e9)
-}
-
-// ask sends a line and reads one reply.
-func ask(conn net.Conn, line string, buf []byte) error {
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	if _, err := conn.Write([]byte(line)); err != nil {
-		return err
-	}
-	for n := 0; ; {
-		k, err := conn.Read(buf[n:])
-		if err != nil {
-			return err
-		}
-		if n += k; bytes.HasSuffix(buf[:n], []byte("\n\n")) {
-			return nil
-		}
-	}
-}
-
-// TestSoak applies mixed load and a random fault every few seconds. After each fault the load pauses, all servers must
-// agree, and none may use more resources than before.
+// TestSoak applies load, faults and attacks together. After each fault what writes is quiet, the attacks go on, and all
+// servers must agree; at the end none may use more resources than before, and nobody but the attackers noticed anything.
 func TestSoak(t *testing.T) {
 	scenario(t)
-	seed := *soakSeed
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
+	s := newSoaked(t)
+	dir := os.Getenv("SOAK_DIR")
+	if dir == "" {
+		dir = t.TempDir()
 	}
-	t.Logf("again with -e2e.seed %d", seed)
-	chance := rand.New(rand.NewPCG(seed, 0))
-	c := startCluster(t, unlogged+processtest.Embedded, names...)
-	c.update("Alford", 0, soakClients, 1)
-	c.UntilEqual(soakClients)
-
-	ctx, cancel := context.WithCancel(context.Background())
-	var l load
-	var clients sync.WaitGroup
-	for i, name := range names {
-		chance := rand.New(rand.NewPCG(seed, uint64(1+i)))
-		clients.Go(func() { l.run(ctx, c.Server(name).Listen, chance) })
-	}
-	defer clients.Wait()
-	defer cancel()
-
-	var first, last usage
-	var slowest time.Duration
-	faults := 0
-	for begun := time.Now(); time.Since(begun) < *soakTime; faults++ {
-		what := c.fault(chance)
-		l.pause.Lock()
-		healed := time.Now()
-		live, agreed := c.equal(healed, soakClients)
-		last = c.usage()
-		l.pause.Unlock()
-		t.Logf("%4.0f s  %-30s live after %4.1f s, equal %.1f s later, %3d MiB, %d files, %d goroutines",
-			time.Since(begun).Seconds(), what, live.Seconds(), agreed.Seconds(), last.memory/mib,
-			last.descriptors, last.goroutines)
-		slowest = max(slowest, live+agreed)
-		if faults == 0 {
-			first = last
+	t.Logf("the report will be in %s; again with -e2e.seed %d", dir, s.seed)
+	before := s.cluster.usage()
+	stop := s.start()
+	chance := rand.New(rand.NewPCG(s.seed, 0))
+	var all []soak.Fault
+	minute := time.Now()
+	for since := time.Duration(0); since < *soakTime || !s.raids.complete(); since = time.Since(s.begun) {
+		if since > *soakTime+2*processtest.Patience {
+			t.Errorf("attacks that never succeeded: %v", s.raids.missing())
+			break
 		}
-		time.Sleep(time.Duration(chance.IntN(2000)) * time.Millisecond) // load between the faults
+		f := s.fault(chance)
+		all = append(all, f)
+		t.Logf("%5.0f s  %-36s live after %4.1f s, equal %.1f s later", f.At, f.What, f.Live, f.Agreed)
+		if time.Since(minute) >= time.Minute {
+			minute = time.Now()
+			p99, u := s.sample.latest()
+			t.Logf("%v of %v: bystanders wait %.1f ms at p99, %.0f MiB at most, %d attacks, %d errors",
+				time.Since(s.begun).Round(time.Second), *soakTime, p99, u, s.raids.total(), s.wrong())
+		}
+		time.Sleep(time.Duration(sized(500, 1000)+chance.IntN(sized(1000, 4000))) * time.Millisecond) // between the faults
 	}
-	figure(t, slowest <= 11*time.Second, "equal within 11 s in every pause of the load",
-		"%d faults, %.1f s at most, %d replies",
-		faults, slowest.Seconds(), l.replies.Load())
-	figure(t, true, "memory, descriptors, goroutines flat",
-		"%d to %d MiB, %d to %d, %d to %d", first.memory/mib,
-		last.memory/mib, first.descriptors, last.descriptors, first.goroutines, last.goroutines)
-	if last.memory > first.memory+64*mib || last.descriptors > first.descriptors+16 ||
-		last.goroutines > first.goroutines+16 {
-		t.Errorf("from %+v to %+v", first, last)
+	lasted := time.Since(s.begun)
+	stop()
+	after := s.givenBack(before)
+	r := s.result(lasted, all, before, after)
+	if err := r.Write(dir); err != nil {
+		t.Error(err)
 	}
-	if l.replies.Load() == 0 {
-		t.Error("no load")
+	t.Logf("the report is in %s", dir)
+}
+
+// start begins load, bystanders, attacks and samples. The returned function ends them.
+func (s *soaked) start() (stop func()) {
+	s.T.Helper()
+	s.begun = time.Now()
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	for i, name := range names {
+		chance := rand.New(rand.NewPCG(s.seed, uint64(1+i)))
+		all.Go(func() { s.load.run(s, name, chance, done) })
+		w := newWitness(s, name, i)
+		s.by = append(s.by, w)
+		all.Go(func() { w.run(done) })
+		all.Go(func() { w.health(done) })
+	}
+	s.raids.start(s, &all, done)
+	all.Go(func() { s.sample.run(s, done) })
+	all.Go(func() { s.log.run(s, done) })
+	return func() {
+		close(done)
+		all.Wait()
 	}
 }
 
-// fault causes one fault of the herd, for a while, and ends it.
-func (c *cluster) fault(chance *rand.Rand) (what string) {
-	c.T.Helper()
-	a := names[chance.IntN(len(names))]
-	b := processtest.Ring[a][chance.IntN(2)]
-	length := time.Duration(500+chance.IntN(sized(2000, 12000))) * time.Millisecond
-	lasts := func(of string) string { return fmt.Sprintf("%s for %.1f s", of, length.Seconds()) }
-	defer c.net.heal()
-	switch chance.IntN(6) {
-	case 0:
-		c.Kill(a)
-		time.Sleep(length)
-		c.Start(a)
-		return lasts(a + " killed")
-	case 1:
-		c.suspend(a)
-		time.Sleep(length)
-		c.signal(a, syscall.SIGCONT)
-		return lasts(a + " stopped")
-	case 2:
-		c.net.cut(a, b)
-		time.Sleep(length)
-		return lasts(a + "-" + b + " cut")
-	case 3:
-		c.net.lose(a, b)
-		time.Sleep(length)
-		return lasts(a + ">" + b + " lost")
-	case 4:
-		c.net.late(a, b, 50*time.Millisecond)
-		time.Sleep(length)
-		return lasts(a + ">" + b + " late")
+// givenBack waits until no server has more descriptors and goroutines than before, and returns what they have.
+func (s *soaked) givenBack(before usage) (after usage) {
+	s.T.Helper()
+	defer func() {
+		if s.T.Failed() {
+			s.T.Logf("before %+v, afterwards %+v", before, after)
+		}
+	}()
+	processtest.Eventually(s.T, "descriptors and goroutines are given back", func() bool {
+		after = s.usage()
+		return after.descriptors <= before.descriptors+spareDescriptors && after.goroutines <= before.goroutines+spareGoroutines
+	})
+	return after
+}
+
+// fail records an error, with the fault and the time. Any goroutine.
+func (s *soaked) fail(format string, args ...any) {
+	text := fmt.Sprintf("%.1f s, %s: ", time.Since(s.begun).Seconds(), s.faults.current()) + fmt.Sprintf(format, args...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.errors = append(s.errors, text); len(s.errors) <= 20 {
+		s.T.Error(text)
 	}
-	c.net.reset(a, b)
-	return a + "-" + b + " reset"
+}
+
+// wrong is the number of errors. Any goroutine.
+func (s *soaked) wrong() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.errors)
+}
+
+// result compares what was measured with what is wanted.
+func (s *soaked) result(lasted time.Duration, all []soak.Fault, before, after usage) *soak.Run {
+	s.T.Helper()
+	attacks, right, of := s.raids.result(s)
+	r := &soak.Run{
+		Command: fmt.Sprintf("make soak SOAK=%v SEED=%d", *soakTime, s.seed), Seed: s.seed, Date: s.begun.UTC().Format(time.DateOnly), Machine: machine(),
+		Seconds: lasted.Seconds(), Warm: min(60, lasted.Seconds()/6), Kept: kept, Series: s.sample.series, Bystanders: s.sample.intervals,
+		Faults: all, Attacks: attacks, Errors: s.errors,
+	}
+	check := func(enough bool, wanted, measured string, args ...any) {
+		r.Checks = append(r.Checks, soak.Check{Wanted: wanted, Measured: fmt.Sprintf(measured, args...), Met: enough})
+	}
+	slowest := 0.0
+	for _, f := range all {
+		slowest = max(slowest, f.Live+f.Agreed)
+	}
+	check(slowest <= 11, "all servers equal within 11 s after each fault, while attacks go on", "%.1f s at most, %d faults", slowest, len(all))
+	attempts, kinds, wrong, harmed, again := s.raids.total(), 0, 0, 0, s.log.violations()
+	for _, a := range r.Attacks {
+		kinds++
+		wrong, harmed = wrong+a.Wrong, harmed+a.Harmed
+		if a.Entries == 0 && a.Log != "" || a.Counted == 0 && a.Counter != "" {
+			s.T.Errorf("%s: %d entries %q, %d counted as %q", a.Name, a.Entries, a.Log, a.Counted, a.Counter)
+			wrong++
+		}
+	}
+	check(wrong == 0, "each attack sees what it should, is logged and counted", "%d attacks of %d kinds, %d wrong", attempts, kinds, wrong)
+	check(right == of, "counters of the servers that were not restarted are the number of attempts", "%d of %d", right, of)
+	check(len(again) == 0, "an event is logged once in 30 s for each kind and address", "%d of %d such entries came too soon", len(again), s.log.entries)
+	replies, late := int64(0), int64(0)
+	for _, w := range s.by {
+		replies, late = replies+w.replies.Load(), late+w.failed.Load()
+	}
+	check(s.load.failed.Load() == 0, "load has every reply, likewise", "%d of %d missing", s.load.failed.Load(), s.load.failed.Load()+s.load.replies.Load())
+	check(late == 0 && replies > 0, "a bystander has every reply, in time, unless its own server has a fault", "%d of %d missing, late or wrong", late, replies+late)
+	check(s.sample.p99() <= 50 || !*realSize, "bystanders' p99 50 ms in the median interval", "%.1f ms", s.sample.p99())
+	check(true, "after the end, descriptors and goroutines are given back", "%d to %d and %d to %d at most", before.descriptors, after.descriptors,
+		before.goroutines, after.goroutines)
+	for _, server := range r.Series {
+		for _, m := range flatness {
+			first, last := soak.Trend(server.At, m.of(server), r.Warm)
+			if isKept(server.Server) && *soakTime >= 2*time.Minute {
+				check(last-first <= m.spare, fmt.Sprintf("%s of %s flat: at most %.0f more in the last sixth", m.name, server.Server, m.spare),
+					"%.0f to %.0f", first, last)
+			}
+		}
+	}
+	for _, c := range r.Checks {
+		if figure(s.T, c.Met, c.Wanted, "%s", c.Measured); !c.Met && !*realSize {
+			s.T.Errorf("%s: %s", c.Wanted, c.Measured)
+		}
+	}
+	for _, text := range again {
+		s.T.Errorf("logged again within 30 s: %s", text)
+	}
+	return r
+}
+
+// flatness is how much more a server may use at the end. One goroutine or descriptor for each attack of one kind would be
+// hundreds in the shortest run for which this is checked.
+var flatness = []struct {
+	name  string
+	of    func(soak.Series) []float64
+	spare float64
+}{
+	{"resident memory in MiB", func(s soak.Series) []float64 { return s.Resident }, 48},
+	{"heap in MiB", func(s soak.Series) []float64 { return s.Heap }, 24},
+	{"descriptors", func(s soak.Series) []float64 { return s.Descriptors }, 24},
+	{"goroutines", func(s soak.Series) []float64 { return s.Goroutines }, 24},
+}
+
+const (
+	spareDescriptors = 16 // files of the journal come and go
+	spareGoroutines  = 8
+)
+
+func isKept(name string) bool { return name == kept[0] || name == kept[1] }
+
+// machine says what the run was on.
+func machine() string {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return "an unknown machine"
+	}
+	cpus, err := fs.CPUInfo()
+	if err != nil || len(cpus) == 0 {
+		return "an unknown machine"
+	}
+	return fmt.Sprintf("a machine with %d cores of an %s, shared by servers, load and attackers", len(cpus), strings.TrimSpace(cpus[0].ModelName))
+}
+
+// newSoaked starts the herd: links over TLS, through the test's network; clients with and without TLS, with tokens, and
+// with PROXY headers, so that each has an address of its own; a journal; small log files.
+func newSoaked(t *testing.T) *soaked {
+	t.Helper()
+	s := &soaked{seed: *soakSeed, harm: map[string]int{}}
+	if s.seed == 0 {
+		s.seed = uint64(time.Now().UnixNano())
+	}
+	s.questions = 10*int(soakTime.Seconds()) + 500 // of well-behaved clients, and more
+	s.cluster = newCluster(t, fmt.Sprintf(`[herd]
+secret_file = "secret"
+[tls]
+links = "required"
+[clients]
+tokens = "tokens.toml"
+tls = "optional"
+proxy_protocol = ["127.0.0.0/8"]
+[console]
+tls = "optional"
+hosts = ["herd.example.org"]
+[log]
+lines = false
+max_size = 1048576
+max_files = 3
+[storage]
+dir = "journal"
+[limits]
+partial_line_timeout = "4s"
+output_soft = 65536
+connections_per_address = 40
+lines_per_address = 400
+lines_per_token = 300
+updates_per_client = 50
+whatsats_per_address = %d
+`, s.questions), names...)
+	s.g = &guarded{Herd: s.Herd}
+	s.g.file("secret", doorSecret+"\n")
+	more := ""
+	for _, name := range []string{"mute", "forger", "writer", "asker"} { // of attackers
+		token := access.Token{Name: name, Rights: access.Read | access.Write, Hash: access.Hash([]byte(tokenText(name)))}
+		more += token.Line()
+	}
+	s.g.tokens(more)
+	makeCerts(s.Herd)
+	for _, server := range s.Servers {
+		s.Start(server.Name)
+	}
+	s.UntilLive()
+	s.begun = time.Now()
+	s.raids.init(s)
+	s.populate()
+	s.UntilEqual(s.records())
+	return s
+}
+
+// populate updates each client once, so that the number of records is the same from now on.
+func (s *soaked) populate() {
+	s.T.Helper()
+	lines := func(name, token string, lines ...string) {
+		r := raider{s: s, server: name, address: "10.1.0.1"}
+		conn, err := r.welcome(token)
+		if err != nil {
+			s.T.Fatal(err)
+		}
+		defer conn.Close()
+		buf := make([]byte, 64<<10)
+		for _, line := range lines {
+			for { // lines_per_token
+				reply, err := ask(conn, line, buf)
+				if err != nil || !strings.HasPrefix(reply, "> LIMIT") && !strings.HasPrefix(reply, "AT ") {
+					s.T.Fatalf("%q, %v", reply, err)
+				}
+				if strings.HasPrefix(reply, "AT ") {
+					break
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+	}
+	var all []string
+	for i := range soakClients {
+		all = append(all, fmt.Sprintf("IAMAT fleet7/client%07d +34.068930-118.445127 1\n", i))
+	}
+	lines("Alford", "fleet", all...)
+	lines("Alford", "noisy", "IAMAT noisy +1+1 1\n")
+	for _, name := range names {
+		lines("Alford", "bystander", "IAMAT bystander-"+name+" +1+1 1\n")
+	}
+}
+
+// size is the bytes of all files that match a pattern below the herd's directory. Any goroutine.
+func (s *soaked) size(patterns ...string) (n float64) {
+	for _, pattern := range patterns {
+		files, _ := filepath.Glob(filepath.Join(s.Dir, pattern))
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil {
+				n += float64(info.Size()) / mib
+			}
+		}
+	}
+	return n
 }

@@ -78,7 +78,8 @@ func TestSoak(t *testing.T) {
 			t.Logf("%v of %v: bystanders wait %.1f ms at p99, %.0f MiB at most, %d attacks, %d errors",
 				time.Since(s.begun).Round(time.Second), *soakTime, p99, u, s.raids.total(), s.wrong())
 		}
-		time.Sleep(time.Duration(sized(500, 1000)+chance.IntN(sized(1000, 4000))) * time.Millisecond) // between the faults
+		time.Sleep(time.Duration(sized(500, 1000)+chance.IntN(sized(1000,
+			4000))) * time.Millisecond) // between the faults
 	}
 	lasted := time.Since(s.begun)
 	stop()
@@ -130,7 +131,8 @@ func (s *soaked) givenBack(before usage) (after usage) {
 
 // fail records an error, with the fault and the time. Any goroutine.
 func (s *soaked) fail(format string, args ...any) {
-	text := fmt.Sprintf("%.1f s, %s: ", time.Since(s.begun).Seconds(), s.faults.current()) + fmt.Sprintf(format, args...)
+	text := fmt.Sprintf("%.1f s, %s: ", time.Since(s.begun).Seconds(), s.faults.current()) + fmt.Sprintf(format,
+		args...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.errors = append(s.errors, text); len(s.errors) <= 20 {
@@ -150,9 +152,11 @@ func (s *soaked) result(lasted time.Duration, all []soak.Fault, before, after us
 	s.T.Helper()
 	attacks, right, of := s.raids.result(s)
 	r := &soak.Run{
-		Command: fmt.Sprintf("make soak SOAK=%v SEED=%d", *soakTime, s.seed), Seed: s.seed, Date: s.begun.UTC().Format(time.DateOnly), Machine: machine(),
-		Seconds: lasted.Seconds(), Warm: min(60, lasted.Seconds()/6), Kept: kept, Series: s.sample.series, Bystanders: s.sample.intervals,
-		Faults: all, Attacks: attacks, Errors: s.errors,
+		Command: fmt.Sprintf("make soak SOAK=%v SEED=%d", *soakTime, s.seed), Seed: s.seed,
+		Date: s.begun.UTC().Format(time.DateOnly), Machine: machine(),
+		Seconds: lasted.Seconds(), Warm: min(60, lasted.Seconds()/6), Kept: kept, Series: s.sample.series,
+		Bystanders: s.sample.intervals,
+		Faults:     all, Attacks: attacks, Errors: s.errors,
 	}
 	check := func(enough bool, wanted, measured string, args ...any) {
 		r.Checks = append(r.Checks, soak.Check{Wanted: wanted, Measured: fmt.Sprintf(measured, args...), Met: enough})
@@ -161,7 +165,8 @@ func (s *soaked) result(lasted time.Duration, all []soak.Fault, before, after us
 	for _, f := range all {
 		slowest = max(slowest, f.Live+f.Agreed)
 	}
-	check(slowest <= 11, "all servers equal within 11 s after each fault, while attacks go on", "%.1f s at most, %d faults", slowest, len(all))
+	check(slowest <= 11, "all servers equal within 11 s after each fault, while attacks go on",
+		"%.1f s at most, %d faults", slowest, len(all))
 	attempts, kinds, wrong, harmed, again := s.raids.total(), 0, 0, 0, s.log.violations()
 	for _, a := range r.Attacks {
 		kinds++
@@ -171,23 +176,30 @@ func (s *soaked) result(lasted time.Duration, all []soak.Fault, before, after us
 			wrong++
 		}
 	}
-	check(wrong == 0, "each attack sees what it should, is logged and counted", "%d attacks of %d kinds, %d wrong", attempts, kinds, wrong)
-	check(right == of, "counters of the servers that were not restarted are the number of attempts", "%d of %d", right, of)
-	check(len(again) == 0, "an event is logged once in 30 s for each kind and address", "%d of %d such entries came too soon", len(again), s.log.entries)
+	check(wrong == 0, "each attack sees what it should, is logged and counted", "%d attacks of %d kinds, %d wrong",
+		attempts, kinds, wrong)
+	check(right == of, "counters of the servers that were not restarted are the number of attempts", "%d of %d",
+		right, of)
+	check(len(again) == 0, "an event is logged once in 30 s for each kind and address",
+		"%d of %d such entries came too soon", len(again), s.log.entries)
 	replies, late := int64(0), int64(0)
 	for _, w := range s.by {
 		replies, late = replies+w.replies.Load(), late+w.failed.Load()
 	}
-	check(s.load.failed.Load() == 0, "load has every reply, likewise", "%d of %d missing", s.load.failed.Load(), s.load.failed.Load()+s.load.replies.Load())
-	check(late == 0 && replies > 0, "a bystander has every reply, in time, unless its own server has a fault", "%d of %d missing, late or wrong", late, replies+late)
+	check(s.load.failed.Load() == 0, "load has every reply, likewise", "%d of %d missing", s.load.failed.Load(),
+		s.load.failed.Load()+s.load.replies.Load())
+	check(late == 0 && replies > 0, "a bystander has every reply, in time, unless its own server has a fault",
+		"%d of %d missing, late or wrong", late, replies+late)
 	check(s.sample.p99() <= 50 || !*realSize, "bystanders' p99 50 ms in the median interval", "%.1f ms", s.sample.p99())
-	check(true, "after the end, descriptors and goroutines are given back", "%d to %d and %d to %d at most", before.descriptors, after.descriptors,
+	check(true, "after the end, descriptors and goroutines are given back", "%d to %d and %d to %d at most",
+		before.descriptors, after.descriptors,
 		before.goroutines, after.goroutines)
 	for _, server := range r.Series {
 		for _, m := range flatness {
 			first, last := soak.Trend(server.At, m.of(server), r.Warm)
 			if isKept(server.Server) && *soakTime >= 2*time.Minute {
-				check(last-first <= m.spare, fmt.Sprintf("%s of %s flat: at most %.0f more in the last sixth", m.name, server.Server, m.spare),
+				check(last-first <= m.spare, fmt.Sprintf("%s of %s flat: at most %.0f more in the last sixth", m.name,
+					server.Server, m.spare),
 					"%.0f to %.0f", first, last)
 			}
 		}
@@ -233,7 +245,8 @@ func machine() string {
 	if err != nil || len(cpus) == 0 {
 		return "an unknown machine"
 	}
-	return fmt.Sprintf("a machine with %d cores of an %s, shared by servers, load and attackers", len(cpus), strings.TrimSpace(cpus[0].ModelName))
+	return fmt.Sprintf("a machine with %d cores of an %s, shared by servers, load and attackers", len(cpus),
+		strings.TrimSpace(cpus[0].ModelName))
 }
 
 // newSoaked starts the herd: links over TLS, through the test's network; clients with and without TLS, with tokens, and
@@ -275,7 +288,8 @@ whatsats_per_address = %d
 	s.g.file("secret", doorSecret+"\n")
 	more := ""
 	for _, name := range []string{"mute", "forger", "writer", "asker"} { // of attackers
-		token := access.Token{Name: name, Rights: access.Read | access.Write, Hash: access.Hash([]byte(tokenText(name)))}
+		token := access.Token{Name: name, Rights: access.Read | access.Write,
+			Hash: access.Hash([]byte(tokenText(name)))}
 		more += token.Line()
 	}
 	s.g.tokens(more)

@@ -10,7 +10,8 @@ import (
 )
 
 // lines that are only good on links.
-const linkLines = "AT Welsh +0.1 forged +1-1 1520023934 Welsh\nACK 7\nMARK 1 1 - 1 0000000000000000\nPING 3\nRESUME 1 2\nWELCOME 00000000000000aa - - 0\n"
+const linkLines = "AT Welsh +0.1 forged +1-1 1520023934 Welsh\nACK 7\nMARK 1 1 - 1 0000000000000000\nPING 3\n" +
+	"RESUME 1 2\nWELCOME 00000000000000aa - - 0\n"
 
 const (
 	tokenRequired = "> TOKEN: required: the first line must be TOKEN and your token"
@@ -19,11 +20,14 @@ const (
 
 // slowAttacks keep connections open for as long as they may.
 var slowAttacks = []*attack{
-	{name: "silence", does: "connects and says nothing", counter: "tokens_late", log: "connection closed, no valid token", exact: true,
+	{name: "silence", does: "connects and says nothing", counter: "tokens_late",
+		log: "connection closed, no valid token", exact: true,
 		want: "> TOKEN: no token came in time, closed", try: func(r *raider) string { return r.says("") }},
-	{name: "slowloris", does: "one byte of a line each second", counter: "partial_timeouts", want: "> LINE: not finished within 4s, closed",
-		try: func(r *raider) string { return r.with(dribble("IAMAT slow +1+1 1520023934")) }},
-	{name: "slow PROXY header", does: "half a header, and waits", counter: "partial_timeouts", want: "(> LINE: not finished within 4s, )?closed",
+	{name: "slowloris", does: "one byte of a line each second", counter: "partial_timeouts",
+		want: "> LINE: not finished within 4s, closed",
+		try:  func(r *raider) string { return r.with(dribble("IAMAT slow +1+1 1520023934")) }},
+	{name: "slow PROXY header", does: "half a header, and waits", counter: "partial_timeouts",
+		want: "(> LINE: not finished within 4s, )?closed",
 		try: func(r *raider) string {
 			conn, err := r.dial()
 			if err != nil {
@@ -33,7 +37,8 @@ var slowAttacks = []*attack{
 			_, _ = io.WriteString(conn, "PROXY TCP4 10.")
 			return rest(conn)
 		}},
-	{name: "slow reader", does: "with a token: 300,000 lines, and reads nothing", counter: "output_limits", log: "client cut off",
+	{name: "slow reader", does: "with a token: 300,000 lines, and reads nothing", counter: "output_limits",
+		log:  "client cut off",
 		want: "replies, " + closed, every: 2 * time.Second, try: func(r *raider) string {
 			conn, err := r.welcome("mute")
 			if err != nil {
@@ -72,7 +77,8 @@ func dribble(text string) func(net.Conn) string {
 
 // garbageAttacks send what is no line of a client.
 var garbageAttacks = []*attack{
-	{name: "random bytes", does: "4 KB", counter: "tokens_missing", log: "line refused", want: tokenRequired + ".*, " + closed,
+	{name: "random bytes", does: "4 KB", counter: "tokens_missing", log: "line refused",
+		want: tokenRequired + ".*, " + closed,
 		try: func(r *raider) string {
 			return r.with(func(conn net.Conn) string {
 				p := make([]byte, 4096)
@@ -84,7 +90,8 @@ var garbageAttacks = []*attack{
 				return rest(conn)
 			})
 		}},
-	{name: "NULs and telnet", does: "lines of NULs, escapes and telnet commands", counter: "tokens_missing", log: "line refused",
+	{name: "NULs and telnet", does: "lines of NULs, escapes and telnet commands", counter: "tokens_missing",
+		log:  "line refused",
 		want: "(.{0,20})?" + tokenRequired + ".*, " + closed, try: func(r *raider) string {
 			return r.with(func(conn net.Conn) string {
 				_, _ = io.WriteString(conn, "\x00\x00IAMAT\x00 a\x1b[2J +1+1 5\nIAMAT \xe2\x80\xae\xff\xf4\xff\xfd\x06 x\r\n")
@@ -92,16 +99,20 @@ var garbageAttacks = []*attack{
 				return rest(conn)
 			})
 		}},
-	{name: "HTTP", does: "a GET at a client port", counter: "other_protocols", log: "other protocol refused", want: closed, exact: true,
+	{name: "HTTP", does: "a GET at a client port", counter: "other_protocols", log: "other protocol refused",
+		want: closed, exact: true,
 		try: func(r *raider) string { return r.says("GET / HTTP/1.1\r\nHost: herd\r\n\r\n") }},
-	{name: "SSH", does: "a banner", counter: "other_protocols", log: "other protocol refused", want: closed, exact: true,
-		try: func(r *raider) string { return r.says("SSH-2.0-OpenSSH_9.6\r\n") }},
+	{name: "SSH", does: "a banner", counter: "other_protocols", log: "other protocol refused", want: closed,
+		exact: true,
+		try:   func(r *raider) string { return r.says("SSH-2.0-OpenSSH_9.6\r\n") }},
 	{name: "UTF-16", does: "lines in it", counter: "other_protocols", log: "other protocol refused", exact: true,
 		want: "> LINE: this is UTF-16; send UTF-8, " + closed,
 		try:  func(r *raider) string { return r.says("\xff\xfeI\x00A\x00M\x00A\x00T\x00\n\x00") }},
-	{name: "endless line", does: "20,000 bytes without LF", counter: "lines_too_long", exact: true, want: "> LINE: .*, " + closed,
-		try: func(r *raider) string { return r.says(strings.Repeat("x", 20_000)) }},
-	{name: "churn", does: "ten connections, closed, half closed, or reset at once", counter: "accepted", want: "gone", try: churn},
+	{name: "endless line", does: "20,000 bytes without LF", counter: "lines_too_long", exact: true,
+		want: "> LINE: .*, " + closed,
+		try:  func(r *raider) string { return r.says(strings.Repeat("x", 20_000)) }},
+	{name: "churn", does: "ten connections, closed, half closed, or reset at once", counter: "accepted", want: "gone",
+		try: churn},
 }
 
 // churn opens connections and leaves them.
@@ -126,13 +137,17 @@ func churn(r *raider) string {
 
 // forgeries claim to be a neighbor, or a proxy.
 var forgeries = []*attack{
-	{name: "PROXY twice", does: "two headers", counter: "other_protocols", log: "other protocol refused", want: closed, exact: true,
+	{name: "PROXY twice", does: "two headers", counter: "other_protocols", log: "other protocol refused",
+		want: closed, exact: true,
 		try: func(r *raider) string { return r.says(r.header() + "help\n") }},
-	{name: "PROXY malformed", does: "a header without addresses", counter: "other_protocols", log: "other protocol refused", want: closed, exact: true,
+	{name: "PROXY malformed", does: "a header without addresses", counter: "other_protocols",
+		log: "other protocol refused", want: closed, exact: true,
 		try: func(r *raider) string { return r.bare("PROXY TCP4 here there\r\nhelp\n") }},
-	{name: "PROXY missing", does: "a line from a proxy's address, without a header", counter: "proxy_refused", log: "client refused", want: closed, exact: true,
+	{name: "PROXY missing", does: "a line from a proxy's address, without a header", counter: "proxy_refused",
+		log: "client refused", want: closed, exact: true,
 		try: func(r *raider) string { return r.bare("help\n") }},
-	{name: "forged link lines", does: "AT, ACK, MARK, PING, RESUME and WELCOME with a client's token", counter: "refused", want: `\?`,
+	{name: "forged link lines", does: "AT, ACK, MARK, PING, RESUME and WELCOME with a client's token",
+		counter: "refused", want: `\?`,
 		try: func(r *raider) string {
 			conn, err := r.welcome("forger")
 			if err != nil {
@@ -142,20 +157,27 @@ var forgeries = []*attack{
 			_, _ = io.WriteString(conn, linkLines)
 			return answers(conn, strings.Count(linkLines, "\n"), "? ")[:1]
 		}},
-	{name: "link without TLS", does: "HELLO of a neighbor", counter: "handshakes_failed", log: "neighbor refused", want: "REFUSE tls, " + closed,
-		try: func(r *raider) string { return r.says(r.hello(r.neighbor())) }},
-	{name: "link of a stranger", does: "HELLO of a server that is no neighbor", counter: "handshakes_failed", log: "neighbor refused",
-		want: "REFUSE from: Kiwi is not a neighbor of .*, " + closed, try: func(r *raider) string { return r.says(r.hello("Kiwi")) }},
-	{name: "link without a certificate", does: "HELLO of a neighbor over TLS", counter: "handshakes_failed", log: "neighbor refused",
+	{name: "link without TLS", does: "HELLO of a neighbor", counter: "handshakes_failed", log: "neighbor refused",
+		want: "REFUSE tls, " + closed,
+		try:  func(r *raider) string { return r.says(r.hello(r.neighbor())) }},
+	{name: "link of a stranger", does: "HELLO of a server that is no neighbor", counter: "handshakes_failed",
+		log:  "neighbor refused",
+		want: "REFUSE from: Kiwi is not a neighbor of .*, " + closed,
+		try:  func(r *raider) string { return r.says(r.hello("Kiwi")) }},
+	{name: "link without a certificate", does: "HELLO of a neighbor over TLS", counter: "handshakes_failed",
+		log:  "neighbor refused",
 		want: "REFUSE tls, " + closed, try: func(r *raider) string {
 			return r.over(&tls.Config{}, func(conn net.Conn) string {
 				_, _ = io.WriteString(conn, r.hello(r.neighbor()))
 				return rest(conn)
 			})
 		}},
-	{name: "link without the secret", does: "a handshake with a stolen certificate and a wrong secret", counter: "handshakes_failed", log: "neighbor refused",
-		want: "REFUSE proof, " + closed, try: func(r *raider) string { return r.handshake("another secret of the herd", false) }},
-	{name: "handshake replayed", does: "a proof for an earlier challenge, with a stolen certificate", counter: "handshakes_failed", log: "neighbor refused",
+	{name: "link without the secret", does: "a handshake with a stolen certificate and a wrong secret",
+		counter: "handshakes_failed", log: "neighbor refused",
+		want: "REFUSE proof, " + closed,
+		try:  func(r *raider) string { return r.handshake("another secret of the herd", false) }},
+	{name: "handshake replayed", does: "a proof for an earlier challenge, with a stolen certificate",
+		counter: "handshakes_failed", log: "neighbor refused",
 		want: "REFUSE proof, " + closed, try: func(r *raider) string { return r.handshake(doorSecret, true) }},
 }
 
@@ -207,11 +229,14 @@ func (r *raider) handshake(secret string, replayed bool) string {
 
 // floodAttacks are of clients with a token, or of one address.
 var floodAttacks = []*attack{
-	{name: "line flood", does: "500 lines in one go, with a token", counter: "limit_lines", log: "limit exceeded", want: "> LIMIT: .* and Available commands.*",
+	{name: "line flood", does: "500 lines in one go, with a token", counter: "limit_lines", log: "limit exceeded",
+		want: "> LIMIT: .* and Available commands.*",
 		try: func(r *raider) string {
-			return r.flood("noisy", strings.Repeat("help\n", 500), "Available commands", "> LIMIT: more than 300 lines a second of this token")
+			return r.flood("noisy", strings.Repeat("help\n", 500), "Available commands",
+				"> LIMIT: more than 300 lines a second of this token")
 		}},
-	{name: "update flood", does: "80 updates of one client in one go, with a token", counter: "limit_updates", log: "limit exceeded", writes: true,
+	{name: "update flood", does: "80 updates of one client in one go, with a token", counter: "limit_updates",
+		log: "limit exceeded", writes: true,
 		want: "> LIMIT: .* and AT", try: func(r *raider) string {
 			var text strings.Builder
 			for i := range 80 {
@@ -219,12 +244,14 @@ var floodAttacks = []*attack{
 			}
 			return r.flood("writer", text.String(), "AT", "> LIMIT: more than 50 updates a second of this client")
 		}},
-	{name: "WHATSAT flood", does: "50 questions in one go, with a token", counter: "limit_whatsats", log: "limit exceeded",
+	{name: "WHATSAT flood", does: "50 questions in one go, with a token", counter: "limit_whatsats",
+		log:  "limit exceeded",
 		want: "AT|> LIMIT: .* WHATSATs a day of this address( and AT)?", try: func(r *raider) string {
 			return r.flood("asker", strings.Repeat("WHATSAT noisy 10 5\n", 50), "AT",
 				fmt.Sprintf("> LIMIT: more than %d WHATSATs a day of this address", r.s.questions))
 		}},
-	{name: "one address' connections", does: "41 at once, the last one says nothing", counter: "limit_connections", log: "limit exceeded", every: 2 * time.Second,
+	{name: "one address' connections", does: "41 at once, the last one says nothing", counter: "limit_connections",
+		log: "limit exceeded", every: 2 * time.Second,
 		want: "> LIMIT: more than 40 connections of this address, " + closed, try: func(r *raider) string {
 			for range 40 {
 				conn, err := r.client()
@@ -239,12 +266,17 @@ var floodAttacks = []*attack{
 			}
 			return r.says("")
 		}},
-	{name: "tokens guessed", does: "an unknown token, and a line behind it", counter: "tokens_refused", log: "token refused", exact: true,
+	{name: "tokens guessed", does: "an unknown token, and a line behind it", counter: "tokens_refused",
+		log: "token refused", exact: true,
 		want: "> TOKEN: unknown or expired, " + closed, try: func(r *raider) string {
 			return r.says(fmt.Sprintf("TOKEN %s%d\nIAMAT guessed +1+1 5\n", tokenText("bystander")[:r.n%20], r.n))
 		}},
-	{name: "a token's rights exceeded", does: "an update outside the prefix of the token", counter: "rights_refused", log: "line refused", exact: true,
-		want: "> IAMAT TOKEN", try: func(r *raider) string { return r.flood("fleet", "IAMAT fleet8/x +1+1 5\n", "> IAMAT TOKEN") }},
+	{name: "a token's rights exceeded", does: "an update outside the prefix of the token", counter: "rights_refused",
+		log: "line refused", exact: true,
+		want: "> IAMAT TOKEN", try: func(r *raider) string {
+			return r.flood("fleet", "IAMAT fleet8/x +1+1 5\n",
+				"> IAMAT TOKEN")
+		}},
 }
 
 // flood sends lines with a token and returns which replies came.
@@ -260,7 +292,8 @@ func (r *raider) flood(token, lines string, want ...string) string {
 
 // tlsAttacks break handshakes.
 var tlsAttacks = []*attack{
-	{name: "TLS hello cut", does: "half a hello, and closes", counter: "tls_failed", log: "TLS handshake failed", want: closed,
+	{name: "TLS hello cut", does: "half a hello, and closes", counter: "tls_failed", log: "TLS handshake failed",
+		want: closed,
 		try: func(r *raider) string {
 			return r.with(func(conn net.Conn) string {
 				hello := r.s.raids.helpers.hello
@@ -269,7 +302,8 @@ var tlsAttacks = []*attack{
 				return rest(conn)
 			})
 		}},
-	{name: "TLS left", does: "a hello, and a reset at the answer", counter: "tls_failed", log: "TLS handshake failed", want: "a TLS handshake, left",
+	{name: "TLS left", does: "a hello, and a reset at the answer", counter: "tls_failed", log: "TLS handshake failed",
+		want: "a TLS handshake, left",
 		try: func(r *raider) string {
 			return r.with(func(conn net.Conn) string {
 				_, _ = conn.Write(r.s.raids.helpers.hello)
@@ -281,12 +315,16 @@ var tlsAttacks = []*attack{
 				return strings.Replace(ended(string(p), nil), "closed", "left", 1)
 			})
 		}},
-	{name: "TLS hangs", does: "a hello, and nothing more", counter: "tls_failed", log: "TLS handshake failed", reason: "not complete within",
-		want: "(a TLS handshake, )?" + closed, try: func(r *raider) string { return r.says(string(r.s.raids.helpers.hello)) }},
-	{name: "TLS 1.1", does: "a handshake of an old version", counter: "tls_failed", log: "TLS handshake failed", want: "remote error: tls: protocol version not supported",
+	{name: "TLS hangs", does: "a hello, and nothing more", counter: "tls_failed", log: "TLS handshake failed",
+		reason: "not complete within",
+		want:   "(a TLS handshake, )?" + closed,
+		try:    func(r *raider) string { return r.says(string(r.s.raids.helpers.hello)) }},
+	{name: "TLS 1.1", does: "a handshake of an old version", counter: "tls_failed", log: "TLS handshake failed",
+		want: "remote error: tls: protocol version not supported",
 		try: func(r *raider) string {
 			return r.over(upTo(as(nil), tls.VersionTLS11), func(net.Conn) string { return "TLS 1.1" })
 		}},
-	{name: "TLS garbage", does: "a record of noise", counter: "tls_failed", log: "TLS handshake failed", want: "a TLS alert, " + closed,
-		try: func(r *raider) string { return r.says("\x16\x03\x01\x00\x80" + strings.Repeat("\x01\xfe", 64)) }},
+	{name: "TLS garbage", does: "a record of noise", counter: "tls_failed", log: "TLS handshake failed",
+		want: "a TLS alert, " + closed,
+		try:  func(r *raider) string { return r.says("\x16\x03\x01\x00\x80" + strings.Repeat("\x01\xfe", 64)) }},
 }

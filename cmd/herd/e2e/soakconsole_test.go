@@ -16,39 +16,49 @@ const jsonType = "application/json"
 
 // consoleAttacks are those of consoles.
 var consoleAttacks = []*attack{
-	{name: "console tokens guessed", does: "GET with an unknown token", counter: "console.denied", log: "console request refused", reason: "token",
+	{name: "console tokens guessed", does: "GET with an unknown token", counter: "console.denied",
+		log: "console request refused", reason: "token",
 		want: "401", try: func(r *raider) string {
-			return r.request("GET", "/status.json", "", map[string]string{"Authorization": fmt.Sprintf("Bearer herd_%d", r.n)})
+			return r.request("GET", "/status.json", "",
+				map[string]string{"Authorization": fmt.Sprintf("Bearer herd_%d", r.n)})
 		}},
-	{name: "DNS rebinding", does: "GET with a foreign Host", counter: "console.denied", log: "console request refused", reason: "host",
+	{name: "DNS rebinding", does: "GET with a foreign Host", counter: "console.denied",
+		log: "console request refused", reason: "host",
 		want: "403", try: func(r *raider) string {
 			return r.request("GET", "/clients.ndjson", "", map[string]string{"Host": "evil.example"})
 		}},
-	{name: "a foreign page", does: "POST /send with a foreign Origin", counter: "console.denied", log: "console request refused", reason: "origin",
+	{name: "a foreign page", does: "POST /send with a foreign Origin", counter: "console.denied",
+		log: "console request refused", reason: "origin",
 		want: "403", try: func(r *raider) string {
 			return r.request("POST", "/send", fmt.Sprintf(`{"server":%q,"line":"IAMAT attacked +1+1 5"}`, r.server),
 				map[string]string{"Origin": "http://evil.example", "Content-Type": jsonType})
 		}},
-	{name: "logins guessed", does: "POST /login with an unknown token", counter: "console.logins_refused", log: "console request refused", reason: "login",
+	{name: "logins guessed", does: "POST /login with an unknown token", counter: "console.logins_refused",
+		log: "console request refused", reason: "login",
 		want: "401", try: func(r *raider) string {
-			return r.request("POST", "/login", `{"token":"herd_wrong"}`, map[string]string{"Host": "herd.example.org", "Content-Type": jsonType})
+			return r.request("POST", "/login", `{"token":"herd_wrong"}`, map[string]string{"Host": "herd.example.org",
+				"Content-Type": jsonType})
 		}},
-	{name: "a signature for another server", does: "GET with a signature by the secret", counter: "console.signatures_refused",
-		log: "console request refused", reason: "signature", want: "401", try: func(r *raider) string {
+	{name: "a signature for another server", does: "GET with a signature by the secret",
+		counter: "console.signatures_refused",
+		log:     "console request refused", reason: "signature", want: "401", try: func(r *raider) string {
 			var n access.Nonce
 			copy(n[:], fmt.Sprint(time.Now().UnixNano()))
-			by := access.Sign(doorSecret, access.Question{Server: r.neighbor(), Method: "GET", Target: "/status.json"}, time.Now(), n)
-			return r.request("GET", "/status.json", "", map[string]string{"Host": "herd.example.org", "Authorization": by})
+			by := access.Sign(doorSecret, access.Question{Server: r.neighbor(), Method: "GET",
+				Target: "/status.json"}, time.Now(), n)
+			return r.request("GET", "/status.json", "", map[string]string{"Host": "herd.example.org",
+				"Authorization": by})
 		}},
-	{name: "slow headers", does: "one byte of a request each second", want: "HTTP/1.1 408 .*|(HTTP/1.1 400 .*, )?" + closed, try: func(r *raider) string {
-		conn, err := net.DialTimeout("tcp", r.s.Server(r.server).Console, patient)
-		if err != nil {
-			return ended("", err)
-		}
-		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(2 * patient))
-		return dribble("GET /status.json HTTP/1.1\r\nHost: localhost\r\n")(conn)
-	}},
+	{name: "slow headers", does: "one byte of a request each second",
+		want: "HTTP/1.1 408 .*|(HTTP/1.1 400 .*, )?" + closed, try: func(r *raider) string {
+			conn, err := net.DialTimeout("tcp", r.s.Server(r.server).Console, patient)
+			if err != nil {
+				return ended("", err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(2 * patient))
+			return dribble("GET /status.json HTTP/1.1\r\nHost: localhost\r\n")(conn)
+		}},
 	{name: "console TLS hangs", does: "half a hello, and nothing more", want: closed, try: func(r *raider) string {
 		conn, err := net.DialTimeout("tcp", r.s.Server(r.server).Console, patient)
 		if err != nil {
@@ -59,23 +69,25 @@ var consoleAttacks = []*attack{
 		_, _ = conn.Write(r.s.raids.helpers.hello[:100])
 		return rest(conn)
 	}},
-	{name: "an unread page", does: "a WebSocket, and reads nothing for 12 s", want: "open, left", every: 5 * time.Second, try: func(r *raider) string {
-		conn, err := net.DialTimeout("tcp", r.s.Server(r.server).Console, patient)
-		if err != nil {
-			return ended("", err)
-		}
-		defer conn.Close()
-		_ = conn.(*net.TCPConn).SetReadBuffer(4096)
-		_ = conn.SetDeadline(time.Now().Add(2 * patient))
-		fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-		head := make([]byte, len("HTTP/1.1 101"))
-		if _, err := io.ReadFull(conn, head); err != nil || string(head) != "HTTP/1.1 101" {
-			return ended(string(head), err)
-		}
-		time.Sleep(12 * time.Second)
-		return "open, left"
-	}},
+	{name: "an unread page", does: "a WebSocket, and reads nothing for 12 s", want: "open, left",
+		every: 5 * time.Second, try: func(r *raider) string {
+			conn, err := net.DialTimeout("tcp", r.s.Server(r.server).Console, patient)
+			if err != nil {
+				return ended("", err)
+			}
+			defer conn.Close()
+			_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+			_ = conn.SetDeadline(time.Now().Add(2 * patient))
+			fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"+
+				"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+			head := make([]byte, len("HTTP/1.1 101"))
+			if _, err := io.ReadFull(conn, head); err != nil || string(head) != "HTTP/1.1 101" {
+				return ended(string(head), err)
+			}
+			time.Sleep(12 * time.Second)
+			return "open, left"
+		}},
 }
 
 // request sends a request to the server's console and returns the status. A refusal must have its reason.

@@ -197,8 +197,9 @@ func (rs *raids) init(s *soaked) {
 	rs.helpers.hello = tlsHello()
 	rs.attacks = slices.Concat(slowAttacks, garbageAttacks, forgeries, floodAttacks, tlsAttacks, consoleAttacks)
 	for i, a := range rs.attacks {
-		rs.all = append(rs.all, &tally{attack: a, pattern: regexp.MustCompile("^(?s:" + a.want + ")$"), address: fmt.Sprintf("10.66.%d.1", 1+i),
-			saw: map[string]int{}, begun: map[string]uint64{}, ok: map[string]uint64{}, active: map[string]int{}})
+		rs.all = append(rs.all, &tally{attack: a, pattern: regexp.MustCompile("^(?s:" + a.want + ")$"),
+			address: fmt.Sprintf("10.66.%d.1", 1+i),
+			saw:     map[string]int{}, begun: map[string]uint64{}, ok: map[string]uint64{}, active: map[string]int{}})
 	}
 }
 
@@ -206,7 +207,8 @@ func (rs *raids) init(s *soaked) {
 func (rs *raids) start(s *soaked, all *sync.WaitGroup, done <-chan struct{}) {
 	for k, t := range rs.all {
 		for i, name := range names {
-			r := &raider{s: s, server: name, address: t.address, chance: rand.New(rand.NewPCG(s.seed, uint64(100+100*k+i)))}
+			r := &raider{s: s, server: name, address: t.address, chance: rand.New(rand.NewPCG(s.seed,
+				uint64(100+100*k+i)))}
 			all.Go(func() { t.run(r, done) })
 		}
 	}
@@ -312,8 +314,10 @@ func (rs *raids) result(s *soaked) (all []soak.Attack, right, of int) {
 		}
 		exact[t.attack.counter] = t.attack.exact
 		all = append(all, soak.Attack{
-			Name: t.attack.name, Does: t.attack.does, Attempts: t.attempts.Load(), Cut: t.cut.Load(), Saw: t.saw, Counter: t.attack.counter,
-			Counted: s.sample.counted(t.attack.counter), Log: t.attack.log, Entries: s.log.count(t.attack.log, t.attack.reason, t.address),
+			Name: t.attack.name, Does: t.attack.does, Attempts: t.attempts.Load(), Cut: t.cut.Load(), Saw: t.saw,
+			Counter: t.attack.counter,
+			Counted: s.sample.counted(t.attack.counter), Log: t.attack.log, Entries: s.log.count(t.attack.log,
+				t.attack.reason, t.address),
 			Wrong: t.wrong, Harmed: t.harmed,
 		})
 	}

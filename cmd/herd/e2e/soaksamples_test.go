@@ -58,8 +58,10 @@ func (m *sampler) run(s *soaked, done <-chan struct{}) {
 			n += w.replies.Load()
 		}
 		total, seconds := s.raids.total(), now.Sub(at).Seconds()
-		i := soak.Interval{At: tenths(now.Sub(s.begun)), Waits: waits.TotalCount(), P50: millis(waits.ValueAtQuantile(50)),
-			P99: millis(waits.ValueAtQuantile(99)), Max: millis(waits.Max()), Replies: float64(int(float64(n-replies) / seconds)),
+		i := soak.Interval{At: tenths(now.Sub(s.begun)), Waits: waits.TotalCount(),
+			P50: millis(waits.ValueAtQuantile(50)),
+			P99: millis(waits.ValueAtQuantile(99)), Max: millis(waits.Max()),
+			Replies: float64(int(float64(n-replies) / seconds)),
 			Attacks: float64(int(float64(total-attacks) / seconds))}
 		replies, attacks, at = n, total, now
 		if seconds > every.Seconds()/2 {
@@ -181,8 +183,10 @@ func (m *sampler) latest() (p99, memory float64) {
 
 // limited are the messages that are written once in 30 s for each kind and address.
 var limited = map[string]bool{
-	"TLS handshake failed": true, "client refused": true, "token refused": true, "connection closed, no valid token": true, "line refused": true,
-	"limit exceeded": true, "console request refused": true, "other protocol refused": true, "client cut off": true, "neighbor refused": true,
+	"TLS handshake failed": true, "client refused": true, "token refused": true,
+	"connection closed, no valid token": true, "line refused": true,
+	"limit exceeded": true, "console request refused": true, "other protocol refused": true, "client cut off": true,
+	"neighbor refused": true,
 }
 
 // logWatch reads the log files of all servers while they are written and rotated.

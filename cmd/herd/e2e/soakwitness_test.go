@@ -36,7 +36,8 @@ type witness struct {
 func tooLate() time.Duration { return sized(patient, 2*time.Second) }
 
 func newWitness(s *soaked, server string, i int) *witness {
-	w := &witness{s: s, server: server, raider: raider{s: s, server: server, address: fmt.Sprintf("10.2.0.%d", 1+i)}, waits: newWaits()}
+	w := &witness{s: s, server: server, raider: raider{s: s, server: server, address: fmt.Sprintf("10.2.0.%d", 1+i)},
+		waits: newWaits()}
 	if i == 0 {
 		w.over = certs.Client(roots(s.Herd), server)
 	}
@@ -85,7 +86,8 @@ func (w *witness) run(done <-chan struct{}) {
 		if conn != nil {
 			var reply string
 			reply, err = ask(conn, line+"\n", buf)
-			if err == nil && (!strings.HasPrefix(reply, want) || want == "AT " && !strings.Contains(reply, " "+id+" ")) {
+			if err == nil && (!strings.HasPrefix(reply, want) || want == "AT " && !strings.Contains(reply,
+				" "+id+" ")) {
 				err = fmt.Errorf("%q is answered %q", line, reply)
 			}
 		}

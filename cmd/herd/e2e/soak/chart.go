@@ -49,8 +49,10 @@ func (r *Run) chart() ([]byte, error) {
 	height := panelHeight * vg.Length(len(panels))
 	canvas := vgsvg.New(chartWidth, height)
 	whole := draw.New(canvas)
-	whole.FillPolygon(color.White, []vg.Point{{}, {X: chartWidth}, {X: chartWidth, Y: height}, {Y: height}}) // the page may be dark
-	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadTop: vg.Points(6), PadBottom: vg.Points(6), PadLeft: vg.Points(6),
+	whole.FillPolygon(color.White, []vg.Point{{}, {X: chartWidth}, {X: chartWidth, Y: height},
+		{Y: height}}) // the page may be dark
+	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadTop: vg.Points(6), PadBottom: vg.Points(6),
+		PadLeft:  vg.Points(6),
 		PadRight: legendWidth, PadY: vg.Points(8)}
 	var plots [][]*plot.Plot
 	for _, p := range panels {
@@ -74,12 +76,14 @@ func (r *Run) panel(title string) *panel {
 	if r.Seconds < 180 {
 		p.unit, label = 1, "seconds"
 	}
-	for _, s := range []*font.Font{&p.X.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.keys.TextStyle.Font, &p.Title.TextStyle.Font} {
+	for _, s := range []*font.Font{&p.X.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font,
+		&p.keys.TextStyle.Font, &p.Title.TextStyle.Font} {
 		s.Variant, s.Size = "Sans", 9
 	}
 	p.Title.TextStyle.Font.Size = 11
 	p.Title.Text, p.Title.Padding, p.X.Label.Text = title, 5, label
-	for _, c := range []*color.Color{&p.Title.TextStyle.Color, &p.X.Label.TextStyle.Color, &p.X.Tick.Label.Color, &p.Y.Tick.Label.Color, &p.keys.TextStyle.Color} {
+	for _, c := range []*color.Color{&p.Title.TextStyle.Color, &p.X.Label.TextStyle.Color, &p.X.Tick.Label.Color,
+		&p.Y.Tick.Label.Color, &p.keys.TextStyle.Color} {
 		*c = ink
 	}
 	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{plot.DefaultTicks{}}, ticks{plot.DefaultTicks{}}
@@ -139,11 +143,13 @@ func (r *Run) waits() *panel {
 	if len(at) == 0 {
 		return p.done(0)
 	}
-	low, high := math.Pow(10, math.Floor(math.Log10(max(least, 0.001)))), math.Pow(10, math.Ceil(math.Log10(max(most, 0.01))))
+	low, high := math.Pow(10, math.Floor(math.Log10(max(least, 0.001)))), math.Pow(10, math.Ceil(math.Log10(max(most,
+		0.01))))
 	var span *plotter.Polygon
 	for _, f := range r.Faults {
 		x0, x1 := f.At/p.unit, max(f.End/p.unit, f.At/p.unit+r.Seconds/p.unit/600)
-		poly, err := plotter.NewPolygon(plotter.XYs{{X: x0, Y: low}, {X: x1, Y: low}, {X: x1, Y: high * 10}, {X: x0, Y: high * 10}})
+		poly, err := plotter.NewPolygon(plotter.XYs{{X: x0, Y: low}, {X: x1, Y: low}, {X: x1, Y: high * 10}, {X: x0,
+			Y: high * 10}})
 		if err != nil {
 			continue
 		}

@@ -21,7 +21,8 @@ func (r *Run) report() []byte {
 	fmt.Fprintf(&b, "    %s\n\nOn %s. All measurements are in [raw.json](raw.json).\n\n", r.Command, r.Machine)
 	b.WriteString("| wanted | measured | |\n|---|---|---|\n")
 	for _, c := range r.Checks {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.Wanted, c.Measured, map[bool]string{true: "met", false: "**MISSED**"}[c.Met])
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.Wanted, c.Measured, map[bool]string{true: "met",
+			false: "**MISSED**"}[c.Met])
 	}
 	b.WriteString("\n![waits of bystanders, memory, descriptors, goroutines, replies and attacks over time](chart.svg)\n\n")
 	r.attacks(&b)
@@ -41,15 +42,18 @@ func (r *Run) attacks(b *bytes.Buffer) {
 	for _, a := range r.Attacks {
 		total += a.Attempts
 	}
-	fmt.Fprintf(b, "## Attacks\n\n%s attempts, at all five servers, all the time. A log entry is written once in 30 s for each\n"+
-		"kind and address; two within 30 s are an error. \"Harmed\" are errors of bystanders at servers without a fault.\n\n", grouped(total))
-	b.WriteString("| attack | attempts, those that a fault of the server ended | what the attacker saw | log | entries | counter | counted | harmed |\n|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(b, "## Attacks\n\n%s attempts, at all five servers, all the time. A log entry is written once in 30 s for\n"+
+		"each kind and address; two within 30 s are an error. \"Harmed\" are errors of bystanders at servers without a fault.\n\n",
+		grouped(total))
+	b.WriteString("| attack | attempts, those that a fault of the server ended | what the attacker saw | log | entries |" +
+		" counter | counted | harmed |\n|---|---|---|---|---|---|---|---|\n")
 	for _, a := range r.Attacks {
 		fmt.Fprintf(b, "| %s: %s | %s | %s | %s | %s | %s | %s | %d |\n", a.Name, cell(a.Does), attempts(a), saw(a),
-			quoted(a.Log), count(a.Log, int64(a.Entries)), quoted(a.Counter), count(a.Counter, int64(a.Counted)), a.Harmed)
+			quoted(a.Log), count(a.Log, int64(a.Entries)), quoted(a.Counter), count(a.Counter, int64(a.Counted)),
+			a.Harmed)
 	}
-	b.WriteString("\nWhat several attacks share is counted for all of them together. What a server counted in the last second\n" +
-		"before it was killed is not known.\n")
+	b.WriteString("\nWhat several attacks share is counted for all of them together. What a server counted in the last\n" +
+		"second before it was killed is not known.\n")
 }
 
 // attempts is how many there were, and how many of them met a fault of the server.
@@ -77,20 +81,22 @@ func saw(a Attack) string {
 }
 
 func (r *Run) figures(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\n## Figures\n\n%s were never restarted; the trend is that of the worse one: the median of the first and of the last\n"+
-		"sixth of the samples after %s.\n\n", strings.Join(r.Kept, " and "), length(r.Warm))
+	fmt.Fprintf(b, "\n## Figures\n\n%s were never restarted; the trend is that of the worse one: the median of the first and of\n"+
+		"the last sixth of the samples after %s.\n\n", strings.Join(r.Kept, " and "), length(r.Warm))
 	b.WriteString("| of one server | min | median | max | trend |\n|---|---|---|---|---|\n")
 	for _, m := range measures {
 		var all []float64
 		var first, last float64
 		for _, s := range r.Series {
 			all = append(all, m.of(s)...)
-			if f, l := Trend(s.At, m.of(s), r.Warm); slices.Contains(r.Kept, s.Server) && (l-f > last-first || last == 0) {
+			if f, l := Trend(s.At, m.of(s), r.Warm); slices.Contains(r.Kept,
+				s.Server) && (l-f > last-first || last == 0) {
 				first, last = f, l
 			}
 		}
 		if len(all) > 0 {
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s to %s |\n", m.name, number(slices.Min(all)), number(Median(all)), number(slices.Max(all)),
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s to %s |\n", m.name, number(slices.Min(all)), number(Median(all)),
+				number(slices.Max(all)),
 				number(first), number(last))
 		}
 	}
@@ -99,8 +105,10 @@ func (r *Run) figures(b *bytes.Buffer) {
 		name string
 		of   func(Interval) float64
 	}{
-		{"wait, p50 in ms", func(i Interval) float64 { return i.P50 }}, {"wait, p99 in ms", func(i Interval) float64 { return i.P99 }},
-		{"longest wait in ms", func(i Interval) float64 { return i.Max }}, {"replies a second", func(i Interval) float64 { return i.Replies }},
+		{"wait, p50 in ms", func(i Interval) float64 { return i.P50 }}, {"wait, p99 in ms",
+			func(i Interval) float64 { return i.P99 }},
+		{"longest wait in ms", func(i Interval) float64 { return i.Max }}, {"replies a second",
+			func(i Interval) float64 { return i.Replies }},
 		{"attacks a second", func(i Interval) float64 { return i.Attacks }},
 	} {
 		var all []float64
@@ -108,13 +116,15 @@ func (r *Run) figures(b *bytes.Buffer) {
 			all = append(all, m.of(i))
 		}
 		if len(all) > 0 {
-			fmt.Fprintf(b, "| %s | %s | %s | %s |\n", m.name, number(slices.Min(all)), number(Median(all)), number(slices.Max(all)))
+			fmt.Fprintf(b, "| %s | %s | %s | %s |\n", m.name, number(slices.Min(all)), number(Median(all)),
+				number(slices.Max(all)))
 		}
 	}
 }
 
 func (r *Run) faults(b *bytes.Buffer) {
-	b.WriteString("\n## Faults\n\n| fault | times | links live after s, median | most | equal later s, most |\n|---|---|---|---|---|\n")
+	b.WriteString("\n## Faults\n\n| fault | times | links live after s, median | most | equal later s, most |\n" +
+		"|---|---|---|---|---|\n")
 	byKind := map[string][]Fault{}
 	for _, f := range r.Faults {
 		byKind[f.Kind] = append(byKind[f.Kind], f)
@@ -124,7 +134,8 @@ func (r *Run) faults(b *bytes.Buffer) {
 		for _, f := range byKind[kind] {
 			live, agreed = append(live, f.Live), append(agreed, f.Agreed)
 		}
-		fmt.Fprintf(b, "| %s | %d | %.1f | %.1f | %.1f |\n", kind, len(live), Median(live), slices.Max(live), slices.Max(agreed))
+		fmt.Fprintf(b, "| %s | %d | %.1f | %.1f | %.1f |\n", kind, len(live), Median(live), slices.Max(live),
+			slices.Max(agreed))
 	}
 }
 

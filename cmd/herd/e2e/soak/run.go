@@ -94,7 +94,8 @@ func (r *Run) Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{"raw.json": append(raw, '\n'), "chart.svg": chart, "report.md": r.report()} {
+	for name, text := range map[string][]byte{"raw.json": append(raw, '\n'), "chart.svg": chart,
+		"report.md": r.report()} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}

@@ -15,11 +15,14 @@ import (
 // measured is a run of n samples, in which one server loses a goroutine with each sample.
 func measured(n int) *Run {
 	r := &Run{
-		Command: "make soak SOAK=1h SEED=7", Seed: 7, Date: "2026-11-28", Machine: "a machine", Seconds: float64(12 * n), Warm: 60,
-		Kept:    []string{"Alford", "Holiday"},
-		Faults:  []Fault{{At: 10, End: 20, Kind: "kill -9", What: "Ball killed for 10.0 s", Live: 0.5, Agreed: 0.1}},
-		Attacks: []Attack{{Name: "HTTP", Does: "a GET | a POST", Attempts: 12345, Saw: map[string]int{"closed": 12344}, Counter: "other_protocols", Counted: 12345, Log: "other protocol refused", Entries: 7}},
-		Checks:  []Check{{Wanted: "this", Measured: "that", Met: true}},
+		Command: "make soak SOAK=1h SEED=7", Seed: 7, Date: "2026-11-28", Machine: "a machine",
+		Seconds: float64(12 * n), Warm: 60,
+		Kept:   []string{"Alford", "Holiday"},
+		Faults: []Fault{{At: 10, End: 20, Kind: "kill -9", What: "Ball killed for 10.0 s", Live: 0.5, Agreed: 0.1}},
+		Attacks: []Attack{{Name: "HTTP", Does: "a GET | a POST", Attempts: 12345,
+			Saw: map[string]int{"closed": 12344}, Counter: "other_protocols", Counted: 12345,
+			Log: "other protocol refused", Entries: 7}},
+		Checks: []Check{{Wanted: "this", Measured: "that", Met: true}},
 	}
 	for _, name := range []string{"Alford", "Ball", "Holiday"} {
 		s := Series{Server: name}
@@ -29,13 +32,15 @@ func measured(n int) *Run {
 				leak = float64(i)
 			}
 			s.At = append(s.At, float64(12*i))
-			s.Resident, s.Heap, s.Journal, s.Log = append(s.Resident, 80), append(s.Heap, 40), append(s.Journal, 3), append(s.Log, 2)
+			s.Resident, s.Heap, s.Journal, s.Log = append(s.Resident, 80), append(s.Heap, 40), append(s.Journal, 3),
+				append(s.Log, 2)
 			s.Descriptors, s.Goroutines = append(s.Descriptors, float64(60+i%3)), append(s.Goroutines, 30+leak)
 		}
 		r.Series = append(r.Series, s)
 	}
 	for i := range n {
-		r.Bystanders = append(r.Bystanders, Interval{At: float64(12 * (i + 1)), Waits: 100, P50: 0.5, P99: 7, Max: 90, Replies: 300, Attacks: 200})
+		r.Bystanders = append(r.Bystanders, Interval{At: float64(12 * (i + 1)), Waits: 100, P50: 0.5, P99: 7, Max: 90,
+			Replies: 300, Attacks: 200})
 	}
 	return r
 }
@@ -88,7 +93,8 @@ func TestWrite(t *testing.T) {
 			}
 		}
 		var again Run
-		if err := json.Unmarshal([]byte(files["raw.json"]), &again); err != nil || len(again.Series) != 3 || len(again.Series[0].At) != n {
+		if err := json.Unmarshal([]byte(files["raw.json"]),
+			&again); err != nil || len(again.Series) != 3 || len(again.Series[0].At) != n {
 			t.Errorf("raw.json: %v", err)
 		}
 		for d := xml.NewDecoder(strings.NewReader(files["chart.svg"])); ; {

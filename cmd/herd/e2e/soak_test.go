@@ -78,13 +78,16 @@ func TestSoak(t *testing.T) {
 			t.Logf("%v of %v: bystanders wait %.1f ms at p99, %.0f MiB at most, %d attacks, %d errors",
 				time.Since(s.begun).Round(time.Second), *soakTime, p99, u, s.raids.total(), s.wrong())
 		}
-		time.Sleep(time.Duration(sized(500, 1000)+chance.IntN(sized(1000,
-			4000))) * time.Millisecond) // between the faults
+		pause := sized(500, 1000) + chance.IntN(sized(1000, 4000)) // between the faults
+		time.Sleep(time.Duration(pause) * time.Millisecond)
 	}
 	lasted := time.Since(s.begun)
 	stop()
-	after := s.givenBack(before)
-	r := s.result(lasted, all, before, after)
+	after, back := s.givenBack(before)
+	r := s.result(lasted, all)
+	r.Check(back, "after the end, descriptors and goroutines are given back", "%d to %d and %d to %d at most",
+		before.descriptors, after.descriptors, before.goroutines, after.goroutines)
+	s.verdicts(r)
 	if err := r.Write(dir); err != nil {
 		t.Error(err)
 	}
@@ -114,19 +117,15 @@ func (s *soaked) start() (stop func()) {
 	}
 }
 
-// givenBack waits until no server has more descriptors and goroutines than before, and returns what they have.
-func (s *soaked) givenBack(before usage) (after usage) {
+// givenBack waits until no server has more descriptors and goroutines than before, and returns what they have. If that does
+// not happen, the report says so.
+func (s *soaked) givenBack(before usage) (after usage, all bool) {
 	s.T.Helper()
-	defer func() {
-		if s.T.Failed() {
-			s.T.Logf("before %+v, afterwards %+v", before, after)
-		}
-	}()
-	processtest.Eventually(s.T, "descriptors and goroutines are given back", func() bool {
+	for since := time.Now(); !all && time.Since(since) < processtest.Patience; time.Sleep(100 * time.Millisecond) {
 		after = s.usage()
-		return after.descriptors <= before.descriptors+spareDescriptors && after.goroutines <= before.goroutines+spareGoroutines
-	})
-	return after
+		all = after.descriptors <= before.descriptors+spareDescriptors && after.goroutines <= before.goroutines+spareGoroutines
+	}
+	return after, all
 }
 
 // fail records an error, with the fault and the time. Any goroutine.
@@ -148,7 +147,7 @@ func (s *soaked) wrong() int {
 }
 
 // result compares what was measured with what is wanted.
-func (s *soaked) result(lasted time.Duration, all []soak.Fault, before, after usage) *soak.Run {
+func (s *soaked) result(lasted time.Duration, all []soak.Fault) *soak.Run {
 	s.T.Helper()
 	attacks, right, of := s.raids.result(s)
 	r := &soak.Run{
@@ -158,61 +157,62 @@ func (s *soaked) result(lasted time.Duration, all []soak.Fault, before, after us
 		Bystanders: s.sample.intervals,
 		Faults:     all, Attacks: attacks, Errors: s.errors,
 	}
-	check := func(enough bool, wanted, measured string, args ...any) {
-		r.Checks = append(r.Checks, soak.Check{Wanted: wanted, Measured: fmt.Sprintf(measured, args...), Met: enough})
-	}
 	slowest := 0.0
 	for _, f := range all {
 		slowest = max(slowest, f.Live+f.Agreed)
 	}
-	check(slowest <= 11, "all servers equal within 11 s after each fault, while attacks go on",
+	r.Check(slowest <= 11, "all servers equal within 11 s after each fault, while attacks go on",
 		"%.1f s at most, %d faults", slowest, len(all))
-	attempts, kinds, wrong, harmed, again := s.raids.total(), 0, 0, 0, s.log.violations()
+	wrong, again := 0, s.log.violations()
 	for _, a := range r.Attacks {
-		kinds++
-		wrong, harmed = wrong+a.Wrong, harmed+a.Harmed
+		wrong += a.Wrong
 		if a.Entries == 0 && a.Log != "" || a.Counted == 0 && a.Counter != "" {
 			s.T.Errorf("%s: %d entries %q, %d counted as %q", a.Name, a.Entries, a.Log, a.Counted, a.Counter)
 			wrong++
 		}
 	}
-	check(wrong == 0, "each attack sees what it should, is logged and counted", "%d attacks of %d kinds, %d wrong",
-		attempts, kinds, wrong)
-	check(right == of, "counters of the servers that were not restarted are the number of attempts", "%d of %d",
+	r.Check(wrong == 0, "each attack sees what it should, is logged and counted", "%d attacks of %d kinds, %d wrong",
+		s.raids.total(), len(r.Attacks), wrong)
+	r.Check(right == of, "counters of the servers that were not restarted are the number of attempts", "%d of %d",
 		right, of)
-	check(len(again) == 0, "an event is logged once in 30 s for each kind and address",
+	r.Check(len(again) == 0, "an event is logged once in 30 s for each kind and address",
 		"%d of %d such entries came too soon", len(again), s.log.entries)
+	for _, text := range again {
+		s.T.Errorf("logged again within 30 s: %s", text)
+	}
 	replies, late := int64(0), int64(0)
 	for _, w := range s.by {
 		replies, late = replies+w.replies.Load(), late+w.failed.Load()
 	}
-	check(s.load.failed.Load() == 0, "load has every reply, likewise", "%d of %d missing", s.load.failed.Load(),
-		s.load.failed.Load()+s.load.replies.Load())
-	check(late == 0 && replies > 0, "a bystander has every reply, in time, unless its own server has a fault",
+	r.Check(late == 0 && replies > 0, "a bystander has every reply, in time, unless its own server has a fault",
 		"%d of %d missing, late or wrong", late, replies+late)
-	check(s.sample.p99() <= 50 || !*realSize, "bystanders' p99 50 ms in the median interval", "%.1f ms", s.sample.p99())
-	check(true, "after the end, descriptors and goroutines are given back", "%d to %d and %d to %d at most",
-		before.descriptors, after.descriptors,
-		before.goroutines, after.goroutines)
+	missing := s.load.failed.Load()
+	r.Check(missing == 0, "load has every reply, likewise", "%d of %d missing", missing, missing+s.load.replies.Load())
+	r.Check(s.sample.p99() <= 50 || !*realSize, "bystanders' p99 50 ms in the median interval", "%.1f ms",
+		s.sample.p99())
+	r.Check(len(s.errors) == 0, "nothing else goes wrong: each stop exits with 0 and loses nothing",
+		"%d errors in all", len(s.errors))
 	for _, server := range r.Series {
 		for _, m := range flatness {
 			first, last := soak.Trend(server.At, m.of(server), r.Warm)
 			if isKept(server.Server) && *soakTime >= 2*time.Minute {
-				check(last-first <= m.spare, fmt.Sprintf("%s of %s flat: at most %.0f more in the last sixth", m.name,
+				r.Check(last-first <= m.spare, fmt.Sprintf("%s of %s flat: at most %.0f more in the last sixth", m.name,
 					server.Server, m.spare),
 					"%.0f to %.0f", first, last)
 			}
 		}
 	}
+	return r
+}
+
+// verdicts adds the checks to the table of figures, and fails the test for those that are not met.
+func (s *soaked) verdicts(r *soak.Run) {
+	s.T.Helper()
 	for _, c := range r.Checks {
 		if figure(s.T, c.Met, c.Wanted, "%s", c.Measured); !c.Met && !*realSize {
 			s.T.Errorf("%s: %s", c.Wanted, c.Measured)
 		}
 	}
-	for _, text := range again {
-		s.T.Errorf("logged again within 30 s: %s", text)
-	}
-	return r
 }
 
 // flatness is how much more a server may use at the end. One goroutine or descriptor for each attack of one kind would be
@@ -245,7 +245,7 @@ func machine() string {
 	if err != nil || len(cpus) == 0 {
 		return "an unknown machine"
 	}
-	return fmt.Sprintf("a machine with %d cores of an %s, shared by servers, load and attackers", len(cpus),
+	return fmt.Sprintf("a machine with %d cores (%s), shared by servers, load and attackers", len(cpus),
 		strings.TrimSpace(cpus[0].ModelName))
 }
 

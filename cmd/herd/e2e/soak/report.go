@@ -18,7 +18,7 @@ func (r *Run) report() []byte {
 	}
 	fmt.Fprintf(&b, "# Soak of %s, %s\n\n", length(r.Seconds), r.Date)
 	fmt.Fprintf(&b, "Five servers in a ring under load, faults and attacks together. %s\n\n", verdict)
-	fmt.Fprintf(&b, "    %s\n\nOn %s. All measurements are in [raw.json](raw.json).\n\n", r.Command, r.Machine)
+	fmt.Fprintf(&b, "    %s\n\nOn %s.\nAll measurements are in [raw.json](raw.json).\n\n", r.Command, r.Machine)
 	b.WriteString("| wanted | measured | |\n|---|---|---|\n")
 	for _, c := range r.Checks {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.Wanted, c.Measured, map[bool]string{true: "met",
@@ -43,7 +43,7 @@ func (r *Run) attacks(b *bytes.Buffer) {
 		total += a.Attempts
 	}
 	fmt.Fprintf(b, "## Attacks\n\n%s attempts, at all five servers, all the time. A log entry is written once in 30 s for\n"+
-		"each kind and address; two within 30 s are an error. \"Harmed\" are errors of bystanders at servers without a fault.\n\n",
+		"each kind and address; two within 30 s are an error. \"Harmed\" are\nerrors of bystanders at servers without a fault.\n\n",
 		grouped(total))
 	b.WriteString("| attack | attempts, those that a fault of the server ended | what the attacker saw | log | entries |" +
 		" counter | counted | harmed |\n|---|---|---|---|---|---|---|---|\n")

@@ -4,6 +4,7 @@ package soak
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,6 +80,11 @@ type Check struct {
 	Wanted   string `json:"wanted"`
 	Measured string `json:"measured"`
 	Met      bool   `json:"met"`
+}
+
+// Check adds a verdict.
+func (r *Run) Check(met bool, wanted, measured string, args ...any) {
+	r.Checks = append(r.Checks, Check{Wanted: wanted, Measured: fmt.Sprintf(measured, args...), Met: met})
 }
 
 // Write writes report.md, chart.svg and raw.json into a directory, which it makes.

@@ -92,6 +92,11 @@ func TestWrite(t *testing.T) {
 				t.Errorf("the report lacks %q:\n%s", want, files["report.md"])
 			}
 		}
+		for line := range strings.Lines(files["report.md"]) {
+			if len(line) > 111 && !strings.HasPrefix(line, "|") {
+				t.Errorf("a line of the report has %d bytes: %s", len(line), line)
+			}
+		}
 		var again Run
 		if err := json.Unmarshal([]byte(files["raw.json"]),
 			&again); err != nil || len(again.Series) != 3 || len(again.Series[0].At) != n {

@@ -14,6 +14,7 @@ FUZZTIME_SLOW ?= 2000x
 SOAK ?= 10m
 SOAK_DIR ?= soak
 SEED ?= 0
+PREVIOUS ?=
 SEEDS ?= 1000
 FIRST ?= 1
 STUDY ?=
@@ -26,7 +27,7 @@ NATSTEST = cmd/herd/jetstream/natstest
 TOOLS = $(CURDIR)/bin/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cells test tools lint race fuzz cross sim mutants e2e soak bench screenshots study clean
+.PHONY: help build run cells test tools lint race fuzz cross sim mutants e2e upgrade soak bench screenshots study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +75,8 @@ race: ## all tests, with the race detector
 	  echo "NOT RUN: renegotiation of TLS: apt-get install openssl"
 	@unshare --net sh -c 'ip link add sites type bridge && tc qdisc add dev sites root tbf rate 16mbit burst 32k latency 40ms' >/dev/null 2>&1 || \
 	  echo "NOT RUN: herds and a NATS cluster in network namespaces: as root, apt-get install iproute2"
+	@git rev-parse --quiet --verify HEAD~1 >/dev/null 2>&1 || \
+	  echo "NOT RUN: a rolling upgrade from an earlier commit: needs git and a history of two commits"
 	go test -race -timeout 30m ./...
 	go test ./herd/sim
 	cd $(NATSTEST) && go test -count=1 -race -parallel 8 -timeout 30m ./...
@@ -100,6 +103,10 @@ mutants: ## apply each mutant (a bug) and check that a test detects it
 
 e2e: ## test herds of real processes under faults, in real size, with figures
 	go test -count=1 -v -timeout 60m ./cmd/herd/e2e -e2e.real
+
+upgrade: ## upgrade five servers from PREVIOUS, a commit or a herd binary, under load, and back, with figures
+	go test -count=1 -v -timeout 30m -run '^TestRollingUpgrade$$' ./cmd/herd/e2e -e2e.real \
+	  -e2e.previous '$(if $(wildcard $(PREVIOUS)),$(abspath $(PREVIOUS)),$(PREVIOUS))'
 
 soak: ## load, faults and attacks together for SOAK; the report is in SOAK_DIR
 	SOAK_DIR=$(abspath $(SOAK_DIR)) go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/herd/e2e -e2e.real \

@@ -17,8 +17,8 @@ type Status struct {
 	Server  string `json:"server"`
 	Address string `json:"address"` // that the listener is bound to
 	Version string `json:"version"`
-	Commit  string `json:"commit,omitempty"` // that the program was built from, if it knows
-	Go      string `json:"go"`               // version of Go
+	Commit  string `json:"commit"` // that the program was built from; "" if it does not know
+	Go      string `json:"go"`     // version of Go
 	Engine  string `json:"engine"`
 	Epoch   string `json:"epoch"` // identifies this process to neighbors
 	// ConfigHash is equal on all servers whose herd.toml says the same about the herd, see config.Fingerprint.

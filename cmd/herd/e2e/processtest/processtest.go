@@ -2,6 +2,7 @@ package processtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -158,6 +159,7 @@ type Herd struct {
 	Running map[string]*Process // by server
 	Flags   []string            // additional flags of serve
 	Env     []string            // additional environment variables
+	Program string              // the binary of servers that are started from now on; "": Binary
 	// CA is the file with the authority of the consoles' certificates, if they require TLS; "": they are asked without.
 	CA    string
 	extra string // beginning of herd.toml
@@ -332,7 +334,7 @@ func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 		h.T.Fatal(err)
 	}
 	r := &Process{Stderr: &Output{}, Done: make(chan struct{})}
-	r.Cmd = exec.Command(Binary, append([]string{"serve", name, "--config", h.Config()}, h.Flags...)...)
+	r.Cmd = exec.Command(cmp.Or(h.Program, Binary), append([]string{"serve", name, "--config", h.Config()}, h.Flags...)...)
 	r.Cmd.Dir = h.Dir
 	r.Cmd.SysProcAttr = &syscall.SysProcAttr{Credential: h.credential}
 	r.Cmd.Stderr = r.Stderr

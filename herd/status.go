@@ -178,10 +178,12 @@ type TokensStatus struct {
 
 // LogStatus is the state of the server's log file.
 type LogStatus struct {
-	File     string `json:"file"`      // absolute
-	Lines    bool   `json:"lines"`     // every line in and out is logged
-	Written  uint64 `json:"written"`   // bytes, since the process started
-	MaxBytes uint64 `json:"max_bytes"` // maximum size of it and its rotated files; 0: no limit
+	File            string `json:"file"`             // absolute
+	Lines           bool   `json:"lines"`            // every line in and out is logged
+	Level           string `json:"level"`            // in force: debug, info, warn or error
+	ConfiguredLevel string `json:"configured_level"` // of herd.toml, at the start
+	Written         uint64 `json:"written"`          // bytes, since the process started
+	MaxBytes        uint64 `json:"max_bytes"`        // maximum size of it and its rotated files; 0: no limit
 	// Error is why entries cannot be written there now. They go to where the file was moved, or are dropped
 	// and counted.
 	Error string `json:"error,omitempty"`

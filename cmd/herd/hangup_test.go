@@ -26,7 +26,7 @@ func serveHerd(t *testing.T, out io.Writer) (*processtest.Herd, *exec.Cmd) {
 // aliveAndHungUp waits until Alford has handled SIGHUP, and stops it.
 func aliveAndHungUp(t *testing.T, h *processtest.Herd, c *exec.Cmd, out *processtest.Output) {
 	t.Helper()
-	processtest.Eventually(t, "Alford has handled SIGHUP", func() bool { return logged(h, "SIGHUP received") > 0 })
+	processtest.Eventually(t, "Alford has handled SIGHUP", func() bool { return logged(h, "reloading") > 0 })
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if code := waitUp(t, c); code != 0 {
 		t.Errorf("exit code %d: %s", code, out)

@@ -170,20 +170,22 @@ type hostileRuns struct {
 }
 
 var commandsAndHostileText = map[string]hostileRuns{
-	"iamat":   {args: [][]string{{"ID", "+1+1", "5"}}, raw: true},
-	"whatsat": {args: [][]string{{"ID"}, {"ID", "--json"}}, raw: true},
-	"send":    {args: [][]string{{"LINE"}, {"WHATSAT", "ID", "10", "5"}}, raw: true},
-	"shell":   {args: [][]string{{}}, raw: true},
-	"ping":    {args: [][]string{{"-c", "1", "--interval", "1ms"}, {"-c", "1", "--json"}}},
-	"top":     {args: [][]string{{"--once"}, {"--once", "--json"}}},
-	"status":  {args: [][]string{{}, {"Alford"}, {"--json"}}},
-	"ready":   {args: [][]string{{}, {"--json"}}},
-	"trace":   {args: [][]string{{"ID"}, {"ID", "--json"}}},
-	"client":  {args: [][]string{{"ID"}, {"ID", "--json"}}},
-	"watch":   {args: [][]string{{"-c", "2"}, {"-c", "2", "--json"}, {"ID", "-c", "1"}}},
-	"export":  {args: [][]string{{}}},
-	"load":    {args: [][]string{{"--duration", "50ms", "--warmup", "0s", "-c", "1"}, {"--duration", "50ms", "--warmup", "0s", "-c", "1", "--json", "-"}}},
-	"demo":    {args: [][]string{{"--duration", "100ms", "--clients", "1", "--rate", "10"}}},
+	"iamat":    {args: [][]string{{"ID", "+1+1", "5"}}, raw: true},
+	"whatsat":  {args: [][]string{{"ID"}, {"ID", "--json"}}, raw: true},
+	"send":     {args: [][]string{{"LINE"}, {"WHATSAT", "ID", "10", "5"}}, raw: true},
+	"shell":    {args: [][]string{{}}, raw: true},
+	"ping":     {args: [][]string{{"-c", "1", "--interval", "1ms"}, {"-c", "1", "--json"}}},
+	"top":      {args: [][]string{{"--once"}, {"--once", "--json"}}},
+	"status":   {args: [][]string{{}, {"Alford"}, {"--json"}}},
+	"ready":    {args: [][]string{{}, {"--json"}}},
+	"reload":   {args: [][]string{{}, {"Alford", "--json"}}},
+	"loglevel": {args: [][]string{{}, {"--json"}, {"debug"}, {"debug", "Alford", "--json"}}},
+	"trace":    {args: [][]string{{"ID"}, {"ID", "--json"}}},
+	"client":   {args: [][]string{{"ID"}, {"ID", "--json"}}},
+	"watch":    {args: [][]string{{"-c", "2"}, {"-c", "2", "--json"}, {"ID", "-c", "1"}}},
+	"export":   {args: [][]string{{}}},
+	"load":     {args: [][]string{{"--duration", "50ms", "--warmup", "0s", "-c", "1"}, {"--duration", "50ms", "--warmup", "0s", "-c", "1", "--json", "-"}}},
+	"demo":     {args: [][]string{{"--duration", "100ms", "--clients", "1", "--rate", "10"}}},
 
 	"up":         {why: "TestPrefixed, and renderers"},
 	"serve":      {why: "package logging has a fuzz target"},
@@ -287,6 +289,19 @@ func hostileConsoles(text string) map[string]http.HandlerFunc {
 			encode(s)
 		case "/readyz":
 			http.Error(w, "not ready: "+text, http.StatusServiceUnavailable)
+		case "/reload":
+			d := filled[console.Reloaded](text)
+			d.Server = "Alford"
+			for name := range reloadColumns { // each cell is shown
+				one := d.Parts[0]
+				one.Part = name
+				d.Parts = append(d.Parts, one)
+			}
+			encode(d)
+		case "/loglevel":
+			l := filled[console.LogLevel](text)
+			l.Server = "Alford"
+			encode(l)
 		case "/client.json":
 			c := filled[console.ClientStatus](text)
 			c.Server, c.Base64 = "Alford", []byte(id)

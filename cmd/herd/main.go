@@ -200,7 +200,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newUp(o), newServe(o),
 		newIamat(o), newWhatsat(o), newSend(o), newShell(o), newPing(o),
-		newTop(o), newStatus(o), newReady(o), newTrace(o), newClient(o), newWatch(o), newExport(o),
+		newTop(o), newStatus(o), newReady(o), newReload(o), newLogLevel(o), newTrace(o), newClient(o), newWatch(o), newExport(o),
 		newPlaces(o), newConfig(o), newToken(o), newCert(o), newDemo(o), newLoad(o), newStudy(), newVersion(),
 	)
 	built := thisBuild()

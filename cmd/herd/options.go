@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,6 +138,23 @@ func (o *options) targetOf(cfg *config.Config, s config.Server) (target, error) 
 	}
 	secure, err := o.clientTLS(cfg, s)
 	return target{s.Name, s.Address, d, cfg.Limits.MaxLine, secure}, err
+}
+
+// findAll returns the servers called so, each once; without names all servers.
+func findAll(cfg *config.Config, names []string) (servers []config.Server, err error) {
+	if len(names) == 0 {
+		return cfg.Servers, nil
+	}
+	for i, name := range names {
+		s, err := find(cfg, name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(names[:i], name) {
+			servers = append(servers, s)
+		}
+	}
+	return servers, nil
 }
 
 // find returns the server called name, or an error that lists the valid names.

@@ -52,11 +52,11 @@ func newServe(o *options) *cobra.Command {
 		Short: "Run one server in the foreground",
 		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it\n" +
 			"gracefully, a second one exits immediately. SIGHUP reloads the tokens, the\n" +
-			"certificates and the places file, and reopens a log file that was moved. With\n" +
-			"socket activation (LISTEN_FDS), the first socket is its listener and the second\n" +
-			"one its console's. The exit code is 1 if a connected neighbor did not\n" +
-			"acknowledge, within the drain time, records that no other server has, or if the\n" +
-			"journal could not write all records.",
+			"certificates and the places file, and reopens a log file that was moved, as herd\n" +
+			"reload does. With socket activation (LISTEN_FDS), the first socket is its\n" +
+			"listener and the second one its console's. The exit code is 1 if a connected\n" +
+			"neighbor did not acknowledge, within the drain time, records that no other\n" +
+			"server has, or if the journal could not write all records.",
 		Example:           "  herd serve Alford",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: o.completeServers,
@@ -96,10 +96,10 @@ type process struct {
 	open        []string // see herd.Status.OpenBeyondLoopback
 	tokens      atomic.Pointer[access.Tokens]
 	certs       *certs.Certs                // nil without TLS
-	certsError  atomic.Pointer[string]      // why later certificates are not in force
 	tokensState atomic.Pointer[tokensState] // nil without tokens
-	starter     *notifier                   // for the process that started this one; nil if it does not ask for notifications
-	service     *service.Notifier           // for a service manager; nil likewise
+	reloads     *reloads
+	starter     *notifier         // for the process that started this one; nil if it does not ask for notifications
+	service     *service.Notifier // for a service manager; nil likewise
 }
 
 // serve runs a server until it is stopped.
@@ -114,7 +114,8 @@ func serve(
 	// A closed output must not kill the server.
 	signal.Ignore(syscall.SIGPIPE)
 	p := &process{
-		cfg: cfg, self: self, engine: engine, hangups: hangup.Signals, starter: starter, service: manager,
+		cfg: cfg, self: self, engine: engine, hangups: hangup.Signals, reloads: newReloads(), starter: starter,
+		service: manager,
 	}
 	signal.Notify(p.hangups, syscall.SIGHUP) // also if it was ignored
 	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
@@ -205,7 +206,7 @@ func (p *process) run(pprof bool) error {
 		pages := console.NewPages()
 		c := console.New(console.Options{
 			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Follower: f, Pages: pages, Pprof: pprof,
-			Door: p.door, ClientTLS: p.clientTLS(),
+			Door: p.door, ClientTLS: p.clientTLS(), Reload: p.reloads.ask, Log: p.log,
 		})
 		go func() {
 			if err := console.ServeTLS(c, consoleListener, p.consoleTLS()); err != nil {
@@ -366,34 +367,10 @@ func (p *process) watchSignals() {
 	}()
 	go func() {
 		for range p.hangups {
-			p.reload()
+			p.reloads.request("SIGHUP")
 		}
 	}()
-}
-
-// reload reopens the log file if it was moved, and reads the tokens and the places file again, if there are any. An
-// error leaves the old ones in use.
-func (p *process) reload() {
-	defer p.service.Reloading()()
-	p.log.CheckFile()
-	p.log.Info("SIGHUP received")
-	p.reloadTokens()
-	p.reloadCerts()
-	p.reloadPlaces()
-}
-
-func (p *process) reloadPlaces() {
-	file, ok := p.places.(*places.File)
-	if !ok {
-		return
-	}
-	begun := time.Now()
-	if err := file.Reload(); err != nil {
-		p.log.Error("places file reload failed, keeping the old places", zap.Error(err))
-		return
-	}
-	p.log.Info("places file reloaded", zap.Int("places", file.Len()),
-		zap.Int("skipped", file.Report().Skipped), zap.Duration("took", time.Since(begun)))
+	go p.reloads.serve(p.reload)
 }
 
 // seed returns a seed from the system's entropy: nonces must not be predictable.

@@ -122,7 +122,7 @@ func TestServiceManagerThatIsNoUse(t *testing.T) {
 				return strings.Count(all, message)
 			}
 			processtest.Eventually(t, "a reload and an entry", func() bool {
-				return logged(`"SIGHUP received"`) == 1 && logged(`"service manager not notified"`) == 1
+				return logged(`"reloading"`) == 1 && logged(`"service manager not notified"`) == 1
 			})
 			if code := h.Stop("Alford"); code != 0 || logged(`"service manager not notified"`) != 1 {
 				_, all := entries(h, "Alford")

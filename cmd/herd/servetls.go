@@ -72,11 +72,13 @@ func (p *process) watchCerts(ctx context.Context) {
 }
 
 // reloadCerts reads the certificates again.
-func (p *process) reloadCerts() {
-	if p.certs != nil {
-		_, err := p.certs.Reload(true)
-		p.certsRead(err)
+func (p *process) reloadCerts() console.ReloadedPart {
+	if p.certs == nil {
+		return console.ReloadedPart{What: console.NotConfigured}
 	}
+	_, err := p.certs.Reload(true)
+	p.certsRead(err)
+	return console.ReloadedPart{What: console.Reread, Expires: p.certs.Expires().UTC(), Error: textOf(err)}
 }
 
 // certsRead logs what came of reading certificates again. Connections go on with those that they began with.
@@ -86,11 +88,6 @@ func (p *process) certsRead(err error) {
 	} else {
 		p.logCerts("certificates reloaded")
 	}
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	p.certsError.Store(&text)
 }
 
 // tlsStatus is nil without TLS.
@@ -98,13 +95,10 @@ func (p *process) tlsStatus() *herd.TLSStatus {
 	if p.certs == nil {
 		return nil
 	}
-	st := &herd.TLSStatus{
-		Links: p.cfg.TLS.Links, Clients: p.cfg.Clients.TLS, Console: p.cfg.Console.TLS, Expires: p.certs.Expires().UTC().Truncate(time.Second),
+	return &herd.TLSStatus{
+		Links: p.cfg.TLS.Links, Clients: p.cfg.Clients.TLS, Console: p.cfg.Console.TLS,
+		Expires: p.certs.Expires().UTC().Truncate(time.Second), Error: p.certs.Error(),
 	}
-	if text := p.certsError.Load(); text != nil {
-		st.Error = *text
-	}
-	return st
 }
 
 // consoleTLS is how the console speaks.

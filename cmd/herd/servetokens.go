@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"serverherd/cmd/herd/console"
 	"serverherd/herd"
 	"serverherd/herd/access"
 	"serverherd/herd/config"
@@ -53,19 +54,34 @@ func readTokens(file string) (*access.Tokens, error) {
 }
 
 // reloadTokens reads the file again, and closes the connections, to the console, too, whose token is gone.
-func (p *process) reloadTokens() {
+func (p *process) reloadTokens() console.ReloadedPart {
 	if p.cfg.Clients.Tokens == "" {
-		return
+		return console.ReloadedPart{What: console.NotConfigured}
 	}
-	if err := p.loadTokens(); err != nil {
-		p.log.Error("tokens reload failed, keeping the old tokens", zap.Error(err))
-		return
-	}
+	err := p.loadTokens()
 	tokens := p.tokens.Load()
-	p.log.Info("tokens reloaded", zap.Int("tokens", len(tokens.All())))
+	part := console.ReloadedPart{What: console.Reread, Count: new(len(tokens.All())), Error: textOf(err)}
+	if err != nil {
+		p.log.Error("tokens reload failed, keeping the old tokens", zap.Error(err))
+		return part
+	}
+	p.log.Info("tokens reloaded", zap.Int("tokens", *part.Count))
 	p.door.SetTokens(tokens)
-	p.reactor.CallFromThread(func() { p.server.SetTokens(tokens) })
+	taken := make(chan struct{})
+	p.reactor.CallFromThread(func() {
+		p.server.SetTokens(tokens)
+		close(taken)
+	})
+	select { // who hears that they are reloaded may rely on it
+	case <-taken:
+	case <-time.After(loopPatience):
+		part.Error = fmt.Sprintf("the event loop has not taken the new tokens within %v", loopPatience)
+	}
+	return part
 }
+
+// loopPatience is how long a reload waits for the event loop.
+const loopPatience = 2 * time.Second
 
 // fillTokens adds what the server does not know.
 func (p *process) fillTokens(s *herd.TokensStatus) {

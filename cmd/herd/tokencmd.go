@@ -40,8 +40,8 @@ func newToken(o *options) *cobra.Command {
 			"The first line of standard output is the token, the second one is its line for\n" +
 			"the file that [clients] tokens of herd.toml names. --add appends that line to\n" +
 			"the file, which it creates if need be, and only the token is printed. Servers\n" +
-			"that have the file read it again at SIGHUP; others need a restart. To revoke a\n" +
-			"token, remove its line.\n\n" +
+			"that have the file read it again by herd reload, or at SIGHUP; others need a\n" +
+			"restart. To revoke a token, remove its line and reload.\n\n" +
 			"PREFIX is compared byte by byte: fleet7 is also the beginning of fleet70, so\n" +
 			"end it as in fleet7/. --write '' is every client.\n\n" +
 			"Without a NAME, the tokens of the file are listed, without their hashes.",
@@ -204,7 +204,7 @@ func (f *tokenFlags) notes(t *access.Token, file tokensFile) string {
 		what = "the token"
 	}
 	line("%s of %s: %s, %s; it cannot be shown again", what, t.Name, may, until)
-	const reload = "servers read it at SIGHUP: kill -HUP each `herd serve`; a server that was started without tokens needs a restart"
+	const reload = "`herd reload` makes servers read it; a server that was started without tokens needs a restart"
 	switch {
 	case f.add:
 		line("its line is in %s; %s", view.OneLine(string(file)), reload)

@@ -103,7 +103,7 @@ func TestToken(t *testing.T) {
 				if line != "" {
 					t.Errorf("%q: prints more than the token: %q", args, out)
 				}
-				if !strings.Contains(errOut, "kill -HUP") {
+				if !strings.Contains(errOut, "herd reload") {
 					t.Errorf("%q: does not say how servers read it: %s", args, errOut)
 				}
 			}

@@ -73,3 +73,13 @@ func (o *options) asker(cfg *config.Config, timeout time.Duration) *ask.Client {
 	a.TLS = consoleTLS(cfg)
 	return ask.New(a)
 }
+
+// operator is asker for commands that change something: they need a token, but not on loopback.
+func (o *options) operator(cfg *config.Config, timeout time.Duration) *ask.Client {
+	a := ask.Options{Timeout: timeout, Token: o.token, TLS: consoleTLS(cfg),
+		Advice: "set $" + tokenVariable + " to a token with the right operate"}
+	if o.token != "" {
+		a.Advice = "--token or $" + tokenVariable + " must be a token with the right operate"
+	}
+	return ask.New(a)
+}

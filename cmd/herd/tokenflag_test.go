@@ -94,14 +94,15 @@ func (d *doors) reset() {
 
 // tokenCommands are the commands that speak to client ports and to consoles.
 var tokenCommands = []struct {
-	line             string
-	clients, console bool
+	line                      string
+	clients, console, changes bool // changes something by the consoles
 }{
-	{"iamat kiwi +1+1 5", true, false}, {"whatsat kiwi", true, false}, {"send help", true, false}, {"shell", true, false},
-	{"ping -c 1", true, false}, {"ping --all -c 1", true, false},
-	{"load -c 2 -d 50ms --warmup 0s --idle 1 --slow-readers 0 --churn 50", true, true}, {"demo -d 100ms --clients 10", true, true},
-	{"status", false, true}, {"status Alford", false, true}, {"ready", false, true}, {"top --once --interval 100ms", false, true},
-	{"trace kiwi", false, true}, {"client kiwi", false, true}, {"watch kiwi", false, true}, {"export", false, true},
+	{"iamat kiwi +1+1 5", true, false, false}, {"whatsat kiwi", true, false, false}, {"send help", true, false, false}, {"shell", true, false, false},
+	{"ping -c 1", true, false, false}, {"ping --all -c 1", true, false, false},
+	{"load -c 2 -d 50ms --warmup 0s --idle 1 --slow-readers 0 --churn 50", true, true, false}, {"demo -d 100ms --clients 10", true, true, false},
+	{"status", false, true, false}, {"status Alford", false, true, false}, {"ready", false, true, false}, {"top --once --interval 100ms", false, true, false},
+	{"trace kiwi", false, true, false}, {"client kiwi", false, true, false}, {"watch kiwi", false, true, false}, {"export", false, true, false},
+	{"reload", false, true, true}, {"reload Alford", false, true, true}, {"loglevel", false, true, false}, {"loglevel debug", false, true, true},
 }
 
 // Every command that has a client port or a console to speak to has --token, and those in the table are all of them.
@@ -180,7 +181,11 @@ func TestCommandsSign(t *testing.T) {
 		var out, errOut bytes.Buffer
 		_ = run(append(strings.Fields(test.line), "--config", d.config, "--timeout", "30s"), strings.NewReader(""), &out, &errOut)
 		d.mu.Lock()
-		if len(d.errors) == 0 || slices.ContainsFunc(d.errors, func(err error) bool { return err != nil }) {
+		if test.changes { // by the secret one may only read
+			if len(d.asked) == 0 || slices.ContainsFunc(d.asked, func(h string) bool { return h != "" }) {
+				t.Errorf("herd %s: the console was asked with %q", test.line, d.asked)
+			}
+		} else if len(d.errors) == 0 || slices.ContainsFunc(d.errors, func(err error) bool { return err != nil }) {
 			t.Errorf("herd %s: signatures %q, %v", test.line, d.asked, d.errors)
 		}
 		if text := out.String() + errOut.String() + strings.Join(d.firsts, ""); strings.Contains(text, aSecret) {

@@ -177,7 +177,7 @@ func TestUpPassesHangupsOn(t *testing.T) {
 	processtest.Eventually(t, "up is ready", func() bool { return strings.Contains(out.String(), welcomed) })
 	hangUp := func() { _ = c.Process.Signal(syscall.SIGHUP) }
 	hangUp()
-	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "SIGHUP received") > 0 })
+	processtest.Eventually(t, "Alford has heard of it", func() bool { return logged(h, "reloading") > 0 })
 	dead := pid(h, "Alford")
 	_ = syscall.Kill(dead, syscall.SIGKILL)
 	processtest.Eventually(t, "Alford is back", func() bool { // SIGHUP is sent all the time

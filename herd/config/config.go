@@ -140,13 +140,16 @@ func (p *Places) Network() bool { return p.Provider == "google" || p.Provider ==
 type Log struct {
 	Dir    string // absolute, or relative to the working directory
 	Lines  bool   // every line in and out
-	Level  string // debug, info, warn, error
+	Level  string // one of LogLevels
 	Format string // "json" or "text"
 
 	MaxSize  int  // bytes of a file before it is rotated; 0: never
 	MaxFiles int  // rotated files of a server that are kept
 	Compress bool // rotated files, with gzip
 }
+
+// LogLevels are the valid values of Log.Level.
+var LogLevels = []string{"debug", "info", "warn", "error"}
 
 // EveryLine reports whether the log contains every line in and out.
 func (g *Log) EveryLine() bool { return g.Lines && (g.Level == "info" || g.Level == "debug") }

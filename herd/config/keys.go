@@ -59,7 +59,7 @@ func (c *Config) keys() []key {
 
 		{"log", "dir", &g.Dir, g.checkDir},
 		{"log", "lines", &g.Lines, nil},
-		{"log", "level", &g.Level, oneOf(&g.Level, "debug", "info", "warn", "error")},
+		{"log", "level", &g.Level, oneOf(&g.Level, LogLevels...)},
 		{"log", "format", &g.Format, oneOf(&g.Format, "json", "text")},
 		{"log", "max_size", &g.MaxSize, g.checkMaxSize},
 		{"log", "max_files", &g.MaxFiles, intRange(&g.MaxFiles, 1, 1000)},

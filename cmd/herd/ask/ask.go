@@ -142,6 +142,22 @@ func Each[T any](servers []config.Server, f func(config.Server) T) []T {
 
 // One asks one server.
 func One[T any](ctx context.Context, c *Client, s config.Server, path string) Answer[T] {
+	return answerOf[T](ctx, c, s, question{http.MethodGet, path, nil})
+}
+
+// Change sends one server a request that changes something, with a body of JSON; nil: without one. By the secret of the
+// herd one may only read, so it is not used.
+func Change[T any](ctx context.Context, c *Client, s config.Server, method, path string, body []byte) Answer[T] {
+	return answerOf[T](ctx, c, s, question{method, path, body})
+}
+
+// question is a request.
+type question struct {
+	method, path string
+	body         []byte
+}
+
+func answerOf[T any](ctx context.Context, c *Client, s config.Server, q question) Answer[T] {
 	a := Answer[T]{Server: s.Name}
 	if s.Console == "" {
 		a.NoConsole, a.Error = true, noConsole
@@ -149,7 +165,7 @@ func One[T any](ctx context.Context, c *Client, s config.Server, path string) An
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
-	r, err := c.get(ctx, s, path)
+	r, err := c.get(ctx, s, q)
 	a.Code = code(r)
 	if err == nil {
 		defer r.Body.Close()
@@ -176,7 +192,7 @@ func (c *Client) Open(ctx context.Context, s config.Server, path string) (io.Rea
 	}
 	begun, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(c.o.Timeout, func() { cancel(context.DeadlineExceeded) })
-	r, err := c.get(begun, s, path)
+	r, err := c.get(begun, s, question{http.MethodGet, path, nil})
 	if !timer.Stop() && err == nil { // the answer came as the time was over: its body is canceled
 		r.Body.Close()
 		err = c.timely(begun, s, context.DeadlineExceeded)
@@ -200,9 +216,9 @@ func (s stream) Close() error {
 	return s.ReadCloser.Close()
 }
 
-// get requests a path. It returns an error if the status is not 200, also with the response then.
-func (c *Client) get(ctx context.Context, s config.Server, path string) (*http.Response, error) {
-	r, err := c.do(ctx, s, path)
+// get returns the answer to a question. It returns an error if the status is not 200, also with the response then.
+func (c *Client) get(ctx context.Context, s config.Server, q question) (*http.Response, error) {
+	r, err := c.do(ctx, s, q)
 	if err == nil && r.StatusCode != http.StatusOK {
 		defer r.Body.Close()
 		answered := &statusError{r.StatusCode, r.Status, s.Console, reason(r.Body), ""}
@@ -225,13 +241,16 @@ func (c *Client) mayNeedTLS(status int) bool {
 	return status == http.StatusBadRequest && c.o.TLS.schemes()[0] == "http"
 }
 
-// do requests a path.
-func (c *Client) do(ctx context.Context, s config.Server, path string) (r *http.Response, err error) {
+// do sends a question.
+func (c *Client) do(ctx context.Context, s config.Server, q question) (r *http.Response, err error) {
 	for _, scheme := range c.o.TLS.schemes() {
 		in := context.WithValue(ctx, serverKey{}, s.Name)
-		request, err := http.NewRequestWithContext(in, http.MethodGet, scheme+"://"+s.Console+path, nil)
+		request, err := http.NewRequestWithContext(in, q.method, scheme+"://"+s.Console+q.path, bytes.NewReader(q.body))
 		if err != nil {
 			return nil, err
+		}
+		if q.body != nil {
+			request.Header.Set("Content-Type", "application/json")
 		}
 		c.authorize(request, s)
 		r, err = c.http.Do(request)
@@ -253,12 +272,17 @@ func (c *Client) do(ctx context.Context, s config.Server, path string) (r *http.
 	return nil, fmt.Errorf("no answer at %s", s.Console)
 }
 
-// authorize says who asks.
+// authorize says who asks. To change something on loopback takes the Origin of a page of the console: a browser lets no page
+// of another site send it, and every other program of the machine may do what the page may.
 func (c *Client) authorize(r *http.Request, s config.Server) {
+	changes := r.Method != http.MethodGet
+	if changes && config.IsLoopback(s.Console) {
+		r.Header.Set("Origin", r.URL.Scheme+"://"+r.URL.Host)
+	}
 	switch {
 	case c.o.Token != "":
 		r.Header.Set("Authorization", "Bearer "+c.o.Token)
-	case c.o.Secret != "":
+	case c.o.Secret != "" && !changes:
 		var nonce access.Nonce
 		_, _ = rand.Read(nonce[:]) // never fails, says crypto/rand
 		q := access.Question{Server: s.Name, Method: r.Method, Target: r.URL.RequestURI()}

@@ -51,7 +51,7 @@ func (c *Client) ready(ctx context.Context, s config.Server) Readiness {
 
 // text requests a path whose answer is text, whatever its status is, and returns the first bytes.
 func (c *Client) text(ctx context.Context, s config.Server, path string) (status int, text string, err error) {
-	r, err := c.do(ctx, s, path)
+	r, err := c.do(ctx, s, question{http.MethodGet, path, nil})
 	if err != nil {
 		return 0, "", err
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,8 @@ type Certs struct {
 	others  []string
 	files   config.TLS
 	current atomic.Pointer[loaded]
-	failed  atomic.Bool // the last attempt to read the files failed
+	reading sync.Mutex             // one Reload at a time
+	failed  atomic.Pointer[string] // why the last attempt to read the files failed; nil if it did not
 }
 
 // loaded is what the files had at one time. It is not changed.
@@ -161,16 +163,28 @@ func (c *Certs) stamps() (all [3]stamp) {
 
 // Reload reads the files again if they have changed, or always if force is set. After an error the old ones stay in use.
 func (c *Certs) Reload(force bool) (changed bool, err error) {
-	if !force && c.current.Load().stamps == c.stamps() && !c.failed.Load() { // after a failure, the old files may be back
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if !force && c.current.Load().stamps == c.stamps() && c.failed.Load() == nil { // after a failure, the old files may be back
 		return false, nil
 	}
 	l, err := c.load()
-	c.failed.Store(err != nil)
 	if err != nil {
+		text := err.Error()
+		c.failed.Store(&text)
 		return false, err
 	}
 	c.current.Store(l)
+	c.failed.Store(nil)
 	return true, nil
+}
+
+// Error says why the files as they were at the last Reload are not in use; "" if they are.
+func (c *Certs) Error() string {
+	if text := c.failed.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 // CheckPause is how often Watch looks at the files.

@@ -51,6 +51,14 @@ type Options struct {
 	Pprof bool // serve /debug/pprof
 	// Door decides who may do what; nil: a door without tokens.
 	Door *door.Door
+	// Reload makes the server read its files again, and sends the result when that has ended; nil: there is no /reload.
+	// By says for the log who wants it.
+	Reload func(by string) <-chan Reloaded
+	// Log is the server's log, whose level can be changed; nil: there is no /loglevel. It needs Config.
+	Log interface {
+		Level() string
+		SetLevel(level, by string) (was string, err error)
+	}
 	// ClientTLS is for connections to other servers and their consoles; nil without TLS.
 	ClientTLS func(server string) *tls.Config
 }

@@ -23,16 +23,30 @@ import (
 	"serverherd/herd/config"
 )
 
-// endpoints are all paths of a console, one of each route, and what they need: nothing, to read, a profile, or to operate.
-// The others, to log in and out, have tests of their own.
-var endpoints = []struct{ path, needs string }{
+// endpoints are all paths of a console, one of each route, and what they need: nothing, to read, a profile, or to operate,
+// by POST or by PUT. The others, to log in and out, have tests of their own.
+var endpoints = []endpoint{
 	{"/healthz", "nothing"}, {"/readyz", "nothing"},
 	{"/status.json", "read"}, {"/metrics", "read"}, {"/client.json?id=kiwi", "read"}, {"/trace.json?id=kiwi", "read"}, {"/events", "read"},
 	{"/clients.ndjson", "read"}, {"/herd.json", "read"}, {"/flood.json?id=kiwi", "read"}, {"/", "read"}, {"/page/main.js", "read"},
 	{"/ws", "read"}, {"/watch", "read"}, {"/nothing", "nothing"},
 	{"/debug/pprof/", "profile"}, {"/debug/pprof/cmdline", "profile"}, {"/debug/pprof/goroutine?debug=1", "profile"},
 	{cpuProfile, "profile"}, {"/debug/pprof/symbol", "profile"}, {"/debug/pprof/trace?seconds=0.001", "profile"},
-	{"/send", "operate"},
+	{"/send", "operate"}, {"/reload", "operate"}, {"/loglevel", "read"}, {"/loglevel", "operate by PUT"},
+}
+
+type endpoint struct{ path, needs string }
+
+// method is the method of an endpoint, and right what it needs.
+func (e endpoint) method() (method, right string) {
+	right, method, ok := strings.Cut(e.needs, " by ")
+	switch {
+	case ok:
+		return method, right
+	case right == "operate":
+		return "POST", right
+	}
+	return "GET", right
 }
 
 // cpuProfile takes a second, so tests only ask for it who are refused.
@@ -47,7 +61,7 @@ func TestEndpointsAreAll(t *testing.T) {
 		if path == "/login" || path == "/logout" || path == "/page/" {
 			continue
 		}
-		if !slices.ContainsFunc(endpoints, func(e struct{ path, needs string }) bool {
+		if !slices.ContainsFunc(endpoints, func(e endpoint) bool {
 			name, _, _ := strings.Cut(e.path, "?")
 			return name == path
 		}) {
@@ -114,16 +128,13 @@ func TestDoor(t *testing.T) {
 	} {
 		for _, e := range endpoints {
 			for local, want := range map[bool]map[string]int{true: who.local, false: who.beyond} {
-				method := "GET"
-				if e.needs == "operate" {
-					method = "POST"
-				}
-				if e.path == cpuProfile && want[e.needs] == pass {
+				method, right := e.method()
+				if e.path == cpuProfile && want[right] == pass {
 					continue
 				}
 				status, header := g.status(local, method, e.path, who.header(method, e.path)...)
-				if refused := status == 401 || status == 403; refused != (want[e.needs] != pass) || refused && status != want[e.needs] {
-					t.Errorf("%s, local %v, %s: %d, want %d", who.name, local, e.path, status, want[e.needs])
+				if refused := status == 401 || status == 403; refused != (want[right] != pass) || refused && status != want[right] {
+					t.Errorf("%s, local %v, %s %s: %d, want %d", who.name, local, method, e.path, status, want[right])
 				}
 				if header.Get("X-Content-Type-Options") != "nosniff" || header.Get("Referrer-Policy") != "no-referrer" ||
 					!strings.Contains(header.Get("Content-Security-Policy"), "frame-ancestors 'none'") ||
@@ -132,6 +143,57 @@ func TestDoor(t *testing.T) {
 				}
 				if (status == 401) != strings.HasPrefix(header.Get("WWW-Authenticate"), "Bearer") {
 					t.Errorf("%s, local %v, %s: %d, %v", who.name, local, e.path, status, header)
+				}
+			}
+		}
+	}
+}
+
+// What changes something is refused for a page of another site, whatever a browser sends with it, and done for a page of
+// this console: on loopback, and beyond it with a login by a token that may.
+func TestChangesByPages(t *testing.T) {
+	g := guard(t, "Ball")
+	login := func(token string) string {
+		t.Helper()
+		r, body := g.asking("", "POST", "/login", `{"token":"`+token+`"}`, "Content-Type", jsonType)
+		if r.StatusCode != 200 || len(r.Cookies()) != 1 {
+			t.Fatal(r.Status, body)
+		}
+		return r.Cookies()[0].Name + "=" + r.Cookies()[0].Value
+	}
+	operator, reader := login(operatorToken), login(readerToken)
+	own := map[bool]string{true: "http://" + g.addr, false: g.origin()}
+	foreign := []string{"http://evil.example", "null", "http://localhost:1", "http://" + g.addr + ".evil.example", "https://" + g.addr, ""}
+	for _, e := range endpoints {
+		method, right := e.method()
+		if right != "operate" {
+			continue
+		}
+		for _, local := range []bool{true, false} {
+			for _, origin := range foreign {
+				for _, more := range [][]string{nil, {"Cookie", operator}, {"Authorization", "Bearer " + operatorToken}} {
+					if status, _ := g.status(local, method, e.path, append(more, "Origin", origin)...); status != 403 {
+						t.Errorf("%s %s, local %v, Origin %q, %q: %d", method, e.path, local, origin, more, status)
+					}
+				}
+			}
+			for _, test := range []struct {
+				header        []string
+				local, beyond bool
+			}{
+				{[]string{"Origin", own[local]}, true, false},
+				{[]string{"Origin", own[local], "Cookie", operator}, true, true},
+				{[]string{"Origin", own[local], "Cookie", reader}, true, false},
+				{[]string{"Cookie", operator}, false, false}, // as a form of another site, if a browser sent no Origin
+				{[]string{"Cookie", "herd.ucla.Alford=x"}, false, false},
+				{[]string{"Cookie", "herd.ucla.Ball=x", "Origin", own[local]}, false, false},
+				{[]string{"Origin", own[local], "Origin", own[local]}, false, false},
+				{[]string{"Origin", own[local], "X-Forwarded-For", "192.0.2.1"}, false, false}, // by a proxy
+				{[]string{"Origin", own[local], "Authorization", "Bearer " + operatorToken}, true, true},
+			} {
+				status, _ := g.status(local, method, e.path, test.header...)
+				if may := status != 401 && status != 403; may != (local && test.local || !local && test.beyond) {
+					t.Errorf("%s %s, local %v, %q: %d", method, e.path, local, test.header, status)
 				}
 			}
 		}
@@ -150,11 +212,10 @@ func TestTokenInAURL(t *testing.T) {
 			if strings.Contains(e.path, "?") {
 				separator = "&"
 			}
-			method, header := "GET", []string(nil)
-			if e.needs == "operate" && local {
-				method, header = "POST", []string{"Origin", "http://" + g.addr}
-			} else if e.needs == "operate" {
-				method = "POST"
+			method, right := e.method()
+			header := []string(nil)
+			if right == "operate" && local {
+				header = []string{"Origin", "http://" + g.addr}
 			}
 			if status, _ := g.status(local, method, e.path+separator+"token="+operatorToken, header...); status != want {
 				t.Errorf("%s, local %v: %d, want %d", e.path, local, status, want)

@@ -79,6 +79,11 @@ func guardAt(t *testing.T, name, address string) *guarded {
 	status.Ready = true
 	g.addr = start(t, Options{
 		Status: fixed(status), Do: NewLoop(loop.post, loop.srv), Name: name, Config: cfg, Pages: pages, Follower: follower, Pprof: true, Door: g.door,
+		Reload: func(string) <-chan Reloaded {
+			result := make(chan Reloaded, 1)
+			result <- Reloaded{Server: name, OK: true}
+			return result
+		}, Log: &testLog{level: "info"},
 	})
 	return g
 }

@@ -10,7 +10,7 @@ import (
 	"serverherd/herd"
 )
 
-// route is an endpoint.
+// route is an endpoint. A path may have several, with other methods.
 type route struct {
 	path    string     // exact; with a slash at its end, except "/" itself, everything below
 	methods []string   // others get 405
@@ -44,6 +44,13 @@ func (c *console) routes() []route {
 			route{"/send", post, door.Operate, page, plain(c.send)},
 			route{"/login", post, door.Enter, page, plain(c.login)},
 			route{"/logout", post, door.Enter, page, plain(c.logout)})
+	}
+	if c.Reload != nil {
+		all = append(all, route{"/reload", post, door.Operate, page, plain(c.reload)})
+	}
+	if c.Log != nil {
+		all = append(all, route{"/loglevel", get, door.Console, page, plain(c.logLevel)},
+			route{"/loglevel", []string{http.MethodPut}, door.Operate, page, plain(c.setLogLevel)})
 	}
 	if c.Follower != nil {
 		all = append(all, route{"/watch", []string{http.MethodGet}, door.Console, stream, c.watch})
@@ -79,10 +86,10 @@ func (c *console) serve(routes []route) http.Handler {
 			fail(w, http.StatusNotFound, "no such path; there are "+paths(routes))
 			return
 		}
-		one := routes[i]
-		if !slices.Contains(one.methods, r.Method) {
-			w.Header().Set("Allow", strings.Join(one.methods, ", "))
-			fail(w, http.StatusMethodNotAllowed, "the method must be "+strings.Join(one.methods, " or "))
+		one, methods := choose(routes[i:], r)
+		if one == nil {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			fail(w, http.StatusMethodNotAllowed, "the method must be "+strings.Join(methods, " or "))
 			return
 		}
 		r, leave, refused := c.Door.Admit(r, one.right)
@@ -93,6 +100,20 @@ func (c *console) serve(routes []route) http.Handler {
 		defer leave()
 		one.serve(w, r)
 	})
+}
+
+// choose returns the route for a request's path and method; nil, and the methods that there are, if there is none.
+func choose(routes []route, r *http.Request) (one *route, methods []string) {
+	for i := range routes {
+		if !routes[i].matches(r.URL.Path) {
+			continue
+		}
+		if slices.Contains(routes[i].methods, r.Method) {
+			return &routes[i], nil
+		}
+		methods = append(methods, routes[i].methods...)
+	}
+	return nil, methods
 }
 
 // safe sets the headers of every answer, whatever it is; the files of the page have some of their own. Ids in an answer are
@@ -114,6 +135,7 @@ func paths(routes []route) string {
 			all = append(all, one.path)
 		}
 	}
+	all = slices.Compact(all)
 	return strings.Join(all, ", ")
 }
 

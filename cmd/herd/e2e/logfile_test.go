@@ -160,7 +160,7 @@ func TestLogrotateCreate(t *testing.T) {
 		t.Errorf("%d updates are logged, of 3", n)
 	}
 	text, err := os.ReadFile(logPath(c, "Alford"))
-	if err != nil || !bytes.Contains(text, []byte(`"msg":"SIGHUP received"`)) {
+	if err != nil || !bytes.Contains(text, []byte(`"msg":"reloading","by":"SIGHUP"`)) {
 		t.Errorf("%v; the new file does not begin at the hang-up: %s", err, text)
 	}
 	if strings.Count(all, `"msg":"log file reopened"`) != 2 {

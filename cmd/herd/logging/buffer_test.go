@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"serverherd/herd"
 )
 
@@ -163,7 +165,7 @@ func BenchmarkLineEntry(b *testing.B) {
 	line := []byte("IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997")
 	b.Run("on the loop", func(b *testing.B) {
 		// Dropping entries costs no more than writing them.
-		l := newLines(NewBuffer(io.Discard, herd.LogBuffer, false, droppedEntry), fixedNow, false)
+		l := newLines(NewBuffer(io.Discard, herd.LogBuffer, false, droppedEntry), fixedNow, zap.NewAtomicLevel())
 		b.ReportAllocs()
 		for b.Loop() {
 			l.LineReceived(12345, line)

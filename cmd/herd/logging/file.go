@@ -54,7 +54,7 @@ type file struct {
 	lastError time.Time // when an error was logged last
 	gzip      compressor
 
-	checkRequested atomic.Bool
+	checkRequested atomic.Pointer[check]
 	reopened       atomic.Uint64
 	written        atomic.Uint64 // bytes
 	// The current error of opening and of writing; nil for none.
@@ -207,12 +207,28 @@ func (f *file) rotate(n int) error {
 	return nil
 }
 
-// requestCheck makes maintain check the file. Any goroutine.
-func (f *file) requestCheck() { f.checkRequested.Store(true) }
+// check is a request to check the file. Its fields are set when done is closed.
+type check struct {
+	done     chan struct{}
+	reopened bool
+	failed   string // the current error of opening or writing
+}
+
+// requestCheck makes maintain check the file. A request that was not handled yet is never done. Any goroutine.
+func (f *file) requestCheck() *check {
+	c := &check{done: make(chan struct{})}
+	f.checkRequested.Store(c)
+	return c
+}
 
 // maintain checks the file if it is time or was requested, and handles the end of a compression.
 func (f *file) maintain() {
-	if f.checkRequested.Swap(false) || time.Since(f.checked) >= herd.LogCheck {
+	if c := f.checkRequested.Swap(nil); c != nil {
+		before := f.reopened.Load()
+		f.check()
+		c.reopened, c.failed = f.reopened.Load() > before, f.errorText()
+		close(c.done)
+	} else if time.Since(f.checked) >= herd.LogCheck {
 		f.check()
 	}
 	select {

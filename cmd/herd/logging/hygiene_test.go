@@ -27,7 +27,7 @@ func FuzzHygiene(f *testing.F) {
 			z.With(zap.String("with", s)).Warn(s, zap.String("s", s), zap.Error(errors.New(s)), zap.ByteString("b", []byte(s)),
 				zap.Strings("all", []string{s}), zap.Any("any", map[string]string{s: s}), zap.Binary("binary", []byte(s)),
 				zap.Errors("errors", []error{errors.New(s)}), zap.Stringer("stringer", stringer(s)))
-			l := newLines(NewBuffer(&out, herd.LogBuffer, text, nil), fixedNow, true)
+			l := newLines(NewBuffer(&out, herd.LogBuffer, text, nil), fixedNow, zap.NewAtomicLevelAt(zap.DebugLevel))
 			l.LineReceived(1, []byte(s))
 			l.LineSent(1, []byte(s))
 			l.LookupSent(1, []byte(s), s, 1, []byte(s))

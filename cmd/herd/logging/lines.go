@@ -1,23 +1,28 @@
 package logging
 
-import "time"
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
 
 // maxLine is the maximum number of bytes of a line in an entry.
 const maxLine = 1024
 
-// Lines writes an entry for each line in and out. The loop stores lines unencoded, and the goroutine that
+// Lines writes an entry for each line in and out, unless the level is above info. The loop stores lines unencoded, and the goroutine that
 // writes them encodes them. But lines with escapes are encoded on the loop: encoding takes longer than
 // receiving them, so clients that send binary data would fill the buffer and entries would be dropped. Loop
 // only; it allocates nothing.
 type Lines struct {
-	out         *Buffer
-	now         func() time.Time
-	fullReplies bool // log complete replies to WHATSATs
-	encoder     lineEncoder
+	out     *Buffer
+	now     func() time.Time
+	level   zap.AtomicLevel // info: lines are logged; debug: with complete replies to WHATSATs
+	encoder lineEncoder
 }
 
-func newLines(out *Buffer, now func() time.Time, fullReplies bool) *Lines {
-	return &Lines{out: out, now: now, fullReplies: fullReplies, encoder: lineEncoder{text: out.entries.text}}
+func newLines(out *Buffer, now func() time.Time, level zap.AtomicLevel) *Lines {
+	return &Lines{out: out, now: now, level: level, encoder: lineEncoder{text: out.entries.text}}
 }
 
 // LineReceived implements herd.LineLog.
@@ -27,6 +32,9 @@ func (l *Lines) LineReceived(conn uint64, line []byte) { l.line(lineReceived, co
 func (l *Lines) LineSent(conn uint64, line []byte) { l.line(lineSent, conn, line) }
 
 func (l *Lines) line(k kind, conn uint64, line []byte) {
+	if !l.level.Enabled(zapcore.InfoLevel) {
+		return
+	}
 	text := line[:min(len(line), maxLine)]
 	if unescapedPrefix(text) == len(text) {
 		l.out.add(k, conn, l.now(), text, len(line))
@@ -39,6 +47,9 @@ func (l *Lines) line(k kind, conn uint64, line []byte) {
 
 // LookupSent implements herd.LineLog.
 func (l *Lines) LookupSent(conn uint64, at []byte, status string, results int, reply []byte) {
+	if !l.level.Enabled(zapcore.InfoLevel) {
+		return
+	}
 	e := &l.encoder
 	e.buf = e.buf[:0]
 	e.begin("lookup sent", conn, l.now())
@@ -49,7 +60,7 @@ func (l *Lines) LookupSent(conn uint64, at []byte, status string, results int, r
 	e.number(results)
 	e.field("bytes")
 	e.number(len(reply))
-	if l.fullReplies {
+	if l.level.Enabled(zapcore.DebugLevel) {
 		e.field("reply")
 		e.quote(reply)
 	}

@@ -1,8 +1,12 @@
 package logging
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,11 +30,14 @@ type Options struct {
 type Log struct {
 	*zap.Logger
 	File  *zap.Logger  // the file only, without standard error
-	Lines herd.LineLog // nil if lines are not logged
+	Lines herd.LineLog // nil with lines = false; else the level decides
 
-	config  config.Log
-	file    *file
-	buffers []*Buffer
+	config   config.Log
+	level    zap.AtomicLevel
+	always   *zap.Logger // whatever the level is
+	changing sync.Mutex  // one change of the level at a time, so that the entries about them are in order
+	file     *file
+	buffers  []*Buffer
 }
 
 // logSuffix ends the names of log files.
@@ -50,7 +57,7 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{config: o.Config}
+	l := &Log{config: o.Config, level: zap.NewAtomicLevelAt(level)}
 	l.file = &file{
 		name: FileName(&o.Config, o.Server), maxSize: int64(o.Config.MaxSize), maxFiles: o.Config.MaxFiles,
 		compress: o.Config.Compress, log: func(level zapcore.Level, message string, fields ...zap.Field) {
@@ -63,15 +70,18 @@ func Open(o Options) (*Log, error) {
 	text := o.Config.Format == "text"
 	out := l.buffer(l.file, text, o.Now)
 	out.maintain = l.file.maintain
-	cores := []zapcore.Core{zapcore.NewCore(encoder(text), out, level)}
+	all := []zapcore.Core{zapcore.NewCore(encoder(text), out, zapcore.DebugLevel)}
+	cores := []zapcore.Core{zapcore.NewCore(encoder(text), out, l.level)}
 	if o.Stderr != nil {
 		terminal := l.buffer(o.Stderr, true, o.Now)
-		cores = append(cores, zapcore.NewCore(encoder(true), terminal, max(level, zapcore.InfoLevel)))
+		all = append(all, zapcore.NewCore(encoder(true), terminal, zapcore.InfoLevel))
+		cores = append(cores, zapcore.NewCore(encoder(true), terminal, terminalLevel{l.level}))
 	}
 	l.File = zap.New(cores[0], zap.WithClock(clock(o.Now)))
 	l.Logger = zap.New(zapcore.NewTee(cores...), zap.WithClock(clock(o.Now)))
-	if o.Config.EveryLine() {
-		l.Lines = newLines(out, o.Now, level == zapcore.DebugLevel)
+	l.always = zap.New(zapcore.NewTee(all...), zap.WithClock(clock(o.Now)))
+	if o.Config.Lines {
+		l.Lines = newLines(out, o.Now, l.level)
 	}
 	if mode, open := l.file.readable(); open {
 		l.Warn("log file can be read by others", zap.String("file", l.file.name), zap.String("mode", mode))
@@ -112,18 +122,32 @@ func (l *Log) Dropped() uint64 { return l.buffers[0].Dropped() }
 // Reopened is how often the file was reopened because it was moved, deleted or replaced.
 func (l *Log) Reopened() uint64 { return l.file.reopened.Load() }
 
+// checkTimeout is how long CheckFile waits for a disk that stalls.
+const checkTimeout = 2 * time.Second
+
 // CheckFile makes the log reopen a file that was moved, deleted or replaced, before it writes entries that
-// are logged later. It does not block.
-func (l *Log) CheckFile() {
-	l.file.requestCheck()
+// are logged later. It reports whether it did, and why entries cannot be written now. For one goroutine.
+func (l *Log) CheckFile() (reopened bool, err error) {
+	c := l.file.requestCheck()
 	l.buffers[0].signal()
+	select {
+	case <-c.done:
+		if c.failed != "" {
+			err = errors.New(c.failed)
+		}
+		return c.reopened, err
+	case <-l.buffers[0].finished:
+		return false, fs.ErrClosed
+	case <-time.After(checkTimeout):
+		return false, fmt.Errorf("the disk of %s does not answer within %v", l.file.name, checkTimeout)
+	}
 }
 
 // Status is the log's part of /status.json.
 func (l *Log) Status() herd.LogStatus {
 	return herd.LogStatus{
-		File: l.file.name, Lines: l.config.EveryLine(), Written: l.file.written.Load(),
-		MaxBytes: l.config.MaxBytes(), Error: l.file.errorText(),
+		File: l.file.name, Lines: l.config.Lines && l.level.Enabled(zapcore.InfoLevel), Level: l.Level(),
+		ConfiguredLevel: l.config.Level, Written: l.file.written.Load(), MaxBytes: l.config.MaxBytes(), Error: l.file.errorText(),
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +25,7 @@ func fixedNow() time.Time { return time.Date(2018, 3, 2, 20, 58, 54, 918963997, 
 // lines returns the entries that Lines has appended to log.
 func lines(text bool, now func() time.Time, log func(l *Lines)) string {
 	var out bytes.Buffer
-	l := newLines(NewBuffer(&out, herd.LogBuffer, text, nil), now, false)
+	l := newLines(NewBuffer(&out, herd.LogBuffer, text, nil), now, zap.NewAtomicLevel())
 	log(l)
 	l.out.Close(time.Minute)
 	return out.String()
@@ -147,18 +149,21 @@ func TestLevels(t *testing.T) {
 		l.Info("i")
 		l.Warn("w")
 		l.Error("e")
-		if lines := l.Lines != nil; lines != want.lines {
-			t.Errorf("%s: lines are logged: %v", level, lines)
+		if lines := l.Status().Lines; lines != want.lines {
+			t.Errorf("%s: the status has lines %v", level, lines)
 		}
-		if l.Lines != nil {
-			l.Lines.LookupSent(1, nil, "OK", 0, []byte("whole"))
-		}
+		l.Lines.LineReceived(1, []byte("help"))
+		l.Lines.LookupSent(1, nil, "OK", 0, []byte("whole"))
 		l.Close()
 		text, err := os.ReadFile(filepath.Join(config.Dir, "server-Ball.log"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(string(text), `"level"`) - strings.Count(string(text), "lookup"); n != want.entries {
+		if lines := strings.Contains(string(text), "line received") && strings.Contains(string(text), "lookup sent"); lines != want.lines {
+			t.Errorf("%s: lines are logged: %v", level, lines)
+		}
+		lines := strings.Count(string(text), "lookup sent") + strings.Count(string(text), "line received")
+		if n := strings.Count(string(text), `"level"`) - lines; n != want.entries {
 			t.Errorf("%s: %d entries, want %d", level, n, want.entries)
 		}
 		if whole := strings.Contains(string(text), `"reply":"whole"`); whole != want.whole {
@@ -169,6 +174,73 @@ func TestLevels(t *testing.T) {
 	defer l.Close()
 	if l.Lines != nil {
 		t.Error("lines = false: lines are logged")
+	}
+}
+
+// The level changes while the log is in use: of the entries, of the lines, of whole replies, and of standard error, which
+// never has debug entries. Each change is logged, whatever the level is.
+func TestSetLevel(t *testing.T) {
+	for _, format := range []string{"json", "text"} {
+		var stderr bytes.Buffer
+		l := open(t, config.Log{Dir: t.TempDir(), Lines: true, Level: "warn", Format: format}, &stderr)
+		var want []string
+		was := "warn"
+		for _, level := range []string{"warn", "debug", "error", "info", "info", "debug", "warn", "error"} {
+			got, err := l.SetLevel(level, "somebody\x1b")
+			if err != nil || got != was || l.Level() != level || l.Status().Level != level || l.Status().ConfiguredLevel != "warn" {
+				t.Errorf("%s: it was %s, want %s; %v; %+v", level, got, was, err, l.Status())
+			}
+			if level != was {
+				want = append(want, was+" to "+level)
+			}
+			was = level
+			l.Debug("d-" + level)
+			l.Info("i-" + level)
+			l.Warn("w-" + level)
+			l.File.Error("e-" + level)
+			l.Lines.LineReceived(1, []byte("help-"+level))
+			l.Lines.LookupSent(1, []byte("at-"+level), "OK", 0, []byte("whole-"+level))
+			if lines := level == "debug" || level == "info"; l.Status().Lines != lines {
+				t.Errorf("%s: the status has lines %v", level, !lines)
+			}
+		}
+		for _, bad := range []string{"", "INFO", "fatal", "panic", "warning", "debug "} {
+			if was, err := l.SetLevel(bad, "x"); err == nil || was != "" || l.Level() != "error" {
+				t.Errorf("%q: %q, %v; the level is %s", bad, was, err, l.Level())
+			}
+		}
+		l.Close()
+		text, err := os.ReadFile(l.Status().File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, level := range []string{"debug", "info", "warn", "error"} {
+			for k, entry := range []string{"d-", "i-", "w-"} {
+				if has := bytes.Contains(text, []byte(entry+level)); has != (k >= i) {
+					t.Errorf("%s: %s%s is in the file: %v", format, entry, level, has)
+				}
+				if has := strings.Contains(stderr.String(), entry+level); has != (k >= max(i, 1)) {
+					t.Errorf("%s: %s%s is on standard error: %v", format, entry, level, has)
+				}
+			}
+			for entry, want := range map[string]bool{"e-": true, "help-": i < 2, "at-": i < 2, "whole-": i < 1} {
+				if has := bytes.Contains(text, []byte(entry+level)); has != want {
+					t.Errorf("%s: %s%s is in the file: %v", format, entry, level, has)
+				}
+			}
+		}
+		between := regexp.MustCompile(`"from": ?"(\w+)", ?"to": ?"(\w+)", ?"by": ?"somebody\\u001b"`)
+		for where, text := range map[string]string{"the file": string(text), "standard error": stderr.String()} {
+			var got []string
+			for line := range strings.Lines(text) {
+				if m := between.FindStringSubmatch(line); m != nil && strings.Contains(line, "log level changed") {
+					got = append(got, m[1]+" to "+m[2])
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %s has the changes %q, want %q\n%s", format, where, got, want, text)
+			}
+		}
 	}
 }
 

@@ -129,13 +129,25 @@ type Caller struct {
 	Session bool   // it has logged in
 }
 
-// callerKey is the key of a request's Caller in its context.
-type callerKey struct{}
+// The keys of a request's Caller and of Connection in its context.
+type (
+	callerKey     struct{}
+	connectionKey struct{}
+)
 
 // Of returns who an admitted request is.
 func Of(r *http.Request) Caller {
 	c, _ := r.Context().Value(callerKey{}).(Caller)
 	return c
+}
+
+// Connection returns a context for the rest of an admitted request that does not end with its token or its login, but only
+// with its connection.
+func Connection(r *http.Request) context.Context {
+	if ctx, ok := r.Context().Value(connectionKey{}).(context.Context); ok {
+		return ctx
+	}
+	return r.Context()
 }
 
 // caller is who a request is. All fields are zero if it shows no credentials.
@@ -313,7 +325,8 @@ func (d *Door) enter(r *http.Request, c caller, right access.Right) (*http.Reque
 		return r, nil, wrong(kindToken, "the token is unknown or has expired")
 	}
 	known := Caller{Name: t.Name, Token: c.text, Session: c.session != nil}
-	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), callerKey{}, known))
+	connection := context.WithValue(r.Context(), callerKey{}, known)
+	ctx, cancel := context.WithCancel(context.WithValue(connection, connectionKey{}, connection))
 	v := &visit{caller: c, right: right, cancel: cancel}
 	v.endAt(t.Expires)
 	d.visits[v] = struct{}{}

@@ -381,7 +381,7 @@ func TestForeignOrigins(t *testing.T) {
 			method  string
 			upgrade string
 			right   Right
-		}{{"POST", "", Enter}, {"POST", "", Operate}, {"POST", "", Profile}, {"GET", "websocket", Console}} {
+		}{{"POST", "", Enter}, {"POST", "", Operate}, {"PUT", "", Operate}, {"DELETE", "", Operate}, {"POST", "", Profile}, {"GET", "websocket", Console}} {
 			r := request(test.method, "/", "127.0.0.1:9", "localhost:11601", "Origin", origin)
 			if test.upgrade != "" {
 				r.Header.Set("Upgrade", test.upgrade)

@@ -134,7 +134,7 @@ var omitted = map[string]string{
 	"Journal.Error": "text", "Bridge.Error": "text", "Asks.Error": "text", "Bridge.Mode": "configuration", "Places.Provider": "configuration", "Places.File.Path": "configuration",
 	"Places.File.Refused": "herd_places_file_ok", "Places.Network.Budget.Day": "text",
 	"TLS.Links": "configuration", "TLS.Clients": "configuration", "TLS.Console": "configuration",
-	"OpenBeyondLoopback": "herd_open_beyond_loopback", "Log.File": "configuration", "Log.Lines": "configuration",
+	"OpenBeyondLoopback": "herd_open_beyond_loopback", "Log.File": "configuration", "Log.Lines": "configuration", "Log.Level": "configuration", "Log.ConfiguredLevel": "configuration",
 	"Limits.MaxLine": "configuration", "Limits.MaxClientID": "configuration", "Limits.MaxFuture": "configuration",
 	"Limits.IdleTimeout": "configuration", "Limits.PartialLineTimeout": "configuration",
 	"Limits.OutputHard": "configuration", "Limits.OutputSoft": "configuration",

@@ -48,7 +48,7 @@ func (s Screen) Herd(name string, h *view.Herd) (lines []string) {
 	case len(v.Problems) > 0:
 		level, headline = view.Bad, view.Plural(uint64(len(v.Problems)), "problem", "problems")
 	}
-	lines = s.wrapped(level, "", fmt.Sprintf("%s: %d of %d answered, %s", name, v.Answered, v.Consoles, headline))
+	lines = s.Wrapped(level, "", fmt.Sprintf("%s: %d of %d answered, %s", name, v.Answered, v.Consoles, headline))
 	lines = append(lines, "")
 	if problems := s.remarks(view.Bad, "! ", v.Problems); len(problems) > 0 {
 		lines = append(append(lines, problems...), "")
@@ -65,7 +65,7 @@ func (s Screen) Herd(name string, h *view.Herd) (lines []string) {
 func (s Screen) bridges(h *view.Herd) (lines []string) {
 	for _, a := range h.All {
 		if v := a.Status; v != nil && v.Bridge != nil && v.Bridge.Error == "" {
-			lines = append(lines, s.wrapped(view.Unknown, "", a.Server+": "+view.BridgeText(v.Bridge))...)
+			lines = append(lines, s.Wrapped(view.Unknown, "", a.Server+": "+view.BridgeText(v.Bridge))...)
 		}
 	}
 	if len(lines) > 0 {
@@ -80,7 +80,7 @@ func (s Screen) remarks(level view.Level, mark string, all []view.Line) (lines [
 		if i == mostLines {
 			return append(lines, s.Level(level, fmt.Sprintf("%sand %s more", mark, view.Count(len(all)-i))))
 		}
-		lines = append(lines, s.wrapped(level, mark, lineOf(l))...)
+		lines = append(lines, s.Wrapped(level, mark, lineOf(l))...)
 	}
 	return lines
 }
@@ -93,8 +93,8 @@ func lineOf(l view.Line) string {
 	return strings.Join(l.Servers, ", ") + ": " + l.Text
 }
 
-// wrapped makes lines of untrusted text behind a mark, colored by its level.
-func (s Screen) wrapped(level view.Level, mark, text string) (lines []string) {
+// Wrapped makes lines of untrusted text behind a mark, colored by its level.
+func (s Screen) Wrapped(level view.Level, mark, text string) (lines []string) {
 	for i, part := range view.Wrap(view.Cut(view.OneLine(text), longestText), s.Width-len(mark)) {
 		if i == 1 {
 			mark = strings.Repeat(" ", len(mark))
@@ -190,12 +190,19 @@ func agreementOf(a ask.Status, h *view.Herd) view.Text {
 		return h.Agreement(a.Status)
 	case a.NoConsole:
 		return view.Text{Level: view.Unknown, Text: a.Error}
-	case a.Code == 0:
-		return view.Text{Level: view.Bad, Text: "no answer"}
-	case a.Code == http.StatusUnauthorized || a.Code == http.StatusForbidden:
-		return view.Text{Level: view.Bad, Text: "no access"}
 	}
-	return view.Text{Level: view.Bad, Text: "bad answer"}
+	return view.Text{Level: view.Bad, Text: Failure(a.Code)}
+}
+
+// Failure says in two words why a console's answer cannot be used, by the status of HTTP; 0: there was none in time.
+func Failure(code int) string {
+	switch code {
+	case 0:
+		return "no answer"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "no access"
+	}
+	return "bad answer"
 }
 
 // widths are the widths of a table's columns, and of all with the gaps between them.
@@ -212,8 +219,8 @@ func widths(columns []view.Column, rows [][]string) (all []int, total int) {
 	return all, total
 }
 
-// fit cuts two columns if a table is wider than the screen: the first one, and if need be the other.
-func (s Screen) fit(columns []view.Column, rows [][]string, first, other int) {
+// Fit cuts two columns if a table is wider than the screen: the first one, and if need be the other.
+func (s Screen) Fit(columns []view.Column, rows [][]string, first, other int) {
 	all, total := widths(columns, rows)
 	for _, cut := range []struct{ column, least int }{{first, narrowestName}, {other, narrowestAgreement}} {
 		if over := total - s.Width; over > 0 {

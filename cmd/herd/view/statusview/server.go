@@ -21,7 +21,7 @@ func (s Screen) Server(a ask.Status, h *view.Herd) (lines []string) {
 		if a.NoConsole {
 			level = view.Unknown
 		}
-		return append(s.wrapped(level, "", a.Server+": "+a.Error), s.seenByOthers(a.Server, h)...)
+		return append(s.Wrapped(level, "", a.Server+": "+a.Error), s.seenByOthers(a.Server, h)...)
 	}
 	var problems, notes []view.Line
 	for _, r := range view.Remarks(v) {
@@ -39,7 +39,7 @@ func (s Screen) Server(a ask.Status, h *view.Herd) (lines []string) {
 		level = view.Bad
 		state += ", " + view.Plural(uint64(len(problems)), "problem", "problems")
 	}
-	lines = s.wrapped(level, "", fmt.Sprintf("%s: up %s, %s", a.Server, view.Duration(v.Now.Sub(v.Started)), state))
+	lines = s.Wrapped(level, "", fmt.Sprintf("%s: up %s, %s", a.Server, view.Duration(v.Now.Sub(v.Started)), state))
 	lines = append(lines, "")
 	if len(problems) > 0 {
 		lines = append(append(lines, s.remarks(view.Bad, "! ", problems)...), "")
@@ -66,7 +66,7 @@ func (s Screen) seenByOthers(server string, h *view.Herd) (lines []string) {
 			if l.Error != "" {
 				text += ": " + l.Reason()
 			}
-			lines = append(lines, s.wrapped(level, "- ", text)...)
+			lines = append(lines, s.Wrapped(level, "- ", text)...)
 		}
 	}
 	return lines
@@ -137,7 +137,11 @@ func (s Screen) details(v *herd.Status, h *view.Herd) (lines []string) {
 		}
 		add("asks", level, fmt.Sprintf("%s, %s sent to the bucket, %s found, %s failed", text, view.Count(a.Sent), view.Count(a.Found), view.Count(a.Failed)))
 	}
-	add("log", plain, v.Log.File)
+	if l := v.Log; l.Level == l.ConfiguredLevel {
+		add("log", plain, l.File)
+	} else {
+		add("log", view.Notice, fmt.Sprintf("%s, level %s until the restart; herd.toml: %s", l.File, l.Level, l.ConfiguredLevel))
+	}
 	var clocks []string
 	for _, l := range v.Links {
 		clocks = append(clocks, l.Neighbor+" "+view.ClockOf(l.Clock))
@@ -192,10 +196,10 @@ func (s Screen) links(v *herd.Status, h *view.Herd) []string {
 		}
 		add("from "+l.Neighbor, state, back, view.Number(l.ATReceived), view.Number(l.Duplicates))
 		if text := happened(l); text != "" {
-			events = append(events, s.wrapped(view.Unknown, "", l.Neighbor+": "+text)...)
+			events = append(events, s.Wrapped(view.Unknown, "", l.Neighbor+": "+text)...)
 		}
 	}
-	s.fit(columns, rows, nameColumn, stateColumn)
+	s.Fit(columns, rows, nameColumn, stateColumn)
 	lines := view.Table(columns, rows, func(row, column int, text string) string {
 		switch {
 		case row < 0:

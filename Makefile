@@ -73,6 +73,10 @@ race: ## all tests, with the race detector
 	  echo "NOT RUN: a server behind HAProxy: apt-get install haproxy"
 	@command -v openssl >/dev/null || \
 	  echo "NOT RUN: renegotiation of TLS: apt-get install openssl"
+	@command -v systemd-analyze >/dev/null || \
+	  echo "NOT RUN: systemd-analyze of the units: apt-get install systemd"
+	@unshare --pid --fork true >/dev/null 2>&1 || \
+	  echo "NOT RUN: a server as PID 1 in an empty root: as root"
 	@unshare --net sh -c 'ip link add sites type bridge && tc qdisc add dev sites root tbf rate 16mbit burst 32k latency 40ms' >/dev/null 2>&1 || \
 	  echo "NOT RUN: herds and a NATS cluster in network namespaces: as root, apt-get install iproute2"
 	@git rev-parse --quiet --verify HEAD~1 >/dev/null 2>&1 || \

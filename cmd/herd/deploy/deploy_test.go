@@ -241,6 +241,32 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
+// The herd.toml of the README, for a service, is one that servers take, with the paths of the unit.
+func TestConfigurationOfAService(t *testing.T) {
+	block := regexp.MustCompile("(?s)```toml\n(.*?)```").FindStringSubmatch(read(t, "README.md"))
+	if block == nil {
+		t.Fatal("README.md has no herd.toml")
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, bytes.Repeat([]byte("x"), 32), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(block[1], "/etc/herd/secret", secret, 1) + "[[server]]\nname = \"Alford\"\naddress = \"127.0.0.1:11500\"\n"
+	cfg, err := config.Parse("/etc/herd/herd.toml", []byte(text), "", config.Resources{Descriptors: 20000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := read(t, "systemd/herd@.service")
+	for path, want := range map[string]string{
+		cfg.Log.Dir: "LogsDirectory=herd\n", cfg.Storage.Dir: "StateDirectory=herd\n", filepath.Dir(cfg.Places.PlacesState): "StateDirectory=herd\n",
+		filepath.Dir(cfg.Clients.Tokens): "ConfigurationDirectory=herd\n",
+	} {
+		if filepath.Base(path) != "herd" || !strings.Contains(unit, want) {
+			t.Errorf("%s, and in the unit there is no %s", path, want)
+		}
+	}
+}
+
 // inPID1 runs the binary as a container of the image does: as PID 1 of a namespace, in a root directory with the binary
 // and nothing else, as another user than root. args follow the binary.
 func inPID1(t *testing.T, root string, args ...string) *exec.Cmd {

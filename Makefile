@@ -18,6 +18,7 @@ PREVIOUS ?=
 SEEDS ?= 1000
 FIRST ?= 1
 STUDY ?=
+VULNDB ?=
 MODE ?= share
 
 # A module of its own: what runs a real nats-server, which the product does not depend on.
@@ -27,7 +28,7 @@ NATSTEST = cmd/herd/jetstream/natstest
 TOOLS = $(CURDIR)/bin/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cells test tools lint race fuzz cross sim mutants e2e upgrade soak bench screenshots study clean
+.PHONY: help build run cells test tools lint notice vuln race fuzz cross sim mutants e2e upgrade soak bench screenshots study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +48,7 @@ test: lint race fuzz cross ## everything that CI runs
 tools: ## build the tools of tools/go.mod into bin/tools
 	cd tools && go build -o $(TOOLS)/ tool
 
-lint: tools ## gofmt, go mod tidy, go vet, staticcheck, gosec
+lint: tools ## gofmt, go mod tidy, go vet, staticcheck, gosec, licenses
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
 	go mod tidy -diff
 	go vet ./...
@@ -59,6 +60,20 @@ lint: tools ## gofmt, go mod tidy, go vet, staticcheck, gosec
 	cd tools && go mod tidy -diff
 	cd tools && go vet ./...
 	cd tools && $(TOOLS)/staticcheck ./...
+	$(TOOLS)/notice -d
+
+notice: tools ## write LICENSES: the modules that are linked, and their licenses
+	$(TOOLS)/notice
+
+vuln: ## look for known vulnerabilities in code that is called (VULNDB=file:///DIR: another database)
+	@$(MAKE) --no-print-directory tools || { echo "NOT RUN: known vulnerabilities: the tools cannot be built"; exit 1; }
+	@for dir in . $(NATSTEST) tools; do \
+	  (cd $$dir && $(TOOLS)/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./...) || \
+	  case $$? in \
+	    3) exit 1 ;; \
+	    *) echo "nothing was checked in $$dir: the database or the module cannot be read"; exit 1 ;; \
+	  esac; \
+	done
 
 race: ## all tests, with the race detector
 	@/usr/bin/python3 -c 'import twisted, tomllib' 2>/dev/null || \

@@ -235,7 +235,20 @@ func (f *loadFlags) pidOf(o *options, cfg *config.Config, s config.Server) int {
 	if a.Status == nil {
 		return 0
 	}
-	return a.Status.PID
+	// In another PID namespace, as in a container, the number is that of another process here. The process is the
+	// server's if it has used as much CPU as the server says, which is asked in between.
+	pid := a.Status.PID
+	before, err := load.CPUOf(pid)
+	if a = ask.StatusOf(context.Background(), f.asker, s); err != nil || a.Status == nil || a.Status.PID != pid {
+		return 0
+	}
+	after, err := load.CPUOf(pid)
+	const ticks = 40 * time.Millisecond // user and system time are counted in 10 ms
+	used := time.Duration(a.Status.Process.CPU * float64(time.Second))
+	if err != nil || used < before-ticks || used > after+ticks {
+		return 0
+	}
+	return pid
 }
 
 // parseMix parses --mix into the shares of IAMAT and WHATSAT.

@@ -3,6 +3,7 @@ package deploy
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/cmd/herd/load"
 	"serverherd/herd/config"
 )
 
@@ -349,12 +351,15 @@ func TestPID1(t *testing.T) {
 			t.Errorf("herd ready beside it: %v, %s", err, out)
 		}
 		h.UntilLive()
+		if !forced {
+			checkCPU(t, h)
+		}
 		pid := child(t, c.Process.Pid)
 		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 		log := filepath.Join(root, "logs", "server-Alford.log")
-		processtest.Eventually(t, "a reload", func() bool { return strings.Contains(read(t, log), "SIGHUP received") })
+		processtest.Eventually(t, "a reload", func() bool { return strings.Contains(read(t, log), `"reload finished"`) })
 		if forced {
 			processtest.Suspend(t, h.Running["Hamilton"].Cmd.Process.Pid)
 		}
@@ -376,11 +381,26 @@ func TestPID1(t *testing.T) {
 			t.Errorf("after a second signal: exit code %d, %s", code, output.String())
 		case !forced && code != 0:
 			t.Errorf("exit code %d, %s", code, output.String())
-		case !forced:
-			h.UntilEqual(1)
+		case !forced && h.Status("Hamilton").Records == 0:
+			t.Error("the neighbor has no records")
 		}
 		if forced {
 			_ = h.Running["Hamilton"].Cmd.Process.Signal(syscall.SIGCONT)
+		}
+	}
+}
+
+// checkCPU checks that herd load does not take the machine's PID 1 for the server.
+func checkCPU(t *testing.T, h *processtest.Herd) {
+	t.Helper()
+	for name, known := range map[string]bool{"Alford": false, "Hamilton": true} {
+		_, errOut, code := h.Command("", "load", "--at", name, "-d", "500ms", "--warmup", "0", "--json", "r.json")
+		var r load.Report
+		if err := json.Unmarshal([]byte(read(t, filepath.Join(h.Dir, "r.json"))), &r); err != nil || code != 0 {
+			t.Fatalf("exit code %d, %v, %s", code, err, errOut)
+		}
+		if (r.ServerPerLine > 0) != known {
+			t.Errorf("%s: CPU %g s a line", name, r.ServerPerLine)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (u usage) since(before usage) Usage {
 // targetsCPU is the total CPU time of the servers' processes; 0 if one of them is unknown.
 func targetsCPU(targets []Target) (sum time.Duration) {
 	for _, t := range targets {
-		d, err := cpuOf(t.PID)
+		d, err := CPUOf(t.PID)
 		if err != nil {
 			return 0
 		}
@@ -46,8 +46,8 @@ func targetsCPU(targets []Target) (sum time.Duration) {
 	return sum
 }
 
-// cpuOf is the user and system time of a process, see proc(5).
-func cpuOf(pid int) (time.Duration, error) {
+// CPUOf is the user and system time of a process, see proc(5).
+func CPUOf(pid int) (time.Duration, error) {
 	if pid == 0 {
 		return 0, os.ErrNotExist
 	}

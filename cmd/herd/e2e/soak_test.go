@@ -43,10 +43,9 @@ type soaked struct {
 
 	mu     sync.Mutex
 	errors []string
-	harm   map[string]int // by attack that was going on
 }
 
-// records is the number of records in the herd, once each client was updated.
+// records is the number of records in the herd.
 func (s *soaked) records() int { return soakClients + len(names) + 1 }
 
 // TestSoak applies load, faults and attacks together. After each fault what writes is quiet, the attacks go on, and all
@@ -253,7 +252,7 @@ func machine() string {
 // with PROXY headers, so that each has an address of its own; a journal; small log files.
 func newSoaked(t *testing.T) *soaked {
 	t.Helper()
-	s := &soaked{seed: *soakSeed, harm: map[string]int{}}
+	s := &soaked{seed: *soakSeed}
 	if s.seed == 0 {
 		s.seed = uint64(time.Now().UnixNano())
 	}

@@ -158,7 +158,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"max_line", "[limits]\nmax_line = 100\n" + twoServers, "herd.toml:2: limits.max_line: 100 is not between 1280 and 1048576"},
 		{"max_client_id", "[limits]\nmax_client_id = 2000\n" + twoServers, "herd.toml:2: limits.max_client_id: 2000 is not between 1 and 1024"},
 		{"max_connections", "[limits]\nmax_connections = 0\n" + twoServers, "herd.toml:2: limits.max_connections: 0 is not between 1 and 1000000"},
-		{"max_clients", "[limits]\nmax_clients = 0\n" + twoServers, "herd.toml:2: limits.max_clients: 0 is not between 1 and 100000000"},
+		{"max_clients", "[limits]\nmax_clients = 0\n" + twoServers, "herd.toml:2: limits.max_clients: 0 is not between 1 and 67000000"},
 		{"base_url in the clear", "[places]\nbase_url = \"http://example.com\"\n" + twoServers, `herd.toml:2: places.base_url: "http://example.com" must use https: the API key would be sent unencrypted`},
 		{"output_hard", "[limits]\noutput_hard = 65536\noutput_soft = 65536\n" + twoServers, "herd.toml:2: limits.output_hard: 65536 is not between 1048576 and 1073741824"},
 		{"output", "[limits]\noutput_soft = 9000000\n" + twoServers, "herd.toml:2: limits.output_soft: 9000000 is not between 16384 and 4194304"},

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serverherd/cmd/herd/load"
+	"serverherd/herd/config"
 )
 
 // manyClients measures one server with up to 10,000,000 clients: memory, updates, restart and copy.
@@ -69,7 +70,7 @@ func manyClients() *Experiment {
 // clientsRate is the rate of updates, and clientsLimit is the key max_clients.
 const (
 	clientsRate  = 10_000
-	clientsLimit = 100_000_000
+	clientsLimit = config.MostClients
 )
 
 // Bytes that a client takes at both servers together: of memory, and of disk with what is compacted.

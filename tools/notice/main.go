@@ -36,12 +36,13 @@ var (
 	programs = []string{"herd", "study"}
 )
 
-// licenseFile matches the files of a module that are its license, a notice or a patent grant.
+// licenseFile matches the files of a directory that are a license, a notice or a patent grant.
 var licenseFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|patents)([-.](md|txt|[a-z-]+))?$`)
 
 // module is a linked module.
 type module struct {
 	Path, Version, Dir string
+	packages           []string // directories of its packages that are linked
 	programs           []string // which link it
 	spdx               []string // of its files
 	texts              []int    // numbers of its files' texts
@@ -64,9 +65,9 @@ func run(root string, diff bool) error {
 	}
 	file := filepath.Join(root, "LICENSES")
 	if !diff {
-		return os.WriteFile(file, text, 0o644) // #nosec G306 -- it is for everybody
+		return os.WriteFile(file, text, 0o644) // #nosec G306 -- everybody may read licenses
 	}
-	old, err := os.ReadFile(file) // #nosec G304 -- the caller names it
+	old, err := os.ReadFile(file) // #nosec G304 -- the caller names its directory
 	if err != nil || !bytes.Equal(old, text) {
 		return errors.Join(err, errors.New("LICENSES is not what make notice writes now: run it, and read what changes"))
 	}
@@ -83,7 +84,8 @@ func linked(root string) ([]*module, error) {
 	all := map[string]*module{}
 	for _, program := range programs {
 		for _, system := range systems {
-			cmd := exec.Command("go", "list", "-deps", "-json=Module", "./cmd/"+program) // #nosec G204 -- see programs
+			// #nosec G204 -- program is one of programs
+			cmd := exec.Command("go", "list", "-deps", "-json=Dir,Module", "./cmd/"+program)
 			cmd.Dir, cmd.Stderr = root, os.Stderr
 			cmd.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
 			out, err := cmd.Output()
@@ -92,6 +94,7 @@ func linked(root string) ([]*module, error) {
 			}
 			for d := json.NewDecoder(bytes.NewReader(out)); ; {
 				var p struct {
+					Dir    string
 					Module *struct {
 						module
 						Main bool
@@ -109,6 +112,9 @@ func linked(root string) ([]*module, error) {
 				if m == nil {
 					m = &p.Module.module
 					all[m.Path] = m
+				}
+				if !slices.Contains(m.packages, p.Dir) {
+					m.packages = append(m.packages, p.Dir)
 				}
 				if !slices.Contains(m.programs, program) {
 					m.programs = append(m.programs, program)
@@ -155,7 +161,7 @@ func (m *module) read(c *classifier.Classifier, texts []string) ([]string, error
 		return nil, err
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(filepath.Join(m.Dir, file)) // #nosec G304 -- it is in the module cache
+		text, err := os.ReadFile(file) // #nosec G304 -- files has found it, in a directory of the module
 		if err != nil {
 			return nil, err
 		}
@@ -186,18 +192,34 @@ func (m *module) read(c *classifier.Classifier, texts []string) ([]string, error
 	return texts, nil
 }
 
-// files are the files of a module that are its license, a notice or a patent grant.
+// files are the license files of a module: those in its directory, in those of the packages that are linked, and in
+// the ones between. A package copied from elsewhere often has a license of its own.
 func (m *module) files() (all []string, err error) {
-	entries, err := os.ReadDir(m.Dir)
-	for _, e := range entries {
-		if e.Type().IsRegular() && licenseFile.MatchString(e.Name()) {
-			all = append(all, e.Name())
+	dirs := []string{m.Dir}
+	for _, dir := range m.packages {
+		for ; dir != m.Dir && !slices.Contains(dirs, dir); dir = filepath.Dir(dir) {
+			if !strings.HasPrefix(dir, m.Dir+string(filepath.Separator)) {
+				return nil, fmt.Errorf("%s: a package is in %s, not in %s", m.Path, dir, m.Dir)
+			}
+			dirs = append(dirs, dir)
+		}
+	}
+	slices.Sort(dirs)
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.Type().IsRegular() && licenseFile.MatchString(e.Name()) {
+				all = append(all, filepath.Join(dir, e.Name()))
+			}
 		}
 	}
 	if choice, ok := choices[m.Path]; ok {
-		all = append(all, choice.file)
+		all = append(all, filepath.Join(m.Dir, choice.file))
 	}
-	return all, err
+	return all, nil
 }
 
 // tidy removes what differs between copies of one text and says nothing: ends of lines, spaces there, empty lines

@@ -74,7 +74,7 @@ func TestCommandLines(t *testing.T) {
 	}
 	docker := read(t, "Dockerfile")
 	for _, want := range []string{
-		"ENTRYPOINT [\"/bin/herd\"]", "HERD_CONFIG=/etc/herd/herd.toml", "STOPSIGNAL SIGTERM", "USER 65532:65532", "LICENSE NOTICE",
+		"ENTRYPOINT [\"/bin/herd\"]", "HERD_CONFIG=/etc/herd/herd.toml", "STOPSIGNAL SIGTERM", "USER 65532:65532", "LICENSE LICENSES NOTICE",
 		"CGO_ENABLED=0", "-trimpath", "-tags=pebblegozstd",
 	} {
 		if !strings.Contains(docker, want) {

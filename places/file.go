@@ -222,7 +222,7 @@ func newBuilder() *builder {
 
 // add adds a place; at is its position in the file.
 //
-// #nosec G115 -- maxFilePlaces and maxFileKinds limit them, and the size of a file the bytes of names
+// #nosec G115 -- maxFilePlaces and maxFileKinds limit them, and maxFileBytes limits the bytes of names
 func (b *builder) add(e entry, at position) error {
 	types := typesJSON(e.types)
 	kind, known := b.kindOf[types]

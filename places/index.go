@@ -43,7 +43,7 @@ func (e *Index) Len() int { return e.table.len() }
 // All returns all places, in the order of the index. Only those of NewEmbedded have a meaningful Kind.
 func (e *Index) All() iter.Seq[Place] {
 	return func(yield func(Place) bool) {
-		// #nosec G115 -- nameEnd numbers more bytes than that as uint32
+		// #nosec G115 -- a file has at most maxFilePlaces, the embedded places are fewer
 		for i := range uint32(e.table.len()) {
 			if !yield(e.table.place(i)) {
 				return
@@ -77,7 +77,7 @@ func (e *Index) within(q Query, f func(i uint32, hav float64)) {
 	for _, b := range boxes[:n] {
 		low, high := [2]int64{b.west, b.south}, [2]int64{b.east, b.north}
 		e.runs.Search(low, high, func(_, _ [2]int64, first uint32) bool {
-			// #nosec G115 -- nameEnd numbers more bytes than that as uint32
+			// #nosec G115 -- a file has at most maxFilePlaces, the embedded places are fewer
 			for i := first; i < min(first+runLength, uint32(e.table.len())); i++ {
 				lat, lng := e.table.lat[i], e.table.lng[i]
 				if !b.holds(lat, lng) {

@@ -163,7 +163,7 @@ func (u *unpacker) deltas(dst []int32, n int, most int64) []int32 {
 			return dst
 		}
 		u.p = u.p[size:]
-		// #nosec G115 -- it is from -most to most, which are coordinates
+		// #nosec G115 -- it is from -most to most, or the data is refused
 		dst = append(dst, int32(v))
 	}
 	return dst
@@ -237,14 +237,14 @@ func (t *table) unpack(raw []byte) error {
 	for range n {
 		w := firstWord + u.uvarint()
 		u.check(w < uint64(len(t.words)))
-		// #nosec G115 -- it is below len(t.words), or the file is refused
+		// #nosec G115 -- it is below len(t.words), or the data is refused
 		t.word = append(t.word, uint32(w))
 	}
 	at := uint64(len(t.names))
 	for range n {
 		at += u.uvarint()
 		u.check(at <= math.MaxUint32)
-		// #nosec G115 -- at most math.MaxUint32, or the file is refused
+		// #nosec G115 -- it is at most math.MaxUint32, or the data is refused
 		t.nameEnd = append(t.nameEnd, uint32(at))
 	}
 	t.names += string(u.bytes(at - uint64(len(t.names))))

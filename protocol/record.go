@@ -18,7 +18,7 @@ type Record struct {
 // MakeRecord returns the record of an accepted IAMAT that the server origin received at now. It is written into
 // buf, which grows if needed.
 //
-// #nosec G115 -- no field is longer than MaxClientID: see maxCoordsText and its like
+// #nosec G115 -- no field is longer than MaxClientID: names, diffs, coordinates and times are shorter
 func MakeRecord(buf []byte, origin string, now time.Time, c Command) (r Record) {
 	b := append(buf[:0], origin...)
 	r.origin = uint16(len(b))
@@ -48,7 +48,7 @@ func (r Record) PackedLen() int { return packedHeader + len(r.text) }
 // Pack writes r into p in a form of fixed layout, which Unpack reads without parsing. It is for memory, not for files
 // or the wire.
 //
-// #nosec G115 -- a text is its fields, which are at most MaxClientID long; Unpack makes the int64 again
+// #nosec G115 -- a text is five fields of at most MaxClientID bytes; Unpack makes an int64 of the seconds again
 func (r Record) Pack(p []byte) {
 	binary.LittleEndian.PutUint64(p, uint64(r.seconds))
 	binary.LittleEndian.PutUint16(p[8:], r.origin)
@@ -61,7 +61,7 @@ func (r Record) Pack(p []byte) {
 
 // Unpack returns the record that Pack wrote. It aliases p.
 //
-// #nosec G115 -- the bits of each offset are wanted; Pack made the seconds of an int64
+// #nosec G115 -- 16 bits of each offset are wanted; Pack made the seconds of an int64
 func Unpack(p []byte) Record {
 	offsets := binary.LittleEndian.Uint64(p[8:])
 	end := packedHeader + int(binary.LittleEndian.Uint16(p[16:]))
@@ -166,7 +166,7 @@ func (r Record) AppendLinkAT(dst []byte, sender string) []byte {
 // parseRecord makes a record from the fields of an AT line. It aliases the line if the fields are joined by
 // single spaces, as every server writes them; else it is a copy.
 //
-// #nosec G115 -- no field is longer than MaxClientID: see maxCoordsText and its like
+// #nosec G115 -- no field is longer than MaxClientID: names, diffs, coordinates and times are shorter
 func parseRecord(line []byte, f *fields) (r Record, ok bool) {
 	origin, diff, client, coords, stamp := f.at[1], f.at[2], f.at[3], f.at[4], f.at[5]
 	s, timeOK := ParseStamp(stamp)

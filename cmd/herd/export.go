@@ -187,7 +187,7 @@ func (e *export) line(text []byte) (complete bool, err error) {
 	if l.Seq <= e.after {
 		return false, fmt.Errorf("console at %s: position %d behind %d", e.server.Console, l.Seq, e.after)
 	}
-	// #nosec G104 -- the error of a bufio.Writer stays until the next call
+	// #nosec G104 -- the error of a bufio.Writer stays until the next call, which handles it
 	e.out.Write(view.JSON(bytes.TrimSpace(text)))
 	if err := e.out.WriteByte('\n'); err != nil {
 		return false, fmt.Errorf("%w: %w", errOutput, err)

@@ -57,7 +57,7 @@ func memoryLimit(root string) int {
 		return int(n)
 	}
 	// A line is hierarchy:controllers:path; version 2 is 0::path.
-	// #nosec G304 -- a file of the kernel; root is / but in tests
+	// #nosec G304 -- a file of the kernel; root is /, except in tests
 	text, _ := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	least := 0
 	for line := range strings.Lines(string(text)) {

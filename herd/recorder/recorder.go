@@ -119,7 +119,7 @@ func (r *Recorder) Read(now time.Time, hash, position uint64, client []byte) {
 // ReadAll records that such entries were new while all of them were read, which have no events.
 func (r *Recorder) ReadAll(now time.Time) { r.copied = r.Elapsed(now) }
 
-// #nosec G115 -- a hash has 64 bits, a server hundreds of neighbors, an id protocol.MaxClientID bytes
+// #nosec G115 -- k is at most 64, herd.toml too short for 65,536 neighbors, an id at most protocol.MaxClientID bytes
 func (r *Recorder) record(kind Kind, now time.Time, neighbor int, hash, position uint64, client []byte) {
 	s := r.recent.add()
 	s.at = r.Elapsed(now)
@@ -157,7 +157,7 @@ func (r *Recorder) Sent(now time.Time, neighbor int, first, last uint64) {
 	s := r.recent.add()
 	s.at = r.Elapsed(now)
 	s.hash, s.position = first, last
-	// #nosec G115 -- a hash has 64 bits, a server hundreds of neighbors
+	// #nosec G115 -- k is at most 64, and herd.toml too short for 65,536 neighbors
 	s.kind, s.k, s.neighbor = Sent, uint8(r.k), uint16(neighbor)
 	if r.coversSampled(first, last) {
 		r.sample(s)
@@ -181,7 +181,7 @@ func (r *Recorder) Copied(now time.Time, neighbor int, first, last uint64, appli
 	s := r.recent.add()
 	s.at = r.Elapsed(now)
 	s.hash, s.position = first, last
-	// #nosec G115 -- a hash has 64 bits, a server hundreds of neighbors
+	// #nosec G115 -- k is at most 64, and herd.toml too short for 65,536 neighbors
 	s.kind, s.k, s.neighbor = Copied, uint8(r.k), uint16(neighbor)
 	r.copied = s.at
 	binary.LittleEndian.PutUint64(s.id[:], uint64(applied))

@@ -257,7 +257,7 @@ func named(server string, roots func() *x509.CertPool) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, ServerName: server,
 		// VerifyConnection does it: crypto/tls would ignore case, and would not see new authorities.
-		// #nosec G402 -- VerifyConnection verifies chain and name; TestNames and others attack it
+		// #nosec G402 -- VerifyConnection verifies chain and name; TestNamesOfOthers attacks it
 		InsecureSkipVerify: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			return verify(roots(), s.PeerCertificates, server, x509.ExtKeyUsageServerAuth)

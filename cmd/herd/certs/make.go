@@ -192,7 +192,7 @@ func write(beside string, text []byte, mode fs.FileMode) (name string, err error
 	}
 	_, err = f.Write(text)
 	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		// #nosec G104 -- the error before it is reported
+		// #nosec G104 -- the error before this one is returned
 		os.Remove(f.Name())
 		return "", err
 	}

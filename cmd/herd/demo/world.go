@@ -187,7 +187,7 @@ func between(chance *rand.Rand, least, most time.Duration) time.Duration {
 
 // home is a client's own server.
 //
-// #nosec G104 G115 -- a hash accepts all bytes; there is at least one server, and at most hundreds
+// #nosec G104 G115 -- a hash returns no error; there is at least one server, and at most hundreds
 func (w *World) home(k int) int {
 	h := fnv.New32a()
 	h.Write(AppendID(nil, k))

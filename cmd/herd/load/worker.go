@@ -116,7 +116,7 @@ func source(targets, connections int) func(addr string) net.Addr {
 			return nil
 		}
 		n := int(dials.Add(1)-1) / portsOfOne
-		// #nosec G115 -- after 64,000 addresses they repeat
+		// #nosec G115 -- after 64,000 addresses the same ones come again
 		return &net.TCPAddr{IP: net.IPv4(127, 0, byte(n/250), byte(1+n%250))}
 	}
 }

@@ -26,7 +26,7 @@ const (
 
 // appendRecord appends a record to dst.
 //
-// #nosec G115 -- a line has at most limits.max_line, 1 MiB, and an entry not much more
+// #nosec G115 -- a line has at most limits.max_line, 1 MiB, an entry not much more; record makes the time an int64 again
 func appendRecord(dst []byte, k kind, conn uint64, at time.Time, text []byte, length int) []byte {
 	var h [header]byte
 	binary.LittleEndian.PutUint32(h[0:], uint32(len(text)))

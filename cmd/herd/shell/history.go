@@ -89,7 +89,7 @@ func (h *history) rewrite() error {
 	defer os.Remove(f.Name())
 	w := bufio.NewWriter(f)
 	for _, line := range h.lines {
-		// #nosec G104 -- the error of a bufio.Writer stays until Flush
+		// #nosec G104 -- the error of a bufio.Writer stays until Flush, which handles it
 		w.WriteString(line + "\n")
 	}
 	if err := errors.Join(w.Flush(), f.Close()); err != nil {

@@ -143,7 +143,7 @@ func (d *Door) cookieKey(r *http.Request) (k key, ok bool) {
 // newCookie is a cookie of this server. Its name has the server's, as browsers send cookies to all ports of a host. It is
 // Secure under TLS, also if that ends at a proxy.
 func (d *Door) newCookie(r *http.Request, value string, age int) *http.Cookie {
-	// #nosec G124 -- Secure is set under TLS; a console without TLS could not log anybody in with it
+	// #nosec G124 -- Secure is set under TLS; without TLS browsers refuse a cookie that has it
 	return &http.Cookie{
 		Name: d.cookie, Value: value, Path: "/", MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: schemeOf(r) == "https" || strings.HasPrefix(r.Header.Get("Origin"), "https://"),

@@ -46,7 +46,7 @@ func (b *backlog) add(client string, line []byte) {
 // after returns the lines of the updates behind number n, of max bytes at most but one line at least, and the number
 // of the last one.
 //
-// #nosec G115 -- the difference of two numbers wraps, which is why it is compared and not they
+// #nosec G115 -- numbers are compared by their difference, which may wrap
 func (b *backlog) after(n uint64, max int) (lines [][]byte, last uint64) {
 	i, _ := slices.BinarySearchFunc(b.entries, n+1, func(e *entry, n uint64) int {
 		return int(int64(e.n - n))

@@ -51,7 +51,7 @@ func dotOf(r protocol.Record) dot {
 
 // appendTo appends the dot as it is sent at now, in 0.1 s.
 //
-// #nosec G115 -- a page reads the bits as int32 again
+// #nosec G115 -- a page makes int32 of both again; the age is from 0 to math.MaxUint32
 func (d dot) appendTo(b []byte, slot uint32, now int64) []byte {
 	b = binary.LittleEndian.AppendUint32(b, slot)
 	b = binary.LittleEndian.AppendUint32(b, uint32(d.lat))

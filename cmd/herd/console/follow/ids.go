@@ -43,7 +43,7 @@ func (s *idTable) find(id []byte, hash uint64) (number uint32, ok bool) {
 
 // add gives an id that has none a number.
 //
-// #nosec G115 -- a chunk has 64 KiB, so an id is shorter; herd.DotsIDs limits the number of chunks
+// #nosec G115 -- an id has at most protocol.MaxClientID bytes, a chunk 64 KiB; herd.DotsIDs limits the number of chunks
 func (s *idTable) add(id []byte, hash uint64) (number uint32) {
 	if 4*(len(s.at)+1) > 3*len(s.table) {
 		s.grow()

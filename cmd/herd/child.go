@@ -131,8 +131,8 @@ func (s *supervisor) ready(server config.Server, took time.Duration) {
 }
 
 // notInherited reports whether children do not inherit an environment variable: one of socket activation or of
-// a service manager's notifications, and the token, which is for clients.
+// a service manager's notifications, the token, which is for clients, and the server of this process.
 func notInherited(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
-	return strings.HasPrefix(name, "LISTEN_") || name == tokenVariable || slices.Contains(service.Variables, name)
+	return strings.HasPrefix(name, "LISTEN_") || name == tokenVariable || name == serverVariable || slices.Contains(service.Variables, name)
 }

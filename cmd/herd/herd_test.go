@@ -139,7 +139,8 @@ func TestServeRefuses(t *testing.T) {
 		want string
 	}{
 		{"an unknown name", []string{"serve", "Kiwi"}, 2, `unknown server "Kiwi"; servers in herd.toml: Alford, Welsh, Hamilton, Ball, Holiday`},
-		{"no name", []string{"serve"}, 2, "usage: herd serve NAME"},
+		{"no name", []string{"serve"}, 2, "no server: name one, or set $HERD_SERVER; see herd serve --help"},
+		{"two names", []string{"serve", "Alford", "Ball"}, 2, "usage: herd serve [NAME]"},
 		{"a port in use", []string{"serve", "Alford"}, 1, "Alford cannot listen: listen tcp " + address + ": bind: address already in use"},
 		{"a port in use, for up", []string{"up", "Alford"}, 1, "Alford cannot listen: listen tcp " + address + ": bind: address already in use"},
 		{"an unknown flag", []string{"status", "--jsn"}, 2, "unknown flag: --jsn"},

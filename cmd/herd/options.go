@@ -17,6 +17,10 @@ import (
 // defaultConfig is used without --config and $HERD_CONFIG.
 const defaultConfig = "herd.toml"
 
+// serverVariable is the environment variable with the server of serve and ready, which a container has. Commands that
+// speak to a server do not use it: which one they mean is not a matter of where they run.
+const serverVariable = "HERD_SERVER"
+
 // options are the flags that several commands share.
 type options struct {
 	config  string
@@ -167,6 +171,22 @@ func find(cfg *config.Config, name string) (config.Server, error) {
 		all = append(all, s.Name)
 	}
 	return config.Server{}, usage("unknown server %q; servers in herd.toml: %s", name, strings.Join(all, ", "))
+}
+
+// findOwn returns the server of the arguments, else that of serverVariable. It is false if neither names one.
+func findOwn(cfg *config.Config, args []string) (s config.Server, ok bool, err error) {
+	if len(args) > 0 {
+		s, err = find(cfg, args[0])
+		return s, true, err
+	}
+	name := os.Getenv(serverVariable)
+	if name == "" {
+		return s, false, nil
+	}
+	if s, err = find(cfg, name); err != nil {
+		err = usage("$%s: %v", serverVariable, err)
+	}
+	return s, true, err
 }
 
 // findFor is find for the value of a flag.

@@ -20,10 +20,10 @@ func newReady(o *options) *cobra.Command {
 		Use:   "ready [NAME]",
 		Short: "Check whether a server is ready, for health checks",
 		Long: "Check whether a server is ready, by /readyz of its console: it listens, and the\n" +
-			"records of its neighbors have arrived. Without a NAME, all servers of herd.toml\n" +
-			"that have a console must be ready. A line for each server says why it is not.\n" +
-			"The exit code is 0 or 1; 1 also if a server does not answer within --timeout,\n" +
-			"or if none has a console.",
+			"records of its neighbors have arrived. The default is the server of\n" +
+			"$HERD_SERVER. Without that, all servers of herd.toml that have a console must be\n" +
+			"ready. A line for each server says why it is not. The exit code is 0 or 1; 1\n" +
+			"also if a server does not answer within --timeout, or if none has a console.",
 		Example:           "  herd ready Alford\n  herd ready --json",
 		Args:              arguments(0, 1),
 		ValidArgsFunction: o.completeServers,
@@ -33,11 +33,9 @@ func newReady(o *options) *cobra.Command {
 				return err
 			}
 			servers := cfg.Servers
-			if len(args) > 0 {
-				s, err := find(cfg, args[0])
-				if err != nil {
-					return err
-				}
+			if s, ok, err := findOwn(cfg, args); err != nil {
+				return err
+			} else if ok {
 				servers = []config.Server{s}
 			}
 			all := ask.Ready(context.Background(), o.asker(cfg, o.timeout), servers)

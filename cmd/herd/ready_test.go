@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"serverherd/cmd/herd/ask"
+	"serverherd/cmd/herd/e2e/processtest"
 )
 
 func TestReady(t *testing.T) {
@@ -66,6 +67,40 @@ func TestReady(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &all); err != nil || again != test.code || len(all) != strings.Count(test.want, "\n") {
 			t.Errorf("%s: exit code %d, %v\n%s", name, again, err, &out)
 		}
+	}
+}
+
+// Without a NAME, serve and ready take the server of $HERD_SERVER, if it is not empty.
+func TestServerOfTheEnvironment(t *testing.T) {
+	ready := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ready\n") }
+	file, at := consolesOf(t, ready, ready)
+	const unknown = `herd: $HERD_SERVER: unknown server "Kiwi\x1b"; servers in herd.toml: Alford, Ball` + "\n"
+	inUse := "herd: console of Ball cannot listen: listen tcp " + at + ": bind: address already in use\n"
+	for _, test := range []struct {
+		variable string
+		args     []string
+		code     int
+		want     string
+	}{
+		{"Ball", []string{"ready"}, 0, "Ball: ready\n"},
+		{"Ball", []string{"ready", "Alford"}, 0, "Alford: ready\n"},
+		{"", []string{"ready"}, 0, "Alford: ready\nBall: ready\n"},
+		{"Kiwi\x1b", []string{"ready", "Alford"}, 0, "Alford: ready\n"},
+		{"Kiwi\x1b", []string{"ready"}, exitUsage, unknown},
+		{"Kiwi\x1b", []string{"serve"}, exitUsage, unknown},
+		{"", []string{"serve"}, exitUsage, "herd: no server: name one, or set $HERD_SERVER; see herd serve --help\n"},
+		{"Kiwi", []string{"serve", ""}, exitUsage, `herd: unknown server ""; servers in herd.toml: Alford, Ball` + "\n"},
+		{"Ball", []string{"serve", "--config", file}, exitFailed, inUse},
+		{"Alford", []string{"serve", "Ball", "--config", file}, exitFailed, inUse},
+	} {
+		t.Run(test.variable+" "+strings.Join(test.args, " "), func(t *testing.T) {
+			t.Setenv("HERD_SERVER", test.variable)
+			t.Setenv("HERD_CONFIG", file)
+			out, errOut, code := processtest.Command(t, t.TempDir(), "", test.args...)
+			if got := out + errOut; code != test.code || !strings.HasSuffix(got, test.want) {
+				t.Errorf("exit code %d, want %d; %s", code, test.code, got)
+			}
+		})
 	}
 }
 

@@ -59,7 +59,7 @@ func look(t *testing.T, h *processtest.Herd, seen *bytes.Buffer) {
 	const name = "Alford"
 	r := h.Running[name]
 	for _, page := range []string{
-		"/status.json", "/healthz", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline",
+		"/status.json", "/healthz", "/livez", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline",
 		"/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1",
 	} {
 		resp, err := http.Get("http://" + h.Server(name).Console + page)

@@ -48,17 +48,22 @@ func newServe(o *options) *cobra.Command {
 	var pprof bool
 	var engine string
 	c := &cobra.Command{
-		Use:   serveName + " NAME",
+		Use:   serveName + " [NAME]",
 		Short: "Run one server in the foreground",
-		Long: "Run one server of herd.toml in the foreground. SIGTERM and SIGINT stop it\n" +
-			"gracefully, a second one exits immediately. SIGHUP reloads the tokens, the\n" +
-			"certificates and the places file, and reopens a log file that was moved, as herd\n" +
-			"reload does. With socket activation (LISTEN_FDS), the first socket is its\n" +
-			"listener and the second one its console's. The exit code is 1 if a connected\n" +
-			"neighbor did not acknowledge, within the drain time, records that no other\n" +
-			"server has, or if the journal could not write all records.",
-		Example:           "  herd serve Alford",
-		Args:              arguments(1, 1),
+		Long: "Run one server of herd.toml in the foreground, by default that of $HERD_SERVER.\n" +
+			"SIGTERM and SIGINT stop it gracefully, a second one exits immediately. SIGHUP\n" +
+			"reloads the tokens, the certificates and the places file, and reopens a log file\n" +
+			"that was moved, as herd reload does. With socket activation (LISTEN_FDS), the\n" +
+			"first socket is its listener and the second one its console's. The exit code is\n" +
+			"1 if a connected neighbor did not acknowledge, within the drain time, records\n" +
+			"that no other server has, or if the journal could not write all records.",
+		Example: "  herd serve Alford",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 && os.Getenv(serverVariable) == "" {
+				return usage("no server: name one, or set $%s; see %s --help", serverVariable, c.CommandPath())
+			}
+			return arguments(0, 1)(c, args)
+		},
 		ValidArgsFunction: o.completeServers,
 		RunE: func(c *cobra.Command, args []string) error {
 			onlyOwner()
@@ -66,8 +71,12 @@ func newServe(o *options) *cobra.Command {
 			manager := service.New()
 			defer manager.Close()
 			cfg, err := o.load()
+			var self config.Server
 			if err == nil {
-				err = serve(cfg, args[0], engine, pprof, newOutput(direct(c.ErrOrStderr())), n, manager)
+				self, _, err = findOwn(cfg, args)
+			}
+			if err == nil {
+				err = serve(cfg, self, engine, pprof, newOutput(direct(c.ErrOrStderr())), n, manager)
 			}
 			if err != nil {
 				manager.Failed(oneLine(err.Error()))
@@ -93,6 +102,7 @@ type process struct {
 	onLoop      console.Loop
 	door        *door.Door // of the console; it has the tokens, too
 	hangups     chan os.Signal
+	stopping    atomic.Bool
 	open        []string // see herd.Status.OpenBeyondLoopback
 	tokens      atomic.Pointer[access.Tokens]
 	certs       *certs.Certs                // nil without TLS
@@ -104,13 +114,9 @@ type process struct {
 
 // serve runs a server until it is stopped.
 func serve(
-	cfg *config.Config, name, engine string, pprof bool, stderr io.Writer, starter *notifier,
+	cfg *config.Config, self config.Server, engine string, pprof bool, stderr io.Writer, starter *notifier,
 	manager *service.Notifier,
-) error {
-	self, err := find(cfg, name)
-	if err != nil {
-		return err
-	}
+) (err error) {
 	// A closed output must not kill the server.
 	signal.Ignore(syscall.SIGPIPE)
 	p := &process{
@@ -118,7 +124,7 @@ func serve(
 		service: manager,
 	}
 	signal.Notify(p.hangups, syscall.SIGHUP) // also if it was ignored
-	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: name, Now: time.Now, Stderr: stderr})
+	p.log, err = logging.Open(logging.Options{Config: cfg.Log, Server: self.Name, Now: time.Now, Stderr: stderr})
 	if err != nil {
 		return err
 	}
@@ -205,7 +211,7 @@ func (p *process) run(pprof bool) error {
 		})
 		pages := console.NewPages()
 		c := console.New(console.Options{
-			Status: p.status, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Follower: f, Pages: pages, Pprof: pprof,
+			Status: p.status, Stopping: p.stopping.Load, Do: p.onLoop, Config: p.cfg, Name: p.self.Name, Follower: f, Pages: pages, Pprof: pprof,
 			Door: p.door, ClientTLS: p.clientTLS(), Reload: p.reloads.ask, Log: p.log,
 		})
 		go func() {
@@ -337,6 +343,7 @@ func (p *process) status(ctx context.Context) (herd.Status, bool) {
 
 // stop stops the server gracefully, and exits if that takes longer than hardStop.
 func (p *process) stop(why string) {
+	p.stopping.Store(true)
 	p.log.Info("stopping", zap.String("reason", why))
 	p.service.Stopping("stopping (" + why + "): handing records over")
 	p.reactor.Stop()

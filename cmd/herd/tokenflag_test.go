@@ -322,12 +322,13 @@ func TestConsoleChecksSignatures(t *testing.T) {
 	}
 }
 
-// The servers of up do not inherit the token of whoever starts it, nor the socket of its service manager.
+// The servers of up do not inherit the token of whoever starts it, nor its server, nor the socket of its service
+// manager.
 func TestNotInherited(t *testing.T) {
 	t.Parallel()
 	for variable, want := range map[string]bool{
 		"HERD_TOKEN=herd_x": true, "HERD_TOKEN=": true, "LISTEN_FDS=1": true, "HERD_TOKENS=x": false, "HERD_SECRET=x": false, "PATH=/bin": false,
-		"NOTIFY_SOCKET=/run/x": true, "WATCHDOG_USEC=1": true, "WATCHDOG_PID=1": true, "WATCHDOG=1": false,
+		"HERD_SERVER=Alford": true, "NOTIFY_SOCKET=/run/x": true, "WATCHDOG_USEC=1": true, "WATCHDOG_PID=1": true, "WATCHDOG=1": false,
 	} {
 		if notInherited(variable) != want {
 			t.Errorf("%s is inherited: %v", variable, want)

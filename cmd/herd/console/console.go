@@ -37,6 +37,8 @@ const (
 type Options struct {
 	// Status returns the server's status, or false if ctx ends first.
 	Status func(ctx context.Context) (herd.Status, bool)
+	// Stopping reports whether the server has begun to stop; nil: it never stops.
+	Stopping func() bool
 	// Do runs functions on the server's event loop, see NewLoop.
 	Do Loop
 	// Config and Name are the herd.toml and the server's name in it. Without them there is no /herd.json.
@@ -72,6 +74,7 @@ type console struct {
 	// walks has a value for each walk that may begin a turn: memory for it, or nil. See turn.
 	walks    chan *follow.Batch
 	dotsRate *rate.Limiter // bytes of dots of all pages
+	turning  nextTurn
 	// encoders has an element for each answer that is being encoded.
 	encoders chan struct{}
 	sends    chan struct{} // likewise, for each line that is being sent
@@ -79,7 +82,7 @@ type console struct {
 	sendTimeout time.Duration
 }
 
-// New returns the console's HTTP server, for Serve. /healthz and /readyz answer no matter what other
+// New returns the console's HTTP server, for Serve. Health checks answer no matter what other
 // connections do: see limited.
 func New(o Options) *http.Server {
 	c := &console{Options: o, dotsRate: rate.NewLimiter(herd.DotsRate, herd.DotsBurst), exposed: metrics.NewPage(), sendTimeout: herd.ConsoleSendTimeout}
@@ -88,6 +91,9 @@ func New(o Options) *http.Server {
 	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)
 	for range herd.ConsoleWalks {
 		c.walks <- nil
+	}
+	if o.Stopping == nil {
+		c.Stopping = func() bool { return false }
 	}
 	if o.Door == nil {
 		c.Door = door.New(door.Options{Config: o.Config, Name: o.Name})

@@ -26,7 +26,7 @@ import (
 // endpoints are all paths of a console, one of each route, and what they need: nothing, to read, a profile, or to operate,
 // by POST or by PUT. The others, to log in and out, have tests of their own.
 var endpoints = []endpoint{
-	{"/healthz", "nothing"}, {"/readyz", "nothing"},
+	{"/healthz", "nothing"}, {"/livez", "nothing"}, {"/readyz", "nothing"},
 	{"/status.json", "read"}, {"/metrics", "read"}, {"/client.json?id=kiwi", "read"}, {"/trace.json?id=kiwi", "read"}, {"/events", "read"},
 	{"/clients.ndjson", "read"}, {"/herd.json", "read"}, {"/flood.json?id=kiwi", "read"}, {"/", "read"}, {"/page/main.js", "read"},
 	{"/ws", "read"}, {"/watch", "read"}, {"/nothing", "nothing"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"serverherd/cmd/herd/view"
 	"serverherd/herd"
@@ -12,6 +13,52 @@ import (
 // healthz is /healthz: the process lives. Its answers and those of readyz are text.
 func (c *console) healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
+}
+
+// livez is /livez: the event loop turns. A server that stops is alive until it exits, also when its loop has ended: a stop
+// has a time limit of its own.
+func (c *console) livez(w http.ResponseWriter, r *http.Request) {
+	if !c.Stopping() && !c.turns(r.Context()) && !c.Stopping() {
+		http.Error(w, "the event loop does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// turns reports whether the loop runs a call within loopTimeout.
+func (c *console) turns(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, loopTimeout)
+	defer cancel()
+	select {
+	case <-c.turning.next(c.Do):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// nextTurn is the loop's next turn, for all who wait for it. Everyone may ask for /livez, so they share one call: a loop
+// that is stuck has no more to do, and the server nothing more to keep, however many ask and for however long.
+type nextTurn struct {
+	mu  sync.Mutex
+	ran chan struct{} // closed when the call has run; nil if none waits
+}
+
+func (n *nextTurn) next(do Loop) <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ran == nil {
+		ran := make(chan struct{})
+		n.ran = ran
+		go func() {
+			do(context.Background(), func(*herd.Server) {})
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.ran = nil
+			close(ran)
+		}()
+	}
+	return n.ran
 }
 
 // readyz is /readyz: a rolling restart may go on to the next server. Everyone may know whether it is ready, and who may

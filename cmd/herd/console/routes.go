@@ -25,6 +25,7 @@ func (c *console) routes() []route {
 	post := []string{http.MethodPost}
 	all := []route{
 		{"/healthz", get, door.Health, check, c.healthz},
+		{"/livez", get, door.Health, check, c.livez},
 		{"/readyz", get, door.Health, check, c.readyz},
 		{"/status.json", get, door.Console, page, plain(c.status)},
 		{"/metrics", get, door.Console, page, plain(c.metrics)},

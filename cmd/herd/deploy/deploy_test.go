@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,8 +62,10 @@ func TestCommandLines(t *testing.T) {
 	if line == nil || line[1] != "/usr/local/bin/herd" {
 		t.Fatalf("ExecStart is %q", line)
 	}
+	t.Setenv("HERD_SERVER", "Alford")
 	for what, args := range map[string][]string{
-		"systemd": strings.Fields(strings.ReplaceAll(line[2], "%i", "Alford")), "kubernetes.yaml": container(t).Args,
+		"systemd": strings.Fields(strings.ReplaceAll(line[2], "%i", "Alford")), "kubernetes.yaml": pod(t).Containers[0].Args,
+		"Dockerfile": instruction(t, "CMD"), "Dockerfile's health check": instruction(t, "HEALTHCHECK")[1:],
 	} {
 		if said := unknown(t, args...); said != "" {
 			t.Errorf("%s: herd %q: %s", what, args, said)
@@ -71,6 +73,10 @@ func TestCommandLines(t *testing.T) {
 	}
 	if said := unknown(t, "serve", "Alford", "--configs", "/etc/x"); !strings.Contains(said, "unknown flag") {
 		t.Errorf("a flag that there is not: %q", said)
+	}
+	t.Setenv("HERD_SERVER", "")
+	if said := unknown(t, pod(t).Containers[0].Args...); !strings.Contains(said, "set $HERD_SERVER") {
+		t.Errorf("without a server: %q", said)
 	}
 	docker := read(t, "Dockerfile")
 	for _, want := range []string{
@@ -135,8 +141,15 @@ func TestTimeToStop(t *testing.T) {
 type podSpec struct {
 	Grace      int `yaml:"terminationGracePeriodSeconds"`
 	Containers []struct {
-		Args         []string
-		Env          []struct{ Name, Value string }
+		Args []string
+		Env  []struct {
+			Name string
+			From struct {
+				Ref struct {
+					Path string `yaml:"fieldPath"`
+				} `yaml:"fieldRef"`
+			} `yaml:"valueFrom"`
+		}
 		Readiness    probe `yaml:"readinessProbe"`
 		Liveness     probe `yaml:"livenessProbe"`
 		Startup      probe `yaml:"startupProbe"`
@@ -147,7 +160,24 @@ type podSpec struct {
 }
 
 type probe struct {
-	Get struct{ Path, Port string } `yaml:"httpGet"`
+	Get     struct{ Path, Port string } `yaml:"httpGet"`
+	Exec    struct{ Command []string }
+	Period  int `yaml:"periodSeconds"`
+	Timeout int `yaml:"timeoutSeconds"`
+	Most    int `yaml:"failureThreshold"`
+}
+
+// instruction returns the command of an instruction of the Dockerfile.
+func instruction(t *testing.T, name string) (argv []string) {
+	t.Helper()
+	line := regexp.MustCompile(`(?m)^` + name + ` .*?(\[.*\])$`).FindStringSubmatch(read(t, "Dockerfile"))
+	if line == nil {
+		t.Fatalf("no %s in the Dockerfile", name)
+	}
+	if err := json.Unmarshal([]byte(line[1]), &argv); err != nil {
+		t.Fatal(err)
+	}
+	return argv
 }
 
 // object is what the tests need of any object of kubernetes.yaml.
@@ -181,15 +211,6 @@ func objects(t *testing.T) (all map[string]object) {
 func pod(t *testing.T) podSpec {
 	t.Helper()
 	return objects(t)["StatefulSet herd"].Spec.Template.Spec
-}
-
-func container(t *testing.T) (c struct{ Args []string }) {
-	t.Helper()
-	c.Args = slices.Clone(pod(t).Containers[0].Args)
-	for i, a := range c.Args {
-		c.Args[i] = strings.ReplaceAll(a, "$(POD_NAME)", "herd-0")
-	}
-	return c
 }
 
 // The herd.toml in kubernetes.yaml is one that servers take, and fits the pods.
@@ -228,19 +249,56 @@ func TestKubernetes(t *testing.T) {
 			t.Errorf("%s is on no volume", file)
 		}
 	}
-	// The probes ask what there is.
-	h := processtest.StartHerd(t, "", "Alford")
-	client, url := h.Console("Alford")
-	for _, p := range []probe{c.Startup, c.Readiness, c.Liveness} {
-		r, err := client.Get(url + p.Get.Path)
-		if err != nil {
-			t.Fatal(err)
+	watchdog := regexp.MustCompile(`(?m)^WatchdogSec=(\d+)$`).FindStringSubmatch(read(t, "systemd/herd@.service"))
+	if p := c.Liveness; watchdog == nil || watchdog[1] != strconv.Itoa(p.Period*p.Most) {
+		t.Errorf("the watchdog of systemd: %q, the liveness probe: %+v", watchdog, p)
+	}
+}
+
+// The probes of kubernetes.yaml and the health check of the image, with the environment of the container, say of a server
+// that runs that it is well, and of one that does not that it is not. Of the others of the herd they say nothing.
+func TestProbes(t *testing.T) {
+	c := pod(t).Containers[0]
+	if len(c.Env) == 0 || c.Env[0].Name != "HERD_SERVER" || c.Env[0].From.Ref.Path != "metadata.name" {
+		t.Fatalf("the environment is %+v", c.Env)
+	}
+	h, listeners := processtest.NewHerd(t, "", "herd-0", "herd-1")
+	for _, l := range listeners["herd-1"] {
+		l.Close()
+	}
+	h.Start("herd-0", listeners["herd-0"]...)
+	h.UntilLive()
+	t.Setenv("HERD_SERVER", "herd-0")
+	t.Setenv("HERD_CONFIG", h.Config())
+	client, url := h.Console("herd-0")
+	check := func(well bool) {
+		t.Helper()
+		for _, p := range []probe{c.Startup, c.Liveness} {
+			r, err := client.Get(url + p.Get.Path)
+			if err == nil {
+				r.Body.Close()
+			}
+			if (err == nil && r.StatusCode == http.StatusOK) != well || p.Get.Port != "console" {
+				t.Errorf("%+v: %v, want %v", p, err, well)
+			}
 		}
-		r.Body.Close()
-		if r.StatusCode != 200 || p.Get.Port != "console" {
-			t.Errorf("%+v: %s", p, r.Status)
+		for what, argv := range map[string][]string{"a probe": c.Readiness.Exec.Command, "the health check": instruction(t, "HEALTHCHECK")} {
+			if len(argv) == 0 || argv[0] != "/bin/herd" {
+				t.Fatalf("%s is %q", what, argv)
+			}
+			out, errOut, code := processtest.Command(t, t.TempDir(), "", argv[1:]...)
+			if (code == 0) != well || code > 1 || strings.Count(out, "\n") != 1 || !strings.HasPrefix(out, "herd-0: ") {
+				t.Errorf("%s: exit code %d, %s%s, want %v", what, code, out, errOut, well)
+			}
 		}
 	}
+	processtest.Eventually(t, "it is ready", func() bool {
+		_, _, code := processtest.Command(t, t.TempDir(), "", "ready")
+		return code == 0
+	})
+	check(true)
+	h.Stop("herd-0")
+	check(false)
 }
 
 // The herd.toml of the README, for a service, is one that servers take, with the paths of the unit.
@@ -332,7 +390,8 @@ func TestPID1(t *testing.T) {
 		if err := os.Chown(filepath.Join(root, "logs"), 65532, 65532); err != nil {
 			t.Fatal(err)
 		}
-		c := inPID1(t, root, "serve", "Alford", "--config", "/herd.toml")
+		c := inPID1(t, root, instruction(t, "CMD")...)
+		c.Env = []string{"HERD_SERVER=Alford", "HERD_CONFIG=/herd.toml", "PATH=" + os.Getenv("PATH")}
 		var output processtest.Output
 		c.Stdout, c.Stderr = &output, &output
 		if err := c.Start(); err != nil {
@@ -347,8 +406,10 @@ func TestPID1(t *testing.T) {
 			t.Fatalf("it is not PID 1: %+v", s)
 		}
 		// Beside it, in the same root, as a health check of the image does.
-		if out, err := exec.Command("unshare", "--root", root, "--wd", "/", "--setuid", "65532", "/herd", "ready", "Alford", "--config", "/herd.toml").CombinedOutput(); err != nil {
-			t.Errorf("herd ready beside it: %v, %s", err, out)
+		check := exec.Command("unshare", append([]string{"--root", root, "--wd", "/", "--setuid", "65532", "/herd"}, instruction(t, "HEALTHCHECK")[1:]...)...)
+		check.Env = c.Env
+		if out, err := check.CombinedOutput(); err != nil || string(out) != "Alford: ready\n" {
+			t.Errorf("the health check beside it: %v, %s", err, out)
 		}
 		h.UntilLive()
 		if !forced {

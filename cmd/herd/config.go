@@ -13,7 +13,7 @@ func newConfig(o *options) *cobra.Command {
 		Example: "  herd config\n  herd config --config herd.toml",
 		Args:    arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := o.load()
+			cfg, err := o.loadForServer()
 			if err != nil {
 				return err
 			}

@@ -46,8 +46,12 @@ func (o *options) timeoutFlag(c *cobra.Command, usage string) {
 	durationFlag(c.Flags(), &o.timeout, "timeout", defaultTimeout, time.Millisecond, time.Hour, usage)
 }
 
-// load reads and checks the configuration.
-func (o *options) load() (*config.Config, error) { return config.Load(o.file(), resources()) }
+// load reads and checks the configuration for a command that asks servers. The secret of the herd is often not for the user
+// of a command, who may not need it.
+func (o *options) load() (*config.Config, error) { return config.LoadForClient(o.file(), resources()) }
+
+// loadForServer reads and checks the configuration for servers.
+func (o *options) loadForServer() (*config.Config, error) { return config.Load(o.file(), resources()) }
 
 // file returns the path of the configuration.
 func (o *options) file() string {

@@ -70,7 +70,7 @@ func newServe(o *options) *cobra.Command {
 			n := newNotifier()
 			manager := service.New()
 			defer manager.Close()
-			cfg, err := o.load()
+			cfg, err := o.loadForServer()
 			var self config.Server
 			if err == nil {
 				self, _, err = findOwn(cfg, args)

@@ -69,6 +69,9 @@ func (o *options) asker(cfg *config.Config, timeout time.Duration) *ask.Client {
 		a.Secret = cfg.Herd.Secrets[0]
 		a.Advice = "the herd's secret must be the same here and there, and the clocks, or set $" + tokenVariable +
 			" to a token with the right console"
+	case cfg.Herd.SecretMissing != nil:
+		a.Advice = "set $" + tokenVariable + " to a token with the right console, or be a user who may read the herd's secret: " +
+			cfg.Herd.SecretMissing.Error()
 	}
 	a.TLS = consoleTLS(cfg)
 	return ask.New(a)

@@ -206,11 +206,15 @@ func TestConsoleRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(secret.config), "secret"), []byte(aSecret), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	missing := openDoors(t, "[herd]\nsecret_file = \"nowhere\"\n", refusing)
+	nowhere := filepath.Join(filepath.Dir(missing.config), "nowhere")
 	for _, c := range []struct {
 		name, config string
 		args         []string
 		want         string
 	}{
+		{"a secret that cannot be read", missing.config, nil, "; set $HERD_TOKEN to a token with the right console, or be a user who may read " +
+			"the herd's secret: open " + nowhere + ": no such file or directory"},
 		{"nothing", open.config, nil,
 			"; set $HERD_TOKEN to a token with the right console, or use a herd.toml with the herd's secret"},
 		{"a token", open.config, []string{"--token", aToken}, "; --token or $HERD_TOKEN must be a token with the right console"},

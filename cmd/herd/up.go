@@ -56,7 +56,7 @@ func newUp(o *options) *cobra.Command {
 			if err := checkReadable(o.file()); err != nil {
 				return err
 			}
-			cfg, err := o.load()
+			cfg, err := o.loadForServer()
 			if err != nil {
 				return err
 			}

@@ -29,6 +29,7 @@ type Herd struct {
 	// client is executed and the connection is closed. 0: never.
 	UnfinishedLine time.Duration
 	SecretFile     string   // absolute, or relative to the working directory; "" for none
+	SecretMissing  error    // why SecretFile could not be read, see LoadForClient
 	Secrets        []string // up to two; the first one signs, any of them is accepted
 }
 

@@ -44,7 +44,9 @@ func (e *Error) Error() string {
 
 // Load reads and checks a configuration file. Its error is an *Error. Without secret_file, the secrets are
 // those of $HERD_SECRET. The defaults of max_connections and max_buffered depend on r.
-func Load(file string, r Resources) (*Config, error) {
+func Load(file string, r Resources) (*Config, error) { return load(file, loader{}, r) }
+
+func load(file string, l loader, r Resources) (*Config, error) {
 	text, err := readFile(file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -53,7 +55,13 @@ func Load(file string, r Resources) (*Config, error) {
 		}
 		return nil, &Error{File: file, Text: err.Error()}
 	}
-	return Parse(file, text, os.Getenv(SecretVariable), r)
+	return l.parse(file, text, os.Getenv(SecretVariable), r)
+}
+
+// LoadForClient is Load for a program that is no server of the herd: it needs no secret. If it may not read secret_file, or
+// there is no such file where it runs, there are no secrets, and the reason is in Herd.SecretMissing.
+func LoadForClient(file string, r Resources) (*Config, error) {
+	return load(file, loader{client: true}, r)
 }
 
 // maxFileSize is the maximum size of a configuration or secret file, in bytes.
@@ -95,6 +103,10 @@ func ReadSecret(file string) ([]byte, error) {
 // Parse is Load for text that was read from file and the value of $HERD_SECRET. Relative paths in text are
 // relative to the directory of file.
 func Parse(file string, text []byte, secret string, r Resources) (*Config, error) {
+	return (&loader{}).parse(file, text, secret, r)
+}
+
+func (l *loader) parse(file string, text []byte, secret string, r Resources) (*Config, error) {
 	text, err := bom.Trim(text)
 	if err != nil {
 		return nil, &Error{File: file, Text: err.Error()}
@@ -103,7 +115,7 @@ func Parse(file string, text []byte, secret string, r Resources) (*Config, error
 	if _, err := toml.Decode(string(text), &doc); err != nil {
 		return nil, syntaxError(file, err)
 	}
-	l := &loader{file: file, text: string(text), config: defaults(r)}
+	l.file, l.text, l.config = file, string(text), defaults(r)
 	// A step runs only if the steps before it found no mistake.
 	for _, step := range []func(){
 		func() { l.read(doc) },
@@ -141,6 +153,7 @@ func syntaxError(file string, err error) error {
 
 // loader is the state of one Parse.
 type loader struct {
+	client bool // see LoadForClient
 	file   string
 	text   string
 	lines  map[string]int // see locate; nil before the first mistake
@@ -281,6 +294,10 @@ func (l *loader) readSecrets(secret string) {
 	if h.SecretFile != "" {
 		where = h.SecretFile
 		text, err := ReadSecret(where)
+		if l.client && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)) {
+			h.SecretMissing = err
+			return
+		}
 		if err != nil {
 			l.fail("herd", 0, "secret_file", "%v", err)
 			return

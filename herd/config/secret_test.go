@@ -108,3 +108,42 @@ func TestSecretOfAnotherUser(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// A program that is no server goes on without a secret that it cannot read, and does not overlook one that is wrong.
+func TestLoadForClient(t *testing.T) {
+	const beyond = "[[server]]\nname = \"Alford\"\naddress = \"192.0.2.1:11500\"\n"
+	file, secret := filepath.Join(t.TempDir(), "herd.toml"), "[herd]\nsecret_file = \"secret\"\n"
+	t.Setenv(SecretVariable, "")
+	for _, test := range []struct{ text, secret, server, client string }{
+		{secret + beyond, strings.Repeat("x", 16), "", ""},
+		{secret + beyond, "", "no such file", ""},
+		{beyond, "", "requires a shared secret", ""},
+		{secret + beyond, "short", "shorter than the minimum", "shorter than the minimum"},
+		{secret + beyond + "x = 1\n", "", "unknown key", "unknown key"},
+	} {
+		path := filepath.Join(filepath.Dir(file), "secret")
+		_ = os.Remove(path)
+		if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if test.secret != "" {
+			if err := os.WriteFile(path, []byte(test.secret), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		says := func(err error, want string) {
+			t.Helper()
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%q, secret %q: %v, want %q", test.text, test.secret, err, want)
+			}
+		}
+		_, err := Load(file, Resources{Descriptors: 20000})
+		says(err, test.server)
+		c, err := LoadForClient(file, Resources{Descriptors: 20000})
+		says(err, test.client)
+		missing := test.client == "" && strings.Contains(test.server, "no such file")
+		if err == nil && (c.Herd.SecretMissing != nil) != missing {
+			t.Errorf("%q: %v", test.text, c.Herd.SecretMissing)
+		}
+	}
+}

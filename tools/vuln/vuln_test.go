@@ -26,6 +26,7 @@ func database(t *testing.T, pkg, function string) string {
 		}},
 		"ID/" + id + ".json": map[string]any{
 			"schema_version": "1.3.1", "id": id, "modified": now, "published": now, "summary": "invented by a test",
+			"database_specific": map[string]any{"url": "https://pkg.go.dev/vuln/" + id},
 			"affected": []any{map[string]any{
 				"package": map[string]any{"name": "stdlib", "ecosystem": "Go"},
 				"ranges":  []any{map[string]any{"type": "SEMVER", "events": []any{map[string]any{"introduced": "0"}}}},
@@ -69,7 +70,7 @@ func TestVuln(t *testing.T) {
 		fails          bool
 		says           string
 	}{
-		{"a function that is called", database(t, "mime/quotedprintable", "NewReader"), true, "GO-2026-0000"},
+		{"a function that is called", database(t, "mime/quotedprintable", "NewReader"), true, "Your code is affected by 1 vulnerability"},
 		{"one that is not called", database(t, "mime/quotedprintable", "NewWriter"), false, "No vulnerabilities found."},
 		{"no database", "file://" + filepath.Join(t.TempDir(), "none"), true, "nothing was checked in "},
 	} {
@@ -79,6 +80,10 @@ func TestVuln(t *testing.T) {
 			out, err := cmd.CombinedOutput()
 			if (err != nil) != c.fails || !strings.Contains(string(out), c.says) {
 				t.Errorf("%v, without %q:\n%s", err, c.says, out)
+			}
+			const unchecked = "nothing was checked"
+			if strings.Contains(string(out), unchecked) != strings.HasPrefix(c.says, unchecked) {
+				t.Errorf("whether anything was checked:\n%s", out)
 			}
 		})
 	}

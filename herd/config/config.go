@@ -147,6 +147,8 @@ type Log struct {
 	MaxSize  int  // bytes of a file before it is rotated; 0: never
 	MaxFiles int  // rotated files of a server that are kept
 	Compress bool // rotated files, with gzip
+
+	GroupReadable bool // the group may read new files and directories
 }
 
 // LogLevels are the valid values of Log.Level.

@@ -133,7 +133,7 @@ func configMistakes() []struct{ name, text, want string } {
 		{"base_url", "[places]\nbase_url = \"localhost:80\"\n" + twoServers, `herd.toml:2: places.base_url: expected a scheme and a host, as in https://maps.googleapis.com, got "localhost:80"`},
 		{"idle_timeout", "[limits]\nidle_timeout = \"9000h\"\n" + twoServers, "herd.toml:2: limits.idle_timeout: 9000h0m0s is not between 0s and 8760h0m0s"},
 		{"unknown key", "[herd]\nnme = \"x\"\n" + twoServers, "herd.toml:2: herd.nme: unknown key; known keys: name, dialect, unfinished_line, secret_file"},
-		{"key of another table", "[log]\nmax_line = 1\n" + twoServers, "herd.toml:2: log.max_line: unknown key; it belongs to [limits]; known keys: dir, lines, level, format, max_size, max_files, compress"},
+		{"key of another table", "[log]\nmax_line = 1\n" + twoServers, "herd.toml:2: log.max_line: unknown key; it belongs to [limits]; known keys: dir, lines, level, format, max_size, max_files, compress, group_readable"},
 		{"unknown key of a server", strings.Replace(twoServers, "neighbors = [\"Alford\"]", "neighbours = []", 1), "herd.toml:10: server.neighbours: unknown key; known keys: name, address, listen, console, neighbors, bridge"},
 		{"unknown table", "[metrics]\ndir = \"x\"\n" + twoServers, "herd.toml:1: metrics: unknown table; known tables: [herd], [peers], [clients], [console], [tls], [places], [log], [storage], [jetstream], [limits], [[server]]"},
 		{"no server", "[herd]\n", "herd.toml: server: at least one [[server]] is required"},

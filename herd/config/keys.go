@@ -64,6 +64,7 @@ func (c *Config) keys() []key {
 		{"log", "max_size", &g.MaxSize, g.checkMaxSize},
 		{"log", "max_files", &g.MaxFiles, intRange(&g.MaxFiles, 1, 1000)},
 		{"log", "compress", &g.Compress, nil},
+		{"log", "group_readable", &g.GroupReadable, nil},
 
 		{"storage", "dir", &c.Storage.Dir, nil},
 

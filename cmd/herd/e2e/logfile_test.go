@@ -140,7 +140,7 @@ func TestLogrotateCreate(t *testing.T) {
 	logrotate(c, "Alford", "nocreate", "delaycompress", "compress", hangup)
 	processtest.Eventually(t, "the server is notified", func() bool { return c.reopened("Alford") == 2 })
 	logged(c, "Alford", 3)
-	mustHaveMode(c, "Alford", 0o640) // that logrotate gave the former file
+	mustHaveMode(c, "Alford", 0o600)
 	all := ""
 	for i, file := range []string{".2", ".1", ""} { // the older ones first
 		file = logPath(c, "Alford") + file

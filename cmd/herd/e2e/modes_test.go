@@ -2,12 +2,10 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,9 +83,12 @@ func TestModes(t *testing.T) {
 		all, _ := filepath.Glob(strings.TrimSuffix(logPath(c, "Alford"), ".log") + "-*.gz")
 		return all
 	}
-	for second := 1; len(zipped()) == 0; second++ {
+	second := 0
+	processtest.Eventually(t, "a compressed log", func() bool {
+		second++
 		c.update("Alford", 0, 5_000, second)
-	}
+		return len(zipped()) > 0
+	})
 	running = false
 	stop()
 	c.Change(manyFiles + "[clients]\ntokens = \"tokens.toml\"\n")
@@ -129,47 +130,36 @@ func TestModes(t *testing.T) {
 	figure(t, !t.Failed(), "what a herd creates with umask 0: for its owner only", "%d files and directories", len(after))
 }
 
-// An operator lets a group read the logs once: so can it read those that come later. The group of a file that the server's
-// user is not in gets no access to new files, which cannot have that group.
+// With group_readable a group reads the logs of a directory that it has, also those that come later, whoever the server is.
 func TestLogsForAGroup(t *testing.T) {
-	const required = "who may read a log may read the next one"
+	const required, shippers = "a group may read new logs", 54321
 	scenario(t)
 	if os.Geteuid() != 0 {
-		notRun(t, required, "only root can make a file of another group")
+		notRun(t, required, "only root can give a directory to another group")
 	}
-	const shippers = 54321
-	for name, member := range map[string]bool{"a group of the server's user": true, "another group": false} {
-		c := newCluster(t, strings.Replace(smallLogs, "= 2", "= 5", 1)+"compress = true\n", "Alford")
-		c.Unprivileged()
-		if member {
-			c.Groups(shippers)
-		}
-		c.Start("Alford")
-		c.now("Alford")
-		if err := errors.Join(os.Chown(filepath.Dir(logPath(c, "Alford")), -1, shippers), os.Chmod(filepath.Dir(logPath(c, "Alford")), 0o750),
-			os.Chown(logPath(c, "Alford"), -1, shippers), os.Chmod(logPath(c, "Alford"), 0o640)); err != nil {
-			t.Fatal(err)
-		}
-		rotated := func() []string {
-			all, _ := filepath.Glob(strings.TrimSuffix(logPath(c, "Alford"), ".log") + "-*.log.gz")
-			return all
-		}
-		for second := 1; len(rotated()) < 2; second++ { // of these the older one is the file that was there at first
-			c.update("Alford", 0, 5_000, second)
-		}
-		all := rotated()
-		slices.Sort(all)
-		group, later := uint32(shippers), fs.FileMode(0o640)
-		if !member {
-			group, later = 65534, 0o600
-		}
-		for i, file := range []string{all[1], logPath(c, "Alford")} {
-			info, err := os.Stat(file)
-			if err != nil || info.Mode() != later || info.Sys().(*syscall.Stat_t).Gid != group {
-				t.Errorf("%s, %d: %v, %v, want %v of group %d", name, i, info, err, later, group)
-			}
-		}
-		figure(t, !t.Failed(), required, "%s: mode %v", name, fmt.Sprint(later))
-		c.Kill("Alford")
+	c := newCluster(t, strings.Replace(smallLogs, "= 2", "= 5", 1)+"compress = true\ngroup_readable = true\n", "Alford")
+	c.Unprivileged()
+	dir := filepath.Dir(logPath(c, "Alford"))
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, processtest.Nobody, shippers), os.Chmod(dir, fs.ModeSetgid|0o750)); err != nil {
+		t.Fatal(err)
 	}
+	c.Start("Alford")
+	c.now("Alford")
+	rotated := func() []string {
+		all, _ := filepath.Glob(strings.TrimSuffix(logPath(c, "Alford"), ".log") + "-*.log.gz")
+		return all
+	}
+	second := 0
+	processtest.Eventually(t, "two rotated logs", func() bool {
+		second++
+		c.update("Alford", 0, 5_000, second)
+		return len(rotated()) >= 2
+	})
+	for _, file := range append(rotated(), logPath(c, "Alford")) {
+		info, err := os.Stat(file)
+		if err != nil || info.Mode() != 0o640 || info.Sys().(*syscall.Stat_t).Gid != shippers {
+			t.Errorf("%s: %v, %v, want mode 0640 of group %d", file, info, err, shippers)
+		}
+	}
+	figure(t, !t.Failed(), required, "%d files", len(rotated())+1)
 }

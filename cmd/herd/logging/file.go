@@ -16,11 +16,13 @@ import (
 	"serverherd/herd"
 )
 
-// Modes of new files and directories: the log has the location of every client. Existing ones keep their
-// modes, and a new file that takes the place of an open one has the mode and the group of that one.
+// Modes of new files and directories: the log has the location of every client. With log.group_readable the group has the
+// bits of groupRead, too. Existing files and directories keep their modes.
 const (
 	fileMode = 0o600
 	dirMode  = 0o700
+
+	groupRead = 0o050
 )
 
 // errorPause is the minimum time between two entries about errors of the log file: on a full disk ten
@@ -45,6 +47,7 @@ type file struct {
 	maxSize  int64  // bytes; 0 for no rotation
 	maxFiles int    // rotated files that are kept
 	compress bool
+	forGroup bool // the group may read new files
 	// log logs events of the file. It must not block.
 	log func(level zapcore.Level, message string, fields ...zap.Field)
 
@@ -90,27 +93,23 @@ func (f *file) start() (err error) {
 	if f.name, err = filepath.Abs(f.name); err != nil {
 		return err
 	}
-	if f.open, err = openLog(f.name, nil); err != nil {
+	if f.open, err = openLog(f.name, f.forGroup); err != nil {
 		return err
 	}
 	return f.measure()
 }
 
-// openLog opens a log file for appending. A new one may be read and written by the same as former, which may be nil.
-// A pipe without a reader is an error; it does not block.
-func openLog(name string, former *os.File) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(name), dirMode); err != nil {
+// openLog opens a log file for appending. If forGroup, the group may read what is new. A pipe without a reader is an
+// error; it does not block.
+func openLog(name string, forGroup bool) (*os.File, error) {
+	if err := makeDir(filepath.Dir(name), forGroup); err != nil {
 		return nil, fmt.Errorf("log directory: %w", err)
 	}
 	const flags = os.O_APPEND | os.O_WRONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
-	// #nosec G304 -- the operator names it
-	f, err := os.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, fileMode)
-	if err == nil && former != nil {
-		shareLike(f, former)
-	}
+	f, err := create(name, flags, forGroup)
 	if errors.Is(err, fs.ErrExist) {
 		// #nosec G304 -- the operator names it
-		f, err = os.OpenFile(name, flags|os.O_CREATE, fileMode)
+		f, err = os.OpenFile(name, flags, 0)
 	}
 	if info, e := os.Lstat(name); err != nil && e == nil && info.Mode()&fs.ModeSymlink != 0 {
 		err = fmt.Errorf("%s is a symbolic link, which is not followed: remove it, "+
@@ -122,27 +121,32 @@ func openLog(name string, former *os.File) (*os.File, error) {
 	return f, nil
 }
 
-// shareLike gives a new file, which only its owner can use, the group and the mode of another one. If it cannot have
-// that group, its group gets no access: it may be another one. After an error its owner alone has access.
-func shareLike(f, other *os.File) {
-	theirs, err1 := other.Stat()
-	ours, err2 := f.Stat()
-	if err1 != nil || err2 != nil {
-		return
+// create creates a file. Its group is that of the process, or of the directory if that has the set-group-ID bit.
+func create(name string, flags int, forGroup bool) (*os.File, error) {
+	// #nosec G304 -- the operator names it
+	f, err := os.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, fileMode)
+	if err == nil && forGroup {
+		if err = f.Chmod(fileMode | groupRead&^0o111); err != nil { // the umask does not matter
+			f.Close()
+		}
 	}
-	mode := theirs.Mode().Perm()
-	if group := groupOf(theirs); group != groupOf(ours) && f.Chown(-1, group) != nil {
-		mode &^= 0o070
-	}
-	_ = f.Chmod(mode)
+	return f, err
 }
 
-func groupOf(info fs.FileInfo) int {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return -1
+// makeDir makes a directory, if there is none.
+func makeDir(dir string, forGroup bool) error {
+	_, err := os.Stat(dir)
+	if !errors.Is(err, fs.ErrNotExist) || !forGroup {
+		return os.MkdirAll(dir, dirMode)
 	}
-	return int(stat.Gid)
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, info.Mode()&fs.ModeSetgid|dirMode|groupRead)
 }
 
 // readable returns the mode of the file and whether it is readable by others.
@@ -197,7 +201,7 @@ func (f *file) rotate(n int) error {
 	if err := os.Rename(f.name, f.unused(time.Now())); err != nil {
 		return err
 	}
-	next, err := openLog(f.name, f.open)
+	next, err := openLog(f.name, f.forGroup)
 	if err != nil {
 		return err
 	}
@@ -259,7 +263,7 @@ func (f *file) check() {
 			return
 		}
 	}
-	next, err := openLog(f.name, f.open)
+	next, err := openLog(f.name, f.forGroup)
 	if note(&f.openError, err) != nil {
 		_ = f.fail("open", err)
 		// Keep writing to a file that was moved. Entries written to a deleted file would be lost without

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -342,12 +341,8 @@ func TestCompression(t *testing.T) {
 	text := ""
 	for _, name := range all {
 		text += unzipped(t, name+zipped)
-		want := fs.FileMode(0o600)
-		if slices.Contains(left[:], name) {
-			want = 0o604 // keeps its mode
-		}
-		if m := mode(t, name+zipped); m != want {
-			t.Errorf("%s: mode %o, want %o", name, m, want)
+		if m := mode(t, name+zipped); m != 0o600 {
+			t.Errorf("%s: mode %o, want 600", name, m)
 		}
 	}
 	entries, err := os.ReadDir(f.dir())
@@ -379,7 +374,7 @@ func TestCompressionEndsEarly(t *testing.T) {
 	must(t, os.WriteFile(name, []byte("text"), 0o600))
 	quit := make(chan struct{})
 	close(quit)
-	if err := compress(name, quit); err == nil || exists(name+zipped) || exists(name+partial) || read(t, name) != "text" {
+	if err := compress(name, false, quit); err == nil || exists(name+zipped) || exists(name+partial) || read(t, name) != "text" {
 		t.Errorf("%v", err)
 	}
 }
@@ -404,47 +399,46 @@ func TestModesOfWhatExists(t *testing.T) {
 	}
 }
 
-// Who could read a log file can read those that come after it, however that happens, and whatever the umask is.
-func TestNewFilesAreSharedLikeTheFormer(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0o077))
-	f := newFileTest(t, 20, 5)
-	group := os.Getegid()
-	if groups, err := os.Getgroups(); err == nil {
-		for _, g := range groups {
-			if g != group {
-				group = g // this user may give files to it
+// With group_readable the group of the directory may read what is new, however that came, and whatever the umask is.
+// What the former file was does not matter: it may be a pipe that everybody can write, or one that was archived.
+func TestGroupReadable(t *testing.T) {
+	for _, forGroup := range []bool{true, false} {
+		defer syscall.Umask(syscall.Umask(0o077))
+		f := newFileTest(t, 20, 5)
+		must(t, os.RemoveAll(f.dir()))
+		f.forGroup = forGroup
+		file, dir := fs.FileMode(0o600), fs.FileMode(0o700)
+		if forGroup {
+			file, dir = 0o640, 0o750
+		}
+		look := func(what, name string) {
+			t.Helper()
+			if m := mode(t, name); m != file {
+				t.Errorf("%v, %s: mode %o, want %o", forGroup, what, m, file)
 			}
 		}
-	}
-	if os.Geteuid() == 0 {
-		group = 54321
-	}
-	shared := func(what, name string) {
-		t.Helper()
-		info, err := os.Lstat(name)
-		must(t, err)
-		if info.Mode().Perm() != 0o640 || groupOf(info) != group {
-			t.Errorf("%s: mode %o, group %d, want 640, %d", what, info.Mode().Perm(), groupOf(info), group)
+		f.check()
+		look("in a new directory", f.name)
+		if m := mode(t, f.dir()); m != dir {
+			t.Errorf("%v: the directory has mode %o, want %o", forGroup, m, dir)
 		}
+		must(t, os.Chmod(f.name, 0o646))
+		f.write("1234567890123456789", "a")
+		look("after a rotation", f.name)
+		must(t, errors.Join(os.Rename(f.name, f.name+".1"), os.Chmod(f.name+".1", 0o400)))
+		f.check()
+		look("after the file was archived", f.name)
+		must(t, errors.Join(os.Remove(f.name), os.Symlink("/dev/null", f.name)))
+		f.check()
+		must(t, os.Remove(f.name))
+		f.check()
+		look("after a link in its place", f.name)
+		f.write("1234567890123456789", "b")
+		all, err := f.rotated()
+		must(t, err)
+		must(t, compress(all[0], forGroup, make(chan struct{})))
+		look("compressed", all[0]+zipped)
 	}
-	must(t, errors.Join(os.Chown(f.name, -1, group), os.Chmod(f.name, 0o640)))
-	f.write("1234567890123456789", "a")
-	shared("after a rotation", f.name)
-	must(t, os.Rename(f.name, f.name+".1"))
-	f.check()
-	shared("after the file was moved", f.name)
-	must(t, os.RemoveAll(f.dir()))
-	f.check()
-	shared("after the directory was deleted", f.name)
-	if m := mode(t, f.dir()); m != 0o700 {
-		t.Errorf("the new directory has mode %o", m)
-	}
-	f.write("1234567890123456789", "b")
-	all, err := f.rotated()
-	must(t, err)
-	quit := make(chan struct{})
-	must(t, compress(all[0], quit))
-	shared("compressed", all[0]+zipped)
 }
 
 // Many goroutines log while the file is rotated, moved and truncated.

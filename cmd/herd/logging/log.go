@@ -60,7 +60,7 @@ func Open(o Options) (*Log, error) {
 	l := &Log{config: o.Config, level: zap.NewAtomicLevelAt(level)}
 	l.file = &file{
 		name: FileName(&o.Config, o.Server), maxSize: int64(o.Config.MaxSize), maxFiles: o.Config.MaxFiles,
-		compress: o.Config.Compress, log: func(level zapcore.Level, message string, fields ...zap.Field) {
+		compress: o.Config.Compress, forGroup: o.Config.GroupReadable, log: func(level zapcore.Level, message string, fields ...zap.Field) {
 			l.Log(level, message, fields...)
 		},
 	}

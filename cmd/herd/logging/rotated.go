@@ -82,7 +82,7 @@ func (f *file) sweep() {
 	}
 	for _, name := range all {
 		if f.compress && !f.gzip.running && exists(name) {
-			f.gzip.start(name)
+			f.gzip.start(name, f.forGroup)
 		}
 	}
 }
@@ -96,9 +96,9 @@ type compressor struct {
 	done    chan error    // receives the result
 }
 
-func (c *compressor) start(name string) {
+func (c *compressor) start(name string, forGroup bool) {
 	c.running, c.name, c.quit, c.done = true, name, make(chan struct{}), make(chan error, 1)
-	go func(c compressor) { c.done <- compress(name, c.quit) }(*c)
+	go func(c compressor) { c.done <- compress(name, forGroup, c.quit) }(*c)
 }
 
 // end aborts and removes the partial file.
@@ -110,9 +110,9 @@ func (c *compressor) end() {
 	}
 }
 
-// compress writes name+".gz", with the mode and the group of name, and removes name. It replaces a partial file of an
+// compress writes name+".gz", which the group may read if forGroup, and removes name. It replaces a partial file of an
 // earlier process.
-func compress(name string, quit <-chan struct{}) error {
+func compress(name string, forGroup bool, quit <-chan struct{}) error {
 	// #nosec G304 -- a rotated log file, which the operator names
 	in, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
@@ -122,17 +122,13 @@ func compress(name string, quit <-chan struct{}) error {
 	if err := os.Remove(name + partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// #nosec G304 -- beside a log file, which the operator names
-	out, err := os.OpenFile(name+partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
+	out, err := create(name+partial, os.O_WRONLY, forGroup)
 	if err != nil {
 		return err
 	}
 	z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // a valid level; fast, because the servers need the CPU
 	_, err = io.Copy(z, reader{in, quit})
-	if err = errors.Join(err, z.Close()); err == nil {
-		shareLike(out, in) // not before it is whole
-	}
-	if err = errors.Join(err, out.Close()); err == nil {
+	if err = errors.Join(err, z.Close(), out.Close()); err == nil {
 		err = os.Rename(name+partial, name+zipped)
 	}
 	if err != nil {

@@ -364,8 +364,8 @@ func (h *Herd) Start(name string, listeners ...net.Listener) *Process {
 	return r
 }
 
-// nobody is an unprivileged user.
-const nobody = 65534
+// Nobody is an unprivileged user and its group.
+const Nobody = 65534
 
 // Unprivileged runs the servers as nobody if the test runs as root, for whom permissions do not apply. Call it before
 // the first server is started.
@@ -374,21 +374,18 @@ func (h *Herd) Unprivileged() {
 	if os.Geteuid() != 0 {
 		return
 	}
-	h.credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	h.credential = &syscall.Credential{Uid: Nobody, Gid: Nobody}
 	for _, dir := range []string{filepath.Dir(Binary), filepath.Dir(h.Dir)} { // made by MkdirTemp
 		if err := os.Chmod(dir, 0o755); err != nil {
 			h.T.Fatal(err)
 		}
 	}
 	for _, path := range []string{h.Dir, h.Config()} {
-		if err := os.Chown(path, nobody, nobody); err != nil {
+		if err := os.Chown(path, Nobody, Nobody); err != nil {
 			h.T.Fatal(err)
 		}
 	}
 }
-
-// Groups are the groups of the servers' user besides its own. Call it after Unprivileged.
-func (h *Herd) Groups(groups ...uint32) { h.credential.Groups = groups }
 
 // Kill kills a process.
 func (h *Herd) Kill(name string) {

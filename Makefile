@@ -97,6 +97,8 @@ race: ## all tests, with the race detector
 	  echo "NOT RUN: renegotiation of TLS: apt-get install openssl"
 	@command -v systemd-analyze >/dev/null || \
 	  echo "NOT RUN: systemd-analyze of the units: apt-get install systemd"
+	@test "$$(id -u)" = 0 && test -x /usr/lib/systemd/systemd -o -x /lib/systemd/systemd && command -v openssl >/dev/null || \
+	  echo "NOT RUN: the units under systemd, if Linux lets root mount: as root, apt-get install systemd openssl"
 	@unshare --pid --fork true >/dev/null 2>&1 || \
 	  echo "NOT RUN: a server as PID 1 in an empty root: as root"
 	@unshare --net sh -c 'ip link add sites type bridge && tc qdisc add dev sites root tbf rate 16mbit burst 32k latency 40ms' >/dev/null 2>&1 || \

@@ -29,39 +29,49 @@ func provider(
 	return p
 }
 
-// Both clients return the expected error for each fault, within the timeout, and the next question is
-// answered.
+// Both clients return the expected error for each fault, and the next question is answered.
 func TestFaults(t *testing.T) {
 	for _, d := range []googletest.Dialect{googletest.LegacyAPI, googletest.NewAPI} {
 		t.Run(string(d), func(t *testing.T) {
 			s := googletest.Start(t)
-			p := provider(t, d, s.URL, 2*time.Second)
-			brief := provider(t, d, s.URL, 50*time.Millisecond)
+			p := provider(t, d, s.URL, time.Minute)
 			const denied = "REQUEST_DENIED"
+			q := ucla
 			for _, f := range append(d.Faults(), googletest.Fault{
 				Name: denied, Answer: d.Status(denied), Want: "the answer was " + denied,
 			}) {
 				s.Set(f.Answer)
-				asked := s.Asked()
-				client := p
-				if strings.HasPrefix(f.Want, "no answer") {
-					client = brief
-				}
-				r, err := client.Nearby(t.Context(), ucla)
-				if err == nil || !strings.HasPrefix(err.Error(), f.Want) ||
-					strings.Contains(err.Error(), googletest.Key) {
-					t.Errorf("%s: %+v, %v, want %q", f.Name, r, err, f.Want)
-				}
-				if _, ok := err.(*places.Failure); !ok {
-					t.Errorf("%s: %T", f.Name, err)
+				requests := 0 // that came of a question
+				for timeout := 50 * time.Millisecond; requests == 0; timeout *= 2 {
+					client := p
+					if strings.HasPrefix(f.Want, "no answer") { // a busy machine may need longer to ask
+						client = provider(t, d, s.URL, timeout)
+					}
+					q.RadiusM++ // so that it is known which request is of this question
+					r, err := client.Nearby(t.Context(), q)
+					if err == nil || !strings.HasPrefix(err.Error(), f.Want) ||
+						strings.Contains(err.Error(), googletest.Key) {
+						t.Errorf("%s: %+v, %v, want %q", f.Name, r, err, f.Want)
+					}
+					if _, ok := err.(*places.Failure); !ok {
+						t.Errorf("%s: %T", f.Name, err)
+					}
+					for _, one := range s.Questions() {
+						if one.Query == q {
+							requests++
+						}
+					}
+					if requests == 0 && client == p {
+						t.Fatalf("%s: no request", f.Name)
+					}
 				}
 				// net/http repeats a GET whose kept connection has died, and no POST.
 				most := 1
 				if f.Name == "hangs up" && d == googletest.LegacyAPI {
 					most = 2
 				}
-				if n := s.Asked() - asked; n < 1 || n > most {
-					t.Errorf("%s: %d requests for one question", f.Name, n)
+				if requests > most {
+					t.Errorf("%s: %d requests for one question", f.Name, requests)
 				}
 				s.Set(nil)
 				if r, err := p.Nearby(t.Context(), ucla); err != nil || len(r.Results) == 0 {

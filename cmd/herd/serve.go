@@ -356,8 +356,10 @@ func hardStop(cfg *config.Config) time.Duration {
 	return cfg.Limits.Drain + max(cfg.Limits.Drain, journal.MaxClose+time.Second) + herd.ConsoleClose
 }
 
-// exit ends the process immediately.
+// exit ends the process, without its defers.
 func (p *process) exit(why string) {
+	p.service.Failed("forced exit: " + why)
+	p.service.Close() // before the log, which may be on a disk that does not write
 	p.log.Error("forced exit", zap.String("reason", why))
 	p.log.Close()
 	os.Exit(exitFailed)

@@ -184,7 +184,11 @@ func TestAnotherSignal(t *testing.T) {
 }
 
 func TestSecondSignalStopsAtOnce(t *testing.T) {
-	h := processtest.StartHerd(t, "[limits]\ndrain = \"1h\"\n"+processtest.Embedded, "Alford")
+	manager := processtest.ListenNotify(t, processtest.NotifySocket(t, ""))
+	h, listeners := processtest.NewHerd(t, "[limits]\ndrain = \"1h\"\n"+processtest.Embedded, "Alford")
+	h.Env = []string{"NOTIFY_SOCKET=" + manager.Socket}
+	h.Start("Alford", listeners["Alford"]...)
+	h.UntilLive()
 	stuckClient(h, "Alford")
 	r := h.Running["Alford"]
 	_ = r.Cmd.Process.Signal(syscall.SIGTERM)
@@ -199,6 +203,10 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	if got, _ := entries(h, "Alford"); !slices.Contains(got, "forced exit") {
 		t.Errorf("there is no entry about the forced exit; its last entry is %q", got[len(got)-1])
 	}
+	processtest.Eventually(t, "the service manager knows why", func() bool {
+		states := manager.States()
+		return len(states) > 0 && strings.HasPrefix(states[len(states)-1], "STATUS=forced exit: second signal: ")
+	})
 }
 
 // A client that does not read delays a stop by at most the drain time.

@@ -15,6 +15,7 @@ SOAK ?= 10m
 SOAK_DIR ?= soak
 SEED ?= 0
 PREVIOUS ?=
+COMMIT ?=
 SEEDS ?= 1000
 FIRST ?= 1
 STUDY ?=
@@ -36,8 +37,8 @@ NO_TOOLS = echo "NOT RUN: staticcheck, gosec, licenses, tests of tools: modules 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/herd
-	go build -ldflags=-w -o bin/herd ./cmd/herd
+build: ## build bin/herd (COMMIT=...: what it says of itself where git does not tell, as in a tarball)
+	go build -ldflags='-w$(if $(COMMIT), -X main.givenCommit=$(COMMIT))' -o bin/herd ./cmd/herd
 
 run: build ## start the five servers of herd.toml
 	bin/herd up

@@ -18,12 +18,15 @@ const unknown = "unknown"
 // gnetPath is the module whose version is shown, too: its event loop runs the servers.
 const gnetPath = "github.com/panjf2000/gnet/v2"
 
+// givenCommit is the commit that whoever built the binary has named: -ldflags "-X main.givenCommit=...".
+var givenCommit string
+
 // build is what a binary knows about where it comes from. go build stamps the commit in a checkout, if git is there
 // and -buildvcs is not false. go install module@version stamps the version, and one that is not a release has the
-// commit in its name. A binary that was built from a tarball knows neither.
+// commit in its name. A binary that was built from a tarball, in an image or in a git worktree knows givenCommit only.
 type build struct {
 	Version  string     `json:"version"`     // of the module, with +dirty if files were modified; "devel" if it is unknown
-	Commit   *string    `json:"commit"`      // 40 or 12 hexadecimal digits
+	Commit   *string    `json:"commit"`      // 40 or 12 hexadecimal digits, or as it was given
 	Modified *bool      `json:"modified"`    // files differed from the commit
 	Time     *time.Time `json:"commit_time"` // of the commit
 	Go       string     `json:"go"`
@@ -37,10 +40,10 @@ func thisBuild() build {
 	if !ok {
 		info = &debug.BuildInfo{}
 	}
-	return buildOf(info)
+	return buildOf(info, givenCommit)
 }
 
-func buildOf(info *debug.BuildInfo) build {
+func buildOf(info *debug.BuildInfo, given string) build {
 	b := build{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		b.Version = v
@@ -57,6 +60,9 @@ func buildOf(info *debug.BuildInfo) build {
 				b.Time = &t
 			}
 		}
+	}
+	if b.Commit == nil && given != "" {
+		b.Commit = &given
 	}
 	for _, m := range info.Deps {
 		if m.Replace != nil {
@@ -114,7 +120,8 @@ func newVersion() *cobra.Command {
 		Use: "version", Short: "Print the version, and which commit it was built from",
 		Long: "Print the version of this binary, the commit it was built from, whether files\n" +
 			"differed from that commit, and the versions of Go and of gnet, the event loop.\n" +
-			"A binary that was built without git does not know its commit.",
+			"A binary that was built without git knows its commit only if that was given, as\n" +
+			"by make build COMMIT=...",
 		Example: "  herd version\n  herd version --json", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			b := thisBuild()

@@ -18,6 +18,7 @@ func TestBuildOf(t *testing.T) {
 	const full = "1d89d07c0ffe2d1bd1b0d4e8a1a6b1a2c3d4e5f6"
 	const gnet = "dep\tgithub.com/panjf2000/gnet/v2\tv2.10.0\n"
 	const here = `"go":"GO","gnet":"v2.10.0","platform":"PLATFORM"}`
+	const given = "0123456789abcdef0123456789abcdef01234567"
 	tests := []struct{ name, info, text, json string }{
 		{"a checkout", "mod\tserverherd\tv0.0.0-20261128161532-1d89d07c0ffe\n" + gnet +
 			"build\tvcs=git\nbuild\tvcs.revision=" + full + "\nbuild\tvcs.time=2026-11-28T16:15:32Z\nbuild\tvcs.modified=false\n",
@@ -36,6 +37,10 @@ func TestBuildOf(t *testing.T) {
 			`{"version":"v1.2.4-0.20261128161532-1d89d07c0ffe","commit":"1d89d07c0ffe","modified":null,"commit_time":"2026-11-28T16:15:32Z",` + here},
 		{"a tarball, -buildvcs=false, -trimpath", "mod\tserverherd\t(devel)\n" + gnet + "build\t-trimpath=true\n",
 			"herd devel\ncommit unknown\n", `{"version":"devel","commit":null,"modified":null,"commit_time":null,` + here},
+		{"given, an image", "mod\tserverherd\t(devel)\n" + gnet + "build\t-trimpath=true\n",
+			"herd devel\ncommit " + given + "\n", `{"version":"devel","commit":"` + given + `","modified":null,"commit_time":null,` + here},
+		{"given, but git knows better", "mod\tserverherd\t(devel)\n" + gnet + "build\tvcs.revision=" + full + "\n",
+			"herd devel\ncommit " + full + "\n", `{"version":"devel","commit":"` + full + `","modified":null,"commit_time":null,` + here},
 		{"gnet from elsewhere", "mod\tserverherd\t(devel)\n" + "dep\tgithub.com/panjf2000/gnet/v2\tv2.9.0\n=>\t./gnet\tv2.10.0\th1:AAAA=\n",
 			"herd devel\ncommit unknown\n", `{"version":"devel","commit":null,"modified":null,"commit_time":null,` + here},
 	}
@@ -45,7 +50,11 @@ func TestBuildOf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := buildOf(info)
+			commit := ""
+			if strings.HasPrefix(test.name, "given") {
+				commit = given
+			}
+			b := buildOf(info, commit)
 			last := runtime.Version() + ", gnet v2.10.0, " + runtime.GOOS + "/" + runtime.GOARCH + "\n"
 			if got := b.String(); got != test.text+last {
 				t.Errorf("it says\n%s\nwant\n%s", got, test.text+last)
@@ -57,7 +66,7 @@ func TestBuildOf(t *testing.T) {
 			}
 		})
 	}
-	b := buildOf(&debug.BuildInfo{})
+	b := buildOf(&debug.BuildInfo{}, "")
 	if got := b.String(); !strings.HasPrefix(got, "herd devel\ncommit unknown\n") || !strings.Contains(got, ", gnet unknown, ") {
 		t.Errorf("without any information: %q", got)
 	}

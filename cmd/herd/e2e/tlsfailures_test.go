@@ -59,7 +59,7 @@ func sign(t *testing.T, template *x509.Certificate, parent *issuer) tls.Certific
 	}
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
 	if template.NotAfter.IsZero() {
-		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(48*time.Hour) // a soak may last a day
 	}
 	by, signer := template, any(key)
 	if parent != nil {

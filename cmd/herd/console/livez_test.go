@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,14 +17,20 @@ import (
 type loopOfTest struct {
 	sync.Mutex
 	posted []func()
-	calls  int // all that were posted
+	n      int // all that were posted
 }
 
 func (l *loopOfTest) post(f func()) {
 	l.Lock()
 	defer l.Unlock()
 	l.posted = append(l.posted, f)
-	l.calls++
+	l.n++
+}
+
+func (l *loopOfTest) calls() int {
+	l.Lock()
+	defer l.Unlock()
+	return l.n
 }
 
 func (l *loopOfTest) turn() {
@@ -39,12 +46,12 @@ func (l *loopOfTest) turn() {
 func TestLivezOfManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var loop loopOfTest
-		stopping := false
-		c := &console{Options: Options{Do: NewLoop(loop.post, nil), Stopping: func() bool { return stopping }}}
-		ask := func(n int) (codes map[int]int, bodies map[string]int, wait func()) {
+		var stopping atomic.Bool
+		c := &console{Options: Options{Do: NewLoop(loop.post, nil), Stopping: stopping.Load}}
+		ask := func(n int) (map[int]int, map[string]int, func()) {
 			var all sync.WaitGroup
 			var mu sync.Mutex
-			codes, bodies = map[int]int{}, map[string]int{}
+			codes, bodies := map[int]int{}, map[string]int{}
 			for range n {
 				all.Go(func() {
 					w := httptest.NewRecorder()
@@ -62,24 +69,24 @@ func TestLivezOfManyAtOnce(t *testing.T) {
 			begun := time.Now()
 			codes, bodies, wait := ask(many)
 			wait()
-			if codes[503] != many || bodies["the event loop does not answer\n"] != many || loop.calls != 1 || time.Since(begun) != loopTimeout {
-				t.Errorf("round %d: %v, %v after %v, %d calls", round, codes, bodies, time.Since(begun), loop.calls)
+			if codes[503] != many || bodies["the event loop does not answer\n"] != many || loop.calls() != 1 || time.Since(begun) != loopTimeout {
+				t.Errorf("round %d: %v, %v after %v, %d calls", round, codes, bodies, time.Since(begun), loop.calls())
 			}
 		}
 		codes, bodies, wait := ask(many)
 		synctest.Wait()
 		loop.turn()
 		wait()
-		if codes[200] != many || bodies["ok\n"] != many || loop.calls != 1 {
-			t.Errorf("a loop that turns again: %v, %v, %d calls", codes, bodies, loop.calls)
+		if codes[200] != many || bodies["ok\n"] != many || loop.calls() != 1 {
+			t.Errorf("a loop that turns again: %v, %v, %d calls", codes, bodies, loop.calls())
 		}
 		// Whoever asks later asks the loop again, and a stop that begins meanwhile is no failure.
 		codes, _, wait = ask(many)
 		synctest.Wait()
-		stopping = true
+		stopping.Store(true)
 		wait()
-		if codes[200] != many || loop.calls != 2 {
-			t.Errorf("a stop begins: %v, %d calls", codes, loop.calls)
+		if codes[200] != many || loop.calls() != 2 {
+			t.Errorf("a stop begins: %v, %d calls", codes, loop.calls())
 		}
 		begun := time.Now()
 		codes, _, wait = ask(many)

@@ -130,6 +130,9 @@ func serve(
 	}
 	defer p.log.Close()
 	p.service.OnFailure(func(err error) { p.log.Warn("service manager not notified", zap.Error(err)) })
+	if err := p.service.NoWatchdog(); err != nil {
+		p.log.Warn("no watchdog", zap.String("reason", err.Error()))
+	}
 	defer func() { _ = p.closeJournal() }()
 	if err := p.run(pprof); err != nil {
 		p.log.File.Error("server failed", zap.Error(err)) // main prints it to standard error

@@ -87,28 +87,19 @@ func TestServiceManagerOfAFailedStart(t *testing.T) {
 // Whatever is wrong with the socket, the server starts, answers, reloads and stops, and says once that it cannot notify.
 func TestServiceManagerThatIsNoUse(t *testing.T) {
 	t.Parallel()
-	full := processtest.NotifySocket(t, "")
-	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM, 0)
-	if err == nil {
-		err = syscall.Bind(fd, &syscall.SockaddrUnix{Name: full})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Close(fd)
-	processtest.FillSocket(t, full)
+	full, _ := processtest.FullNotify(t, processtest.NotifySocket(t, ""))
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for what, socket := range map[string]string{
-		"it does not read": full, "it is gone": processtest.NotifySocket(t, ""), "it is an abstract one, and gone": processtest.NotifySocket(t, "@"),
+		"it does not read": full.Socket, "it is gone": processtest.NotifySocket(t, ""), "it is an abstract one, and gone": processtest.NotifySocket(t, "@"),
 		"it is a file": file, "its name is too long": "/" + strings.Repeat("x", 200), "it has another family": "vsock:2:1",
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			h, listeners := processtest.NewHerd(t, "", "Alford")
-			h.Env = []string{"NOTIFY_SOCKET=" + socket, "WATCHDOG_USEC=30000"}
+			h.Env = []string{"NOTIFY_SOCKET=" + socket, "WATCHDOG_USEC=100000"}
 			h.Start("Alford", listeners["Alford"]...)
 			h.UntilLive()
 			_ = h.Running["Alford"].Cmd.Process.Signal(syscall.SIGHUP)
@@ -129,5 +120,49 @@ func TestServiceManagerThatIsNoUse(t *testing.T) {
 				t.Errorf("exit code %d\n%s", code, all)
 			}
 		})
+	}
+}
+
+// A service manager that does not read for a while is told then that the server is ready, and of a reload, in order.
+func TestServiceManagerThatReadsLate(t *testing.T) {
+	t.Parallel()
+	manager, read := processtest.FullNotify(t, processtest.NotifySocket(t, ""))
+	h, listeners := processtest.NewHerd(t, "", "Alford")
+	h.Env = []string{"NOTIFY_SOCKET=" + manager.Socket, "WATCHDOG_USEC=300000"}
+	h.Start("Alford", listeners["Alford"]...)
+	h.UntilLive()
+	logged := func(message string) bool {
+		_, all := entries(h, "Alford")
+		return strings.Contains(all, message)
+	}
+	processtest.Eventually(t, "an attempt that failed", func() bool { return logged(`"service manager not notified"`) })
+	_ = h.Running["Alford"].Cmd.Process.Signal(syscall.SIGHUP)
+	processtest.Eventually(t, "a reload", func() bool { return logged(`"reload finished"`) })
+	read()
+	self := h.Server("Alford")
+	ready := fmt.Sprintf("READY=1 STATUS=listening on %s, console on %s", self.Listen, self.Console)
+	want := []string{ready, "RELOADING=1 STATUS=reloading", ready}
+	processtest.Eventually(t, fmt.Sprintf("states %q", want), func() bool { return slices.Equal(manager.States(), want) })
+	processtest.Eventually(t, "signs of life", func() bool { return manager.Count(processtest.Alive) > 2 })
+}
+
+// A timeout of the watchdog that makes no sense is named in the log, and nothing else changes.
+func TestWatchdogThatMakesNoSense(t *testing.T) {
+	t.Parallel()
+	for _, usec := range []string{"0", "1", "9223372036854775807", "abc"} {
+		manager := processtest.ListenNotify(t, processtest.NotifySocket(t, ""))
+		h, listeners := processtest.NewHerd(t, "", "Alford")
+		h.Env = []string{"NOTIFY_SOCKET=" + manager.Socket, "WATCHDOG_USEC=" + usec}
+		h.Start("Alford", listeners["Alford"]...)
+		h.UntilLive()
+		if code := h.Stop("Alford"); code != 0 {
+			t.Errorf("%s: exit code %d", usec, code)
+		}
+		processtest.Eventually(t, "start and stop", func() bool { return len(manager.States()) == 2 })
+		_, all := entries(h, "Alford")
+		if alive := manager.Count(processtest.Alive); alive > 0 || strings.Contains(all, "service manager not notified") ||
+			strings.Count(all, `"msg":"no watchdog","reason":`) != 1 || !strings.Contains(all, "WATCHDOG_USEC") {
+			t.Errorf("%s: %d signs of life\n%s", usec, alive, all)
+		}
 	}
 }

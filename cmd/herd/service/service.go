@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,12 +24,17 @@ import (
 var Variables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 
 const (
-	// sendTimeout is how long a notification may wait for a service manager that does not read. Then it is dropped.
+	// sendTimeout is how long one attempt to send may wait for a service manager that does not read, and at least the
+	// time between two attempts if the first one fails.
 	sendTimeout = time.Second
 	// closeTimeout is how long Close waits for what has not been sent.
 	closeTimeout = 250 * time.Millisecond
-	// maxWaiting is how many notifications may wait for the sender. There are two for a reload.
-	maxWaiting = 16
+	// minTimeout and maxTimeout bound the timeout of the watchdog: the loop has other things to do than to show that it
+	// turns, and the library's product of a longer one overflows.
+	minTimeout = 100 * time.Millisecond
+	maxTimeout = 365 * 24 * time.Hour
+	// maxStatus is the number of bytes of a line of status. systemd ignores a datagram of more than 4 KiB.
+	maxStatus = 1024
 	// ticksPerTimeout is how often the loop shows within the timeout of the watchdog that it turns.
 	ticksPerTimeout = 3
 )
@@ -35,16 +42,19 @@ const (
 // Notifier sends notifications. A nil Notifier, where no service manager asks for any, does nothing. No method waits for
 // the service manager, except Close. Any goroutine.
 type Notifier struct {
-	socket   string
-	timeout  time.Duration // of the watchdog; 0: there is none
-	states   chan string   // for the sender, in order
-	turns    chan struct{} // has one element if the loop has turned since the last WATCHDOG=1
-	finished chan struct{} // closed when the sender has ended
+	socket     string
+	timeout    time.Duration // of the watchdog; 0: there is none
+	noWatchdog error
+	wake       chan struct{} // has one element if there may be a new state
+	turns      chan struct{} // has one element if the loop has turned since the last WATCHDOG=1
+	closing    chan struct{} // closed by Close
+	finished   chan struct{} // closed when the sender has ended
 
 	mu     sync.Mutex
-	ready  string // the status of a server that is ready; "" before
-	closed bool   // by Stopping or Close: later states are out of date
-	ended  bool   // by Close
+	states []string // not sent yet, in order; see add for how many there can be
+	ready  string   // the state of a server that is ready; "" before
+	closed bool     // by Stopping or Close: later states are out of date
+	ended  bool     // by Close
 	report func(error)
 	unsaid error // a failure before there was a report
 }
@@ -53,17 +63,41 @@ type Notifier struct {
 // process there is no watchdog.
 func New() *Notifier {
 	socket := os.Getenv(Variables[0])
-	timeout, err := daemon.SdWatchdogEnabled(true)
+	timeout, err := watchdog()
 	os.Unsetenv(Variables[0])
 	if socket == "" {
 		return nil
 	}
 	n := &Notifier{
-		socket: socket, timeout: timeout, states: make(chan string, maxWaiting),
-		turns: make(chan struct{}, 1), finished: make(chan struct{}), unsaid: err,
+		socket: socket, timeout: timeout, noWatchdog: err, wake: make(chan struct{}, 1), turns: make(chan struct{}, 1),
+		closing: make(chan struct{}), finished: make(chan struct{}),
 	}
 	go n.send()
 	return n
+}
+
+// watchdog returns the timeout of the watchdog; 0 without one for this process. An error says why there is none although
+// the environment asks for one.
+func watchdog() (time.Duration, error) {
+	usec, err := strconv.ParseInt(os.Getenv(Variables[1]), 10, 64)
+	tooLong := err == nil && usec > maxTimeout.Microseconds() // the result of the library may be anything then, also 0
+	timeout, err := daemon.SdWatchdogEnabled(true)
+	switch {
+	case err != nil:
+		return 0, err
+	case tooLong || timeout > 0 && timeout < minTimeout:
+		return 0, fmt.Errorf("%s must be from %d to %d, got %d", Variables[1], minTimeout.Microseconds(),
+			maxTimeout.Microseconds(), usec)
+	}
+	return timeout, nil
+}
+
+// NoWatchdog returns why there is no watchdog although the environment asks for one; else nil.
+func (n *Notifier) NoWatchdog() error {
+	if n == nil {
+		return nil
+	}
+	return n.noWatchdog
 }
 
 // OnFailure sets what is called when notifications cannot be sent, and not again until one was sent. A failure that has
@@ -121,7 +155,7 @@ func (n *Notifier) Failed(text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.closed = true
-	n.enqueue(status(text))
+	n.add(status(text))
 }
 
 // Close waits a moment for what has not been sent, and then ends the sender. The watchdog ends, too.
@@ -132,7 +166,7 @@ func (n *Notifier) Close() {
 	n.mu.Lock()
 	if !n.ended {
 		n.closed, n.ended = true, true
-		close(n.states)
+		close(n.closing)
 	}
 	n.mu.Unlock()
 	select {
@@ -169,53 +203,107 @@ func (n *Notifier) change(f func() string) {
 		return
 	}
 	if state := f(); state != "" {
-		n.enqueue(state)
+		n.add(state)
 	}
 }
 
-// enqueue needs the mutex.
-func (n *Notifier) enqueue(state string) {
+// add adds a state to those that are not sent yet. What is out of date is left out: a line of status with another one
+// behind it, and a reload, with its end, before another reload or the stop. So there are a few states at most: one READY,
+// one RELOADING with its READY, one STOPPING, and a line of status between any two of these. It needs the mutex.
+func (n *Notifier) add(state string) {
 	if n.ended {
 		return
 	}
+	if is(state, daemon.SdNotifyReloading) || is(state, daemon.SdNotifyStopping) {
+		if i := slices.IndexFunc(n.states, func(s string) bool { return is(s, daemon.SdNotifyReloading) }); i >= 0 {
+			n.states = n.states[:i]
+		}
+	}
+	last := len(n.states) - 1
+	switch {
+	case last >= 0 && n.states[last] == state: // reloads that run at the same time have the same end
+	case last >= 0 && droppable(n.states[last]) && droppable(state):
+		n.states[last] = state
+	default:
+		n.states = append(n.states, state)
+	}
 	select {
-	case n.states <- state:
-	default: // the service manager has not read for many seconds
+	case n.wake <- struct{}{}:
+	default:
 	}
 }
 
-// send is the sender, the only goroutine that waits for the service manager.
+// send is the sender, the only goroutine that waits for the service manager. A state is sent again until it has arrived,
+// and what comes behind it waits. After Close the sender ends when all is sent, or with the first attempt that fails.
 func (n *Notifier) send() {
 	defer close(n.finished)
 	failing := false
 	for {
-		var state string
-		open := true
-		select { // what the server says is older than a turn of its loop that came in between
-		case state, open = <-n.states:
-		default:
-			select {
-			case state, open = <-n.states:
-			case <-n.turns:
-				state = daemon.SdNotifyWatchdog
-			}
-		}
-		if !open {
+		state, ended := n.next()
+		if state == "" {
 			return
 		}
+		begun := time.Now()
 		err := n.write(state)
-		if err != nil && !failing {
-			n.mu.Lock()
-			if n.report == nil {
-				n.unsaid = err
-			} else {
-				n.report(err)
-			}
-			n.mu.Unlock()
+		n.sent(state, err, failing)
+		if failing = err != nil; !failing {
+			continue
 		}
-		failing = err != nil
+		if ended {
+			return
+		}
+		select { // one that fails at once is not tried again at once
+		case <-time.After(time.Until(begun.Add(sendTimeout))):
+		case <-n.closing:
+		}
 	}
 }
+
+// next waits for something to send, and reports whether Close was called before. It is "" if there is nothing more.
+func (n *Notifier) next() (state string, ended bool) {
+	for {
+		n.mu.Lock()
+		ended = n.ended
+		if len(n.states) > 0 {
+			state = n.states[0]
+		}
+		n.mu.Unlock()
+		if state != "" || ended {
+			return state, ended
+		}
+		select {
+		case <-n.wake:
+		case <-n.closing:
+		case <-n.turns:
+			return daemon.SdNotifyWatchdog, false
+		}
+	}
+}
+
+// sent takes note of an attempt. Meanwhile the state may have become out of date, so that another one is the first.
+func (n *Notifier) sent(state string, err error, failing bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	first := len(n.states) > 0 && n.states[0] == state
+	if first && (err == nil || droppable(state) && len(n.states) > 1) {
+		n.states = slices.Delete(n.states, 0, 1)
+	}
+	switch {
+	case err == nil || failing:
+	case n.report == nil:
+		n.unsaid = err
+	default:
+		n.report(err)
+	}
+}
+
+// is reports whether a state has an assignment.
+func is(state, assignment string) bool {
+	return state == assignment || strings.HasPrefix(state, assignment+"\n")
+}
+
+// droppable reports whether a state is a line of status and nothing else. What is in force does not depend on it.
+func droppable(state string) bool { return strings.HasPrefix(state, "STATUS=") }
 
 // write sends one datagram. It connects each time, as the service manager may have made its socket again.
 func (n *Notifier) write(state string) error {
@@ -229,5 +317,8 @@ func (n *Notifier) write(state string) error {
 	return err
 }
 
-// status is the assignment of a line of status.
-func status(text string) string { return "STATUS=" + strings.ReplaceAll(text, "\n", " ") }
+// status is the assignment of a line of status, which may be cut.
+func status(text string) string {
+	text = strings.ReplaceAll(text, "\n", " ")
+	return "STATUS=" + strings.ToValidUTF8(text[:min(len(text), maxStatus)], "")
+}

@@ -3,7 +3,6 @@ package service
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -63,12 +62,18 @@ func TestStates(t *testing.T) {
 	for _, kind := range []string{"", "@"} {
 		manager := processtest.ListenNotify(t, processtest.NotifySocket(t, kind))
 		n := started(t, manager.Socket, "", "")
+		arrived := func(count int) { // what has not arrived may become out of date
+			t.Helper()
+			processtest.Eventually(t, "states", func() bool { return len(manager.All()) == count })
+		}
 		before := monotonic(t)
 		n.Reloading()()
 		n.Status("loading")
 		n.Ready("listening on x\nREADY=0")
 		n.Reloading()()
+		arrived(4)
 		late := n.Reloading()
+		arrived(5)
 		n.Stopping("stopping")
 		late()
 		n.Status("too late")
@@ -91,29 +96,45 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// The watchdog is for this process only.
+// The watchdog is for this process only, and has a timeout that makes sense.
 func TestWatchdogVariables(t *testing.T) {
 	manager := processtest.ListenNotify(t, processtest.NotifySocket(t, ""))
 	self := fmt.Sprint(os.Getpid())
+	const year = 365 * 24 * time.Hour
 	for _, test := range []struct {
 		usec, pid string
 		want      time.Duration
-		failure   string
+		reason    string
 	}{
 		{"", "", 0, ""},
 		{"", self, 0, ""},
 		{"3000000", "", 3 * time.Second, ""},
 		{"3000000", self, 3 * time.Second, ""},
 		{"3000000", "1", 0, ""},
+		{"1", "1", 0, ""},
 		{"-1", self, 0, "must be a positive number"},
+		{"0", "", 0, "must be a positive number"},
 		{"soon", self, 0, "invalid syntax"},
 		{"3000000", "me", 0, "invalid syntax"},
+		{"100000", "", 100 * time.Millisecond, ""},
+		{"99999", "", 0, "must be from 100000 to 31536000000000, got 99999"},
+		{"1", self, 0, "got 1"},
+		{fmt.Sprint(year.Microseconds()), "", year, ""},
+		{fmt.Sprint(year.Microseconds() + 1), "", 0, "got 31536000000001"},
+		{"9223372036854775807", self, 0, "got 9223372036854775807"},
+		{"18446744073709551615", self, 0, "out of range"},
+		// Of these the product is 0, and a second and some more.
+		{"2305843009213693952", self, 0, "got 2305843009213693952"},
+		{"18446744073710552", self, 0, "got 18446744073710552"},
 	} {
 		n := started(t, manager.Socket, test.usec, test.pid)
-		failure := ""
-		n.OnFailure(func(err error) { failure = err.Error() })
-		if n.timeout != test.want || !strings.Contains(failure, test.failure) || failure != "" && test.failure == "" {
-			t.Errorf("%q, %q: %v, failure %q", test.usec, test.pid, n.timeout, failure)
+		n.OnFailure(func(err error) { t.Errorf("%q, %q: a failure: %v", test.usec, test.pid, err) })
+		reason := ""
+		if err := n.NoWatchdog(); err != nil {
+			reason = err.Error()
+		}
+		if n.timeout != test.want || !strings.Contains(reason, test.reason) || (reason == "") != (test.reason == "") {
+			t.Errorf("%q, %q: %v, no watchdog: %q", test.usec, test.pid, n.timeout, reason)
 		}
 	}
 	if n := started(t, "", "3000000", self); n != nil {
@@ -126,13 +147,16 @@ func TestWatchdogVariables(t *testing.T) {
 	none.Reloading()()
 	none.Stopping("")
 	none.Failed("")
+	if err := none.NoWatchdog(); err != nil {
+		t.Error(err)
+	}
 }
 
 // While the loop is stuck the watchdog hears nothing, although other goroutines run and the sender sends.
 func TestStuckLoop(t *testing.T) {
 	for _, engine := range engines.Names {
 		t.Run(engine, func(t *testing.T) {
-			const timeout = 90 * time.Millisecond
+			const timeout = 120 * time.Millisecond
 			manager := processtest.ListenNotify(t, processtest.NotifySocket(t, ""))
 			n := started(t, manager.Socket, fmt.Sprint(timeout.Microseconds()), "")
 			loop := running(t, engine)
@@ -165,23 +189,97 @@ func TestStuckLoop(t *testing.T) {
 	}
 }
 
-// full returns the socket of a service manager that does not read, and has no room for another datagram.
-func full(t *testing.T) (socket string, c *net.UnixConn) {
-	t.Helper()
-	socket = processtest.NotifySocket(t, "")
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
+// What could not be sent arrives later, however long that takes: the states that still matter, in order.
+func TestNothingIsLost(t *testing.T) {
+	manager, read := processtest.FullNotify(t, processtest.NotifySocket(t, ""))
+	n := started(t, manager.Socket, "", "")
+	failures := make(chan error, 100)
+	n.OnFailure(func(err error) { failures <- err })
+	n.Status("loading")
+	n.Ready("listening")
+	if err := <-failures; !errors.Is(err, os.ErrDeadlineExceeded) { // one attempt is over
+		t.Errorf("the failure is %v", err)
 	}
-	t.Cleanup(func() { c.Close() })
-	processtest.FillSocket(t, socket)
-	return socket, c
+	var newest int64
+	for range 100 {
+		newest = monotonic(t)
+		n.Reloading()()
+		n.Status("something")
+	}
+	late := n.Reloading()
+	later := n.Reloading()
+	n.mu.Lock()
+	waiting := len(n.states)
+	n.mu.Unlock()
+	if waiting > 7 {
+		t.Errorf("%d states wait", waiting)
+	}
+	read()
+	want := []string{"READY=1 STATUS=listening", "RELOADING=1 STATUS=reloading"}
+	expect := func() {
+		t.Helper()
+		ok := func() bool { return slices.Equal(withoutLines(manager), want) }
+		processtest.Eventually(t, fmt.Sprintf("states %q", want), ok)
+	}
+	expect()
+	all := manager.All()
+	var at int64
+	if _, err := fmt.Sscanf(all[len(all)-1], "RELOADING=1\nMONOTONIC_USEC=%d\n", &at); err != nil || at < newest {
+		t.Errorf("%q, %v, older than %d", all, err, newest)
+	}
+	late()
+	later()
+	processtest.Eventually(t, "the end of the reload", func() bool { return len(withoutLines(manager)) > len(want) })
+	n.Stopping("stopping")
+	n.Close()
+	want = append(want, "READY=1 STATUS=listening", "STOPPING=1 STATUS=stopping")
+	processtest.Eventually(t, "the stop", func() bool {
+		got := withoutLines(manager)
+		return got[len(got)-1] == want[3]
+	})
+	if got := slices.Compact(withoutLines(manager)); !slices.Equal(got, want) { // two reloads may end twice
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// withoutLines returns the states but those that are only a line of status.
+func withoutLines(manager *processtest.Notifications) []string {
+	return slices.DeleteFunc(manager.States(), func(state string) bool { return strings.HasPrefix(state, "STATUS=") })
+}
+
+// A stop makes a reload that was not sent out of date, and nothing else.
+func TestStopBeforeAnythingIsSent(t *testing.T) {
+	manager, read := processtest.FullNotify(t, processtest.NotifySocket(t, ""))
+	n := started(t, manager.Socket, "", "")
+	n.Ready("listening")
+	n.Reloading()()
+	n.Reloading()
+	n.Stopping("stopping")
+	n.Failed("it failed")
+	read()
+	n.Close()
+	want := []string{"READY=1 STATUS=listening", "STOPPING=1 STATUS=stopping", "STATUS=it failed"}
+	processtest.Eventually(t, fmt.Sprintf("states %q", want), func() bool { return slices.Equal(manager.States(), want) })
+}
+
+// A line of status is sent again until it arrives or there is something newer. It is short enough for a datagram.
+func TestLineOfStatus(t *testing.T) {
+	manager, read := processtest.FullNotify(t, processtest.NotifySocket(t, ""))
+	n := started(t, manager.Socket, "", "")
+	failed := make(chan error, 100)
+	n.OnFailure(func(err error) { failed <- err })
+	n.Status("old")
+	<-failed
+	n.Status(strings.Repeat("x", maxStatus-1) + "é" + strings.Repeat("x", 1<<20))
+	read()
+	want := "STATUS=" + strings.Repeat("x", maxStatus-1)
+	processtest.Eventually(t, "the last line of status", func() bool { return manager.Count(want) == 1 })
 }
 
 // A service manager that does not read stops neither the loop nor whoever reports a state nor Close.
 func TestFullSocket(t *testing.T) {
-	socket, c := full(t)
-	n := started(t, socket, "3000", "")
+	manager, read := processtest.FullNotify(t, processtest.NotifySocket(t, ""))
+	n := started(t, manager.Socket, "100000", "")
 	failures := make(chan error, 100)
 	n.OnFailure(func(err error) { failures <- err })
 	loop := running(t, engines.Names[0])
@@ -204,7 +302,7 @@ func TestFullSocket(t *testing.T) {
 		t.Error("the sender has sent all of it")
 	default:
 	}
-	c.Close()
+	read()
 	<-n.finished
 	if len(failures) > 0 {
 		t.Errorf("another failure was reported: %v", <-failures)
@@ -214,7 +312,7 @@ func TestFullSocket(t *testing.T) {
 // A socket that is gone is reported once, and the server goes on. If the service manager makes it again, it is used.
 func TestSocketIsGone(t *testing.T) {
 	socket := processtest.NotifySocket(t, "")
-	n := started(t, socket, "3000", "")
+	n := started(t, socket, "100000", "")
 	n.Ready("before anybody asks")
 	failures := make(chan error, 100)
 	n.OnFailure(func(err error) { failures <- err })
@@ -222,8 +320,15 @@ func TestSocketIsGone(t *testing.T) {
 		t.Errorf("the failure is %v", err)
 	}
 	n.Watch(running(t, engines.Names[0]))
+	n.Reloading()()
 	n.Status("still nobody")
 	manager := processtest.ListenNotify(t, socket)
+	processtest.Eventually(t, "all states, in order", func() bool {
+		return slices.Equal(manager.States(), []string{
+			"READY=1 STATUS=before anybody asks", "RELOADING=1 STATUS=reloading", "READY=1 STATUS=before anybody asks",
+			"STATUS=still nobody",
+		})
+	})
 	processtest.Eventually(t, "signs of life", func() bool { return manager.Count(processtest.Alive) > 0 })
 	if len(failures) > 0 {
 		t.Errorf("another failure was reported: %v", <-failures)

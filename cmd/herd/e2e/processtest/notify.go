@@ -44,7 +44,24 @@ func NotifySocket(t *testing.T, kind string) string {
 // ListenNotify is a service manager that keeps all it is told at a socket.
 func ListenNotify(t *testing.T, socket string) *Notifications {
 	t.Helper()
+	c := bindNotify(t, socket)
 	n := &Notifications{Socket: socket}
+	go n.read(c)
+	return n
+}
+
+// FullNotify is a service manager that does not read, and has no room for another notification, until read is called.
+func FullNotify(t *testing.T, socket string) (n *Notifications, read func()) {
+	t.Helper()
+	c := bindNotify(t, socket)
+	fillSocket(t, socket)
+	n = &Notifications{Socket: socket}
+	return n, func() { go n.read(c) }
+}
+
+// bindNotify makes the socket, for every user.
+func bindNotify(t *testing.T, socket string) *net.UnixConn {
+	t.Helper()
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -55,18 +72,22 @@ func ListenNotify(t *testing.T, socket string) *Notifications {
 			t.Fatal(err)
 		}
 	}
-	go func() {
-		for buf := make([]byte, 64<<10); ; {
-			size, err := c.Read(buf)
-			if err != nil {
-				return
-			}
+	return c
+}
+
+// read keeps what comes until the socket is closed.
+func (n *Notifications) read(c *net.UnixConn) {
+	for buf := make([]byte, 64<<10); ; {
+		size, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		if text := string(buf[:size]); text != filler {
 			n.mu.Lock()
-			n.all = append(n.all, string(buf[:size]))
+			n.all = append(n.all, text)
 			n.mu.Unlock()
 		}
-	}()
-	return n
+	}
 }
 
 // All returns all notifications.
@@ -105,8 +126,11 @@ func (n *Notifications) States() (all []string) {
 // Alive is what a service sends for the watchdog.
 const Alive = "WATCHDOG=1"
 
-// FillSocket sends datagrams to a socket that nobody reads until it has no room.
-func FillSocket(t *testing.T, socket string) {
+// filler is what fills a socket. Nobody is told of it.
+const filler = "x"
+
+// fillSocket sends datagrams to a socket that nobody reads until it has no room.
+func fillSocket(t *testing.T, socket string) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM, 0)
 	if err != nil {
@@ -117,7 +141,7 @@ func FillSocket(t *testing.T, socket string) {
 		t.Fatal(err)
 	}
 	for err = nil; err == nil; {
-		err = syscall.Sendto(fd, []byte("x"), 0, &syscall.SockaddrUnix{Name: socket})
+		err = syscall.Sendto(fd, []byte(filler), 0, &syscall.SockaddrUnix{Name: socket})
 	}
 	if err != syscall.EAGAIN && err != syscall.ENOBUFS {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ FUZZTIME ?= 20000x
 FUZZTIME_SLOW ?= 2000x
 SOAK ?= 10m
 SOAK_DIR ?= soak
+RAW ?= $(SOAK_DIR)/raw.json
 SEED ?= 0
 PREVIOUS ?=
 COMMIT ?=
@@ -32,7 +33,7 @@ HAVE_TOOLS = (cd tools && go list -deps -test ./... tool >/dev/null)
 NO_TOOLS = echo "NOT RUN: staticcheck, gosec, licenses, tests of tools: modules cannot be fetched"; test -z "$${CI:-}"
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cells test tools lint checks notice vuln race fuzz cross sim mutants e2e upgrade soak bench screenshots study clean
+.PHONY: help build run cells test tools lint checks notice vuln race fuzz cross sim mutants e2e upgrade soak soakreport bench screenshots study clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -140,6 +141,9 @@ upgrade: ## upgrade five servers from PREVIOUS, a commit or a herd binary, under
 soak: ## load, faults and attacks together for SOAK; the report is in SOAK_DIR
 	SOAK_DIR=$(abspath $(SOAK_DIR)) go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/herd/e2e -e2e.real \
 	  -e2e.soak $(SOAK) -e2e.seed $(SEED)
+
+soakreport: ## make the report of a soak again from RAW (SOAK_DIR/raw.json) in SOAK_DIR
+	go test -count=1 -v -run '^TestReport$$' ./cmd/herd/e2e/soak -raw $(abspath $(RAW)) -into $(abspath $(SOAK_DIR))
 
 bench: ## Go benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...

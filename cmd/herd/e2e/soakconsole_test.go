@@ -33,6 +33,18 @@ var consoleAttacks = []*attack{
 			return r.request("POST", "/send", fmt.Sprintf(`{"server":%q,"line":"IAMAT attacked +1+1 5"}`, r.server),
 				map[string]string{"Origin": "http://evil.example", "Content-Type": jsonType})
 		}},
+	{name: "a foreign page reloads", does: "POST /reload with a foreign Origin", counter: "console.denied",
+		log: "console request refused", reason: "origin", want: "403",
+		try: func(r *raider) string { return r.request("POST", "/reload", "", foreign) }},
+	{name: "a foreign page sets the level", does: "PUT /loglevel with a foreign Origin", counter: "console.denied",
+		log: "console request refused", reason: "origin", want: "403",
+		try: func(r *raider) string { return r.request("PUT", "/loglevel", levelError, foreign) }},
+	{name: "a proxy's client reloads", does: "POST /reload through a proxy, without a token",
+		counter: "console.denied", log: "console request refused", reason: "no credentials", want: "401",
+		try: func(r *raider) string { return r.request("POST", "/reload", "", r.proxied()) }},
+	{name: "a proxy's client sets the level", does: "PUT /loglevel through a proxy, without a token",
+		counter: "console.denied", log: "console request refused", reason: "no credentials", want: "401",
+		try: func(r *raider) string { return r.request("PUT", "/loglevel", levelError, r.proxied()) }},
 	{name: "logins guessed", does: "POST /login with an unknown token", counter: "console.logins_refused",
 		log: "console request refused", reason: "login",
 		want: "401", try: func(r *raider) string {
@@ -88,6 +100,19 @@ var consoleAttacks = []*attack{
 			time.Sleep(12 * time.Second)
 			return "open, left"
 		}},
+}
+
+const levelError = `{"level":"error"}` // hardly anything would be logged
+
+var foreign = map[string]string{"Origin": "http://evil.example", "Content-Type": jsonType}
+
+// proxied are the headers of a request that a proxy forwards.
+func (r *raider) proxied() map[string]string {
+	all := []map[string]string{{"X-Forwarded-For": "203.0.113.7"}, {"Forwarded": "for=203.0.113.7;proto=https"},
+		{"X-Real-IP": "203.0.113.7"}, {"Via": "1.1 proxy"}}
+	h := all[r.n%len(all)]
+	h["Content-Type"] = jsonType
+	return h
 }
 
 // request sends a request to the server's console and returns the status. A refusal must have its reason.

@@ -17,6 +17,7 @@ import (
 type faults struct {
 	mu     sync.Mutex
 	now    string
+	latest spell              // of any server or link, until all servers are equal again
 	spells map[string][]spell // by server
 }
 
@@ -61,6 +62,26 @@ func (f *faults) had(server string, since time.Time) bool {
 	return len(all) > 0 && (all[len(all)-1].end.IsZero() || all[len(all)-1].end.After(since))
 }
 
+// starts begins a fault of any server or link. over ends it.
+func (f *faults) starts() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.latest = spell{begin: time.Now()}
+}
+
+func (f *faults) over() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.latest.end = time.Now()
+}
+
+// anywhere reports whether there was a fault of any server or link at any time since a moment.
+func (f *faults) anywhere(since time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.latest.begin.IsZero() && (f.latest.end.IsZero() || f.latest.end.After(since))
+}
+
 // fault causes one fault for a while, ends it, makes everybody quiet who writes, and waits until all servers agree.
 func (s *soaked) fault(chance *rand.Rand) (f soak.Fault) {
 	s.T.Helper()
@@ -69,6 +90,8 @@ func (s *soaked) fault(chance *rand.Rand) (f soak.Fault) {
 	mortal := slices.DeleteFunc(slices.Clone(names), isKept)
 	length := time.Duration(500+chance.IntN(sized(1500, 9000))) * time.Millisecond
 	f.At = time.Since(s.begun).Seconds()
+	s.faults.starts()
+	defer s.faults.over()
 	begin := func(kind, format string, args ...any) {
 		f.Kind, f.What = kind, fmt.Sprintf(format, args...)
 		s.faults.set(f.What)

@@ -48,7 +48,7 @@ func (m *sampler) run(s *soaked, done <-chan struct{}) {
 		for i, name := range names {
 			all.Go(func() { m.server(s, i, name) })
 		}
-		waits, now := newWaits(), time.Now()
+		waits, now := soak.NewHistogram(), time.Now()
 		n := s.load.replies.Load()
 		for _, w := range s.by {
 			w.mu.Lock()
@@ -153,19 +153,6 @@ func (m *sampler) counted(counter string) uint64 {
 	return m.totals[counter]
 }
 
-// p99 is the bystanders' p99 in the median interval, in milliseconds.
-func (m *sampler) p99() float64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var all []float64
-	for _, i := range m.intervals {
-		if i.Waits > 0 {
-			all = append(all, i.P99)
-		}
-	}
-	return soak.Median(all)
-}
-
 // latest are the last p99 of bystanders in milliseconds and the most memory of a server in MiB.
 func (m *sampler) latest() (p99, memory float64) {
 	m.mu.Lock()
@@ -196,12 +183,13 @@ type logWatch struct {
 	counts  map[[3]string]int // by message, kind and address
 	last    map[[4]string]time.Time
 	again   []string
+	changed []string // what an attack must not do
 }
 
 // entry is a log entry.
 type entry struct {
-	Msg, Reason, Kind, Protocol, Token, Peer, From string
-	Time                                           time.Time
+	Msg, Reason, Kind, Protocol, Token, Peer, From, By string
+	Time                                               time.Time
 }
 
 // kind is what the entry is limited by, besides its address.
@@ -297,13 +285,17 @@ func (l *logWatch) note(server string, line []byte) {
 			}
 		}
 	}
+	if (e.Msg == "reloading" && e.By != "SIGHUP" || e.Msg == "log level changed") && len(l.changed) < 20 {
+		l.changed = append(l.changed, fmt.Sprintf("%s: %s", server, line))
+	}
 	if !limited[e.Msg] {
 		return
 	}
 	l.entries++
 	l.counts[[3]string{e.Msg, e.kind(), e.address()}]++
+	// An entry may be written later than the server has noted it: arbitrarily late if the run is scaled down.
 	k := [4]string{server, e.Msg, e.kind() + " " + e.Token, e.address()}
-	if before := l.last[k]; e.Time.Sub(before) < 29900*time.Millisecond && len(l.again) < 20 {
+	if before := l.last[k]; e.Time.Sub(before) < sized(25*time.Second, 29900*time.Millisecond) && len(l.again) < 20 {
 		l.again = append(l.again, fmt.Sprintf("%s after %.1f s: %s", server, e.Time.Sub(before).Seconds(), line))
 	}
 	l.last[k] = e.Time
@@ -326,4 +318,11 @@ func (l *logWatch) violations() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.again
+}
+
+// changes are reloads that nobody has asked for with SIGHUP, and changed levels of the log.
+func (l *logWatch) changes() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"serverherd/cmd/herd/certs"
+	"serverherd/cmd/herd/e2e/soak"
 )
 
 // witness is a bystander: a well-behaved client of one server at a fixed rate. A reply that is wrong, missing or too late
@@ -27,25 +28,23 @@ type witness struct {
 	replies atomic.Int64
 	failed  atomic.Int64
 
+	calm, faulty *hdrhistogram.Histogram // all waits, by whether there was a fault elsewhere; of run
+
 	mu    sync.Mutex
 	waits *hdrhistogram.Histogram // in microseconds since the line was due, since the last sample
 }
 
 // tooLate is how long a reply may take. Scaled down, with the race detector and beside other tests, a machine may be
 // arbitrarily slow.
-func tooLate() time.Duration { return sized(patient, 2*time.Second) }
+func tooLate() time.Duration { return sized(time.Hour, 2*time.Second) }
 
 func newWitness(s *soaked, server string, i int) *witness {
 	w := &witness{s: s, server: server, raider: raider{s: s, server: server, address: fmt.Sprintf("10.2.0.%d", 1+i)},
-		waits: newWaits()}
+		calm: soak.NewHistogram(), faulty: soak.NewHistogram(), waits: soak.NewHistogram()}
 	if i == 0 {
 		w.over = certs.Client(roots(s.Herd), server)
 	}
 	return w
-}
-
-func newWaits() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 3)
 }
 
 // run sends a line every 100 ms, whether or not the earlier ones were answered in time: waits count from when a line was
@@ -92,28 +91,42 @@ func (w *witness) run(done <-chan struct{}) {
 			}
 		}
 		took := time.Since(due)
-		if err == nil && took > tooLate() {
+		answered := err == nil // the wait of a late reply counts, too
+		if answered && took > tooLate() {
 			err = fmt.Errorf("%q is answered after %.1f s", line, took.Seconds())
 		}
 		disturbed := w.s.faults.had(w.server, due)
+		if answered && !disturbed {
+			w.record(took, w.s.faults.anywhere(due))
+		}
 		switch {
 		case disturbed:
 		case err != nil:
 			w.fail(err)
 		default:
 			w.replies.Add(1)
-			w.mu.Lock()
-			_ = w.waits.RecordValue(max(1, took.Microseconds()))
-			w.mu.Unlock()
 		}
 		if err != nil && conn != nil {
 			conn.Close()
 			conn = nil
 		}
-		if disturbed { // what was due meanwhile is not asked
+		if disturbed || !*realSize && time.Since(due) > every { // what was due meanwhile is not asked
 			due = time.Now()
 		}
 	}
+}
+
+// record notes a wait.
+func (w *witness) record(took time.Duration, fault bool) {
+	us := min(max(1, took.Microseconds()), soak.LongestWait)
+	all := w.calm
+	if fault {
+		all = w.faulty
+	}
+	_ = all.RecordValue(us)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.waits.RecordValue(us)
 }
 
 func (w *witness) fail(err error) {

@@ -16,11 +16,14 @@ type Run struct {
 	Seed       uint64     `json:"seed"`
 	Date       string     `json:"date"`
 	Machine    string     `json:"machine"`
+	Note       string     `json:"note,omitempty"`   // what else the machine did meanwhile
+	Scaled     bool       `json:"scaled,omitempty"` // what depends on time is not judged
 	Seconds    float64    `json:"seconds"`
 	Warm       float64    `json:"warm"` // samples count from here on
 	Kept       []string   `json:"kept"` // servers that were never restarted
 	Series     []Series   `json:"series"`
 	Bystanders []Interval `json:"bystanders"`
+	Waits      *Waits     `json:"waits,omitempty"` // nil: not kept, as in earlier versions
 	Faults     []Fault    `json:"faults"`
 	Attacks    []Attack   `json:"attacks"`
 	Checks     []Check    `json:"checks"`
@@ -87,6 +90,34 @@ func (r *Run) Check(met bool, wanted, measured string, args ...any) {
 	r.Checks = append(r.Checks, Check{Wanted: wanted, Measured: fmt.Sprintf(measured, args...), Met: met})
 }
 
+// CheckTime adds a verdict that depends on time. In a scaled run it is always met, as the machine may be arbitrarily slow.
+func (r *Run) CheckTime(met bool, wanted, measured string, args ...any) {
+	if r.Scaled {
+		met, wanted = true, wanted+" (scaled down: not judged)"
+	}
+	r.Check(met, wanted, measured, args...)
+}
+
+// Read reads a raw.json.
+func Read(path string) (*Run, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var r Run
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, s := range r.Series {
+		for _, m := range measures {
+			if len(m.of(s)) != len(s.At) {
+				return nil, fmt.Errorf("%s: the samples of %s have different lengths", path, s.Server)
+			}
+		}
+	}
+	return &r, nil
+}
+
 // Write writes report.md, chart.svg and raw.json into a directory, which it makes.
 func (r *Run) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -107,17 +138,6 @@ func (r *Run) Write(dir string) error {
 		}
 	}
 	return nil
-}
-
-// Trend is how a measurement has changed: the medians of the first and of the last sixth of its samples since warm.
-func Trend(at, values []float64, warm float64) (first, last float64) {
-	begin := slices.IndexFunc(at, func(t float64) bool { return t >= warm })
-	if begin < 0 {
-		return 0, 0
-	}
-	values = values[begin:]
-	sixth := max(1, len(values)/6)
-	return Median(values[:sixth]), Median(values[len(values)-sixth:])
 }
 
 // Median is the upper one of an even number of values; 0 of none.

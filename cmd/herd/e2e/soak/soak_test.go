@@ -1,15 +1,19 @@
 package soak
 
 import (
-	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"flag"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // measured is a run of n samples, in which one server loses a goroutine with each sample.
@@ -22,7 +26,9 @@ func measured(n int) *Run {
 		Attacks: []Attack{{Name: "HTTP", Does: "a GET | a POST", Attempts: 12345,
 			Saw: map[string]int{"closed": 12344}, Counter: "other_protocols", Counted: 12345,
 			Log: "other protocol refused", Entries: 7}},
-		Checks: []Check{{Wanted: "this", Measured: "that", Met: true}},
+		Checks: []Check{{Wanted: "this", Measured: "that", Met: true},
+			{Wanted: "bystanders' p99 of an earlier version", Measured: "old"},
+			{Wanted: "heap of Alford flat: old", Measured: "old"}},
 	}
 	for _, name := range []string{"Alford", "Ball", "Holiday"} {
 		s := Series{Server: name}
@@ -45,21 +51,145 @@ func measured(n int) *Run {
 	return r
 }
 
-// A leak shows as a trend, and what goes up and down does not.
-func TestTrend(t *testing.T) {
+// checked are the verdicts of a run, by what is wanted.
+func checked(r *Run) map[string]Check {
+	r.Judge()
+	all := map[string]Check{}
+	for _, c := range r.Checks {
+		all[c.Wanted] = c
+	}
+	return all
+}
+
+// In a long run memory may rise at first and must stay then. A leak shows, and what goes up and down does not.
+func TestFlat(t *testing.T) {
+	const quarter = "resident memory, MiB of Alford flat: at most 8 more in the last quarter"
+	const sixth = "resident memory, MiB of Alford flat: at most 48 more in the last sixth"
+	for _, c := range []struct {
+		name                string
+		n                   int     // samples
+		rises, until, leaks float64 // MiB in the first samples, how many, and in each sample
+		met                 bool
+		wanted              string
+	}{
+		{"a long run", 300, 0, 0, 0, true, quarter},
+		{"it fills at first", 300, 60, 75, 0, true, quarter},
+		{"it rises still", 300, 60, 300, 0, false, quarter},
+		{"7 MiB in a quarter", 300, 0, 0, 7.0 / 75, true, quarter},
+		{"9 MiB in a quarter", 300, 0, 0, 9.0 / 75, false, quarter},
+		{"a short run fills", 140, 40, 140, 0, true, sixth},
+		{"a short run leaks", 140, 80, 140, 0, false, sixth},
+	} {
+		r := measured(c.n)
+		for i := range r.Series[0].Resident {
+			rise := 0.0
+			if c.until > 0 {
+				rise = c.rises * min(1, float64(i)/c.until)
+			}
+			r.Series[0].Resident[i] = 20 + rise + c.leaks*float64(i) + float64(i%3)
+		}
+		if got, ok := checked(r)[c.wanted]; !ok || got.Met != c.met {
+			t.Errorf("%s: %t, %+v of %+v", c.name, ok, got, r.Checks)
+		}
+	}
+	all := checked(measured(300))
+	for name, met := range map[string]bool{"goroutines of Holiday": false, "goroutines of Alford": true,
+		"descriptors of Holiday": true} { // Holiday loses 75 goroutines in a quarter
+		if c, ok := all[name+" flat: at most 8 more in the last quarter"]; !ok || c.Met != met {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	if c, ok := all["heap in use, MiB of Alford flat: at most 4 more in the last quarter"]; !ok || !c.Met {
+		t.Errorf("%+v", c)
+	}
 	r := measured(300)
-	if first, last := Trend(r.Series[2].At, r.Series[2].Goroutines, r.Warm); last-first < 200 {
-		t.Errorf("a leak is a trend from %v to %v", first, last)
+	r.Series[0].At, r.Series[0].Heap = r.Series[0].At[:100], r.Series[0].Heap[:100] // later it did not answer
+	r.Series[0].Resident, r.Series[0].Descriptors = r.Series[0].Resident[:100], r.Series[0].Descriptors[:100]
+	r.Series[0].Goroutines = r.Series[0].Goroutines[:100]
+	if c := checked(r)["heap in use, MiB of Alford flat: at most 4 more in the last quarter"]; c.Met {
+		t.Error("flat without samples")
 	}
-	if first, last := Trend(r.Series[0].At, r.Series[0].Descriptors, r.Warm); first != 61 || last != 61 {
-		t.Errorf("no leak is a trend from %v to %v", first, last)
+	r = measured(300)
+	if r.Scaled = true; len(checked(r)) != 2 {
+		t.Errorf("scaled down: %+v", r.Checks)
 	}
-	warming := []float64{10, 50, 90, 90, 90, 90, 90}
-	if first, last := Trend([]float64{0, 1, 2, 3, 4, 5, 6}, warming, 2); first != 90 || last != 90 {
-		t.Errorf("what grows before it is warm is a trend from %v to %v", first, last)
+}
+
+// The leak that would be seen is the one at which a heap is not flat any more.
+func TestLeak(t *testing.T) {
+	r := measured(300)
+	r.Attacks = []Attack{{Attempts: 60_000}, {Attempts: 30_000}, {Attempts: 60_000}} // at three servers
+	each, one := r.leak()                                                            // 12,500 and 5,000 in a quarter at one server
+	if each < 335 || each > 336 || one < 838 || one > 839 {
+		t.Errorf("%.1f and %.1f bytes", each, one)
 	}
-	if first, last := Trend(nil, nil, 2); first != 0 || last != 0 {
-		t.Error("nothing has a trend")
+	if text := r.flatness(); !strings.Contains(text, "336 bytes for each attack, or 839 for each attack of one kind.") ||
+		!strings.Contains(text, "resident memory, MiB: 8; heap in use, MiB: 4; descriptors: 8; goroutines: 8.") {
+		t.Error(text)
+	}
+	if text := measured(140).flatness(); !strings.Contains(text, "still filling") ||
+		!strings.Contains(text, "resident memory, MiB: 48; heap in use, MiB: 24;") {
+		t.Error(text)
+	}
+}
+
+// withWaits gives a run the waits of all its intervals: n of 1 ms, and slow ones of a second while there is a fault.
+func withWaits(t *testing.T, r *Run, n, slow int64) *Run {
+	t.Helper()
+	calm, faulty := NewHistogram(), NewHistogram()
+	_ = calm.RecordValues(1000, n)
+	_ = faulty.RecordValues(1_000_000, slow)
+	var err error
+	if r.Waits, err = NewWaits(calm, faulty); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// The p99 is that of all waits. A few intervals that are very slow count, though the median interval is fast.
+func TestWaits(t *testing.T) {
+	const whole = "bystanders' p99 of the whole run at most 50 ms"
+	if c := checked(withWaits(t, measured(300), 9950, 50))[whole]; !c.Met || c.Measured != "1.0 ms; above in 0% of 300 intervals" {
+		t.Errorf("%+v", c)
+	}
+	r := withWaits(t, measured(300), 9800, 200)
+	for i := range 30 {
+		r.Bystanders[i].P99 = 900
+	}
+	if c := checked(r)[whole]; c.Met || c.Measured != "1000.4 ms; above in 10% of 300 intervals" {
+		t.Errorf("%+v", c)
+	}
+	text := string(r.report())
+	for _, want := range []string{"| all | 10,000 | 1.0 | 1.0 | 1,000 | 1,000 | 1,000 |",
+		"| no fault anywhere | 9,800 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 |",
+		"| a fault elsewhere | 200 | 1,000 | 1,000 | 1,000 | 1,000 | 1,000 |", "of 10 checks are missed:** bystanders' p99\nof the whole run at most 50 ms"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q:\n%s", want, text)
+		}
+	}
+	h, err := hdrhistogram.Decode([]byte(r.Waits.All.Histogram))
+	if err != nil || h.TotalCount() != 10_000 {
+		t.Errorf("the histogram is %v, %v", h, err)
+	}
+	if r.Scaled = true; !checked(r)[whole+" (scaled down: not judged)"].Met {
+		t.Errorf("scaled down: %+v", r.Checks)
+	}
+}
+
+// A raw.json of an earlier version has no waits of the whole run: the report says so.
+func TestWithoutWaits(t *testing.T) {
+	r := measured(300)
+	for i := range 90 {
+		r.Bystanders[i].P99 = 60
+	}
+	c, ok := checked(r)["bystanders' p99 at most 50 ms in the median interval"]
+	if !ok || !c.Met || c.Measured != "7.0 ms; above in 30% of 300 intervals; the p99 of all waits was not kept" {
+		t.Errorf("%+v", r.Checks)
+	}
+	text := strings.Join(strings.Fields(string(r.report())), " ")
+	if !strings.Contains(text, "is above 50 ms in 30% of 300 intervals, and 7.0 ms in the median one. The p99 of all waits was not kept, and") ||
+		strings.Contains(text, "| no fault anywhere") || strings.Contains(text, "old") {
+		t.Errorf("the report is %s", text)
 	}
 }
 
@@ -67,7 +197,15 @@ func TestTrend(t *testing.T) {
 func TestWrite(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 300} { // a run may be cut short
 		dir := filepath.Join(t.TempDir(), "new", "report")
-		r := measured(n)
+		r := withWaits(t, measured(n), 1000, 1)
+		r.Series[2].Goroutines = slices.Clone(r.Series[0].Goroutines)
+		r.Errors = []string{strings.Repeat("a long error ", 30), strings.Repeat("längste", 50)}
+		r.Note = "compilers ran beside it."
+		if r.Judge(); len(r.Checks) > 2 {
+			for i := range r.Checks {
+				r.Checks[i].Met = true
+			}
+		}
 		if err := r.Write(dir); err != nil {
 			t.Fatalf("%d samples: %v", n, err)
 		}
@@ -87,20 +225,23 @@ func TestWrite(t *testing.T) {
 				t.Errorf("no file %s", link[1])
 			}
 		}
-		for _, want := range []string{"12,345", "a GET \\| a POST", r.Command, "Everything was as wanted"} {
-			if !strings.Contains(files["report.md"], want) {
+		for _, want := range []string{"12,345", "a GET \\| a POST", r.Command,
+			"other work meanwhile: compilers ran beside it. "} {
+			if !strings.Contains(strings.ReplaceAll(files["report.md"], "\n", " "), want) {
 				t.Errorf("the report lacks %q:\n%s", want, files["report.md"])
 			}
 		}
 		for line := range strings.Lines(files["report.md"]) {
-			if len(line) > 111 && !strings.HasPrefix(line, "|") {
+			if !utf8.ValidString(line) || len(line) > 111 && !strings.HasPrefix(line, "|") {
 				t.Errorf("a line of the report has %d bytes: %s", len(line), line)
 			}
 		}
-		var again Run
-		if err := json.Unmarshal([]byte(files["raw.json"]),
-			&again); err != nil || len(again.Series) != 3 || len(again.Series[0].At) != n {
-			t.Errorf("raw.json: %v", err)
+		again, err := Read(filepath.Join(dir, "raw.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(again.report()) != files["report.md"] {
+			t.Errorf("raw.json makes another report:\n%s", again.report())
 		}
 		for d := xml.NewDecoder(strings.NewReader(files["chart.svg"])); ; {
 			if _, err := d.Token(); errors.Is(err, io.EOF) {
@@ -118,13 +259,57 @@ func TestWrite(t *testing.T) {
 // What was missed is said first.
 func TestMissed(t *testing.T) {
 	r := measured(3)
-	r.Checks = append(r.Checks, Check{Wanted: "more", Measured: "less"})
+	r.Checks = []Check{{"this", "that", true}, {Wanted: "more", Measured: "less"}, {Wanted: "much more", Measured: "less"}}
 	r.Errors = []string{"12.0 s, Ball killed: the bystander of Alford: nothing"}
 	text := string(r.report())
-	if first, _, _ := strings.Cut(text, "| wanted"); !strings.Contains(first, "**1 of 2 were not as wanted.**") {
+	if first, _, _ := strings.Cut(text, "| wanted"); !strings.Contains(strings.Join(strings.Fields(first), " "),
+		"**2 of 3 checks are missed:** more; much more.") {
 		t.Errorf("the report begins %s", first)
 	}
 	if !strings.Contains(text, "| more | less | **MISSED** |") || !strings.Contains(text, "- "+r.Errors[0]) {
 		t.Errorf("the report is %s", text)
+	}
+	r.Checks = r.Checks[:1]
+	if text := string(r.report()); !strings.Contains(text, "All 1 checks are met.") {
+		t.Errorf("the report is %s", text)
+	}
+}
+
+// Several things that attackers saw have their shares.
+func TestShares(t *testing.T) {
+	a := Attack{Saw: map[string]int{"AT": 1, "> LIMIT": 3}}
+	if got := saw(a); got != "`> LIMIT` 75%, `AT` 25%" {
+		t.Error(got)
+	}
+	if got := saw(Attack{Saw: map[string]int{"closed": 3}}); got != "`closed`" {
+		t.Error(got)
+	}
+}
+
+var (
+	raw  = flag.String("raw", filepath.Join("report", "raw.json"), "the measurements of TestReport")
+	into = flag.String("into", "", "the directory to write the report of -raw to; without it they are compared")
+)
+
+// TestReport makes the report of measurements again. Without -into it compares it with the one that is there.
+func TestReport(t *testing.T) {
+	r, err := Read(*raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if note := os.Getenv("SOAK_NOTE"); note != "" {
+		r.Note = note
+	}
+	r.Judge()
+	if *into != "" {
+		if err := r.Write(*into); err != nil {
+			t.Fatal(err)
+		}
+		t.Log(r.verdict())
+		return
+	}
+	there, err := os.ReadFile(filepath.Join(filepath.Dir(*raw), "report.md"))
+	if err != nil || string(there) != string(r.report()) {
+		t.Errorf("the report is not that of %s, %v: make soakreport", *raw, err)
 	}
 }

@@ -301,3 +301,20 @@ func TestAttacksAreTested(t *testing.T) {
 		}
 	}
 }
+
+// The table of figures in the README is that of the committed report, which computes it.
+func TestPerformanceIsThatOfTheReport(t *testing.T) {
+	rows := func(text string) (all []string) {
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "|") {
+				all = append(all, line)
+			}
+		}
+		return all
+	}
+	all := documents(t)
+	ours, theirs := rows(section(t, all["README.md"], "## Performance")), rows(section(t, all[report], "## The table of README.md"))
+	if len(theirs) < 5 || !slices.Equal(ours, theirs) {
+		t.Errorf("README.md has\n%s%s has\n%s", strings.Join(ours, ""), report, strings.Join(theirs, ""))
+	}
+}

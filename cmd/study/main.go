@@ -4,6 +4,7 @@
 //
 //	study --quick                    two minutes, every row, too few runs for conclusions
 //	study                            every row that is not on demand, about an hour
+//	study --list                     what a study consists of, and how long each row takes
 //	study --only memory,churn        measure these rows again, into the same report
 //	study --from report/raw.json     write the report again, from the measured figures
 package main
@@ -20,15 +21,18 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"text/tabwriter"
+	"time"
 
 	"serverherd/cmd/study/lab"
 )
 
-const help = `Run experiments on this machine and write a report with all figures, charts,
-and conclusions that are computed by rules stated beforehand. A full study takes
-up to an hour, --quick two minutes. Servers and load generators share the
-machine: do not use it meanwhile. Ctrl-C writes the report so far. --only
-measures single rows again. Run it in a checkout, next to the herd binary.
+const help = `Run experiments on this machine and write a report: answers, charts and all
+figures, with conclusions that are computed by rules stated beforehand. A full
+study takes about an hour, --quick two minutes. Servers and load generators
+share the machine: do not use it meanwhile. Ctrl-C writes the report so far.
+--only measures single rows again. Run it in a checkout, so that the report
+names the commit that holds the rules, and next to the herd binary.
 
 Usage: study [flags]
 
@@ -72,13 +76,13 @@ func run(args []string, out, progress io.Writer) error {
 	}
 	o := lab.Options{Progress: progress}
 	f := flag.NewFlagSet("study", flag.ContinueOnError)
-	list := f.Bool("list", false, "list the rows")
+	list := f.Bool("list", false, "list the rows, with the number of runs and the expected time")
 	f.BoolVar(&o.Quick, "quick", false, "two minutes: fewer settings, too few runs for conclusions")
 	f.Func("only", "measure only these `rows`, separated by commas; other rows stay in the report", func(rows string) error {
 		o.Only = append(o.Only, strings.Split(rows, ",")...)
 		return nil
 	})
-	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row, up to 1000 (default 5, or 1 with --quick)")
+	f.IntVar(&o.Rounds, "rounds", 0, "rounds of each row, up to 1000 (default 10, of some rows 5; 1 with --quick)")
 	f.StringVar(&o.Out, "out", "", "`folder` of the report (default report, or that of --from)")
 	f.StringVar(&o.From, "from", "", "write the report of this raw.json `file` without measuring")
 	f.StringVar(&o.Herd, "herd", "", "herd `binary` to measure (default herd in the directory of this binary)")
@@ -95,7 +99,7 @@ func run(args []string, out, progress io.Writer) error {
 	case f.NArg() > 0:
 		return usage("unknown argument %q; see study --help", f.Arg(0))
 	case *list:
-		return listRows(out)
+		return listRows(out, o)
 	case given(f, "rounds") && (o.Rounds < 1 || o.Rounds > maxRounds):
 		return usage("--rounds: want a whole number from 1 to %d, got %d", maxRounds, o.Rounds)
 	case o.From != "" && (o.Quick || len(o.Only) > 0 || o.Rounds > 0 || o.Against != ""):
@@ -120,18 +124,23 @@ func given(f *flag.FlagSet, name string) (is bool) {
 	return is
 }
 
-// listRows prints all rows.
-func listRows(out io.Writer) error {
-	for _, e := range lab.All() {
+// listRows prints all rows with what a study with these options does, and the sum.
+func listRows(out io.Writer, o lab.Options) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "RUNS\tTIME\t \tROW")
+	var runs int
+	var all time.Duration
+	for _, p := range lab.Plan(o) {
 		when := ""
-		if e.OnDemand {
+		if p.OnDemand {
 			when = " (only by --only)"
+		} else {
+			runs, all = runs+p.Runs, all+p.Time
 		}
-		if _, err := fmt.Fprintf(out, "%-16s %s%s\n", e.Name, e.Question, when); err != nil {
-			return err
-		}
+		fmt.Fprintf(w, "%d\t%v\t \t%s: %s%s\n", p.Runs, p.Time.Round(time.Second), p.Name, p.Question, when)
 	}
-	return nil
+	fmt.Fprintf(w, "%d\t%v\t \twithout those that need --only\n", runs, all.Round(time.Second))
+	return w.Flush()
 }
 
 // conduct runs the study until it is done or interrupted.

@@ -1,11 +1,10 @@
 package lab
 
 import (
-	"bytes"
 	"fmt"
-	"image/color"
 	"math"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -16,60 +15,79 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// Sizes of a chart. The legend is to the right of the data.
+// Sizes of a chart with lines. The legend is to the right of the data.
 const (
-	chartWidth  = 18 * vg.Centimeter
-	chartHeight = 9 * vg.Centimeter
+	chartHeight = 8.5 * vg.Centimeter
 	legendWidth = 4 * vg.Centimeter
-	barHeight   = 0.6 * vg.Centimeter
 )
 
-// charts draws a chart for each series of a figure: a line per subject over the variable, or bars if the
-// series has one setting. Error bars are minimum and maximum.
-func charts(d *Data, f Figure, draw func(title string, svg []byte)) error {
+// charts draws a chart for each series of a figure: a line per subject over the variable, or bars for each
+// setting if the variable is a category, or if the row has no series with several settings. Error bars are
+// confidence intervals of the median.
+func charts(d *Data, f Figure, add func(name, title string, svg []byte)) error {
+	several := false
 	for _, series := range seriesOf(d.Settings) {
-		var settings []Setting
-		for _, s := range d.Settings {
-			if s.Series == series {
-				settings = append(settings, s)
-			}
+		several = several || len(ofSeries(d.Settings, series)) > 1
+	}
+	for _, series := range seriesOf(d.Settings) {
+		settings := ofSeries(d.Settings, series)
+		if several && len(settings) == 1 {
+			continue // it is in the tables
 		}
-		title := d.Name + ": " + f.Name
-		switch {
-		case len(settings) == 1: // the label includes the series
-			title += ", " + settings[0].Label
-		case series != "":
-			title += ", " + series
+		of := series
+		if len(settings) == 1 {
+			of = settings[0].Label // which includes the series
 		}
-		svg, err := drawn(d, f, settings)
+		name, title := d.Name+": "+f.Name+", "+of, titleOf(f, of)
+		svg, err := drawn(d, f, title, settings)
 		if err != nil {
-			return fmt.Errorf("chart %s: %w", title, err)
+			return fmt.Errorf("chart %s: %w", name, err)
 		}
 		if svg != nil {
-			draw(title, svg)
+			add(name, title, svg)
 		}
 	}
 	return nil
 }
 
+// titleOf is the title of a chart: a figure, and what of.
+func titleOf(f Figure, of string) string {
+	title := upper(f.Name)
+	if f.Name == "p99" {
+		title = "Response time, 99th percentile"
+	}
+	if of != "" {
+		title += ": " + strings.NewReplacer(loggedMany, "16 lines in flight", loggedOne, "1 line in flight").Replace(of)
+	}
+	return title
+}
+
+func ofSeries(settings []Setting, series string) (all []Setting) {
+	for _, s := range settings {
+		if s.Series == series {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // drawn draws one chart; nil if there is no data. It recovers from panics of the library, so that the
 // report is completed.
-func drawn(d *Data, f Figure, settings []Setting) (svg []byte, err error) {
+func drawn(d *Data, f Figure, title string, settings []Setting) (svg []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
 		}
 	}()
-	c, any := newChart(d, f), false
-	if len(settings) == 1 {
-		any, err = c.bars(d, f, settings[0])
-	} else {
-		any, err = c.lines(d, f, settings)
+	if len(settings) == 1 || d.Categories {
+		return drawBars(title, f.Unit, barsOf(d, f, settings), f.LogY)
 	}
+	c := newChart(d, f, title)
+	any, err := c.lines(d, f, settings)
 	if err != nil || !any {
 		return nil, err
 	}
-	return c.svg(len(settings) > 1)
+	return c.svg()
 }
 
 // seriesOf returns the series in order.
@@ -83,26 +101,29 @@ func seriesOf(settings []Setting) []string {
 	return all
 }
 
-// chart is one plot.
+// chart is one plot with lines.
 type chart struct {
-	plot   *plot.Plot
-	legend plot.Legend // of lines; bars are labeled at the axis
-	height vg.Length
+	plot        *plot.Plot
+	legend      plot.Legend
+	title, unit string // of Y: the library reserves space for its label twice along a logarithmic axis
 }
 
-func newChart(d *Data, f Figure) *chart {
+func newChart(d *Data, f Figure, title string) *chart {
 	p, legend := plot.New(), plot.NewLegend()
 	for _, s := range []*font.Font{
 		&p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font,
-		&legend.TextStyle.Font, &p.Title.TextStyle.Font,
+		&legend.TextStyle.Font,
 	} {
-		s.Variant, s.Size = "Sans", 10
+		s.Variant, s.Size = "Sans", 9.5
 	}
-	// The label of Y is the title: the library reserves space for it twice along a logarithmic axis.
-	p.X.Label.Text, p.Title.Text, p.Title.Padding = d.Variable, f.Name+", "+f.Unit, 3
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.LineStyle.Color, axis.Tick.LineStyle.Color, axis.Tick.Label.Color = muted, muted, black
+		axis.Label.TextStyle.Color = black
+	}
+	p.X.Label.Text, p.X.Label.Padding = d.Variable, 3
 	legend.Top, legend.Left, legend.Padding = true, true, 3
 	p.Y.Tick.Marker = ticks{plot.DefaultTicks{}}
-	return &chart{p, legend, chartHeight}
+	return &chart{p, legend, title, f.Unit}
 }
 
 // points are a subject's values by setting, for package plotter.
@@ -113,13 +134,13 @@ type points struct {
 
 // whisker is the error bar of a summary.
 func whisker(s Summary) struct{ Low, High float64 } {
-	return struct{ Low, High float64 }{s.Median - s.Min, s.Max - s.Median}
+	return struct{ Low, High float64 }{s.Median - s.Low, s.High - s.Median}
 }
 
 // lines draws a line per subject.
 func (c *chart) lines(d *Data, f Figure, settings []Setting) (any bool, err error) {
 	grid := plotter.NewGrid()
-	grid.Vertical.Width = 0
+	grid.Vertical.Width, grid.Horizontal.Color = 0, faint
 	c.plot.Add(grid)
 	least, linearX, linearY := math.Inf(1), !d.LogX, !f.LogY
 	for i, subject := range d.Subjects {
@@ -131,10 +152,10 @@ func (c *chart) lines(d *Data, f Figure, settings []Setting) (any bool, err erro
 			}
 			p.XYs = append(p.XYs, plotter.XY{X: s.X, Y: sum.Median})
 			p.YErrors = append(p.YErrors, whisker(sum))
-			least = min(least, sum.Min)
+			least = min(least, sum.Low)
 			linearX = linearX || s.X <= 0
 		}
-		if len(p.XYs) == 0 {
+		if len(p.XYs) < 2 { // no line; the tables have it
 			continue
 		}
 		any = true
@@ -146,10 +167,11 @@ func (c *chart) lines(d *Data, f Figure, settings []Setting) (any bool, err erro
 		if err != nil {
 			return false, err
 		}
-		colors := plotutil.DarkColors
-		line.Color = colors[i%len(colors)]
-		line.Dashes = plotutil.Dashes(i / len(colors)) // a repeated color is dashed
-		dots.Color, dots.Shape, bars.Color = line.Color, plotutil.Shape(i), line.Color
+		line.Color, line.Width = colorOf(subject), 1.2
+		if line.Color == blue || line.Color == orange { // what the question is about
+			line.Width = 2.2
+		}
+		dots.Color, dots.Shape, dots.Radius, bars.Color = line.Color, plotutil.Shape(i), 3, line.Color
 		c.plot.Add(line, dots, bars)
 		c.legend.Add(subject, line, dots)
 	}
@@ -165,7 +187,7 @@ func (c *chart) lines(d *Data, f Figure, settings []Setting) (any bool, err erro
 	}
 	c.plot.X.Tick.Marker = at
 	if !linearY && least > 0 && c.plot.Y.Max > c.plot.Y.Min {
-		c.plot.Y.Scale, c.plot.Y.Tick.Marker = plot.LogScale{}, ticks{plot.LogTicks{Prec: -1}}
+		c.plot.Y.Scale, c.plot.Y.Tick.Marker = plot.LogScale{}, decades{}
 	} else {
 		c.plot.Y.Min = min(0, c.plot.Y.Min)
 	}
@@ -186,64 +208,18 @@ func (c *chart) room() {
 	}
 }
 
-// spans are the points of horizontal bars.
-type spans struct {
-	plotter.XYs
-	plotter.XErrors
-}
-
-// bars draws a bar per subject, the first at the top.
-func (c *chart) bars(d *Data, f Figure, s Setting) (any bool, err error) {
-	var names []string
-	var p spans
-	var lengths plotter.Values
-	for i := len(d.Subjects) - 1; i >= 0; i-- {
-		sum := d.summary(d.Subjects[i], s.Label, f.Name)
-		if sum.N == 0 {
-			continue
-		}
-		p.XYs = append(p.XYs, plotter.XY{X: sum.Median, Y: float64(len(names))})
-		p.XErrors = append(p.XErrors, whisker(sum))
-		lengths = append(lengths, sum.Median)
-		names = append(names, d.Subjects[i])
-	}
-	if len(names) == 0 {
-		return false, nil
-	}
-	bars, err := plotter.NewBarChart(lengths, barHeight)
-	if err != nil {
-		return false, err
-	}
-	bars.Horizontal, bars.Color, bars.LineStyle.Width = true, color.Gray{0xB0}, 0
-	whiskers, err := plotter.NewXErrorBars(p)
-	if err != nil {
-		return false, err
-	}
-	grid := plotter.NewGrid()
-	grid.Horizontal.Width = 0
-	c.plot.Add(grid, bars, whiskers)
-	c.plot.NominalY(names...)
-	c.plot.Y.Min, c.plot.Y.Max = -0.6, float64(len(names))-0.4
-	c.plot.X.Label.Text, c.plot.X.Min = "", min(0, c.plot.X.Min)
-	c.plot.X.Tick.Marker = ticks{plot.DefaultTicks{}}
-	c.height = vg.Length(len(names))*1.6*barHeight + 2*vg.Centimeter
-	return true, nil
-}
-
-func (c *chart) svg(legend bool) ([]byte, error) {
-	canvas := vgsvg.New(chartWidth, c.height)
-	data := draw.New(canvas)
-	data.FillPolygon(color.White, []vg.Point{ // includes the legend: the page may be dark
-		{}, {X: chartWidth}, {X: chartWidth, Y: c.height}, {Y: c.height},
+func (c *chart) svg() ([]byte, error) {
+	svg := vgsvg.New(chartWidth, chartHeight)
+	data := draw.New(svg)
+	data.FillPolygon(c.plot.BackgroundColor, []vg.Point{ // includes the legend: the page may be dark
+		{}, {X: chartWidth}, {X: chartWidth, Y: chartHeight}, {Y: chartHeight},
 	})
-	if legend {
-		c.legend.Draw(draw.Crop(data, chartWidth-legendWidth, 0, 0, 0))
-		data = draw.Crop(data, 0, -legendWidth, 0, 0)
-	}
-	c.plot.Draw(data)
-	var b bytes.Buffer
-	_, err := canvas.WriteTo(&b)
-	return b.Bytes(), err
+	top := &canvas{svg, data, chartHeight}
+	top.write(textStyle(12, true, black), margin, 16, left, c.title)
+	top.write(textStyle(9, false, muted), margin, 31, left, c.unit)
+	c.legend.Draw(draw.Crop(data, chartWidth-legendWidth, 0, 0, -40))
+	c.plot.Draw(draw.Crop(data, margin/2, -legendWidth, margin/2, -40))
+	return svgBytes(svg)
 }
 
 // ticks wraps a plot.Ticker and formats its labels by short: 10 k, not 1e+04.
@@ -263,6 +239,21 @@ func (t ticks) Ticks(least, most float64) (all []plot.Tick) {
 	return all
 }
 
+// decades are the ticks of a logarithmic axis: 1, 2 and 5 of each power of ten.
+type decades struct{}
+
+// Ticks implements plot.Ticker.
+func (decades) Ticks(least, most float64) (all []plot.Tick) {
+	for power := math.Floor(math.Log10(least)); power <= math.Log10(most); power++ {
+		for _, digit := range []float64{1, 2, 5} {
+			if v := digit * math.Pow(10, power); v >= least && v <= most {
+				all = append(all, plot.Tick{Value: v, Label: short(v)})
+			}
+		}
+	}
+	return all
+}
+
 // short formats a number with an SI prefix.
 func short(v float64) string {
 	for _, unit := range []struct {
@@ -274,4 +265,13 @@ func short(v float64) string {
 		}
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
+}
+
+// short3 is short with three significant digits.
+func short3(v float64) string {
+	if v == 0 {
+		return "0"
+	}
+	digits := math.Pow(10, 2-math.Floor(math.Log10(math.Abs(v))))
+	return short(math.Round(v*digits) / digits)
 }

@@ -11,16 +11,16 @@ import (
 
 // churn measures the cost of short connections.
 func churn() *Experiment {
-	e := &Experiment{Row: Row{
+	e := &Experiment{Section: SectionServer, Row: Row{
 		Name:     "churn",
 		Question: "What does a connection cost that is made for one line?",
 		Method: "Sixteen clients each connect, send an IAMAT, read the reply, close, and begin " +
 			"again. Lines are logged.",
 		Variable: "clients",
-		Subjects: engines,
+		Subjects: twoEngines,
 		Settings: []Setting{{Label: "16 clients", X: 16, Quick: true}},
 		Figures: []Figure{
-			{Name: "connections", Unit: "1/s", Better: Higher, Chart: true},
+			{Name: "connections", Unit: "1/s", Better: Higher},
 			{Name: "CPU per connection", Unit: "us", Better: Lower, Chart: true},
 		},
 	}}

@@ -8,7 +8,7 @@ import (
 // copying measures a server while it receives a copy of all records of its neighbor.
 func copying() *Experiment {
 	const million = "1 M records"
-	e := &Experiment{Row: Row{
+	e := &Experiment{Rounds: 5, Expect: expectation{more: 3500 * time.Millisecond}, Section: SectionHerd, Row: Row{
 		Name:     "copy",
 		Question: "For how long does a copy of all records keep a server from its clients?",
 		Method: "A server holds the records. Then its only neighbor is started and receives them. The longest " +

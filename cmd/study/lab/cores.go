@@ -9,17 +9,17 @@ import (
 
 // cores measures the effect of a second core.
 func cores() *Experiment {
-	e := &Experiment{Row: Row{
+	e := &Experiment{Section: SectionServer, Row: Row{
 		Name:     "cores",
 		Question: "What does a second processor bring?",
 		Method: "Throughput again, and p99 in the same closed loop, of 50 connections with logs, where " +
 			"the server's GOMAXPROCS is 1 or 2. The loader runs beside it, on the same cores.",
-		Variable: "GOMAXPROCS of the server",
+		Variable: "GOMAXPROCS of the server", Categories: true,
 		Subjects: engines,
 		Figures: []Figure{
 			{Name: "replies", Unit: "1/s", Better: Higher, Chart: true},
 			{Name: "p99", Unit: "ms", Better: Lower},
-			costFigures()[0],
+			{Name: "CPU per reply", Unit: "us", Better: Lower},
 		},
 	}}
 	for _, pipeline := range []int{1, 16} {

@@ -11,12 +11,17 @@ import (
 type Experiment struct {
 	Row
 
-	// Simulated means that runs use virtual time and are valid on a busy machine. A quick study does as
-	// many rounds as a full one.
+	Section Section // of the report
+	// Simulated means that runs use virtual time and are valid on a busy machine. Rounds are seeds. A quick study
+	// does enough of them for verdicts.
 	Simulated bool
 	// OnDemand means that the row runs only if --only names it, and once unless --rounds says otherwise: a run
 	// takes minutes, or gigabytes.
 	OnDemand bool
+	// Rounds is the number of rounds instead of fullRounds; 0 for that.
+	Rounds int
+	// Expect is how long a run takes; zero for usual.
+	Expect expectation
 	// Timeout is the timeout of a run, in addition to ten times the measured time. 0 means runTimeout.
 	Timeout time.Duration
 	// Measure does one run of a subject at a setting and returns the values of its figures by name. It
@@ -38,12 +43,14 @@ type Experiment struct {
 
 // Row is the part of an experiment that is stored in raw.json.
 type Row struct {
-	Name     string   `json:"name"` // for --only
-	Question string   `json:"question"`
-	Method   string   `json:"method"`   // description of a run, in a few sentences
-	Variable string   `json:"variable"` // the meaning and unit of Setting.X
-	LogX     bool     `json:"log_x,omitempty"`
-	Subjects []string `json:"subjects"`
+	Name     string `json:"name"` // for --only
+	Question string `json:"question"`
+	Method   string `json:"method"`   // description of a run, in a few sentences
+	Variable string `json:"variable"` // the meaning and unit of Setting.X
+	LogX     bool   `json:"log_x,omitempty"`
+	// Categories means that the settings are not points of an axis: they have bars instead of a line.
+	Categories bool     `json:"categories,omitempty"`
+	Subjects   []string `json:"subjects"`
 	// Yardsticks are subjects that do less than the others, or something else. They are measured but not
 	// ranked.
 	Yardsticks []string  `json:"yardsticks,omitempty"`
@@ -57,6 +64,8 @@ type Setting struct {
 	X      float64 `json:"x"`
 	Series string  `json:"series,omitempty"`
 	Quick  bool    `json:"-"` // part of a quick study
+	// Compared means that the setting is measured only if there are two binaries to compare.
+	Compared bool `json:"-"`
 }
 
 // Figure is one quantity that a run measures.
@@ -68,8 +77,8 @@ type Figure struct {
 	LogY   bool   `json:"log_y,omitempty"`
 }
 
-// Better says whether higher or lower values of a figure are better. Without it, no conclusions are drawn
-// from the figure.
+// Better says whether higher or lower values of a figure are better. Without it, subjects are not compared in
+// the figure, for instance because the difference is true by construction.
 type Better string
 
 // The directions.
@@ -123,4 +132,22 @@ func classify(err error) (void, cannot bool) {
 		return r.void, !r.void
 	}
 	return false, false
+}
+
+// Section is a part of the report, which is a question.
+type Section string
+
+// The sections, in the order of the report.
+const (
+	SectionServer      Section = "How many lines does one server take?"
+	SectionWaiting     Section = "How long does a client wait?"
+	SectionConnections Section = "What does a connection cost?"
+	SectionPeers       Section = "Twisted, asyncio, Node.js and Redis"
+	SectionFlooding    Section = "Flood or ask?"
+	SectionHerd        Section = "What does a herd of five do?"
+	SectionGrowth      Section = "What grows, and what breaks first?"
+)
+
+var sections = []Section{
+	SectionServer, SectionWaiting, SectionConnections, SectionPeers, SectionFlooding, SectionHerd, SectionGrowth,
 }

@@ -10,7 +10,7 @@ import (
 // idleRatio measures how idle connections affect active ones.
 func idleRatio() *Experiment {
 	const few, many = 1000, 19_000
-	e := &Experiment{Row: Row{
+	e := &Experiment{Section: SectionConnections, Row: Row{
 		Name:     "idle-ratio",
 		Question: "What do idle connections cost those that are active?",
 		Method: "1,000 connections, of which some say nothing; the others each have a line in flight. " +
@@ -18,11 +18,13 @@ func idleRatio() *Experiment {
 			"The resident memory of an idle connection is what the process has more of when all idle ones " +
 			"are connected, before the others.",
 		Variable: "% idle",
-		Subjects: engines,
-		Figures: append([]Figure{
+		Subjects: twoEngines,
+		Figures: []Figure{
 			{Name: "replies", Unit: "1/s", Better: Higher, Chart: true},
-			{Name: "p99", Unit: "ms, of the active ones", Better: Lower, Chart: true},
-		}, costFigures()[0], Figure{Name: "resident per idle connection", Unit: "bytes", Better: Lower}),
+			{Name: "p99", Unit: "ms, of the active ones", Better: Lower, Chart: true, LogY: true},
+			{Name: "CPU per reply", Unit: "us", Better: Lower},
+			{Name: "resident per idle connection", Unit: "bytes", Better: Lower},
+		},
 	}}
 	connections := map[string][2]int{} // of a setting: idle and active
 	add := func(label, series string, percent float64, idle, active int, quick bool) {

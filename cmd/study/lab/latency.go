@@ -13,11 +13,13 @@ import (
 const (
 	ofAll     = "of the slowest one's peak"
 	ofEngines = "of the slowest engine's peak"
+
+	halfOfEngines = "50 % " + ofEngines
 )
 
 // latency measures latencies at a rate that all subjects sustain.
 func latency() *Experiment {
-	e := &Experiment{Row: Row{
+	e := &Experiment{Section: SectionWaiting, Row: Row{
 		Name:     "latency",
 		Question: "How long does a reply take, at the same rate for all?",
 		Method: "50 connections; lines are due at a fixed rate, whatever the server does, and the time " +
@@ -31,6 +33,9 @@ func latency() *Experiment {
 	}}
 	for _, series := range []string{ofAll, ofEngines} {
 		for _, percent := range []float64{25, 50, 75} {
+			if series == ofAll && percent != 50 {
+				continue
+			}
 			e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%v %% %s", percent, series), X: percent,
 				Series: series, Quick: percent == 50})
 		}

@@ -119,10 +119,10 @@ func costFigures() []Figure {
 		{Name: "CPU per reply", Unit: "us", Better: Lower, Chart: true},
 		{Name: "user time per reply", Unit: "us"},
 		{Name: "system time per reply", Unit: "us"},
-		{Name: "context switches per reply", Unit: "of all the server's threads", Better: Lower},
+		{Name: "context switches per reply", Unit: "of all the server's threads"},
 		{Name: "loader's CPU per reply", Unit: "us"},
-		{Name: "server busy", Unit: "% of a core"},
-		{Name: "loader busy", Unit: "% of a core"},
+		{Name: serverBusy, Unit: "% of a core"},
+		{Name: loaderBusy, Unit: "% of a core"},
 	}
 }
 
@@ -134,8 +134,8 @@ func (l loaded) cost() Values {
 		"system time per reply":      microseconds(l.server.system) / l.replies,
 		"context switches per reply": l.server.switches / l.replies,
 		"loader's CPU per reply":     microseconds(l.loader) / l.replies,
-		"server busy":                100 * (l.server.user + l.server.system).Seconds() / l.length.Seconds(),
-		"loader busy":                100 * l.loader.Seconds() / l.length.Seconds(),
+		serverBusy:                   100 * (l.server.user + l.server.system).Seconds() / l.length.Seconds(),
+		loaderBusy:                   100 * l.loader.Seconds() / l.length.Seconds(),
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // manyClients measures one server with up to 10,000,000 clients: memory, updates, restart and copy.
 func manyClients() *Experiment {
 	const most = "10 M clients"
-	e := &Experiment{OnDemand: true, Timeout: 20 * time.Minute, Row: Row{
+	e := &Experiment{Expect: expectation{12, 30 * time.Second}, Section: SectionGrowth, OnDemand: true, Timeout: 20 * time.Minute, Row: Row{
 		Name:     "many-clients",
 		Question: "What does a server with very many clients need, and for how long is it away when it restarts?",
 		Method: "A server with a journal takes an update of every client, on one connection. Then 10,000 updates a " +
@@ -58,11 +58,6 @@ func manyClients() *Experiment {
 		{Work: "10,000,000 clients", Figure: "GC at updates", Setting: most, Subject: thisHerd, AtMost: 5},
 		{Work: "10,000,000 clients", Figure: "heap per record", Setting: most, Subject: thisHerd, AtMost: 200},
 		{Work: "10,000,000 clients", Figure: "longest turn", Setting: most, Subject: thisHerd, AtMost: 20},
-	}
-	e.Growth = []Growth{
-		{"resident", thisHerd, "", 16 << 10, "what a usual machine has", true},
-		{"restart", thisHerd, "", 60, "a minute in which a server is away", false},
-		{"copy", thisHerd, "", 60, "a minute in which a server that restarts lacks records", false},
 	}
 	return e
 }

@@ -8,7 +8,7 @@ import (
 
 // manyServers measures herds of more than five processes.
 func manyServers() *Experiment {
-	e := &Experiment{OnDemand: true, Timeout: 5 * time.Minute, Row: Row{
+	e := &Experiment{Expect: expectation{17, 5 * time.Second}, Section: SectionGrowth, OnDemand: true, Timeout: 5 * time.Minute, Row: Row{
 		Name:     "many-servers",
 		Question: "What does a herd of many processes on one machine cost, idle and loaded?",
 		Method: "The processes are on a ring; of 20, every second one is also a neighbor of the one opposite. They hold 10,000 " +

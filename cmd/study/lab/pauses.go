@@ -13,14 +13,14 @@ import (
 // pauses measures GC pauses of a server with many records.
 func pauses() *Experiment {
 	const subjects = "loop"
-	e := &Experiment{Row: Row{
+	e := &Experiment{Rounds: 5, Expect: expectation{10.25, 1500 * time.Millisecond}, Section: SectionGrowth, Row: Row{
 		Name:     "gc-pauses",
 		Question: "How long does the garbage collector stop a server that holds many records?",
 		Method: "A server is told of every client once. Then 50 connections with 16 lines in flight " +
 			"update clients at random for ten times as long, while the collector is made to run: by " +
 			"itself it hardly would, for an update leaves no garbage. Pauses are those of the cycles " +
 			"meanwhile. Lines are not logged.",
-		Variable: "records", LogX: true,
+		Variable: "records", Categories: true,
 		Subjects: []string{subjects},
 		Settings: []Setting{{Label: "100 k records", X: 1e5, Quick: true}, {Label: "1 M records", X: 1e6}},
 		Figures: []Figure{
@@ -42,8 +42,6 @@ func pauses() *Experiment {
 	}
 	e.Targets = []Target{{Work: "1,000,000 records under load", Figure: "GC pause p99",
 		Setting: "1 M records", Subject: subjects, AtMost: 1}}
-	e.Growth = []Growth{{"GC pause p99", subjects, "", 10, "a pause that a client notices", false},
-		{"resident", subjects, "", 4096, "what a small machine has", true}}
 	return e
 }
 

@@ -8,21 +8,21 @@ import (
 
 // payload compares small and large replies.
 func payload() *Experiment {
-	e := &Experiment{Row: Row{
+	e := &Experiment{Section: SectionServer, Row: Row{
 		Name:     "payload",
 		Question: "What does the size of replies change?",
 		Method: "50 connections with a line in flight each, not logged: an IAMAT that is known " +
 			"already, answered with one line, or a WHATSAT of 50 km and 20 places in Tokyo, answered with " +
 			"JSON. Before, one reply is read with care; then all have to be as long.",
 		Variable: "payload",
-		Subjects: engines,
+		Subjects: twoEngines,
 		Settings: []Setting{
 			{Label: "IAMAT, one line", X: 0, Series: "IAMAT", Quick: true},
 			{Label: "WHATSAT, JSON", X: 1, Series: "WHATSAT", Quick: true},
 		},
 		Figures: []Figure{
 			{Name: "replies", Unit: "1/s", Better: Higher, Chart: true},
-			{Name: "bytes", Unit: "MB/s", Better: Higher},
+			{Name: "bytes", Unit: "MB/s"},
 			{Name: "size of a reply", Unit: "bytes"},
 			costFigures()[0],
 		},

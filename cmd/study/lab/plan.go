@@ -1,6 +1,9 @@
 package lab
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // plan is the order of runs: rounds, then settings, then subjects, so that runs to compare are close in
 // time. Each round begins with another subject, because the position may matter.
@@ -32,7 +35,8 @@ type conductor struct {
 	data       *Data
 	failures   map[[2]string]int // by subject and setting
 	one        func(context.Context, Run) (Values, error)
-	progress   func(done, of int, r Run)
+	starts     func(r Run)
+	ended      func(took time.Duration) // of a run, also one that was left out
 }
 
 // conduct executes all runs until ctx is done. It continues after failures.
@@ -47,17 +51,19 @@ func (c *conductor) conduct(ctx context.Context, rounds int) {
 			c.data.Skipped = append(c.data.Skipped, Skipped{subject, why})
 		}
 	}
-	runs := plan(c.experiment, rounds)
-	for i, r := range runs {
+	for _, r := range plan(c.experiment, rounds) {
 		if missing[r.Subject] || c.failures[[2]string{r.Subject, r.Setting.Label}] >= maxFailures {
+			c.ended(0)
 			continue
 		}
 		if ctx.Err() != nil {
 			c.data.Interrupted = true
 			return
 		}
-		c.progress(i, len(runs), r)
+		c.starts(r)
+		begun := time.Now()
 		c.run(ctx, r)
+		c.ended(time.Since(begun))
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // engines are the engines of the herd, by their names for herd serve --engine.
 var engines = []string{"loop", "goroutines", "owner"}
 
+// twoEngines are those of the question, for rows that owner adds nothing to.
+var twoEngines = engines[:2]
+
 // herdOptions configure the servers of a herd.
 type herdOptions struct {
 	engine    string

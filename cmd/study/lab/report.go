@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -10,31 +11,205 @@ import (
 	"time"
 )
 
-// report makes the report. Experiments add conclusions; a row whose experiment no longer exists is shown
-// without them.
+// Headings of the report.
+const (
+	headAnswer      = "Event loop or goroutines, flood or ask"
+	headPaper       = "What the paper supposed, and what was measured"
+	headUnsupported = "What the data do not support"
+	headTargets     = "Targets"
+	headRules       = "Method and rules"
+	headReadme      = "The table of README.md"
+	headTables      = "Tables"
+	headEnvironment = "Environment"
+)
+
+// report makes the report: the answer, then what it stands on. A row whose experiment no longer exists is in
+// the tables only.
 func report(r *Results, experiments []*Experiment) *document {
+	r = current(r, experiments)
+	all := compare(r)
+	concluded := conclude(r, experiments, all)
 	d := &document{}
-	d.heading(1, "Event loop or goroutines, flood or ask: the study of the server herd")
-	d.paragraph("Made by make study. Servers and what loads them share the machine's cores: compare " +
-		"figures of one row with each other, not with figures from elsewhere. Everything below is " +
-		"computed from raw.json, the conclusions by the rules that follow, which were stated before " +
-		"the first run. Charts show medians with least and greatest.")
-	d.heading(2, "Rules")
-	d.list(r.Rules)
-	concluded := conclude(r, experiments)
-	concluded.write(d)
-	d.heading(2, "Rows")
-	d.paragraph("Each is a question, how it was measured, and its figures.")
-	for _, data := range r.Rows {
-		reportRow(d, data)
+	d.heading(1, headAnswer)
+	d.numbered(answers(r, all))
+	d.paragraph("%s", confidenceIn(r, all))
+	d.picture("answer", duelTitle, func() ([]byte, error) { return forest(engineDuel(all)) })
+	contents := d.reserve()
+	for _, s := range sections {
+		reportSection(d, s, r, experiments, all, concluded)
 	}
-	concluded.writeStandings(d)
+	if len(concluded.guesses) > 1 {
+		d.heading(2, headPaper)
+		d.table(concluded.guesses)
+	}
+	if len(concluded.unsupported) > 0 {
+		d.heading(2, headUnsupported)
+		d.list(concluded.unsupported)
+	}
+	if len(concluded.targets) > 1 {
+		d.heading(2, headTargets)
+		d.table(concluded.targets)
+	}
+	reportRules(d, r)
+	if table := readmeTable(r); len(table) > 1 {
+		d.heading(2, headReadme)
+		d.table(table)
+	}
+	d.heading(2, headTables)
+	d.paragraph("Each row of the study: its question, how it was measured, and its figures. A value is a median with its " +
+		"confidence interval in brackets.")
+	for _, data := range r.Rows {
+		reportRow(d, data, all.ofRow(data.Name))
+	}
 	reportEnvironments(d, r)
+	d.blocks[contents].text = "**Contents:** " + d.contents()
 	return d
 }
 
-// reportRow adds the figures of a row.
-func reportRow(d *document, data *Data) {
+// current returns the results with figures and rows as the experiments describe them now: what is compared and
+// drawn is decided by the program, and not by the data. Results are not changed.
+func current(r *Results, experiments []*Experiment) *Results {
+	c := *r
+	c.Rows = nil
+	for _, data := range r.Rows {
+		d := *data
+		if e := experimentOf(experiments, d.Name); e != nil {
+			d.LogX, d.Categories = e.LogX, e.Categories
+			d.Figures = slices.Clone(d.Figures)
+			for i, f := range d.Figures {
+				if k := slices.IndexFunc(e.Figures, func(g Figure) bool { return g.Name == f.Name }); k >= 0 {
+					d.Figures[i] = e.Figures[k]
+				}
+			}
+		}
+		c.Rows = append(c.Rows, &d)
+	}
+	return &c
+}
+
+// reportSection adds a section: what its rows say of loop and goroutines in a line each, and their charts.
+func reportSection(
+	d *document, s Section, r *Results, experiments []*Experiment, all comparisons, c *conclusions,
+) {
+	mark := len(d.blocks)
+	d.heading(2, string(s))
+	if s == SectionPeers {
+		reportPeers(d, r)
+	}
+	for _, data := range r.Rows {
+		e := experimentOf(experiments, data.Name)
+		if e == nil || e.Section != s {
+			continue
+		}
+		said := strings.Join(strings.Fields(tally(all.ofRow(data.Name))+qualified(data)), " ")
+		d.paragraph("**%s** %s ([tables](#%s))", data.Question, said, anchor(data.Name))
+		for _, f := range data.Figures {
+			if f.Chart {
+				d.attempt(charts(data, f, d.chart))
+			}
+		}
+	}
+	if s == SectionGrowth && len(c.growth) > 1 {
+		d.list(c.breaks)
+		d.table(c.growth)
+	}
+	if len(d.blocks) == mark+1 {
+		d.blocks = d.blocks[:mark] // nothing was measured
+	}
+}
+
+// qualified says what else has to be known of the figures of a row.
+func qualified(data *Data) string {
+	switch {
+	case data.Quick:
+		return " A quick study: fewer settings, shorter runs."
+	case data.Interrupted:
+		return " It was interrupted."
+	}
+	return ""
+}
+
+// tally counts the verdicts on a row, of each pair with any.
+func tally(all comparisons) string {
+	var texts []string
+	for _, pair := range pairs[:3] {
+		count := map[string]int{}
+		for _, c := range all {
+			if c.First == pair[0] && c.Second == pair[1] {
+				count[c.text()]++
+			}
+		}
+		if len(count) == 0 {
+			continue
+		}
+		parts := []string{
+			fmt.Sprintf("%s is better in %d", pair[0], count[pair[0]]), fmt.Sprintf("%s in %d", pair[1], count[pair[1]]),
+		}
+		for _, verdict := range []string{"alike", "not decided", "too few rounds"} {
+			if n := count[verdict]; n > 0 {
+				parts = append(parts, fmt.Sprintf("%s %d", verdict, n))
+			}
+		}
+		texts = append(texts, "Comparisons: "+strings.Join(parts, ", ")+".")
+	}
+	return strings.Join(texts, " ")
+}
+
+// reportPeers adds the charts of all subjects at 50 connections.
+func reportPeers(d *document, r *Results) {
+	data := r.row("throughput")
+	if data == nil {
+		return
+	}
+	d.paragraph("IAMATs to one server on 50 connections. Redis and the bare servers are yardsticks: they do less, and log " +
+		"nothing. " + otherWork)
+	for _, name := range []string{"replies", "CPU per reply"} {
+		f, _ := data.figure(name)
+		for _, pipeline := range []string{loggedOne, loggedMany} {
+			label := fewConns + pipeline
+			title := titleOf(f, label)
+			d.picture("peers: "+name+", "+pipeline, title, func() ([]byte, error) {
+				return drawBars(title, f.Unit, barsOf(data, f, []Setting{{Label: label}}), false)
+			})
+		}
+	}
+}
+
+// reportRules adds the rules and where they were stated.
+func reportRules(d *document, r *Results) {
+	d.heading(2, headRules)
+	d.paragraph("Everything in this report is computed from raw.json by `bin/study --from raw.json`. Servers and what " +
+		"loads them share the machine's cores: compare figures of one row with each other, not with figures from elsewhere.")
+	d.list(Rules)
+	if !slices.Equal(r.Rules, Rules) {
+		d.paragraph("These rules are newer than the data. raw.json has those that were stated before the runs.")
+	}
+	rows := map[Stated][]string{}
+	var order []Stated
+	for _, data := range r.Rows {
+		if rows[data.Stated] == nil {
+			order = append(order, data.Stated)
+		}
+		rows[data.Stated] = append(rows[data.Stated], data.Name)
+	}
+	var texts []string
+	for _, s := range order {
+		text := fmt.Sprintf("%s: %s.", list(rows[s]), s.text())
+		if len(order) == 1 {
+			text = fmt.Sprintf("Of every row %s.", s.text())
+		}
+		if command := s.command(); command != "" {
+			text += " `" + command + "` shows them, and [Tables](#" + anchor(headTables) + ") says when each row began."
+		}
+		texts = append(texts, text)
+	}
+	if len(texts) > 0 {
+		d.paragraph("%s", upper(strings.Join(texts, " ")))
+	}
+}
+
+// reportRow adds the figures of a row, and the ratios of what was compared.
+func reportRow(d *document, data *Data, compared comparisons) {
 	d.heading(3, data.Name)
 	d.paragraph("%s %s %s", data.Question, data.Method, runsOf(data))
 	d.list(troubles(data))
@@ -45,18 +220,22 @@ func reportRow(d *document, data *Data) {
 	d.list(notes)
 	for _, f := range data.Figures {
 		d.table(figureTable(data, f))
-		if !f.Chart {
-			continue
-		}
-		if err := charts(data, f, d.chart); err != nil {
-			d.paragraph("There is no %v.", err)
-		}
 	}
+	table := [][]string{{"compared", "at", "of", "ratio", "better"}}
+	for _, c := range compared {
+		table = append(table, []string{
+			c.Figure.Name, c.Setting, c.First + " to " + c.Second, times(c.Ratio.Mean) + doubt(c.Ratio), c.text(),
+		})
+	}
+	d.table(table)
 }
 
 // runsOf describes the runs of a row.
 func runsOf(data *Data) string {
 	text := fmt.Sprintf("%d rounds", data.Rounds)
+	if data.Rounds == 1 {
+		text = "1 round"
+	}
 	if data.Length > 0 {
 		text += fmt.Sprintf(" of %v", data.Length)
 	}
@@ -158,7 +337,7 @@ func reportEnvironments(d *document, r *Results) {
 	}
 }
 
-// spread formats a median with minimum and maximum; "" if there are no values.
+// spread formats a median with its confidence interval; "" if there are no values.
 func spread(s Summary) string {
 	switch s.N {
 	case 0:
@@ -166,7 +345,7 @@ func spread(s Summary) string {
 	case 1:
 		return number(s.Median)
 	}
-	return fmt.Sprintf("%s [%s, %s]", number(s.Median), number(s.Min), number(s.Max))
+	return fmt.Sprintf("%s [%s, %s]", number(s.Median), number(s.Low), number(s.High))
 }
 
 // number formats a value with three significant digits, without decimals from 100 on.
@@ -183,5 +362,16 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
+// upper begins a sentence with a capital letter.
+func upper(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
 // sortedKeys returns a map's keys in order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+// list joins words with commas and "and".
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}

@@ -17,7 +17,7 @@ const format = 1
 // Results is the content of raw.json.
 type Results struct {
 	Format int      `json:"format"`
-	Rules  []string `json:"rules"` // as stated before the first run
+	Rules  []string `json:"rules"` // as stated before the first run of the latest rows
 	Rows   []*Data  `json:"rows"`  // in the order of All
 }
 
@@ -32,6 +32,7 @@ type Data struct {
 	Quick       bool          `json:"quick,omitempty"`
 	Interrupted bool          `json:"interrupted,omitempty"`
 	Notes       Notes         `json:"notes,omitempty"`
+	Stated      Stated        `json:"stated"` // the commit of the rules when the row was measured
 	Samples     []Sample      `json:"samples"`
 	Skipped     []Skipped     `json:"skipped,omitempty"`
 }
@@ -72,14 +73,21 @@ func (d *Data) summary(subject, setting, figure string) Summary {
 	return summarize(all)
 }
 
-// ratio summarizes the ratios of two subjects, round by round.
-func (d *Data) ratio(a, b, setting, figure string) Summary {
-	return summarize(ratios(d.values(a, setting, figure), d.values(b, setting, figure)))
+// paired compares two subjects round by round.
+func (d *Data) paired(a, b, setting, figure string) Estimate {
+	return paired(d.values(a, setting, figure), d.values(b, setting, figure))
 }
 
-// relation compares two subjects round by round.
-func (d *Data) relation(a, b, setting, figure string) Relation {
-	return relate(d.values(a, setting, figure), d.values(b, setting, figure))
+// ratio summarizes the ratios of two subjects, of runs of the same round.
+func (d *Data) ratio(a, b, setting, figure string) Summary {
+	var all []float64
+	against := d.values(b, setting, figure)
+	for round, v := range d.values(a, setting, figure) {
+		if w, ok := against[round]; ok && w != 0 {
+			all = append(all, v/w)
+		}
+	}
+	return summarize(all)
 }
 
 // figure finds a figure by name.
@@ -89,6 +97,15 @@ func (d *Data) figure(name string) (Figure, bool) {
 		return Figure{}, false
 	}
 	return d.Figures[i], true
+}
+
+// row finds a row by name; nil if there is none.
+func (r *Results) row(name string) *Data {
+	i := slices.IndexFunc(r.Rows, func(d *Data) bool { return d.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return r.Rows[i]
 }
 
 // put adds or replaces a row, and keeps the order of names.

@@ -4,7 +4,7 @@ package lab
 func All() []*Experiment {
 	return []*Experiment{
 		throughput(), latency(), memory(), idleRatio(), slowHandler(), slowReaders(), churn(),
-		payload(), cores(), updates(), copying(), wholeHerd(), pauses(), floodOrAsk(), growthOfServers(),
+		payload(), cores(), placement(), updates(), copying(), wholeHerd(), pauses(), floodOrAsk(), growthOfServers(),
 		growthOfRecords(), correctness(), manyClients(), manyServers(), tlsCost(),
 	}
 }

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"math"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -34,57 +33,74 @@ func at10(better Better, values map[string][]float64) *Data {
 	return made(better, atTen, all)
 }
 
-func TestStanding(t *testing.T) {
-	slow, fast, middle := []float64{1, 1, 2, 2, 1}, []float64{8, 9, 8, 9, 10}, []float64{2, 5, 9, 5, 8}
+// A verdict needs enough rounds, a p-value that is small for the number of comparisons, and a difference that
+// counts.
+func TestVerdicts(t *testing.T) {
+	base := []float64{100, 110, 90, 105, 95, 100}
+	by := func(factors ...float64) []float64 {
+		all := make([]float64, len(base))
+		for i, v := range base {
+			all[i] = v * factors[i%len(factors)]
+		}
+		return all
+	}
 	for _, c := range []struct {
-		name   string
-		better Better
-		values map[string][]float64
-		want   string
-		next   string
+		name string
+		loop []float64
+		want [2]Verdict // if higher is better, if lower
 	}{
-		{"a winner", Higher, map[string][]float64{"a": slow, "b": fast}, "b is first", "a"},
-		{"less is better", Lower, map[string][]float64{"a": slow, "b": fast}, "a is first", "b"},
-		{"no difference", Higher, map[string][]float64{"a": middle, "b": fast}, "no difference between b and a", "a"},
-		{"two are no different, one is behind", Higher,
-			map[string][]float64{"a": slow[:], "b": fast, "c": {8, 9, 9, 7, 8}}, "no difference between b and c", "a"},
-		{"too few", Higher, map[string][]float64{"a": slow[:4], "b": fast},
-			"too few runs; b has the best median", "a"},
-		{"of one who was not measured", Higher, map[string][]float64{"a": slow, "b": fast, "c": nil}, "b is first", "a"},
-		{"alone", Higher, map[string][]float64{"a": slow}, "", ""},
+		{"clearly more", by(1.2, 1.21, 1.19), [2]Verdict{FirstIs, SecondIs}},
+		{"clearly less", by(0.8, 0.81, 0.79), [2]Verdict{SecondIs, FirstIs}},
+		{"clearly, but too little to count", by(1.03, 1.031, 1.029), [2]Verdict{Alike, Alike}},
+		{"perhaps too little to count", by(1.02, 1.06), [2]Verdict{Undecided, Undecided}}, // p = 0.006
+		{"alike", by(1, 1.01, 0.99), [2]Verdict{Alike, Alike}},
+		{"anything", by(1.5, 0.7, 1.1), [2]Verdict{Undecided, Undecided}},
+		{"too few", by(1.2, 1.21)[:4], [2]Verdict{TooFewRounds, TooFewRounds}},
 	} {
-		d := at10(c.better, c.values)
-		s, ok := standing(d, d.Subjects, d.Figures[0], "10 things")
-		if ok != (c.want != "") {
-			t.Errorf("%s: there is a standing: %v", c.name, ok)
+		for i, better := range []Better{Higher, Lower} {
+			r := &Results{Rows: []*Data{at10(better, map[string][]float64{"loop": c.loop, "goroutines": base})}}
+			all := compare(r)
+			if got := all.of("made", "10 things", "speed", "loop", "goroutines").Verdict; len(all) != 1 || got != c.want[i] {
+				t.Errorf("%s: %s is better: %v, want %v", c.name, better, got, c.want[i])
+			}
+			inverse := all.of("made", "10 things", "speed", "goroutines", "loop")
+			if want := compare(r)[0].inverse(); inverse.Verdict != want.Verdict || inverse.First != "goroutines" {
+				t.Errorf("%s: the other way round %+v, want %+v", c.name, inverse, want)
+			}
 		}
-		if ok && (s.verdict() != c.want || s.Next != c.next) {
-			t.Errorf("%s: %q, next %q; want %q, %q", c.name, s.verdict(), s.Next, c.want, c.next)
-		}
+	}
+	if got := (comparisons{}).of("made", "10 things", "speed", "loop", "goroutines"); got.Verdict != NotMeasured {
+		t.Errorf("what was not measured: %v", got.Verdict)
 	}
 }
 
-// A duel counts for each figure how often each subject is better, and lists the settings.
-func TestDuel(t *testing.T) {
-	at := map[string][]float64{"10 things": {4, 4, 6, 4, 4}, "100 things": {1, 2, 3, 2, 1}, "many": {1}}
-	half := map[string][]float64{"10 things": {2, 2, 3, 2, 2}, "100 things": {1, 2, 4, 2, 1}, "many": {2}}
-	settings := append(atTen, Setting{Label: "100 things", X: 100}, Setting{Label: "many", X: 1000})
-	for better, who := range map[Better]string{Higher: "loop", Lower: "goroutines"} {
-		d := made(better, settings, map[string]map[string][]float64{"loop": at, "goroutines": half})
-		got := duel(&Results{Rows: []*Data{d, made(better, settings, nil)}}, "loop", "goroutines")
-		want := [][]string{
-			{"figure", "at", "loop to goroutines", "better"},
-			{"made: speed", "10 things", "2 [2, 2]", who},
-			{"made: speed", "100 things", "1 [0.75, 1]", "no difference"},
-			{"made: speed", "many", "0.5", "too few rounds"},
-		}
-		if !slices.EqualFunc(got.table, want, slices.Equal[[]string]) {
-			t.Errorf("%s is better: %q, want %q", better, got.table, want)
-		}
-		sentence := "made, speed: " + who +
-			" is better at 1 setting, no difference at 1 setting, too few rounds at 1 setting."
-		if !slices.Equal(got.tallies, []string{sentence}) {
-			t.Errorf("%s is better: %q, want %q", better, got.tallies, sentence)
+// What is decided alone is not decided as one of many.
+func TestVerdictsAreCorrected(t *testing.T) {
+	odd := map[string][]float64{"loop": {1.1, 1.35, 1.2, 1.12, 1.3}, "goroutines": {1, 1, 1, 1, 1}} // p = 0.0085
+	if got := compare(&Results{Rows: []*Data{at10(Higher, odd)}}); got[0].Verdict != FirstIs {
+		t.Fatalf("alone: %+v", got[0])
+	}
+	settings := append([]Setting{}, atTen...)
+	values := map[string]map[string][]float64{"loop": {"10 things": odd["loop"]}, "goroutines": {"10 things": odd["goroutines"]}}
+	for _, label := range []string{"a", "b", "c"} {
+		settings = append(settings, Setting{Label: label})
+		values["loop"][label], values["goroutines"][label] = []float64{1, 2, 1, 2, 1}, []float64{2, 1, 2, 1, 1}
+	}
+	all := compare(&Results{Rows: []*Data{made(Higher, settings, values)}})
+	if all[0].Verdict != Undecided || all.tested() != 4 || all.decided() != 0 {
+		t.Errorf("of four: %+v", all[0])
+	}
+}
+
+// A figure without a better direction is not compared: it differs by construction.
+func TestByConstruction(t *testing.T) {
+	d := at10("", map[string][]float64{flooding: {0, 0, 0, 0, 0}, asking: {5, 6, 7, 8, 9}})
+	if all := compare(&Results{Rows: []*Data{d}}); len(all) != 0 {
+		t.Errorf("compared: %+v", all[0])
+	}
+	for _, f := range floodOrAsk().Figures {
+		if strings.HasPrefix(f.Name, "response time") && f.Better != "" {
+			t.Errorf("%s is compared", f.Name)
 		}
 	}
 }
@@ -118,28 +134,32 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-func TestTested(t *testing.T) {
-	low, high := []float64{1, 2, 1, 2, 1}, []float64{5, 6, 5, 6, 5}
+func TestGuesses(t *testing.T) {
+	low, high := []float64{1, 1.01, 0.99, 1, 1.02}, []float64{5, 5.1, 4.9, 5, 5.1}
 	for _, c := range []struct {
-		a, b   []float64
-		expect Relation
-		want   string
+		node, twisted []float64
+		expect        Better
+		given, want   string
 	}{
-		{low, high, Below, "borne out"}, {low, high, Above, "contradicted"},
-		{high, low, Above, "borne out"}, {high, low, Below, "contradicted"},
-		{low, low, Below, "left open: no difference"},
-		{low[:3], high, Below, "too few runs"}, {nil, high, Below, "not measured"},
+		{low, high, Lower, "", "confirmed"}, {low, high, Higher, "", "contradicted"},
+		{high, low, Higher, "", "confirmed"}, {high, low, Lower, "", "contradicted"},
+		{low, low, Lower, "", "left open: alike"},
+		{low, []float64{1, 2, 0.5, 1.5, 0.7}, Lower, "", "left open: not decided"},
+		{low[:3], high, Lower, "", "too few rounds"}, {nil, high, Lower, "", "not measured"},
+		{low, high, Higher, "it is so", "true by construction: it is so"},
 	} {
-		d := at10(Higher, map[string][]float64{"a": c.a, "b": c.b})
-		g := Guess{Figure: "speed", Setting: "10 things", Subject: "a", Than: "b", Expect: c.expect}
-		if got := tested(d, g).Verdict; got != c.want {
-			t.Errorf("%v, %v: %q, want %q", c.a, c.b, got, c.want)
+		for _, better := range []Better{Higher, Lower} {
+			all := compare(&Results{Rows: []*Data{at10(better, map[string][]float64{nodeJS: c.node, twisted: c.twisted})}})
+			g := Guess{Figure: "speed", Setting: "10 things", Subject: nodeJS, Than: twisted, Expect: c.expect, Given: c.given}
+			if got := g.verdict(all.of("made", g.Setting, g.Figure, g.Subject, g.Than)); got != c.want {
+				t.Errorf("%v, %v: %q, want %q", c.node, c.twisted, got, c.want)
+			}
 		}
 	}
 }
 
 func TestExtrapolated(t *testing.T) {
-	settings := []Setting{{Label: "1", X: 1}, {Label: "10", X: 10}, {Label: "100", X: 100}}
+	settings := []Setting{{Label: "1", X: 1}, {Label: "10", X: 10}, {Label: "100", X: 100}, {Label: "1000", X: 1000}, {Label: "10000", X: 10_000}}
 	grow := func(values ...float64) *Data {
 		by := map[string][]float64{}
 		for i, v := range values {
@@ -148,46 +168,67 @@ func TestExtrapolated(t *testing.T) {
 		return made(Lower, settings, map[string]map[string][]float64{"a": by})
 	}
 	for _, c := range []struct {
-		name                    string
-		d                       *Data
-		exponent, atTen, breaks float64
-	}{
-		{"as the variable", grow(1, 10, 100), 1, 1000, 5},
-		{"as its square", grow(1, 1, 100), 2, 10_000, math.Sqrt(5)},
-		{"not at all", grow(7, 5, 5), 0, 5, math.Inf(1)},
-		{"downwards", grow(7, 10, 1), -1, 0.1, math.Inf(1)},
-		{"beyond its limit already", grow(1, 100, 1000), 1, 10_000, 1},
-		{"where the last setting is missing", grow(1, 10), 1, 100, 50},
-	} {
-		e, ok := extrapolated(c.d, Growth{Figure: "speed", Subject: "a", Limit: 500})
-		if !ok || math.Abs(e.Exponent-c.exponent) > 1e-9 || math.Abs(e.AtTen-c.atTen) > 1e-6 ||
-			e.Breaks != c.breaks && math.Abs(e.Breaks-c.breaks) > 1e-9 {
-			t.Errorf("%s: %+v, want exponent %v, %v at ten times, reached at %v", c.name, e, c.exponent, c.atTen,
-				c.breaks)
-		}
-	}
-	for _, c := range []struct {
 		name          string
+		line          bool
 		d             *Data
 		atTen, breaks float64
+		way           string
 	}{
-		{"from a part that does not grow", grow(10, 19, 109), 1009, 4.91},
-		{"level", grow(1, 10, 10), 10, math.Inf(1)},
-		{"beyond its limit already", grow(1, 100, 1000), 10_000, 1},
+		{"as the variable", false, grow(1, 10, 100, 1000, 10_000), 100_000, 5, "things^1.00"},
+		{"as its square", false, grow(1, 100, 1e4, 1e6, 1e8), 1e10, 1, "things^2.00"}, // beyond its limit already
+		{"not at all", false, grow(5, 5, 5, 5, 5), 5, math.Inf(1), "things^0.00"},
+		{"downwards", false, grow(1e4, 1000, 100, 10, 1), 0.1, math.Inf(1), "things^-1.00"},
+		{"from a part that does not grow", true, grow(11, 20, 110, 1010, 10_010), 100_010, 4.999, "10 + 1 × things"},
+		{"without a law", false, grow(1, 10, 300, 1000, 10_000), 0, 0, "no law: a value is 141 % off the best fit"},
+		{"at too few settings", false, grow(1, 10, 100, 1000), 0, 0, "no law: measured at 4 settings, a law needs 5"},
 	} {
-		e, ok := extrapolated(c.d, Growth{Figure: "speed", Subject: "a", Limit: 500, Line: true})
-		if !ok || math.Abs(e.AtTen-c.atTen) > 1e-6 || e.Breaks != c.breaks && math.Abs(e.Breaks-c.breaks) > 1e-9 {
-			t.Errorf("a line %s: %+v, want %v at ten times, reached at %v", c.name, e, c.atTen, c.breaks)
+		e, ok := extrapolated(c.d, Growth{Figure: "speed", Subject: "a", Limit: 50_000, Line: c.line})
+		if !ok || e.way("things") != c.way || math.Abs(e.AtTen-c.atTen) > 1e-6*c.atTen || e.Breaks != c.breaks && math.Abs(e.Breaks-c.breaks) > 1e-6 {
+			t.Errorf("%s: %s, %+v, want %s, %v at ten times, reached at %v", c.name, e.way("things"), e, c.way, c.atTen, c.breaks)
 		}
 	}
-	if _, ok := extrapolated(grow(1), Growth{Figure: "speed", Subject: "a", Limit: 500}); ok {
-		t.Error("one point was extrapolated")
+	if _, ok := extrapolated(grow(), Growth{Figure: "speed", Subject: "a", Limit: 500}); ok {
+		t.Error("nothing was extrapolated")
 	}
-	first, ok := breaksFirst([]Extrapolated{{Breaks: math.Inf(1)}, {Breaks: 4}, {Breaks: 3}, {Breaks: 9}})
+	first, ok := breaksFirst([]Extrapolated{{Breaks: math.Inf(1)}, {Breaks: 4}, {Breaks: 3}, {Breaks: 1, Not: "no law"}})
 	if !ok || first.Breaks != 3 {
 		t.Errorf("what breaks first is %+v", first)
 	}
 	if _, ok := breaksFirst([]Extrapolated{{Breaks: math.Inf(1)}}); ok {
 		t.Error("what never breaks breaks first")
 	}
+}
+
+// Every series with a law has enough settings, and every workload of the summary is a setting of a row.
+func TestRowsHaveWhatConclusionsNeed(t *testing.T) {
+	for _, e := range All() {
+		for _, g := range e.Growth {
+			if n := len(ofSeries(e.Settings, g.Series)); n < enoughPoints {
+				t.Errorf("%s: %s has %d settings in series %q, a law needs %d", e.Name, g.Figure, n, g.Series, enoughPoints)
+			}
+		}
+	}
+	for _, w := range workloads() {
+		e := experimentOf(All(), w.row)
+		if e == nil || e.OnDemand {
+			t.Errorf("%s: no row %q in a study", w.name, w.row)
+			continue
+		}
+		d := &Data{Row: e.Row}
+		if f, ok := d.figure(w.figure); !ok || f.Better == "" {
+			t.Errorf("%s: %s is not compared in %s", w.name, w.figure, w.row)
+		}
+		if !containsSetting(e.Settings, w.setting) {
+			t.Errorf("%s: no setting %q in %s", w.name, w.setting, w.row)
+		}
+	}
+}
+
+func containsSetting(settings []Setting, label string) bool {
+	for _, s := range settings {
+		if s.Label == label {
+			return true
+		}
+	}
+	return false
 }

@@ -16,15 +16,15 @@ const SlowServer = "slow-server"
 // slowHandler measures the effect of a blocking call on other clients.
 func slowHandler() *Experiment {
 	const on, off = "in the handler", "in another thread"
-	e := &Experiment{Row: Row{
+	e := &Experiment{Section: SectionWaiting, Row: Row{
 		Name:     "slow-handler",
 		Question: "What does a handler that blocks do to other clients?",
 		Method: "One client sends five WHATSATs a second, whose lookup sleeps, as a call to another " +
 			"server does: in the handler, which is wrong, or in another thread, which posts the result to " +
 			"the loop as the herd does. On 50 other connections 2,000 lines are due a " +
 			"second. Lines are not logged.",
-		Variable: "ms that a lookup takes",
-		Subjects: engines,
+		Variable: "ms that a lookup takes", Categories: true,
+		Subjects: twoEngines,
 		Figures: []Figure{
 			{Name: "p50", Unit: "ms, of other clients"},
 			{Name: "p99", Unit: "ms, of other clients", Better: Lower, Chart: true, LogY: true},
@@ -34,6 +34,9 @@ func slowHandler() *Experiment {
 	}}
 	for _, series := range []string{on, off} {
 		for _, ms := range []float64{0, 1, 10, 100} {
+			if ms == 1 && series == off || ms == 0 && series == on {
+				continue
+			}
 			e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%v ms %s", ms, series), X: ms,
 				Series: series, Quick: ms == 10})
 		}

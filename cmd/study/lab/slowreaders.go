@@ -10,14 +10,14 @@ import (
 // slowReaders measures the cost of clients that send and hardly read.
 func slowReaders() *Experiment {
 	const all, rate = 200, 5000
-	e := &Experiment{Row: Row{
+	e := &Experiment{Section: SectionWaiting, Row: Row{
 		Name:     "slow-readers",
 		Question: "What do clients that do not read their replies cost the others?",
 		Method: "200 connections, of which some send as fast as they may and read 1 KiB a second, " +
 			"until the server disconnects them; on the others together 5,000 lines are due a " +
 			"second. Memory is the process's at the end.",
-		Variable: "% slow readers",
-		Subjects: engines,
+		Variable: "% slow readers", Categories: true,
+		Subjects: twoEngines,
 		Figures: []Figure{
 			{Name: "p99", Unit: "ms, of the others", Better: Lower, Chart: true, LogY: true},
 			{Name: "p99.9", Unit: "ms, of the others"},

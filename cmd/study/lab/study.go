@@ -33,7 +33,7 @@ type Options struct {
 }
 
 const (
-	fullRounds     = 5
+	fullRounds     = 10
 	fullLength     = time.Second
 	quickRounds    = 1
 	quickLength    = 200 * time.Millisecond
@@ -53,6 +53,7 @@ var ErrNotCompared = errors.New("no row that compares two binaries is chosen")
 const (
 	rawFile      = "raw.json"
 	markdownFile = "report.md"
+	pageFile     = "report.html"
 	chartFolder  = "charts"
 )
 
@@ -81,13 +82,12 @@ func run(ctx context.Context, o Options, experiments []*Experiment) error {
 		}
 	}
 	results.Rules = Rules
-	fmt.Fprintln(o.Progress, "Rules for conclusions:")
-	for _, rule := range Rules {
-		fmt.Fprintln(o.Progress, "-", rule)
-	}
+	p, now := newProgress(o.Progress), stated(".")
+	announce(p, o, chosen, now)
 	failed := 0
 	for _, e := range chosen {
-		data := conductRow(ctx, o, e)
+		data := conductRow(ctx, o, e, p)
+		data.Stated = now
 		results.put(data, names(experiments))
 		if err := write(o.Out, results, experiments); err != nil {
 			return err
@@ -99,7 +99,8 @@ func run(ctx context.Context, o Options, experiments []*Experiment) error {
 			failed++
 		}
 	}
-	fmt.Fprintf(o.Progress, "The report is in %s.\n", filepath.Join(o.Out, markdownFile))
+	p.message("Done in %s.", clock(p.now().Sub(p.begun)))
+	written(o.Progress, o.Out)
 	if failed > 0 {
 		return fmt.Errorf("%d of %d rows have no figures; see the report", failed, len(chosen))
 	}
@@ -125,8 +126,54 @@ func reportAgain(o Options, experiments []*Experiment) error {
 	if err := write(out, results, experiments); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Progress, "The report is in %s.\n", filepath.Join(out, markdownFile))
+	written(o.Progress, out)
 	return nil
+}
+
+// announce says what is going to happen: the rules, where they can be checked, and how long it takes.
+func announce(p *progress, o Options, chosen []*Experiment, now Stated) {
+	p.message("Rules for conclusions:")
+	for _, rule := range Rules {
+		p.message("- %s", rule)
+	}
+	p.message("%s.", upper(now.text()))
+	if command := now.command(); command != "" {
+		p.message("To see them: %s", command)
+	}
+	for _, e := range chosen {
+		e, rounds, length := planned(o, e)
+		p.add(e.Name, len(plan(e, rounds)), cmp.Or(e.Expect, usual).of(length))
+	}
+	p.message("%d runs, about %s.", p.runs(), clock(p.total()))
+}
+
+// Planned is a row with what is known before it is run.
+type Planned struct {
+	*Experiment
+	Runs int
+	Time time.Duration // expected
+}
+
+// Plan returns all rows. Those that are on demand have the plan of a study that chooses them.
+func Plan(o Options) (all []Planned) {
+	for _, e := range All() {
+		q, rounds, length := planned(o, e)
+		runs := len(plan(q, rounds))
+		all = append(all, Planned{e, runs, time.Duration(runs) * cmp.Or(q.Expect, usual).of(length)})
+	}
+	return all
+}
+
+// written prints the paths of all files of a report.
+func written(out io.Writer, folder string) {
+	fmt.Fprintln(out, "Written:")
+	for _, file := range []string{markdownFile, pageFile, rawFile} {
+		fmt.Fprintln(out, " ", filepath.Join(folder, file))
+	}
+	drawn, _ := filepath.Glob(filepath.Join(folder, chartFolder, "*.svg")) // the pattern is valid
+	for _, file := range drawn {
+		fmt.Fprintln(out, " ", file)
+	}
 }
 
 // choose finds rows by name. Without names it returns all that are not on demand.
@@ -164,25 +211,31 @@ func names(experiments []*Experiment) []string {
 	return all
 }
 
-// conductRow runs one row.
-func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
-	b := &Bench{Herd: o.Herd, Against: o.Against, Self: o.Self, Length: fullLength, Quick: o.Quick, Notes: Notes{}}
-	rounds := fullRounds
+// planned returns the part of a row that is measured, its rounds, and the time of a measurement.
+func planned(o Options, e *Experiment) (of *Experiment, rounds int, length time.Duration) {
+	rounds, length = cmp.Or(e.Rounds, fullRounds), fullLength
 	if o.Against == "" {
-		e = without(e, otherHerd)
+		e = alone(e)
 	}
 	if o.Quick {
-		e, rounds, b.Length = quick(e), quickRounds, quickLength
+		e, rounds, length = quick(e), quickRounds, quickLength
 	}
 	if e.OnDemand {
 		rounds = onDemandRounds
 	}
 	if e.Simulated {
-		rounds, b.Length = fullRounds, 0
+		length = 0
+		if rounds = fullRounds; o.Quick {
+			rounds = enough // which are seeds
+		}
 	}
-	if o.Rounds > 0 {
-		rounds = o.Rounds
-	}
+	return e, cmp.Or(o.Rounds, rounds), length
+}
+
+// conductRow runs one row.
+func conductRow(ctx context.Context, o Options, e *Experiment, p *progress) *Data {
+	e, rounds, length := planned(o, e)
+	b := &Bench{Herd: o.Herd, Against: o.Against, Self: o.Self, Length: length, Quick: o.Quick, Notes: Notes{}}
 	data := &Data{
 		Row: e.Row, Environment: newEnvironment(o.Version), Begun: time.Now().UTC(), Rounds: rounds,
 		Length: b.Length, Quick: o.Quick,
@@ -194,11 +247,9 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 	defer func() { data.Took = time.Since(data.Begun) }()
 	c := &conductor{
 		experiment: e, data: data, failures: map[[2]string]int{},
-		one: func(ctx context.Context, r Run) (Values, error) { return one(ctx, e, b, r) },
-		progress: func(done, of int, r Run) {
-			fmt.Fprintf(o.Progress, "%s %s %d/%d: round %d, %s, %s\n", time.Now().Format(time.TimeOnly),
-				e.Name, done+1, of, r.Round+1, r.Setting.Label, r.Subject)
-		},
+		one:    func(ctx context.Context, r Run) (Values, error) { return one(ctx, e, b, r) },
+		starts: func(r Run) { p.starts(e.Name, r) },
+		ended:  func(took time.Duration) { p.ended(e.Name, took) },
 	}
 	if err := prepare(ctx, e, b); err != nil {
 		data.Skipped = append(data.Skipped, Skipped{Why: err.Error()})
@@ -207,8 +258,10 @@ func conductRow(ctx context.Context, o Options, e *Experiment) *Data {
 	}
 	data.Notes = b.Notes
 	maps.DeleteFunc(data.Notes, func(_ string, v float64) bool { return !isFigure(v) })
+	p.completed(e.Name)
+	p.clear()
 	for _, text := range troubles(data) {
-		fmt.Fprintf(o.Progress, "%s: %s\n", e.Name, text)
+		p.message("%s: %s", e.Name, text)
 	}
 	return data
 }
@@ -220,11 +273,12 @@ func quick(e *Experiment) *Experiment {
 	return &q
 }
 
-// without returns the experiment without one of its subjects.
-func without(e *Experiment, subject string) *Experiment {
-	w := *e
-	w.Subjects = slices.DeleteFunc(slices.Clone(e.Subjects), func(s string) bool { return s == subject })
-	return &w
+// alone returns the experiment without another binary, and without the settings that are only for two.
+func alone(e *Experiment) *Experiment {
+	a := *e
+	a.Subjects = slices.DeleteFunc(slices.Clone(e.Subjects), func(s string) bool { return s == otherHerd })
+	a.Settings = slices.DeleteFunc(slices.Clone(e.Settings), func(s Setting) bool { return s.Compared })
+	return &a
 }
 
 // prepare calls Experiment.Prepare, with retries.
@@ -288,13 +342,29 @@ func write(out string, r *Results, experiments []*Experiment) error {
 		return err
 	}
 	d := report(r, experiments)
-	if err := os.MkdirAll(filepath.Join(out, chartFolder), 0o755); err != nil {
+	folder := filepath.Join(out, chartFolder)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
+	}
+	former, _ := filepath.Glob(filepath.Join(folder, "*.svg")) // the pattern is valid
+	for _, file := range former {
+		if _, ok := d.charts()[chartFolder+"/"+filepath.Base(file)]; !ok {
+			if err := os.Remove(file); err != nil {
+				return err
+			}
+		}
 	}
 	for file, svg := range d.charts() {
 		if err := save(filepath.Join(out, file), svg); err != nil {
 			return err
 		}
+	}
+	page, err := d.page()
+	if err != nil {
+		return err
+	}
+	if err := save(filepath.Join(out, pageFile), page); err != nil {
+		return err
 	}
 	return save(filepath.Join(out, markdownFile), d.markdown())
 }

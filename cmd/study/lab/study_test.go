@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // fake is a row with computed values.
 func fake(name string) *Experiment {
-	e := &Experiment{Row: Row{
+	e := &Experiment{Section: SectionServer, Row: Row{
 		Name: name, Question: "Who is the fastest?", Method: "Nobody runs.", Variable: "things", LogX: true,
 		Subjects: []string{"hare", "hedgehog", "yard"}, Yardsticks: []string{"yard"},
 		Settings: []Setting{{Label: "10 things", X: 10, Quick: true}, {Label: "100 things", X: 100}},
@@ -37,7 +37,7 @@ func fake(name string) *Experiment {
 		{Work: "running", Figure: "speed", Setting: "10 things", Subject: "hedgehog", Against: "hare", AtLeast: 1.2},
 		{Work: "being light", Figure: "weight", Setting: "10 things", Subject: "hare", AtMost: 2},
 	}
-	e.Guesses = []Guess{{"the hare is faster", "speed", "10 things", "hare", "hedgehog", Above}}
+	e.Guesses = []Guess{{"the hare is faster", "speed", "10 things", "hare", "hedgehog", Higher, ""}}
 	e.Growth = []Growth{{"speed", "hare", "", 300, "the speed of sound", false}}
 	return e
 }
@@ -69,8 +69,8 @@ func TestConduct(t *testing.T) {
 	}
 	first := contents(t, dir)
 	for _, want := range []string{
-		"### race", "### walk", "| race | speed, m/s | 100 things | hedgehog is first |",
-		"missed by 100 %", "contradicted",
+		"### race", "### walk", "**Contents:** [How many lines does one server take?](#how-many-lines-does-one-server-take) · ",
+		"missed by 100 %", "not measured", "no law: measured at 2 settings, a law needs 5",
 	} {
 		if !strings.Contains(first[markdownFile], want) {
 			t.Errorf("the report does not say %q:\n%s", want, first[markdownFile])
@@ -81,8 +81,8 @@ func TestConduct(t *testing.T) {
 			t.Errorf("%s is not there, or the report does not show it", chart)
 		}
 	}
-	if len(first) != 4 {
-		t.Errorf("the report has %d files, want 4", len(first))
+	if len(first) != 5 {
+		t.Errorf("the report has %d files, want 5", len(first))
 	}
 	again := t.TempDir()
 	o = Options{From: filepath.Join(dir, rawFile), Out: again, Progress: io.Discard}
@@ -226,7 +226,7 @@ func TestTroubleStaysWhereItIs(t *testing.T) {
 	if err := run(context.Background(), Options{Out: dir, Progress: io.Discard}, []*Experiment{e}); err != nil {
 		t.Fatal(err)
 	}
-	if calls["hare"] != maxFailures || calls["hedgehog"] != 6 || calls["yard"] != 0 {
+	if calls["hare"] != maxFailures || calls["hedgehog"] != fullRounds+1 || calls["yard"] != 0 {
 		t.Errorf("runs at 10 things: %v", calls)
 	}
 	r, err := readResults(filepath.Join(dir, rawFile))
@@ -234,7 +234,7 @@ func TestTroubleStaysWhereItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := r.Rows[0]
-	for subject, want := range map[string][2]int{"hare": {0, 5}, "hedgehog": {5, 5}, "yard": {0, 0}} {
+	for subject, want := range map[string][2]int{"hare": {0, fullRounds}, "hedgehog": {fullRounds, fullRounds}, "yard": {0, 0}} {
 		for i, setting := range []string{"10 things", "100 things"} {
 			if n := d.summary(subject, setting, "speed").N; n != want[i] {
 				t.Errorf("%s at %s has %d values, want %d", subject, setting, n, want[i])
@@ -290,6 +290,7 @@ func TestNothingMeasured(t *testing.T) {
 func TestReportIsGolden(t *testing.T) {
 	e := fake("race")
 	d := &Data{Row: e.Row, Begun: time.Unix(1.8e9, 0), Took: time.Minute, Rounds: 5, Length: time.Second,
+		Stated:      Stated{Commit: "0123456789abcdef", Date: time.Unix(1.79e9, 0).UTC()},
 		Environment: Environment{CPU: "a CPU", Cores: 2, Affinity: 2, Go: "go1", System: "any/any", Load: "1 2 3"},
 		Skipped:     []Skipped{{"tortoise", "it has not come yet"}}}
 	for _, r := range plan(e, 5) {
@@ -315,6 +316,29 @@ func TestReportIsGolden(t *testing.T) {
 			checkChart(t, b.svg)
 		}
 	}
+	page, err := doc.page()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPage(t, string(page), len(doc.charts()))
+}
+
+// checkPage checks that a page has its charts and tables in it and loads nothing.
+func checkPage(t *testing.T, page string, charts int) {
+	t.Helper()
+	if got := strings.Count(page, "<svg role="); got != charts || charts == 0 {
+		t.Errorf("the page has %d charts in it, want %d", got, charts)
+	}
+	for _, want := range []string{`<h2 id="method-and-rules">`, `<a href="#method-and-rules">`, "<th>speed, m/s</th>", "prefers-color-scheme: dark"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %q", want)
+		}
+	}
+	for _, bad := range []string{"<img", "src=", "<link", "<script", "url("} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %q: it must be readable without a network", bad)
+		}
+	}
 }
 
 // checkChart checks that a chart is well-formed and has labels on its axes.
@@ -333,7 +357,7 @@ func checkChart(t *testing.T, svg []byte) {
 			text = append(text, strings.TrimSpace(string(c)))
 		}
 	}
-	for _, want := range []string{"things", "speed, m/s", "hare", "hedgehog", "100"} {
+	for _, want := range []string{"things", "Speed", "m/s", "hare", "hedgehog", "100"} {
 		if !slices.Contains(text, want) {
 			t.Errorf("the chart does not say %q: %q", want, text)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // everyone is the subjects of the first two rows.
@@ -13,15 +14,22 @@ func everyone(more ...string) []string { return slices.Concat(engines, peerNames
 const (
 	loggedOne     = "pipeline 1"
 	loggedMany    = "pipeline 16"
+	serverBusy    = "server busy"
+	loaderBusy    = "loader busy"
 	unlogged      = "lines not logged, pipeline "
 	fewConns      = "50 connections, "
 	manyConns     = "1000 connections, "
 	unloggedLabel = fewConns + unlogged
 )
 
+// otherWork says how the work of a GEOADD differs from that of an IAMAT.
+const otherWork = "A GEOADD is other work than an IAMAT. It parses RESP and two decimal numbers, computes a geohash, " +
+	"inserts into a sorted set, and replies with one number. It does not parse ISO 6709, check a time, decide between two " +
+	"updates of a client, reply with a line that has a time difference, log, or keep what neighbors and restarts need."
+
 // throughput measures the throughput of one server in a closed loop.
 func throughput() *Experiment {
-	e := &Experiment{Row: Row{
+	e := &Experiment{Expect: expectation{1.25, 350 * time.Millisecond}, Section: SectionServer, Row: Row{
 		Name:     "throughput",
 		Question: "How many updates a second does one server take, and what does one cost?",
 		Method: "Each connection keeps its lines in flight: IAMATs of 1,000 clients, each newer than " +
@@ -29,8 +37,8 @@ func throughput() *Experiment {
 			"yardsticks do not. The loader is one event loop that compares every reply. Redis, which keeps " +
 			"nothing on disk here, gets a GEOADD of the same id and position for each IAMAT; or its own " +
 			"redis-benchmark sends it GEOADDs of 1,000 ids with as many connections and as deep a pipeline (-c and " +
-			"-P), and does not compare replies. Of many connections the run is longer, by 0.1 ms for each; peers and Redis are asked by 1,000 at " +
-			"most, the bare servers by 50. " +
+			"-P), and does not compare replies. " + otherWork + " Of many connections the run is longer, by 0.1 ms for " +
+			"each. Peers, Redis and the bare servers are loaded by 50 connections only. " +
 			"The bare servers have the herd's parser and a map, and neither log nor feed, digest, limits, " +
 			"or links.",
 		Variable: "connections", LogX: true,
@@ -42,6 +50,9 @@ func throughput() *Experiment {
 	for _, pipeline := range []int{1, 16} {
 		series := fmt.Sprintf("pipeline %d", pipeline)
 		for _, conns := range []int{1, 50, 1000, 10_000} {
+			if conns > 1000 && pipeline > 1 {
+				continue // the logs of most engines would drop entries
+			}
 			e.Settings = append(e.Settings, Setting{Label: fmt.Sprintf("%d connections, %s", conns, series),
 				X: float64(conns), Series: series, Quick: conns == 50})
 		}
@@ -52,8 +63,7 @@ func throughput() *Experiment {
 	}
 	e.Missing = missing
 	e.Excludes = func(subject string, s Setting) bool {
-		bare := subject == bareLoop || subject == bareGoroutines
-		return s.X > 1000 && !slices.Contains(engines, subject) || bare && s.X != 50
+		return s.X != 50 && !slices.Contains(engines, subject)
 	}
 	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
 		pipeline := 1
@@ -86,11 +96,12 @@ func throughput() *Experiment {
 	e.Targets = throughputTargets()
 	e.Guesses = []Guess{
 		{"Node.js could outperform Python with Twisted (6.3.3)", "replies", fewConns + loggedOne,
-			nodeJS, twisted, Above},
-		{"the same, pipelined", "replies", fewConns + loggedMany, nodeJS, twisted, Above},
+			nodeJS, twisted, Higher, ""},
+		{"the same, pipelined", "replies", fewConns + loggedMany, nodeJS, twisted, Higher, ""},
 		{"threads could be useful: the goroutines engine against the loop (6.3.3)", "replies",
-			fewConns + loggedOne, "goroutines", "loop", Above},
-		{"the same, of a thousand connections", "replies", manyConns + loggedOne, "goroutines", "loop", Above},
+			fewConns + loggedOne, "goroutines", "loop", Higher, ""},
+		{"the same, pipelined", "replies", fewConns + loggedMany, "goroutines", "loop", Higher, ""},
+		{"the same, of a thousand connections", "replies", manyConns + loggedOne, "goroutines", "loop", Higher, ""},
 	}
 	return e
 }
@@ -108,8 +119,9 @@ func throughputTargets() []Target {
 		single    = "50 connections, no pipeline, logged"
 	)
 	return []Target{
-		of(logged, many, redis, 1.3), of(logged, many, redisBenchmark, 1.3), of(logged, many, twisted, 2), of(logged, many, goroutines, 1.2),
-		of(notLogged, unloggedLabel+"16", redis, 2), of(notLogged, unloggedLabel+"16", redisBenchmark, 2), of(notLogged, unloggedLabel+"16", bareLoop, 0.75),
+		of(logged, many, redis, 1.3), of(logged, many, redisBenchmark, 1.3), of(logged, many, twisted, 2),
+		of(logged, many, goroutines, 1.2), of(notLogged, unloggedLabel+"16", redis, 2),
+		of(notLogged, unloggedLabel+"16", redisBenchmark, 2), of(notLogged, unloggedLabel+"16", bareLoop, 0.75),
 		of(single, one, redis, 1), of(single, one, twisted, 2), of(single, one, bareLoop, 0.8),
 		{Work: "1,000 connections", Figure: "CPU per reply", Setting: manyConns + loggedOne, Subject: loop,
 			Against: goroutines, AtMost: 0.8},

@@ -31,7 +31,7 @@ const (
 
 // tlsCost measures what TLS costs clients and the event loop.
 func tlsCost() *Experiment {
-	e := &Experiment{OnDemand: true, Row: Row{
+	e := &Experiment{Section: SectionServer, OnDemand: true, Row: Row{
 		Name:     "tls",
 		Question: "What does TLS cost?",
 		Method: "One server with the engine loop. TLS 1.3; with optional, a connection begins without and goes on over " +

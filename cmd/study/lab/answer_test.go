@@ -1,0 +1,165 @@
+package lab
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+// scattered are values around a mean, which differ a little from round to round.
+func scattered(mean float64, rounds int) []float64 {
+	var all []float64
+	for i := range rounds {
+		all = append(all, mean*(1+0.01*float64(i%3)))
+	}
+	return all
+}
+
+// story is made-up data: values by row, figure, setting and subject.
+type story map[string]map[string]map[string]map[string][]float64
+
+// results are the data of a story, with figures of the experiments.
+func (s story) results() *Results {
+	r := &Results{}
+	for _, e := range All() {
+		figures, ok := s[e.Name]
+		if !ok {
+			continue
+		}
+		d := &Data{Row: e.Row, Rounds: 5}
+		for _, figure := range sortedKeys(figures) {
+			for setting, subjects := range figures[figure] {
+				for subject, values := range subjects {
+					for round, v := range values {
+						d.Samples = append(d.Samples, Sample{Subject: subject, Setting: setting, Round: round, Values: Values{figure: v}})
+					}
+				}
+			}
+		}
+		r.Rows = append(r.Rows, d)
+	}
+	return r
+}
+
+func (s story) add(row, figure, setting string, values map[string][]float64) story {
+	if s[row] == nil {
+		s[row] = map[string]map[string]map[string][]float64{}
+	}
+	if s[row][figure] == nil {
+		s[row][figure] = map[string]map[string][]float64{}
+	}
+	s[row][figure][setting] = values
+	return s
+}
+
+// duelOf is a story of loop and goroutines in lines per second and in CPU per reply, at one workload.
+func duelOf(replies, cpu float64, rounds int) story {
+	const at = fewConns + loggedMany
+	uneven := func(mean float64) []float64 { // for an undecided comparison, means that scatter
+		all := scattered(mean, rounds)
+		if math.Abs(mean-1) < 0.2 {
+			for i := range all {
+				all[i] *= []float64{1.4, 0.75, 1.1}[i%3]
+			}
+		}
+		return all
+	}
+	return story{}.
+		add("throughput", "replies", at, map[string][]float64{"loop": uneven(replies), "goroutines": scattered(1, rounds)}).
+		add("throughput", "CPU per reply", at, map[string][]float64{"loop": uneven(cpu), "goroutines": scattered(1, rounds)}).
+		add("throughput", serverBusy, at, map[string][]float64{"loop": {77}, "goroutines": {110}})
+}
+
+func TestAnswers(t *testing.T) {
+	one, many := fewConns+loggedOne, fewConns+loggedMany
+	peers := func(node, twist float64) story {
+		return story{}.
+			add("throughput", "replies", one, map[string][]float64{"loop": scattered(4, 5), nodeJS: scattered(node, 5), twisted: scattered(2, 5)}).
+			add("throughput", "replies", many, map[string][]float64{"loop": scattered(4, 5), nodeJS: scattered(2, 5), twisted: scattered(twist, 5)})
+	}
+	messages := func(values ...float64) story { // of flooding, where asking takes 1
+		s := story{}
+		for i, v := range values {
+			s.add("flood-or-ask", "messages per operation", []string{"100:1, ring of 5", "1:1, ring of 5", "1:100, ring of 5"}[i],
+				map[string][]float64{flooding: scattered(v, 5), asking: scattered(1, 4)})
+			s["flood-or-ask"]["messages per operation"][[]string{"100:1, ring of 5", "1:1, ring of 5", "1:100, ring of 5"}[i]][asking] = []float64{1, 1, 1, 1, 1}
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name  string
+		story story
+		of    int      // which of the five
+		want  []string // parts of the answer
+	}{
+		{"goroutines win", duelOf(0.5, 1, 5), 0, []string{"In 1 of the 2 workloads below. Most clearly: goroutines answer 2.00 times (2.00 to 2.00) ",
+			"as many lines per second as the event loop with 50 connections that each have 16 lines in flight " +
+				"(the event loop keeps 0.77 cores busy, goroutines 1.10).", "In all they win 1 of 2 comparisons with the event loop"}},
+		{"goroutines win in CPU", duelOf(1, 2, 5), 0, []string{"In 1 of the 2 workloads below. Most clearly: the event loop needs 2.",
+			"as much CPU time per reply as goroutines with 50"}},
+		{"then the loop does not", duelOf(0.5, 2, 5), 1, []string{"In none of the 2 workloads below, and no measurement leans that way. In all it wins 0 of 2"}},
+		{"the loop wins", duelOf(2, 0.5, 5), 1, []string{"In 2 of the 2 workloads below. Most clearly: the event loop answers 2.", " times (",
+			"; goroutines need 2.00 times ("}},
+		{"nothing is decided", duelOf(1.1, 0.9, 5), 1, []string{"In none of the 2 workloads below beyond chance. Closest, but not decided: "}},
+		{"too few rounds", duelOf(0.5, 0.5, 3), 0, []string{"Nothing is decided: there are fewer than 5 rounds. " +
+			"The measurement that leans most that way: goroutines answer"}},
+		{"one round", duelOf(0.5, 0.5, 1), 0, []string{"goroutines answer 2.00 times (one round) as many"}},
+		{"no engines", story{}, 0, []string{"Not measured."}},
+		{"Node.js is better", peers(3, 1), 2, []string{"the event loop in Go answers 2.00 times (2.00 to 2.00) as many lines as Twisted and 1.33 times",
+			"with one line in flight; 4.00 times", "Node.js answers 1.50 times (1.50 to 1.50) as many as Twisted with one line in flight and 2.00 times",
+			"Node.js could outperform Twisted (6.3.3) is confirmed."}},
+		{"Twisted is better", peers(1, 3), 2, []string{"is contradicted."}},
+		{"at one workload", peers(2, 1), 2, []string{"is confirmed at 1 of 2 workloads and open at the rest."}},
+		{"both ways", peers(3, 3), 2, []string{"is confirmed at some workloads and contradicted at others."}},
+		{"no peers", duelOf(2, 2, 5), 2, []string{"Not measured."}},
+		{"flooding pays", messages(50, 1.5, 0.1), 3, []string{"In a simulated ring of 5 flooding sends 50.4 times (",
+			"the messages of asking at 100 updates per query", "asking sends 9.92 times (", "those of flooding at 100 queries per update.",
+			"Flooding sends fewer from 100 queries per update on, asking up to 1 query."}},
+		{"flooding never pays", messages(50, 30), 3, []string{"Flooding sends fewer nowhere, as far as was measured."}},
+		{"flooding always pays", messages(0.5, 0.1), 3, []string{"Flooding sends fewer from 0.01 queries per update on, the least measured."}},
+		{"no simulation", story{}, 3, []string{"Not measured."}},
+		{"a herd", story{}.
+			add("herd-peers", "applied everywhere", atAll, map[string][]float64{"loop": scattered(563_000, 5), "goroutines": scattered(281_500, 5), twisted: scattered(56_300, 5)}).
+			add("herd-peers", costEverywhere, atFixedRate, map[string][]float64{"loop": scattered(40, 5), "goroutines": scattered(80, 5)}).
+			add("herd-peers", "propagation p50", atAll, map[string][]float64{"loop": scattered(0.2, 5)}).
+			add("herd-peers", "propagation p99", atAll, map[string][]float64{"loop": scattered(0.4, 5)}), 4,
+			[]string{"take 569,000 updates per second (563,000 to 574,000) until all five are equal", "Goroutines take 0.50 times (0.50 to 0.50) as many, " +
+				"the event loop is better; Twisted 0.10 times (0.10 to 0.10).", "costs 40.4 us of CPU (40 to 40.8), of all five together.",
+				"Goroutines need 2.00 times (2.00 to 2.00) as much, the event loop is better.", "within 0.202 ms (0.2 to 0.204), 99 of 100 within 0.404 ms"}},
+		{"a herd of older data", story{}.add("herd-peers", "applied everywhere", atAll, map[string][]float64{"loop": scattered(5000, 5)}), 4,
+			[]string{"take 5,050 updates per second", "CPU time per update applied everywhere was not measured."}},
+		{"no herd", story{}, 4, []string{"Not measured."}},
+	} {
+		r := c.story.results()
+		got := answers(r, compare(r))
+		if len(got) != 5 {
+			t.Fatalf("%d answers", len(got))
+		}
+		for _, want := range c.want {
+			if !strings.Contains(got[c.of], want) {
+				t.Errorf("%s: the answer does not say %q:\n%s", c.name, want, got[c.of])
+			}
+		}
+	}
+}
+
+// The paragraph behind the answers says how many verdicts are expected to be false.
+func TestExpectedFalseVerdicts(t *testing.T) {
+	r := duelOf(0.5, 0.5, 5).results()
+	if got := confidenceIn(r, compare(r)); !strings.Contains(got, "Of 2 comparisons in this report 2 have a winner") ||
+		!strings.Contains(got, "at most 1 % of the winners, here 0.02, are expected to be false") {
+		t.Error(got)
+	}
+	r = duelOf(0.5, 0.5, 4).results()
+	if got := confidenceIn(r, compare(r)); !strings.HasPrefix(got, "Nothing is decided: no comparison has the 5 rounds that a verdict needs. Measured ") {
+		t.Error(got)
+	}
+}
+
+func TestRounded(t *testing.T) {
+	for v, want := range map[float64]string{0.194: "0.194", 1234: "1,230", 562_725: "563,000", 1_234_567: "1,230,000", 999: "999"} {
+		if got := rounded(v); got != want {
+			t.Errorf("rounded(%v) = %s, want %s", v, got, want)
+		}
+	}
+}

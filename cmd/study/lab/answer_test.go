@@ -117,6 +117,11 @@ func TestAnswers(t *testing.T) {
 			"Flooding sends fewer from 100 queries per update on, asking up to 1 query."}},
 		{"flooding never pays", messages(50, 30), 3, []string{"Flooding sends fewer nowhere, as far as was measured."}},
 		{"flooding always pays", messages(0.5, 0.1), 3, []string{"Flooding sends fewer from 0.01 queries per update on, the least measured."}},
+		{"not in order", messages(0.5, 3), 3, []string{"There is no number of queries per update from which on flooding sends fewer."}},
+		{"two topologies", messages(50, 1.5, 0.1).
+			add("flood-or-ask", "messages per operation", "100:1, random graph of 20", map[string][]float64{flooding: scattered(20, 5), asking: {1, 1, 1, 1, 1}}).
+			add("flood-or-ask", "messages per operation", "1:100, random graph of 20", map[string][]float64{flooding: scattered(0.5, 5), asking: {1, 1, 1, 1, 1}}), 3,
+			[]string{"asking up to 1 query. In a random graph of 20: 20.2 times (", " and 1.98 times (", "Flooding sends fewer from 100 queries per update on, asking up to 0.01 queries."}},
 		{"no simulation", story{}, 3, []string{"Not measured."}},
 		{"a herd", story{}.
 			add("herd-peers", "applied everywhere", atAll, map[string][]float64{"loop": scattered(563_000, 5), "goroutines": scattered(281_500, 5), twisted: scattered(56_300, 5)}).

@@ -47,11 +47,13 @@ func TestStudy(t *testing.T) {
 			t.Errorf("the report does not say %q:\n%s", want, report)
 		}
 	}
-	if !regexp.MustCompile(`(?s)Rules for conclusions:.*\n7 runs, about 0m\d\ds\.\n1/7, 0m0\ds elapsed, 0m\d\ds left: slow-handler, round 1, loop, .*` +
+	if !regexp.MustCompile(`(?s)Rules for conclusions:.*\n7 runs, about 0m\d\ds\.\n` +
+		`1/7, 0m0\ds elapsed, 0m\d\ds left: slow-handler, round 1, loop, .*` +
 		`\nWritten:\n  report/report.md\n  report/report.html\n  report/raw.json\n  report/charts/`).MatchString(said) {
 		t.Errorf("the progress is\n%s", said)
 	}
-	if page := readFile(t, dir, "report/report.html"); !strings.Contains(page, "<svg role=") || !strings.Contains(page, "Method and rules</h2>") {
+	page := readFile(t, dir, "report/report.html")
+	if !strings.Contains(page, "<svg role=") || !strings.Contains(page, "Method and rules</h2>") {
 		t.Error("the page has no chart or no rules")
 	}
 	if strings.Contains(report, "failed:") || strings.Contains(report, "void:") {

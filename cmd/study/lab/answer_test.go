@@ -74,15 +74,19 @@ func TestAnswers(t *testing.T) {
 	one, many := fewConns+loggedOne, fewConns+loggedMany
 	peers := func(node, twist float64) story {
 		return story{}.
-			add("throughput", "replies", one, map[string][]float64{"loop": scattered(4, 5), nodeJS: scattered(node, 5), twisted: scattered(2, 5)}).
-			add("throughput", "replies", many, map[string][]float64{"loop": scattered(4, 5), nodeJS: scattered(2, 5), twisted: scattered(twist, 5)})
+			add("throughput", "replies", one, map[string][]float64{
+				"loop": scattered(4, 5), nodeJS: scattered(node, 5), twisted: scattered(2, 5)}).
+			add("throughput", "replies", many, map[string][]float64{
+				"loop": scattered(4, 5), nodeJS: scattered(2, 5), twisted: scattered(twist, 5)})
 	}
-	messages := func(values ...float64) story { // of flooding, where asking takes 1
+	against := func(v float64) map[string][]float64 { // messages of flooding, where asking takes 1
+		return map[string][]float64{flooding: scattered(v, 5), asking: {1, 1, 1, 1, 1}}
+	}
+	messages := func(values ...float64) story {
 		s := story{}
 		for i, v := range values {
-			s.add("flood-or-ask", "messages per operation", []string{"100:1, ring of 5", "1:1, ring of 5", "1:100, ring of 5"}[i],
-				map[string][]float64{flooding: scattered(v, 5), asking: scattered(1, 4)})
-			s["flood-or-ask"]["messages per operation"][[]string{"100:1, ring of 5", "1:1, ring of 5", "1:100, ring of 5"}[i]][asking] = []float64{1, 1, 1, 1, 1}
+			s.add("flood-or-ask", "messages per operation",
+				[]string{"100:1, ring of 5", "1:1, ring of 5", "1:100, ring of 5"}[i], against(v))
 		}
 		return s
 	}
@@ -92,21 +96,27 @@ func TestAnswers(t *testing.T) {
 		of    int      // which of the five
 		want  []string // parts of the answer
 	}{
-		{"goroutines win", duelOf(0.5, 1, 5), 0, []string{"In 1 of the 2 workloads below. Most clearly: goroutines answer 2.00 times (2.00 to 2.00) ",
+		{"goroutines win", duelOf(0.5, 1, 5), 0, []string{
+			"In 1 of the 2 workloads below. Most clearly: goroutines answer 2.00 times (2.00 to 2.00) ",
 			"as many lines per second as the event loop with 50 connections that each have 16 lines in flight " +
 				"(the event loop keeps 0.77 cores busy, goroutines 1.10).", "In all they win 1 of 2 comparisons with the event loop"}},
 		{"goroutines win in CPU", duelOf(1, 2, 5), 0, []string{"In 1 of the 2 workloads below. Most clearly: the event loop needs 2.",
 			"as much CPU time per reply as goroutines with 50"}},
-		{"then the loop does not", duelOf(0.5, 2, 5), 1, []string{"In none of the 2 workloads below, and no measurement leans that way. In all it wins 0 of 2"}},
-		{"the loop wins", duelOf(2, 0.5, 5), 1, []string{"In 2 of the 2 workloads below. Most clearly: the event loop answers 2.", " times (",
+		{"then the loop does not", duelOf(0.5, 2, 5), 1, []string{
+			"In none of the 2 workloads below, and no measurement leans that way. In all it wins 0 of 2"}},
+		{"the loop wins", duelOf(2, 0.5, 5), 1, []string{
+			"In 2 of the 2 workloads below. Most clearly: the event loop answers 2.", " times (",
 			"; goroutines need 2.00 times ("}},
-		{"nothing is decided", duelOf(1.1, 0.9, 5), 1, []string{"In none of the 2 workloads below beyond chance. Closest, but not decided: "}},
+		{"nothing is decided", duelOf(1.1, 0.9, 5), 1, []string{
+			"In none of the 2 workloads below beyond chance. Closest, but not decided: "}},
 		{"too few rounds", duelOf(0.5, 0.5, 3), 0, []string{"Nothing is decided: there are fewer than 5 rounds. " +
 			"The measurement that leans most that way: goroutines answer"}},
 		{"one round", duelOf(0.5, 0.5, 1), 0, []string{"goroutines answer 2.00 times (one round) as many"}},
 		{"no engines", story{}, 0, []string{"Not measured."}},
-		{"Node.js is better", peers(3, 1), 2, []string{"the event loop in Go answers 2.00 times (2.00 to 2.00) as many lines as Twisted and 1.33 times",
-			"with one line in flight; 4.00 times", "Node.js answers 1.50 times (1.50 to 1.50) as many as Twisted with one line in flight and 2.00 times",
+		{"Node.js is better", peers(3, 1), 2, []string{
+			"the event loop in Go answers 2.00 times (2.00 to 2.00) as many lines as Twisted and 1.33 times",
+			"with one line in flight; 4.00 times",
+			"Node.js answers 1.50 times (1.50 to 1.50) as many as Twisted with one line in flight and 2.00 times",
 			"Node.js could outperform Twisted (6.3.3) is confirmed."}},
 		{"Twisted is better", peers(1, 3), 2, []string{"is contradicted."}},
 		{"at one workload", peers(2, 1), 2, []string{"is confirmed at 1 of 2 workloads and open at the rest."}},
@@ -116,21 +126,26 @@ func TestAnswers(t *testing.T) {
 			"the messages of asking at 100 updates per query", "asking sends 9.92 times (", "those of flooding at 100 queries per update.",
 			"Flooding sends fewer from 100 queries per update on, asking up to 1 query."}},
 		{"flooding never pays", messages(50, 30), 3, []string{"Flooding sends fewer nowhere, as far as was measured."}},
-		{"flooding always pays", messages(0.5, 0.1), 3, []string{"Flooding sends fewer from 0.01 queries per update on, the least measured."}},
-		{"not in order", messages(0.5, 3), 3, []string{"There is no number of queries per update from which on flooding sends fewer."}},
+		{"flooding always pays", messages(0.5, 0.1), 3, []string{
+			"Flooding sends fewer from 0.01 queries per update on, the least measured."}},
+		{"not in order", messages(0.5, 3), 3, []string{
+			"There is no number of queries per update from which on flooding sends fewer."}},
 		{"two topologies", messages(50, 1.5, 0.1).
-			add("flood-or-ask", "messages per operation", "100:1, random graph of 20", map[string][]float64{flooding: scattered(20, 5), asking: {1, 1, 1, 1, 1}}).
-			add("flood-or-ask", "messages per operation", "1:100, random graph of 20", map[string][]float64{flooding: scattered(0.5, 5), asking: {1, 1, 1, 1, 1}}), 3,
-			[]string{"asking up to 1 query. In a random graph of 20: 20.2 times (", " and 1.98 times (", "Flooding sends fewer from 100 queries per update on, asking up to 0.01 queries."}},
+			add("flood-or-ask", "messages per operation", "100:1, random graph of 20", against(20)).
+			add("flood-or-ask", "messages per operation", "1:100, random graph of 20", against(0.5)), 3,
+			[]string{"asking up to 1 query. In a random graph of 20: 20.2 times (", " and 1.98 times (",
+				"Flooding sends fewer from 100 queries per update on, asking up to 0.01 queries."}},
 		{"no simulation", story{}, 3, []string{"Not measured."}},
 		{"a herd", story{}.
-			add("herd-peers", "applied everywhere", atAll, map[string][]float64{"loop": scattered(563_000, 5), "goroutines": scattered(281_500, 5), twisted: scattered(56_300, 5)}).
+			add("herd-peers", "applied everywhere", atAll, map[string][]float64{"loop": scattered(563_000, 5),
+				"goroutines": scattered(281_500, 5), twisted: scattered(56_300, 5)}).
 			add("herd-peers", costEverywhere, atFixedRate, map[string][]float64{"loop": scattered(40, 5), "goroutines": scattered(80, 5)}).
 			add("herd-peers", "propagation p50", atAll, map[string][]float64{"loop": scattered(0.2, 5)}).
 			add("herd-peers", "propagation p99", atAll, map[string][]float64{"loop": scattered(0.4, 5)}), 4,
-			[]string{"take 569,000 updates per second (563,000 to 574,000) until all five are equal", "Goroutines take 0.50 times (0.50 to 0.50) as many, " +
-				"the event loop is better; Twisted 0.10 times (0.10 to 0.10).", "costs 40.4 us of CPU (40 to 40.8), of all five together.",
-				"Goroutines need 2.00 times (2.00 to 2.00) as much, the event loop is better.", "within 0.202 ms (0.2 to 0.204), 99 of 100 within 0.404 ms"}},
+			[]string{"take 569,000 updates per second (563,000 to 574,000) until all five are equal",
+				"Goroutines take 0.50 times (0.50 to 0.50) as many, the event loop is better; Twisted 0.10 times (0.10 to 0.10).", "costs 40.4 us of CPU (40 to 40.8), of all five together.",
+				"Goroutines need 2.00 times (2.00 to 2.00) as much, the event loop is better.",
+				"within 0.202 ms (0.2 to 0.204), 99 of 100 within 0.404 ms"}},
 		{"a herd of older data", story{}.add("herd-peers", "applied everywhere", atAll, map[string][]float64{"loop": scattered(5000, 5)}), 4,
 			[]string{"take 5,050 updates per second", "CPU time per update applied everywhere was not measured."}},
 		{"no herd", story{}, 4, []string{"Not measured."}},
@@ -156,7 +171,8 @@ func TestExpectedFalseVerdicts(t *testing.T) {
 		t.Error(got)
 	}
 	r = duelOf(0.5, 0.5, 4).results()
-	if got := confidenceIn(r, compare(r)); !strings.HasPrefix(got, "Nothing is decided: no comparison has the 5 rounds that a verdict needs. Measured ") {
+	const nothing = "Nothing is decided: no comparison has the 5 rounds that a verdict needs. Measured "
+	if got := confidenceIn(r, compare(r)); !strings.HasPrefix(got, nothing) {
 		t.Error(got)
 	}
 }

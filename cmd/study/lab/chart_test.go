@@ -22,7 +22,8 @@ func TestForest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{">workload 0<", ">workload 1<", ">workload 2<", ">Lines<", ">1.50 (1.40 to 1.60)<", ">2.00 (1.67 to 2.50)<",
+	for _, want := range []string{">workload 0<", ">workload 1<", ">workload 2<", ">Lines<",
+		">1.50 (1.40 to 1.60)<", ">2.00 (1.67 to 2.50)<",
 		">1.10 (0.01 to 99.0)<", "goroutines better<", ">event loop better", duelTitle, "#0072B2", "#D55E00", "#59636E"} {
 		if !strings.Contains(string(svg), want) {
 			t.Errorf("the chart does not have %q", want)

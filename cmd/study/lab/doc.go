@@ -18,9 +18,10 @@
 //
 // To add a row: write a file with a function that returns an Experiment, fill in Section, Row and Measure, add
 // Targets, Guesses or Growth for conclusions, and Expect if a run takes longer than usual, and add it to All.
-// Tables, charts, conclusions, --only and --from then work. A run with wrong results returns an error made by Void; it is discarded and listed in
-// the report. For a subject that is not installed, Missing says how to install it, and it is skipped. A
-// limit of this machine is an error made by Cannot, which says what to raise.
+// Tables, charts, conclusions, --only and --from then work. A run with wrong results returns an error made
+// by Void; it is discarded and listed in the report. For a subject that is not installed, Missing says how
+// to install it, and it is skipped. A limit of this machine is an error made by Cannot, which says what to
+// raise.
 //
 // A run of real servers consists of startHerd (for engines of the herd) or startAny (for all subjects), then
 // apply (which is herd load) or a blast (which hardly checks replies), and then verdict, which checks that

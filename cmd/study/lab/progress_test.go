@@ -63,7 +63,9 @@ func TestProgressLines(t *testing.T) {
 }
 
 func TestClock(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0m00s", 61400 * time.Millisecond: "1m01s", 3599500 * time.Millisecond: "1h00m", 2*time.Hour + 5*time.Minute: "2h05m"} {
+	for d, want := range map[time.Duration]string{
+		0: "0m00s", 61400 * time.Millisecond: "1m01s", 3599500 * time.Millisecond: "1h00m", 2*time.Hour + 5*time.Minute: "2h05m",
+	} {
 		if got := clock(d); got != want {
 			t.Errorf("%v is %s, want %s", d, got, want)
 		}

@@ -159,7 +159,9 @@ func TestGuesses(t *testing.T) {
 }
 
 func TestExtrapolated(t *testing.T) {
-	settings := []Setting{{Label: "1", X: 1}, {Label: "10", X: 10}, {Label: "100", X: 100}, {Label: "1000", X: 1000}, {Label: "10000", X: 10_000}}
+	settings := []Setting{
+		{Label: "1", X: 1}, {Label: "10", X: 10}, {Label: "100", X: 100}, {Label: "1000", X: 1000}, {Label: "10000", X: 10_000},
+	}
 	grow := func(values ...float64) *Data {
 		by := map[string][]float64{}
 		for i, v := range values {
@@ -183,7 +185,8 @@ func TestExtrapolated(t *testing.T) {
 		{"at too few settings", false, grow(1, 10, 100, 1000), 0, 0, "no law: measured at 4 settings, a law needs 5"},
 	} {
 		e, ok := extrapolated(c.d, Growth{Figure: "speed", Subject: "a", Limit: 50_000, Line: c.line})
-		if !ok || e.way("things") != c.way || math.Abs(e.AtTen-c.atTen) > 1e-6*c.atTen || e.Breaks != c.breaks && math.Abs(e.Breaks-c.breaks) > 1e-6 {
+		if !ok || e.way("things") != c.way || math.Abs(e.AtTen-c.atTen) > 1e-6*c.atTen ||
+			e.Breaks != c.breaks && math.Abs(e.Breaks-c.breaks) > 1e-6 {
 			t.Errorf("%s: %s, %+v, want %s, %v at ten times, reached at %v", c.name, e.way("things"), e, c.way, c.atTen, c.breaks)
 		}
 	}

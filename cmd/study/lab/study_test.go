@@ -329,7 +329,8 @@ func checkPage(t *testing.T, page string, charts int) {
 	if got := strings.Count(page, "<svg role="); got != charts || charts == 0 {
 		t.Errorf("the page has %d charts in it, want %d", got, charts)
 	}
-	for _, want := range []string{`<h2 id="method-and-rules">`, `<a href="#method-and-rules">`, "<th>speed, m/s</th>", "prefers-color-scheme: dark"} {
+	for _, want := range []string{`<h2 id="method-and-rules">`, `<a href="#method-and-rules">`, "<th>speed, m/s</th>",
+		"prefers-color-scheme: dark"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not have %q", want)
 		}

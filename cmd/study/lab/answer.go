@@ -285,10 +285,11 @@ func confidenceIn(r *Results, all comparisons) string {
 		return fmt.Sprintf("Nothing is decided: no comparison has the %d rounds that a verdict needs.%s", enough, measuredOn(r))
 	}
 	return fmt.Sprintf("Brackets are confidence intervals: %.0f %% of ratios, at least %.0f %% of medians. "+
-		"Of %d comparisons in this report %d have a winner. They are corrected for their number: at most %.0f %% of the winners, here %s, are expected to be "+
-		"false. Servers and the programs that load them share the machine's cores, so that absolute numbers are low and "+
-		"only ratios can be carried elsewhere, with care.%s", 100*intervalOfRatio, 100*leastCoverage, tested, decided, 100*falseVerdicts,
-		number(falseVerdicts*float64(decided)), measuredOn(r))
+		"Of %d comparisons in this report %d have a winner. They are corrected for their number: at most %.0f %% of "+
+		"the winners, here %s, are expected to be false. Servers and the programs that load them share the machine's "+
+		"cores, so that absolute numbers are low and only ratios can be carried elsewhere, with care.%s",
+		100*intervalOfRatio, 100*leastCoverage, tested, decided, 100*falseVerdicts, number(falseVerdicts*float64(decided)),
+		measuredOn(r))
 }
 
 // measuredOn says when and on what the rows were measured, and in how many rounds.

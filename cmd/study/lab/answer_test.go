@@ -143,7 +143,8 @@ func TestAnswers(t *testing.T) {
 			add("herd-peers", "propagation p50", atAll, map[string][]float64{"loop": scattered(0.2, 5)}).
 			add("herd-peers", "propagation p99", atAll, map[string][]float64{"loop": scattered(0.4, 5)}), 4,
 			[]string{"take 569,000 updates per second (563,000 to 574,000) until all five are equal",
-				"Goroutines take 0.50 times (0.50 to 0.50) as many, the event loop is better; Twisted 0.10 times (0.10 to 0.10).", "costs 40.4 us of CPU (40 to 40.8), of all five together.",
+				"Goroutines take 0.50 times (0.50 to 0.50) as many, the event loop is better; Twisted 0.10 times (0.10 to 0.10).",
+				"costs 40.4 us of CPU (40 to 40.8), of all five together.",
 				"Goroutines need 2.00 times (2.00 to 2.00) as much, the event loop is better.",
 				"within 0.202 ms (0.2 to 0.204), 99 of 100 within 0.404 ms"}},
 		{"a herd of older data", story{}.add("herd-peers", "applied everywhere", atAll, map[string][]float64{"loop": scattered(5000, 5)}), 4,

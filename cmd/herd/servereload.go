@@ -101,10 +101,10 @@ func (p *process) reload(by string) console.Reloaded {
 	return r
 }
 
-// reloadLog reopens the log file if it was moved. The entry is in the new file.
+// reloadLog reopens the log file if it was moved. The entry is in the new file, whatever the level is.
 func (p *process) reloadLog(by string) console.ReloadedPart {
 	reopened, err := p.log.CheckFile()
-	p.log.Info("reloading", zap.String("by", by))
+	p.log.Always.Info("reloading", zap.String("by", by))
 	part := console.ReloadedPart{What: console.Unchanged, Error: textOf(err)}
 	if reopened {
 		part.What = console.Reopened

@@ -170,6 +170,20 @@ func (g reloadHerd) logged(by string) (messages []string) {
 	return messages
 }
 
+// Who reloads is logged whatever the level is.
+func TestReloadAtLevelError(t *testing.T) {
+	t.Parallel()
+	g := startReloadHerd(t, "", "Alford")
+	if _, errOut, code := g.Command("", "loglevel", "error", "Alford"); code != 0 {
+		t.Fatal(errOut)
+	}
+	_ = g.Running["Alford"].Cmd.Process.Signal(syscall.SIGHUP)
+	processtest.Eventually(t, "a reload at level error", func() bool {
+		_, all := entries(g.Herd, "Alford")
+		return strings.Contains(all, `"msg":"reloading","by":"SIGHUP"`)
+	})
+}
+
 // steady is a result without times.
 func steady(r console.Reloaded) console.Reloaded {
 	r.Took = 0

@@ -33,7 +33,7 @@ func (l *Log) SetLevel(level, by string) (was string, err error) {
 	defer l.changing.Unlock()
 	from := l.level.Level()
 	if l.level.SetLevel(to); from != to {
-		l.always.Info("log level changed", zap.Stringer("from", from), zap.Stringer("to", to), zap.String("by", by))
+		l.Always.Info("log level changed", zap.Stringer("from", from), zap.Stringer("to", to), zap.String("by", by))
 	}
 	return from.String(), nil
 }

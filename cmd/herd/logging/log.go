@@ -29,13 +29,13 @@ type Options struct {
 // Log is a server's open log. The zap loggers are for any goroutine, Lines is loop only.
 type Log struct {
 	*zap.Logger
-	File  *zap.Logger  // the file only, without standard error
-	Lines herd.LineLog // nil with lines = false; else the level decides
+	File   *zap.Logger  // the file only, without standard error
+	Always *zap.Logger  // whatever the level is: who changed what the server does
+	Lines  herd.LineLog // nil with lines = false; else the level decides
 
 	config   config.Log
 	level    zap.AtomicLevel
-	always   *zap.Logger // whatever the level is
-	changing sync.Mutex  // one change of the level at a time, so that the entries about them are in order
+	changing sync.Mutex // one change of the level at a time, so that the entries about them are in order
 	file     *file
 	buffers  []*Buffer
 }
@@ -79,7 +79,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l.File = zap.New(cores[0], zap.WithClock(clock(o.Now)))
 	l.Logger = zap.New(zapcore.NewTee(cores...), zap.WithClock(clock(o.Now)))
-	l.always = zap.New(zapcore.NewTee(all...), zap.WithClock(clock(o.Now)))
+	l.Always = zap.New(zapcore.NewTee(all...), zap.WithClock(clock(o.Now)))
 	if o.Config.Lines {
 		l.Lines = newLines(out, o.Now, l.level)
 	}

@@ -441,6 +441,19 @@ func TestGroupReadable(t *testing.T) {
 	}
 }
 
+// Whatever the mode of a former file is, the owner of the new one can read and write it.
+func TestNewFilesAreForTheirOwner(t *testing.T) {
+	f := newFileTest(t, 0, 0)
+	for former := range fs.FileMode(0o1000) {
+		moved := f.name + ".old"
+		must(t, errors.Join(os.Rename(f.name, moved), os.Chmod(moved, former)))
+		f.check()
+		if got, want := mode(t, f.name), fs.FileMode(0o600); got != want {
+			t.Fatalf("the former file has mode %o, the new one %o, want %o", former, got, want)
+		}
+	}
+}
+
 // Many goroutines log while the file is rotated, moved and truncated.
 func TestLogOfAFileThatMoves(t *testing.T) {
 	config := baseConfig

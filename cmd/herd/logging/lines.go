@@ -10,10 +10,10 @@ import (
 // maxLine is the maximum number of bytes of a line in an entry.
 const maxLine = 1024
 
-// Lines writes an entry for each line in and out, unless the level is above info. The loop stores lines unencoded, and the goroutine that
-// writes them encodes them. But lines with escapes are encoded on the loop: encoding takes longer than
-// receiving them, so clients that send binary data would fill the buffer and entries would be dropped. Loop
-// only; it allocates nothing.
+// Lines writes an entry for each line in and out, unless the level is above info. The loop stores lines
+// unencoded, and the goroutine that writes them encodes them. But lines with escapes are encoded on the
+// loop: encoding takes longer than receiving them, so clients that send binary data would fill the buffer
+// and entries would be dropped. Loop only; it allocates nothing.
 type Lines struct {
 	out     *Buffer
 	now     func() time.Time

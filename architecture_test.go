@@ -69,7 +69,7 @@ var layers = []layer{
 	{path: "herd/recorder", ours: []string{"protocol"}, stdOnly: true, never: noFiles, loop: true},
 	{path: "herd/link", ours: []string{"protocol", "herd/feed"}, stdOnly: true, never: noFiles, loop: true},
 	{path: "herd/access", ours: []string{"protocol/bom", "protocol"}, never: noFiles, loop: true},
-	{path: "herd/config", ours: []string{"protocol/bom", "protocol", "places", "reactor"}, never: noEngine, loop: true},
+	{path: "herd/config", ours: []string{"protocol/bom", "protocol", "places", "reactor"}, never: noNetwork, loop: true},
 	{path: "herd", ours: []string{"protocol", "places", "reactor", "herd/access", "herd/config", "herd/feed", "herd/link", "herd/recorder"},
 		never: noFiles, loop: true},
 	{path: "herd/journal/...", ours: []string{"protocol", "herd"}, never: noNetwork},

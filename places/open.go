@@ -26,14 +26,3 @@ func OpenRegular(path string) (*os.File, fs.FileInfo, error) {
 	}
 	return file, info, nil
 }
-
-// OpenToOthers reports whether a file with a secret can be used by others than its owner. A file of root may be readable
-// by its group: PostgreSQL has the same rule. So a service's user, who may exist only while the service runs, reads by a
-// group what it cannot change. Root itself has no other rule, as it uses the same files when it operates the service.
-func OpenToOthers(info fs.FileInfo) bool {
-	others := fs.FileMode(0o077)
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == 0 {
-		others = 0o037
-	}
-	return info.Mode().Perm()&others != 0
-}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"serverherd/places"
 	"serverherd/protocol/bom"
 )
 
@@ -84,20 +83,6 @@ func readText(f *os.File) ([]byte, error) {
 		err = fmt.Errorf("%s is larger than the maximum of 1 MiB", f.Name())
 	}
 	return text, err
-}
-
-// ReadSecret reads a file with a secret or an API key. It refuses a file that is open to others, and anything but a
-// regular file: opening a pipe would block.
-func ReadSecret(file string) ([]byte, error) {
-	f, info, err := places.OpenRegular(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if places.OpenToOthers(info) {
-		return nil, fmt.Errorf("%s is readable by others: change its mode to 600, or to 640 if root owns it", file)
-	}
-	return readText(f)
 }
 
 // Parse is Load for text that was read from file and the value of $HERD_SECRET. Relative paths in text are

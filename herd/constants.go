@@ -59,6 +59,14 @@ const (
 	ConsoleSendReply   = 1 << 20 // bytes
 )
 
+// Limits of requests to change something. The console applies them, and the process the pause between reloads.
+const (
+	ConsoleReloads      = 8 // at once
+	ConsoleReloadPause  = time.Second
+	ConsoleLevelChanges = 10 // at once
+	ConsoleLevelPause   = 6 * time.Second
+)
+
 // Limits of the console's follower of the feed, see package follow, which applies them.
 const (
 	FollowPause   = 50 * time.Millisecond
@@ -171,6 +179,11 @@ func Constants() []Constant {
 		{"console_sends", ConsoleSends, "lines that /send sends at once; more get 503"},
 		{"console_send_timeout", ConsoleSendTimeout, "for the reply to such a line"},
 		{"console_send_reply", ConsoleSendReply, "bytes of the reply to such a line; a longer one is an error"},
+		{"console_reloads", ConsoleReloads, "requests for /reload at once; more get 503"},
+		{"console_reload_pause", ConsoleReloadPause, "between two reloads that consoles are asked for; SIGHUP does not wait"},
+		{"console_level_changes", ConsoleLevelChanges,
+			"changes of the log level at once, by tokens, and as many without; more get 429"},
+		{"console_level_pause", ConsoleLevelPause, "then between two of them"},
 		{"follow_pause", FollowPause, "between two reads of the feed for the console, while somebody watches"},
 		{"follow_records", FollowRecords, "records of such a read"},
 		{"follow_bytes", FollowBytes, "bytes of such a read"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,8 +126,11 @@ func reloadLines(s statusview.Screen, all []reloadResult) []string {
 			problems = append(problems, s.Wrapped(view.Bad, "! ", a.Server+": "+a.Error)...)
 		default:
 			row[1] = console.Failed
-			if r.OK {
+			switch {
+			case r.OK:
 				level, row[1] = view.Good, console.Reread
+			case !slices.ContainsFunc(r.Parts, func(p console.ReloadedPart) bool { return p.What == console.Failed }):
+				row[1] = console.Delayed
 			}
 			for _, part := range r.Parts {
 				if part.Error != "" {
@@ -150,7 +154,7 @@ func reloadLines(s statusview.Screen, all []reloadResult) []string {
 			return s.Faint(text)
 		case column == 1:
 			return s.Level(levels[row], text)
-		case strings.TrimSpace(text) == console.Failed:
+		case strings.TrimSpace(text) == console.Failed || strings.TrimSpace(text) == console.Delayed:
 			return s.Level(view.Bad, text)
 		}
 		return text
@@ -170,6 +174,8 @@ var reloadColumns = map[string]int{
 func reloadCell(p console.ReloadedPart) string {
 	const most = 11
 	switch {
+	case p.What == console.Delayed:
+		return console.Delayed
 	case p.Error != "" || p.What == console.Failed:
 		return console.Failed
 	case p.What == console.NotConfigured:

@@ -9,25 +9,28 @@ import (
 	"go.uber.org/zap"
 
 	"serverherd/cmd/herd/console"
+	"serverherd/herd"
 	"serverherd/places"
 )
 
-// reloads are the requests to read files again. One reload runs at a time: what is requested meanwhile runs after it, and
-// all of that is one reload. Any goroutine may request one.
+// reloads are the requests to read files again. One reload runs at a time: what is requested meanwhile runs
+// after it, and all of that is one reload. Between two that consoles ask for there is a pause: a places file may
+// be large, and who asks may be any account of the machine. Any goroutine may request one.
 type reloads struct {
 	wake chan struct{} // has a value if something may be waiting
 
 	mu      sync.Mutex
 	by      []string                // who has requested the next reload, each once
+	urgent  bool                    // one of them does not wait for the pause
 	waiting []chan console.Reloaded // for its result
 }
 
 func newReloads() *reloads { return &reloads{wake: make(chan struct{}, 1)} }
 
-// request requests a reload.
+// request requests a reload as soon as none is running.
 func (r *reloads) request(by string) { r.add(by, nil) }
 
-// ask requests a reload. Its result is sent when it has ended, whether or not anybody receives it.
+// ask requests a reload for a console. Its result is sent when it has ended, whether or not anybody receives it.
 func (r *reloads) ask(by string) <-chan console.Reloaded {
 	result := make(chan console.Reloaded, 1)
 	r.add(by, result)
@@ -41,6 +44,8 @@ func (r *reloads) add(by string, result chan console.Reloaded) {
 	}
 	if result != nil {
 		r.waiting = append(r.waiting, result)
+	} else {
+		r.urgent = true
 	}
 	r.mu.Unlock()
 	select {
@@ -51,11 +56,15 @@ func (r *reloads) add(by string, result chan console.Reloaded) {
 
 // serve calls reload for what was requested, with who did. It does not return.
 func (r *reloads) serve(reload func(by string) console.Reloaded) {
+	var next time.Time // not before, for a console
 	for range r.wake {
-		r.mu.Lock()
-		by, waiting := r.by, r.waiting
-		r.by, r.waiting = nil, nil
-		r.mu.Unlock()
+		for pause := time.Until(next); pause > 0 && !r.isUrgent(); pause = time.Until(next) {
+			select {
+			case <-time.After(pause):
+			case <-r.wake:
+			}
+		}
+		by, waiting := r.take()
 		if len(by) == 0 {
 			continue // it was part of the reload before
 		}
@@ -63,16 +72,34 @@ func (r *reloads) serve(reload func(by string) console.Reloaded) {
 		for _, w := range waiting {
 			w <- result
 		}
+		if len(waiting) > 0 {
+			next = time.Now().Add(herd.ConsoleReloadPause)
+		}
 	}
 }
 
-// reload reopens the log file if it was moved, and reads the tokens, the certificates and the places file again, if there
-// are any. What has an error stays as it was. It is called by reloads only.
+func (r *reloads) isUrgent() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.urgent
+}
+
+// take returns what the next reload is for.
+func (r *reloads) take() (by []string, waiting []chan console.Reloaded) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	by, waiting = r.by, r.waiting
+	r.by, r.waiting, r.urgent = nil, nil, false
+	return by, waiting
+}
+
+// reload reopens the log file if it was moved, and reads the tokens, the certificates and the places file again,
+// if there are any. What has failed stays as it was. It is called by reloads only.
 func (p *process) reload(by string) console.Reloaded {
 	defer p.service.Reloading()()
 	begun := time.Now()
-	r := console.Reloaded{Server: p.self.Name, OK: true}
-	var failed []string
+	r := console.Reloaded{Server: p.self.Name}
+	var failed, delayed []string
 	for _, part := range []struct {
 		name string
 		do   func() console.ReloadedPart
@@ -85,17 +112,23 @@ func (p *process) reload(by string) console.Reloaded {
 		begun := time.Now()
 		one := part.do()
 		one.Part, one.Took = part.name, time.Since(begun).Seconds()
-		if one.Error != "" {
-			one.What, r.OK = console.Failed, false
+		switch {
+		case one.What == console.Delayed:
+			delayed = append(delayed, part.name)
+		case one.Error != "":
+			one.What = console.Failed
 			failed = append(failed, part.name)
 		}
 		r.Parts = append(r.Parts, one)
 	}
 	took := time.Since(begun)
-	r.Took = took.Seconds()
+	r.Took, r.OK = took.Seconds(), len(failed)+len(delayed) == 0
 	fields := []zap.Field{zap.Duration("took", took)}
-	if !r.OK {
+	if len(failed) > 0 {
 		fields = append(fields, zap.Strings("failed", failed))
+	}
+	if len(delayed) > 0 {
+		fields = append(fields, zap.Strings("delayed", delayed))
 	}
 	p.log.Info("reload finished", fields...)
 	return r
@@ -105,6 +138,9 @@ func (p *process) reload(by string) console.Reloaded {
 func (p *process) reloadLog(by string) console.ReloadedPart {
 	reopened, err := p.log.CheckFile()
 	p.log.Always.Info("reloading", zap.String("by", by))
+	if err != nil {
+		p.log.Error("log file reload failed", zap.Error(err))
+	}
 	part := console.ReloadedPart{What: console.Unchanged, Error: textOf(err)}
 	if reopened {
 		part.What = console.Reopened
@@ -125,7 +161,9 @@ func (p *process) reloadPlaces() console.ReloadedPart {
 		p.log.Info("places file reloaded", zap.Int("places", file.Len()),
 			zap.Int("skipped", file.Report().Skipped), zap.Duration("took", time.Since(begun)))
 	}
-	return console.ReloadedPart{What: console.Reread, Count: new(file.Len()), Skipped: file.Report().Skipped, Error: textOf(err)}
+	return console.ReloadedPart{
+		What: console.Reread, Count: new(file.Len()), Skipped: file.Report().Skipped, Error: textOf(err),
+	}
 }
 
 // textOf is the text of an error; "" without one.

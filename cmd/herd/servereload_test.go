@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -12,14 +14,20 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"serverherd/cmd/herd/console"
+	"serverherd/cmd/herd/console/door"
 	"serverherd/cmd/herd/e2e/processtest"
+	"serverherd/cmd/herd/engines"
+	"serverherd/cmd/herd/logging"
+	"serverherd/herd"
 	"serverherd/herd/access"
+	"serverherd/herd/config"
 )
 
 // What is requested while a reload runs is one more reload after it, whoever requests it. Nobody is forgotten.
@@ -60,6 +68,94 @@ func TestReloadsOneAtATime(t *testing.T) {
 		}
 		close(r.wake)
 	})
+}
+
+// Consoles wait for a moment between two reloads, all that ask meanwhile for the same one. SIGHUP does not wait.
+func TestPauseBetweenReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReloads()
+		begun, at := time.Now(), map[string]time.Duration{}
+		go r.serve(func(who string) console.Reloaded {
+			at[who] = time.Since(begun)
+			<-time.After(100 * time.Millisecond)
+			return console.Reloaded{Server: who}
+		})
+		<-r.ask("first")
+		second, third := r.ask("second"), r.ask("third")
+		<-second
+		<-third
+		fourth := r.ask("fourth")
+		<-time.After(herd.ConsoleReloadPause / 2)
+		r.request("SIGHUP")
+		<-fourth
+		<-time.After(time.Hour)
+		<-r.ask("fifth")
+		want := map[string]time.Duration{
+			"first": 0, "second, third": 100*time.Millisecond + herd.ConsoleReloadPause,
+			"fourth, SIGHUP": 200*time.Millisecond + 3*herd.ConsoleReloadPause/2,
+			"fifth":          300*time.Millisecond + 3*herd.ConsoleReloadPause/2 + time.Hour,
+		}
+		if !maps.Equal(at, want) {
+			t.Errorf("reloads at %v, want %v", at, want)
+		}
+		close(r.wake)
+	})
+}
+
+// stillLoop is an engine whose loop does not answer.
+type stillLoop struct{ engines.Engine }
+
+func (stillLoop) CallFromThread(func()) {}
+
+// A reload says what is true of each part: also if the event loop hangs, or the log cannot be opened. The log says so, too.
+func TestReloadThatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := &config.Config{Log: config.Log{Dir: filepath.Join(dir, "logs"), Level: "info", Format: "json"}}
+	cfg.Clients.Tokens = filepath.Join(dir, "tokens.toml")
+	writeTokens(t, cfg.Clients.Tokens, "", token("first", access.Read))
+	var said processtest.Output
+	log, err := logging.Open(logging.Options{Config: cfg.Log, Server: "Alford", Now: time.Now, Stderr: &said})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	p := &process{cfg: cfg, self: config.Server{Name: "Alford"}, log: log, reactor: stillLoop{}, door: door.New(door.Options{})}
+	if err := p.loadTokens(); err != nil {
+		t.Fatal(err)
+	}
+	part := func(r console.Reloaded, name string) console.ReloadedPart {
+		return r.Parts[slices.IndexFunc(r.Parts, func(p console.ReloadedPart) bool { return p.Part == name })]
+	}
+	entry := func(want string) {
+		t.Helper()
+		processtest.Eventually(t, want+" is logged", func() bool { return strings.Contains(said.String(), want) })
+	}
+
+	if one := p.reloadLog("nobody"); one.What != console.Unchanged || one.Error != "" {
+		t.Errorf("%+v", one)
+	}
+	file := logging.FileName(&cfg.Log, "Alford")
+	processtest.Eventually(t, "the log is reopened by a reload and not before", func() bool {
+		if err := os.Rename(file, file+".old"); err != nil {
+			t.Fatal(err)
+		}
+		return p.reloadLog("nobody").What == console.Reopened
+	})
+	if err := errors.Join(os.Rename(file, file+".old"), os.Mkdir(file, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	writeTokens(t, cfg.Clients.Tokens, "", token("first", access.Read), token("second", access.Read))
+	r := p.reload("nobody")
+	if one := part(r, console.LogPart); one.What != console.Failed || !strings.Contains(one.Error, "directory") {
+		t.Errorf("%+v", one)
+	}
+	if one := part(r, console.TokensPart); one.What != console.Delayed || one.Error == "" || *one.Count != 2 || r.OK {
+		t.Errorf("%v %+v", r.OK, one)
+	}
+	entry("log file reload failed")
+	entry("tokens reload delayed")
+	entry(`"failed": ["log"], "delayed": ["tokens"]`)
 }
 
 // reloadHerd starts the servers of a herd with all that can be reloaded.
@@ -197,7 +293,6 @@ func steady(r console.Reloaded) console.Reloaded {
 func TestReloadResults(t *testing.T) {
 	t.Parallel()
 	g := startReloadHerd(t, "", "Alford")
-	log := filepath.Join(g.Dir, "logs", "server-Alford.log")
 	cert := filepath.Join(g.Dir, "tls", "Alford.pem")
 	pem, err := os.ReadFile(cert)
 	if err != nil {
@@ -283,36 +378,39 @@ func TestReloadResults(t *testing.T) {
 			t.Errorf("%s:\n%s", test.name, shown)
 		}
 	}
-	if err := os.Rename(log, log+".old"); err != nil {
-		t.Fatal(err)
-	}
-	if _, r, err := g.post(""); err != nil || r.Parts[0].What != "reopened" && r.Parts[0].What != "unchanged" { // it may have noticed by itself
-		t.Errorf("%+v %v", r, err)
-	}
-	if _, err := os.Stat(log); err != nil {
-		t.Error(err)
-	}
 }
 
-// Many at once, by all ways: each gets an answer, and the reloads do not overlap.
+// Many at once, by all ways: each gets an answer, or is refused as too many wait, and the reloads do not overlap.
 func TestManyReloads(t *testing.T) {
 	t.Parallel()
 	g := startReloadHerd(t, "", "Alford")
 	var group sync.WaitGroup
+	var done atomic.Int32
 	for i := range 50 {
 		group.Go(func() {
 			token := ""
 			if i%2 > 0 {
 				token = operator
 			}
-			if status, r, err := g.post(token); status != 200 || err != nil || !r.OK || len(r.Parts) != 4 {
+			status, r, err := g.post(token)
+			if err != nil || status != http.StatusServiceUnavailable && (status != 200 || !r.OK || len(r.Parts) != 4) {
 				t.Errorf("%d %+v %v", status, r, err)
+			}
+			if status == 200 {
+				done.Add(1)
 			}
 		})
 		_ = g.Running["Alford"].Cmd.Process.Signal(syscall.SIGHUP)
 	}
 	group.Wait()
-	g.post("") // the SIGHUPs have been handled
+	if n := done.Load(); n < herd.ConsoleReloads {
+		t.Errorf("%d of 50 reloads were done", n)
+	}
+	for _, token := range []string{"", operator} { // each has one; the SIGHUPs have been handled
+		if status, _, err := g.post(token); status != 200 || err != nil {
+			t.Errorf("%d %v", status, err)
+		}
+	}
 	g.Stop("Alford")
 	text, err := os.ReadFile(filepath.Join(g.Dir, "logs", "server-Alford.log"))
 	if err != nil {

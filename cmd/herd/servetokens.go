@@ -75,7 +75,10 @@ func (p *process) reloadTokens() console.ReloadedPart {
 	select { // who hears that they are reloaded may rely on it
 	case <-taken:
 	case <-time.After(loopPatience):
-		part.Error = fmt.Sprintf("the event loop has not taken the new tokens within %v", loopPatience)
+		err := fmt.Errorf("the event loop has not answered within %v: clients have the new tokens when it does",
+			loopPatience)
+		p.log.Error("tokens reload delayed", zap.Error(err))
+		part.What, part.Error = console.Delayed, err.Error()
 	}
 	return part
 }

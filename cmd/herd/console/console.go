@@ -78,6 +78,8 @@ type console struct {
 	// encoders has an element for each answer that is being encoded.
 	encoders chan struct{}
 	sends    chan struct{} // likewise, for each line that is being sent
+	reloads  chan struct{} // likewise, for each request that waits for a reload
+	levels   levelLimits
 	// sendTimeout is herd.ConsoleSendTimeout, but in tests.
 	sendTimeout time.Duration
 }
@@ -88,6 +90,8 @@ func New(o Options) *http.Server {
 	c := &console{Options: o, dotsRate: rate.NewLimiter(herd.DotsRate, herd.DotsBurst), exposed: metrics.NewPage(), sendTimeout: herd.ConsoleSendTimeout}
 	c.encoders = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	c.sends = make(chan struct{}, herd.ConsoleSends)
+	c.reloads = make(chan struct{}, herd.ConsoleReloads)
+	c.levels = newLevelLimits()
 	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)
 	for range herd.ConsoleWalks {
 		c.walks <- nil

@@ -5,6 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"serverherd/cmd/herd/console/door"
+	"serverherd/herd"
 )
 
 // LogLevel is the answer of /loglevel.
@@ -23,6 +30,25 @@ type LogLevelRequest struct {
 // logLevel is GET /loglevel.
 func (c *console) logLevel(w http.ResponseWriter, r *http.Request) {
 	c.answer(w, r, LogLevel{Server: c.Name, Level: c.Log.Level(), Configured: c.Config.Log.Level})
+}
+
+// levelLimits are the limits of changes of the log level. Each change has its entry, so that the log says who had which
+// level when; so changes are limited, not entries. Who has no token cannot keep those from it who have one.
+type levelLimits struct{ tokens, others *rate.Limiter }
+
+func newLevelLimits() levelLimits {
+	one := func() *rate.Limiter {
+		return rate.NewLimiter(rate.Every(herd.ConsoleLevelPause), herd.ConsoleLevelChanges)
+	}
+	return levelLimits{one(), one()}
+}
+
+// allow reports whether a request may change the level now.
+func (l levelLimits) allow(r *http.Request) bool {
+	if door.Of(r).Name != "" {
+		return l.tokens.Allow()
+	}
+	return l.others.Allow()
 }
 
 // setLogLevel is PUT /loglevel: it changes the level of the log until the server is restarted.
@@ -44,6 +70,11 @@ func (c *console) setLogLevel(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		fail(w, http.StatusBadRequest, `want {"level":"debug"}: `+err.Error())
+		return
+	}
+	if !c.levels.allow(r) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(herd.ConsoleLevelPause/time.Second)))
+		fail(w, http.StatusTooManyRequests, "too many changes of the log level: each is logged")
 		return
 	}
 	was, err := c.Log.SetLevel(request.Level, who(r))

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"serverherd/cmd/herd/console/door"
@@ -11,7 +13,7 @@ import (
 // Reloaded is the answer of /reload: what a reload did.
 type Reloaded struct {
 	Server string         `json:"server"`
-	OK     bool           `json:"ok"` // no part failed
+	OK     bool           `json:"ok"` // no part failed or is delayed
 	Parts  []ReloadedPart `json:"parts"`
 	Took   float64        `json:"took"` // seconds
 }
@@ -30,6 +32,7 @@ const (
 	Reopened      = "reopened"       // the log file, which was moved, deleted or replaced
 	Unchanged     = "unchanged"      // the log file
 	Failed        = "failed"         // what was in force before still is
+	Delayed       = "delayed"        // the tokens: in force for the console, and for clients when the event loop answers
 	NotConfigured = "not configured" // herd.toml has no such file
 )
 
@@ -40,15 +43,23 @@ type ReloadedPart struct {
 	Count   *int      `json:"count,omitempty"`   // tokens or places in force
 	Skipped int       `json:"skipped,omitempty"` // places
 	Expires time.Time `json:"expires,omitzero"`  // of the certificate in force
-	Error   string    `json:"error,omitempty"`   // why it failed
+	Error   string    `json:"error,omitempty"`   // why it failed or is delayed
 	Took    float64   `json:"took"`              // seconds
 }
 
 // reload is /reload: it makes the server read its files again, and answers when that has ended, however long it takes. It
 // goes on if the client leaves. A reload that revokes the token of its own request is answered, too.
 func (c *console) reload(w http.ResponseWriter, r *http.Request) {
-	if _, err := io.Copy(io.Discard, r.Body); err != nil { // before that, net/http does not notice that the client leaves
-		fail(w, http.StatusRequestEntityTooLarge, "the request must have no body")
+	select { // requests that wait take no place of others
+	case c.reloads <- struct{}{}:
+		defer func() { <-c.reloads }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, "too many requests wait for a reload")
+		return
+	}
+	if status, err := noBody(r); err != nil { // before its end, net/http does not notice that the client leaves
+		fail(w, status, err.Error())
 		return
 	}
 	response := http.NewResponseController(w)
@@ -61,6 +72,22 @@ func (c *console) reload(w http.ResponseWriter, r *http.Request) {
 		c.answer(w, r, result)
 	case <-r.Context().Done():
 	}
+}
+
+// noBody reads the end of a request without a body. An error has an HTTP status.
+func noBody(r *http.Request) (status int, err error) {
+	n, err := io.Copy(io.Discard, r.Body)
+	switch tooLarge := (*http.MaxBytesError)(nil); {
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge, errors.New("the request must have no body")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout, errors.New("the request did not end in time")
+	case err != nil:
+		return http.StatusBadRequest, errors.New("the request is not complete")
+	case n > 0:
+		return http.StatusBadRequest, errors.New("the request must have no body")
+	}
+	return http.StatusOK, nil
 }
 
 // who is who has sent a request that changes something, for the log.

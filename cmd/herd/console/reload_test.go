@@ -7,12 +7,16 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"serverherd/cmd/herd/console/door"
+	"serverherd/cmd/herd/e2e/processtest"
 	"serverherd/herd"
 	"serverherd/herd/config"
 )
@@ -111,11 +115,11 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// A client that leaves ends its request, also if it has sent a body, and the reload goes on.
+// A client that leaves ends its request, and the reload goes on.
 func TestReloadWithoutItsClient(t *testing.T) {
 	ended := make(chan struct{})
 	asked, result := make(chan string), make(chan Reloaded, 1)
-	c := &console{Options: Options{Reload: func(by string) <-chan Reloaded {
+	c := &console{reloads: make(chan struct{}, 1), Options: Options{Reload: func(by string) <-chan Reloaded {
 		asked <- by
 		return result
 	}}}
@@ -129,7 +133,7 @@ func TestReloadWithoutItsClient(t *testing.T) {
 		<-asked
 		leave()
 	}()
-	if _, text, err := operate(ctx, s.Listener.Addr().String(), "POST", "/reload", "{}"); err == nil {
+	if _, text, err := operate(ctx, s.Listener.Addr().String(), "POST", "/reload", ""); err == nil {
 		t.Errorf("an answer: %s", text)
 	}
 	<-ended
@@ -149,7 +153,7 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = append(d.wri
 func TestReloadHasNoDeadline(t *testing.T) {
 	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	encoders := make(chan struct{}, 1)
-	c := &console{encoders: encoders, Options: Options{Reload: func(string) <-chan Reloaded {
+	c := &console{encoders: encoders, reloads: make(chan struct{}, 1), Options: Options{Reload: func(string) <-chan Reloaded {
 		if len(w.read) != 1 || !w.read[0].IsZero() || len(w.write) != 1 || !w.write[0].IsZero() {
 			t.Errorf("during the reload: %v, %v", w.read, w.write)
 		}
@@ -170,7 +174,7 @@ func TestReloadRefuses(t *testing.T) {
 		status             int
 	}{
 		"GET": {"GET", "/reload", "", 405}, "PUT": {"PUT", "/reload", "", 405}, "a parameter": {"POST", "/reload?part=log", "", 400},
-		"a large body": {"POST", "/reload", strings.Repeat(" ", herd.ConsoleBody+1), 413},
+		"a body": {"POST", "/reload", "{}", 400}, "a large body": {"POST", "/reload", strings.Repeat(" ", herd.ConsoleBody+1), 413},
 	} {
 		if status, text, err := operate(t.Context(), addr, test.method, test.path, test.body); status != test.status || err != nil || errorOf(text) == "" {
 			t.Errorf("%s: %d %q %v", name, status, text, err)
@@ -183,6 +187,118 @@ func TestReloadRefuses(t *testing.T) {
 	if status, _, _ := operate(t.Context(), without, "POST", "/reload", ""); status != 404 {
 		t.Error(status)
 	}
+}
+
+// slowBody is a body whose rest does not come in time, or is cut off.
+type slowBody struct{ err error }
+
+func (b slowBody) Read([]byte) (int, error) { return 0, b.err }
+
+// The answer says what is wrong with a request that does not end.
+func TestReloadOfRequestsThatDoNotEnd(t *testing.T) {
+	c := &console{reloads: make(chan struct{}, 1)}
+	for err, want := range map[error]int{os.ErrDeadlineExceeded: 408, io.ErrUnexpectedEOF: 400} {
+		w := httptest.NewRecorder()
+		c.reload(w, httptest.NewRequest("POST", "/reload", slowBody{err}))
+		if w.Code != want || strings.Contains(w.Body.String(), "body") || errorOf(w.Body.String()) == "" || len(c.reloads) > 0 {
+			t.Errorf("%v: %d %s, %d waiting", err, w.Code, w.Body, len(c.reloads))
+		}
+	}
+}
+
+// A few requests wait for a reload; more are refused, and those that read are answered meanwhile, however many there are.
+func TestReloadsAreLimited(t *testing.T) {
+	addr, by, results := reloader(t)
+	var waiting, refused sync.WaitGroup
+	wait := func() {
+		waiting.Go(func() {
+			if status, text, err := operate(t.Context(), addr, "POST", "/reload", ""); status != 200 || err != nil {
+				t.Errorf("%d %s %v", status, text, err)
+			}
+		})
+	}
+	for range herd.ConsoleReloads {
+		wait()
+	}
+	for range herd.ConsoleReloads {
+		<-by
+	}
+	for range herd.ConsoleRequests + 8 {
+		refused.Go(func() {
+			if status, text, err := operate(t.Context(), addr, "POST", "/reload", ""); status != 503 || err != nil || errorOf(text) == "" {
+				t.Errorf("one more: %d %s %v", status, text, err)
+			}
+		})
+	}
+	refused.Wait()
+	for _, path := range []string{"/status.json", "/metrics", "/loglevel"} {
+		if status, text, err := operate(t.Context(), addr, "GET", path, ""); status == 503 || err != nil {
+			t.Errorf("%s: %d %s %v", path, status, text, err)
+		}
+	}
+	results <- Reloaded{}
+	processtest.Eventually(t, "there is room for one", func() bool {
+		wait := make(chan int, 1)
+		waiting.Go(func() {
+			status, _, _ := operate(t.Context(), addr, "POST", "/reload", "")
+			wait <- status
+		})
+		select {
+		case <-by:
+			return true
+		case status := <-wait:
+			return status == 200
+		}
+	})
+	for range herd.ConsoleReloads {
+		results <- Reloaded{}
+	}
+	waiting.Wait()
+}
+
+// Each change of the level is logged, so changes are limited: those without a token, and those with one.
+func TestLevelChangesAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &testLog{level: "info"}
+		c := &console{encoders: make(chan struct{}, 1), levels: newLevelLimits(), Options: Options{Log: log, Config: &config.Config{}}}
+		d := door.New(door.Options{Config: &config.Config{Console: config.Console{Hosts: []string{beyondHost}}}})
+		d.SetTokens(tokensOf(t, "operator="+operatorToken+":console,operate"))
+		put := func(token string) int {
+			t.Helper()
+			r := httptest.NewRequest("PUT", "/loglevel", strings.NewReader(`{"level":"debug"}`))
+			r.Header.Set("Content-Type", jsonType)
+			if token != "" {
+				r.Host = beyondHost
+				r.Header.Set("Authorization", "Bearer "+token)
+				var leave func()
+				var refused *door.Refusal
+				if r, leave, refused = d.Admit(r, door.Operate); refused != nil {
+					t.Fatal(refused)
+				}
+				defer leave()
+			}
+			w := httptest.NewRecorder()
+			c.setLogLevel(w, r)
+			if w.Code == 429 && (errorOf(w.Body.String()) == "" || w.Header().Get("Retry-After") != "6") {
+				t.Errorf("%s %v", w.Body, w.Header())
+			}
+			return w.Code
+		}
+		for _, token := range []string{"", operatorToken} {
+			for range herd.ConsoleLevelChanges {
+				if status := put(token); status != 200 {
+					t.Errorf("%q: %d", token, status)
+				}
+			}
+			if status := put(token); status != 429 {
+				t.Errorf("%q, one more: %d", token, status)
+			}
+		}
+		<-time.After(herd.ConsoleLevelPause)
+		if first, second := put(""), put(""); first != 200 || second != 429 {
+			t.Errorf("after a pause: %d, %d", first, second)
+		}
+	})
 }
 
 func TestLogLevel(t *testing.T) {
@@ -251,4 +367,35 @@ func TestWho(t *testing.T) {
 	if r, _ := g.asking(operatorToken, "POST", "/reload", ""); r.StatusCode != 401 {
 		t.Error(r.Status)
 	}
+}
+
+// A reload that revokes the token of its own request is answered, also if its result comes later.
+func TestReloadThatRevokesItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := door.New(door.Options{Config: &config.Config{Console: config.Console{Hosts: []string{beyondHost}}}})
+		d.SetTokens(tokensOf(t, "operator="+operatorToken+":console,operate"))
+		r := httptest.NewRequest("POST", "/reload", nil)
+		r.Host = beyondHost
+		r.Header.Set("Authorization", "Bearer "+operatorToken)
+		r, leave, refused := d.Admit(r, door.Operate)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		defer leave()
+		result := make(chan Reloaded, 1)
+		c := &console{encoders: make(chan struct{}, 1), reloads: make(chan struct{}, 1), Options: Options{Reload: func(string) <-chan Reloaded {
+			d.SetTokens(tokensOf(t))
+			if r.Context().Err() == nil {
+				t.Error("the token is still valid")
+			}
+			time.AfterFunc(time.Second, func() { result <- Reloaded{Server: "Ball"} })
+			return result
+		}}}
+		w := httptest.NewRecorder()
+		c.reload(w, r)
+		if w.Code != 200 || !strings.Contains(w.Body.String(), "Ball") {
+			t.Errorf("%d %q", w.Code, w.Body)
+		}
+		<-time.After(time.Minute)
+	})
 }

@@ -163,3 +163,24 @@ func TestLogsForAGroup(t *testing.T) {
 	}
 	figure(t, !t.Failed(), required, "%d files", len(rotated())+1)
 }
+
+// Who makes a log file read-only and moves it does not keep the server from writing the next one, nor from its next start.
+func TestLogThatIsMadeReadOnly(t *testing.T) {
+	scenario(t)
+	c := newCluster(t, "", "Alford")
+	c.Unprivileged()
+	c.Start("Alford")
+	c.now("Alford")
+	log := logPath(c, "Alford")
+	moved := filepath.Join(filepath.Dir(log), "old.log")
+	if err := errors.Join(os.Chmod(log, 0o440), os.Rename(log, moved)); err != nil {
+		t.Fatal(err)
+	}
+	processtest.Eventually(t, "there is a new log", func() bool { return c.reopened("Alford") > 0 })
+	if info, err := os.Stat(log); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v, want mode 600", info, err)
+	}
+	c.Stop("Alford")
+	c.Start("Alford")
+	c.now("Alford")
+}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,6 +19,10 @@ import (
 
 // serveHerd returns a herd with one server and a serve command that is not started yet.
 func serveHerd(t *testing.T, out io.Writer) (*processtest.Herd, *exec.Cmd) {
+	// Where tests run under nohup, the server would ignore SIGHUP, too: what a process catches, its children do not ignore.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
 	h, c := upHerd(t, out, "", []string{"Alford"})
 	c.Args = []string{c.Path, "serve", "Alford", "--config", h.Config()}
 	return h, c

@@ -53,8 +53,10 @@ func reloader(t *testing.T) (addr string, by <-chan string, results chan<- Reloa
 	return addr, asked, sent
 }
 
-// operate sends a request of this console's page.
+// operate sends a request of this console's page, and waits for at most processtest.Patience.
 func operate(ctx context.Context, addr, method, path, body string, header ...string) (status int, text string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, processtest.Patience)
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, strings.NewReader(body))
 	if err != nil {
 		return 0, "", err
@@ -231,6 +233,10 @@ func TestReloadsAreLimited(t *testing.T) {
 		})
 	}
 	refused.Wait()
+	if t.Failed() {
+		waiting.Wait()
+		return
+	}
 	for _, path := range []string{"/status.json", "/metrics", "/loglevel"} {
 		if status, text, err := operate(t.Context(), addr, "GET", path, ""); status == 503 || err != nil {
 			t.Errorf("%s: %d %s %v", path, status, text, err)

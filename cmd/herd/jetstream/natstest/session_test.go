@@ -251,7 +251,7 @@ func TestCredentials(t *testing.T) {
 	west.Herd, west.Names = "west", []string{"Hill"}
 	start(t, west) // it reads the names of the other
 
-	if err := os.Chmod(o.Config.Creds, 0o640); err != nil {
+	if err := os.Chmod(o.Config.Creds, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, fails(t, o), "user.creds is readable by others")

@@ -13,7 +13,7 @@ FUZZTIME ?= 20000x
 FUZZTIME_SLOW ?= 2000x
 SOAK ?= 10m
 SOAK_DIR ?= soak
-RAW ?= $(SOAK_DIR)/raw.json
+RAW ?= $(or $(SOAK_DIR),soak)/raw.json
 SEED ?= 0
 PREVIOUS ?=
 COMMIT ?=
@@ -32,6 +32,9 @@ TOOLS = $(CURDIR)/bin/tools
 HAVE_TOOLS = (cd tools && go list -deps -test ./... tool >/dev/null)
 NO_TOOLS = echo "NOT RUN: staticcheck, gosec, licenses, tests of tools: modules cannot be fetched"; test -z "$${CI:-}"
 
+# The absolute path of a file that may have spaces, unlike that of abspath.
+absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
+
 .DEFAULT_GOAL := help
 .PHONY: help build run cells test tools lint checks notice vuln race fuzz cross sim mutants e2e upgrade soak soakreport bench screenshots study clean
 
@@ -45,13 +48,13 @@ run: build ## start the five servers of herd.toml
 	bin/herd up
 
 cells: build ## start two herds and a NATS server; each finds the clients of the other (MODE=share or ask)
-	cd $(NATSTEST) && go build -ldflags=-w -o $(CURDIR)/bin/cells ./demo
+	cd $(NATSTEST) && go build -ldflags=-w -o "$(CURDIR)/bin/cells" ./demo
 	bin/cells -mode $(MODE)
 
 test: lint race fuzz cross ## everything that CI runs
 
 tools: ## build the tools of tools/go.mod into bin/tools
-	cd tools && go build -o $(TOOLS)/ tool
+	cd tools && go build -o "$(TOOLS)/" tool
 
 lint: ## gofmt, go mod tidy, go vet, staticcheck, gosec, licenses
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
@@ -63,21 +66,21 @@ lint: ## gofmt, go mod tidy, go vet, staticcheck, gosec, licenses
 	  else $(NO_TOOLS); fi
 
 checks: tools
-	$(TOOLS)/staticcheck ./...
-	go vet -vettool=$(TOOLS)/gosec ./...
-	cd $(NATSTEST) && go vet -vettool=$(TOOLS)/gosec ./...
+	"$(TOOLS)/staticcheck" ./...
+	go vet -vettool="$(TOOLS)/gosec" ./...
+	cd $(NATSTEST) && go vet -vettool="$(TOOLS)/gosec" ./...
 	cd tools && go mod tidy -diff
 	cd tools && go vet ./...
-	cd tools && $(TOOLS)/staticcheck ./...
-	$(TOOLS)/notice -d
+	cd tools && "$(TOOLS)/staticcheck" ./...
+	"$(TOOLS)/notice" -d
 
 notice: tools ## write LICENSES: the modules that are linked, and their licenses
-	$(TOOLS)/notice
+	"$(TOOLS)/notice"
 
 vuln: ## look for known vulnerabilities in code that is called (VULNDB=file:///DIR: another database)
 	@$(MAKE) --no-print-directory tools || { echo "NOT RUN: known vulnerabilities: the tools cannot be built"; exit 1; }
 	@for dir in $(MODULES); do \
-	  (cd $$dir && $(TOOLS)/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./...) || \
+	  (cd $$dir && "$(TOOLS)/govulncheck" $(if $(VULNDB),-db $(VULNDB)) ./...) || \
 	  case $$? in \
 	    3) exit 1 ;; \
 	    *) echo "nothing was checked in $$dir: the database or the module cannot be read"; exit 1 ;; \
@@ -137,21 +140,23 @@ e2e: ## test herds of real processes under faults, in real size, with figures
 	go test -count=1 -v -timeout 60m ./cmd/herd/e2e -e2e.real
 
 upgrade: ## upgrade five servers from PREVIOUS, a commit or a herd binary, under load, and back, with figures
-	go test -count=1 -v -timeout 30m -run '^TestRollingUpgrade$$' ./cmd/herd/e2e -e2e.real \
-	  -e2e.previous '$(if $(wildcard $(PREVIOUS)),$(abspath $(PREVIOUS)),$(PREVIOUS))'
+	@test -n '$(PREVIOUS)' || git rev-parse --quiet --verify HEAD~1 >/dev/null || \
+	  { echo "NOT RUN: there is no earlier commit; PREVIOUS may be a herd binary"; exit 1; }
+	go test -count=1 -v -timeout 30m -run '^TestRollingUpgrade$$' ./cmd/herd/e2e -e2e.real -e2e.previous='$(PREVIOUS)'
 
 soak: ## load, faults and attacks together for SOAK; the report is in SOAK_DIR
-	SOAK_DIR=$(abspath $(SOAK_DIR)) go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./cmd/herd/e2e -e2e.real \
+	SOAK_DIR="$(call absolute,$(or $(SOAK_DIR),soak))" go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./cmd/herd/e2e -e2e.real \
 	  -e2e.soak $(SOAK) -e2e.seed $(SEED)
 
 soakreport: ## make the report of a soak again from RAW (SOAK_DIR/raw.json) in SOAK_DIR
-	go test -count=1 -v -run '^TestReport$$' ./cmd/herd/e2e/soak -raw $(abspath $(RAW)) -into $(abspath $(SOAK_DIR))
+	go test -count=1 -v -run '^TestReport$$' ./cmd/herd/e2e/soak -raw "$(call absolute,$(RAW))" \
+	  -into "$(call absolute,$(or $(SOAK_DIR),soak))"
 
 bench: ## Go benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
 screenshots: ## make the pictures of the documents with the real page, five servers and the demo
-	PICTURES=$(CURDIR)/cmd/herd/console/pictures go test -count=1 -run '^TestPictures$$' ./cmd/herd/e2e/browser
+	PICTURES="$(CURDIR)/cmd/herd/console/pictures" go test -count=1 -run '^TestPictures$$' ./cmd/herd/e2e/browser
 
 study: ## measure engines and peers and write report/, in an hour (STUDY=--quick: two minutes)
 	go build -ldflags=-w -o bin/ ./cmd/herd ./cmd/study

@@ -50,18 +50,30 @@ func previousCommit() (string, error) {
 	return git("rev-parse", "--verify", "--end-of-options", commit+"^{commit}")
 }
 
+// previousFile is the binary that previous names, relative to the root of the module; "" if it names none.
+func previousFile() string {
+	file := *previous
+	if !filepath.IsAbs(file) {
+		file = filepath.Join("..", "..", "..", file)
+	}
+	info, err := os.Stat(file)
+	if file, e := filepath.Abs(file); err == nil && e == nil && info.Mode().IsRegular() {
+		return file
+	}
+	return ""
+}
+
 // previousBinary builds the binary of previous, and returns how to call it in figures.
 func previousBinary(t *testing.T, required string) (binary, name string) {
 	t.Helper()
-	if info, err := os.Stat(*previous); err == nil && info.Mode().IsRegular() {
-		binary, err = filepath.Abs(*previous)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return binary, *previous
-	}
 	commit, err := previousCommit()
-	if err != nil {
+	switch file := previousFile(); {
+	case err == nil:
+	case file != "":
+		return file, *previous
+	case *previous != "":
+		t.Fatalf("%q is neither a commit nor a herd binary: %s", *previous, oneLine(err.Error()))
+	default:
 		notRun(t, required, "there is no earlier commit: "+oneLine(err.Error()))
 	}
 	root, err := git("rev-parse", "--show-toplevel")

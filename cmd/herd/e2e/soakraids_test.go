@@ -304,9 +304,22 @@ func (rs *raids) missing(s *soaked) (all []string) {
 
 func (rs *raids) complete(s *soaked) bool { return len(rs.missing(s)) == 0 }
 
-// result is what became of all attacks, which have ended, and how many counters of the kept servers are exactly their
-// number, and of how many.
-func (rs *raids) result(s *soaked) (all []soak.Attack, right, of int) {
+// result is what became of all attacks, which have ended.
+func (rs *raids) result(s *soaked) (all []soak.Attack) {
+	for _, t := range rs.all {
+		all = append(all, soak.Attack{
+			Name: t.attack.name, Does: t.attack.does, Attempts: t.attempts.Load(), Cut: t.cut.Load(), Saw: t.saw,
+			Counter: t.attack.counter,
+			Counted: s.sample.counted(t.attack.counter), Log: t.attack.log, Entries: s.log.count(t.attack.log,
+				t.attack.reason, t.address),
+			Wrong: t.wrong, Harmed: t.harmed,
+		})
+	}
+	return all
+}
+
+// exact is how many counters of the kept servers, which still run, are exactly the number of attacks, and of how many.
+func (rs *raids) exact(s *soaked) (right, of int) {
 	s.T.Helper()
 	type key struct{ server, counter string }
 	least, most, exact := map[key]uint64{}, map[key]uint64{}, map[string]bool{}
@@ -316,13 +329,6 @@ func (rs *raids) result(s *soaked) (all []soak.Attack, right, of int) {
 			least[k], most[k] = least[k]+t.ok[server], most[k]+t.begun[server]
 		}
 		exact[t.attack.counter] = t.attack.exact
-		all = append(all, soak.Attack{
-			Name: t.attack.name, Does: t.attack.does, Attempts: t.attempts.Load(), Cut: t.cut.Load(), Saw: t.saw,
-			Counter: t.attack.counter,
-			Counted: s.sample.counted(t.attack.counter), Log: t.attack.log, Entries: s.log.count(t.attack.log,
-				t.attack.reason, t.address),
-			Wrong: t.wrong, Harmed: t.harmed,
-		})
 	}
 	for k := range least {
 		if !exact[k.counter] {
@@ -337,5 +343,5 @@ func (rs *raids) result(s *soaked) (all []soak.Attack, right, of int) {
 		}
 		right++
 	}
-	return all, right, of
+	return right, of
 }

@@ -215,7 +215,7 @@ func (e *entry) address() string {
 	return peer
 }
 
-// run reads until the end, and what was written until then.
+// run reads until the servers have been stopped, and what they have written until then.
 func (l *logWatch) run(s *soaked, done <-chan struct{}) {
 	l.counts, l.last = map[[3]string]int{}, map[[4]string]time.Time{}
 	var all sync.WaitGroup
@@ -258,7 +258,6 @@ func (l *logWatch) follow(path, server string, done <-chan struct{}) {
 		select {
 		case <-time.After(500 * time.Millisecond):
 		case <-done:
-			time.Sleep(2 * time.Second) // the log may be a second late
 			ended = true
 		}
 	}

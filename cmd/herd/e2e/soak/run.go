@@ -4,6 +4,7 @@ package soak
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -138,6 +139,18 @@ func (r *Run) Write(dir string) error {
 		}
 	}
 	return nil
+}
+
+// Writable makes a directory for the files of a run, and returns an error if they could not be written there.
+func Writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, "soak")
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
 // Median is the upper one of an even number of values; 0 of none.

@@ -313,3 +313,19 @@ func TestReport(t *testing.T) {
 		t.Errorf("the report is not that of %s, %v: make soakreport", *raw, err)
 	}
 }
+
+// A directory that cannot be written is an error before a run, and nothing stays in one that can.
+func TestWritable(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	if err := Writable(dir); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v in the directory, %v", left, err)
+	}
+	for _, bad := range []string{"/dev/null", "/proc/nope"} {
+		if err := Writable(bad); err == nil {
+			t.Errorf("%s can be written", bad)
+		}
+	}
+}

@@ -37,8 +37,9 @@ func (c *console) turns(ctx context.Context) bool {
 	}
 }
 
-// nextTurn is the loop's next turn, for all who wait for it. Everyone may ask for /livez, so they share one call: a loop
-// that is stuck has no more to do, and the server nothing more to keep, however many ask and for however long.
+// nextTurn is the loop's next turn, for all who wait for it. Everyone may ask for /livez and /readyz, so they share one
+// call: a loop that is stuck has no more to do, and the server nothing more to keep, however many ask and for however
+// long.
 type nextTurn struct {
 	mu  sync.Mutex
 	ran chan struct{} // closed when the call has run; nil if none waits
@@ -92,8 +93,13 @@ func (c *console) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// currentStatus is the server's status; false if the loop does not answer within loopTimeout. It posts nothing of its own
+// to a loop that is stuck.
 func (c *console) currentStatus(r *http.Request) (herd.Status, bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), loopTimeout)
 	defer cancel()
+	if !c.turns(ctx) {
+		return herd.Status{}, false
+	}
 	return c.Status(ctx)
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"serverherd/cmd/herd/console/door"
 	"serverherd/cmd/herd/engines"
 	"serverherd/herd"
 )
@@ -96,6 +98,47 @@ func TestLivezOfManyAtOnce(t *testing.T) {
 		}
 		loop.turn()
 	})
+}
+
+// However many ask for the status of a loop that is stuck, it gets one call.
+func TestStatusOfAStuckLoop(t *testing.T) {
+	for path, handler := range map[string]func(*console) http.HandlerFunc{
+		"/readyz":      func(c *console) http.HandlerFunc { return c.readyz },
+		"/metrics":     func(c *console) http.HandlerFunc { return c.metrics },
+		"/status.json": func(c *console) http.HandlerFunc { return c.status },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var loop loopOfTest
+			do := NewLoop(loop.post, nil)
+			c := &console{Options: Options{
+				Do:   do,
+				Door: door.New(door.Options{}),
+				Status: func(ctx context.Context) (s herd.Status, ok bool) {
+					return s, do(ctx, func(*herd.Server) {})
+				},
+			}}
+			const many = 1000
+			codes := make([]int, many)
+			var all sync.WaitGroup
+			for i := range many {
+				all.Go(func() {
+					w := httptest.NewRecorder()
+					handler(c)(w, httptest.NewRequest("GET", path, nil))
+					codes[i] = w.Code
+				})
+			}
+			all.Wait()
+			if n := loop.calls(); n != 1 {
+				t.Errorf("%s: %d calls", path, n)
+			}
+			for _, code := range codes {
+				if code != http.StatusServiceUnavailable {
+					t.Fatalf("%s: %d", path, code)
+				}
+			}
+			loop.turn() // ends the goroutine that waits for it
+		})
+	}
 }
 
 // On every engine /livez notices a loop that is stuck, and /healthz answers meanwhile.

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cores2 returns two cores that this process may use.
-func cores2() (a, b int, err error) {
+// twoCores returns two cores that this process may use.
+func twoCores() (a, b int, err error) {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		return 0, 0, Cannot("the affinity of this process cannot be read: %v", err)

@@ -12,7 +12,7 @@ import (
 
 // A process that is started on a core may use only that, and this process is afterwards as it was.
 func TestAffinity(t *testing.T) {
-	first, second, err := cores2()
+	first, second, err := twoCores()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "NOT RUN: TestAffinity: "+err.Error())
 		t.SkipNow()

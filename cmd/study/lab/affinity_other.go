@@ -4,7 +4,7 @@ package lab
 
 const noAffinity = "only Linux lets a process choose its cores"
 
-func cores2() (a, b int, err error) { return 0, 0, Cannot(noAffinity) }
+func twoCores() (a, b int, err error) { return 0, 0, Cannot(noAffinity) }
 
 func onCore(int, func() error) error { return Cannot(noAffinity) }
 

@@ -12,7 +12,7 @@ import (
 func answers(r *Results, all comparisons) []string {
 	return []string{
 		"**When goroutines win.** " + whoWins(r, engineDuel(all), SecondIs) + inAll(all, SecondIs),
-		"**When the event loop wins.** " + whoWins(r, engineDuel(all), FirstIs) + inAll(all, FirstIs),
+		"**When the event loop wins.** " + whoWins(r, engineDuel(all), FirstIs) + inAll(all, FirstIs) + neither(engineDuel(all)),
 		"**Twisted, Node.js and Go.** " + otherLoops(all),
 		"**What flooding costs.** " + costOfFlooding(r, all),
 		"**The herd as a whole.** " + asHerd(r, all),
@@ -40,9 +40,8 @@ func whoWins(r *Results, duel []measured, wanted Verdict) string {
 			open = append(open, m)
 		}
 	}
-	most := func(a, b measured) int { return cmp.Compare(b.lead(), a.lead()) }
-	slices.SortStableFunc(won, most)
-	slices.SortStableFunc(open, most)
+	slices.SortStableFunc(won, func(a, b measured) int { return cmp.Compare(b.lead(), a.lead()) })
+	slices.SortStableFunc(open, func(a, b measured) int { return cmp.Compare(a.Ratio.P, b.Ratio.P) })
 	switch {
 	case tooFew:
 		return fmt.Sprintf("Nothing is decided: there are fewer than %d rounds. %s", enough,
@@ -50,14 +49,26 @@ func whoWins(r *Results, duel []measured, wanted Verdict) string {
 	case len(won) == 0 && len(open) == 0:
 		return fmt.Sprintf("In none of the %d workloads below, and no measurement leans that way.", len(duel))
 	case len(won) == 0:
-		return fmt.Sprintf("In none of the %d workloads below beyond chance. Closest, but not decided: %s.", len(duel),
+		return fmt.Sprintf("In none of the %d workloads below by more than chance. Closest, but not decided: %s.", len(duel),
 			open[0].sentence(wanted))
 	}
 	var texts []string
 	for _, m := range won[:min(examples, len(won))] {
 		texts = append(texts, m.sentence(wanted)+busy(r, m))
 	}
-	return fmt.Sprintf("In %d of the %d workloads below. Most clearly: %s.", len(won), len(duel), strings.Join(texts, "; "))
+	return fmt.Sprintf("In %d of the %d workloads below. By most: %s.", len(won), len(duel), strings.Join(texts, "; "))
+}
+
+// neither says in how many workloads no engine is better.
+func neither(duel []measured) string {
+	count := map[Verdict]int{}
+	for _, m := range duel {
+		count[m.Verdict]++
+	}
+	if count[Alike]+count[Undecided] == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" In the workloads below they are alike in %d, and %d are not decided.", count[Alike], count[Undecided])
 }
 
 // leaning is a sentence for the workload that leans most to the wanted side, without a verdict.
@@ -88,12 +99,8 @@ func (m measured) sentence(wanted Verdict) string {
 	if m.Figure.Better == Lower { // the greater value is the worse one's
 		subject, object = object, subject
 	}
-	verb := m.amount.one
-	if plainNames[subject].plural {
-		verb = m.amount.many
-	}
-	return fmt.Sprintf("%s %s %s times%s %s %s %s", plainNames[subject].name, verb, times(ratio.Mean), doubt(ratio),
-		m.amount.of, plainNames[object].name, m.phrase)
+	return fmt.Sprintf("%s %s times%s %s %s %s", plainNames[subject].does(m.amount.one, m.amount.many), times(ratio.Mean),
+		doubt(ratio), m.amount.of, plainNames[object].name, m.phrase)
 }
 
 // busy says how many cores the two kept busy, where the figure says so.
@@ -106,8 +113,8 @@ func busy(r *Results, m measured) string {
 	if loop.N == 0 || goroutines.N == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (the event loop keeps %.2f cores busy, goroutines %.2f)", loop.Median/100,
-		goroutines.Median/100)
+	return fmt.Sprintf(" (the event loop keeps %.2f of %d cores busy, goroutines %.2f)", loop.Median/100,
+		d.Environment.Affinity, goroutines.Median/100)
 }
 
 // inAll says how many of all comparisons of the two engines one wins, and names a few that goroutines win.
@@ -120,7 +127,7 @@ func inAll(all comparisons, wanted Verdict) string {
 		}
 		tested++
 		if c.Verdict == wanted {
-			won = append(won, fmt.Sprintf("%s, %s at %s", c.Row, c.Figure.Name, c.Setting))
+			won = append(won, fmt.Sprintf("%s at %s, row %s", c.Figure.Name, c.Setting, c.Row))
 		}
 	}
 	if tested == 0 {
@@ -138,29 +145,39 @@ func inAll(all comparisons, wanted Verdict) string {
 
 // otherLoops compares the event loop in Go with Twisted and Node.js, and these with each other.
 func otherLoops(all comparisons) string {
-	settings := []struct{ label, phrase string }{
-		{fewConns + loggedOne, "one line in flight"}, {fewConns + loggedMany, "16"},
-	}
-	var go2, between []string
+	var texts []string
 	var verdicts []*Comparison
-	for _, s := range settings {
-		t := all.of("throughput", s.label, "replies", "loop", twisted)
-		n := all.of("throughput", s.label, "replies", "loop", nodeJS)
-		c := all.of("throughput", s.label, "replies", nodeJS, twisted)
-		if t.Verdict == NotMeasured || n.Verdict == NotMeasured || c.Verdict == NotMeasured {
+	for _, s := range []struct{ label, phrase string }{
+		{fewConns + loggedOne, "With one line in flight on each of 50 connections"}, {fewConns + loggedMany, "With 16"},
+	} {
+		var parts []string
+		add := func(second, name string) {
+			if c := all.of("throughput", s.label, "replies", "loop", second); c.Verdict != NotMeasured {
+				parts = append(parts, fmt.Sprintf("%s times%s as many lines per second as %s", times(c.Ratio.Mean), doubt(c.Ratio), name))
+			}
+		}
+		add(twisted, "Twisted")
+		add(nodeJS, "Node.js")
+		if len(parts) == 0 {
 			continue
 		}
-		go2 = append(go2, fmt.Sprintf("%s times%s as many lines as Twisted and %s times%s as many as Node.js with %s",
-			times(t.Ratio.Mean), doubt(t.Ratio), times(n.Ratio.Mean), doubt(n.Ratio), s.phrase))
-		between = append(between, fmt.Sprintf("%s times%s as many as Twisted with %s", times(c.Ratio.Mean), doubt(c.Ratio), s.phrase))
-		verdicts = append(verdicts, c)
+		texts = append(texts, fmt.Sprintf("%s the event loop in Go answers %s.", s.phrase, strings.Join(parts, " and ")))
+		if c := all.of("throughput", s.label, "replies", nodeJS, twisted); c.Verdict != NotMeasured {
+			verdicts = append(verdicts, c)
+		}
 	}
-	if len(go2) == 0 {
+	if len(texts) == 0 {
 		return "Not measured."
 	}
-	return fmt.Sprintf("On 50 connections the event loop in Go answers %s. Node.js answers %s. The supposition that "+
-		"Node.js could outperform Twisted (6.3.3) is %s.", strings.Join(go2, "; "),
-		strings.Join(between, " and "), supposed(verdicts))
+	if len(verdicts) > 0 {
+		var ratios []string
+		for _, c := range verdicts {
+			ratios = append(ratios, times(c.Ratio.Mean)+" times"+doubt(c.Ratio))
+		}
+		texts = append(texts, fmt.Sprintf("Node.js answers %s as many as Twisted. The paper supposes that it could (section 6.3.3): "+
+			"%s.", strings.Join(ratios, " and "), supposed(verdicts)))
+	}
+	return strings.Join(texts, " ")
 }
 
 // supposed sums up comparisons in which the first is supposed to be better.
@@ -184,56 +201,54 @@ func supposed(all []*Comparison) string {
 	return "not decided"
 }
 
-// asHerd says what a herd of five applies, what that costs, and how soon it is everywhere.
+// asHerd says what a herd of five takes, what that costs, and how soon it is everywhere.
 func asHerd(r *Results, all comparisons) string {
 	d := r.row("herd-peers")
 	if d == nil {
 		return "Not measured."
 	}
 	var texts []string
-	if s := d.summary("loop", atAll, "applied everywhere"); s.N > 0 {
-		texts = append(texts, fmt.Sprintf("Five servers on the event loop, saturated, take %s updates per second%s until "+
-			"all five are equal; neighbors that lag get only the newest update of a client.%s", rounded(s.Median), interval2(s),
-			versus(all, d.Name, atAll, "applied everywhere", "Goroutines take")))
+	accepted, each := d.summary("loop", atAll, untilEqual), d.summary("loop", atAll, ofEach)
+	if accepted.N > 0 && each.N > 0 {
+		texts = append(texts, fmt.Sprintf("Five saturated servers on the event loop accept %s updates per second%s, counted until "+
+			"all five are equal, and apply each at %s of the five%s: a neighbor that lags gets only the newest update of a "+
+			"client.%s", rounded(accepted.Median), ofMedian(accepted), number(each.Median), ofMedian(each),
+			versus(all, d.Name, atAll, applications, "Updates applied per second", "as many")))
 	}
 	if s := d.summary("loop", atFixedRate, costEverywhere); s.N > 0 {
 		texts = append(texts, fmt.Sprintf("At 5,000 updates per second an update that is applied everywhere costs %s us of "+
-			"CPU%s, of all five together.%s", number(s.Median), interval2(s),
-			versus(all, d.Name, atFixedRate, costEverywhere, "Goroutines need")))
+			"CPU time%s in all five together.%s", number(s.Median), ofMedian(s),
+			versus(all, d.Name, atFixedRate, costEverywhere, "CPU time", "as much")))
 	} else {
 		texts = append(texts, "CPU time per update applied everywhere was not measured.")
 	}
-	p50, p99 := d.summary("loop", atAll, "propagation p50"), d.summary("loop", atAll, "propagation p99")
+	p50, p99 := d.summary("loop", atLowRate, "propagation p50"), d.summary("loop", atLowRate, "propagation p99")
 	if p50.N > 0 && p99.N > 0 {
-		texts = append(texts, fmt.Sprintf("At 200 updates per second half of the updates are everywhere within %s ms%s, 99 of "+
-			"100 within %s ms%s.", number(p50.Median), interval2(p50), number(p99.Median), interval2(p99)))
+		texts = append(texts, fmt.Sprintf("At 200 updates per second at one server, the slowest of the others has half of them "+
+			"within %s ms%s and 99 of 100 within %s ms%s.", number(p50.Median), ofMedian(p50), number(p99.Median), ofMedian(p99)))
 	}
 	return strings.Join(texts, " ")
 }
 
 // versus compares goroutines and Twisted with the event loop in a figure of the herd.
-func versus(all comparisons, row, setting, figure, what string) string {
-	c := all.of(row, setting, figure, "goroutines", "loop")
-	if c.Verdict == NotMeasured {
+func versus(all comparisons, row, setting, figure, what, amount string) string {
+	var parts []string
+	for _, subject := range []struct{ name, does string }{{"goroutines", "goroutines have"}, {twisted, "Twisted has"}} {
+		if c := all.of(row, setting, figure, subject.name, "loop"); c.Verdict != NotMeasured {
+			parts = append(parts, fmt.Sprintf("%s %s times%s %s (%s)", subject.does, times(c.Ratio.Mean), doubt(c.Ratio), amount,
+				c.plainVerdict()))
+		}
+	}
+	if len(parts) == 0 {
 		return ""
 	}
-	text := fmt.Sprintf(" %s %s times%s as many, %s", what, times(c.Ratio.Mean), doubt(c.Ratio), c.plainVerdict())
-	if c.Figure.Better == Lower {
-		text = strings.Replace(text, "as many", "as much", 1)
-	}
-	if t := all.of(row, setting, figure, twisted, "loop"); t.Verdict != NotMeasured {
-		text += fmt.Sprintf("; Twisted %s times%s", times(t.Ratio.Mean), doubt(t.Ratio))
-	}
-	return text + "."
+	return fmt.Sprintf(" %s: %s.", what, strings.Join(parts, ", "))
 }
 
-// plainVerdict is the verdict on goroutines and the event loop, in a sentence.
+// plainVerdict is the verdict in a sentence.
 func (c *Comparison) plainVerdict() string {
 	if n, ok := plainNames[c.text()]; ok {
-		if n.plural {
-			return n.name + " are better"
-		}
-		return n.name + " is better"
+		return n.does("is", "are") + " better"
 	}
 	return c.text()
 }
@@ -246,8 +261,8 @@ func doubt(e Estimate) string {
 	return fmt.Sprintf(" (%s to %s)", times(e.Low), times(e.High))
 }
 
-// interval2 is the confidence interval of a median, in brackets.
-func interval2(s Summary) string {
+// ofMedian is the confidence interval of a median, in brackets.
+func ofMedian(s Summary) string {
 	if s.N < 2 {
 		return " (one round)"
 	}
@@ -278,17 +293,28 @@ func rounded(v float64) string {
 	return text
 }
 
+// words says what the words of the answers mean.
+const words = "The words: a server of the herd runs the same Go code on an event loop, which is one goroutine for all " +
+	"connections, or with a goroutine for each connection. A line is an update or a query, and is answered with a line. " +
+	"Flooding sends each update to all servers at once. Asking leaves it at one server, and the others ask it when they need " +
+	"the record. A saturated server gets lines as fast as it answers them."
+
 // confidenceIn is the paragraph behind the answers: on what they stand.
 func confidenceIn(r *Results, all comparisons) string {
 	tested, decided := all.tested(), all.decided()
 	if tested == 0 {
 		return fmt.Sprintf("Nothing is decided: no comparison has the %d rounds that a verdict needs.%s", enough, measuredOn(r))
 	}
-	return fmt.Sprintf("Brackets are confidence intervals: %.0f %% of ratios, at least %.0f %% of medians. "+
-		"Of %d comparisons in this report %d have a winner. They are corrected for their number: at most %.0f %% of "+
-		"the winners, here %s, are expected to be false. Servers and the programs that load them share the machine's "+
-		"cores, so that absolute numbers are low and only ratios can be carried elsewhere, with care.%s",
-		100*intervalOfRatio, 100*leastCoverage, tested, decided, 100*falseVerdicts, number(falseVerdicts*float64(decided)),
+	sharing := ""
+	if r.row("placement") != nil {
+		sharing = "; [placement](#placement) shows what that changes"
+	}
+	return fmt.Sprintf("The doubt: brackets are confidence intervals, of %.0f %% for ratios and of at least %.0f %% for medians. "+
+		"%d of %d comparisons have a winner. At most %.0f %% of these, here %s, are expected to be false. So an interval "+
+		"without 1 is not enough for a winner: if all were alike, about %.0f would have one by chance. Servers and the programs "+
+		"that load them share the machine's cores, so that absolute numbers are low and only ratios can be carried elsewhere, "+
+		"with care%s.%s", 100*intervalOfRatio, 100*leastCoverage, decided,
+		tested, 100*falseVerdicts, number(falseVerdicts*float64(decided)), (1-intervalOfRatio)*float64(tested), sharing,
 		measuredOn(r))
 }
 
@@ -300,7 +326,11 @@ func measuredOn(r *Results) string {
 	const day = "2006-01-02"
 	first, last := r.Rows[0].Begun.UTC().Format(day), r.Rows[0].Begun.UTC().Format(day)
 	few, many := r.Rows[0].Rounds, r.Rows[0].Rounds
+	var machines []string
 	for _, d := range r.Rows {
+		if cpu := cmp.Or(d.Environment.CPU, "an unknown CPU"); !slices.Contains(machines, cpu) {
+			machines = append(machines, cpu)
+		}
 		begun := d.Begun.UTC().Format(day)
 		first, last = min(first, begun), max(last, begun)
 		few, many = min(few, d.Rounds), max(many, d.Rounds)
@@ -312,7 +342,6 @@ func measuredOn(r *Results) string {
 	if many != few {
 		rounds += fmt.Sprintf(" to %d", many)
 	}
-	e := r.Rows[0].Environment
-	return fmt.Sprintf(" Measured %s on %d cores of %s, in %s rounds; in simulated rows a round is a seed.", when, e.Affinity,
-		cmp.Or(e.CPU, "an unknown CPU"), rounds)
+	return fmt.Sprintf(" Measured %s on %d cores of %s, in %s rounds; in simulated rows a round is a seed.", when,
+		r.Rows[0].Environment.Affinity, list(machines), rounds)
 }

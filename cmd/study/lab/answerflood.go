@@ -12,30 +12,39 @@ func costOfFlooding(r *Results, all comparisons) string {
 	if d == nil {
 		return "Not measured."
 	}
-	var first *bill
-	text := ""
+	var bills []*bill
 	for _, series := range seriesOf(d.Settings) {
-		b := billOf(d, all, series)
-		switch {
-		case b == nil:
-			continue
-		case first == nil:
-			first, text = b, b.sentences(d)
-		case b.dearest.Ratio.Mean > 1 && b.cheapest.Ratio.Mean < 1 && first.cheapest.Ratio.Mean < 1 &&
-			d.at(b.dearest.Setting) == d.at(first.dearest.Setting) && d.at(b.cheapest.Setting) == d.at(first.cheapest.Setting):
-			text += fmt.Sprintf(" In a %s: %s times%s and %s times%s. %s", series, times(b.dearest.Ratio.Mean),
-				doubt(b.dearest.Ratio), times(1/b.cheapest.Ratio.Mean), doubt(b.cheapest.Ratio.inverse()), b.threshold())
-		default:
-			text += " " + b.sentences(d)
+		if b := billOf(d, all, series); b != nil {
+			bills = append(bills, b)
 		}
 	}
-	if first == nil {
+	if len(bills) == 0 {
 		return "Not measured."
 	}
-	const busy = "1:1, ring of 5"
-	if s := d.summary(asking, busy, "response time of queries"); s.N > 0 {
-		text += fmt.Sprintf(" In return a flooded herd answers every query where it is asked; asking takes %s ms (p99 in the "+
-			"ring, with %d ms from server to server).", number(s.Median), hop.Milliseconds())
+	text := bills[0].threshold("a simulated ") + bills[0].extremes(d)
+	for _, b := range bills[1:] {
+		text += " " + b.threshold("a ")
+	}
+	return text + priceOf(d, bills[0].series)
+}
+
+// priceOf says what flooding costs besides messages, in one topology, and what it brings.
+func priceOf(d *Data, series string) string {
+	text := ""
+	stale := 0.0
+	for _, s := range ofSeries(d.Settings, series) {
+		stale = max(stale, d.summary(flooding, s.Label, "stale answers").Median)
+		const lines = "lines per operation"
+		flooded, asked := d.summary(flooding, s.Label, lines), d.summary(asking, s.Label, lines)
+		if s.X == 1 && flooded.N > 0 && asked.N > 0 {
+			text += fmt.Sprintf(" With the lines that acknowledge and keep links alive it is %s to %s lines per operation at one query "+
+				"per update.", number(flooded.Median), number(asked.Median))
+		}
+	}
+	if asked := d.summary(asking, "1:1, "+series, "response time of queries"); asked.N > 0 {
+		text += fmt.Sprintf(" A flooded herd stores every record at every server, and up to %s %% of its answers are stale; it answers "+
+			"where it is asked, and asking takes %s ms (p99, with %d ms from server to server).", number(stale),
+			number(asked.Median), hop.Milliseconds())
 	}
 	return text
 }
@@ -74,28 +83,30 @@ func billOf(d *Data, all comparisons, series string) *bill {
 	return b
 }
 
-// sentences say what flooding costs at most, what asking does, and from where on flooding pays.
-func (b *bill) sentences(d *Data) string {
-	text := fmt.Sprintf("In a simulated %s flooding sends %s times%s the messages of asking at %s", b.series,
-		times(b.dearest.Ratio.Mean), doubt(b.dearest.Ratio), ratioOf(d.at(b.dearest.Setting)))
+// extremes are the most and the least that flooding costs.
+func (b *bill) extremes(d *Data) string {
+	text := fmt.Sprintf(" At %s it sends %s times%s as many as asking", ratioOf(d.at(b.dearest.Setting)),
+		times(b.dearest.Ratio.Mean), doubt(b.dearest.Ratio))
 	if b.cheapest.Ratio.Mean < 1 {
-		text += fmt.Sprintf("; asking sends %s times%s those of flooding at %s", times(1/b.cheapest.Ratio.Mean),
-			doubt(b.cheapest.Ratio.inverse()), ratioOf(d.at(b.cheapest.Setting)))
+		text += fmt.Sprintf("; at %s asking sends %s times%s as many", ratioOf(d.at(b.cheapest.Setting)),
+			times(1/b.cheapest.Ratio.Mean), doubt(b.cheapest.Ratio.inverse()))
 	}
-	return text + ". " + b.threshold()
+	return text + "."
 }
 
 // threshold says from where on flooding sends fewer messages.
-func (b *bill) threshold() string {
+func (b *bill) threshold(a string) string {
+	in := "In " + a + b.series
 	switch {
 	case math.IsInf(b.pays, 1):
-		return "Flooding sends fewer nowhere, as far as was measured."
+		return in + " flooding sends fewer messages nowhere, as far as was measured."
 	case b.costs == 0:
-		return fmt.Sprintf("Flooding sends fewer from %s per update on, the least measured.", queries(b.pays))
+		return fmt.Sprintf("%s flooding sends fewer messages from %s per update on, the least measured.", in, queries(b.pays))
 	case b.costs > b.pays:
-		return "There is no number of queries per update from which on flooding sends fewer."
+		return in + " there is no number of queries per update from which on flooding sends fewer messages."
 	}
-	return fmt.Sprintf("Flooding sends fewer from %s per update on, asking up to %s.", queries(b.pays), queries(b.costs))
+	return fmt.Sprintf("%s flooding sends fewer messages from %s per update on; up to %s asking does.", in,
+		queries(b.pays), queries(b.costs))
 }
 
 // at is the value of a setting.

@@ -22,6 +22,7 @@ func churn() *Experiment {
 		Figures: []Figure{
 			{Name: "connections", Unit: "1/s", Better: Higher},
 			{Name: "CPU per connection", Unit: "us", Better: Lower, Chart: true},
+			busyFigures[0], busyFigures[1],
 		},
 	}}
 	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
@@ -35,10 +36,10 @@ func churn() *Experiment {
 		if err != nil {
 			return nil, err
 		}
-		return Values{
-			"connections":        n / m.result.length.Seconds(),
-			"CPU per connection": microseconds(m.result.server.user+m.result.server.system) / n,
-		}, to.verdict(ctx)
+		v := m.result.busy()
+		v["connections"] = n / m.result.length.Seconds()
+		v["CPU per connection"] = microseconds(m.result.server.user+m.result.server.system) / n
+		return v, to.verdict(ctx)
 	}
 	return e
 }

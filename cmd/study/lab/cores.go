@@ -20,6 +20,7 @@ func cores() *Experiment {
 			{Name: "replies", Unit: "1/s", Better: Higher, Chart: true},
 			{Name: "p99", Unit: "ms", Better: Lower},
 			{Name: "CPU per reply", Unit: "us", Better: Lower},
+			busyFigures[0], busyFigures[1],
 		},
 	}}
 	for _, pipeline := range []int{1, 16} {
@@ -42,8 +43,9 @@ func cores() *Experiment {
 		if err != nil {
 			return nil, err
 		}
-		return Values{"replies": l.perSecond(), "p99": 1e3 * l.report.Latency.P99,
-			"CPU per reply": l.cost()["CPU per reply"]}, nil
+		v := l.busy()
+		v["replies"], v["p99"], v["CPU per reply"] = l.perSecond(), 1e3*l.report.Latency.P99, l.cost()["CPU per reply"]
+		return v, nil
 	}
 	return e
 }

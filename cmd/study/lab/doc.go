@@ -11,10 +11,10 @@
 //
 // An Experiment is one row of the study: a question, one variable with its settings, the subjects to
 // compare, the figures that each run yields, and a function for one run. It does not deal with order,
-// repetition, medians or conclusions. Runs are interleaved, A B C, B C A, C A B, so that load on the
-// machine affects all subjects (see plan). Each run uses a new server, after a warm-up. The rules are in
-// rules.go, statistics.go, comparisons.go and workloads.go, which do no I/O. Everything behind them is a pure function
-// of raw.json.
+// repetition, medians or conclusions. Runs are interleaved, A B C, C B A, B C A, A C B, so that load on
+// the machine affects all subjects (see plan). Each run uses a new server, after a warm-up. The rules are in
+// rules.go, statistics.go, comparisons.go, workloads.go and others (see ruleFiles), which do no I/O. Everything behind
+// them is a pure function of raw.json.
 //
 // To add a row: write a file with a function that returns an Experiment, fill in Section, Row and Measure, add
 // Targets, Guesses or Growth for conclusions, and Expect if a run takes longer than usual, and add it to All.

@@ -135,7 +135,7 @@ func (e Environment) sentences() []string {
 		versions = append(versions, name+" "+e.Versions[name])
 	}
 	if len(versions) > 0 {
-		all = append(all, "Peers: "+strings.Join(versions, ", ")+".")
+		all = append(all, "Measured beside it: "+strings.Join(versions, ", ")+".")
 	}
 	return all
 }

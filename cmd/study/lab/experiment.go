@@ -36,6 +36,9 @@ type Experiment struct {
 	// Excludes reports whether a subject is not run at a setting. Nil means that all are.
 	Excludes func(subject string, s Setting) bool
 
+	// Summary says in sentences what the charts of the row do not show; "" for nothing. Nil means that it does not.
+	Summary func(d *Data) string
+
 	Targets []Target
 	Guesses []Guess
 	Growth  []Growth
@@ -49,11 +52,8 @@ type Row struct {
 	Variable string `json:"variable"` // the meaning and unit of Setting.X
 	LogX     bool   `json:"log_x,omitempty"`
 	// Categories means that the settings are not points of an axis: they have bars instead of a line.
-	Categories bool     `json:"categories,omitempty"`
-	Subjects   []string `json:"subjects"`
-	// Yardsticks are subjects that do less than the others, or something else. They are measured but not
-	// ranked.
-	Yardsticks []string  `json:"yardsticks,omitempty"`
+	Categories bool      `json:"categories,omitempty"`
+	Subjects   []string  `json:"subjects"`
 	Settings   []Setting `json:"settings"`
 	Figures    []Figure  `json:"figures"`
 }
@@ -64,6 +64,8 @@ type Setting struct {
 	X      float64 `json:"x"`
 	Series string  `json:"series,omitempty"`
 	Quick  bool    `json:"-"` // part of a quick study
+	// ByConstruction means that subjects are not compared here, as the experiment itself makes them alike or different.
+	ByConstruction bool `json:"-"`
 	// Compared means that the setting is measured only if there are two binaries to compare.
 	Compared bool `json:"-"`
 }

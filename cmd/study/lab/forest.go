@@ -46,19 +46,15 @@ func forest(duel []measured) ([]byte, error) {
 	end := height - bottom
 	edge := axis.at(leastDifference) - axis.at(1)
 	c.rectangle(axis.at(1)-edge, top-8, 2*edge, end-top+8, band)
-	for _, x := range []float64{1, 1.5, 2, 3, 4, 6, 8} {
+	c.line(axis.at(1), top-8, axis.at(1), end, 1, muted)
+	c.write(value, axis.at(1), end+10, center, "1 ×")
+	for _, x := range []float64{1.5, 2, 3, 4, 6, 8} {
 		if x > axis.most {
 			break
 		}
 		for _, v := range []float64{x, 1 / x} {
-			ink, width := color.Color(faint), vg.Length(0.5)
-			if x == 1 {
-				ink, width = muted, 1
-			}
-			c.line(axis.at(v), top-8, axis.at(v), end, width, ink)
-			if x != 1 || v == x {
-				c.write(value, axis.at(v), end+10, center, short(x)+" ×")
-			}
+			c.line(axis.at(v), top-8, axis.at(v), end, 0.5, faint)
+			c.write(value, axis.at(v), end+10, center, short(x)+" ×")
 		}
 	}
 	c.write(textStyle(9.5, true, orange), axis.from, end+24, left, "← goroutines better")

@@ -24,6 +24,7 @@ func idleRatio() *Experiment {
 			{Name: "p99", Unit: "ms, of the active ones", Better: Lower, Chart: true, LogY: true},
 			{Name: "CPU per reply", Unit: "us", Better: Lower},
 			{Name: "resident per idle connection", Unit: "bytes", Better: Lower},
+			busyFigures[0], busyFigures[1],
 		},
 	}}
 	connections := map[string][2]int{} // of a setting: idle and active
@@ -69,13 +70,14 @@ func measureIdle(ctx context.Context, b *Bench, engine string, idle, active int)
 	if err := p.connected(ctx, idle); err != nil {
 		return nil, err
 	}
-	v := Values{}
-	if idle > 0 {
-		v["resident per idle connection"] = (p.resident() - before) / float64(idle)
-	}
+	connected := p.resident()
 	l, err := b.apply(ctx, to, load.Options{Connections: active})
 	if err != nil {
 		return nil, err
+	}
+	v := l.busy()
+	if idle > 0 {
+		v["resident per idle connection"] = (connected - before) / float64(idle)
 	}
 	v["replies"], v["p99"] = l.perSecond(), 1e3*l.report.Latency.P99
 	v["CPU per reply"] = l.cost()["CPU per reply"]

@@ -121,22 +121,30 @@ func costFigures() []Figure {
 		{Name: "system time per reply", Unit: "us"},
 		{Name: "context switches per reply", Unit: "of all the server's threads"},
 		{Name: "loader's CPU per reply", Unit: "us"},
-		{Name: serverBusy, Unit: "% of a core"},
-		{Name: loaderBusy, Unit: "% of a core"},
+		busyFigures[0], busyFigures[1],
+	}
+}
+
+// busyFigures are the figures of loaded.busy, without which a ratio of replies cannot be judged.
+var busyFigures = []Figure{{Name: serverBusy, Unit: "% of a core"}, {Name: loaderBusy, Unit: "% of a core"}}
+
+// busy returns how busy servers and loader were, under the names of busyFigures.
+func (l loaded) busy() Values {
+	return Values{
+		serverBusy: 100 * (l.server.user + l.server.system).Seconds() / l.length.Seconds(),
+		loaderBusy: 100 * l.loader.Seconds() / l.length.Seconds(),
 	}
 }
 
 // cost returns the cost of a reply under the names of costFigures.
 func (l loaded) cost() Values {
-	return Values{
-		"CPU per reply":              microseconds(l.server.user+l.server.system) / l.replies,
-		"user time per reply":        microseconds(l.server.user) / l.replies,
-		"system time per reply":      microseconds(l.server.system) / l.replies,
-		"context switches per reply": l.server.switches / l.replies,
-		"loader's CPU per reply":     microseconds(l.loader) / l.replies,
-		serverBusy:                   100 * (l.server.user + l.server.system).Seconds() / l.length.Seconds(),
-		loaderBusy:                   100 * l.loader.Seconds() / l.length.Seconds(),
-	}
+	v := l.busy()
+	v["CPU per reply"] = microseconds(l.server.user+l.server.system) / l.replies
+	v["user time per reply"] = microseconds(l.server.user) / l.replies
+	v["system time per reply"] = microseconds(l.server.system) / l.replies
+	v["context switches per reply"] = l.server.switches / l.replies
+	v["loader's CPU per reply"] = microseconds(l.loader) / l.replies
+	return v
 }
 
 // perSecond is the replies per second.

@@ -24,7 +24,7 @@ func payload() *Experiment {
 			{Name: "replies", Unit: "1/s", Better: Higher, Chart: true},
 			{Name: "bytes", Unit: "MB/s"},
 			{Name: "size of a reply", Unit: "bytes"},
-			costFigures()[0],
+			costFigures()[0], busyFigures[0], busyFigures[1],
 		},
 	}}
 	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
@@ -58,8 +58,10 @@ func payload() *Experiment {
 		if size := received / l.replies; size < 0.9*float64(len(reply)) || size > 1.1*float64(len(reply)) {
 			return nil, Void("the mean size of replies is %.0f bytes, but one had %d", size, len(reply))
 		}
-		return Values{"replies": l.perSecond(), "bytes": received / 1e6 / l.length.Seconds(),
-			"size of a reply": float64(len(reply)), "CPU per reply": l.cost()["CPU per reply"]}, to.verdict(ctx)
+		v := l.busy()
+		v["replies"], v["bytes"] = l.perSecond(), received/1e6/l.length.Seconds()
+		v["size of a reply"], v["CPU per reply"] = float64(len(reply)), l.cost()["CPU per reply"]
+		return v, to.verdict(ctx)
 	}
 	return e
 }

@@ -57,12 +57,15 @@ func missingPeer(name string) string {
 	return p.Missing()
 }
 
-// versionsOf returns the versions of the peers among subjects.
+// versionsOf returns the versions of the peers and of Redis among subjects.
 func versionsOf(subjects []string) map[string]string {
 	versions := map[string]string{}
 	for _, s := range subjects {
 		if p, err := peer(s); err == nil && p.Version() != "" {
 			versions[s] = p.Version()
+		}
+		if s == redis && redisVersion() != "" {
+			versions["Redis"] = redisVersion()
 		}
 	}
 	return versions

@@ -2,29 +2,34 @@ package lab
 
 import (
 	"context"
+	"fmt"
+	"strings"
+
 	"serverherd/cmd/herd/load"
 )
 
 // Settings of placement.
 const (
-	apartOne  = "one core each, " + loggedOne
-	apartMany = "one core each, " + loggedMany
+	bothShare = "both share all cores"
+	oneEach   = "one core each"
+	apartOne  = oneEach + ", " + loggedOne
+	apartMany = oneEach + ", " + loggedMany
 )
 
 // placement measures what it changes that the loader shares the server's cores.
 func placement() *Experiment {
-	const together, apart = "both share two cores", "one core each"
+	const together, apart = bothShare, oneEach
 	e := &Experiment{Section: SectionServer, Row: Row{
 		Name:     "placement",
 		Question: "What does it change that server and loader share two cores?",
-		Method: "Throughput again, of 50 connections with logs. Either server and loader may both use the first two " +
+		Method: "Throughput again, of 50 connections with logs. Either server and loader may both use all " +
 			"cores of this process, or the server only the first and the loader only the second (sched_setaffinity). " +
 			"Then neither takes time from the other, but the server has one core.",
 		Variable: "cores of the server", Categories: true,
 		Subjects: twoEngines,
 		Figures: []Figure{
 			{Name: "replies", Unit: "1/s", Better: Higher, Chart: true}, {Name: "CPU per reply", Unit: "us", Better: Lower},
-			{Name: serverBusy, Unit: "% of a core"}, {Name: loaderBusy, Unit: "% of a core"},
+			busyFigures[0], busyFigures[1],
 		},
 	}}
 	for _, series := range []string{loggedOne, loggedMany} {
@@ -33,6 +38,7 @@ func placement() *Experiment {
 				Quick: series == loggedMany})
 		}
 	}
+	e.Summary = effectOfPlacement
 	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
 		to, undo, err := placed(ctx, b, r.Subject, r.Setting.Label == apartOne || r.Setting.Label == apartMany)
 		if err != nil {
@@ -48,9 +54,9 @@ func placement() *Experiment {
 		if err != nil {
 			return nil, err
 		}
-		c := l.cost()
-		return Values{"replies": l.perSecond(), "CPU per reply": c["CPU per reply"], serverBusy: c[serverBusy],
-			loaderBusy: c[loaderBusy]}, to.verdict(ctx)
+		v := l.busy()
+		v["replies"], v["CPU per reply"] = l.perSecond(), l.cost()["CPU per reply"]
+		return v, to.verdict(ctx)
 	}
 	return e
 }
@@ -62,9 +68,10 @@ func placed(ctx context.Context, b *Bench, engine string, apart bool) (to server
 		return err
 	}
 	if !apart {
-		return to, func() {}, start()
+		err = start()
+		return to, func() {}, err
 	}
-	first, second, err := cores2()
+	first, second, err := twoCores()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,4 +83,24 @@ func placed(ctx context.Context, b *Bench, engine string, apart bool) (to server
 		return nil, nil, err
 	}
 	return to, undo, nil
+}
+
+// effectOfPlacement says how many times as many lines an engine answers if server and loader have a core each; "" if
+// that was not measured.
+func effectOfPlacement(d *Data) string {
+	var texts []string
+	for _, engine := range twoEngines {
+		var ratios []string
+		for _, series := range []struct{ name, words string }{{loggedOne, "with one line in flight"}, {loggedMany, "with 16"}} {
+			e := paired(d.values(engine, oneEach+", "+series.name, "replies"), d.values(engine, bothShare+", "+series.name, "replies"))
+			if e.N > 0 {
+				ratios = append(ratios, fmt.Sprintf("%s times%s as many lines %s", times(e.Mean), doubt(e), series.words))
+			}
+		}
+		if len(ratios) > 0 {
+			texts = append(texts, fmt.Sprintf("With a core for itself, and another one for the loader, %s %s.",
+				plainNames[engine].does("answers", "answer"), strings.Join(ratios, " and ")))
+		}
+	}
+	return strings.Join(texts, " ")
 }

@@ -2,17 +2,23 @@ package lab
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // plan is the order of runs: rounds, then settings, then subjects, so that runs to compare are close in
-// time. Each round begins with another subject, because the position may matter.
+// time. What a run leaves behind, such as logs that are still written, may slow the next one: each pair of rounds
+// begins with another subject, and its second round has the opposite order.
 func plan(e *Experiment, rounds int) []Run {
 	var runs []Run
 	for round := range rounds {
+		first := round / 2 % len(e.Subjects)
+		order := slices.Concat(e.Subjects[first:], e.Subjects[:first])
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
 		for _, setting := range e.Settings {
-			for i := range e.Subjects {
-				subject := e.Subjects[(i+round)%len(e.Subjects)]
+			for _, subject := range order {
 				if e.Excludes == nil || !e.Excludes(subject, setting) {
 					runs = append(runs, Run{subject, setting, round})
 				}
@@ -23,7 +29,7 @@ func plan(e *Experiment, rounds int) []Run {
 }
 
 // maxTries is how often a void run is tried. maxFailures is how often a subject may fail at a setting
-// before it is skipped there.
+// before it is skipped there. It may have void rounds as long as there can be enough others for a verdict.
 const (
 	maxTries    = 3
 	maxFailures = 2
@@ -34,6 +40,7 @@ type conductor struct {
 	experiment *Experiment
 	data       *Data
 	failures   map[[2]string]int // by subject and setting
+	voids      map[[2]string]int // rounds
 	one        func(context.Context, Run) (Values, error)
 	starts     func(r Run)
 	ended      func(took time.Duration) // of a run, also one that was left out
@@ -51,8 +58,10 @@ func (c *conductor) conduct(ctx context.Context, rounds int) {
 			c.data.Skipped = append(c.data.Skipped, Skipped{subject, why})
 		}
 	}
+	mostVoid := max(maxFailures, rounds-enough+1)
 	for _, r := range plan(c.experiment, rounds) {
-		if missing[r.Subject] || c.failures[[2]string{r.Subject, r.Setting.Label}] >= maxFailures {
+		at := [2]string{r.Subject, r.Setting.Label}
+		if missing[r.Subject] || c.failures[at] >= maxFailures || c.voids[at] >= mostVoid {
 			c.ended(0)
 			continue
 		}
@@ -69,8 +78,9 @@ func (c *conductor) conduct(ctx context.Context, rounds int) {
 
 // run executes one run and repeats it if it is void.
 func (c *conductor) run(ctx context.Context, r Run) {
+	at := [2]string{r.Subject, r.Setting.Label}
 	for try := 1; ; try++ {
-		s := Sample{Subject: r.Subject, Setting: r.Setting.Label, Round: r.Round}
+		s := Sample{Subject: r.Subject, Setting: r.Setting.Label, Round: r.Round, Begun: time.Now().UTC().Truncate(time.Second)}
 		values, err := c.one(ctx, r)
 		void, cannot := classify(err)
 		switch {
@@ -82,7 +92,7 @@ func (c *conductor) run(ctx context.Context, r Run) {
 		case cannot:
 			why := "at " + r.Setting.Label + ": " + err.Error()
 			c.data.Skipped = append(c.data.Skipped, Skipped{r.Subject, why})
-			c.failures[[2]string{r.Subject, r.Setting.Label}] = maxFailures
+			c.failures[at] = maxFailures
 			return
 		case void:
 			s.Void = err.Error()
@@ -90,11 +100,14 @@ func (c *conductor) run(ctx context.Context, r Run) {
 			s.Error = err.Error()
 		}
 		c.data.Samples = append(c.data.Samples, s)
-		if err == nil {
+		switch {
+		case err == nil:
 			return
-		}
-		if s.Void == "" || try == maxTries {
-			c.failures[[2]string{r.Subject, r.Setting.Label}]++
+		case !void:
+			c.failures[at]++
+			return
+		case try == maxTries:
+			c.voids[at]++
 			return
 		}
 	}

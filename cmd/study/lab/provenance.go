@@ -2,7 +2,9 @@ package lab
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"os/exec"
 	"path"
@@ -10,10 +12,10 @@ import (
 	"time"
 )
 
-// ruleFiles hold what is fixed before the first run: the rules, how they are computed, and which comparisons
-// the summary names. They are in the binary, so that it can tell whether a commit has the same.
+// ruleFiles hold what is fixed before the first run: the rules, how they are computed, the order of runs, and which
+// comparisons the summary names. They are in the binary, so that it can tell whether a commit has the same.
 //
-//go:embed rules.go statistics.go comparisons.go workloads.go
+//go:embed rules.go statistics.go comparisons.go workloads.go growth.go targets.go plan.go
 var ruleFiles embed.FS
 
 // rulesFolder is the directory of ruleFiles in the repository.
@@ -25,22 +27,36 @@ type Stated struct {
 	Date   time.Time `json:"date,omitzero"`    // of the commit
 	// Changed means that the rules of the binary are not those of the commit.
 	Changed bool `json:"changed,omitempty"`
+	// Digest is that of the rules of the binary; "" in older data.
+	Digest string `json:"digest,omitempty"`
+}
+
+// digestOfRules is the SHA-256 of the rules of this binary.
+func digestOfRules() string {
+	sum := sha256.New()
+	files, _ := ruleFiles.ReadDir(".") // it is embedded
+	for _, f := range files {
+		text, _ := ruleFiles.ReadFile(f.Name())
+		fmt.Fprintf(sum, "%s %d\n%s", f.Name(), len(text), text)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // stated asks git, in the checkout of a directory, for the commit that holds the rules of this binary.
 func stated(dir string) Stated {
+	s := Stated{Digest: digestOfRules()}
 	git := func(args ...string) (string, error) {
 		out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).Output()
 		return string(out), err
 	}
 	top, err := git("rev-parse", "--show-toplevel")
 	if err != nil {
-		return Stated{}
+		return s
 	}
 	dir = strings.TrimSpace(top)
 	files, err := ruleFiles.ReadDir(".")
 	if err != nil {
-		return Stated{}
+		return s
 	}
 	log := []string{"log", "-1", "--format=%H %cI", "--"}
 	for _, f := range files {
@@ -49,9 +65,9 @@ func stated(dir string) Stated {
 	line, err := git(log...)
 	commit, date, ok := strings.Cut(strings.TrimSpace(line), " ")
 	if err != nil || !ok {
-		return Stated{}
+		return s
 	}
-	s := Stated{Commit: commit}
+	s.Commit = commit
 	s.Date, _ = time.Parse(time.RFC3339, date)
 	s.Date = s.Date.UTC()
 	for _, f := range files {
@@ -73,9 +89,21 @@ func (s Stated) text() string {
 	return fmt.Sprintf("the rules are those of commit %s of %s", s.short(), s.Date.Format("2006-01-02 15:04 UTC"))
 }
 
+// shown reports whether the commit has the rules.
+func (s Stated) shown() bool { return s.Commit != "" && !s.Changed }
+
+// since shows how the rules of this binary differ from those of a measurement; "" if they do not, or nothing can be
+// shown.
+func (s Stated) since() string {
+	if !s.shown() || s.Digest == digestOfRules() {
+		return ""
+	}
+	return "git diff " + s.short() + " -- " + rulesFolder
+}
+
 // command shows the rules of a measurement; "" if they cannot be shown.
 func (s Stated) command() string {
-	if s.Commit == "" || s.Changed {
+	if !s.shown() {
 		return ""
 	}
 	return "git show " + s.short() + ":" + rulesFolder + "/rules.go"

@@ -34,7 +34,7 @@ func TestStated(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, err := ruleFiles.ReadDir(".")
-	if err != nil || len(files) != 4 {
+	if err != nil || len(files) != 7 {
 		t.Fatalf("%d files have rules: %v", len(files), err)
 	}
 	put := func(name, text string) {
@@ -60,6 +60,19 @@ func TestStated(t *testing.T) {
 	}
 	if shown := git(strings.Fields(got.command())[1:]...); !strings.Contains(shown, "var Rules =") {
 		t.Errorf("the command shows %q", shown)
+	}
+	if got.since() != "" {
+		t.Errorf("the same rules: %q", got.since())
+	}
+	older := got
+	older.Digest = "of other rules"
+	if want := "git diff " + rules[:12] + " -- cmd/study/lab"; older.since() != want {
+		t.Errorf("other rules compute the report: %q, want %q", older.since(), want)
+	}
+	d := &document{}
+	reportRules(d, &Results{Rules: Rules, Rows: []*Data{{Row: Row{Name: "race"}, Stated: older}}})
+	if text := string(d.markdown()); !strings.Contains(text, "`"+older.since()+"` shows how.") {
+		t.Errorf("the report does not say that the rules changed:\n%s", text)
 	}
 	put("rules.go", "package lab // other rules")
 	if got := stated(dir); !got.Changed || got.command() != "" || !strings.Contains(got.text(), "differ from those of commit") {

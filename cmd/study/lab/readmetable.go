@@ -29,7 +29,7 @@ func readmeTable(r *Results) [][]string {
 			figureOf(d.summary(row[1], many, "CPU per reply")),
 		}
 		if whole {
-			cells = append(cells, inThousands(five.summary(row[1], atAll, "applied everywhere")),
+			cells = append(cells, inThousands(five.summary(row[1], atAll, untilEqual)),
 				figureOf(five.summary(row[1], atFixedRate, costEverywhere)))
 		}
 		if slices.ContainsFunc(cells, func(c string) bool { return c != "" }) {

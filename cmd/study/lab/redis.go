@@ -41,6 +41,20 @@ func missingRedis(subject string) string {
 	return ""
 }
 
+// redisVersion is the version of redis-server; "" if it is unknown.
+func redisVersion() string {
+	out, err := exec.Command("redis-server", "--version").Output()
+	if err != nil {
+		return ""
+	}
+	for _, word := range strings.Fields(string(out)) { // Redis server v=7.0.15 sha=...
+		if v, ok := strings.CutPrefix(word, "v="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
 // benchmarkRedis loads Redis by its own redis-benchmark, in a closed loop. It sends GEOADDs of 1,000 ids at
 // random and hardly looks at the replies. They are counted by Redis, and none may be an error.
 func (b *Bench) benchmarkRedis(ctx context.Context, to servers, conns, pipeline int) (loaded, error) {

@@ -32,6 +32,7 @@ func report(r *Results, experiments []*Experiment) *document {
 	d := &document{}
 	d.heading(1, headAnswer)
 	d.numbered(answers(r, all))
+	d.paragraph("%s", words)
 	d.paragraph("%s", confidenceIn(r, all))
 	d.picture("answer", duelTitle, func() ([]byte, error) { return forest(engineDuel(all)) })
 	contents := d.reserve()
@@ -75,6 +76,12 @@ func current(r *Results, experiments []*Experiment) *Results {
 		d := *data
 		if e := experimentOf(experiments, d.Name); e != nil {
 			d.LogX, d.Categories = e.LogX, e.Categories
+			d.Settings = slices.Clone(d.Settings)
+			for i, s := range d.Settings {
+				d.Settings[i].ByConstruction = slices.ContainsFunc(e.Settings, func(t Setting) bool {
+					return t.Label == s.Label && t.ByConstruction
+				})
+			}
 			d.Figures = slices.Clone(d.Figures)
 			for i, f := range d.Figures {
 				if k := slices.IndexFunc(e.Figures, func(g Figure) bool { return g.Name == f.Name }); k >= 0 {
@@ -101,8 +108,13 @@ func reportSection(
 		if e == nil || e.Section != s {
 			continue
 		}
-		said := strings.Join(strings.Fields(tally(all.ofRow(data.Name))+qualified(data)), " ")
-		d.paragraph("**%s** %s ([tables](#%s))", data.Question, said, anchor(data.Name))
+		said := fmt.Sprintf("**%s** %s %s ([tables](#%s))", data.Question, tally(all.ofRow(data.Name)), qualified(data), anchor(data.Name))
+		d.paragraph("%s", strings.Join(strings.Fields(said), " "))
+		if e.Summary != nil {
+			if text := e.Summary(data); text != "" {
+				d.paragraph("%s", text)
+			}
+		}
 		for _, f := range data.Figures {
 			if f.Chart {
 				d.attempt(charts(data, f, d.chart))
@@ -122,9 +134,9 @@ func reportSection(
 func qualified(data *Data) string {
 	switch {
 	case data.Quick:
-		return " A quick study: fewer settings, shorter runs."
+		return "A quick study: fewer settings, shorter runs."
 	case data.Interrupted:
-		return " It was interrupted."
+		return "It was interrupted."
 	}
 	return ""
 }
@@ -200,6 +212,9 @@ func reportRules(d *document, r *Results) {
 		}
 		if command := s.command(); command != "" {
 			text += " `" + command + "` shows them, and [Tables](#" + anchor(headTables) + ") says when each row began."
+		}
+		if command := s.since(); command != "" {
+			text += " This report was computed by rules that changed after that; `" + command + "` shows how."
 		}
 		texts = append(texts, text)
 	}

@@ -42,9 +42,11 @@ type Sample struct {
 	Subject string `json:"subject"`
 	Setting string `json:"setting"` // its label
 	Round   int    `json:"round"`
-	Values  Values `json:"values,omitempty"`
-	Void    string `json:"void,omitempty"`  // why it was discarded
-	Error   string `json:"error,omitempty"` // why it failed
+	// Begun is when the run began, to the second; zero in older data.
+	Begun  time.Time `json:"begun,omitzero"`
+	Values Values    `json:"values,omitempty"`
+	Void   string    `json:"void,omitempty"`  // why it was discarded
+	Error  string    `json:"error,omitempty"` // why it failed
 }
 
 // Skipped is a subject, or without Subject the row, that was not run.

@@ -2,8 +2,7 @@ package lab
 
 import "fmt"
 
-// The constants of the rules. This file, statistics.go, comparisons.go and workloads.go are what is fixed before
-// the first run: see ruleFiles.
+// The constants of the rules. This file and others are what is fixed before the first run: see ruleFiles.
 const (
 	// enough is the minimum number of rounds for a verdict.
 	enough = 5
@@ -24,8 +23,9 @@ const (
 // Rules are the rules by which conclusions are computed. They are printed before the first run and are
 // part of the report.
 var Rules = []string{
-	"Runs are interleaved. In each round every setting is measured with every subject in turn, and each round " +
-		"begins with another subject. Each run starts a new server. What happens during the warm-up is not counted.",
+	"Runs are interleaved. In each round every setting is measured with every subject in turn. Every second round has " +
+		"the opposite order, and the next begins with another subject. Each run starts a new server. What happens during " +
+		"the warm-up is not counted.",
 	fmt.Sprintf("A value is the median of its rounds with a confidence interval of the median, which has a coverage of at "+
 		"least %.0f %% whatever the distribution is: of 5 rounds the least and the greatest value (%.0f %%), of 10 rounds "+
 		"the second least and the second greatest (%.0f %%).", 100*leastCoverage, coverageOf(5), coverageOf(10)),
@@ -33,9 +33,10 @@ var Rules = []string{
 		"The ratio is the geometric mean of the ratios of all rounds, with a %.0f %% confidence interval of Student's t "+
 		"on their logarithms. At least %d rounds are required.", 100*intervalOfRatio, enough),
 	fmt.Sprintf("One of two is better if the t test rejects that they are alike, corrected for the number of comparisons, and "+
-		"if the ratio is %.2f or more. The correction is that of Benjamini and Hochberg over all comparisons of the "+
-		"report: the expected part of false verdicts is %.0f %% at most. Two are alike if the whole interval is within "+
-		"a ratio of %.2f. Everything else is not decided.", leastDifference, 100*falseVerdicts, leastDifference),
+		"if the ratio is %.2f or more. The correction is that of Benjamini and Hochberg over all comparisons of the same "+
+		"two subjects: the expected part of false verdicts is %.0f %% at most, if the tests are independent or "+
+		"positively correlated. Two are alike if the whole interval is within a ratio of %.2f. Everything else is not "+
+		"decided.", leastDifference, 100*falseVerdicts, leastDifference),
 	"What is true by the construction of an experiment is not compared. Yardsticks (Redis, bare servers) do less than " +
 		"the others, or something else: they have no verdicts.",
 	"In simulated rows a round is a seed: the same seed gives the same figures, and the interval is that over seeds.",
@@ -50,7 +51,7 @@ var Rules = []string{
 		"extended beyond what was measured. What breaks first is what reaches its limit at the smallest multiple.",
 		enoughPoints, 100*mostOff),
 	"A run with a wrong reply, with servers that differ at its end, or with dropped log entries is void. It is repeated, " +
-		"and listed.",
+		"and listed. That favors slower runs, as a log drops entries when its server is fast.",
 }
 
 // coverageOf is the coverage of the interval of a median of n rounds, in %.

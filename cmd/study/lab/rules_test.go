@@ -2,6 +2,7 @@ package lab
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -92,6 +93,20 @@ func TestVerdictsAreCorrected(t *testing.T) {
 	}
 }
 
+// What is easy to decide of one pair does not make it easier to decide another.
+func TestPairsAreCorrectedApart(t *testing.T) {
+	odd := at10(Higher, map[string][]float64{"loop": {1.1, 1.35, 1.2, 1.12, 1.3}, "goroutines": {1, 1, 1, 1, 1}}) // p = 0.0085
+	noise := at10(Higher, map[string][]float64{"loop": {1, 2, 1, 2, 1}, "goroutines": {2, 1, 2, 1, 1}})
+	rows := []*Data{odd, noise}
+	for range 10 {
+		rows = append(rows, at10(Higher, map[string][]float64{flooding: {9, 9.1, 9, 9.2, 9}, asking: {1, 1, 1, 1, 1}}))
+	}
+	all := compare(&Results{Rows: rows})
+	if c := all[0]; c.First != "loop" || c.Verdict != Undecided || all.decided() != 10 {
+		t.Errorf("beside ten that are clear: %+v, %d are decided", c, all.decided())
+	}
+}
+
 // A figure without a better direction is not compared: it differs by construction.
 func TestByConstruction(t *testing.T) {
 	d := at10("", map[string][]float64{flooding: {0, 0, 0, 0, 0}, asking: {5, 6, 7, 8, 9}})
@@ -102,6 +117,26 @@ func TestByConstruction(t *testing.T) {
 		if strings.HasPrefix(f.Name, "response time") && f.Better != "" {
 			t.Errorf("%s is compared", f.Name)
 		}
+	}
+	// Nor is a setting of which the experiment itself makes the result, whatever the data say.
+	e := slowHandler()
+	d = &Data{Row: e.Row}
+	d.Settings = slices.Clone(d.Settings)
+	for i, s := range d.Settings {
+		d.Settings[i].ByConstruction = false
+		for round := range enough {
+			for k, subject := range d.Subjects {
+				d.Samples = append(d.Samples, Sample{Subject: subject, Setting: s.Label, Round: round,
+					Values: Values{"p99": float64(1 + k + round)}})
+			}
+		}
+	}
+	var compared []string
+	for _, c := range compare(current(&Results{Rows: []*Data{d}}, All())) {
+		compared = append(compared, c.Setting)
+	}
+	if want := []string{"0 ms in another thread", "10 ms in another thread", "100 ms in another thread"}; !slices.Equal(compared, want) {
+		t.Errorf("compared: %q, want %q", compared, want)
 	}
 }
 

@@ -137,6 +137,9 @@ func announce(p *progress, o Options, chosen []*Experiment, now Stated) {
 		p.message("- %s", rule)
 	}
 	p.message("%s.", upper(now.text()))
+	if !now.shown() {
+		p.message("Nobody can check that rules that are not committed are older than the data. Commit them first.")
+	}
 	if command := now.command(); command != "" {
 		p.message("To see them: %s", command)
 	}
@@ -246,7 +249,7 @@ func conductRow(ctx context.Context, o Options, e *Experiment, p *progress) *Dat
 	}
 	defer func() { data.Took = time.Since(data.Begun) }()
 	c := &conductor{
-		experiment: e, data: data, failures: map[[2]string]int{},
+		experiment: e, data: data, failures: map[[2]string]int{}, voids: map[[2]string]int{},
 		one:    func(ctx context.Context, r Run) (Values, error) { return one(ctx, e, b, r) },
 		starts: func(r Run) { p.starts(e.Name, r) },
 		ended:  func(took time.Duration) { p.ended(e.Name, took) },

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func fake(name string) *Experiment {
 	e := &Experiment{Section: SectionServer, Row: Row{
 		Name: name, Question: "Who is the fastest?", Method: "Nobody runs.", Variable: "things", LogX: true,
-		Subjects: []string{"hare", "hedgehog", "yard"}, Yardsticks: []string{"yard"},
+		Subjects: []string{"hare", "hedgehog", "yard"},
 		Settings: []Setting{{Label: "10 things", X: 10, Quick: true}, {Label: "100 things", X: 100}},
 		Figures: []Figure{
 			{Name: "speed", Unit: "m/s", Better: Higher, Chart: true}, {Name: "weight", Unit: "kg"},
@@ -42,7 +42,7 @@ func fake(name string) *Experiment {
 	return e
 }
 
-// Runs are interleaved, and each round begins with another subject.
+// Runs are interleaved, and every second round has the opposite order of the one before.
 func TestPlan(t *testing.T) {
 	e := fake("race")
 	e.Excludes = func(subject string, s Setting) bool { return subject == "yard" && s.X == 100 }
@@ -52,7 +52,7 @@ func TestPlan(t *testing.T) {
 	}
 	want := []string{
 		"10  hare", "10  hedgehog", "10  yard", "100 hare", "100 hedgehog",
-		"10  hedgehog", "10  yard", "10  hare", "100 hedgehog", "100 hare",
+		"10  yard", "10  hedgehog", "10  hare", "100 hedgehog", "100 hare",
 	}
 	if !slices.Equal(order, want) {
 		t.Errorf("the plan is %q, want %q", order, want)
@@ -198,6 +198,40 @@ func TestCrossedRing(t *testing.T) {
 	}
 }
 
+// A subject that is often void at a setting is tried as long as there can be enough rounds for a verdict.
+func TestVoidRounds(t *testing.T) {
+	for _, c := range []struct{ rounds, void, want int }{
+		{10, 5, 5}, {10, 6, 0}, {10, 9, 0}, {5, 1, 4}, {5, 2, 0}, {1, 1, 0},
+	} {
+		e := fake("race")
+		measure := e.Measure
+		tries := 0
+		e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
+			if r.Subject == "hare" && r.Setting.X == 10 {
+				if tries++; r.Round < c.void {
+					return nil, Void("it ran too fast")
+				}
+			}
+			return measure(ctx, b, r)
+		}
+		dir := t.TempDir()
+		o := Options{Out: dir, Progress: io.Discard, Rounds: c.rounds}
+		if err := run(context.Background(), o, []*Experiment{e}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := readResults(filepath.Join(dir, rawFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Rows[0].summary("hare", "10 things", "speed").N; got != c.want {
+			t.Errorf("%d of %d rounds void: %d values, want %d", c.void, c.rounds, got, c.want)
+		}
+		if most := maxTries*c.void + c.rounds - c.void; tries > most {
+			t.Errorf("%d of %d rounds void: %d tries, want %d at most", c.void, c.rounds, tries, most)
+		}
+	}
+}
+
 // Failed, void and missing subjects do not affect others.
 func TestTroubleStaysWhereItIs(t *testing.T) {
 	e := fake("race")
@@ -290,7 +324,7 @@ func TestNothingMeasured(t *testing.T) {
 func TestReportIsGolden(t *testing.T) {
 	e := fake("race")
 	d := &Data{Row: e.Row, Begun: time.Unix(1.8e9, 0), Took: time.Minute, Rounds: 5, Length: time.Second,
-		Stated:      Stated{Commit: "0123456789abcdef", Date: time.Unix(1.79e9, 0).UTC()},
+		Stated:      Stated{Commit: "0123456789abcdef", Date: time.Unix(1.79e9, 0).UTC(), Digest: digestOfRules()},
 		Environment: Environment{CPU: "a CPU", Cores: 2, Affinity: 2, Go: "go1", System: "any/any", Load: "1 2 3"},
 		Skipped:     []Skipped{{"tortoise", "it has not come yet"}}}
 	for _, r := range plan(e, 5) {

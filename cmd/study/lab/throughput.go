@@ -42,8 +42,7 @@ func throughput() *Experiment {
 			"The bare servers have the herd's parser and a map, and neither log nor feed, digest, limits, " +
 			"or links.",
 		Variable: "connections", LogX: true,
-		Subjects:   everyone(redis, redisBenchmark, bareLoop, bareGoroutines),
-		Yardsticks: []string{redis, redisBenchmark, bareLoop, bareGoroutines},
+		Subjects: everyone(redis, redisBenchmark, bareLoop, bareGoroutines),
 		Figures: append([]Figure{{Name: "replies", Unit: "1/s", Better: Higher, Chart: true, LogY: true}},
 			costFigures()...),
 	}}

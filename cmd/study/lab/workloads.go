@@ -18,9 +18,9 @@ var (
 	cpu         = amount{"needs", "need", "as much CPU time per reply as"}
 	slowest     = amount{"has", "have", "the 99th percentile of response times of"}
 	idleMemory  = amount{"holds", "hold", "as much memory for an idle connection as"}
-	everywhere  = amount{"takes", "take", "as many updates per second, until all servers are equal, as"}
+	applied     = amount{"applies", "apply", "as many updates per second as"}
 	cpuOfHerd   = amount{"needs", "need", "as much CPU time per update applied everywhere as"}
-	propagation = amount{"needs", "need", "the time until a typical update is everywhere of"}
+	propagation = amount{"needs", "need", "as much time until half of the updates are at the slowest server as"}
 )
 
 // workloads are the comparisons of the summary. They were chosen before the run.
@@ -64,27 +64,37 @@ func workloads() []workload {
 			"with 1,000 connections that each have one line in flight", cpu},
 		{"latency", halfOfEngines, "p99", p99, "at half of the peak rate",
 			"at half of the peak rate", slowest},
-		{"slow-handler", "10 ms in the handler", "p99", p99, "beside a handler that blocks for 10 ms",
-			"beside a handler that blocks for 10 ms", slowest},
+		{"slow-handler", "10 ms in another thread", "p99", p99, "beside lookups of 10 ms in another thread",
+			"beside lookups that take 10 ms in another thread", slowest},
 		{"slow-readers", "10 %", "p99", p99, "beside 10 % of clients that hardly read",
 			"beside 10 % of clients that hardly read", slowest},
 		{"memory", "10000 connections, never active", "memory per connection", memory, "an idle connection of 10,000",
 			"with 10,000 idle connections", idleMemory},
-		{"herd-peers", atAll, "applied everywhere", herds, "updates per second until all are equal",
-			"as a herd of five servers that is saturated", everywhere},
+		{"herd-peers", atAll, applications, herds, "updates applied per second, saturated",
+			"as a herd of five servers that is saturated", applied},
 		{"herd-peers", atFixedRate, costEverywhere, herds, "CPU time per update applied everywhere",
 			"as a herd of five servers at 5,000 updates per second", cpuOfHerd},
-		{"herd-peers", atAll, "propagation p50", herds, "time until everywhere, median",
+		{"herd-peers", atLowRate, "propagation p50", herds, "time to the slowest server, median",
 			"as a herd of five servers at 200 updates per second", propagation},
 	}
 }
 
-// plainNames are the subjects as sentences name them, and whether the verb is plural.
-var plainNames = map[string]struct {
+// plainName is a subject as sentences name it.
+type plainName struct {
 	name   string
-	plural bool
-}{
-	"loop": {"the event loop", false}, "goroutines": {"goroutines", true},
+	plural bool // of the verb
+}
+
+var plainNames = map[string]plainName{
+	"loop": {"the event loop", false}, "goroutines": {"goroutines", true}, twisted: {"Twisted", false}, nodeJS: {"Node.js", false},
+}
+
+// does is the subject with its verb.
+func (n plainName) does(one, many string) string {
+	if n.plural {
+		return n.name + " " + many
+	}
+	return n.name + " " + one
 }
 
 // measured is a workload with its comparison.

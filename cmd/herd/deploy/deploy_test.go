@@ -3,11 +3,14 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +29,45 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Setenv("CGO_ENABLED", "0")
-	processtest.Main(m, "-trimpath", "-buildvcs=false", "-ldflags="+strings.Replace(dockerfileLinks, "$COMMIT", givenCommit, 1))
+	processtest.Main(m, flags()...)
+}
+
+func flags() []string {
+	return []string{"-trimpath", "-buildvcs=false", "-ldflags=" + strings.Replace(dockerfileLinks, "$COMMIT", givenCommit, 1)}
+}
+
+// The same source in another directory makes the same binary, so that anyone can verify one.
+func TestSameSourceSameBinary(t *testing.T) {
+	const top = "../../.."
+	dir := filepath.Join(t.TempDir(), "elsewhere")
+	if err := filepath.WalkDir(top, func(file string, d fs.DirEntry, err error) error {
+		name, _ := filepath.Rel(top, file)
+		if err != nil || d.IsDir() && (name == ".git" || name == "bin") {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, name), text, 0o644)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	args := slices.Concat([]string{"build"}, flags(), []string{"-o", "bin/herd", "./cmd/herd"})
+	if out, errOut, code := processtest.Run(t, dir, "", "go", args...); code != 0 {
+		t.Fatalf("exit code %d: %s%s", code, out, errOut)
+	}
+	here, err1 := os.ReadFile(processtest.Binary)
+	there, err2 := os.ReadFile(filepath.Join(dir, "bin/herd"))
+	if err1 != nil || err2 != nil || !bytes.Equal(here, there) {
+		t.Errorf("%d and %d bytes differ: %v, %v", len(here), len(there), err1, err2)
+	}
 }
 
 // dockerfileLinks are the flags of the linker in the Dockerfile.

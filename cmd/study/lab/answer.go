@@ -65,10 +65,14 @@ func neither(duel []measured) string {
 	for _, m := range duel {
 		count[m.Verdict]++
 	}
-	if count[Alike]+count[Undecided] == 0 {
-		return ""
+	text := ""
+	if n := count[Alike]; n > 0 {
+		text += fmt.Sprintf(" In %d of the workloads below they are alike.", n)
 	}
-	return fmt.Sprintf(" In the workloads below they are alike in %d, and %d are not decided.", count[Alike], count[Undecided])
+	if n := count[Undecided]; n > 0 {
+		text += fmt.Sprintf(" %d of the workloads below are not decided.", n)
+	}
+	return text
 }
 
 // leaning is a sentence for the workload that leans most to the wanted side, without a verdict.
@@ -147,13 +151,15 @@ func inAll(all comparisons, wanted Verdict) string {
 func otherLoops(all comparisons) string {
 	var texts []string
 	var verdicts []*Comparison
-	for _, s := range []struct{ label, phrase string }{
-		{fewConns + loggedOne, "With one line in flight on each of 50 connections"}, {fewConns + loggedMany, "With 16"},
+	for _, s := range []struct{ label, phrase, amount string }{
+		{fewConns + loggedOne, "With one line in flight on each of 50 connections the event loop in Go answers", "lines per second "},
+		{fewConns + loggedMany, "With 16 in flight it answers", ""},
 	} {
 		var parts []string
 		add := func(second, name string) {
 			if c := all.of("throughput", s.label, "replies", "loop", second); c.Verdict != NotMeasured {
-				parts = append(parts, fmt.Sprintf("%s times%s as many lines per second as %s", times(c.Ratio.Mean), doubt(c.Ratio), name))
+				parts = append(parts, fmt.Sprintf("%s times%s as many %sas %s", times(c.Ratio.Mean), doubt(c.Ratio), s.amount, name))
+				s.amount = ""
 			}
 		}
 		add(twisted, "Twisted")
@@ -161,7 +167,7 @@ func otherLoops(all comparisons) string {
 		if len(parts) == 0 {
 			continue
 		}
-		texts = append(texts, fmt.Sprintf("%s the event loop in Go answers %s.", s.phrase, strings.Join(parts, " and ")))
+		texts = append(texts, s.phrase+" "+strings.Join(parts, " and ")+".")
 		if c := all.of("throughput", s.label, "replies", nodeJS, twisted); c.Verdict != NotMeasured {
 			verdicts = append(verdicts, c)
 		}
@@ -174,8 +180,8 @@ func otherLoops(all comparisons) string {
 		for _, c := range verdicts {
 			ratios = append(ratios, times(c.Ratio.Mean)+" times"+doubt(c.Ratio))
 		}
-		texts = append(texts, fmt.Sprintf("Node.js answers %s as many as Twisted. The paper supposes that it could (section 6.3.3): "+
-			"%s.", strings.Join(ratios, " and "), supposed(verdicts)))
+		texts = append(texts, fmt.Sprintf("The supposition that Node.js could outperform Twisted (section 6.3.3 of the paper) is %s: "+
+			"Node.js answers %s as many lines.", supposed(verdicts), strings.Join(ratios, " and ")))
 	}
 	return strings.Join(texts, " ")
 }

@@ -37,8 +37,8 @@ func priceOf(d *Data, series string) string {
 		const lines = "lines per operation"
 		flooded, asked := d.summary(flooding, s.Label, lines), d.summary(asking, s.Label, lines)
 		if s.X == 1 && flooded.N > 0 && asked.N > 0 {
-			text += fmt.Sprintf(" With the lines that acknowledge and keep links alive it is %s to %s lines per operation at one query "+
-				"per update.", number(flooded.Median), number(asked.Median))
+			text += fmt.Sprintf(" At one query per update flooding sends %s lines per operation and asking %s, with those that "+
+				"acknowledge and keep links alive.", number(flooded.Median), number(asked.Median))
 		}
 	}
 	if asked := d.summary(asking, "1:1, "+series, "response time of queries"); asked.N > 0 {

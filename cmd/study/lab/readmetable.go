@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -37,6 +38,13 @@ func readmeTable(r *Results) [][]string {
 		}
 	}
 	return table
+}
+
+// readmeCaption says of the table on what it was measured. README.md has it word by word.
+func readmeCaption(r *Results) string {
+	d := r.row("throughput")
+	return fmt.Sprintf("Measured on %d cores of %s, shared by servers and loader: medians of %d rounds.", d.Environment.Affinity,
+		cmp.Or(d.Environment.CPU, "an unknown CPU"), d.Rounds)
 }
 
 func inThousands(s Summary) string {

@@ -54,6 +54,7 @@ func report(r *Results, experiments []*Experiment) *document {
 	reportRules(d, r)
 	if table := readmeTable(r); len(table) > 1 {
 		d.heading(2, headReadme)
+		d.paragraph("%s", readmeCaption(r))
 		d.table(table)
 	}
 	d.heading(2, headTables)

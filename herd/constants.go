@@ -179,7 +179,7 @@ func Constants() []Constant {
 		{"console_sends", ConsoleSends, "lines that /send sends at once; more get 503"},
 		{"console_send_timeout", ConsoleSendTimeout, "for the reply to such a line"},
 		{"console_send_reply", ConsoleSendReply, "bytes of the reply to such a line; a longer one is an error"},
-		{"console_reloads", ConsoleReloads, "requests for /reload at once; more get 503"},
+		{"console_reloads", ConsoleReloads, "requests for /reload at once; more get 503; those with a token apart"},
 		{"console_reload_pause", ConsoleReloadPause, "between two reloads that consoles are asked for; SIGHUP does not wait"},
 		{"console_level_changes", ConsoleLevelChanges,
 			"changes of the log level at once, by tokens, and as many without; more get 429"},

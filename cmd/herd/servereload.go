@@ -19,35 +19,39 @@ import (
 type reloads struct {
 	wake chan struct{} // has a value if something may be waiting
 
-	mu      sync.Mutex
-	by      []string                // who has requested the next reload, each once
-	urgent  bool                    // one of them does not wait for the pause
-	waiting []chan console.Reloaded // for its result
+	mu     sync.Mutex
+	by     []string               // who has requested the next reload, each once
+	urgent bool                   // one of them does not wait for the pause
+	next   *console.PendingReload // for consoles that wait for its end; nil if none does
 }
 
 func newReloads() *reloads { return &reloads{wake: make(chan struct{}, 1)} }
 
 // request requests a reload as soon as none is running.
-func (r *reloads) request(by string) { r.add(by, nil) }
-
-// ask requests a reload for a console. Its result is sent when it has ended, whether or not anybody receives it.
-func (r *reloads) ask(by string) <-chan console.Reloaded {
-	result := make(chan console.Reloaded, 1)
-	r.add(by, result)
-	return result
+func (r *reloads) request(by string) {
+	r.mu.Lock()
+	r.urgent = true
+	r.add(by)
+	r.mu.Unlock()
 }
 
-func (r *reloads) add(by string, result chan console.Reloaded) {
+// ask requests a reload for a console. All who ask for the same one share it, so that those who leave before its end
+// leave nothing behind.
+func (r *reloads) ask(by string) *console.PendingReload {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		r.next = console.NewPendingReload()
+	}
+	r.add(by)
+	return r.next
+}
+
+// add is called with mu.
+func (r *reloads) add(by string) {
 	if !slices.Contains(r.by, by) {
 		r.by = append(r.by, by)
 	}
-	if result != nil {
-		r.waiting = append(r.waiting, result)
-	} else {
-		r.urgent = true
-	}
-	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -64,15 +68,13 @@ func (r *reloads) serve(reload func(by string) console.Reloaded) {
 			case <-r.wake:
 			}
 		}
-		by, waiting := r.take()
+		by, pending := r.take()
 		if len(by) == 0 {
 			continue // it was part of the reload before
 		}
 		result := reload(strings.Join(by, ", "))
-		for _, w := range waiting {
-			w <- result
-		}
-		if len(waiting) > 0 {
+		if pending != nil {
+			pending.End(result)
 			next = time.Now().Add(herd.ConsoleReloadPause)
 		}
 	}
@@ -84,13 +86,13 @@ func (r *reloads) isUrgent() bool {
 	return r.urgent
 }
 
-// take returns what the next reload is for.
-func (r *reloads) take() (by []string, waiting []chan console.Reloaded) {
+// take returns who the next reload is for.
+func (r *reloads) take() (by []string, pending *console.PendingReload) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	by, waiting = r.by, r.waiting
-	r.by, r.waiting, r.urgent = nil, nil, false
-	return by, waiting
+	by, pending = r.by, r.next
+	r.by, r.next, r.urgent = nil, nil, false
+	return by, pending
 }
 
 // reload reopens the log file if it was moved, and reads the tokens, the certificates and the places file again,

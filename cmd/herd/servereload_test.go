@@ -47,18 +47,20 @@ func TestReloadsOneAtATime(t *testing.T) {
 		})
 		first := r.ask("a")
 		synctest.Wait()
-		var later []<-chan console.Reloaded
+		var later []*console.PendingReload
 		for i := range 50 {
 			later = append(later, r.ask([]string{"b", "a", "c"}[i%3]))
 			r.request("SIGHUP")
 		}
-		_ = r.ask("nobody who waits")
-		if result := <-first; result.Server != "1" {
-			t.Errorf("%+v", result)
+		if r.ask("nobody who waits") != later[0] {
+			t.Error("who asks and leaves leaves something behind")
+		}
+		if <-first.Done(); first.Result().Server != "1" {
+			t.Errorf("%+v", first.Result())
 		}
 		for _, l := range later {
-			if result := <-l; result.Server != "2" {
-				t.Errorf("%+v", result)
+			if <-l.Done(); l.Result().Server != "2" {
+				t.Errorf("%+v", l.Result())
 			}
 		}
 		r.request("SIGHUP")
@@ -80,16 +82,16 @@ func TestPauseBetweenReloads(t *testing.T) {
 			<-time.After(100 * time.Millisecond)
 			return console.Reloaded{Server: who}
 		})
-		<-r.ask("first")
+		<-r.ask("first").Done()
 		second, third := r.ask("second"), r.ask("third")
-		<-second
-		<-third
+		<-second.Done()
+		<-third.Done()
 		fourth := r.ask("fourth")
 		<-time.After(herd.ConsoleReloadPause / 2)
 		r.request("SIGHUP")
-		<-fourth
+		<-fourth.Done()
 		<-time.After(time.Hour)
-		<-r.ask("fifth")
+		<-r.ask("fifth").Done()
 		want := map[string]time.Duration{
 			"first": 0, "second, third": 100*time.Millisecond + herd.ConsoleReloadPause,
 			"fourth, SIGHUP": 200*time.Millisecond + 3*herd.ConsoleReloadPause/2,

@@ -75,6 +75,9 @@ func (p *process) reloadTokens() console.ReloadedPart {
 	select { // who hears that they are reloaded may rely on it
 	case <-taken:
 	case <-time.After(loopPatience):
+		if p.stopping.Load() {
+			break // the loop has ended, and with it all clients
+		}
 		err := fmt.Errorf("the event loop has not answered within %v: clients have the new tokens when it does",
 			loopPatience)
 		p.log.Error("tokens reload delayed", zap.Error(err))

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -153,6 +155,14 @@ type Log struct {
 
 // LogLevels are the valid values of Log.Level.
 var LogLevels = []string{"debug", "info", "warn", "error"}
+
+// CheckLogLevel returns an error if a level is none of LogLevels.
+func CheckLogLevel(level string) error {
+	if slices.Contains(LogLevels, level) {
+		return nil
+	}
+	return fmt.Errorf("the level must be one of %s, got %.64q", strings.Join(LogLevels, ", "), level)
+}
 
 // EveryLine reports whether the log contains every line in and out.
 func (g *Log) EveryLine() bool { return g.Lines && (g.Level == "info" || g.Level == "debug") }

@@ -53,9 +53,8 @@ type Options struct {
 	Pprof bool // serve /debug/pprof
 	// Door decides who may do what; nil: a door without tokens.
 	Door *door.Door
-	// Reload makes the server read its files again, and sends the result when that has ended; nil: there is no /reload.
-	// By says for the log who wants it.
-	Reload func(by string) <-chan Reloaded
+	// Reload makes the server read its files again; nil: there is no /reload. By says for the log who wants it.
+	Reload func(by string) *PendingReload
 	// Log is the server's log, whose level can be changed; nil: there is no /loglevel. It needs Config.
 	Log interface {
 		Level() string
@@ -78,7 +77,7 @@ type console struct {
 	// encoders has an element for each answer that is being encoded.
 	encoders chan struct{}
 	sends    chan struct{} // likewise, for each line that is being sent
-	reloads  chan struct{} // likewise, for each request that waits for a reload
+	reloads  reloadSlots
 	levels   levelLimits
 	// sendTimeout is herd.ConsoleSendTimeout, but in tests.
 	sendTimeout time.Duration
@@ -90,7 +89,7 @@ func New(o Options) *http.Server {
 	c := &console{Options: o, dotsRate: rate.NewLimiter(herd.DotsRate, herd.DotsBurst), exposed: metrics.NewPage(), sendTimeout: herd.ConsoleSendTimeout}
 	c.encoders = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	c.sends = make(chan struct{}, herd.ConsoleSends)
-	c.reloads = make(chan struct{}, herd.ConsoleReloads)
+	c.reloads = newReloadSlots(herd.ConsoleReloads)
 	c.levels = newLevelLimits()
 	c.walks = make(chan *follow.Batch, herd.ConsoleWalks)
 	for range herd.ConsoleWalks {

@@ -14,12 +14,18 @@ import (
 	"serverherd/herd"
 )
 
+// atOnce is a loop that answers at once.
+var atOnce = NewLoop(func(f func()) { f() }, nil)
+
 // start serves a console and returns its address.
 func start(t *testing.T, o Options) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if o.Do == nil {
+		o.Do = atOnce
 	}
 	s := New(o)
 	done := make(chan error, 1)

@@ -31,7 +31,7 @@ func (l small) Accept() (net.Conn, error) {
 func slowConsole(t *testing.T) (addr string) {
 	t.Helper()
 	large := herd.Status{Server: "Ball", Ready: true, Version: strings.Repeat("x", 256<<10)}
-	s := New(Options{Status: fixed(large), Pprof: true})
+	s := New(Options{Status: fixed(large), Do: atOnce, Pprof: true})
 	s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = time.Hour, time.Hour, time.Hour
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

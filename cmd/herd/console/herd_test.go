@@ -150,7 +150,7 @@ func TestHerdIsAskedForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		h := newHerdWide(Options{
-			Name: "Ball", Config: &config.Config{Servers: []config.Server{{Name: "Ball"}}},
+			Name: "Ball", Config: &config.Config{Servers: []config.Server{{Name: "Ball"}}}, Do: atOnce,
 			Status: func(context.Context) (herd.Status, bool) {
 				asked++
 				<-time.After(100 * time.Millisecond) // it takes time, in which others come
@@ -196,7 +196,7 @@ func TestHerdIsAskedForAll(t *testing.T) {
 func TestHerdTakesTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := New(Options{
-			Name: "Ball", Config: &config.Config{Servers: []config.Server{{Name: "Ball"}}},
+			Name: "Ball", Config: &config.Config{Servers: []config.Server{{Name: "Ball"}}}, Do: atOnce,
 			Status: func(context.Context) (herd.Status, bool) {
 				time.Sleep(time.Minute)
 				return well("Ball"), true
@@ -234,7 +234,7 @@ func BenchmarkHerd(b *testing.B) {
 	for _, name := range []string{"Alford", "Ball", "Hamilton", "Holiday", "Welsh"} {
 		s := well(name)
 		s.Links = make([]herd.LinkStatus, 2)
-		servers = append(servers, neighborConsole(b, name, New(Options{Status: fixed(s)}).Handler.ServeHTTP))
+		servers = append(servers, neighborConsole(b, name, New(Options{Status: fixed(s), Do: atOnce}).Handler.ServeHTTP))
 	}
 	h := newHerdWide(Options{Status: fixed(well("Ball")), Name: "Ball", Config: &config.Config{Servers: servers}})
 	for b.Loop() {

@@ -79,10 +79,10 @@ func guardAt(t *testing.T, name, address string) *guarded {
 	status.Ready = true
 	g.addr = start(t, Options{
 		Status: fixed(status), Do: NewLoop(loop.post, loop.srv), Name: name, Config: cfg, Pages: pages, Follower: follower, Pprof: true, Door: g.door,
-		Reload: func(string) <-chan Reloaded {
-			result := make(chan Reloaded, 1)
-			result <- Reloaded{Server: name, OK: true}
-			return result
+		Reload: func(string) *PendingReload {
+			p := NewPendingReload()
+			p.End(Reloaded{Server: name, OK: true})
+			return p
 		}, Log: &testLog{level: "info"},
 	})
 	return g

@@ -12,6 +12,7 @@ import (
 
 	"serverherd/cmd/herd/console/door"
 	"serverherd/herd"
+	"serverherd/herd/config"
 )
 
 // LogLevel is the answer of /loglevel.
@@ -72,7 +73,11 @@ func (c *console) setLogLevel(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, `want {"level":"debug"}: `+err.Error())
 		return
 	}
-	if !c.levels.allow(r) {
+	if err := config.CheckLogLevel(request.Level); err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if request.Level != c.Log.Level() && !c.levels.allow(r) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(herd.ConsoleLevelPause/time.Second)))
 		fail(w, http.StatusTooManyRequests, "too many changes of the log level: each is logged")
 		return

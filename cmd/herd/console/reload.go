@@ -50,28 +50,66 @@ type ReloadedPart struct {
 // reload is /reload: it makes the server read its files again, and answers when that has ended, however long it takes. It
 // goes on if the client leaves. A reload that revokes the token of its own request is answered, too.
 func (c *console) reload(w http.ResponseWriter, r *http.Request) {
+	if status, err := noBody(r); err != nil { // before its end, net/http does not notice that the client leaves
+		fail(w, status, err.Error())
+		return
+	}
+	slots := c.reloads.of(r)
 	select { // requests that wait take no place of others
-	case c.reloads <- struct{}{}:
-		defer func() { <-c.reloads }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	default:
 		w.Header().Set("Retry-After", "1")
 		fail(w, http.StatusServiceUnavailable, "too many requests wait for a reload")
-		return
-	}
-	if status, err := noBody(r); err != nil { // before its end, net/http does not notice that the client leaves
-		fail(w, status, err.Error())
 		return
 	}
 	response := http.NewResponseController(w)
 	_ = response.SetReadDeadline(time.Time{})
 	_ = response.SetWriteDeadline(time.Time{})
 	r = r.WithContext(door.Connection(r))
+	next := c.Reload(who(r))
 	select {
-	case result := <-c.Reload(who(r)):
+	case <-next.Done():
 		_ = response.SetWriteDeadline(time.Now().Add(writeTimeout))
-		c.answer(w, r, result)
+		c.answer(w, r, next.Result())
 	case <-r.Context().Done():
 	}
+}
+
+// PendingReload is a reload that was asked for. All who wait for the same one share it. Any goroutine.
+type PendingReload struct {
+	ended  chan struct{}
+	result Reloaded
+}
+
+// NewPendingReload returns a reload that has not ended.
+func NewPendingReload() *PendingReload { return &PendingReload{ended: make(chan struct{})} }
+
+// End ends it. It is called once.
+func (p *PendingReload) End(result Reloaded) {
+	p.result = result
+	close(p.ended)
+}
+
+// Done is closed when it has ended.
+func (p *PendingReload) Done() <-chan struct{} { return p.ended }
+
+// Result is what it did. It may be called when it has ended.
+func (p *PendingReload) Result() Reloaded { return p.result }
+
+// reloadSlots have a value for each request that waits for a reload. Who has no token cannot keep those from it who have
+// one.
+type reloadSlots struct{ tokens, others chan struct{} }
+
+func newReloadSlots(n int) reloadSlots {
+	return reloadSlots{make(chan struct{}, n), make(chan struct{}, n)}
+}
+
+func (s reloadSlots) of(r *http.Request) chan struct{} {
+	if door.Of(r).Name != "" {
+		return s.tokens
+	}
+	return s.others
 }
 
 // noBody reads the end of a request without a body. An error has an HTTP status.

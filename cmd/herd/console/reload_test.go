@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,9 +47,11 @@ func (l *testLog) SetLevel(level, by string) (was string, err error) {
 // reloader starts a console whose reloads end when a result is sent.
 func reloader(t *testing.T) (addr string, by <-chan string, results chan<- Reloaded) {
 	asked, sent := make(chan string, 9), make(chan Reloaded)
-	addr = start(t, Options{Status: fixed(herd.Status{}), Name: "Alford", Reload: func(by string) <-chan Reloaded {
+	addr = start(t, Options{Status: fixed(herd.Status{}), Name: "Alford", Reload: func(by string) *PendingReload {
 		asked <- by
-		return sent
+		p := NewPendingReload()
+		go func() { p.End(<-sent) }()
+		return p
 	}})
 	return addr, asked, sent
 }
@@ -120,8 +123,8 @@ func TestReload(t *testing.T) {
 // A client that leaves ends its request, and the reload goes on.
 func TestReloadWithoutItsClient(t *testing.T) {
 	ended := make(chan struct{})
-	asked, result := make(chan string), make(chan Reloaded, 1)
-	c := &console{reloads: make(chan struct{}, 1), Options: Options{Reload: func(by string) <-chan Reloaded {
+	asked, result := make(chan string), NewPendingReload()
+	c := &console{reloads: newReloadSlots(1), Options: Options{Reload: func(by string) *PendingReload {
 		asked <- by
 		return result
 	}}}
@@ -139,7 +142,7 @@ func TestReloadWithoutItsClient(t *testing.T) {
 		t.Errorf("an answer: %s", text)
 	}
 	<-ended
-	result <- Reloaded{} // nobody must take it
+	result.End(Reloaded{}) // nobody waits for it
 }
 
 // deadlines is a response that notes its deadlines.
@@ -155,12 +158,12 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = append(d.wri
 func TestReloadHasNoDeadline(t *testing.T) {
 	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	encoders := make(chan struct{}, 1)
-	c := &console{encoders: encoders, reloads: make(chan struct{}, 1), Options: Options{Reload: func(string) <-chan Reloaded {
+	c := &console{encoders: encoders, reloads: newReloadSlots(1), Options: Options{Reload: func(string) *PendingReload {
 		if len(w.read) != 1 || !w.read[0].IsZero() || len(w.write) != 1 || !w.write[0].IsZero() {
 			t.Errorf("during the reload: %v, %v", w.read, w.write)
 		}
-		result := make(chan Reloaded, 1)
-		result <- Reloaded{}
+		result := NewPendingReload()
+		result.End(Reloaded{})
 		return result
 	}}}
 	c.reload(w, httptest.NewRequest("POST", "/reload", nil))
@@ -198,12 +201,12 @@ func (b slowBody) Read([]byte) (int, error) { return 0, b.err }
 
 // The answer says what is wrong with a request that does not end.
 func TestReloadOfRequestsThatDoNotEnd(t *testing.T) {
-	c := &console{reloads: make(chan struct{}, 1)}
+	c := &console{reloads: newReloadSlots(1)}
 	for err, want := range map[error]int{os.ErrDeadlineExceeded: 408, io.ErrUnexpectedEOF: 400} {
 		w := httptest.NewRecorder()
 		c.reload(w, httptest.NewRequest("POST", "/reload", slowBody{err}))
-		if w.Code != want || strings.Contains(w.Body.String(), "body") || errorOf(w.Body.String()) == "" || len(c.reloads) > 0 {
-			t.Errorf("%v: %d %s, %d waiting", err, w.Code, w.Body, len(c.reloads))
+		if w.Code != want || strings.Contains(w.Body.String(), "body") || errorOf(w.Body.String()) == "" || len(c.reloads.others) > 0 {
+			t.Errorf("%v: %d %s, %d waiting", err, w.Code, w.Body, len(c.reloads.others))
 		}
 	}
 }
@@ -262,6 +265,50 @@ func TestReloadsAreLimited(t *testing.T) {
 	waiting.Wait()
 }
 
+// Requests without a token keep none with a token from a reload: neither those that wait, nor those that do not end.
+func TestReloadSlotsOfTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := door.New(door.Options{Config: &config.Config{Console: config.Console{Hosts: []string{beyondHost}}}})
+		d.SetTokens(tokensOf(t, "operator="+operatorToken+":console,operate"))
+		result := NewPendingReload()
+		var asked atomic.Int32
+		c := &console{encoders: make(chan struct{}, 9), reloads: newReloadSlots(2), Options: Options{Reload: func(string) *PendingReload {
+			asked.Add(1)
+			return result
+		}}}
+		body, never := io.Pipe()
+		var all sync.WaitGroup
+		send := func(r *http.Request) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			all.Go(func() { c.reload(w, r) })
+			synctest.Wait()
+			return w
+		}
+		send(httptest.NewRequest("POST", "/reload", body))
+		send(httptest.NewRequest("POST", "/reload", nil))
+		send(httptest.NewRequest("POST", "/reload", nil))
+		if w := send(httptest.NewRequest("POST", "/reload", nil)); w.Code != 503 || asked.Load() != 2 {
+			t.Errorf("one more: %d, %d are asked", w.Code, asked.Load())
+		}
+		r := httptest.NewRequest("POST", "/reload", nil)
+		r.Host = beyondHost
+		r.Header.Set("Authorization", "Bearer "+operatorToken)
+		r, leave, refused := d.Admit(r, door.Operate)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		defer leave()
+		w := send(r)
+		result.End(Reloaded{Server: "Ball"})
+		synctest.Wait()
+		never.Close()
+		all.Wait()
+		if w.Code != 200 || asked.Load() != 4 { // and the one that has ended at last
+			t.Errorf("with a token: %d %s, %d are asked", w.Code, w.Body, asked.Load())
+		}
+	})
+}
+
 // Each change of the level is logged, so changes are limited: those without a token, and those with one.
 func TestLevelChangesAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -269,9 +316,9 @@ func TestLevelChangesAreLimited(t *testing.T) {
 		c := &console{encoders: make(chan struct{}, 1), levels: newLevelLimits(), Options: Options{Log: log, Config: &config.Config{}}}
 		d := door.New(door.Options{Config: &config.Config{Console: config.Console{Hosts: []string{beyondHost}}}})
 		d.SetTokens(tokensOf(t, "operator="+operatorToken+":console,operate"))
-		put := func(token string) int {
+		put := func(token, level string) int {
 			t.Helper()
-			r := httptest.NewRequest("PUT", "/loglevel", strings.NewReader(`{"level":"debug"}`))
+			r := httptest.NewRequest("PUT", "/loglevel", strings.NewReader(`{"level":"`+level+`"}`))
 			r.Header.Set("Content-Type", jsonType)
 			if token != "" {
 				r.Host = beyondHost
@@ -291,17 +338,20 @@ func TestLevelChangesAreLimited(t *testing.T) {
 			return w.Code
 		}
 		for _, token := range []string{"", operatorToken} {
-			for range herd.ConsoleLevelChanges {
-				if status := put(token); status != 200 {
+			for i := range herd.ConsoleLevelChanges {
+				if status := put(token, []string{"debug", "info"}[i%2]); status != 200 {
 					t.Errorf("%q: %d", token, status)
 				}
+				if same, bad := put(token, log.Level()), put(token, "loud"); same != 200 || bad != 400 {
+					t.Errorf("%q, what changes nothing: %d, %d", token, same, bad)
+				}
 			}
-			if status := put(token); status != 429 {
+			if status := put(token, "debug"); status != 429 {
 				t.Errorf("%q, one more: %d", token, status)
 			}
 		}
 		<-time.After(herd.ConsoleLevelPause)
-		if first, second := put(""), put(""); first != 200 || second != 429 {
+		if first, second := put("", "debug"), put("", "info"); first != 200 || second != 429 {
 			t.Errorf("after a pause: %d, %d", first, second)
 		}
 	})
@@ -357,12 +407,12 @@ func TestWho(t *testing.T) {
 	log := &testLog{level: "info"}
 	by := make(chan string, 1)
 	g.addr = start(t, Options{Status: fixed(herd.Status{}), Name: "Ball", Door: g.door, Log: log, Config: &config.Config{},
-		Reload: func(who string) <-chan Reloaded {
+		Reload: func(who string) *PendingReload {
 			by <- who
 			g.door.SetTokens(tokensOf(t)) // which ends the request's token
-			result := make(chan Reloaded, 1)
-			result <- Reloaded{Server: "Ball", OK: true}
-			return result
+			p := NewPendingReload()
+			p.End(Reloaded{Server: "Ball", OK: true})
+			return p
 		}})
 	if r, body := g.asking(operatorToken, "PUT", "/loglevel", `{"level":"debug"}`, "Content-Type", jsonType); r.StatusCode != 200 || log.by != "token operator" {
 		t.Errorf("%d %s, by %q", r.StatusCode, body, log.by)
@@ -388,13 +438,13 @@ func TestReloadThatRevokesItsToken(t *testing.T) {
 			t.Fatal(refused)
 		}
 		defer leave()
-		result := make(chan Reloaded, 1)
-		c := &console{encoders: make(chan struct{}, 1), reloads: make(chan struct{}, 1), Options: Options{Reload: func(string) <-chan Reloaded {
+		result := NewPendingReload()
+		c := &console{encoders: make(chan struct{}, 1), reloads: newReloadSlots(1), Options: Options{Reload: func(string) *PendingReload {
 			d.SetTokens(tokensOf(t))
 			if r.Context().Err() == nil {
 				t.Error("the token is still valid")
 			}
-			time.AfterFunc(time.Second, func() { result <- Reloaded{Server: "Ball"} })
+			time.AfterFunc(time.Second, func() { result.End(Reloaded{Server: "Ball"}) })
 			return result
 		}}}
 		w := httptest.NewRecorder()

@@ -54,7 +54,7 @@ func inPageBubbleOf(t *testing.T, clients int, test func(p *paged)) {
 			defer p.follower.Close()
 		}
 		s := New(Options{
-			Status: func(context.Context) (herd.Status, bool) {
+			Do: atOnce, Status: func(context.Context) (herd.Status, bool) {
 				p.asked.Add(1)
 				p.mu.Lock()
 				defer p.mu.Unlock()

@@ -1,10 +1,6 @@
 package logging
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -25,9 +21,12 @@ func (l *Log) Level() string { return l.level.String() }
 // SetLevel changes the level of entries and lines, and returns what it was. The change is logged, whatever the level is,
 // with who made it. Any goroutine.
 func (l *Log) SetLevel(level, by string) (was string, err error) {
+	if err := config.CheckLogLevel(level); err != nil {
+		return "", err
+	}
 	to, err := zapcore.ParseLevel(level)
-	if err != nil || !slices.Contains(config.LogLevels, level) {
-		return "", fmt.Errorf("the level must be one of %s, got %.64q", strings.Join(config.LogLevels, ", "), level)
+	if err != nil {
+		return "", err
 	}
 	l.changing.Lock()
 	defer l.changing.Unlock()

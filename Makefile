@@ -42,7 +42,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/herd (COMMIT=...: what it says of itself where git does not tell, as in a tarball)
-	go build -ldflags='-w$(if $(COMMIT), -X main.givenCommit=$(COMMIT))' -o bin/herd ./cmd/herd
+	CGO_ENABLED=0 go build -trimpath -ldflags='-w$(if $(COMMIT), -X main.givenCommit=$(COMMIT))' -o bin/herd ./cmd/herd
 
 run: build ## start the five servers of herd.toml
 	bin/herd up
@@ -79,13 +79,10 @@ notice: tools ## write LICENSES: the modules that are linked, and their licenses
 
 vuln: ## look for known vulnerabilities in code that is called (VULNDB=file:///DIR: another database)
 	@$(MAKE) --no-print-directory tools || { echo "NOT RUN: known vulnerabilities: the tools cannot be built"; exit 1; }
-	@for dir in $(MODULES); do \
-	  (cd $$dir && "$(TOOLS)/govulncheck" $(if $(VULNDB),-db $(VULNDB)) ./...) || \
-	  case $$? in \
-	    3) exit 1 ;; \
-	    *) echo "nothing was checked in $$dir: the database or the module cannot be read"; exit 1 ;; \
-	  esac; \
-	done
+	@failed=0; for dir in $(MODULES); do \
+	  (cd $$dir && "$(TOOLS)/govulncheck" $(if $(VULNDB),-db $(VULNDB)) ./...) || { \
+	  test $$? = 3 || echo "nothing was checked in $$dir: the database or the module cannot be read"; failed=1; }; \
+	done; exit $$failed
 
 race: ## all tests, with the race detector
 	@/usr/bin/python3 -c 'import twisted, tomllib' 2>/dev/null || \
@@ -158,8 +155,8 @@ bench: ## Go benchmarks with allocations
 screenshots: ## make the pictures of the documents with the real page, five servers and the demo
 	PICTURES="$(CURDIR)/cmd/herd/console/pictures" go test -count=1 -run '^TestPictures$$' ./cmd/herd/e2e/browser
 
-study: ## measure engines and peers and write report/, in an hour (STUDY=--quick: two minutes)
-	go build -ldflags=-w -o bin/ ./cmd/herd ./cmd/study
+study: build ## measure engines and peers and write report/, in an hour (STUDY=--quick: two minutes)
+	CGO_ENABLED=0 go build -trimpath -ldflags=-w -o bin/study ./cmd/study
 	bin/study $(STUDY)
 
 clean: ## remove binaries and logs

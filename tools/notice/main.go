@@ -32,8 +32,8 @@ var allowed = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0"
 
 // The builds whose modules are listed.
 var (
-	systems  = []string{"linux", "darwin"}
-	programs = []string{"herd", "study"}
+	platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"}
+	programs  = []string{"herd", "study"}
 )
 
 // licenseFile matches the files of a directory that are a license, a notice or a patent grant.
@@ -83,11 +83,12 @@ var choices = map[string]struct{ spdx, file string }{
 func linked(root string) ([]*module, error) {
 	all := map[string]*module{}
 	for _, program := range programs {
-		for _, system := range systems {
+		for _, platform := range platforms {
+			system, arch, _ := strings.Cut(platform, "/")
 			// #nosec G204 -- program is one of programs
 			cmd := exec.Command("go", "list", "-deps", "-json=Dir,Module", "./cmd/"+program)
 			cmd.Dir, cmd.Stderr = root, os.Stderr
-			cmd.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+			cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+arch, "CGO_ENABLED=0")
 			out, err := cmd.Output()
 			if err != nil {
 				return nil, fmt.Errorf("go list: %w", err)

@@ -168,8 +168,7 @@ func TestUnderSystemd(t *testing.T) {
 	}
 	m.until("systemctl is-system-running --wait")
 	commands := blocks(t, "")
-	install, start, _ := strings.Cut(commands[0], "systemctl start")
-	m.run(install)
+	m.run(commands[0])
 	servers := []string{"Alford", "Ball", "Welsh"} // Welsh has links to both
 	config := changed(t, blocks(t, "toml")[0]+`
 [places]
@@ -199,10 +198,12 @@ printf '[Service]\nSystemCallErrorNumber=kill\n' >/etc/systemd/system/herd@Welsh
 systemctl enable herd@Welsh
 systemctl daemon-reload
 `)
-	m.run("systemctl start" + start)
+	m.run(commands[1])
 	uid := m.started(servers)
 	m.files(uid)
 
+	first, _, _ := strings.Cut(m.run(commands[2]), "\n")
+	m.run("herd iamat kiwi 34.06,-118.44 --at Alford --token " + first)
 	token := m.tokens(servers)
 	welsh := m.unit("Welsh", "MainPID")
 	m.run("herd whatsat kiwi 10 5 --at Welsh --token " + token + " | grep -q results") // of the fallback
@@ -213,7 +214,7 @@ systemctl daemon-reload
 	m.broken("Alford", config, write)
 
 	before := []string{m.unit("Alford", "MainPID"), m.unit("Ball", "MainPID")}
-	m.run(commands[1])
+	m.run(commands[3])
 	for i, server := range []string{"Alford", "Ball"} {
 		if m.unit(server, "MainPID") == before[i] {
 			t.Errorf("%s is the same process after the upgrade", server)

@@ -71,6 +71,19 @@ func TestSoak(t *testing.T) {
 	chance := rand.New(rand.NewPCG(s.seed, 0))
 	var all []soak.Fault
 	minute := time.Now()
+	ended := false
+	t.Cleanup(func() { // after a fault that ends the test, what was measured until then
+		if ended {
+			return
+		}
+		stop()
+		r := s.result(time.Since(s.begun), all)
+		r.Check(false, "the soak went on to its end", "it ended during a fault")
+		if err := r.Write(dir); err != nil {
+			t.Error(err)
+		}
+		t.Logf("the report until then is in %s", dir)
+	})
 	for since := time.Duration(0); since < *soakTime || !s.raids.complete(s); since = time.Since(s.begun) {
 		if since > *soakTime+2*processtest.Patience {
 			t.Errorf("attacks that never succeeded: %v", s.raids.missing(s))
@@ -89,6 +102,7 @@ func TestSoak(t *testing.T) {
 		time.Sleep(time.Duration(pause) * time.Millisecond)
 	}
 	lasted := time.Since(s.begun)
+	ended = true
 	stop()
 	after, back := s.givenBack(before)
 	right, of := s.raids.exact(s)

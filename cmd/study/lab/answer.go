@@ -117,8 +117,12 @@ func busy(r *Results, m measured) string {
 	if loop.N == 0 || goroutines.N == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (the event loop keeps %.2f of %d cores busy, goroutines %.2f)", loop.Median/100,
-		d.Environment.Affinity, goroutines.Median/100)
+	of := d.Environment.Affinity
+	if m.Setting == apartOne || m.Setting == apartMany {
+		of = 1
+	}
+	return fmt.Sprintf(" (the event loop keeps %.2f of %d cores busy, goroutines %.2f)", loop.Median/100, of,
+		goroutines.Median/100)
 }
 
 // inAll says how many of all comparisons of the two engines one wins, and names a few that goroutines win.
@@ -316,11 +320,12 @@ func confidenceIn(r *Results, all comparisons) string {
 		sharing = "; [placement](#placement) shows what that changes"
 	}
 	return fmt.Sprintf("The doubt: brackets are confidence intervals, of %.0f %% for ratios and of at least %.0f %% for medians. "+
-		"%d of %d comparisons have a winner. At most %.0f %% of these, here %s, are expected to be false. So an interval "+
-		"without 1 is not enough for a winner: if all were alike, about %.0f would have one by chance. Servers and the programs "+
+		"%d of %d comparisons have a winner. Of the winners between the same two subjects at most %.0f %% are expected to be "+
+		"false. So an interval without 1 is not enough for a winner: if all were alike, about %.0f would have such an "+
+		"interval by chance. Servers and the programs "+
 		"that load them share the machine's cores, so that absolute numbers are low and only ratios can be carried elsewhere, "+
 		"with care%s.%s", 100*intervalOfRatio, 100*leastCoverage, decided,
-		tested, 100*falseVerdicts, number(falseVerdicts*float64(decided)), (1-intervalOfRatio)*float64(tested), sharing,
+		tested, 100*falseVerdicts, (1-intervalOfRatio)*float64(tested), sharing,
 		measuredOn(r))
 }
 

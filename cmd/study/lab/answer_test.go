@@ -126,8 +126,8 @@ func TestAnswers(t *testing.T) {
 			"answers 2.00 times (2.00 to 2.00) as many lines per second as Twisted."}},
 		{"no peers", duelOf(2, 2, 5), 2, []string{"Not measured."}},
 		{"flooding pays", messages(50, 1.5, 0.1), 3, []string{
-			"In a simulated ring of 5 flooding sends fewer messages from 100 queries per update on; up to 1 query asking does.",
-			"At 100 updates per query it sends 50.4 times (", "as many as asking; at 100 queries per update asking sends 9.92 times ("}},
+			"In a simulated ring of 5 flooding sends fewer messages from 100 queries per update on; up to 1 query per update asking sends fewer.",
+			"At 100 updates per query flooding sends 50.4 times (", "as many as asking; at 100 queries per update asking sends 9.92 times ("}},
 		{"flooding never pays", messages(50, 30), 3, []string{"flooding sends fewer messages nowhere, as far as was measured."}},
 		{"flooding always pays", messages(0.5, 0.1), 3, []string{
 			"flooding sends fewer messages from 0.01 queries per update on, the least measured."}},
@@ -143,7 +143,7 @@ func TestAnswers(t *testing.T) {
 			add("flood-or-ask", "messages per operation", "100:1, random graph of 20", against(20)).
 			add("flood-or-ask", "messages per operation", "1:100, random graph of 20", against(0.5)), 3,
 			[]string{"In a random graph of 20 flooding sends fewer messages from 100 queries per update on; up to 0.01 queries " +
-				"asking does."}},
+				"per update asking sends fewer."}},
 		{"no simulation", story{}, 3, []string{"Not measured."}},
 		{"a herd", story{}.
 			add("herd-peers", untilEqual, atAll, map[string][]float64{"loop": scattered(563_000, 5)}).
@@ -179,7 +179,7 @@ func TestAnswers(t *testing.T) {
 func TestExpectedFalseVerdicts(t *testing.T) {
 	r := duelOf(0.5, 0.5, 5).results()
 	if got := confidenceIn(r, compare(r)); !strings.Contains(got, "2 of 2 comparisons have a winner.") ||
-		!strings.Contains(got, "At most 1 % of these, here 0.02, are expected to be false") {
+		!strings.Contains(got, "Of the winners between the same two subjects at most 1 % are expected to be false.") {
 		t.Error(got)
 	}
 	r = duelOf(0.5, 0.5, 4).results()

@@ -85,7 +85,7 @@ func billOf(d *Data, all comparisons, series string) *bill {
 
 // extremes are the most and the least that flooding costs.
 func (b *bill) extremes(d *Data) string {
-	text := fmt.Sprintf(" At %s it sends %s times%s as many as asking", ratioOf(d.at(b.dearest.Setting)),
+	text := fmt.Sprintf(" At %s flooding sends %s times%s as many as asking", ratioOf(d.at(b.dearest.Setting)),
 		times(b.dearest.Ratio.Mean), doubt(b.dearest.Ratio))
 	if b.cheapest.Ratio.Mean < 1 {
 		text += fmt.Sprintf("; at %s asking sends %s times%s as many", ratioOf(d.at(b.cheapest.Setting)),
@@ -105,7 +105,7 @@ func (b *bill) threshold(a string) string {
 	case b.costs > b.pays:
 		return in + " there is no number of queries per update from which on flooding sends fewer messages."
 	}
-	return fmt.Sprintf("%s flooding sends fewer messages from %s per update on; up to %s asking does.", in,
+	return fmt.Sprintf("%s flooding sends fewer messages from %s per update on; up to %s per update asking sends fewer.", in,
 		queries(b.pays), queries(b.costs))
 }
 

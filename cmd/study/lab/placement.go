@@ -98,7 +98,7 @@ func effectOfPlacement(d *Data) string {
 			}
 		}
 		if len(ratios) > 0 {
-			texts = append(texts, fmt.Sprintf("With a core for itself, and another one for the loader, %s %s.",
+			texts = append(texts, fmt.Sprintf("With a core for itself, and another one for the loader, %s %s as where both share all cores.",
 				plainNames[engine].does("answers", "answer"), strings.Join(ratios, " and ")))
 		}
 	}

@@ -30,9 +30,11 @@ func plan(e *Experiment, rounds int) []Run {
 
 // maxTries is how often a void run is tried. maxFailures is how often a subject may fail at a setting
 // before it is skipped there. It may have void rounds as long as there can be enough others for a verdict.
+// A void run that took slowVoid is a failure.
 const (
 	maxTries    = 3
 	maxFailures = 2
+	slowVoid    = 30 * time.Second
 )
 
 // conductor executes the runs of one experiment. One goroutine.
@@ -81,8 +83,10 @@ func (c *conductor) run(ctx context.Context, r Run) {
 	at := [2]string{r.Subject, r.Setting.Label}
 	for try := 1; ; try++ {
 		s := Sample{Subject: r.Subject, Setting: r.Setting.Label, Round: r.Round, Begun: time.Now().UTC().Truncate(time.Second)}
+		begun := time.Now()
 		values, err := c.one(ctx, r)
 		void, cannot := classify(err)
+		void = void && time.Since(begun) < slowVoid // what waits for its timeout is not tried again and again
 		switch {
 		case ctx.Err() != nil:
 			c.data.Interrupted = true

@@ -95,10 +95,15 @@ func (s Stated) shown() bool { return s.Commit != "" && !s.Changed }
 // since shows how the rules of this binary differ from those of a measurement; "" if they do not, or nothing can be
 // shown.
 func (s Stated) since() string {
-	if !s.shown() || s.Digest == digestOfRules() {
+	if !s.shown() || s.Digest == "" || s.Digest == digestOfRules() {
 		return ""
 	}
-	return "git diff " + s.short() + " -- " + rulesFolder
+	var names []string
+	files, _ := ruleFiles.ReadDir(".") // it is embedded
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), ".go"))
+	}
+	return "git diff " + s.short() + " -- " + rulesFolder + "/{" + strings.Join(names, ",") + "}.go"
 }
 
 // command shows the rules of a measurement; "" if they cannot be shown.

@@ -95,7 +95,7 @@ func TestVerdictsAreCorrected(t *testing.T) {
 
 // What is easy to decide of one pair does not make it easier to decide another.
 func TestPairsAreCorrectedApart(t *testing.T) {
-	odd := at10(Higher, map[string][]float64{"loop": {1.1, 1.35, 1.2, 1.12, 1.3}, "goroutines": {1, 1, 1, 1, 1}}) // p = 0.0085
+	odd := at10(Higher, map[string][]float64{"loop": {1.1, 1.35, 1.2, 1.12, 1.3}, "goroutines": {1, 1, 1, 1, 1}}) // p = 0.009
 	noise := at10(Higher, map[string][]float64{"loop": {1, 2, 1, 2, 1}, "goroutines": {2, 1, 2, 1, 1}})
 	rows := []*Data{odd, noise}
 	for range 10 {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -226,10 +227,30 @@ func TestVoidRounds(t *testing.T) {
 		if got := r.Rows[0].summary("hare", "10 things", "speed").N; got != c.want {
 			t.Errorf("%d of %d rounds void: %d values, want %d", c.void, c.rounds, got, c.want)
 		}
-		if most := maxTries*c.void + c.rounds - c.void; tries > most {
-			t.Errorf("%d of %d rounds void: %d tries, want %d at most", c.void, c.rounds, tries, most)
+		if most := maxTries*min(c.void, max(maxFailures, c.rounds-enough+1)) + c.want; tries != most {
+			t.Errorf("%d of %d rounds void: %d tries, want %d", c.void, c.rounds, tries, most)
 		}
 	}
+}
+
+// A void run that waited for its timeout counts as a failure: it is not tried again and again.
+func TestSlowVoids(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, calls := fake("race"), 0
+		c := &conductor{
+			experiment: e, data: &Data{Row: e.Row}, failures: map[[2]string]int{}, voids: map[[2]string]int{},
+			starts: func(Run) {}, ended: func(time.Duration) {},
+			one: func(context.Context, Run) (Values, error) {
+				calls++
+				time.Sleep(slowVoid)
+				return nil, Void("they do not agree")
+			},
+		}
+		c.conduct(t.Context(), fullRounds)
+		if want := maxFailures * len(e.Subjects) * len(e.Settings); calls != want {
+			t.Errorf("%d runs, want %d", calls, want)
+		}
+	})
 }
 
 // Failed, void and missing subjects do not affect others.

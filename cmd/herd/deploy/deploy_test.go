@@ -60,8 +60,8 @@ func TestSameSourceSameBinary(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	args := slices.Concat([]string{"build"}, flags(), []string{"-o", "bin/herd", "./cmd/herd"})
-	if out, errOut, code := processtest.Run(t, dir, "", "go", args...); code != 0 {
+	build := slices.Concat([]string{"go", "build"}, flags(), []string{"-o", "bin/herd", "./cmd/herd"})
+	if out, errOut, code := processtest.Run(t, dir, "", build...); code != 0 {
 		t.Fatalf("exit code %d: %s%s", code, out, errOut)
 	}
 	here, err1 := os.ReadFile(processtest.Binary)

@@ -198,8 +198,9 @@ func (c *cluster) common() map[string]bool {
 func (c *cluster) mustStillShow(what map[string]bool) (lost []string) {
 	c.T.Helper()
 	missing := maps.Clone(what)
-	end := time.Now().Add(sized(2*time.Second, 5*time.Second))
-	for len(missing) > 0 && time.Now().Before(end) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(processtest.Patience); len(missing) > 0 && time.Now().Before(end); <-tick.C {
 		for _, name := range names {
 			for now := range c.shown(name) {
 				delete(missing, now)

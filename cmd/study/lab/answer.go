@@ -12,7 +12,7 @@ import (
 func answers(r *Results, all comparisons) []string {
 	return []string{
 		"**When goroutines win.** " + whoWins(r, engineDuel(all), SecondIs) + inAll(all, SecondIs),
-		"**When the event loop wins.** " + whoWins(r, engineDuel(all), FirstIs) + inAll(all, FirstIs) + neither(engineDuel(all)),
+		"**When the event loop wins.** " + whoWins(r, engineDuel(all), FirstIs) + inAll(all, FirstIs) + neither(engineDuel(all)) + onOneCore(all),
 		"**Twisted, Node.js and Go.** " + otherLoops(all),
 		"**What flooding costs.** " + costOfFlooding(r, all),
 		"**The herd as a whole.** " + asHerd(r, all),
@@ -70,9 +70,29 @@ func neither(duel []measured) string {
 		text += fmt.Sprintf(" In %d of the workloads below they are alike.", n)
 	}
 	if n := count[Undecided]; n > 0 {
-		text += fmt.Sprintf(" %d of the workloads below are not decided.", n)
+		are := "are"
+		if n == 1 {
+			are = "is"
+		}
+		text += fmt.Sprintf(" %d of the workloads below %s not decided.", n, are)
 	}
 	return text
+}
+
+// onOneCore says what remains of the difference if the server has one core, and the loader another.
+func onOneCore(all comparisons) string {
+	var parts []string
+	for _, s := range []struct{ label, phrase string }{{apartOne, "with one line in flight"}, {apartMany, "with 16"}} {
+		if c := all.of("placement", s.label, "replies", "loop", "goroutines"); c.Verdict != NotMeasured {
+			parts = append(parts, fmt.Sprintf("%s times%s as many lines %s (%s)", times(c.Ratio.Mean), doubt(c.Ratio), s.phrase,
+				c.plainVerdict()))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " Where the server has one core for itself, so that goroutines cannot spread over two, it answers " +
+		strings.Join(parts, " and ") + "."
 }
 
 // leaning is a sentence for the workload that leans most to the wanted side, without a verdict.

@@ -110,6 +110,11 @@ func TestAnswers(t *testing.T) {
 		{"nothing is decided", duelOf(1.1, 0.9, 5), 1, []string{
 			"In none of the 2 workloads below by more than chance. Closest, but not decided: ",
 			" 2 of the workloads below are not decided."}},
+		{"one core each", story{}.
+			add("placement", "replies", apartOne, map[string][]float64{"loop": scattered(1, 5), "goroutines": scattered(1, 5)}).
+			add("placement", "replies", apartMany, map[string][]float64{"loop": scattered(2, 5), "goroutines": scattered(1, 5)}), 1,
+			[]string{"it answers 1.00 times (1.00 to 1.00) as many lines with one line in flight (alike) and 2.00 times (2.00 to 2.00) " +
+				"as many lines with 16 (the event loop is better)."}},
 		{"too few rounds", duelOf(0.5, 0.5, 3), 0, []string{"Nothing is decided: there are fewer than 5 rounds. " +
 			"The measurement that leans most that way: goroutines answer"}},
 		{"one round", duelOf(0.5, 0.5, 1), 0, []string{"goroutines answer 2.00 times (one round) as many"}},

@@ -11,8 +11,9 @@ import (
 // answers are the sentences that the report begins with, one for each question. They are computed.
 func answers(r *Results, all comparisons) []string {
 	return []string{
-		"**When goroutines win.** " + whoWins(r, engineDuel(all), SecondIs) + inAll(all, SecondIs),
-		"**When the event loop wins.** " + whoWins(r, engineDuel(all), FirstIs) + inAll(all, FirstIs) + neither(engineDuel(all)) + onOneCore(all),
+		"**When goroutines win.** " + whoWins(engineDuel(all), SecondIs) + inAll(all, SecondIs),
+		"**When the event loop wins.** " + whoWins(engineDuel(all), FirstIs) + inAll(all, FirstIs) + neither(engineDuel(all)) +
+			onOneCore(all),
 		"**Twisted, Node.js and Go.** " + otherLoops(all),
 		"**What flooding costs.** " + costOfFlooding(r, all),
 		"**The herd as a whole.** " + asHerd(r, all),
@@ -23,7 +24,7 @@ func answers(r *Results, all comparisons) []string {
 const examples = 3
 
 // whoWins says where one of the engines loop and goroutines is better: the first, or the second.
-func whoWins(r *Results, duel []measured, wanted Verdict) string {
+func whoWins(duel []measured, wanted Verdict) string {
 	if len(duel) == 0 {
 		return "Not measured."
 	}
@@ -54,9 +55,9 @@ func whoWins(r *Results, duel []measured, wanted Verdict) string {
 	}
 	var texts []string
 	for _, m := range won[:min(examples, len(won))] {
-		texts = append(texts, m.sentence(wanted)+busy(r, m))
+		texts = append(texts, m.sentence(wanted))
 	}
-	return fmt.Sprintf("In %d of the %d workloads below. By most: %s.", len(won), len(duel), strings.Join(texts, "; "))
+	return fmt.Sprintf("In %d of the %d workloads below. The largest differences: %s.", len(won), len(duel), strings.Join(texts, "; "))
 }
 
 // neither says in how many workloads no engine is better.
@@ -113,62 +114,41 @@ func leaning(duel []measured, wanted Verdict) string {
 func (m measured) lead() float64 { return max(m.advantage().Mean, 1/m.advantage().Mean) }
 
 // sentence compares the engines at a workload. The subject is the one whose value is greater, so that no ratio
-// is below 1; wanted is the one that is better.
+// is below 1, and the other one is understood; wanted is the one that is better.
 func (m measured) sentence(wanted Verdict) string {
 	ratio := m.advantage()
-	subject, object := m.First, m.Second
+	subject := m.First
 	if wanted == SecondIs {
-		ratio, subject, object = ratio.inverse(), object, subject
+		ratio, subject = ratio.inverse(), m.Second
 	}
 	if m.Figure.Better == Lower { // the greater value is the worse one's
-		subject, object = object, subject
+		subject = map[string]string{m.First: m.Second, m.Second: m.First}[subject]
 	}
-	return fmt.Sprintf("%s %s times%s %s %s %s", plainNames[subject].does(m.amount.one, m.amount.many), times(ratio.Mean),
-		doubt(ratio), m.amount.of, plainNames[object].name, m.phrase)
+	of := strings.TrimSuffix(strings.TrimSuffix(m.amount.of, " as"), " of")
+	return fmt.Sprintf("%s %s times%s %s %s", plainNames[subject].does(m.amount.one, m.amount.many), times(ratio.Mean),
+		doubt(ratio), of, m.phrase)
 }
 
-// busy says how many cores the two kept busy, where the figure says so.
-func busy(r *Results, m measured) string {
-	if m.Figure.Better != Higher {
-		return ""
-	}
-	d := r.row(m.Row)
-	loop, goroutines := d.summary("loop", m.Setting, serverBusy), d.summary("goroutines", m.Setting, serverBusy)
-	if loop.N == 0 || goroutines.N == 0 {
-		return ""
-	}
-	of := d.Environment.Affinity
-	if m.Setting == apartOne || m.Setting == apartMany {
-		of = 1
-	}
-	return fmt.Sprintf(" (the event loop keeps %.2f of %d cores busy, goroutines %.2f)", loop.Median/100, of,
-		goroutines.Median/100)
-}
-
-// inAll says how many of all comparisons of the two engines one wins, and names a few that goroutines win.
+// inAll says how many of all comparisons of the two engines one wins.
 func inAll(all comparisons, wanted Verdict) string {
-	var won []string
-	tested := 0
+	won, tested := 0, 0
 	for _, c := range all {
 		if c.First != "loop" || c.Second != "goroutines" || c.Verdict <= TooFewRounds {
 			continue
 		}
 		tested++
 		if c.Verdict == wanted {
-			won = append(won, fmt.Sprintf("%s at %s, row %s", c.Figure.Name, c.Setting, c.Row))
+			won++
 		}
 	}
 	if tested == 0 {
 		return ""
 	}
+	who := "they win"
 	if wanted == FirstIs {
-		return fmt.Sprintf(" In all it wins %d of %d comparisons with goroutines.", len(won), tested)
+		who = "it wins"
 	}
-	text := fmt.Sprintf(" In all they win %d of %d comparisons with the event loop", len(won), tested)
-	if len(won) > 0 && len(won) <= examples {
-		text += " (" + strings.Join(won, "; ") + ")"
-	}
-	return text + "."
+	return fmt.Sprintf(" In all %s %d of %d comparisons.", who, won, tested)
 }
 
 // otherLoops compares the event loop in Go with Twisted and Node.js, and these with each other.
@@ -240,39 +220,43 @@ func asHerd(r *Results, all comparisons) string {
 	var texts []string
 	accepted, each := d.summary("loop", atAll, untilEqual), d.summary("loop", atAll, ofEach)
 	if accepted.N > 0 && each.N > 0 {
-		texts = append(texts, fmt.Sprintf("Five saturated servers on the event loop accept %s updates per second%s, counted until "+
-			"all five are equal, and apply each at %s of the five%s: a neighbor that lags gets only the newest update of a "+
-			"client.%s", rounded(accepted.Median), ofMedian(accepted), number(each.Median), ofMedian(each),
-			versus(all, d.Name, atAll, applications, "Updates applied per second", "as many")))
+		texts = append(texts, fmt.Sprintf("Five saturated servers on the event loop accept %s updates per second%s; a neighbor that "+
+			"lags gets only the newest update of a client, so that each is applied at %s of the five.", rounded(accepted.Median),
+			ofMedian(accepted), number(each.Median)))
 	}
 	if s := d.summary("loop", atFixedRate, costEverywhere); s.N > 0 {
 		texts = append(texts, fmt.Sprintf("At 5,000 updates per second an update that is applied everywhere costs %s us of "+
-			"CPU time%s in all five together.%s", number(s.Median), ofMedian(s),
-			versus(all, d.Name, atFixedRate, costEverywhere, "CPU time", "as much")))
+			"CPU time%s in all five together.", number(s.Median), ofMedian(s)))
 	} else {
 		texts = append(texts, "CPU time per update applied everywhere was not measured.")
 	}
+	for _, subject := range []struct{ name, words string }{{"goroutines", "Goroutines"}, {twisted, "Twisted"}} {
+		var parts []string
+		add := func(setting, figure, what string) {
+			if c := all.of(d.Name, setting, figure, subject.name, "loop"); c.Verdict != NotMeasured {
+				parts = append(parts, fmt.Sprintf("%s times%s%s %s", times(c.Ratio.Mean), doubt(c.Ratio), c.unlessDecided(), what))
+			}
+		}
+		add(atAll, applications, "as many updates applied per second")
+		add(atFixedRate, costEverywhere, "as much CPU time")
+		if len(parts) > 0 {
+			texts = append(texts, fmt.Sprintf("%s: %s.", subject.words, strings.Join(parts, ", ")))
+		}
+	}
 	p50, p99 := d.summary("loop", atLowRate, "propagation p50"), d.summary("loop", atLowRate, "propagation p99")
 	if p50.N > 0 && p99.N > 0 {
-		texts = append(texts, fmt.Sprintf("At 200 updates per second at one server, the slowest of the others has half of them "+
-			"within %s ms%s and 99 of 100 within %s ms%s.", number(p50.Median), ofMedian(p50), number(p99.Median), ofMedian(p99)))
+		texts = append(texts, fmt.Sprintf("Half of the updates at one server are at the slowest of the others within %s ms%s, 99 of "+
+			"100 within %s ms%s.", number(p50.Median), ofMedian(p50), number(p99.Median), ofMedian(p99)))
 	}
 	return strings.Join(texts, " ")
 }
 
-// versus compares goroutines and Twisted with the event loop in a figure of the herd.
-func versus(all comparisons, row, setting, figure, what, amount string) string {
-	var parts []string
-	for _, subject := range []struct{ name, does string }{{"goroutines", "goroutines have"}, {twisted, "Twisted has"}} {
-		if c := all.of(row, setting, figure, subject.name, "loop"); c.Verdict != NotMeasured {
-			parts = append(parts, fmt.Sprintf("%s %s times%s %s (%s)", subject.does, times(c.Ratio.Mean), doubt(c.Ratio), amount,
-				c.plainVerdict()))
-		}
-	}
-	if len(parts) == 0 {
+// unlessDecided is the verdict in brackets, if none is better.
+func (c *Comparison) unlessDecided() string {
+	if c.Verdict == FirstIs || c.Verdict == SecondIs {
 		return ""
 	}
-	return fmt.Sprintf(" %s: %s.", what, strings.Join(parts, ", "))
+	return " (" + c.text() + ")"
 }
 
 // plainVerdict is the verdict in a sentence.
@@ -324,29 +308,35 @@ func rounded(v float64) string {
 }
 
 // words says what the words of the answers mean.
-const words = "The words: a server of the herd runs the same Go code on an event loop, which is one goroutine for all " +
+const words = "**The words.** A server of the herd runs the same Go code on an event loop, which is one goroutine for all " +
 	"connections, or with a goroutine for each connection. A line is an update or a query, and is answered with a line. " +
 	"Flooding sends each update to all servers at once. Asking leaves it at one server, and the others ask it when they need " +
 	"the record. A saturated server gets lines as fast as it answers them."
 
-// confidenceIn is the paragraph behind the answers: on what they stand.
-func confidenceIn(r *Results, all comparisons) string {
+// doubts says in short how sure the answers are.
+func doubts(all comparisons) string {
 	tested, decided := all.tested(), all.decided()
 	if tested == 0 {
-		return fmt.Sprintf("Nothing is decided: no comparison has the %d rounds that a verdict needs.%s", enough, measuredOn(r))
+		return fmt.Sprintf("Nothing is decided: no comparison has the %d rounds that a verdict needs.", enough)
 	}
+	return fmt.Sprintf("Brackets are confidence intervals, of %.0f %% for ratios and of at least %.0f %% for medians. %d of %d "+
+		"comparisons have a winner; of the winners between the same two subjects at most %.0f %% are expected to be false.",
+		100*intervalOfRatio, 100*leastCoverage, decided, tested, 100*falseVerdicts)
+}
+
+// confidenceIn is the paragraph behind the answers: on what they stand.
+func confidenceIn(r *Results, all comparisons) string {
 	sharing := ""
 	if r.row("placement") != nil {
 		sharing = "; [placement](#placement) shows what that changes"
 	}
-	return fmt.Sprintf("The doubt: brackets are confidence intervals, of %.0f %% for ratios and of at least %.0f %% for medians. "+
-		"%d of %d comparisons have a winner. Of the winners between the same two subjects at most %.0f %% are expected to be "+
-		"false. So an interval without 1 is not enough for a winner: if all were alike, about %.0f would have such an "+
-		"interval by chance. Servers and the programs "+
-		"that load them share the machine's cores, so that absolute numbers are low and only ratios can be carried elsewhere, "+
-		"with care%s.%s", 100*intervalOfRatio, 100*leastCoverage, decided,
-		tested, 100*falseVerdicts, (1-intervalOfRatio)*float64(tested), sharing,
-		measuredOn(r))
+	text := "**The doubt.** "
+	if tested := all.tested(); tested > 0 {
+		text += fmt.Sprintf("An interval without 1 is not enough for a winner: if all were alike, about %.0f of %d would have such "+
+			"an interval by chance. ", (1-intervalOfRatio)*float64(tested), tested)
+	}
+	return text + "Servers and the programs that load them share the machine's cores, so that absolute numbers are low and only " +
+		"ratios can be carried elsewhere, with care" + sharing + "." + measuredOn(r)
 }
 
 // measuredOn says when and on what the rows were measured, and in how many rounds.

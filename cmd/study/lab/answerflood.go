@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // costOfFlooding compares the messages of flooding and of asking, for each topology of the row.
@@ -30,23 +31,34 @@ func costOfFlooding(r *Results, all comparisons) string {
 
 // priceOf says what flooding costs besides messages, in one topology, and what it brings.
 func priceOf(d *Data, series string) string {
-	text := ""
 	stale := 0.0
 	for _, s := range ofSeries(d.Settings, series) {
 		stale = max(stale, d.summary(flooding, s.Label, "stale answers").Median)
-		const lines = "lines per operation"
-		flooded, asked := d.summary(flooding, s.Label, lines), d.summary(asking, s.Label, lines)
-		if s.X == 1 && flooded.N > 0 && asked.N > 0 {
-			text += fmt.Sprintf(" At one query per update flooding sends %s lines per operation and asking %s, with those that "+
-				"acknowledge and keep links alive.", number(flooded.Median), number(asked.Median))
+	}
+	asked := d.summary(asking, "1:1, "+series, "response time of queries")
+	if asked.N == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" A flooded herd stores every record at every server, and up to %s %% of its answers are stale; it answers "+
+		"where it is asked, and asking takes %s ms (p99, with %d ms from server to server).", number(stale), number(asked.Median),
+		hop.Milliseconds())
+}
+
+// linesOfFlooding counts all lines between servers, also those that acknowledge and keep links alive.
+func linesOfFlooding(d *Data) string {
+	var texts []string
+	for _, series := range seriesOf(d.Settings) {
+		label := "1:1, " + series
+		flooded, asked := d.summary(flooding, label, "lines per operation"), d.summary(asking, label, "lines per operation")
+		if flooded.N > 0 && asked.N > 0 {
+			texts = append(texts, fmt.Sprintf("%s and %s lines in a %s", number(flooded.Median), number(asked.Median), series))
 		}
 	}
-	if asked := d.summary(asking, "1:1, "+series, "response time of queries"); asked.N > 0 {
-		text += fmt.Sprintf(" A flooded herd stores every record at every server, and up to %s %% of its answers are stale; it answers "+
-			"where it is asked, and asking takes %s ms (p99, with %d ms from server to server).", number(stale),
-			number(asked.Median), hop.Milliseconds())
+	if len(texts) == 0 {
+		return ""
 	}
-	return text
+	return "With the lines that acknowledge and keep links alive, an operation takes, flooding and asking at one query per " +
+		"update: " + strings.Join(texts, ", ") + "."
 }
 
 // bill is what flooding costs in one topology.

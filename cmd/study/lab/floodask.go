@@ -64,6 +64,7 @@ func floodOrAsk() *Experiment {
 			})
 		}
 	}
+	e.Summary = linesOfFlooding
 	e.Measure = func(_ context.Context, b *Bench, r Run) (Values, error) {
 		operations := 4000
 		if b.Quick {

@@ -15,6 +15,7 @@ const (
 	ofEngines = "of the slowest engine's peak"
 
 	halfOfEngines = "50 % " + ofEngines
+	halfOfAll     = "50 % " + ofAll
 )
 
 // latency measures latencies at a rate that all subjects sustain.

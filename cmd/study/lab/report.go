@@ -32,10 +32,11 @@ func report(r *Results, experiments []*Experiment) *document {
 	d := &document{}
 	d.heading(1, headAnswer)
 	d.numbered(answers(r, all))
-	d.paragraph("%s", words)
-	d.paragraph("%s", confidenceIn(r, all))
+	d.paragraph("%s", doubts(all))
 	d.picture("answer", duelTitle, func() ([]byte, error) { return forest(engineDuel(all)) })
 	contents := d.reserve()
+	d.paragraph("%s", words)
+	d.paragraph("%s", confidenceIn(r, all))
 	for _, s := range sections {
 		reportSection(d, s, r, experiments, all, concluded)
 	}
@@ -185,6 +186,13 @@ func reportPeers(d *document, r *Results) {
 				return drawBars(title, f.Unit, barsOf(data, f, []Setting{{Label: label}}), false)
 			})
 		}
+	}
+	if data := r.row("latency"); data != nil {
+		f, _ := data.figure("p99")
+		title := "Response time, 99th percentile: at one rate for all, half of the peak of the slowest one"
+		d.picture("peers: p99", title, func() ([]byte, error) {
+			return drawBars(title, f.Unit, barsOf(data, f, []Setting{{Label: halfOfAll}}), false)
+		})
 	}
 }
 

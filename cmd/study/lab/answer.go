@@ -11,8 +11,8 @@ import (
 // answers are the sentences that the report begins with, one for each question. They are computed.
 func answers(r *Results, all comparisons) []string {
 	return []string{
-		"**When goroutines win.** " + whoWins(engineDuel(all), SecondIs) + inAll(all, SecondIs),
-		"**When the event loop wins.** " + whoWins(engineDuel(all), FirstIs) + inAll(all, FirstIs) + neither(engineDuel(all)) +
+		"**When goroutines win.** " + whoWins(all, SecondIs) + inAll(all, SecondIs),
+		"**When the event loop wins.** " + whoWins(all, FirstIs) + inAll(all, FirstIs) + neither(engineDuel(all)) +
 			onOneCore(all),
 		"**Twisted, Node.js and Go.** " + otherLoops(all),
 		"**What flooding costs.** " + costOfFlooding(r, all),
@@ -24,7 +24,8 @@ func answers(r *Results, all comparisons) []string {
 const examples = 3
 
 // whoWins says where one of the engines loop and goroutines is better: the first, or the second.
-func whoWins(duel []measured, wanted Verdict) string {
+func whoWins(all comparisons, wanted Verdict) string {
+	duel := engineDuel(all)
 	if len(duel) == 0 {
 		return "Not measured."
 	}
@@ -55,9 +56,9 @@ func whoWins(duel []measured, wanted Verdict) string {
 	}
 	var texts []string
 	for _, m := range won[:min(examples, len(won))] {
-		texts = append(texts, m.sentence(wanted))
+		texts = append(texts, m.sentence(wanted)+atMoreCPU(all, m))
 	}
-	return fmt.Sprintf("In %d of the %d workloads below. The largest differences: %s.", len(won), len(duel), strings.Join(texts, "; "))
+	return fmt.Sprintf("In %d of the %d workloads below. The largest differences in the chart: %s.", len(won), len(duel), strings.Join(texts, "; "))
 }
 
 // neither says in how many workloads no engine is better.
@@ -92,7 +93,7 @@ func onOneCore(all comparisons) string {
 	if len(parts) == 0 {
 		return ""
 	}
-	return " Where the server has one core for itself, so that goroutines cannot spread over two, it answers " +
+	return " Where the server has one core for itself, so that goroutines cannot spread over two, the event loop answers " +
 		strings.Join(parts, " and ") + "."
 }
 
@@ -129,9 +130,24 @@ func (m measured) sentence(wanted Verdict) string {
 		doubt(ratio), of, m.phrase)
 }
 
-// inAll says how many of all comparisons of the two engines one wins.
+// atMoreCPU says so if goroutines answer more because they use more of the processors.
+func atMoreCPU(all comparisons, m measured) string {
+	if m.Verdict != SecondIs || m.Figure.Better != Higher {
+		return ""
+	}
+	for _, cost := range []string{"CPU per reply", "CPU per connection"} {
+		if all.of(m.Row, m.Setting, cost, "loop", "goroutines").Verdict == FirstIs {
+			return ", and need more CPU time for each"
+		}
+	}
+	return ""
+}
+
+// inAll says how many of all comparisons of the two engines one wins, and by how much at most.
 func inAll(all comparisons, wanted Verdict) string {
 	won, tested := 0, 0
+	var most *Comparison
+	lead := func(c *Comparison) float64 { return max(c.Ratio.Mean, 1/c.Ratio.Mean) }
 	for _, c := range all {
 		if c.First != "loop" || c.Second != "goroutines" || c.Verdict <= TooFewRounds {
 			continue
@@ -139,6 +155,9 @@ func inAll(all comparisons, wanted Verdict) string {
 		tested++
 		if c.Verdict == wanted {
 			won++
+			if most == nil || lead(c) > lead(most) {
+				most = c
+			}
 		}
 	}
 	if tested == 0 {
@@ -148,7 +167,16 @@ func inAll(all comparisons, wanted Verdict) string {
 	if wanted == FirstIs {
 		who = "it wins"
 	}
-	return fmt.Sprintf(" In all %s %d of %d comparisons.", who, won, tested)
+	text := fmt.Sprintf(" In all %s %d of %d comparisons", who, won, tested)
+	if most != nil {
+		ratio := most.Ratio
+		if ratio.Mean < 1 {
+			ratio = ratio.inverse()
+		}
+		text += fmt.Sprintf(", by %s times%s at most (%s at %s, row %s)", times(ratio.Mean), doubt(ratio), most.Figure.Name,
+			most.Setting, most.Row)
+	}
+	return text + "."
 }
 
 // otherLoops compares the event loop in Go with Twisted and Node.js, and these with each other.
@@ -181,11 +209,12 @@ func otherLoops(all comparisons) string {
 	}
 	if len(verdicts) > 0 {
 		var ratios []string
-		for _, c := range verdicts {
-			ratios = append(ratios, times(c.Ratio.Mean)+" times"+doubt(c.Ratio))
+		for i, c := range verdicts {
+			in := []string{" with one line in flight", " with 16"}[i%2]
+			ratios = append(ratios, times(c.Ratio.Mean)+" times"+doubt(c.Ratio)+" as many"+in)
 		}
 		texts = append(texts, fmt.Sprintf("The supposition that Node.js could outperform Twisted (section 6.3.3 of the paper) is %s: "+
-			"Node.js answers %s as many lines.", supposed(verdicts), strings.Join(ratios, " and ")))
+			"Node.js answers %s.", supposed(verdicts), strings.Join(ratios, " and ")))
 	}
 	return strings.Join(texts, " ")
 }
@@ -220,8 +249,9 @@ func asHerd(r *Results, all comparisons) string {
 	var texts []string
 	accepted, each := d.summary("loop", atAll, untilEqual), d.summary("loop", atAll, ofEach)
 	if accepted.N > 0 && each.N > 0 {
-		texts = append(texts, fmt.Sprintf("Five saturated servers on the event loop accept %s updates per second%s; a neighbor that "+
-			"lags gets only the newest update of a client, so that each is applied at %s of the five.", rounded(accepted.Median),
+		texts = append(texts, fmt.Sprintf("Five saturated servers on the event loop accept %s updates per second%s, counted until all "+
+			"are equal; a neighbor that lags gets only the newest update of a client, so that on average an update is applied at %s "+
+			"of the five.", rounded(accepted.Median),
 			ofMedian(accepted), number(each.Median)))
 	}
 	if s := d.summary("loop", atFixedRate, costEverywhere); s.N > 0 {
@@ -245,8 +275,8 @@ func asHerd(r *Results, all comparisons) string {
 	}
 	p50, p99 := d.summary("loop", atLowRate, "propagation p50"), d.summary("loop", atLowRate, "propagation p99")
 	if p50.N > 0 && p99.N > 0 {
-		texts = append(texts, fmt.Sprintf("Half of the updates at one server are at the slowest of the others within %s ms%s, 99 of "+
-			"100 within %s ms%s.", number(p50.Median), ofMedian(p50), number(p99.Median), ofMedian(p99)))
+		texts = append(texts, fmt.Sprintf("At 200 updates per second at one server, half of them are at the slowest of the others "+
+			"within %s ms%s, 99 of 100 within %s ms%s.", number(p50.Median), ofMedian(p50), number(p99.Median), ofMedian(p99)))
 	}
 	return strings.Join(texts, " ")
 }
@@ -320,8 +350,9 @@ func doubts(all comparisons) string {
 		return fmt.Sprintf("Nothing is decided: no comparison has the %d rounds that a verdict needs.", enough)
 	}
 	return fmt.Sprintf("Brackets are confidence intervals, of %.0f %% for ratios and of at least %.0f %% for medians. %d of %d "+
-		"comparisons have a winner; of the winners between the same two subjects at most %.0f %% are expected to be false.",
-		100*intervalOfRatio, 100*leastCoverage, decided, tested, 100*falseVerdicts)
+		"comparisons have a winner; of the winners between the same two subjects at most %.0f %% are expected to be false. "+
+		"A winner must also lead by %.0f %%.", 100*intervalOfRatio, 100*leastCoverage, decided, tested, 100*falseVerdicts,
+		100*(leastDifference-1))
 }
 
 // confidenceIn is the paragraph behind the answers: on what they stand.
@@ -335,8 +366,9 @@ func confidenceIn(r *Results, all comparisons) string {
 		text += fmt.Sprintf("An interval without 1 is not enough for a winner: if all were alike, about %.0f of %d would have such "+
 			"an interval by chance. ", (1-intervalOfRatio)*float64(tested), tested)
 	}
-	return text + "Servers and the programs that load them share the machine's cores, so that absolute numbers are low and only " +
-		"ratios can be carried elsewhere, with care" + sharing + "." + measuredOn(r)
+	return text + "Servers and the programs that load them share the machine's cores, which changes ratios, too" + sharing +
+		". The same workload may differ from one row to another by more than its interval, as the machine does from one hour " +
+		"to the next: compare figures of one row only." + measuredOn(r)
 }
 
 // measuredOn says when and on what the rows were measured, and in how many rounds.

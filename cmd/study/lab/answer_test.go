@@ -96,14 +96,14 @@ func TestAnswers(t *testing.T) {
 		want  []string // parts of the answer
 	}{
 		{"goroutines win", duelOf(0.5, 1, 5), 0, []string{
-			"In 1 of the 2 workloads below. The largest differences: goroutines answer 2.00 times (2.00 to 2.00) ",
-			"as many lines per second with 50 connections that each have 16 lines in flight.", "In all they win 1 of 2 comparisons."}},
-		{"goroutines win in CPU", duelOf(1, 2, 5), 0, []string{"In 1 of the 2 workloads below. The largest differences: the event loop needs 2.",
+			"In 1 of the 2 workloads below. The largest differences in the chart: goroutines answer 2.00 times (2.00 to 2.00) ",
+			"as many lines per second with 50 connections that each have 16 lines in flight.", "In all they win 1 of 2 comparisons, by 2.00 times (2.00 to 2.00) at most (replies at 50 connections, pipeline 16, row throughput)."}},
+		{"goroutines win in CPU", duelOf(1, 2, 5), 0, []string{"In 1 of the 2 workloads below. The largest differences in the chart: the event loop needs 2.",
 			"as much CPU time per reply with 50"}},
 		{"then the loop does not", duelOf(0.5, 2, 5), 1, []string{
 			"In none of the 2 workloads below, and no measurement leans that way. In all it wins 0 of 2"}},
 		{"the loop wins", duelOf(2, 0.5, 5), 1, []string{
-			"In 2 of the 2 workloads below. The largest differences: the event loop answers 2.", " times (",
+			"In 2 of the 2 workloads below. The largest differences in the chart: the event loop answers 2.", " times (",
 			"; goroutines need 2.00 times ("}},
 		{"nothing is decided", duelOf(1.1, 0.9, 5), 1, []string{
 			"In none of the 2 workloads below by more than chance. Closest, but not decided: ",
@@ -111,7 +111,7 @@ func TestAnswers(t *testing.T) {
 		{"one core each", story{}.
 			add("placement", "replies", apartOne, map[string][]float64{"loop": scattered(1, 5), "goroutines": scattered(1, 5)}).
 			add("placement", "replies", apartMany, map[string][]float64{"loop": scattered(2, 5), "goroutines": scattered(1, 5)}), 1,
-			[]string{"it answers 1.00 times (1.00 to 1.00) as many lines with one line in flight (alike) and 2.00 times (2.00 to 2.00) " +
+			[]string{"the event loop answers 1.00 times (1.00 to 1.00) as many lines with one line in flight (alike) and 2.00 times (2.00 to 2.00) " +
 				"as many lines with 16 (the event loop is better)."}},
 		{"too few rounds", duelOf(0.5, 0.5, 3), 0, []string{"Nothing is decided: there are fewer than 5 rounds. " +
 			"The measurement that leans most that way: goroutines answer"}},
@@ -120,7 +120,7 @@ func TestAnswers(t *testing.T) {
 		{"Node.js is better", peers(3, 1), 2, []string{
 			"the event loop in Go answers 2.00 times (2.00 to 2.00) as many lines per second as Twisted and 1.33 times",
 			"as many as Node.js. With 16 in flight it answers 4.00 times", "2.00 times (2.00 to 2.00) as many as Node.js.",
-			"(section 6.3.3 of the paper) is confirmed: Node.js answers 1.50 times (1.50 to 1.50) and 2.00 times (2.00 to 2.00)"}},
+			"(section 6.3.3 of the paper) is confirmed: Node.js answers 1.50 times (1.50 to 1.50) as many with one line in flight and 2.00"}},
 		{"Twisted is better", peers(1, 3), 2, []string{"is contradicted: "}},
 		{"at one workload", peers(2, 1), 2, []string{"is confirmed at 1 of 2 workloads and open at the rest: "}},
 		{"both ways", peers(3, 3), 2, []string{"is confirmed at some workloads and contradicted at others: "}},
@@ -137,9 +137,10 @@ func TestAnswers(t *testing.T) {
 		{"not in order", messages(0.5, 3), 3, []string{
 			"there is no number of queries per update from which on flooding sends fewer messages."}},
 		{"what else it costs", messages(50, 1.5, 0.1).
+			add("flood-or-ask", "lines per operation", "1:1, ring of 5", map[string][]float64{flooding: {7}, asking: {3}}).
 			add("flood-or-ask", "stale answers", "100:1, ring of 5", map[string][]float64{flooding: {0.5}}).
 			add("flood-or-ask", "response time of queries", "1:1, ring of 5", map[string][]float64{asking: {20}}), 3, []string{
-			"up to 0.5 % of its answers are stale",
+			"signs of life flooding sends 2.33 times (one round) as many lines at one query per update.", "up to 0.5 % of its answers are stale",
 			"asking takes 20 ms (p99, with 5 ms from server to server)."}},
 		{"two topologies", messages(50, 1.5, 0.1).
 			add("flood-or-ask", "messages per operation", "100:1, random graph of 20", against(20)).
@@ -155,7 +156,7 @@ func TestAnswers(t *testing.T) {
 			add("herd-peers", costEverywhere, atFixedRate, map[string][]float64{"loop": scattered(40, 5), "goroutines": scattered(80, 5)}).
 			add("herd-peers", "propagation p50", atLowRate, map[string][]float64{"loop": scattered(0.2, 5)}).
 			add("herd-peers", "propagation p99", atLowRate, map[string][]float64{"loop": scattered(0.4, 5)}), 4,
-			[]string{"accept 569,000 updates per second (563,000 to 574,000); a neighbor that lags", "so that each is applied at 2.02 of",
+			[]string{"accept 569,000 updates per second (563,000 to 574,000), counted until all are equal; a neighbor", "an update is applied at 2.02 of",
 				"costs 40.4 us of CPU time (40 to 40.8) in all five together. Goroutines: 0.50 times (0.50 to 0.50) as many updates " +
 					"applied per second, 2.00 times (2.00 to 2.00) as much CPU time. Twisted: 0.10 times (0.10 to 0.10) as many",
 				"within 0.202 ms (0.2 to 0.204), 99 of 100 within 0.404 ms"}},
@@ -191,6 +192,21 @@ func TestExpectedFalseVerdicts(t *testing.T) {
 		t.Error(got)
 	}
 	if got := confidenceIn(r, compare(r)); strings.Contains(got, "by chance") || !strings.Contains(got, " Measured ") {
+		t.Error(got)
+	}
+}
+
+// Whether all engines answer alike is said in the report.
+func TestSameAnswers(t *testing.T) {
+	d := &Data{Samples: []Sample{{Values: Values{"replies": 3001}}, {Values: Values{"replies": 3001}}}}
+	if got := sameAnswers(d); !strings.HasPrefix(got, "Yes: 6,000 replies") && !strings.HasPrefix(got, "Yes: 6,002 replies") {
+		t.Error(got)
+	}
+	d.Samples = append(d.Samples, Sample{Void: "2 of 3001 replies differ"})
+	if got := sameAnswers(d); got != "Not in every run: 1 of 3 are void or failed." {
+		t.Error(got)
+	}
+	if got := sameAnswers(&Data{}); got != "" {
 		t.Error(got)
 	}
 }

@@ -22,11 +22,11 @@ func costOfFlooding(r *Results, all comparisons) string {
 	if len(bills) == 0 {
 		return "Not measured."
 	}
-	text := bills[0].threshold("a simulated ") + bills[0].extremes(d)
+	text := bills[0].threshold("a simulated ") + bills[0].extremes(d) + priceOf(d, bills[0].series)
 	for _, b := range bills[1:] {
 		text += " " + b.threshold("a ")
 	}
-	return text + priceOf(d, bills[0].series)
+	return text
 }
 
 // priceOf says what flooding costs besides messages, in one topology, and what it brings.
@@ -39,9 +39,15 @@ func priceOf(d *Data, series string) string {
 	if asked.N == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" A flooded herd stores every record at every server, and up to %s %% of its answers are stale; it answers "+
-		"where it is asked, and asking takes %s ms (p99, with %d ms from server to server).", number(stale), number(asked.Median),
-		hop.Milliseconds())
+	label := "1:1, " + series
+	lines := ""
+	if e := d.paired(flooding, asking, label, "lines per operation"); e.N > 0 {
+		lines = fmt.Sprintf(" These are updates and requests; with acknowledgements and signs of life flooding sends %s times%s as "+
+			"many lines at one query per update.", times(e.Mean), doubt(e))
+	}
+	return lines + fmt.Sprintf(" A flooded herd stores every record at every server, and up to %s %% of its answers are stale; it "+
+		"answers where it is asked, and asking takes %s ms (p99, with %d ms from server to server).", number(stale),
+		number(asked.Median), hop.Milliseconds())
 }
 
 // linesOfFlooding counts all lines between servers, also those that acknowledge and keep links alive.

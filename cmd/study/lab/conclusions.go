@@ -131,6 +131,11 @@ func (c *conclusions) ofGrowth(d *Data, growth []Growth) {
 		if e.Not == "" {
 			all = append(all, e)
 			row[5], row[7] = number(e.AtTen), multiple(e.Breaks)
+			if e.Breaks <= 1 && d.summary(g.Subject, e.Last.Label, g.Figure).Median < g.Limit {
+				e.Breaks = 1.0001 // only the law is there already
+				all[len(all)-1] = e
+				row[7] = justBeyond
+			}
 		}
 		c.growth = append(c.growth, row)
 	}
@@ -145,12 +150,22 @@ func (c *conclusions) ofGrowth(d *Data, growth []Growth) {
 		c.breaks = append(c.breaks, fmt.Sprintf(
 			"%s: at ten times %s what breaks first is %s of %s: its limit of %s (%s) is reached at %s.",
 			d.Name, first.Last.Label, first.Figure, named(first.Subject, first.Series),
-			number(first.Limit), first.Why, multiple(first.Breaks)))
+			number(first.Limit), first.Why, reached(first)))
 	default:
 		c.breaks = append(c.breaks, fmt.Sprintf(
-			"%s: at ten times %s nothing breaks; the first to do so is %s of %s, at %s.", d.Name,
+			"%s: at ten times %s none of these figures reaches its limit; the first to do so is %s of %s, at %s.", d.Name,
 			first.Last.Label, first.Figure, named(first.Subject, first.Series), multiple(first.Breaks)))
 	}
+}
+
+// justBeyond is said of a limit that the law reaches at the largest setting, where the measured value does not.
+const justBeyond = "little more than what was measured"
+
+func reached(e Extrapolated) string {
+	if e.Breaks > 1 && e.Breaks < 1.001 {
+		return justBeyond
+	}
+	return multiple(e.Breaks)
 }
 
 func named(subject, series string) string {

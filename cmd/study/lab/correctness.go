@@ -29,6 +29,7 @@ func correctness() *Experiment {
 			{Name: "replies that differ", Unit: "of those"},
 		},
 	}}
+	e.Summary = sameAnswers
 	e.Measure = func(ctx context.Context, b *Bench, r Run) (Values, error) {
 		lines := mixedLines(uint64(r.Round), int(r.Setting.X))
 		want, err := simulated(lines, int(r.Setting.X))
@@ -58,6 +59,24 @@ func correctness() *Experiment {
 		return v, to.verdict(ctx)
 	}
 	return e
+}
+
+// sameAnswers says whether the replies were the same in every run.
+func sameAnswers(d *Data) string {
+	compared, bad := 0.0, 0
+	for _, s := range d.Samples {
+		compared += s.Values["replies"]
+		if s.Void != "" || s.Error != "" {
+			bad++
+		}
+	}
+	switch {
+	case bad > 0:
+		return fmt.Sprintf("Not in every run: %d of %d are void or failed.", bad, len(d.Samples))
+	case compared > 0:
+		return fmt.Sprintf("Yes: %s replies were compared, and all are the same but for the time difference.", rounded(compared))
+	}
+	return ""
 }
 
 // mixedLines are lines of every kind. Their times are in the past.

@@ -15,7 +15,7 @@ import (
 const (
 	headAnswer      = "Event loop or goroutines, flood or ask"
 	headPaper       = "What the paper supposed, and what was measured"
-	headUnsupported = "What the data do not support"
+	headUnsupported = "What was void or is missing"
 	headTargets     = "Targets"
 	headRules       = "Method and rules"
 	headReadme      = "The table of README.md"

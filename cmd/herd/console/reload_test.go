@@ -265,6 +265,18 @@ func TestReloadsAreLimited(t *testing.T) {
 	waiting.Wait()
 }
 
+// operator gives a request the operator's token, and lets it through the door until leave.
+func operator(t *testing.T, d *door.Door, r *http.Request) (admitted *http.Request, leave func()) {
+	t.Helper()
+	r.Host = beyondHost
+	r.Header.Set("Authorization", "Bearer "+operatorToken)
+	admitted, leave, refused := d.Admit(r, door.Operate)
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	return admitted, leave
+}
+
 // Requests without a token keep none with a token from a reload: neither those that wait, nor those that do not end.
 func TestReloadSlotsOfTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -291,12 +303,7 @@ func TestReloadSlotsOfTokens(t *testing.T) {
 			t.Errorf("one more: %d, %d are asked", w.Code, asked.Load())
 		}
 		r := httptest.NewRequest("POST", "/reload", nil)
-		r.Host = beyondHost
-		r.Header.Set("Authorization", "Bearer "+operatorToken)
-		r, leave, refused := d.Admit(r, door.Operate)
-		if refused != nil {
-			t.Fatal(refused)
-		}
+		r, leave := operator(t, d, r)
 		defer leave()
 		w := send(r)
 		result.End(Reloaded{Server: "Ball"})
@@ -321,13 +328,8 @@ func TestLevelChangesAreLimited(t *testing.T) {
 			r := httptest.NewRequest("PUT", "/loglevel", strings.NewReader(`{"level":"`+level+`"}`))
 			r.Header.Set("Content-Type", jsonType)
 			if token != "" {
-				r.Host = beyondHost
-				r.Header.Set("Authorization", "Bearer "+token)
 				var leave func()
-				var refused *door.Refusal
-				if r, leave, refused = d.Admit(r, door.Operate); refused != nil {
-					t.Fatal(refused)
-				}
+				r, leave = operator(t, d, r)
 				defer leave()
 			}
 			w := httptest.NewRecorder()
@@ -431,12 +433,7 @@ func TestReloadThatRevokesItsToken(t *testing.T) {
 		d := door.New(door.Options{Config: &config.Config{Console: config.Console{Hosts: []string{beyondHost}}}})
 		d.SetTokens(tokensOf(t, "operator="+operatorToken+":console,operate"))
 		r := httptest.NewRequest("POST", "/reload", nil)
-		r.Host = beyondHost
-		r.Header.Set("Authorization", "Bearer "+operatorToken)
-		r, leave, refused := d.Admit(r, door.Operate)
-		if refused != nil {
-			t.Fatal(refused)
-		}
+		r, leave := operator(t, d, r)
 		defer leave()
 		result := NewPendingReload()
 		c := &console{encoders: make(chan struct{}, 1), reloads: newReloadSlots(1), Options: Options{Reload: func(string) *PendingReload {

@@ -152,6 +152,11 @@ func TestUnits(t *testing.T) {
 	}
 	dir := t.TempDir()
 	unit := strings.ReplaceAll(read(t, "systemd/herd@.service"), "/usr/local/bin/herd", processtest.Binary)
+	for _, want := range []string{"\nStartLimitIntervalSec=0\n", "\nRestart=always\n", "\nRestartSec=5\n"} {
+		if !strings.Contains(unit, want) { // a full disk may last longer than any number of starts
+			t.Errorf("the unit has no %q", want)
+		}
+	}
 	verify := func(text string) string {
 		t.Helper()
 		// An instance as a file of its own, as verify takes no instance of a template in a directory.

@@ -196,6 +196,52 @@ func TestExpectedFalseVerdicts(t *testing.T) {
 	}
 }
 
+// Goroutines that answer more by using more of the processors are said to.
+func TestAtMoreCPU(t *testing.T) {
+	r := duelOf(0.5, 0.5, 5).results() // the loop answers half as much, at half the cost
+	if got := answers(r, compare(r))[0]; !strings.Contains(got, "16 lines in flight, and need more CPU time for each.") {
+		t.Error(got)
+	}
+	r = duelOf(0.5, 2, 5).results()
+	if got := answers(r, compare(r))[0]; strings.Contains(got, "more CPU time for each") {
+		t.Error(got)
+	}
+}
+
+// What a core for itself changes is said of each engine that was measured both ways.
+func TestEffectOfPlacement(t *testing.T) {
+	r := story{}.
+		add("placement", "replies", apartOne, map[string][]float64{"loop": scattered(1, 5), "goroutines": scattered(3, 5)}).
+		add("placement", "replies", bothShare+", "+loggedOne, map[string][]float64{"loop": scattered(2, 5), "goroutines": scattered(2, 5)}).
+		results()
+	got := effectOfPlacement(r.row("placement"))
+	for _, want := range []string{"the event loop answers 0.50 times (0.50 to 0.50) as many lines with one line in flight as where both",
+		"goroutines answer 1.50 times (1.50 to 1.50) as many"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q: %s", want, got)
+		}
+	}
+	if got := effectOfPlacement(&Data{}); got != "" {
+		t.Error(got)
+	}
+}
+
+// A limit that only the law reaches at the largest setting was not reached by what was measured.
+func TestLimitOfTheLawOnly(t *testing.T) {
+	var settings []Setting
+	values := map[string]map[string][]float64{"loop": {}}
+	for i, v := range []float64{10.5, 19.5, 31, 39.5, 48} {
+		label := string(rune('a' + i))
+		settings = append(settings, Setting{Label: label, X: float64(10 * (i + 1))})
+		values["loop"][label] = []float64{v, v, v, v, v}
+	}
+	c := &conclusions{growth: [][]string{{}}}
+	c.ofGrowth(made(Lower, settings, values), []Growth{{Figure: "speed", Subject: "loop", Limit: 48.5, Why: "enough"}})
+	if row := c.growth[1]; row[7] != justBeyond || !strings.HasSuffix(c.breaks[0], "is reached at "+justBeyond+".") {
+		t.Errorf("%q, %q", row, c.breaks)
+	}
+}
+
 // Whether all engines answer alike is said in the report.
 func TestSameAnswers(t *testing.T) {
 	d := &Data{Samples: []Sample{{Values: Values{"replies": 3001}}, {Values: Values{"replies": 3001}}}}
